@@ -1,0 +1,1 @@
+"""Reductions that come with dxflow, one file each; found by file name."""

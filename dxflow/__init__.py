@@ -1,0 +1,1 @@
+"""A Dask-distributed dataflow framework for X-ray laser detector data."""

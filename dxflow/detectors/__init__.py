@@ -1,0 +1,1 @@
+"""Facts of the detectors, one small file each."""

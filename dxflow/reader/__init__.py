@@ -1,0 +1,1 @@
+"""From file bytes to reused buffers."""

@@ -1,0 +1,1 @@
+"""What a finished reduction is written to, one file per format."""

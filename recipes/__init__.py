@@ -1,0 +1,1 @@
+"""Scripts with a main() that chain passes over runs."""
