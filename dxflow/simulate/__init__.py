@@ -1,0 +1,21 @@
+"""Simulated EuXFEL runs with known truth: valid EXDF files for tests, examples and benchmarks."""
+
+from .plant import Plant
+from .run import make_run
+from .settings import Scan, Settings
+from .signals import Bragg, Flat, PowderRings, Signal, Speckle, SphereFormFactor
+from .truth import Truth
+
+__all__ = [
+    "Bragg",
+    "Flat",
+    "Plant",
+    "PowderRings",
+    "Scan",
+    "Settings",
+    "Signal",
+    "Speckle",
+    "SphereFormFactor",
+    "Truth",
+    "make_run",
+]

@@ -1,0 +1,162 @@
+"""Facts about each detector that can be simulated: names, shapes, how gain is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of detector as it appears in EXDF files."""
+
+    name: str
+    """As EXtra-data calls it: "AGIPD1M"."""
+    domain: str
+    """Detector name without the instrument: "DET_AGIPD1M-1"."""
+    aggregator: str
+    """Start of the aggregator's name in file names: "AGIPD"."""
+    modules: int
+    first: int
+    """Number of the first module."""
+    shape: tuple[int, int]
+    """Pixels of a module, (ss, fs)."""
+    cells: int
+    """Memory cells: the most frames of a train."""
+    raw_planes: int
+    """Length of the axis before the pixels in raw data; 0 where there is none."""
+    gain: str
+    """Where raw data keep the gain stage: "plane", "bits" (12 and 13), "key" (its own dataset) or "none"."""
+    adu_per_photon: tuple[float, ...]
+    """Per gain stage, high gain first."""
+    ceiling: tuple[float, ...]
+    """Photons above which the next stage is used; one fewer than stages."""
+    geometry: str
+    """Class of `extra_geom` with the real layout."""
+    xtdf: bool = True
+    """Frames of a train along the first axis (XTDF) rather than one entry per train."""
+    adc_bits: int = 14
+    """Largest raw value is 2**adc_bits - 1."""
+
+    @property
+    def group(self) -> str:
+        """Index group of the frames."""
+        return "image" if self.xtdf else "data"
+
+    @property
+    def data(self) -> str:
+        """Dataset of the frames within the group."""
+        return "data" if self.xtdf else "adc"
+
+    @property
+    def key(self) -> str:
+        """Key of the frames as EXtra-data names it."""
+        return f"{self.group}.{self.data}"
+
+    def detector(self, instrument: str) -> str:
+        """Return the detector's name at an instrument: "SPB_DET_AGIPD1M-1"."""
+        return f"{instrument}_{self.domain}"
+
+    def raw_source(self, detector: str, module: int) -> str:
+        """Return the source of a module's raw data, also the legacy name of the corrected data."""
+        return (
+            f"{detector}/DET/{module}CH0:xtdf" if self.xtdf else f"{detector}/DET/JNGFR{module:02d}:daqOutput"
+        )
+
+    def corrected_source(self, detector: str, module: int) -> str:
+        """Return the source of a module's corrected data (the rule since 2026)."""
+        if self.xtdf:
+            return f"{detector}/CORR/{module}CH0:output"
+        return f"{detector}/CORR/JNGFR{module:02d}:daqOutput"
+
+    def module_numbers(self, modules: int | None = None) -> tuple[int, ...]:
+        """Return the numbers of the first ``modules`` modules; None means all."""
+        return tuple(range(self.first, self.first + (self.modules if modules is None else modules)))
+
+
+def _agipd(name: str, domain: str, modules: int, geometry: str) -> Kind:
+    return Kind(
+        name,
+        domain,
+        "AGIPD",
+        modules,
+        0,
+        (512, 128),
+        352,
+        2,
+        "plane",
+        (65.0, 2.0, 0.5),
+        (50.0, 1500.0),
+        geometry,
+    )
+
+
+def _jungfrau(name: str, domain: str, modules: int) -> Kind:
+    return Kind(
+        name,
+        domain,
+        "JNGFR",
+        modules,
+        1,
+        (512, 1024),
+        16,
+        0,
+        "key",
+        (350.0, 12.0, 0.9),
+        (30.0, 700.0),
+        "JUNGFRAUGeometry",
+        xtdf=False,
+    )
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        _agipd("AGIPD1M", "DET_AGIPD1M-1", 16, "AGIPD_1MGeometry"),
+        _agipd("AGIPD500K", "DET_AGIPD500K2G", 8, "AGIPD_500K2GGeometry"),
+        Kind(
+            "LPD1M",
+            "DET_LPD1M-1",
+            "LPD",
+            16,
+            0,
+            (256, 256),
+            512,
+            1,
+            "bits",
+            (30.0, 3.0, 0.4),
+            (80.0, 900.0),
+            "LPD_1MGeometry",
+            adc_bits=12,
+        ),
+        Kind(
+            "DSSC1M",
+            "DET_DSSC1M-1",
+            "DSSC",
+            16,
+            0,
+            (128, 512),
+            800,
+            1,
+            "none",
+            (1.0,),
+            (),
+            "DSSC_1MGeometry",
+            adc_bits=9,
+        ),
+        _jungfrau("JUNGFRAU", "IRDA_JF4M", 8),
+        _jungfrau("JUNGFRAU1", "IRDA_JF500K1", 1),
+    )
+}
+
+
+def kind(name: str) -> Kind:
+    """Return the facts of a detector.
+
+    Raises
+    ------
+    ValueError
+        If there is no such detector.
+    """
+    if name not in KINDS:
+        raise ValueError(f"no detector {name!r} to simulate; known: {', '.join(sorted(KINDS))}")
+    return KINDS[name]

@@ -1,0 +1,248 @@
+"""Options of a simulated run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .detectors import Kind, kind
+from .exdf import VERSIONS
+from .plant import Plant
+from .signals import PowderRings, Signal
+
+DEVICES = ("xgm", "motor", "timeserver", "ppd", "camera", "agipd", "litframes")
+
+STRIDES = {4.5: 1, 2.2: 2, 1.1: 4, 0.5: 8}
+"""Repetition rate in MHz -> pulse slots from one detector frame to the next."""
+
+SLOT_US = 288 / 1300
+"""Time between two slots of the bunch pattern, microseconds: 288 periods of the 1.3 GHz clock."""
+
+SLOTS = 2700
+"""Entries of the bunch pattern table."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A motor that steps from one position to another during the run."""
+
+    start: float = 0.0
+    """mm."""
+    stop: float = 1.0
+    """mm."""
+    steps: int = 4
+    centre: float | None = None
+    """The signal is multiplied by a Gaussian of the position around this one, mm; None: it does not care."""
+    width: float = 0.3
+    """Standard deviation of that Gaussian, mm."""
+
+    def positions(self, trains: int) -> NDArray[np.float64]:
+        """Return the position at each train, mm: the steps are equally long."""
+        steps = np.linspace(self.start, self.stop, self.steps)
+        return steps[np.arange(trains) * self.steps // max(trains, 1)]
+
+    def response(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the factor on the signal at each position."""
+        if self.centre is None:
+            return np.ones_like(positions)
+        return np.exp(-0.5 * ((positions - self.centre) / self.width) ** 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All options of `make_run`, checked."""
+
+    detector: str | None = "AGIPD1M"
+    """"AGIPD1M", "AGIPD500K", "LPD1M", "DSSC1M", "JUNGFRAU", "JUNGFRAU1" (one module) or None."""
+    data: Literal["corr", "raw"] = "corr"
+    """Corrected (float32 photons, mask, gain) or raw (uint16 ADU)."""
+    trains: int = 16
+    pulses: int = 8
+    """Detector frames (memory cells) per train."""
+    modules: int | None = None
+    """How many modules; None: all that the detector has."""
+    module_shape: tuple[int, int] | None = None
+    """Pixels (ss, fs) of a module; None: the real ones. Small ones, (16, 16), make quick tests."""
+    signal: Signal = field(default_factory=PowderRings)
+    """What scatters; ``Flat(0)`` is a dark run."""
+    pump_signal: Signal | None = None
+    """What scatters in pumped frames; None: the same."""
+    lit: str | float | ArrayLike = "all"
+    """Frames with X-rays: "all", "none", a share of the frames (every second: 0.5) or booleans
+    (pulse,) or (train, pulse)."""
+    pump: str | float | ArrayLike = "none"
+    """Frames with the optical laser: as ``lit``, or "trains" or "pulses" for every second of them."""
+    scan: Scan = field(default_factory=Scan)
+    pulse_energy: float = 1000.0
+    """Mean pulse energy, microjoule: `Truth.expected` is for a pulse of this energy."""
+    energy_spread: float = 0.1
+    """Standard deviation of the pulse energy over its mean (gamma distributed); 0: all the same."""
+    noise: float = 0.3
+    """Standard deviation of the noise of a pixel, photons."""
+    bad_pixels: float = 0.002
+    """Share of pixels that are dead (always 0) or hot (always far too much), half each."""
+    distance: float = 0.2
+    """Sample to detector, m."""
+    photon_energy: float = 9.3
+    """keV."""
+    repetition_rate: float = 1.1
+    """Detector frames per microsecond: 4.5, 2.2, 1.1 or 0.5 MHz."""
+    first_slot: int = 0
+    """Pulse id, and slot in the bunch pattern, of the first detector frame."""
+    other_pulses: int = 0
+    """X-ray pulses of the neighbouring beamline in the bunch pattern, after ours."""
+    version: str = "1.3"
+    """EXDF version: 0.5, 1.0, 1.1, 1.2 or 1.3."""
+    sequences: int = 2
+    """Sequence files of each aggregator."""
+    first_train: int = 10001
+    seed: int = 0
+    pool: int | None = None
+    """None: each frame is drawn anew. A number: of frames that differ in nothing but chance, only so many
+    are drawn and then repeated (whole trains, for a signal that is correlated): fast, and the truth says so."""
+    layout: Literal["chunked", "contiguous"] = "chunked"
+    """Of the frames: HDF5 chunks of one frame, or one contiguous dataset."""
+    compress_masks: bool = True
+    """Mask and gain: shuffle and deflate."""
+    compress_data: bool = False
+    """Frames: shuffle and deflate."""
+    legacy_names: bool = True
+    """Whether corrected modules are also found under their raw names (soft links)."""
+    devices: Collection[str] = ("xgm", "motor", "timeserver", "ppd")
+    """Beside the detector: "xgm", "motor", "timeserver", "ppd", "camera", "agipd" (the detector's control
+    device) and "litframes" (the online lit-frame finder)."""
+    camera_shape: tuple[int, int] = (48, 64)
+    plant: Plant = field(default_factory=Plant)
+    """What is wrong on purpose."""
+    proposal: int = 900000
+    run: int = 1
+    instrument: str = "SPB"
+
+    def __post_init__(self) -> None:
+        problems = [text for wrong, text in self._checks() if wrong]
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    def _checks(self) -> list[tuple[bool, str]]:
+        facts = self.kind
+        unknown = sorted(set(self.devices) - set(DEVICES))
+        last = self.first_slot + self.pulses * STRIDES.get(self.repetition_rate, 1)
+        return [
+            (self.data not in ("corr", "raw"), f"data must be 'corr' or 'raw', not {self.data!r}"),
+            (self.version not in VERSIONS, f"no EXDF version {self.version!r}; known: {', '.join(VERSIONS)}"),
+            (
+                self.layout not in ("chunked", "contiguous"),
+                f"layout is 'chunked' or 'contiguous', not {self.layout!r}",
+            ),
+            (bool(unknown), f"no devices {unknown}; known: {', '.join(DEVICES)}"),
+            (
+                self.trains < 1 or self.pulses < 1,
+                f"trains and pulses must be positive: {self.trains}, {self.pulses}",
+            ),
+            (
+                not 1 <= self.sequences <= self.trains,
+                f"sequences must be 1 to {self.trains} (the trains), not {self.sequences}",
+            ),
+            (self.repetition_rate not in STRIDES, f"repetition_rate must be one of {sorted(STRIDES)} MHz"),
+            (
+                last > SLOTS,
+                f"{self.pulses} frames at {self.repetition_rate} MHz end at slot {last} of {SLOTS}",
+            ),
+            (self.pool is not None and self.pool < 1, f"pool must be positive or None, not {self.pool}"),
+            (
+                self.compress_data and self.layout == "contiguous",
+                "contiguous datasets cannot be compressed: use layout='chunked'",
+            ),
+            (
+                facts is not None and self.pulses > facts.cells,
+                f"{self.detector} has {facts.cells if facts else 0} memory cells, not {self.pulses}",
+            ),
+            (
+                facts is not None and self.modules is not None and not 1 <= self.modules <= facts.modules,
+                f"{self.detector} has 1 to {facts.modules if facts else 0} modules, not {self.modules}",
+            ),
+        ]
+
+    @property
+    def kind(self) -> Kind | None:
+        """Facts of the detector, None without one."""
+        return None if self.detector is None else kind(self.detector)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Pixels (ss, fs) of a module."""
+        real = self.kind.shape if self.kind else (0, 0)
+        return real if self.module_shape is None else (int(self.module_shape[0]), int(self.module_shape[1]))
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of the modules that are written: those planted as missing are left out."""
+        if self.kind is None:
+            return ()
+        missing = set(self.plant.missing_modules)
+        return tuple(n for n in self.kind.module_numbers(self.modules) if n not in missing)
+
+    @property
+    def stride(self) -> int:
+        """Pulse slots from one detector frame to the next."""
+        return STRIDES[self.repetition_rate]
+
+
+def pattern(spec: str | float | ArrayLike, trains: int, pulses: int) -> NDArray[np.bool_]:
+    """Return which frames a description means, (train, pulse).
+
+    Parameters
+    ----------
+    spec : str, float or array_like
+        "all", "none", "trains", "pulses" (every second, from the second on), a share 0 to 1 spread evenly
+        from the first frame on, or booleans (pulse,) or (train, pulse).
+
+    Raises
+    ------
+    ValueError
+        If it means nothing.
+    """
+    train, pulse = np.ogrid[:trains, :pulses]
+    named = {"all": pulse >= 0, "none": pulse < 0, "trains": train % 2 == 1, "pulses": pulse % 2 == 1}
+    if isinstance(spec, str):
+        if spec not in named:
+            raise ValueError(f"no frame pattern {spec!r}; known: {', '.join(named)}, a share, or booleans")
+        return np.broadcast_to(named[spec], (trains, pulses)).copy()
+    values = np.asarray(spec)
+    if values.ndim == 0 and values.dtype != bool:
+        return _spread(float(values), trains, pulses)
+    if values.shape not in ((pulses,), (trains, pulses)):
+        raise ValueError(
+            f"a frame pattern must have shape ({pulses},) or ({trains}, {pulses}), not {values.shape}"
+        )
+    return np.broadcast_to(values.astype(bool), (trains, pulses)).copy()
+
+
+def _spread(share: float, trains: int, pulses: int) -> NDArray[np.bool_]:
+    """Return the frames where ``share * frame`` passes an integer: as even as can be, the first included."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"a share of frames must be 0 to 1, not {share}")
+    steps = np.ceil(np.arange(pulses + 1) * share - 1e-9)
+    return np.broadcast_to(np.diff(steps) > 0, (trains, pulses)).copy()
+
+
+def settings(options: dict[str, Any]) -> Settings:
+    """Return checked settings; raise TypeError naming the options there are if one is unknown."""
+    known = Settings.__dataclass_fields__
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise TypeError(f"make_run has no option {', '.join(unknown)}; it has: {', '.join(sorted(known))}")
+    return Settings(
+        **{key: _tuple(value) for key, value in options.items() if value is not None or key in _NONE}
+    )
+
+
+_NONE = ("detector", "modules", "module_shape", "pump_signal", "pool")
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
