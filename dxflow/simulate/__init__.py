@@ -1,9 +1,10 @@
 """Simulated EuXFEL runs with known truth: valid EXDF files for tests, examples and benchmarks."""
 
+from .bragg import Bragg
 from .plant import Plant
 from .run import make_run
 from .settings import Scan, Settings
-from .signals import Bragg, Flat, PowderRings, Signal, Speckle, SphereFormFactor
+from .signals import Flat, PowderRings, Signal, Speckle, SphereFormFactor
 from .truth import Truth
 
 __all__ = [

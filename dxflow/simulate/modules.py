@@ -189,6 +189,7 @@ class _ModuleFile:
             dtype,
             chunks=None if contiguous else (1,) * len(lead) + shape,
             maxshape=None if contiguous else (None, *lead[1:], *shape),
+            fill_time="never",
             **filters,
         )
         return FrameWriter(dataset, compressed)

@@ -33,6 +33,29 @@ class Scene:
     pumped: Image
     """`Signal.expected` of pumped frames."""
 
+    def shots(self, train: int, where: slice, number: int) -> Shots:
+        """Return frames of one train (by index) as signals see them; ``number`` is the module's."""
+        return Shots(
+            seed=self.settings.seed,
+            number=number,
+            train_id=int(self.schedule.train_ids[train]),
+            pulses=self.schedule.pulse[where],
+            times=self.schedule.times(self.settings)[where],
+            hit=self.schedule.hit[where],
+        )
+
+    def peaks(self) -> NDArray[np.float64]:
+        """Return the Bragg peaks of all frames, (peak, 5): frame, module (position), ss, fs, photons."""
+        donors = np.unique(self.schedule.donor)
+        found = [np.zeros((0, 5))]
+        for donor in donors[self.schedule.hit[donors]]:
+            shots = self.shots(int(self.schedule.train[donor]), slice(donor, donor + 1), 0)
+            peaks = self.settings.signal.peaks(self.geometry, shots)
+            for frame in np.flatnonzero(self.schedule.donor == donor):
+                found.append(np.column_stack([np.full(len(peaks), frame), peaks[:, 1:]]))
+        out = np.concatenate(found)
+        return out[np.argsort(out[:, 0], kind="stable")]
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -98,14 +121,7 @@ class Painter:
     def _means(self, train: int, where: slice) -> Iterator[Image]:
         """Yield mean photons at reference energy; pumped frames come from their own signal."""
         scene, schedule = self.scene, self.scene.schedule
-        shots = Shots(
-            seed=scene.settings.seed,
-            number=self.sensor.number,
-            train_id=int(schedule.train_ids[train]),
-            pulses=schedule.pulse[where],
-            times=schedule.times(scene.settings)[where],
-            hit=schedule.hit[where],
-        )
+        shots = scene.shots(train, where, self.sensor.number)
         still = self._images(scene.settings.signal, scene.hit, shots)
         moved = self._images(scene.settings.pump_signal or scene.settings.signal, scene.pumped, shots)
         if scene.pumped is scene.hit:

@@ -106,6 +106,7 @@ def _pieces(scene: Scene, sensors: list[Sensor]) -> dict[str, Any]:
         "expected": scene.hit,
         "expected_miss": scene.miss,
         "expected_pump": scene.pumped,
+        "peaks": scene.peaks(),
         "pedestal": np.stack([part.pedestal for part in sensors]),
         "cell_offset": np.stack([part.cell_offset for part in sensors]),
     }
@@ -131,6 +132,7 @@ def _no_detector() -> dict[str, Any]:
         "present": np.zeros((0, 0), bool),
         "bad_pixels": image.astype(bool),
         "mask": image.astype(np.uint32),
+        "peaks": np.zeros((0, 5)),
         "pedestal": image.astype(np.float32),
         "cell_offset": np.zeros((0, 0), np.float32),
         "positions": np.zeros((0, 0, 0, 3)),

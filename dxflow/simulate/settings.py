@@ -98,7 +98,7 @@ class Settings:
     version: str = "1.3"
     """EXDF version: 0.5, 1.0, 1.1, 1.2 or 1.3."""
     sequences: int = 2
-    """Sequence files of each aggregator."""
+    """Sequence files of each aggregator; a run of one train has one."""
     first_train: int = 10001
     seed: int = 0
     pool: int | None = None
@@ -123,6 +123,8 @@ class Settings:
     instrument: str = "SPB"
 
     def __post_init__(self) -> None:
+        if self.trains == 1:
+            object.__setattr__(self, "sequences", 1)
         problems = [text for wrong, text in self._checks() if wrong]
         if problems:
             raise ValueError("; ".join(problems))
@@ -161,6 +163,12 @@ class Settings:
                 facts is not None and self.pulses > facts.cells,
                 f"{self.detector} has {facts.cells if facts else 0} memory cells, not {self.pulses}",
             ),
+            (
+                facts is not None and not facts.xtdf and self.plant.pulse_counts is not None,
+                f"{self.detector} stores the same number of frames for all trains: no pulse_counts; "
+                "empty_trains can be planted",
+            ),
+            (not self.numbers and facts is not None, "no modules are left: plant fewer missing_modules"),
             (
                 facts is not None and self.modules is not None and not 1 <= self.modules <= facts.modules,
                 f"{self.detector} has 1 to {facts.modules if facts else 0} modules, not {self.modules}",

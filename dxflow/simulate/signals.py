@@ -74,6 +74,14 @@ class Signal:
         for is_hit in shots.hit:
             yield hit if is_hit else miss
 
+    def peaks(self, geometry: Geometry, shots: Shots) -> NDArray[np.float64]:
+        """Return the Bragg peaks of some frames of a train, (peak, 5); none by default.
+
+        Columns: frame (position in ``shots``), module (position in the geometry), ss, fs, photons at
+        reference pulse energy.
+        """
+        return np.zeros((0, 5))
+
     def describe(self) -> dict[str, Any]:
         """Return the parameters as plain JSON, with the signal's name."""
         return {"signal": type(self).__name__, **asdict(self)}
@@ -156,70 +164,6 @@ class SphereFormFactor(Signal):
     def missed(self, geometry: Geometry) -> Image:
         """Return the background alone."""
         return np.full(geometry.positions.shape[:3], self.background)
-
-
-@dataclass(frozen=True)
-class Bragg(Signal):
-    """Crystals in random orientation: spots where a reciprocal lattice point meets the Ewald sphere.
-
-    `expected` is the background, which hits and misses share: the spots are in other places in each hit.
-    """
-
-    cell: float = 20.0
-    """Edge of the cubic unit cell, angstrom."""
-    photons: float = 200.0
-    """Photons of a pixel right on a lattice point."""
-    size: float = 0.012
-    """Standard deviation of a lattice point, 1/angstrom."""
-    hit_rate: float = 0.3
-    background: float = 0.3
-    """Photons per pixel."""
-
-    @property
-    def hits(self) -> float:
-        """The chosen hit rate."""
-        return self.hit_rate
-
-    def expected(self, geometry: Geometry) -> Image:
-        """Return the background."""
-        return np.full(geometry.positions.shape[:3], self.background)
-
-    missed = expected
-
-    def images(
-        self, geometry: Geometry, module: int, hit: Image, miss: Image, shots: Shots
-    ) -> Iterator[Image]:
-        """Yield the background, with spots of one orientation per hit that all modules share."""
-        vectors = geometry.q_vectors(module)
-        for pulse, is_hit in zip(shots.pulses, shots.hit, strict=True):
-            rotation = orientation(shots.seed, shots.train_id, int(pulse))
-            yield miss + self.spots(vectors, rotation) if is_hit else miss
-
-    def spots(self, vectors: Image, rotation: Image) -> Image:
-        """Return photons of the spots at momentum transfers ``vectors`` (..., 3) for one orientation (3, 3)."""
-        index = vectors @ rotation.T * (self.cell / (2 * np.pi))
-        nearest = np.round(index)
-        off = ((index - nearest) ** 2).sum(axis=-1) * (2 * np.pi / self.cell) ** 2
-        # The direct beam is the lattice point 0 0 0: no spot.
-        return self.photons * np.exp(-0.5 * off / self.size**2) * nearest.any(axis=-1)
-
-
-def orientation(seed: int, train_id: int, pulse: int) -> Image:
-    """Return the rotation of the crystal of a frame, (3, 3), uniform over all rotations.
-
-    References
-    ----------
-    Shoemake (1992), Graphics Gems III, 124: a quaternion of four normal numbers, normalised.
-    """
-    normal = generator(seed, Stream.ORIENTATION, train_id, pulse).standard_normal(4)
-    w, x, y, z = normal / np.linalg.norm(normal)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
 
 
 @dataclass(frozen=True)

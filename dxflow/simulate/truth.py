@@ -105,6 +105,9 @@ class Truth:
     """The same for a lit frame that missed."""
     expected_pump: NDArray[np.float64]
     """The same for a pumped hit."""
+    peaks: NDArray[np.float64]
+    """Bragg peaks, (peak, 5): frame, module (position in ``module_numbers``), ss, fs, photons above the
+    background with ``pulse_energy``."""
     pedestal: NDArray[np.float32]
     """Raw data: value without light, ADU, (module, ss, fs)."""
     cell_offset: NDArray[np.float32]
