@@ -1,1 +1,69 @@
 """A Dask-distributed dataflow framework for X-ray laser detector data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .algorithm import Algorithm
+from .binding import PlanError
+from .execute import execute
+from .inputs import Frames, From, Key, RunInfo
+from .outputs import Output, Partial
+from .plan import Plan, plan
+from .result import Result
+from .selection import FrameSelection
+
+if TYPE_CHECKING:
+    from extra_data import open_run
+
+__all__ = [
+    "Algorithm",
+    "FrameSelection",
+    "Frames",
+    "From",
+    "Key",
+    "Output",
+    "Partial",
+    "Plan",
+    "PlanError",
+    "Result",
+    "RunInfo",
+    "execute",
+    "open_run",
+    "plan",
+    "reduce",
+]
+
+
+def reduce(run: Any, algorithms: Any, to: Any = None, *, cluster: Any = None, **options: Any) -> Result:
+    """Reduce a run in one pass: `plan` it, then `execute` the plan.
+
+    Parameters
+    ----------
+    run, algorithms, to
+        See `plan`.
+    cluster
+        See `execute`.
+    **options
+        ``frames``, ``resume``, ``chunk``, ``block``, ``on_fault``, ``overwrite``: see `plan`.
+
+    Returns
+    -------
+    Result
+
+    Examples
+    --------
+    >>> from dxflow.algorithms.average import Average
+    >>> result = dxflow.reduce("/gpfs/.../proc/r0034", Average(per="cell"), "r0034.zarr")
+    >>> result.dataset["average.mean"]
+    """
+    return execute(plan(run, algorithms, to, cluster=cluster, **options), cluster)
+
+
+def __getattr__(name: str) -> Any:
+    # EXtra-data is imported when a run is opened, not when dxflow is.
+    if name == "open_run":
+        from extra_data import open_run
+
+        return open_run
+    raise AttributeError(f"module 'dxflow' has no attribute {name!r}")

@@ -1,1 +1,89 @@
-"""Facts of the detectors, one small file each."""
+"""Detectors: how their modules are found in a run, and which keys say what a frame is.
+
+A new detector is a new file here with a tuple `DETECTORS`; nothing else changes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A kind of detector.
+
+    Parameters
+    ----------
+    kind : str
+        Its name, as in EXtra-data: ``"AGIPD1M"``.
+    raw, corrected : str
+        Regular expressions of a module's source name, with groups ``name`` and ``module``.
+    modules : int
+        How many modules it has; 0 where that varies.
+    first : int
+        Number of the first module.
+    pulses, cells : str
+        Keys of pulse id and memory cell of each frame; "" where there is none.
+    keys : mapping
+        Where it has its own names for the usual ``image.*`` keys.
+    planes : mapping
+        For raw data with an axis before the pixels: position of each plane along it, by name.
+    """
+
+    kind: str
+    raw: str
+    corrected: str
+    modules: int
+    first: int = 0
+    pulses: str = "image.pulseId"
+    cells: str = "image.cellId"
+    keys: Mapping[str, str] = field(default_factory=dict)
+    planes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A detector of a run: its name there, its kind, and the source of each module that is there."""
+
+    name: str
+    detector: Detector
+    data: str
+    """"corrected" or "raw"."""
+    sources: Mapping[int, str]
+    """Module number -> source."""
+
+
+@cache
+def known() -> tuple[Detector, ...]:
+    """Return all kinds of detector, from the files of this folder."""
+    modules = (importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
+    return tuple(detector for module in modules for detector in module.DETECTORS)
+
+
+def find(sources: Iterable[str]) -> list[Found]:
+    """Return the detectors among source names, corrected before raw, by name.
+
+    Names that fit two kinds (an AGIPD1M and a smaller one) go to the kind that was declared first.
+    """
+    names = sorted(sources)
+    found = [
+        Found(name, kind, data, modules)
+        for kind in known()
+        for data, pattern in (("corrected", kind.corrected), ("raw", kind.raw))
+        for name, modules in _matches(pattern, names).items()
+    ]
+    return sorted(found, key=lambda f: (f.data != "corrected", f.name))
+
+
+def _matches(pattern: str, names: list[str]) -> dict[str, dict[int, str]]:
+    """Return {detector name: {module number: source}} of the names that fit, modules in order."""
+    out: dict[str, dict[int, str]] = {}
+    for source in names:
+        if hit := re.fullmatch(pattern, source):
+            out.setdefault(hit["name"], {})[int(hit["module"])] = source
+    return {name: dict(sorted(modules.items())) for name, modules in out.items()}

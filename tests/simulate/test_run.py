@@ -85,7 +85,14 @@ def test_without_noise_corrected_frames_are_whole_photons(tmp_path):
 
 def test_pumped_frames_follow_their_own_signal(tmp_path):
     truth = make_run(
-        tmp_path, signal=Flat(5), pump_signal=Flat(20), pump="trains", bad_pixels=0, energy_spread=0, modules=1, **TINY
+        tmp_path,
+        signal=Flat(5),
+        pump_signal=Flat(20),
+        pump="trains",
+        bad_pixels=0,
+        energy_spread=0,
+        modules=1,
+        **TINY,
     )
     frames = opened(tmp_path)[truth.sources[0], "image.data"].ndarray().mean(axis=(1, 2))
     assert truth.pump.reshape(4, 3).any(axis=1).tolist() == [False, True, False, True]

@@ -1,0 +1,177 @@
+"""Algorithm: the hooks a user fills in, where and how often each runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from .outputs import Output, Partial, merge_into
+
+if TYPE_CHECKING:
+    from .inputs import Frames, From, Key, RunInfo
+    from .views import ModuleBlock, Train
+
+
+class Algorithm:
+    """A reduction: what it reads, what it makes, and what it does with a train or a block of frames.
+
+    Implement one of `process_train_data` and `process_module_data`; everything else has a default.
+
+    ========================== ======== =========================== ===================================
+    hook                       where    how often                   may change
+    ========================== ======== =========================== ===================================
+    add_arguments              client   once                        the parser
+    configure                  client   once, in the constructor    ``self`` (picklable values)
+    outputs                    client   once per plan               nothing
+    memory                     client   once per plan               nothing
+    initialize                 worker   once per process            ``self`` (tables; not pickled)
+    process_train_data         worker   once per train              ``out``
+    process_module_data        worker   once per block              ``out``
+    finalize_chunk_processing  worker   once per chunk              ``out``
+    merge                      worker   once per pair of partials   ``into``
+    finalize                   worker   once per part of the result ``totals``
+    ========================== ======== =========================== ===================================
+
+    After `initialize`, ``self`` is read-only: results go to ``out``, so that chunks may run anywhere, in any
+    order and twice, and give the same bits.
+
+    Parameters
+    ----------
+    name : str, optional
+        Name of this instance in the result; `ALG_ID` by default. Needed to use an algorithm twice in a pass.
+    **options
+        Those of `add_arguments`, and ``<input alias>=<Input>`` to rebind an input.
+    """
+
+    ALG_ID: ClassVar[str] = ""
+    """Short name: for the command line and for results."""
+    HELP: ClassVar[str] = ""
+    """One line for ``dxflow list``."""
+    SELECTS: ClassVar[str] = ""
+    """Name of the boolean per-frame output that ``frames=`` takes from a result of this algorithm."""
+    inputs: Mapping[str, Frames | Key | From] = {}
+    """Alias -> what is read. The first one sets the blocks and the pixels."""
+
+    def __init__(self, *, name: str | None = None, **options: Any) -> None:
+        cls = type(self)
+        rebound = {alias: options.pop(alias) for alias in list(options) if alias in cls.inputs}
+        self.name = name or cls.ALG_ID or cls.__name__.lower()
+        self.inputs = {**cls.inputs, **rebound}
+        self.options = _parse(cls, options)
+        self.configure(argparse.Namespace(**self.options))
+
+    # On the client ------------------------------------------------------------------------------
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Declare options, for the command line and the constructor alike. Default: none."""
+
+    def configure(self, args: argparse.Namespace) -> None:
+        """Check the options and keep what is needed on ``self``. Default: keeps each under its own name."""
+        for key, value in vars(args).items():
+            setattr(self, key, value)
+
+    def outputs(self, info: RunInfo) -> Mapping[str, Output]:
+        """Declare what is made of this run. Must not change ``self``. Default: nothing."""
+        return {}
+
+    def memory(self, info: RunInfo) -> int:
+        """Return the bytes that `initialize` keeps per worker process, so that the plan can count them.
+
+        Default: 0.
+        """
+        return 0
+
+    # On the worker ------------------------------------------------------------------------------
+
+    def initialize(self, info: RunInfo) -> None:
+        """Build tables that all chunks need, once per process. Default: nothing."""
+
+    def process_train_data(self, train: Train, out: Partial) -> None:
+        """Work on one train with all its modules and pulses.
+
+        Data available: ``train[alias]`` for each input; valid during the call. In ``out``: the rows of this
+        train for outputs per entry, one value for outputs per train, the chunk's whole array for others.
+        """
+        raise _not_implemented(self, "process_train_data")
+
+    def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
+        """Work on some consecutive frames of one module, few enough to stay in the processor's cache.
+
+        Data available: ``block[alias]``, (frame, ss, fs), valid during the call. In ``out``: the block's rows
+        for outputs per entry (shared by all modules: add to them), the module's pixels for ``per="pixel"``.
+        """
+        raise _not_implemented(self, "process_module_data")
+
+    def finalize_chunk_processing(self, out: Partial) -> None:
+        """Finish a chunk after its last train or block. Default: nothing."""
+
+    def merge(self, into: Partial, other: Partial) -> None:
+        """Merge the whole-run outputs of another chunk into `into`.
+
+        Called in a fixed order, first with a fresh, empty `into`. Default: each output's declared rule.
+        """
+        for name in into:
+            rule = self.rules[name]
+            if rule != "custom":
+                merge_into(into[name], other[name], rule)
+
+    def finalize(self, totals: Partial) -> None:
+        """Turn merged totals into results, in place. Default: nothing.
+
+        Data available: the whole-run outputs of one part of the result (all modules, or some of them).
+        """
+
+    # The framework's -----------------------------------------------------------------------------
+
+    rules: Mapping[str, str] = {}
+    """Output name -> merge rule; set by the plan."""
+
+    @classmethod
+    def overrides(cls, hook: str) -> bool:
+        """Return whether the class implements a hook itself."""
+        return getattr(cls, hook) is not getattr(Algorithm, hook)
+
+    @property
+    def by_module(self) -> bool:
+        """Whether it works on module blocks."""
+        return self.overrides("process_module_data")
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{k}={_short(v)}" for k, v in self.options.items())
+        return f"{type(self).__name__}({shown})"
+
+
+class OptionParser(argparse.ArgumentParser):
+    """An argument parser that raises TypeError rather than ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message."""
+        raise TypeError(f"{self.prog}: {message}")
+
+
+def _parse(cls: type[Algorithm], options: dict[str, Any]) -> dict[str, Any]:
+    """Return all options of an algorithm: those given, checked, and the defaults of the others."""
+    parser = OptionParser(prog=cls.__name__, add_help=False)
+    cls.add_arguments(parser)
+    actions = {action.dest: action for action in parser._actions}
+    if unknown := sorted(set(options) - set(actions)):
+        raise TypeError(
+            f"{cls.__name__}: unknown option {unknown[0]!r}. Options: {sorted(actions)}; inputs: {sorted(cls.inputs)}"
+        )
+    for dest, value in options.items():
+        action = actions[dest]
+        action.required, action.nargs = False, "?" if not action.option_strings else action.nargs
+        if action.choices is not None and value not in action.choices:
+            raise TypeError(f"{cls.__name__}: {dest}={value!r}; expected one of {list(action.choices)}")
+    return vars(parser.parse_args([], argparse.Namespace(**options)))
+
+
+def _not_implemented(algorithm: Algorithm, hook: str) -> Exception:
+    return TypeError(f"{type(algorithm).__name__} does not implement {hook}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"<{type(value).__name__}>"

@@ -1,0 +1,266 @@
+"""Bind algorithms to a run: which input each alias is, which rows each output has; refuse what cannot work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .algorithm import Algorithm
+from .index import EntryIndex
+from .inputs import BoundInput, From, InputInfo, RunInfo, selected
+from .locate import Faults
+from .outputs import BoundOutput
+
+if TYPE_CHECKING:
+    from extra_data import DataCollection
+
+    from .selection import FrameSelection
+
+
+class PlanError(ValueError):
+    """A plan that cannot work; the message says what was wrong, what exists and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class BoundAlgorithm:
+    """An algorithm with its inputs and outputs in a run.
+
+    `aliases` maps each alias to the number of one of the plan's inputs, or to the name of an earlier
+    output; `stream` is the input whose frames it follows: that of its first alias, through all `From`.
+    """
+
+    algorithm: Algorithm
+    info: RunInfo
+    aliases: Mapping[str, int | str]
+    stream: int
+    outputs: tuple[BoundOutput, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the instance."""
+        return self.algorithm.name
+
+
+@dataclass
+class Binding:
+    """The inputs of a pass, each bound once, and the algorithms that use them, in order."""
+
+    run: DataCollection
+    path: str
+    trains: NDArray
+    selection: FrameSelection | None
+    faults: Faults
+
+    def __post_init__(self) -> None:
+        self.inputs: list[BoundInput] = []
+        self.indexes: list[EntryIndex] = []
+        self.rows: list[int] = []
+        """Number of the index of each input: inputs with equal frames share one."""
+        self.algorithms: list[BoundAlgorithm] = []
+        self._numbers: dict[Any, int] = {}
+
+    @property
+    def made(self) -> dict[str, BoundOutput]:
+        """Outputs of the algorithms so far, by name."""
+        return {o.name: o for a in self.algorithms for o in a.outputs}
+
+    def add(self, algorithm: Algorithm) -> None:
+        """Bind one more algorithm; it may read what those before it make."""
+        _check_hooks(algorithm)
+        aliases = {alias: self._resolve(algorithm, alias, what) for alias, what in algorithm.inputs.items()}
+        stream = self._stream(next(iter(aliases.values())))
+        infos = {alias: self._info(ref) for alias, ref in aliases.items()}
+        info = RunInfo(self.path, self.trains, infos)
+        bound = BoundAlgorithm(algorithm, info, aliases, stream, ())
+        outputs = self._outputs(bound)
+        algorithm.rules = {o.key: o.output.merge for o in outputs}
+        self.algorithms.append(replace(bound, outputs=outputs))
+
+    def _resolve(self, algorithm: Algorithm, alias: str, what: Any) -> int | str:
+        """Return what an alias stands for, binding its input if no algorithm before did."""
+        if isinstance(what, From):
+            return self._resolve_from(algorithm, alias, what)
+        if not hasattr(what, "bind"):
+            raise PlanError(
+                f"{algorithm.name}: input {alias!r} is a {type(what).__name__}; expected Frames, Key or From"
+            )
+        if what not in self._numbers:
+            self._numbers[what] = self._bind(algorithm, alias, what)
+        return self._numbers[what]
+
+    def _resolve_from(self, algorithm: Algorithm, alias: str, what: From) -> str:
+        made = self.made
+        if what.output not in made:
+            raise PlanError(
+                f"{algorithm.name} reads {what.output!r} as {alias!r}, but no algorithm before it makes that; "
+                f"made so far: {sorted(made)}"
+            )
+        if made[what.output].output.kind in ("run", "pixel", "event"):
+            raise PlanError(
+                f"{algorithm.name} reads {what.output!r} as {alias!r}, but that is an output per "
+                f"{made[what.output].output.kind}: a pass hands on outputs per train and per entry"
+            )
+        return what.output
+
+    def _bind(self, algorithm: Algorithm, alias: str, what: Any) -> int:
+        """Bind an input; one with the same data as an earlier one is that one."""
+        try:
+            bound = selected(what.bind(self.run, self.trains, self.faults), self.selection)
+        except (KeyError, ValueError) as e:
+            message = e.args[0] if e.args else str(e)
+            raise PlanError(f"{algorithm.name}: input {alias!r}: {message}") from e
+        for number, other in enumerate(self.inputs):
+            if _same(bound, other):
+                return number
+        self.inputs.append(bound)
+        self.rows.append(self._index_number(bound.index))
+        return len(self.inputs) - 1
+
+    def _index_number(self, index: EntryIndex) -> int:
+        for number, other in enumerate(self.indexes):
+            if _same_rows(index, other):
+                return number
+        self.indexes.append(index)
+        return len(self.indexes) - 1
+
+    def _stream(self, ref: int | str) -> int:
+        """Return the input that an alias comes from."""
+        if isinstance(ref, int):
+            return ref
+        maker = next(a for a in self.algorithms if any(o.name == ref for o in a.outputs))
+        output = next(o for o in maker.outputs if o.name == ref)
+        alias = output.output.alias
+        return self._stream(maker.aliases[alias]) if alias else maker.stream
+
+    def _info(self, ref: int | str) -> InputInfo:
+        """Return what an algorithm is told of an input."""
+        if isinstance(ref, int):
+            return self.inputs[ref].info()
+        output = self.made[ref].output
+        root = self.inputs[self._stream(ref)].info()
+        image = output.kind == "image"
+        shape = (root.shape[0], *output.shape, *root.shape[1:]) if image else (1, *output.shape)
+        kind = "frames" if image else "from"
+        return replace(root, kind=kind, shape=shape, dtype=np.dtype(output.dtype), unit=output.unit)
+
+    def _outputs(self, bound: BoundAlgorithm) -> tuple[BoundOutput, ...]:
+        """Ask the algorithm what it makes, and check it."""
+        declared = bound.algorithm.outputs(bound.info)
+        if not declared:
+            raise PlanError(f"{bound.name}: outputs() declares nothing; what should be kept of it?")
+        pixels = bound.info.first_input.shape
+        return tuple(self._output(bound, key, output, pixels) for key, output in declared.items())
+
+    def _output(self, bound: BoundAlgorithm, key: str, output: Any, pixels: tuple[int, ...]) -> BoundOutput:
+        name, algorithm = f"{bound.name}.{key}", bound.algorithm
+        if not key.isidentifier():
+            raise PlanError(f"{name}: {key!r} cannot be an output's name; use letters, digits and _")
+        rows = -1
+        if output.alias is not None:
+            if output.alias not in bound.aliases:
+                raise PlanError(
+                    f"{name}: per={output.per!r} is neither 'run', 'train', 'pixel', 'event' nor an input; "
+                    f"inputs: {sorted(bound.aliases)}"
+                )
+            rows = self.rows[self._stream(bound.aliases[output.alias])]
+        elif output.kind == "event":
+            rows = self.rows[bound.stream]
+        if output.merge == "custom" and output.kind in ("run", "pixel") and not algorithm.overrides("merge"):
+            raise PlanError(
+                f"{name}: merge='custom', but {type(algorithm).__name__} does not implement merge()"
+            )
+        return BoundOutput(bound.name, key, output, rows, pixels)
+
+
+def bind(binding: Binding, algorithms: Sequence[Algorithm]) -> Binding:
+    """Bind algorithms in order and check that they fit one pass."""
+    for algorithm in algorithms:
+        _check_instance(algorithm, [a.name for a in binding.algorithms])
+        binding.add(algorithm)
+    for bound in binding.algorithms:
+        if bound.algorithm.by_module:
+            _check_blocks(binding, bound)
+    return binding
+
+
+def _check_instance(algorithm: Any, names: list[str]) -> None:
+    """Refuse classes, other objects and names used twice."""
+    if isinstance(algorithm, type):
+        raise PlanError(f"{algorithm.__name__} is a class: make an instance, {algorithm.__name__}(...)")
+    if not isinstance(algorithm, Algorithm):
+        raise PlanError(f"expected an Algorithm, got {type(algorithm).__name__}")
+    if algorithm.name in names:
+        raise PlanError(f"two algorithms are named {algorithm.name!r}: give one of them name=...")
+    if not algorithm.inputs:
+        raise PlanError(
+            f"{algorithm.name}: no inputs are declared; set inputs = {{'img': Frames()}} on the class"
+        )
+
+
+def _check_hooks(algorithm: Algorithm) -> None:
+    """Refuse an algorithm that implements none or both of the two hooks."""
+    hooks = [h for h in ("process_train_data", "process_module_data") if algorithm.overrides(h)]
+    if len(hooks) != 1:
+        has = "both" if hooks else "neither"
+        raise PlanError(
+            f"{type(algorithm).__name__} implements {has} of process_train_data and process_module_data; "
+            "exactly one is needed"
+        )
+
+
+def _check_blocks(binding: Binding, bound: BoundAlgorithm) -> None:
+    """Refuse what a module block cannot offer."""
+    lead = binding.inputs[bound.stream]
+    advice = "; implement process_train_data instead"
+    for alias, ref in bound.aliases.items():
+        if isinstance(ref, str):
+            if binding.made[ref].output.kind != "image":
+                raise PlanError(
+                    f"{bound.name} reads {ref!r} as {alias!r} in module blocks, but that is complete only after "
+                    f"the last module{advice}"
+                )
+            ref = binding._stream(ref)
+        other = binding.inputs[ref]
+        if other.kind == "frames" or ref == bound.stream:
+            if not _same_rows(other.index, lead.index) or other.modules != lead.modules:
+                raise PlanError(
+                    f"{bound.name}: {alias!r} ({other.name}) and its first input ({lead.name}) have different "
+                    f"frames or modules: one block cannot hold both{advice}"
+                )
+        elif other.index.counts.max(initial=0) > 1:
+            raise PlanError(
+                f"{bound.name}: {alias!r} ({other.name}) has several entries per train, a block needs one per "
+                f"frame{advice}"
+            )
+    for output in bound.outputs:
+        if output.output.kind == "entry" and output.output.merge == "custom" and len(lead.modules) > 1:
+            raise PlanError(
+                f"{output.name}: merge='custom' cannot combine modules; use sum, min or max{advice}"
+            )
+
+
+def _same(a: BoundInput, b: BoundInput) -> bool:
+    """Return whether two inputs are the same data."""
+    here, there = a.location, b.location
+    return (
+        (here.sources, here.datasets, here.plane, a.modules)
+        == (there.sources, there.datasets, there.plane, b.modules)
+    ) and _same_rows(a.index, b.index)
+
+
+def _same_rows(a: EntryIndex, b: EntryIndex) -> bool:
+    """Return whether two indexes have the same rows: trains, pulses, cells."""
+    return (
+        np.array_equal(a.offsets, b.offsets)
+        and _equal(a.pulse_ids, b.pulse_ids)
+        and _equal(a.cell_ids, b.cell_ids)
+        and np.array_equal(np.broadcast_to(a.entry, b.entry.shape) if len(a.entry) == 1 else a.entry, b.entry)
+    )
+
+
+def _equal(a: NDArray | None, b: NDArray | None) -> bool:
+    return (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b))

@@ -1,0 +1,208 @@
+"""A pass over module blocks: no train is ever assembled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .faults import hook_context
+from .outputs import identity
+from .reader import Reader, present, runs
+from .reader.ring import view
+from .state import ChunkState
+from .views import ModuleBlock
+
+if TYPE_CHECKING:
+    from .binding import BoundAlgorithm
+    from .plan import Plan
+
+
+@dataclass(frozen=True)
+class Step:
+    """Frames of one module: rows of the lead input's index that the module has."""
+
+    group: int
+    module: int
+    rows: slice
+
+
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """What was read for a step: arrays by input number, and which of its frames are good."""
+
+    arrays: dict[int, NDArray]
+    good: NDArray | None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Algorithms whose blocks are the same frames, and the inputs that are read for them."""
+
+    lead: int
+    inputs: tuple[int, ...]
+    algorithms: tuple[BoundAlgorithm, ...]
+
+
+class BlockPass:
+    """Steps through a chunk module by module, block by block."""
+
+    def __init__(self, state: ChunkState, reader: Reader) -> None:
+        self.state, self.plan, self.reader = state, state.plan, reader
+        self.groups = groups(self.plan)
+        self._scratch = {
+            o.name: np.empty((frames_per_block(self.plan, g), *o.output.shape, *o.pixels[1:]), o.output.dtype)
+            for g in self.groups
+            for a in g.algorithms
+            for o in a.outputs
+            if o.transient
+        }
+
+    def steps(self) -> list[Step]:
+        """Return all blocks of the chunk, in reading order."""
+        state = self.state
+        return [
+            Step(number, module, rows)
+            for number, group in enumerate(self.groups)
+            for module in range(*state.part.indices(len(self.plan.inputs[group.lead].modules)))
+            for rows in self._blocks(group, module)
+        ]
+
+    def _blocks(self, group: Group, module: int) -> Iterator[slice]:
+        """Yield rows that fit a block, without gaps, and without excluded trains."""
+        lead = self.plan.inputs[group.lead]
+        rows = self.state.rows[self.plan.rows[group.lead]]
+        there = np.logical_and.reduce([present(self.plan.inputs[i], module, rows) for i in group.inputs])
+        trains = lead.index.train_positions(rows)
+        if self.state.excluded:
+            there &= ~np.isin(trains, list(self.state.excluded))
+        joined = there[1:] == there[:-1]
+        if any(o.output.kind == "train" for a in group.algorithms for o in a.outputs):
+            joined &= trains[1:] == trains[:-1]
+        n = frames_per_block(self.plan, group)
+        for start, stop in runs(joined, len(there)):
+            if there[start]:
+                for a in range(start, stop, n):
+                    yield slice(rows.start + a, rows.start + min(a + n, stop))
+
+    def fill(self, step: Step, buffer: NDArray) -> Filled:
+        """Read a block; runs in the reader thread."""
+        arrays, offset, good = {}, 0, np.ones(step.rows.stop - step.rows.start, bool)
+        for number in self.groups[step.group].inputs:
+            bound = self.plan.inputs[number]
+            arrays[number], offset = view(buffer, (len(good), *bound.location.shape), bound.dtype, offset)
+            good &= self.state.read(self.reader, number, step.module, step.rows, arrays[number])
+        return Filled(arrays, None if good.all() else good)
+
+    def work(self, step: Step, filled: Filled) -> None:
+        """Let the algorithms work on what was read of a block."""
+        n = step.rows.stop - step.rows.start
+        if filled.good is None:
+            self._work(step, filled, 0, n)
+            return
+        for start, stop in runs(filled.good[1:] == filled.good[:-1], n):
+            if filled.good[start]:
+                self._work(step, filled, start, stop)
+
+    def _work(self, step: Step, filled: Filled, start: int, stop: int) -> None:
+        """Work on frames start:stop of a block."""
+        group = self.groups[step.group]
+        index = self.plan.inputs[group.lead].index
+        rows = slice(step.rows.start + start, step.rows.start + stop)
+        trains = index.train_positions(rows)
+        own = slice(*(r - self.state.rows[self.plan.rows[group.lead]].start for r in (rows.start, rows.stop)))
+        for bound in group.algorithms:
+            scratch = self._transients(bound, stop - start)
+            out = self.state.block_view(bound, step.module, own, trains - self.state.chunk.first, scratch)
+            block = self._block(bound, step.module, rows, trains, filled.arrays, start, stop)
+            with hook_context(bound.algorithm, "process_module_data", self.state, trains, step.module):
+                bound.algorithm.process_module_data(block, out)
+        self.state.modules[self.plan.rows[group.lead]][own] += 1
+        self.state.trains_done[trains - self.state.chunk.first] = True
+        for number in group.inputs:
+            self.state.used[number, step.module] += stop - start
+            self.state.bytes += filled.arrays[number][start:stop].nbytes
+
+    def _block(
+        self,
+        bound: BoundAlgorithm,
+        module: int,
+        rows: slice,
+        trains: NDArray,
+        arrays: dict,
+        start: int,
+        stop: int,
+    ) -> ModuleBlock:
+        """Return what the algorithm sees."""
+        lead = self.plan.inputs[bound.stream]
+        seen = {}
+        for alias, ref in bound.aliases.items():
+            if isinstance(ref, str):
+                seen[alias] = self._scratch_of(ref, module, rows, stop - start)
+            elif ref in arrays:
+                seen[alias] = arrays[ref][start:stop]
+            else:
+                seen[alias] = self.state.key_of_frames(ref, trains)
+        pulses, cells = lead.index.pulse_ids, lead.index.cell_ids
+        return ModuleBlock(
+            module,
+            lead.modules[module],
+            lead.index.train_ids[trains],
+            None if pulses is None else pulses[rows],
+            None if cells is None else cells[rows],
+            seen,
+        )
+
+    def _transients(self, bound: BoundAlgorithm, n: int) -> dict[str, NDArray]:
+        """Return this algorithm's images that live for one block, at their identity; memory is reused."""
+        out = {}
+        for o in bound.outputs:
+            if o.transient:
+                out[o.name] = self._scratch[o.name][:n]
+                out[o.name][:] = identity(o.output.dtype, o.output.merge)
+        return out
+
+    def _scratch_of(self, name: str, module: int, rows: slice, n: int) -> NDArray:
+        """Return an earlier algorithm's images of this block."""
+        if name in self._scratch:
+            return self._scratch[name][:n]
+        array = self.state.arrays[name]
+        output = next(o for o in self.plan.outputs if o.name == name)
+        first = self.state.rows[output.rows].start
+        assert isinstance(array, np.ndarray)
+        return array[module - self.state.part.start, rows.start - first : rows.stop - first]
+
+
+def groups(plan: Plan) -> list[Group]:
+    """Return the algorithms of a plan grouped by the frames they follow, in order of appearance."""
+    leads: dict[tuple, int] = {}
+    members: dict[int, list[BoundAlgorithm]] = {}
+    for bound in plan.algorithms:
+        lead = leads.setdefault((plan.rows[bound.stream], plan.inputs[bound.stream].modules), bound.stream)
+        members.setdefault(lead, []).append(bound)
+    return [
+        Group(lead, _read_for(plan, algorithms), tuple(algorithms)) for lead, algorithms in members.items()
+    ]
+
+
+def _read_for(plan: Plan, algorithms: list[BoundAlgorithm]) -> tuple[int, ...]:
+    """Return the inputs that blocks of these algorithms hold: frames, and the first input of each."""
+    numbers = {ref for a in algorithms for ref in a.aliases.values() if isinstance(ref, int)}
+    streams = {a.stream for a in algorithms}
+    return tuple(sorted(n for n in numbers | streams if plan.inputs[n].kind == "frames" or n in streams))
+
+
+def frames_per_block(plan: Plan, group: Group) -> int:
+    """Return how many frames a block holds, of the input with the largest frames."""
+    return max(1, plan.block_bytes // max(plan.inputs[n].frame_bytes for n in group.inputs))
+
+
+def block_bytes(plan: Plan) -> int:
+    """Return the bytes that the largest block needs, with room to align its arrays."""
+    return max(
+        sum(frames_per_block(plan, g) * plan.inputs[n].frame_bytes + 64 for n in g.inputs)
+        for g in groups(plan)
+    )

@@ -1,0 +1,220 @@
+"""What a worker does: run one chunk, merge partials, finalize a part; each leaves one fragment."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from copy import copy
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import fragments, memory
+from .blocks import BlockPass
+from .faults import TrainsFailed, hook_context
+from .losses import Loss, from_json
+from .outputs import Events, Partial
+from .reader.h5 import H5Reader
+from .reader.ring import Ring
+from .state import ChunkState
+from .trains import TrainPass
+
+if TYPE_CHECKING:
+    from .binding import BoundAlgorithm
+    from .plan import Chunk, Plan
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the driver learns of a finished chunk; everything else stays in its fragment.
+
+    `times` are seconds of the reader thread ("read"), of waiting for it ("wait"), in hooks ("compute") and writing
+    the fragment ("write"); `used` is [input, module position, frames]; `events` the rows of event outputs.
+    """
+
+    chunk: int
+    worker: str
+    bytes: int
+    times: dict[str, float]
+    used: list[list[int]]
+    events: dict[str, int] = field(default_factory=dict)
+    losses: tuple[Loss, ...] = ()
+    reused: bool = False
+
+
+class Workspace:
+    """A plan on a worker process: its algorithms initialized once, its buffers kept between chunks."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        # Copies, so that in the client's own process `initialize` leaves the user's objects alone.
+        own = tuple(replace(a, algorithm=copy(a.algorithm)) for a in plan.algorithms)
+        self.plan, self.folder = replace(plan, algorithms=own), folder
+        self._buffers: list[NDArray] = []
+        self._ready = False
+
+    def buffers(self) -> list[NDArray]:
+        """Return the buffers that blocks or trains are read into."""
+        if not self._buffers:
+            size = memory.buffer_bytes(self.plan)
+            self._buffers = [np.empty(size, np.uint8) for _ in range(memory.buffers(self.plan))]
+        return self._buffers
+
+    def prepare(self) -> None:
+        """Initialize the algorithms, once per process."""
+        if not self._ready:
+            for bound in self.plan.algorithms:
+                bound.algorithm.initialize(bound.info)
+            self._ready = True
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.plan, self.folder)
+
+
+def run_chunk(work: Workspace, number: int) -> Summary:
+    """Read a chunk while the algorithms work on what was read; leave a fragment.
+
+    A chunk whose fragment is there is not done again. Trains in which a hook raised are left out, if faults are to
+    be masked, by doing the chunk again without them: what is left is exactly the result without these trains.
+    """
+    path = chunk_path(work.folder, number)
+    if (meta := fragments.intact(path)) is not None:
+        return replace(_summary(meta), reused=True)
+    work.prepare()
+    excluded: frozenset[int] = frozenset()
+    losses: list[Loss] = []
+    while True:
+        try:
+            return _run(work, work.plan.chunks[number], excluded, losses)
+        except TrainsFailed as failed:
+            excluded |= failed.trains
+            losses.append(failed.loss)
+
+
+def _run(work: Workspace, chunk: Chunk, excluded: frozenset[int], losses: list[Loss]) -> Summary:
+    plan, reader = work.plan, H5Reader()
+    state = ChunkState(plan, chunk, excluded)
+    start = perf_counter()
+    try:
+        state.read_keys(reader)
+        one_pass: Any = (BlockPass if plan.by_module else TrainPass)(state, reader)
+        with Ring(one_pass.steps(), one_pass.fill, work.buffers()) as ring:
+            for step, filled in ring:
+                one_pass.work(step, filled)
+    finally:
+        reader.close()
+    for bound in plan.algorithms:
+        _finalize_chunk(bound, state)
+    state.mark_lost_rows()
+    times = {"read": ring.read_seconds, "wait": ring.wait_seconds}
+    times["compute"] = perf_counter() - start - ring.wait_seconds
+    return _write(work, state, times, losses)
+
+
+def _finalize_chunk(bound: BoundAlgorithm, state: ChunkState) -> None:
+    trains = np.arange(state.chunk.first, state.chunk.last)
+    out = Partial({o.key: state.arrays[o.name] for o in bound.outputs if not o.transient})
+    with hook_context(bound.algorithm, "finalize_chunk_processing", state, trains):
+        bound.algorithm.finalize_chunk_processing(out)
+
+
+def _write(work: Workspace, state: ChunkState, times: dict[str, float], losses: list[Loss]) -> Summary:
+    """Leave the fragment of a finished chunk and return its summary."""
+    start = perf_counter()
+    arrays: dict[str, NDArray] = {f"modules/{n}": m for n, m in enumerate(state.modules)}
+    events = {}
+    for o in work.plan.outputs:
+        array = state.arrays.get(o.name)
+        if isinstance(array, Events):
+            rows = array.sorted()
+            arrays |= dict(
+                zip((f"{o.name}/{part}" for part in ("rows", "trains", "frames")), rows, strict=True)
+            )
+            events[o.name] = len(rows[0])
+        elif array is not None and (o.output.store or o.whole_run):
+            arrays[o.name] = array.swapaxes(0, 1) if o.output.kind == "image" else array
+    summary = Summary(
+        chunk=state.chunk.number,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        bytes=state.bytes,
+        times=times | {"write": 0.0},
+        used=[[n, m, frames] for (n, m), frames in sorted(state.used.items())],
+        events=events,
+        losses=tuple(state.summed_losses() + losses),
+    )
+    fragments.write(chunk_path(work.folder, state.chunk.number), asdict(summary), arrays)
+    summary.times["write"] = perf_counter() - start
+    return summary
+
+
+def _summary(meta: dict[str, Any]) -> Summary:
+    """Return the summary that a fragment holds."""
+    return Summary(**{**meta, "losses": from_json(meta["losses"])})
+
+
+def chunk_path(folder: Path, number: int) -> Path:
+    """Return where a chunk's fragment is."""
+    return folder / f"chunk-{number:06d}.npz"
+
+
+def merge(work: Workspace, children: Iterable[Path], into: Path) -> Path:
+    """Merge the whole-run outputs of some fragments, in order, into one fragment; starts from an empty partial."""
+    if fragments.intact(into) is not None:
+        return into
+    work.prepare()
+    paths = list(children)
+    totals = _empty(work.plan, paths[0])
+    for path in paths:
+        with fragments.Fragment(path) as child:
+            for bound in work.plan.algorithms:
+                if bound.name in totals:
+                    other = Partial({o.key: child[o.name] for o in bound.outputs if o.whole_run})
+                    bound.algorithm.merge(totals[bound.name], other)
+    _write_totals(work.plan, totals, into)
+    return into
+
+
+def finalize(work: Workspace, total: Path, into: Path) -> Path:
+    """Let the algorithms turn the totals of one part of the result into results; leave them as a fragment."""
+    work.prepare()
+    with fragments.Fragment(total) as fragment:
+        totals = {
+            bound.name: Partial({o.key: fragment[o.name] for o in bound.outputs if o.whole_run})
+            for bound in work.plan.algorithms
+        }
+    for bound in work.plan.algorithms:
+        bound.algorithm.finalize(totals[bound.name])
+    _write_totals(work.plan, totals, into, stored=True)
+    return into
+
+
+def _empty(plan: Plan, like: Path) -> dict[str, Partial]:
+    """Return fresh partials of the shapes of a fragment's, by algorithm."""
+    with fragments.Fragment(like) as fragment:
+        part: dict[str, Partial] = {}
+        for bound in plan.algorithms:
+            whole = [o for o in bound.outputs if o.whole_run]
+            arrays = {o.key: o.array(0, 0, _modules(o, fragment[o.name])) for o in whole}
+            if arrays:
+                part[bound.name] = Partial(arrays)
+    return part
+
+
+def _modules(output: Any, array: NDArray) -> int:
+    """Return how many modules an array of a fragment covers."""
+    return array.shape[len(output.output.shape)] if output.output.kind == "pixel" else 1
+
+
+def _write_totals(plan: Plan, totals: dict[str, Partial], into: Path, *, stored: bool = False) -> None:
+    """Write whole-run outputs; only those that are stored, if so asked."""
+    arrays = {
+        o.name: totals[bound.name][o.key]
+        for bound in plan.algorithms
+        for o in bound.outputs
+        if o.whole_run and (o.output.store or not stored)
+    }
+    fragments.write(into, {}, arrays)

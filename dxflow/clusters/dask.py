@@ -1,0 +1,66 @@
+"""Run tasks on a Dask client: each worker gets the plan once, tasks carry only numbers."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from distributed import Client, WorkerPlugin, as_completed, get_worker
+
+if TYPE_CHECKING:
+    from ..chunk import Workspace
+    from . import Cluster, Runner
+
+
+class WorkspacePlugin(WorkerPlugin):
+    """Holds the workspace of one plan on a worker; new and restarted workers get it from the scheduler."""
+
+    def __init__(self, work: Workspace, name: str) -> None:
+        self.work, self.name = work, name
+
+
+def call(plugin: str, function: Any, args: tuple, after: Any) -> Any:
+    """Run a function on the workspace of this worker; `after` only orders tasks."""
+    return function(get_worker().plugins[plugin].work, *args)
+
+
+class DaskRunner:
+    """Submits functions of a workspace to a client."""
+
+    def __init__(self, client: Client, plugin: str) -> None:
+        self.client, self.plugin = client, plugin
+
+    def submit(self, function: Any, *args: Any, after: Iterable[Any] = ()) -> Any:
+        """Submit a function; Dask starts it when those in `after` are done."""
+        key = f"{function.__name__}-{args[0] if isinstance(args[0], int) else ''}-{uuid.uuid4().hex[:12]}"
+        return self.client.submit(call, self.plugin, function, args, list(after), key=key, pure=False)
+
+    def as_completed(self, futures: Iterable[Any]) -> Iterator[Any]:
+        """Yield futures as they finish."""
+        yield from as_completed(list(futures))
+
+
+@contextmanager
+def on_client(client: Client, work: Workspace) -> Iterator[Runner]:
+    """Give the workers of a client the workspace, and take it away in the end."""
+    name = f"dxflow-{uuid.uuid4().hex[:12]}"
+    client.register_plugin(WorkspacePlugin(work, name), name=name)
+    try:
+        yield DaskRunner(client, name)
+    finally:
+        if client.status == "running":
+            client.unregister_worker_plugin(name)
+
+
+@contextmanager
+def on_cluster(cluster: Cluster, work: Workspace) -> Iterator[Runner]:
+    """Start a cluster for the time of a run."""
+    client = cluster.start()
+    try:
+        with on_client(client, work) as runner:
+            yield runner
+    finally:
+        client.close()
+        cluster.close()

@@ -1,0 +1,114 @@
+"""Worker processes on this machine, one thread each."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distributed import Client, LocalCluster
+
+SETTINGS = {
+    # A preempted or killed worker is no reason to give up on a chunk: its fragment is there or it is done again.
+    "distributed.scheduler.allowed-failures": 100,
+    "distributed.scheduler.no-workers-timeout": "5 min",
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    # Task keys carry no meaning for stealing: chunks are of equal size.
+    "distributed.scheduler.worker-saturation": 1.0,
+}
+
+
+class Local:
+    """Processes of this machine, connected by TLS with certificates that live as long as they do.
+
+    Parameters
+    ----------
+    workers : int, optional
+        One per core that this process may use, by default.
+    memory : str, optional
+        Limit per worker at which Dask restarts it; an equal share of the machine by default.
+    """
+
+    def __init__(self, workers: int | None = None, memory: str | None = None) -> None:
+        self.workers = workers or len(os.sched_getaffinity(0))
+        self.memory = memory
+        self._cluster: LocalCluster | None = None
+
+    def start(self) -> Client:
+        """Start the processes.
+
+        Raises
+        ------
+        RuntimeError
+            If called from a script whose call is not guarded by ``if __name__ == "__main__":``.
+        """
+        import dask
+        from distributed import Client, LocalCluster, Security
+
+        refuse_unguarded()
+        with dask.config.set(SETTINGS):
+            self._cluster = LocalCluster(
+                n_workers=self.workers,
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=self.memory or "auto",
+                host="127.0.0.1",
+                protocol="tls://",
+                security=Security.temporary(),
+                dashboard_address=_dashboard(),
+                silence_logs=40,
+            )
+        return Client(self._cluster, set_as_default=False)
+
+    def describe(self) -> str:
+        """Return the number of workers."""
+        return f"{self.workers} worker processes on this machine"
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._cluster is not None:
+            self._cluster.close()
+
+
+def _dashboard() -> str | None:
+    """Return a loopback address for the dashboard, or None where bokeh is not installed."""
+    from importlib.util import find_spec
+
+    return "127.0.0.1:0" if find_spec("bokeh") else None
+
+
+def refuse_unguarded() -> None:
+    """Raise if worker processes, which import the main script again, would run the calling line again."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if (
+            frame.f_globals.get("__name__") in ("__main__", "__mp_main__")
+            and frame.f_code.co_name == "<module>"
+        ):
+            file = frame.f_globals.get("__file__")
+            if file and Path(file).is_file() and not _guarded(Path(file), frame.f_lineno):
+                raise RuntimeError(
+                    f"{file}, line {frame.f_lineno}: worker processes import this script again, so put this call "
+                    'under \'if __name__ == "__main__":\' (or use cluster="here")'
+                )
+        frame = frame.f_back
+
+
+def _guarded(file: Path, line: int) -> bool:
+    """Return whether a line stands in an ``if`` statement that tests ``__name__``."""
+    try:
+        tree: Any = ast.parse(file.read_text())
+    except (SyntaxError, UnicodeDecodeError):
+        return True
+    inside = [s for s in tree.body if s.lineno <= line <= (s.end_lineno or s.lineno)]
+    return any(
+        isinstance(s, ast.If)
+        and any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(s.test))
+        for s in inside
+    )

@@ -1,0 +1,18 @@
+"""AGIPD: 16 or 8 modules of 512 x 128 pixels, up to 352 memory cells."""
+
+from __future__ import annotations
+
+from . import Detector
+
+
+def _agipd(kind: str, label: str, modules: int) -> Detector:
+    return Detector(
+        kind=kind,
+        raw=rf"(?P<name>[^/]+_DET_{label}[^/]*)/DET/(?P<module>\d+)CH\d?:xtdf",
+        corrected=rf"(?P<name>[^/]+_DET_{label}[^/]*)/CORR/(?P<module>\d+)CH0:(?:xtdf|output)",
+        modules=modules,
+        planes={"data": 0, "gain": 1},
+    )
+
+
+DETECTORS = (_agipd("AGIPD1M", "AGIPD1M", 16), _agipd("AGIPD500K", "AGIPD500K", 8))

@@ -1,0 +1,123 @@
+"""Execute a plan: one task per chunk, a tree of merges, the store; small things only come back here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import chunk, journal
+from .chunk import Summary, Workspace, chunk_path, run_chunk
+from .clusters import Runner, connect
+from .contents import Contents, final_path
+from .progress import Progress
+from .report import Report
+
+if TYPE_CHECKING:
+    from .plan import Plan
+    from .result import Result
+
+FAN_IN = 8
+"""Fragments per merge: a constant, since it orders the additions."""
+
+
+def execute(plan: Plan, cluster: Any = None) -> Result:
+    """Run a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    cluster : optional
+        None: processes of this machine, one per core; ``"here"``: this process; a `distributed.Client`;
+        or an object of `dxflow.clusters`.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    Exception
+        What a hook raised, with a note that says algorithm, run, chunk, train and module. Finished chunks
+        stay beside `to`: after mending, ``resume=True`` goes on with the others.
+    """
+    from .result import Result
+
+    folder = journal.begin(plan)
+    report = Report(plan)
+    with journal.kept_on_failure(plan), connect(cluster, Workspace(plan, folder)) as runner:
+        summaries = _run_chunks(plan, runner, report)
+        _merge_and_finalize(plan, runner, folder)
+        contents = Contents(plan, folder, _events(plan, summaries))
+        contents.note()
+        pieces = plan.store.create(contents)
+        _wait(runner, [runner.submit(_write_piece, piece) for piece in pieces])
+        plan.store.commit(contents, report.manifest())
+    journal.end(plan)
+    return Result(plan.store.path, plan.store)
+
+
+def _run_chunks(plan: Plan, runner: Runner, report: Report) -> list[Summary]:
+    """Run all chunks; return their summaries in order."""
+    futures = [runner.submit(run_chunk, c.number) for c in plan.chunks]
+    with Progress(plan.bytes_to_read) as progress:
+        for future in runner.as_completed(futures):
+            summary = _result(future, futures)
+            report.add(summary)
+            progress.add(summary.bytes)
+    return report.in_order()
+
+
+def _merge_and_finalize(plan: Plan, runner: Runner, folder: Path) -> None:
+    """Merge the chunks of each part in a fixed tree, then finalize each part."""
+    if not any(o.whole_run for o in plan.outputs):
+        return
+    finals = []
+    for part in range(len(plan.parts)):
+        level = [(chunk_path(folder, c.number), None) for c in plan.chunks if c.part == part]
+        path, future = _tree(runner, folder, part, level)
+        finals.append(runner.submit(chunk.finalize, path, final_path(folder, part), after=[future]))
+    _wait(runner, finals)
+
+
+def _tree(runner: Runner, folder: Path, part: int, nodes: Sequence[tuple[Path, Any]]) -> tuple[Path, Any]:
+    """Submit the merges of a part, always in groups of the same neighbours; return the root."""
+    level = 0
+    while level == 0 or len(nodes) > 1:
+        merged = []
+        for number, group in enumerate(_groups(nodes)):
+            into = folder / f"merged-{part:03d}-{level}-{number:06d}.npz"
+            after = [future for _, future in group if future is not None]
+            merged.append((into, runner.submit(chunk.merge, [path for path, _ in group], into, after=after)))
+        nodes, level = merged, level + 1
+    return nodes[0]
+
+
+def _groups(nodes: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (nodes[a : a + FAN_IN] for a in range(0, len(nodes), FAN_IN))
+
+
+def _write_piece(work: Workspace, piece: Any) -> None:
+    """Write a piece of the result, on a worker."""
+    work.plan.store.write(Contents.of(work.plan, work.folder), piece)
+
+
+def _events(plan: Plan, summaries: Iterable[Summary]) -> dict[str, list[int]]:
+    """Return the rows of each event output in each chunk."""
+    names = [o.name for o in plan.outputs if o.output.kind == "event"]
+    return {name: [s.events[name] for s in summaries] for name in names}
+
+
+def _wait(runner: Runner, futures: list[Any]) -> None:
+    for future in runner.as_completed(futures):
+        _result(future, futures)
+
+
+def _result(future: Any, all_futures: list[Any]) -> Any:
+    """Return a future's result; if it failed, stop the others first."""
+    try:
+        return future.result()
+    except Exception:
+        for other in all_futures:
+            other.cancel()
+        raise

@@ -1,0 +1,72 @@
+"""What happens when a hook raises: it is said where, or the trains are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .losses import Loss
+
+if TYPE_CHECKING:
+    from .algorithm import Algorithm
+    from .state import ChunkState
+
+
+class TrainsFailed(Exception):
+    """A hook raised in some trains; the chunk is to be done again without them."""
+
+    def __init__(self, trains: frozenset[int], loss: Loss) -> None:
+        super().__init__(str(loss))
+        self.trains, self.loss = trains, loss
+
+
+@contextmanager
+def hook_context(
+    algorithm: Algorithm, hook: str, state: ChunkState, trains: NDArray, module: int | None = None
+) -> Iterator[None]:
+    """Add to an exception of a hook where it happened, or leave these trains out if faults are to be masked.
+
+    Parameters
+    ----------
+    trains : ndarray of int
+        Positions in the plan of the trains that the hook works on.
+    module : int, optional
+        Position of the module.
+    """
+    try:
+        yield
+    except Exception as e:
+        where = _where(algorithm, hook, state, trains, module)
+        if state.plan.on_fault != "mask":
+            e.add_note(where)
+            raise
+        positions = np.unique(trains)
+        raise TrainsFailed(frozenset(positions.tolist()), _loss(algorithm, state, positions, where, e)) from e
+
+
+def _where(algorithm: Algorithm, hook: str, state: ChunkState, trains: NDArray, module: int | None) -> str:
+    ids = state.plan.train_ids[[trains.min(), trains.max()]]
+    span = f"train {ids[0]}" if ids[0] == ids[1] else f"trains {ids[0]}-{ids[1]}"
+    if module is not None:
+        lead = next(a for a in state.plan.algorithms if a.algorithm is algorithm).stream
+        span += f", module {state.plan.inputs[lead].modules[module]}"
+    chunk = state.chunk.number
+    return f"in {algorithm.name}.{hook}(), run {state.plan.run}, chunk {chunk}, {span}"
+
+
+def _loss(algorithm: Algorithm, state: ChunkState, positions: NDArray, where: str, error: Exception) -> Loss:
+    ids = state.plan.train_ids[positions]
+    return Loss(
+        cause="exception in hook",
+        frames=0,
+        trains=len(ids),
+        first_train=int(ids[0]),
+        last_train=int(ids[-1]),
+        algorithm=algorithm.name,
+        run=state.plan.run,
+        detail=f"{type(error).__name__}: {error} ({where})",
+    )

@@ -1,0 +1,90 @@
+"""A chunk's results on disk: complete or absent, checked when read."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+META = "meta"
+
+
+class DamagedFragment(OSError):
+    """A fragment that is truncated, changed or of another run; the message names the file."""
+
+
+def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> None:
+    """Write a fragment: raw arrays with a checksum each, under a temporary name, synced, renamed.
+
+    The format is ``.npz`` without pickles, whose zip entries carry CRC-32.
+    """
+    text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with open(temporary, "xb") as f:
+            np.savez(f, allow_pickle=False, **{META: text}, **arrays)  # type: ignore[arg-type]
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def sync_directory(folder: Path) -> None:
+    """Make renames in a directory last through a power loss."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Fragment:
+    """An open fragment: `meta`, and arrays read and checked one by one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = np.load(path, allow_pickle=False)
+            self.meta: dict[str, Any] = json.loads(self[META].tobytes())
+        except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError) as e:
+            if isinstance(e, (FileNotFoundError, DamagedFragment)):
+                raise
+            raise DamagedFragment(f"{path}: {e}") from e
+
+    def __getitem__(self, name: str) -> NDArray:
+        try:
+            return self._file[name]
+        except (zipfile.BadZipFile, ValueError, EOFError, zlib.error) as e:
+            raise DamagedFragment(f"{self.path}: {name}: {e}") from e
+
+    def names(self) -> Iterable[str]:
+        """Return the names of the arrays."""
+        return [n for n in self._file.files if n != META]
+
+    def __enter__(self) -> Fragment:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+
+def intact(path: Path) -> dict[str, Any] | None:
+    """Return the meta of a fragment all of whose arrays are as written, or None."""
+    try:
+        with Fragment(path) as fragment:
+            for name in fragment.names():
+                fragment[name]
+            return fragment.meta
+    except OSError:
+        return None

@@ -1,0 +1,164 @@
+"""Which entries there are: one row per frame, aligned over modules by train, pulse and cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .losses import Loss
+
+
+@dataclass(frozen=True, eq=False)
+class EntryIndex:
+    """The rows that per-entry results have, and the entry of each module behind each row.
+
+    Rows are sorted by train, then in the order of the first module that has them.
+
+    Parameters
+    ----------
+    train_ids : ndarray of uint64, (train,)
+        All trains of the plan, also those without entries.
+    offsets : ndarray of int64, (train + 1,)
+        Rows of train t are ``offsets[t]:offsets[t + 1]``.
+    entry : ndarray of int32, (module, row) or (1, row) where all modules agree
+        Number of the entry within its module's train; -1 where the module lacks it.
+    pulse_ids, cell_ids : ndarray of uint32, (row,), or None
+        None where entries have no pulse or cell.
+    """
+
+    train_ids: NDArray
+    offsets: NDArray
+    entry: NDArray
+    pulse_ids: NDArray | None = None
+    cell_ids: NDArray | None = None
+
+    def __len__(self) -> int:
+        return int(self.offsets[-1])
+
+    @property
+    def counts(self) -> NDArray:
+        """Rows in each train, (train,)."""
+        return np.diff(self.offsets)
+
+    def rows(self, first: int, last: int) -> slice:
+        """Return the rows of the trains at positions ``first:last``."""
+        return slice(int(self.offsets[first]), int(self.offsets[last]))
+
+    def train_positions(self, rows: slice) -> NDArray:
+        """Return the position of the train of each row, (row,)."""
+        return np.searchsorted(self.offsets, np.arange(rows.start, rows.stop), side="right") - 1
+
+    def entries(self, module: int, rows: slice) -> NDArray:
+        """Return the entry numbers of one module, -1 where it lacks the row, (row,)."""
+        return self.entry[module if len(self.entry) > 1 else 0, rows]
+
+    def labels(self, rows: slice) -> dict[str, NDArray]:
+        """Return train_id and, where there are, pulse_id and cell_id of each row."""
+        out = {"train_id": self.train_ids[self.train_positions(rows)]}
+        if self.pulse_ids is not None:
+            out["pulse_id"] = self.pulse_ids[rows]
+        if self.cell_ids is not None:
+            out["cell_id"] = self.cell_ids[rows]
+        return out
+
+    def select(self, keep: NDArray) -> EntryIndex:
+        """Return the index with only the rows where `keep` is true."""
+        trains = self.train_positions(slice(0, len(self)))[keep]
+        counts = np.bincount(trains, minlength=len(self.train_ids))
+        return replace(
+            self,
+            offsets=_offsets(counts),
+            entry=self.entry[:, keep],
+            pulse_ids=None if self.pulse_ids is None else self.pulse_ids[keep],
+            cell_ids=None if self.cell_ids is None else self.cell_ids[keep],
+        )
+
+    def missing(self, modules: Sequence[int], sources: Sequence[str]) -> list[Loss]:
+        """Return one loss per module that lacks rows which others have."""
+        out = []
+        for position, (number, source) in enumerate(zip(modules, sources, strict=True)):
+            lacking = np.flatnonzero(self.entries(position, slice(0, len(self))) < 0)
+            if len(lacking):
+                trains = self.train_ids[np.unique(np.searchsorted(self.offsets, lacking, side="right") - 1)]
+                out.append(self._loss(number, source, lacking, trains))
+        return out
+
+    def _loss(self, number: int, source: str, lacking: NDArray, trains: NDArray) -> Loss:
+        """Return the loss of these rows in one module."""
+        return Loss(
+            cause="missing module" if len(lacking) == len(self) else "missing frames",
+            frames=len(lacking),
+            trains=len(trains),
+            first_train=int(trains[0]),
+            last_train=int(trains[-1]),
+            source=source,
+            module=number,
+            detail="the other modules have them",
+        )
+
+
+def _offsets(counts: NDArray) -> NDArray:
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+
+
+def plain(train_ids: NDArray, counts: NDArray) -> EntryIndex:
+    """Return the index of one source without pulse ids: its entries as they come."""
+    offsets = _offsets(counts)
+    entry = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+    return EntryIndex(train_ids, offsets, entry[None].astype(np.int32))
+
+
+def align(
+    train_ids: NDArray, counts: NDArray, pulses: Sequence[NDArray], cells: Sequence[NDArray | None]
+) -> EntryIndex:
+    """Return the index over all modules: the union of their (train, pulse, cell).
+
+    Parameters
+    ----------
+    train_ids : ndarray of uint64, (train,)
+    counts : ndarray of int, (module, train)
+        Entries of each module in each train; 0 where it has none.
+    pulses, cells : per module an ndarray of int, (entry,)
+        Over all trains, in order. Cells may be None for all modules.
+    """
+    keys = [_keys(c, p, q) for c, p, q in zip(counts, pulses, cells, strict=True)]
+    if all(np.array_equal(keys[0], k) for k in keys):
+        union, entry = keys[0], plain(train_ids, counts[0]).entry
+    else:
+        union = np.unique(np.concatenate(keys))
+        entry = np.stack([_entries_of(union, k, c) for k, c in zip(keys, counts, strict=True)])
+    trains = union >> _TRAIN
+    return EntryIndex(
+        train_ids=train_ids,
+        offsets=_offsets(np.bincount(trains, minlength=len(train_ids))),
+        entry=entry,
+        pulse_ids=((union >> _PULSE) & (2 ** (_TRAIN - _PULSE) - 1)).astype(np.uint32),
+        cell_ids=None if all(c is None for c in cells) else (union & (2**_PULSE - 1)).astype(np.uint32),
+    )
+
+
+# A (train position, pulse, cell) as one integer, so that aligning is sorting: 16 bits of cell, 24 of pulse.
+_PULSE, _TRAIN = 16, 40
+
+
+def _keys(counts: NDArray, pulses: NDArray, cells: NDArray | None) -> NDArray:
+    """Return one integer per entry of a module that sorts by train, pulse and cell, (entry,)."""
+    trains = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+    pulses = np.asarray(pulses).astype(np.int64)
+    cell = np.zeros_like(trains) if cells is None else np.asarray(cells).astype(np.int64)
+    if len(trains) and not (pulses.min() >= 0 and pulses.max() < 2**24 and cell.max() < 2**16):
+        raise ValueError(
+            f"pulse ids up to {pulses.max()} and cells up to {cell.max()}: expected below 2**24, 2**16"
+        )
+    return (trains << _TRAIN) | (pulses << _PULSE) | cell
+
+
+def _entries_of(union: NDArray, keys: NDArray, counts: NDArray) -> NDArray:
+    """Return, for each row of `union`, the entry number in the module that has `keys`, or -1."""
+    entry = np.full(len(union), -1, np.int32)
+    number = np.arange(len(keys)) - np.repeat(_offsets(counts)[:-1], counts)
+    entry[np.searchsorted(union, keys)] = number
+    return entry

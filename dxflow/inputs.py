@@ -1,0 +1,294 @@
+"""What an algorithm reads: declared inputs, and what they are in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import detectors
+from .index import EntryIndex, align, plain
+from .locate import Faults, Location, locate
+
+if TYPE_CHECKING:
+    from extra_data import DataCollection
+
+    from .selection import FrameSelection
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of a multi-module detector, aligned over modules by train and pulse.
+
+    Parameters
+    ----------
+    key : str
+        ``"image.data"``, ``"image.mask"``, ``"image.gain"``. Detectors with other names for these
+        (JUNGFRAU: ``data.adc``) take these names too.
+    detector : str, optional
+        Name in the run, such as ``"SPB_DET_AGIPD1M-1"``; needed where there are several.
+    modules : sequence of int, optional
+        Module numbers; all by default. Nothing is read of others.
+    data : {"corrected", "raw"}, optional
+        Corrected where there is corrected data, by default.
+    plane : str
+        Of raw data with several planes: ``"data"`` or ``"gain"``.
+    """
+
+    key: str = "image.data"
+    detector: str | None = None
+    modules: tuple[int, ...] | None = None
+    data: str | None = None
+    plane: str = "data"
+
+    def __post_init__(self) -> None:
+        if self.modules is not None:
+            object.__setattr__(self, "modules", tuple(int(m) for m in self.modules))
+
+    def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
+        """Find the detector, its modules and its frames in a run."""
+        found = self._find(run)
+        kind = found.detector
+        key = kind.keys.get(self.key, self.key)
+        wanted = self.modules or self._expected(found)
+        if not any(m in found.sources for m in wanted):
+            raise KeyError(f"{self}: {found.name} has modules {sorted(found.sources)}, not {list(wanted)}")
+        sources = tuple(found.sources.get(m, "") for m in wanted)
+        faults.missing_modules(found.name, [m for m in wanted if m not in found.sources])
+        at = locate(run, sources, key, trains, faults, planes=kind.planes, plane=self.plane)
+        return BoundInput(
+            declared=self,
+            name=found.name,
+            key=key,
+            kind="frames",
+            modules=tuple(wanted),
+            location=at,
+            index=_frame_index(run, found, sources, trains, at, faults),
+        )
+
+    def _find(self, run: DataCollection) -> detectors.Found:
+        """Return the detector meant, or say which there are."""
+        found = detectors.find(run.instrument_sources - set(run.legacy_sources))
+        fits = [
+            f
+            for f in found
+            if self.detector in (None, f.name, f.detector.kind) and self.data in (None, f.data)
+        ]
+        names = {f.name for f in fits}
+        if len(names) == 1:
+            return fits[0]
+        have = sorted({f"{f.name} ({f.data})" for f in found}) or "none"
+        what = f"several detectors fit: {sorted(names)}" if fits else "no such detector"
+        raise KeyError(f"{self}: {what}. Detectors in this run: {have}. Say which with detector=, data=")
+
+    @staticmethod
+    def _expected(found: detectors.Found) -> Sequence[int]:
+        """Return the numbers of all modules that the detector should have."""
+        first, count = found.detector.first, found.detector.modules
+        return range(first, first + count) if count else sorted(found.sources)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of any source: XGM, motor, camera, digitizer.
+
+    An instrument source has a number of entries per train: ``train[alias]`` is (entry, ...). A control
+    source has one value per train: ``train[alias]`` is that value, without an entry axis. Given to an
+    algorithm in place of `Frames`, the entries of a camera are its frames and the camera is one module.
+
+    Parameters
+    ----------
+    source, key : str
+        As in EXtra-data: ``Key("SA1_XTD2_XGM/XGM/DOOCS:output", "data.intensityTD")``.
+    """
+
+    source: str
+    key: str
+
+    def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
+        """Find the key in a run."""
+        source = run.legacy_sources.get(self.source, self.source)
+        _check_key(run, source, self.key)
+        at = locate(run, (source,), self.key, trains, faults)
+        return BoundInput(
+            declared=self,
+            name=source,
+            key=self.key,
+            kind="control" if source in run.control_sources else "key",
+            modules=(0,),
+            location=at,
+            index=plain(trains, at.count[0]),
+        )
+
+
+@dataclass(frozen=True)
+class From:
+    """An output of an earlier algorithm in the same pass, of the same train.
+
+    Parameters
+    ----------
+    output : str
+        ``"<algorithm name>.<output>"``, such as ``"subtract.img"``.
+    """
+
+    output: str
+
+
+@dataclass(frozen=True, eq=False)
+class BoundInput:
+    """An input after binding: where it is in the files, and which entries it has.
+
+    `kind` is "frames" (multi-module detector), "key" (instrument source) or "control".
+    """
+
+    declared: Frames | Key
+    name: str
+    key: str
+    kind: str
+    modules: tuple[int, ...]
+    location: Location
+    index: EntryIndex
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(module, ss, fs), or (1, ...) for a key."""
+        return (len(self.modules), *self.location.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the values."""
+        return self.location.dtype
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one entry of one module."""
+        return int(np.prod(self.location.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def info(self) -> InputInfo:
+        """Return what algorithms are told of it."""
+        index = self.index
+        return InputInfo(
+            name=self.name,
+            key=self.key,
+            kind=self.kind,
+            modules=self.modules,
+            sources=self.location.sources,
+            shape=self.shape,
+            dtype=self.dtype,
+            unit=self.location.unit,
+            frames=len(index),
+            max_per_train=int(index.counts.max(initial=0)),
+            pulses=np.unique(index.pulse_ids) if index.pulse_ids is not None else np.zeros(0, np.uint32),
+            cells=np.unique(index.cell_ids) if index.cell_ids is not None else np.zeros(0, np.uint32),
+        )
+
+
+class Input(Protocol):
+    """The seam for other kinds of input: anything that binds to a run."""
+
+    def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
+        """Find it in a run; faults that can be masked go to `faults`, others are raised."""
+
+
+@dataclass(frozen=True, eq=False)
+class InputInfo:
+    """What an algorithm may know of one of its inputs before anything is read.
+
+    `shape` is (module, ss, fs) for frames and (1, ...) for keys; `modules` are module numbers;
+    `pulses` and `cells` the sorted ids that occur in the (selected) frames.
+    """
+
+    name: str
+    key: str
+    kind: str
+    modules: tuple[int, ...]
+    sources: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    unit: str
+    frames: int
+    max_per_train: int
+    pulses: NDArray
+    cells: NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class RunInfo:
+    """What an algorithm may know of the run: ``info["img"]`` describes the input with that alias."""
+
+    path: str
+    train_ids: NDArray
+    inputs: Mapping[str, InputInfo] = field(default_factory=dict)
+
+    def __getitem__(self, alias: str) -> InputInfo:
+        return self.inputs[alias]
+
+    @property
+    def first_input(self) -> InputInfo:
+        """The input whose pixels ``per="pixel"`` means."""
+        return next(iter(self.inputs.values()))
+
+
+def selected(bound: BoundInput, selection: FrameSelection | None) -> BoundInput:
+    """Return the input with only the selected frames; keys are not touched."""
+    if selection is None or bound.kind != "frames":
+        return bound
+    from dataclasses import replace
+
+    return replace(bound, index=bound.index.select(selection.apply(bound.index)))
+
+
+def _check_key(run: DataCollection, source: str, key: str) -> None:
+    """Raise a KeyError that names what is there."""
+    if source not in run.all_sources:
+        near = [s for s in sorted(run.all_sources) if s.split("/")[0] == source.split("/")[0]]
+        raise KeyError(
+            f"no source {source!r} in this run. Sources like it: {near or sorted(run.all_sources)}"
+        )
+    if key not in run[source]:
+        raise KeyError(f"source {source!r} has no key {key!r}. Its keys: {sorted(run[source].keys())}")
+
+
+def _frame_index(
+    run: DataCollection,
+    found: detectors.Found,
+    sources: Sequence[str],
+    trains: NDArray,
+    at: Location,
+    faults: Faults,
+) -> EntryIndex:
+    """Read pulse and cell ids of every module and align them."""
+    kind = found.detector
+    counts = at.count.astype(np.int64) * at.per_entry
+    read = [_ids(run, s, kind, c, trains, at.per_entry) for s, c in zip(sources, counts, strict=True)]
+    return align(trains, counts, [r[0] for r in read], [r[1] for r in read])
+
+
+def _ids(
+    run: DataCollection,
+    source: str,
+    kind: detectors.Detector,
+    counts: NDArray,
+    trains: NDArray,
+    per_entry: int,
+) -> tuple[NDArray, NDArray | None]:
+    """Return pulse and cell ids of one module, (entry,) each; positions where there are no pulse ids."""
+    total = int(counts.sum())
+    position = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+    if not total:
+        return position, position
+    have = run[source]
+    pulses = _flat(have, kind.pulses, trains, total) if kind.pulses in have else None
+    cells = _flat(have, kind.cells, trains, total) if kind.cells in have else None
+    return position if pulses is None else pulses, cells
+
+
+def _flat(source: object, key: str, trains: NDArray, total: int) -> NDArray | None:
+    """Read one id per frame, or None if there is not one per frame."""
+    from extra_data import by_id
+
+    ids = source[key].select_trains(by_id[trains]).ndarray().ravel()  # type: ignore[index]
+    return ids if len(ids) == total else None

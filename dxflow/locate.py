@@ -1,0 +1,181 @@
+"""Where the entries of a source lie in the files of a run: EXtra-data says, once, for the whole plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .losses import Loss
+
+if TYPE_CHECKING:
+    from extra_data import DataCollection
+
+
+@dataclass(frozen=True, eq=False)
+class Location:
+    """Files, datasets and rows of each module, train by train.
+
+    Parameters
+    ----------
+    sources : tuple of str, (module,)
+        "" where a module is missing.
+    files : tuple of str
+    datasets : tuple of str, (module,)
+        HDF5 paths.
+    file : ndarray of int32, (module, train)
+        Which of `files`; -1 where the train has no data.
+    first, count : ndarray of int64 and int32, (module, train)
+        Rows of the dataset.
+    shape, dtype
+        Of one frame.
+    per_entry : int
+        Frames in one row of the dataset (JUNGFRAU: 16 memory cells).
+    plane : int or None
+        Position along an axis between row and pixels.
+    """
+
+    sources: tuple[str, ...]
+    files: tuple[str, ...]
+    datasets: tuple[str, ...]
+    file: NDArray
+    first: NDArray
+    count: NDArray
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    unit: str = ""
+    per_entry: int = 1
+    plane: int | None = None
+
+
+@dataclass
+class Faults:
+    """What `plan()` finds wrong with the data, collected so that one message can say all of it."""
+
+    losses: list[Loss] = field(default_factory=list)
+
+    def missing_modules(self, detector: str, modules: Sequence[int]) -> None:
+        """Note modules that a detector should have and the run does not."""
+        for module in modules:
+            self.losses.append(
+                Loss("missing module", source=detector, module=module, detail="not in this run")
+            )
+
+    def add(self, cause: str, file: str, source: str, detail: str, train_ids: NDArray | None = None) -> None:
+        """Note one fault of a source in a file."""
+        span = {} if train_ids is None else _span(train_ids)
+        self.losses.append(Loss(cause, source=source, file=file, detail=detail, **span))
+
+
+def _span(train_ids: NDArray) -> dict[str, int]:
+    return {"trains": len(train_ids), "first_train": int(train_ids[0]), "last_train": int(train_ids[-1])}
+
+
+def locate(
+    run: DataCollection,
+    sources: Sequence[str],
+    key: str,
+    trains: NDArray,
+    faults: Faults,
+    *,
+    planes: Mapping[str, int] | None = None,
+    plane: str = "data",
+) -> Location:
+    """Ask EXtra-data where a key of some sources (the modules of a detector) is, for the given trains.
+
+    Raises
+    ------
+    KeyError
+        If no source has the key.
+    ValueError
+        If modules differ in shape or dtype.
+    """
+    data = [run[s, key] if s and key in run[s] else None for s in sources]
+    one = _agreed(data, key, sources)
+    files: dict[str, int] = {}
+    where = np.full((3, len(sources), len(trains)), -1, np.int64)
+    where[1:] = 0
+    for module, kd in enumerate(data):
+        if kd is not None:
+            _fill(where[:, module], kd, trains, files, faults)
+    shape, per_entry, position = _frame_shape(one, planes or {}, plane)
+    return Location(
+        sources=tuple(s if d is not None else "" for s, d in zip(sources, data, strict=True)),
+        files=tuple(files),
+        datasets=tuple("" if d is None else d.hdf5_data_path for d in data),
+        file=where[0].astype(np.int32),
+        first=where[1],
+        count=where[2].astype(np.int32),
+        shape=shape,
+        dtype=np.dtype(one.dtype),
+        unit=one.units or "",
+        per_entry=per_entry,
+        plane=position,
+    )
+
+
+def _agreed(data: Sequence[Any], key: str, sources: Sequence[str]) -> Any:
+    """Return the first module's KeyData after checking that all have its shape and dtype."""
+    there = [d for d in data if d is not None]
+    if not there:
+        raise KeyError(f"no key {key!r} in {[s for s in sources if s]}")
+    one = there[0]
+    for other in there[1:]:
+        if (other.dtype, other.entry_shape) != (one.dtype, one.entry_shape):
+            raise ValueError(
+                f"{key!r} differs between modules: {one.source} has {one.dtype} {one.entry_shape}, "
+                f"{other.source} has {other.dtype} {other.entry_shape}"
+            )
+    return one
+
+
+def _frame_shape(kd: Any, planes: Mapping[str, int], plane: str) -> tuple[tuple[int, ...], int, int | None]:
+    """Return the shape of a frame, frames per row, and the position of the plane if there is such an axis."""
+    shape = tuple(int(n) for n in kd.entry_shape)
+    if len(shape) != 3:
+        return shape, 1, None
+    if not planes:
+        return shape[1:], shape[0], None
+    if plane not in planes or planes[plane] >= shape[0]:
+        raise ValueError(f"{kd.source}: no plane {plane!r}; there are {sorted(planes)} in shape {shape}")
+    return shape[1:], 1, planes[plane]
+
+
+def _fill(where: NDArray, kd: Any, trains: NDArray, files: dict[str, int], faults: Faults) -> None:
+    """Fill (file, first, count) of one module, (3, train), from the index of each of its files."""
+    for access in kd.files:
+        if not len(access.train_ids):
+            continue
+        first, count = access.get_index(kd.source, kd.index_group)
+        positions, rows = _common(access, trains, len(first), kd.inc_suspect_trains)
+        inside = _inside(access, kd, first[rows], count[rows], trains[positions], faults)
+        positions, rows = positions[inside], rows[inside]
+        number = files.setdefault(access.filename, len(files))
+        filled = count[rows] > 0
+        where[0, positions[filled]] = number
+        where[1, positions[filled]] = first[rows][filled]
+        where[2, positions[filled]] = count[rows][filled]
+
+
+def _common(access: Any, trains: NDArray, known: int, suspect: bool) -> tuple[NDArray, NDArray]:
+    """Return positions in `trains` and in the file of the trains that both have."""
+    ids = access.train_ids[:known]
+    _, positions, rows = np.intersect1d(trains, ids, return_indices=True)
+    if not suspect:
+        good = access.validity_flag[rows]
+        positions, rows = positions[good], rows[good]
+    return positions, rows
+
+
+def _inside(access: Any, kd: Any, first: NDArray, count: NDArray, trains: NDArray, faults: Faults) -> NDArray:
+    """Return which trains' rows exist in the dataset; the others are a fault: the index lies."""
+    # As float: an index may hold 2**64 - 1, and the sum must not wrap to a row that exists.
+    length = access.file[kd.hdf5_data_path].shape[0]
+    inside = (first.astype(float) + count <= length) | (count == 0)
+    if not inside.all():
+        detail = f"the index points beyond the {length} rows of {kd.hdf5_data_path}"
+        faults.add("index lies", access.filename, kd.source, detail, trains[~inside])
+    return inside

@@ -1,0 +1,166 @@
+"""What a worker will need in memory, known before the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import blocks, sizes, trains
+from .binding import Binding, BoundAlgorithm, PlanError
+
+if TYPE_CHECKING:
+    from .outputs import BoundOutput
+    from .plan import Plan
+
+PARTIAL_LIMIT = 512 * 2**20
+"""Partials beyond this are split by modules, where the algorithms allow it."""
+LIBRARIES = 64 * 2**20
+"""Code and small objects of libraries that load with the first chunk (HDF5 metadata, compiled kernels)."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes a worker needs at most, beyond what the idle process has, by purpose."""
+
+    buffers: int
+    """Blocks or trains read ahead and worked on."""
+    partials: int
+    """Whole-run outputs: of a chunk, or two of them while they are merged."""
+    rows: int
+    """Per-frame, per-train outputs of a chunk, and keys read for it."""
+    tables: int
+    """What algorithms keep in `initialize`, and the index of the run."""
+    writing: int
+    """Pieces of the result on their way to the store."""
+    libraries: int = LIBRARIES
+
+    @property
+    def total(self) -> int:
+        """Their sum."""
+        return sum(asdict(self).values())
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{k} {sizes.show(v)}" for k, v in asdict(self).items() if v)
+        return f"{sizes.show(self.total)} ({shown})"
+
+
+def estimate(plan: Plan) -> Memory:
+    """Return what a worker of a plan needs."""
+    spans = [plan.modules(c) for c in plan.chunks]
+    part = max(spans, key=lambda s: s.stop - s.start)
+    return Memory(
+        buffers=buffers(plan) * buffer_bytes(plan) + _scratch_bytes(plan),
+        partials=3 * partial_bytes(plan.algorithms, part),
+        rows=2 * _rows_bytes(plan) + _key_bytes(plan),
+        tables=sum(a.algorithm.memory(a.info) for a in plan.algorithms) + _index_bytes(plan),
+        writing=plan.store.piece_bytes(plan),
+    )
+
+
+def parts(binding: Binding) -> tuple[slice, ...]:
+    """Return groups of modules to reduce apart, so that each group's partials stay small.
+
+    Only where every output is per pixel and every algorithm works on module blocks: then nothing is
+    shared between modules.
+    """
+    count = max(len(i.modules) for i in binding.inputs)
+    whole = slice(0, count)
+    size = partial_bytes(binding.algorithms, whole)
+    if size <= PARTIAL_LIMIT or not _separable(binding):
+        return (whole,)
+    step = max(1, int(count * PARTIAL_LIMIT / size))
+    return tuple(slice(a, min(a + step, count)) for a in range(0, count, step))
+
+
+def _separable(binding: Binding) -> bool:
+    """Return whether modules share nothing."""
+    kinds = {o.output.kind for a in binding.algorithms for o in a.outputs if not o.transient}
+    counts = {len(i.modules) for i in binding.inputs if i.kind == "frames"}
+    return kinds == {"pixel"} and len(counts) == 1 and all(a.algorithm.by_module for a in binding.algorithms)
+
+
+def partial_bytes(algorithms: Sequence[BoundAlgorithm], part: slice) -> int:
+    """Return the bytes of the whole-run outputs of some modules."""
+    return sum(_bytes(o, 1, 1, part.stop - part.start) for a in algorithms for o in a.outputs if o.whole_run)
+
+
+def _bytes(output: BoundOutput, rows: int, trains: int, modules: int) -> int:
+    """Return the bytes of an output's array, from its shape alone."""
+    out = output.output
+    count = {
+        "run": 1,
+        "pixel": modules * int(np.prod(output.pixels[1:], dtype=np.int64)),
+        "train": trains,
+        "entry": rows,
+        "image": rows * int(np.prod(output.pixels, dtype=np.int64)),
+        "event": 0,
+    }[out.kind]
+    return count * int(np.prod(out.shape, dtype=np.int64)) * np.dtype(out.dtype).itemsize
+
+
+def buffers(plan: Plan) -> int:
+    """Return how many buffers a worker has: one is filled while one is worked on; small ones may also wait."""
+    return 4 if plan.by_module else 2
+
+
+def buffer_bytes(plan: Plan) -> int:
+    """Return the bytes of one buffer: a block of one module, or a train of all frames inputs."""
+    return blocks.block_bytes(plan) if plan.by_module else trains.train_bytes(plan)
+
+
+def _scratch_bytes(plan: Plan) -> int:
+    """Return the bytes of images that algorithms hand on within a block or a train."""
+    images = [o for o in plan.outputs if o.transient]
+    if plan.by_module:
+        frames = max(blocks.frames_per_block(plan, g) for g in blocks.groups(plan))
+        return sum(_bytes(o, frames, 1, 1) // o.pixels[0] for o in images)
+    return sum(_bytes(o, int(plan.indexes[o.rows].counts.max(initial=0)), 1, 1) for o in images)
+
+
+def _rows_bytes(plan: Plan) -> int:
+    """Return the bytes of a chunk's rows, for the largest chunk."""
+
+    def of(chunk: Any, o: BoundOutput) -> int:
+        rows = plan.indexes[o.rows].rows(chunk.first, chunk.last) if o.rows >= 0 else slice(0, 0)
+        return _bytes(o, rows.stop - rows.start, chunk.last - chunk.first, 1)
+
+    kept = [o for o in plan.outputs if not o.whole_run and not o.transient]
+    return max((sum(of(c, o) for o in kept) for c in plan.chunks), default=0)
+
+
+def _key_bytes(plan: Plan) -> int:
+    """Return the bytes of keys, which are read for a whole chunk at once."""
+    keys = [sizes.train_bytes(plan.inputs[i]) for i in plan.keys]
+    if not keys:
+        return 0
+    return max(int(sum(k[c.first : c.last].sum() for k in keys)) for c in plan.chunks)
+
+
+def _index_bytes(plan: Plan) -> int:
+    arrays = [a for i in plan.indexes for a in (i.entry, i.pulse_ids, i.cell_ids) if a is not None]
+    tables = [a for i in plan.inputs for a in (i.location.file, i.location.first, i.location.count)]
+    return sum(a.nbytes for a in arrays + tables)
+
+
+def check(plan: Plan, cluster: Any) -> None:
+    """Refuse a plan that does not fit this machine, when it is to run on this machine.
+
+    Raises
+    ------
+    PlanError
+    """
+    if cluster is not None and cluster != "here":
+        return
+    import os
+
+    workers = 1 if cluster == "here" else len(os.sched_getaffinity(0))
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if plan.memory.total * workers > 0.8 * available:
+        raise PlanError(
+            f"{plan.memory} for each of {workers} workers is more than 80 % of the {sizes.show(available)} of this "
+            "machine. Use fewer workers (cluster=dxflow.clusters.Local(workers=1)), fewer modules or cells, "
+            "or process_module_data, which needs no whole trains"
+        )

@@ -1,0 +1,258 @@
+"""What an algorithm makes: declared outputs, and a chunk's share of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+MERGE_RULES = ("sum", "min", "max", "custom")
+
+
+@dataclass(frozen=True)
+class Output:
+    """One result of an algorithm: what it has a value for, and how shares are merged.
+
+    Parameters
+    ----------
+    per : str or (str, "pixel")
+        What there is one value (of `shape`) for:
+
+        - ``"run"``: the whole run,
+        - ``"train"``: each train,
+        - ``"pixel"``: each pixel of the algorithm's first input,
+        - an input alias: each entry of that input (each frame of a detector),
+        - ``(alias, "pixel")``: each pixel of each entry, a whole image per frame; made for the algorithms
+          after this one (`From`) and usually not stored,
+        - ``"event"``: a variable number per train, added with ``out.<name>.append(rows)``.
+    shape : tuple of int
+        Shape of one value. For ``"pixel"`` it stands before the pixel axes: ``(cell, module, ss, fs)``.
+    dtype : dtype
+        Floats have NaN as the missing value. Integers and booleans have none: what was lost is in the losses.
+    merge : {"sum", "min", "max", "custom"}
+        How shares of chunks (and, per entry, of modules) become one. Arrays start at the rule's identity.
+        ``"custom"`` starts at 0 and is left to `Algorithm.merge`.
+    dims : tuple of str
+        Names of the axes of `shape`.
+    coords : mapping of str to array
+        Coordinates of these axes.
+    unit, doc : str
+        Stored as the attributes ``units`` and ``long_name``.
+    store : bool
+        False for what only `finalize` or a later algorithm needs.
+    """
+
+    per: str | tuple[str, str] = "run"
+    shape: tuple[int, ...] = ()
+    dtype: DTypeLike = "f8"
+    merge: str = "sum"
+    dims: tuple[str, ...] = ()
+    coords: Mapping[str, ArrayLike] = field(default_factory=dict)
+    unit: str = ""
+    doc: str = ""
+    store: bool = True
+
+    def __post_init__(self) -> None:
+        if self.merge not in MERGE_RULES:
+            raise ValueError(f"Output(merge={self.merge!r}): expected one of {list(MERGE_RULES)}")
+        if self.dims and len(self.dims) != len(self.shape):
+            raise ValueError(f"Output: {len(self.dims)} names {self.dims} for the axes of shape {self.shape}")
+        if isinstance(self.per, tuple) and (len(self.per) != 2 or self.per[1] != "pixel"):
+            raise ValueError(f'Output(per={self.per!r}): a pair must be ("<input alias>", "pixel")')
+
+    @property
+    def alias(self) -> str | None:
+        """The input alias this output has a row per entry of, if any."""
+        per = self.per[0] if isinstance(self.per, tuple) else self.per
+        return None if per in ("run", "train", "pixel", "event") else per
+
+    @property
+    def kind(self) -> str:
+        """One of "run", "train", "pixel", "event", "entry", "image"."""
+        if isinstance(self.per, tuple):
+            return "image"
+        return self.per if self.alias is None else "entry"
+
+
+def identity(dtype: DTypeLike, merge: str) -> Any:
+    """Return the value that changes nothing when merged: 0, or the end of the dtype's range."""
+    if merge not in ("min", "max"):
+        return np.zeros((), dtype)[()]
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return np.inf if merge == "min" else -np.inf
+    if kind.kind == "b":
+        return merge == "min"
+    return np.iinfo(kind).max if merge == "min" else np.iinfo(kind).min
+
+
+def merge_into(into: NDArray, other: NDArray, rule: str) -> None:
+    """Merge `other` into `into` in place by one of the rules "sum", "min", "max".
+
+    NaN wins in "min" and "max", as in numpy, so that a lost value is not hidden.
+    """
+    if rule == "sum":
+        np.add(into, other, out=into) if into.dtype.kind != "b" else np.logical_or(into, other, out=into)
+    elif rule == "min":
+        np.minimum(into, other, out=into)
+    else:
+        np.maximum(into, other, out=into)
+
+
+@dataclass(frozen=True)
+class BoundOutput:
+    """An `Output` after binding: whose it is, and the sizes that are known in the plan.
+
+    `name` is ``<algorithm>.<output>``; `rows` the number of the entry index its rows follow (or -1);
+    `pixels` the (module, ss, fs) shape of the algorithm's first input, module count first.
+    """
+
+    algorithm: str
+    key: str
+    output: Output
+    rows: int
+    pixels: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Name in the result, ``<algorithm>.<output>``."""
+        return f"{self.algorithm}.{self.key}"
+
+    @property
+    def transient(self) -> bool:
+        """Whether it lives only while its block or train is worked on."""
+        return self.output.kind == "image" and not self.output.store
+
+    @property
+    def whole_run(self) -> bool:
+        """Whether chunks share one array of it (and merge), rather than each having rows of its own."""
+        return self.output.kind in ("run", "pixel")
+
+    def array(self, rows: int, trains: int, modules: int) -> NDArray:
+        """Return a fresh array at the identity, for a chunk of so many rows, trains and modules."""
+        out = self.output
+        shape = {
+            "run": out.shape,
+            "pixel": (*out.shape, modules, *self.pixels[1:]),
+            "train": (trains, *out.shape),
+            "entry": (rows, *out.shape),
+            "image": (modules, rows, *out.shape, *self.pixels[1:]),
+        }[out.kind]
+        value = identity(out.dtype, out.merge)
+        return np.full(shape, value, out.dtype) if value else np.zeros(shape, out.dtype)
+
+
+class Events:
+    """Rows of a ``per="event"`` output, in the order they were appended."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+        self.shape, self.dtype = tuple(shape), np.dtype(dtype)
+        self.rows: list[NDArray] = []
+        self.trains: list[NDArray] = []
+        self.frames: list[NDArray] = []
+
+    def add(self, rows: ArrayLike, trains: NDArray, frames: NDArray) -> None:
+        """Add rows of `shape` with the position of their train and frame (-1: none) in the chunk."""
+        self.rows.append(np.array(rows, self.dtype).reshape(len(trains), *self.shape))
+        self.trains.append(trains)
+        self.frames.append(frames)
+
+    def sorted(self) -> tuple[NDArray, NDArray, NDArray]:
+        """Return rows, train positions and frame positions by train and frame, ties as appended."""
+        if not self.rows:
+            none = np.zeros(0, np.int64)
+            return np.zeros((0, *self.shape), self.dtype), none, none
+        rows, trains, frames = map(np.concatenate, (self.rows, self.trains, self.frames))
+        order = np.lexsort((frames, trains))
+        return rows[order], trains[order], frames[order]
+
+
+class EventView:
+    """Where a hook adds events: knows the train or block they belong to.
+
+    Parameters
+    ----------
+    frame_trains : ndarray of int, (frame,)
+        Position in the chunk of the train of each frame that the hook sees.
+    first_frame : int
+        Position in the chunk of the first of these frames.
+    train : int or None
+        Position of the train, in `process_train_data`.
+    """
+
+    def __init__(self, events: Events, frame_trains: NDArray, first_frame: int, train: int | None) -> None:
+        self._events, self._frame_trains = events, frame_trains
+        self._first_frame, self._train = first_frame, train
+
+    def append(self, rows: ArrayLike, frames: ArrayLike | None = None) -> None:
+        """Add rows.
+
+        Parameters
+        ----------
+        rows : array, (event, *shape)
+        frames : array of int, (event,), optional
+            Which frame of the train or block each row belongs to. Needed in `process_module_data`.
+        """
+        values = np.asarray(rows, self._events.dtype)
+        n = len(values) if values.ndim else 1
+        if frames is None:
+            if self._train is None:
+                raise ValueError("events of a module block need frames=, the frame of the block of each row")
+            self._events.add(values, np.full(n, self._train), np.full(n, -1))
+        else:
+            which = np.broadcast_to(np.asarray(frames, np.int64), n)
+            self._events.add(values, self._frame_trains[which], which + self._first_frame)
+
+
+class Partial:
+    """A chunk's share of one algorithm's outputs, or the part of it that belongs to a train or a block.
+
+    Outputs are attributes and items: ``out.intensity += x``, ``out["intensity"][:] = x``. Assigning
+    writes into the array that is there; an array of another shape is refused by numpy's broadcasting.
+    """
+
+    __slots__ = ("_arrays",)
+    _arrays: dict[str, Any]
+
+    def __init__(self, arrays: Mapping[str, NDArray | Events | EventView]) -> None:
+        object.__setattr__(self, "_arrays", dict(arrays))
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return object.__getattribute__(self, "_arrays")[name]
+        except KeyError:
+            raise AttributeError(
+                f"no output named {name!r} was declared; declared: {sorted(self._arrays)}"
+            ) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        current = getattr(self, name)
+        if value is not current:
+            current[...] = value
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        setattr(self, name, value)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._arrays
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def items(self) -> Mapping[str, Any]:
+        """Return the arrays by output name, read-only."""
+        return MappingProxyType(self._arrays)
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self._arrays,)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{k}: {getattr(v, 'shape', '?')}" for k, v in self._arrays.items())
+        return f"Partial({inside})"

@@ -1,0 +1,289 @@
+"""Plan: what will be read, in which chunks, to where; checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import memory, runs, sizes
+from .binding import Binding, BoundAlgorithm, PlanError, bind
+from .fingerprint import fingerprint
+from .index import EntryIndex
+from .inputs import BoundInput
+from .losses import Loss
+from .outputs import BoundOutput
+from .selection import FrameSelection
+from .stores import Store, store_for
+
+if TYPE_CHECKING:
+    from .algorithm import Algorithm
+
+__all__ = ["Chunk", "Plan", "PlanError", "plan"]
+
+ON_FAULT = (None, "mask", "raise")
+MOST_CHUNKS_OF_A_SMALL_RUN = 32
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The trains (positions ``first:last``) and modules (of part `part`) of one task."""
+
+    number: int
+    first: int
+    last: int
+    part: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A reduction that can run: made by `plan`, run by `execute`; printing it shows what it will do.
+
+    Parameters
+    ----------
+    run : str
+        Where the run is.
+    train_ids : ndarray of uint64, (train,)
+    inputs, rows, indexes
+        What is read; for each input the number of its index in `indexes`.
+    algorithms : tuple of BoundAlgorithm
+    chunks : tuple of Chunk
+    parts : tuple of slice
+        Positions of modules that are reduced apart from each other; one slice of all, usually.
+    block_bytes : int
+        What is read at once of one module.
+    store : Store
+        Where the result goes.
+    losses : tuple of Loss
+        What is known to be missing before reading.
+    """
+
+    run: str
+    train_ids: NDArray
+    inputs: tuple[BoundInput, ...]
+    rows: tuple[int, ...]
+    indexes: tuple[EntryIndex, ...]
+    algorithms: tuple[BoundAlgorithm, ...]
+    chunks: tuple[Chunk, ...]
+    parts: tuple[slice, ...]
+    block_bytes: int
+    store: Store
+    losses: tuple[Loss, ...]
+    on_fault: str | None
+    resume: bool
+    overwrite: bool
+
+    @property
+    def by_module(self) -> bool:
+        """Whether all algorithms work on module blocks, so that no train is ever assembled."""
+        return all(a.algorithm.by_module for a in self.algorithms)
+
+    @property
+    def outputs(self) -> tuple[BoundOutput, ...]:
+        """All outputs of all algorithms, in order."""
+        return tuple(o for a in self.algorithms for o in a.outputs)
+
+    @cached_property
+    def keys(self) -> frozenset[int]:
+        """Numbers of the inputs that are read for a whole chunk at once, rather than in blocks or trains."""
+        refs = {
+            ref for a in self.algorithms for ref in list(a.aliases.values())[1 if self.by_module else 0 :]
+        }
+        return frozenset(r for r in refs if isinstance(r, int) and self.inputs[r].kind != "frames")
+
+    @property
+    def bytes_to_read(self) -> int:
+        """Bytes of data, after decompression, of all inputs."""
+        return sum(sizes.train_bytes(i).sum() for i in self.inputs)
+
+    @cached_property
+    def memory(self) -> memory.Memory:
+        """What a worker needs, by purpose."""
+        return memory.estimate(self)
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """What a resumed run must have in common with the first: files, algorithms, options, versions, chunks."""
+        return fingerprint(self)
+
+    def modules(self, chunk: Chunk) -> slice:
+        """Return the positions of the modules that a chunk works on."""
+        return self.parts[chunk.part]
+
+    def __str__(self) -> str:
+        return table(self)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+def plan(
+    run: Any,
+    algorithms: Algorithm | Sequence[Algorithm],
+    to: Any = None,
+    *,
+    cluster: Any = None,
+    frames: Any = None,
+    resume: bool = False,
+    chunk: str | int = "1 GiB",
+    block: str | int = "2 MiB",
+    on_fault: str | None = None,
+    overwrite: bool = False,
+) -> Plan:
+    """Check a reduction and cut it into chunks, without reading detector data.
+
+    Parameters
+    ----------
+    run : path, (proposal, run) or extra_data.DataCollection
+        A run directory or a single file.
+    algorithms : Algorithm or sequence of Algorithm
+        In this order, in one pass over the data.
+    to : path, Store or None
+        ``"x.zarr"``; None keeps the result in a temporary directory as long as the `Result` lives.
+    cluster
+        Only used to know where memory must suffice; see `execute`.
+    frames : FrameSelection, boolean array or Result, optional
+        Only these frames of detectors are read at all.
+    resume : bool
+        Go on with what an interrupted run left beside `to`.
+    chunk, block : str or int
+        Bytes of a task's input, and of one read. They order the additions, so they belong to the result:
+        the same values give the same bits on any number of workers.
+    on_fault : {None, "mask", "raise"}
+        None: what can be seen now raises now, what is met while running is masked and counted;
+        "mask" masks both, "raise" stops at both.
+    overwrite : bool
+        Replace an existing result.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    PlanError
+        If it cannot work. The message says why, what there is, and what to do.
+    """
+    if on_fault not in ON_FAULT:
+        raise PlanError(f"on_fault={on_fault!r}: expected one of {list(ON_FAULT)}")
+    opened = runs.opened(run)
+    binding = Binding(opened.run, opened.path, opened.train_ids, FrameSelection.of(frames), opened.faults)
+    bind(binding, list(algorithms) if isinstance(algorithms, Sequence) else [algorithms])
+    _refuse_faults(binding, on_fault)
+    _refuse_nothing(binding)
+    parts = memory.parts(binding)
+    result = Plan(
+        run=opened.path,
+        train_ids=opened.train_ids,
+        inputs=tuple(binding.inputs),
+        rows=tuple(binding.rows),
+        indexes=tuple(binding.indexes),
+        algorithms=tuple(binding.algorithms),
+        chunks=_cut(binding, sizes.parse(chunk), sizes.parse(block), parts),
+        parts=parts,
+        block_bytes=sizes.parse(block),
+        store=store_for(to),
+        losses=tuple(binding.faults.losses + _missing(binding)),
+        on_fault=on_fault,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    memory.check(result, cluster)
+    result.store.check(result)
+    return result
+
+
+def _refuse_faults(binding: Binding, on_fault: str | None) -> None:
+    """Raise all faults that were found, in one message, unless they are to be masked."""
+    faults = binding.faults.losses
+    if faults and on_fault != "mask":
+        lines = "\n".join(
+            f"- {f.cause}: {f.source or f.file}{_module(f)}: {f.detail} {f.file}" for f in faults
+        )
+        raise PlanError(
+            f"{binding.path}: {len(faults)} fault(s) in the data:\n{lines}\n"
+            'Go on without the affected data with on_fault="mask" (they are counted in Result.losses), '
+            "or name the modules to use with Frames(modules=[...])"
+        )
+
+
+def _module(loss: Loss) -> str:
+    return f" module {loss.module}" if loss.module >= 0 else ""
+
+
+def _refuse_nothing(binding: Binding) -> None:
+    """Raise if an algorithm would have nothing to work on."""
+    for bound in binding.algorithms:
+        lead = binding.inputs[bound.stream]
+        if not len(lead.index):
+            why = (
+                "the selection leaves none of its frames"
+                if binding.selection
+                else "it has no data in these trains"
+            )
+            raise PlanError(f"{bound.name}: nothing to read from {lead.name} {lead.key}: {why}")
+
+
+def _missing(binding: Binding) -> list[Loss]:
+    """Return what modules lack, once per index."""
+    seen: dict[int, BoundInput] = {}
+    for number, bound in zip(binding.rows, binding.inputs, strict=True):
+        seen.setdefault(number, bound)
+    return [loss for i in seen.values() for loss in i.index.missing(i.modules, i.location.sources)]
+
+
+def _cut(binding: Binding, chunk: int, block: int, parts: tuple[slice, ...]) -> tuple[Chunk, ...]:
+    """Cut the trains so that each chunk has about `chunk` bytes of input per part, whole trains, at least one.
+
+    A small run is still cut into some chunks, for parallel work and progress, but not below 8 blocks each: that
+    many hide the reading of the first. Chunks are never so small that their partials outweigh their data.
+    """
+    share = (parts[0].stop - parts[0].start) / max(len(i.modules) for i in binding.inputs)
+    per_train = sum(sizes.train_bytes(i) for i in binding.inputs) * share
+    target = min(chunk, max(per_train.sum() / MOST_CHUNKS_OF_A_SMALL_RUN, 8 * block))
+    target = max(target, 8 * memory.partial_bytes(binding.algorithms, parts[0]))
+    edges = _edges(per_train, target)
+    spans = [(a, b, p) for p in range(len(parts)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return tuple(Chunk(n, a, b, p) for n, (a, b, p) in enumerate(spans))
+
+
+def _edges(per_train: NDArray, target: float) -> list[int]:
+    """Return positions that cut trains into stretches of about `target` bytes."""
+    before = np.concatenate([[0], np.cumsum(per_train)])
+    wanted = max(1, min(len(per_train), round(before[-1] / target)))
+    marks = np.searchsorted(before, np.arange(1, wanted) * before[-1] / wanted)
+    return [0, *(int(m) for m in np.unique(marks) if 0 < m < len(per_train)), len(per_train)]
+
+
+def table(plan: Plan) -> str:
+    """Return the plan as text: inputs, chunks, memory per worker, bytes to read, files to be written."""
+    lines = [
+        f"run         {plan.run}",
+        f"trains      {len(plan.train_ids)}: {plan.train_ids[0]}-{plan.train_ids[-1]}",
+    ]
+    for number, bound in enumerate(plan.inputs):
+        lines.append(f"input {number}     {_input_line(bound)}")
+    for a in plan.algorithms:
+        made = ", ".join(o.key for o in a.outputs if o.output.store)
+        lines.append(f"algorithm   {a.name}: {a.algorithm!r} -> {made}")
+    how = "module blocks" if plan.by_module else "whole trains"
+    apart = f", {len(plan.parts)} groups of modules apart" if len(plan.parts) > 1 else ""
+    lines += [
+        f"chunks      {len(plan.chunks)} of up to {sizes.show(sizes.largest_chunk(plan))}, read as {how}{apart}",
+        f"to read     {sizes.show(plan.bytes_to_read)}",
+        f"memory      {plan.memory} per worker",
+        f"result      {plan.store.describe(plan)}",
+    ]
+    lines += [f"loss        {loss}" for loss in plan.losses]
+    return "\n".join(lines)
+
+
+def _input_line(bound: BoundInput) -> str:
+    shape = " x ".join(str(n) for n in bound.shape)
+    return f"{bound.name} {bound.key}: {len(bound.index)} entries of {shape} {bound.dtype}"

@@ -1,0 +1,130 @@
+"""The account of a run: what was read, used and lost, and where the time went."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from .losses import Loss
+from .sizes import show
+
+if TYPE_CHECKING:
+    from .chunk import Summary
+    from .plan import Plan
+
+FORMAT = 1
+
+
+class Report:
+    """Collects the summaries of chunks; `manifest` is what is kept with the result, as JSON values."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._began = time.perf_counter()
+        self._summaries: dict[int, Summary] = {}
+
+    def add(self, summary: Summary) -> None:
+        """Count a finished chunk."""
+        self._summaries[summary.chunk] = summary
+
+    def in_order(self) -> list[Summary]:
+        """Return the summaries by chunk number."""
+        return [self._summaries[n] for n in sorted(self._summaries)]
+
+    def manifest(self) -> dict[str, Any]:
+        """Return everything about how the result was made."""
+        summaries = self.in_order()
+        losses = [*self.plan.losses, *(loss for s in summaries for loss in s.losses)]
+        return {
+            "format": FORMAT,
+            "plan": self.plan.fingerprint,
+            "table": str(self.plan),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "losses": [asdict(loss) for loss in losses],
+            "account": account(self.plan, summaries, losses),
+            "times": times(summaries, time.perf_counter() - self._began),
+            "chunks": {
+                "computed": sum(not s.reused for s in summaries),
+                "reused": sum(s.reused for s in summaries),
+            },
+        }
+
+
+def account(plan: Plan, summaries: list[Summary], losses: list[Loss]) -> list[dict[str, Any]]:
+    """Return, per module of each frames input, expected = used + masked frames.
+
+    "masked" has one entry per cause; what is not explained by a loss that was counted in frames (trains that were
+    left out because a hook raised) is "exception in hook".
+    """
+    used: Counter[tuple[int, int]] = Counter()
+    for summary in summaries:
+        for number, module, frames in summary.used:
+            used[number, module] += frames
+    rows = []
+    for number, bound in enumerate(plan.inputs):
+        if bound.kind != "frames":
+            continue
+        for position, (module, source) in enumerate(zip(bound.modules, bound.location.sources, strict=True)):
+            masked = _masked(losses, source, module, bound.name)
+            expected = len(bound.index)
+            rest = expected - used[number, position] - sum(masked.values())
+            if rest:
+                masked["exception in hook"] = rest
+            rows.append(
+                {
+                    "input": f"{bound.name} {bound.key}",
+                    "module": module,
+                    "expected": expected,
+                    "used": used[number, position],
+                    "masked": masked,
+                }
+            )
+    return rows
+
+
+def _masked(losses: list[Loss], source: str, module: int, detector: str) -> dict[str, int]:
+    """Return frames lost by cause for one module."""
+    masked: dict[str, int] = defaultdict(int)
+    for loss in losses:
+        if loss.frames and loss.module == module and loss.source in (source, detector):
+            masked[loss.cause] += loss.frames
+    return dict(masked)
+
+
+def times(summaries: list[Summary], wall: float) -> dict[str, Any]:
+    """Return seconds by worker and in sum, rates, and a sentence on what bounded the run."""
+    workers: dict[str, Counter[str]] = defaultdict(Counter)
+    for summary in summaries:
+        if not summary.reused:
+            workers[summary.worker].update(summary.times)
+    total: Counter[str] = Counter()
+    for one in workers.values():
+        total.update(one)
+    read = sum(s.bytes for s in summaries if not s.reused)
+    return {
+        "wall": wall,
+        "bytes": read,
+        "rate": read / wall if wall else 0.0,
+        "sum": dict(total),
+        "workers": {name: dict(one) for name, one in sorted(workers.items())},
+        "bound": _bound(total, wall, len(workers), read),
+    }
+
+
+def _bound(total: Counter[str], wall: float, workers: int, read: int) -> str:
+    """Say in one sentence what bounded the run."""
+    busy = total["wait"] + total["compute"] + total["write"]
+    if not busy:
+        return "nothing was computed"
+    if busy < 0.5 * wall * workers:
+        return f"bounded by starting and finishing: workers were busy {busy / workers:.2g} s of {wall:.2g} s"
+    share = {k: total[k] / busy for k in ("wait", "compute", "write")}
+    what = max(share, key=lambda k: share[k])
+    words = {
+        "wait": f"bounded by reading: workers waited {share['wait']:.0%} of their time for data",
+        "compute": f"bounded by computing: {share['compute']:.0%} of the workers' time, reading hid behind it",
+        "write": f"bounded by writing fragments: {share['write']:.0%} of the workers' time",
+    }
+    return f"{words[what]} ({show(read / wall)}/s on {workers} workers)"

@@ -1,0 +1,101 @@
+"""Result: what came out, what was lost, where the time went."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import losses
+from .sizes import show
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+
+class Result:
+    """A finished reduction.
+
+    Parameters
+    ----------
+    path : path
+        Of the store.
+    keep : object, optional
+        What must live as long as the result: the store of a result without a name.
+    """
+
+    def __init__(self, path: str | Path, keep: Any = None) -> None:
+        self.path, self._keep = Path(path), keep
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """How it was made: inputs, options, versions, chunks, losses, times."""
+        return json.loads((self.path / "dxflow.json").read_text())
+
+    @cached_property
+    def dataset(self) -> xr.Dataset:
+        """The results, labelled and lazy: values are read when used."""
+        import xarray as xr
+
+        return xr.open_zarr(self.path, chunks=None)
+
+    @property
+    def losses(self) -> pd.DataFrame:
+        """What could not be used: one row per cause, source, module and stretch of trains."""
+        return losses.table(losses.from_json(self.manifest["losses"]))
+
+    @property
+    def account(self) -> pd.DataFrame:
+        """Frames per module: expected = used + masked, one column per cause."""
+        import pandas as pd
+
+        rows = [
+            {**{k: v for k, v in r.items() if k != "masked"}, **r["masked"]} for r in self.manifest["account"]
+        ]
+        return pd.DataFrame(rows).fillna(0)
+
+    @property
+    def times(self) -> dict[str, Any]:
+        """Seconds: "wall"; "sum" and "workers" with "read", "wait", "compute", "write"; "bound", a sentence."""
+        return self.manifest["times"]
+
+    def selection(self) -> xr.DataArray:
+        """Return the boolean per-frame output by which ``frames=result`` selects.
+
+        Raises
+        ------
+        TypeError
+            If no algorithm of this result selects frames.
+        """
+        name = self.dataset.attrs.get("selection")
+        if name is None:
+            raise TypeError(
+                f"{self.path} selects no frames; it holds {sorted(map(str, self.dataset.data_vars))}"
+            )
+        return self.dataset[name]
+
+    def fingerprint_value(self) -> list[Any]:
+        """Return what identifies it where it is an option of another reduction."""
+        return [self.manifest["plan"], self.manifest["created"]]
+
+    def report(self) -> str:
+        """Return a summary: what was read, how fast, what was lost, where the result is."""
+        t, chunks = self.times, self.manifest["chunks"]
+        lines = [
+            f"read     {show(t['bytes'])} in {t['wall']:.1f} s, {show(t['rate'])}/s"
+            f" ({chunks['computed']} chunks computed, {chunks['reused']} reused)",
+            f"time     {t['bound']}",
+            f"result   {self.path}",
+        ]
+        found = losses.from_json(self.manifest["losses"])
+        lines += [f"lost     {loss}" for loss in found] or ["lost     nothing"]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<dxflow.Result {self.path}>\n{self.report()}"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.report())}</pre>{self.dataset._repr_html_()}"

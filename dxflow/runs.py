@@ -1,0 +1,91 @@
+"""Open a run, and see at once what is wrong with its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .binding import PlanError
+from .locate import Faults
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedRun:
+    """A run, where it is, its trains in order, and the files that did not open."""
+
+    run: Any
+    path: str
+    train_ids: NDArray
+    faults: Faults = field(default_factory=Faults)
+
+
+def opened(run: Any) -> OpenedRun:
+    """Open what a user may give as a run.
+
+    Raises
+    ------
+    PlanError
+        If there is no such run or it holds nothing.
+    """
+    import extra_data
+
+    if isinstance(run, extra_data.DataCollection):
+        return _described(run, _where(run))
+    if isinstance(run, tuple):
+        return _described(extra_data.open_run(*run), f"p{run[0]} r{run[1]}")
+    path = Path(run)
+    if path.is_file():
+        return _described(extra_data.H5File(path), str(path))
+    if not path.is_dir():
+        raise PlanError(f"no such run: {path}. Give a run directory, one file, or (proposal, run)")
+    return _directory(path)
+
+
+def _directory(path: Path) -> OpenedRun:
+    """Open a run directory; files that EXtra-data left out are faults."""
+    import extra_data
+
+    files = sorted(path.glob("*.h5"))
+    if not files:
+        raise PlanError(
+            f"{path}: no .h5 files in this directory; is it a run directory (such as .../raw/r0012)?"
+        )
+    try:
+        run = extra_data.RunDirectory(path)
+    # EXtra-data raises a bare Exception when no file of a directory can be used.
+    except Exception as e:
+        raise PlanError(f"{path}: none of the {len(files)} files can be used: {e}") from e
+    out = _described(run, str(path))
+    used = {Path(f.filename).resolve() for f in run.files}
+    for file in files:
+        if file.resolve() not in used:
+            out.faults.add("unreadable file", str(file), "", _why(file))
+    return out
+
+
+def _why(file: Path) -> str:
+    """Return what opening a file says."""
+    try:
+        from extra_data.file_access import FileAccess
+
+        FileAccess(str(file))
+    except Exception as e:
+        return f"{type(e).__name__}: {e}"
+    return "left out by EXtra-data"
+
+
+def _described(run: Any, path: str) -> OpenedRun:
+    trains = np.unique(np.asarray(run.train_ids, dtype=np.uint64))
+    if not len(trains):
+        raise PlanError(f"{path}: this run has no trains")
+    return OpenedRun(run, path, trains)
+
+
+def _where(run: Any) -> str:
+    """Return the directory, or directories, of a run's files."""
+    folders = sorted({str(Path(f.filename).parent) for f in run.files})
+    return ", ".join(folders)

@@ -1,0 +1,236 @@
+"""What a chunk has while it is worked on: its outputs, its keys, what was used and what was lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .losses import Loss
+from .outputs import BoundOutput, Events, EventView, Partial
+from .reader import Reader, ReadFault, spans
+from .views import missing_value
+
+if TYPE_CHECKING:
+    from .binding import BoundAlgorithm
+    from .inputs import BoundInput
+    from .plan import Chunk, Plan
+
+
+class ChunkState:
+    """Outputs, keys and accounts of one chunk.
+
+    Attributes
+    ----------
+    rows : list of slice
+        Rows of the chunk in each of the plan's indexes.
+    arrays : dict
+        Output name -> the chunk's array or events; transient ones are absent.
+    keys : dict
+        Number of a key input -> its values in the chunk, (entry, ...).
+    modules : ndarray of int32 per index, (row,)
+        How many modules of the frame were used.
+    used : dict
+        (input number, module position) -> frames used.
+    """
+
+    def __init__(self, plan: Plan, chunk: Chunk, excluded: frozenset[int]) -> None:
+        self.plan, self.chunk, self.excluded = plan, chunk, excluded
+        self.part = plan.modules(chunk)
+        self.rows = [i.rows(chunk.first, chunk.last) for i in plan.indexes]
+        self.arrays: dict[str, NDArray | Events] = {
+            o.name: self._array(o) for o in plan.outputs if not o.transient
+        }
+        self.keys: dict[int, NDArray] = {}
+        self.modules = [np.zeros(r.stop - r.start, np.int32) for r in self.rows]
+        self.trains_done = np.zeros(chunk.last - chunk.first, bool)
+        self.used: Counter[tuple[int, int]] = Counter()
+        self.losses: list[Loss] = []
+        self.bytes = 0
+
+    def _array(self, output: BoundOutput) -> NDArray | Events:
+        """Return a fresh array for the chunk."""
+        if output.output.kind == "event":
+            return Events(output.output.shape, output.output.dtype)
+        rows = self.rows[output.rows] if output.rows >= 0 else slice(0, 0)
+        trains = self.chunk.last - self.chunk.first
+        modules = self.part.stop - self.part.start
+        return output.array(rows.stop - rows.start, trains, modules)
+
+    # Keys ---------------------------------------------------------------------------------------
+
+    def read_keys(self, reader: Reader) -> None:
+        """Read the keys of the whole chunk that no block or train buffer holds."""
+        for number, bound in enumerate(self.plan.inputs):
+            if number in self.plan.keys:
+                self.keys[number] = self._read_key(number, bound, reader)
+
+    def _read_key(self, number: int, bound: BoundInput, reader: Reader) -> NDArray:
+        rows = self.rows[self.plan.rows[number]]
+        values = np.empty((rows.stop - rows.start, *bound.location.shape), bound.dtype)
+        good = self.read(reader, number, 0, rows, values)
+        values[~good] = missing_value(bound.dtype)
+        self.bytes += values.nbytes
+        return values
+
+    def read(self, reader: Reader, number: int, module: int, rows: slice, out: NDArray) -> NDArray:
+        """Read rows of a module into ``out`` (row, ...); return which are there and could be read, (row,) bool.
+
+        The other rows of `out` keep what they held. A stretch that fails is read again frame by frame, so that
+        only what cannot be read is lost.
+        """
+        bound = self.plan.inputs[number]
+        good = np.zeros(rows.stop - rows.start, bool)
+        for span in spans(bound, module, rows):
+            try:
+                reader.read(bound.location, span, out[span.at : span.at + span.count])
+                good[span.at : span.at + span.count] = True
+            except ReadFault as fault:
+                if self.plan.on_fault == "raise":
+                    raise
+                if span.count == 1:
+                    self.lose(bound, module, rows.start + span.at, fault)
+                    continue
+                for at in range(span.at, span.at + span.count):
+                    one = slice(rows.start + at, rows.start + at + 1)
+                    good[at] = self.read(reader, number, module, one, out[at : at + 1])[0]
+        return good
+
+    def key_of_train(self, number: int, train: int) -> Any:
+        """Return a key's entries in a train, (entry, ...); the one value for a control source."""
+        bound, index = self.plan.inputs[number], self.plan.indexes[self.plan.rows[number]]
+        first = self.rows[self.plan.rows[number]].start
+        values = self.keys[number][index.offsets[train] - first : index.offsets[train + 1] - first]
+        if bound.kind != "control":
+            return values
+        return (
+            values[0]
+            if len(values)
+            else np.full(bound.location.shape, missing_value(bound.dtype), bound.dtype)[()]
+        )
+
+    def key_of_frames(self, number: int, trains: NDArray) -> NDArray:
+        """Return a key's value for frames of these trains (positions), (frame, ...); missing where it lacks one."""
+        bound, index = self.plan.inputs[number], self.plan.indexes[self.plan.rows[number]]
+        row = index.offsets[trains] - self.rows[self.plan.rows[number]].start
+        there = index.counts[trains] > 0
+        out = np.full((len(trains), *bound.location.shape), missing_value(bound.dtype), bound.dtype)
+        out[there] = self.keys[number][row[there]]
+        return out
+
+    # Outputs ------------------------------------------------------------------------------------
+
+    def block_view(
+        self, bound: BoundAlgorithm, module: int, rows: slice, trains: NDArray, scratch: Mapping[str, NDArray]
+    ) -> Partial:
+        """Return what `process_module_data` may write to: this module's pixels, these frames' rows."""
+        own = module - self.part.start
+        return Partial({o.key: self._block_output(o, own, rows, trains, scratch) for o in bound.outputs})
+
+    def _block_output(
+        self, o: BoundOutput, module: int, rows: slice, trains: NDArray, scratch: Mapping[str, NDArray]
+    ) -> NDArray | EventView:
+        if o.transient:
+            return scratch[o.name]
+        array = self.arrays[o.name]
+        if isinstance(array, Events):
+            return EventView(array, trains, rows.start, None)
+        match o.output.kind:
+            case "pixel":
+                return array[(*(slice(None),) * len(o.output.shape), module, ...)]
+            case "entry":
+                return array[rows]
+            case "image":
+                return array[module, rows]
+            case "train":
+                return array[int(trains[0]), ...]
+        return array
+
+    def train_view(self, bound: BoundAlgorithm, train: int, scratch: Mapping[str, NDArray]) -> Partial:
+        """Return what `process_train_data` may write to, for a train at a position in the plan."""
+        return Partial({o.key: self._train_output(o, train, scratch) for o in bound.outputs})
+
+    def _train_output(
+        self, o: BoundOutput, train: int, scratch: Mapping[str, NDArray]
+    ) -> NDArray | EventView:
+        rows = self.rows_of(o.rows, train) if o.rows >= 0 else slice(0, 0)
+        if o.transient:
+            return scratch[o.name].swapaxes(0, 1)
+        array = self.arrays[o.name]
+        own = train - self.chunk.first
+        if isinstance(array, Events):
+            return EventView(array, np.full(rows.stop - rows.start, own), rows.start, own)
+        match o.output.kind:
+            case "entry":
+                return array[rows]
+            case "image":
+                return array[:, rows].swapaxes(0, 1)
+            case "train":
+                return array[own, ...]
+        return array
+
+    def rows_of(self, index: int, train: int) -> slice:
+        """Return the rows of a train, counted from the chunk's first."""
+        rows, first = self.plan.indexes[index].rows(train, train + 1), self.rows[index].start
+        return slice(rows.start - first, rows.stop - first)
+
+    # Accounts -----------------------------------------------------------------------------------
+
+    def lose(self, bound: BoundInput, module: int, row: int, fault: ReadFault) -> None:
+        """Note that a frame (row of the index) of a module could not be read."""
+        train = int(bound.index.train_ids[bound.index.train_positions(slice(row, row + 1))[0]])
+        self.losses.append(
+            Loss(
+                cause="unreadable data",
+                frames=1,
+                trains=1,
+                first_train=train,
+                last_train=train,
+                source=bound.location.sources[module],
+                module=bound.modules[module] if bound.kind == "frames" else -1,
+                file=fault.file,
+                run=self.plan.run,
+                detail=f"{fault.dataset} row {fault.first}: {fault.detail}",
+            )
+        )
+
+    def mark_lost_rows(self) -> None:
+        """Set rows of frames and trains that nothing was read for to NaN, where the dtype has it."""
+        for o in self.plan.outputs:
+            array = self.arrays.get(o.name)
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "fc":
+                continue
+            if o.output.kind == "entry" and self._counts_modules(o.rows):
+                array[self.modules[o.rows] == 0] = np.nan
+            elif o.output.kind == "image":
+                array[:, self.modules[o.rows] == 0] = np.nan
+            elif o.output.kind == "train":
+                array[~self.trains_done] = np.nan
+
+    def _counts_modules(self, index: int) -> bool:
+        """Return whether an index is that of frames, whose modules are counted."""
+        streams = {self.plan.rows[a.stream] for a in self.plan.algorithms}
+        return index in streams
+
+    def summed_losses(self) -> list[Loss]:
+        """Return the losses with those of the same cause, source and file joined."""
+        joined: dict[tuple, Loss] = {}
+        for loss in self.losses:
+            key = (loss.cause, loss.source, loss.module, loss.file, loss.algorithm)
+            joined[key] = _join(joined[key], loss) if key in joined else loss
+        return list(joined.values())
+
+
+def _join(a: Loss, b: Loss) -> Loss:
+    same_train = a.last_train == b.first_train
+    return replace(
+        a,
+        frames=a.frames + b.frames,
+        trains=a.trains + b.trains - same_train,
+        first_train=min(a.first_train, b.first_train),
+        last_train=max(a.last_train, b.last_train),
+    )

@@ -1,0 +1,83 @@
+"""What the hooks see: a train with all modules, or a block of frames of one module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Train:
+    """One train. Arrays are views of reused buffers, valid during the call: copy what must last.
+
+    ``train[alias]`` is, for `Frames`, (pulse, module, ss, fs) with NaN (0 for integers, see `valid`)
+    where a module lacks the frame; for a `Key` of an instrument source, (entry, ...); of a control
+    source, its value; for `From`, the earlier algorithm's rows of this train.
+
+    Parameters
+    ----------
+    index : int
+        Position among all trains of the plan.
+    id : int
+        Train id.
+    pulse_ids, cell_ids : ndarray, (pulse,), or None
+        Of the algorithm's first input.
+    missing : frozenset of str
+        Aliases of inputs that have nothing in this train.
+    """
+
+    index: int
+    id: int
+    pulse_ids: NDArray | None
+    cell_ids: NDArray | None
+    missing: frozenset[str]
+    _arrays: Mapping[str, Any] = field(repr=False)
+    _valid: Mapping[str, NDArray] = field(repr=False)
+
+    def __getitem__(self, alias: str) -> Any:
+        return self._arrays[alias]
+
+    def valid(self, alias: str) -> NDArray:
+        """Return which modules have which frames, (pulse, module) bool."""
+        return self._valid[alias]
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleBlock:
+    """Consecutive frames of one module. Views of reused buffers, valid during the call.
+
+    ``block[alias]`` is, for `Frames` (and for the first input), (frame, ss, fs) and contiguous; for
+    other keys with one value per train, that value for each frame: (frame, ...). Frames that the module lacks
+    are not in any of its blocks.
+
+    Parameters
+    ----------
+    module : int
+        Position along the module axis.
+    module_number : int
+        Number at the detector.
+    train_ids, pulse_ids, cell_ids : ndarray, (frame,)
+        The last two None where there are none.
+    """
+
+    module: int
+    module_number: int
+    train_ids: NDArray
+    pulse_ids: NDArray | None
+    cell_ids: NDArray | None
+    _arrays: Mapping[str, NDArray] = field(repr=False)
+
+    def __getitem__(self, alias: str) -> NDArray:
+        return self._arrays[alias]
+
+    def __len__(self) -> int:
+        return len(self.train_ids)
+
+
+def missing_value(dtype: np.dtype) -> Any:
+    """Return what stands for a missing value: NaN for floats, 0 for others."""
+    return np.nan if dtype.kind in "fc" else 0
