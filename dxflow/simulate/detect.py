@@ -99,7 +99,7 @@ def raw(
         0 high, 1 medium, 2 low gain.
     """
     photons = random.poisson(mean)
-    stage = np.digitize(photons, kind.ceiling).astype(np.uint8)
+    stage = np.digitize(photons, kind.ceiling, right=True).astype(np.uint8)
     noise = settings.noise * kind.adu_per_photon[0] * random.standard_normal(mean.shape, dtype=np.float32)
     signal = photons * np.array(kind.adu_per_photon)[stage]
     top = 2**kind.adc_bits - 1

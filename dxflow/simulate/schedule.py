@@ -60,7 +60,9 @@ def schedule(settings: Settings) -> Schedule:
     pump = pattern(settings.pump, *shape)[place]
     motor = settings.scan.positions(settings.trains)[positions]
     response = settings.scan.response(motor)[train]
-    donor = _donors(settings, train, pulse, np.stack([lit, pump, response, pulse * (settings.data == "raw")]))
+    hit = lit & (_chances(settings)[place] < settings.signal.hits)
+    kinds = np.stack([lit, pump, hit, response, pulse * (settings.data == "raw")])
+    donor = _donors(settings, train, pulse, kinds)
     energy = np.where(lit, _energies(settings)[place], 0).astype(np.float32)[donor]
     return Schedule(
         positions=positions,
@@ -74,7 +76,7 @@ def schedule(settings: Settings) -> Schedule:
         pulse=pulse,
         lit=lit,
         pump=pump,
-        hit=(lit & (_chances(settings)[place] < settings.signal.hits))[donor],
+        hit=hit,
         energy=energy,
         intensity=energy / settings.pulse_energy * response,
         donor=donor,

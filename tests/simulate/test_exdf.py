@@ -73,10 +73,10 @@ def test_only_the_newest_version_has_units(tmp_path, version):
     with h5py.File(write(tmp_path, version)) as file:
         attributes = dict(file["CONTROL/A/B/C/x/y"].attrs)
     expected = {
-        "unitSymbol": b"m",
-        "unitName": b"meter",
-        "metricPrefixSymbol": b"m",
-        "metricPrefixName": b"milli",
+        "unitSymbol": "m",
+        "unitName": "meter",
+        "metricPrefixSymbol": "m",
+        "metricPrefixName": "milli",
     }
     assert attributes == (expected if version == "1.3" else {})
 

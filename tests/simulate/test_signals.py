@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from extra_data import RunDirectory
 
 from dxflow.simulate import Flat, PowderRings, Speckle, SphereFormFactor, make_run
 from dxflow.simulate.geometry import Geometry
@@ -52,11 +53,15 @@ def test_sphere_follows_guinier_at_small_angles():
 
 
 def test_misses_show_the_background_only(tmp_path):
-    signal = SphereFormFactor(photons=200, hit_rate=0.4, background=0.5)
+    signal = SphereFormFactor(radius=2, photons=200, hit_rate=0.4, background=0.5)
     truth = make_run(tmp_path, module_shape=(8, 8), modules=1, trains=8, pulses=8, signal=signal, pool=2)
     assert 0.2 < truth.hits.mean() < 0.6
     assert (truth.expected_miss == 0.5).all()
-    assert truth.expected.max() > 10
+    frames = (
+        RunDirectory(tmp_path)[truth.sources[0], "image.data"].ndarray()[:, ~truth.bad_pixels[0]].mean(axis=1)
+    )
+    assert frames[~truth.hits] == pytest.approx(0.5 * truth.intensity[~truth.hits], abs=0.4)
+    assert frames[truth.hits].min() > 5
 
 
 def test_flat_is_flat():
