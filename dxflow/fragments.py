@@ -31,7 +31,7 @@ def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray]) ->
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with open(temporary, "xb") as f:
-            np.savez(f, allow_pickle=False, **{META: text}, **arrays)  # type: ignore[arg-type]
+            np.savez(f, allow_pickle=False, **{META: text}, **arrays)
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, path)

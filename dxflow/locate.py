@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,12 +66,11 @@ class Faults:
 
     def add(self, cause: str, file: str, source: str, detail: str, train_ids: NDArray | None = None) -> None:
         """Note one fault of a source in a file."""
-        span = {} if train_ids is None else _span(train_ids)
-        self.losses.append(Loss(cause, source=source, file=file, detail=detail, **span))
-
-
-def _span(train_ids: NDArray) -> dict[str, int]:
-    return {"trains": len(train_ids), "first_train": int(train_ids[0]), "last_train": int(train_ids[-1])}
+        loss = Loss(cause, source=source, file=file, detail=detail)
+        if train_ids is not None:
+            first, last = int(train_ids[0]), int(train_ids[-1])
+            loss = replace(loss, trains=len(train_ids), first_train=first, last_train=last)
+        self.losses.append(loss)
 
 
 def locate(

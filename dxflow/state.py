@@ -141,7 +141,8 @@ class ChunkState:
             return EventView(array, trains, rows.start, None)
         match o.output.kind:
             case "pixel":
-                return array[(*(slice(None),) * len(o.output.shape), module, ...)]
+                before: tuple[Any, ...] = (slice(None),) * len(o.output.shape)
+                return array[(*before, module)]
             case "entry":
                 return array[rows]
             case "image":

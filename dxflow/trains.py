@@ -220,5 +220,5 @@ def train_bytes(plan: Plan) -> int:
     frames = [i for i in plan.inputs if i.kind == "frames"]
     if not frames:
         return 64
-    per_train = sum(i.index.counts * (i.frame_bytes * len(i.modules)) for i in frames)
+    per_train = np.sum([i.index.counts * (i.frame_bytes * len(i.modules)) for i in frames], axis=0)
     return int(per_train.max()) + 64 * len(frames)

@@ -23,7 +23,8 @@ class WorkspacePlugin(WorkerPlugin):
 
 def call(plugin: str, function: Any, args: tuple, after: Any) -> Any:
     """Run a function on the workspace of this worker; `after` only orders tasks."""
-    return function(get_worker().plugins[plugin].work, *args)
+    held: Any = get_worker().plugins[plugin]
+    return function(held.work, *args)
 
 
 class DaskRunner:
@@ -39,7 +40,7 @@ class DaskRunner:
 
     def as_completed(self, futures: Iterable[Any]) -> Iterator[Any]:
         """Yield futures as they finish."""
-        yield from as_completed(list(futures))
+        yield from as_completed(list(futures), loop=self.client.loop)
 
 
 @contextmanager

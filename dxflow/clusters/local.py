@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SETTINGS = {
     # A preempted or killed worker is no reason to give up on a chunk: its fragment is there or it is done again.
     "distributed.scheduler.allowed-failures": 100,
-    "distributed.scheduler.no-workers-timeout": "5 min",
+    "distributed.scheduler.no-workers-timeout": "5 minutes",
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
