@@ -75,78 +75,85 @@ class Kind:
 
 def _agipd(name: str, domain: str, modules: int, geometry: str) -> Kind:
     return Kind(
-        name,
-        domain,
-        "AGIPD",
-        modules,
-        0,
-        (512, 128),
-        352,
-        2,
-        "plane",
-        (65.0, 2.0, 0.5),
-        (50.0, 1500.0),
-        geometry,
+        name=name,
+        domain=domain,
+        aggregator="AGIPD",
+        modules=modules,
+        first=0,
+        shape=(512, 128),
+        cells=352,
+        raw_planes=2,
+        gain="plane",
+        adu_per_photon=(65.0, 2.0, 0.5),
+        ceiling=(50.0, 1500.0),
+        geometry=geometry,
+    )
+
+
+def _lpd() -> Kind:
+    return Kind(
+        name="LPD1M",
+        domain="DET_LPD1M-1",
+        aggregator="LPD",
+        modules=16,
+        first=0,
+        shape=(256, 256),
+        cells=512,
+        raw_planes=1,
+        gain="bits",
+        adu_per_photon=(30.0, 3.0, 0.4),
+        ceiling=(80.0, 900.0),
+        geometry="LPD_1MGeometry",
+        adc_bits=12,
+    )
+
+
+def _dssc() -> Kind:
+    return Kind(
+        name="DSSC1M",
+        domain="DET_DSSC1M-1",
+        aggregator="DSSC",
+        modules=16,
+        first=0,
+        shape=(128, 512),
+        cells=800,
+        raw_planes=1,
+        gain="none",
+        adu_per_photon=(1.0,),
+        ceiling=(),
+        geometry="DSSC_1MGeometry",
+        adc_bits=9,
     )
 
 
 def _jungfrau(name: str, domain: str, modules: int) -> Kind:
     return Kind(
-        name,
-        domain,
-        "JNGFR",
-        modules,
-        1,
-        (512, 1024),
-        16,
-        0,
-        "key",
-        (350.0, 12.0, 0.9),
-        (30.0, 700.0),
-        "JUNGFRAUGeometry",
+        name=name,
+        domain=domain,
+        aggregator="JNGFR",
+        modules=modules,
+        first=1,
+        shape=(512, 1024),
+        cells=16,
+        raw_planes=0,
+        gain="key",
+        adu_per_photon=(350.0, 12.0, 0.9),
+        ceiling=(30.0, 700.0),
+        geometry="JUNGFRAUGeometry",
         xtdf=False,
     )
 
 
-KINDS = {
-    kind.name: kind
-    for kind in (
-        _agipd("AGIPD1M", "DET_AGIPD1M-1", 16, "AGIPD_1MGeometry"),
-        _agipd("AGIPD500K", "DET_AGIPD500K2G", 8, "AGIPD_500K2GGeometry"),
-        Kind(
-            "LPD1M",
-            "DET_LPD1M-1",
-            "LPD",
-            16,
-            0,
-            (256, 256),
-            512,
-            1,
-            "bits",
-            (30.0, 3.0, 0.4),
-            (80.0, 900.0),
-            "LPD_1MGeometry",
-            adc_bits=12,
-        ),
-        Kind(
-            "DSSC1M",
-            "DET_DSSC1M-1",
-            "DSSC",
-            16,
-            0,
-            (128, 512),
-            800,
-            1,
-            "none",
-            (1.0,),
-            (),
-            "DSSC_1MGeometry",
-            adc_bits=9,
-        ),
-        _jungfrau("JUNGFRAU", "IRDA_JF4M", 8),
-        _jungfrau("JUNGFRAU1", "IRDA_JF500K1", 1),
-    )
-}
+_ALL = (
+    _agipd("AGIPD1M", "DET_AGIPD1M-1", 16, "AGIPD_1MGeometry"),
+    _agipd("AGIPD500K", "DET_AGIPD500K2G", 8, "AGIPD_500K2GGeometry"),
+    _lpd(),
+    _dssc(),
+    _jungfrau("JUNGFRAU", "IRDA_JF4M", 8),
+    _jungfrau("JUNGFRAU1", "IRDA_JF500K1", 1),
+)
+
+KINDS = {kind.name: kind for kind in _ALL}
 
 
 def kind(name: str) -> Kind:

@@ -130,26 +130,24 @@ class Settings:
             raise ValueError("; ".join(problems))
 
     def _checks(self) -> list[tuple[bool, str]]:
-        facts = self.kind
+        """Return (wrong?, what is wrong) of options that concern every run."""
         unknown = sorted(set(self.devices) - set(DEVICES))
         last = self.first_slot + self.pulses * STRIDES.get(self.repetition_rate, 1)
+        rates = ", ".join(map(str, sorted(STRIDES)))
         return [
-            (self.data not in ("corr", "raw"), f"data must be 'corr' or 'raw', not {self.data!r}"),
-            (self.version not in VERSIONS, f"no EXDF version {self.version!r}; known: {', '.join(VERSIONS)}"),
-            (
-                self.layout not in ("chunked", "contiguous"),
-                f"layout is 'chunked' or 'contiguous', not {self.layout!r}",
-            ),
+            _one_of("data", self.data, ("corr", "raw")),
+            _one_of("version", self.version, VERSIONS),
+            _one_of("layout", self.layout, ("chunked", "contiguous")),
             (bool(unknown), f"no devices {unknown}; known: {', '.join(DEVICES)}"),
             (
-                self.trains < 1 or self.pulses < 1,
+                min(self.trains, self.pulses) < 1,
                 f"trains and pulses must be positive: {self.trains}, {self.pulses}",
             ),
             (
                 not 1 <= self.sequences <= self.trains,
-                f"sequences must be 1 to {self.trains} (the trains), not {self.sequences}",
+                f"sequences must be 1 to {self.trains}, not {self.sequences}",
             ),
-            (self.repetition_rate not in STRIDES, f"repetition_rate must be one of {sorted(STRIDES)} MHz"),
+            (self.repetition_rate not in STRIDES, f"repetition_rate must be one of {rates} MHz"),
             (
                 last > SLOTS,
                 f"{self.pulses} frames at {self.repetition_rate} MHz end at slot {last} of {SLOTS}",
@@ -159,19 +157,20 @@ class Settings:
                 self.compress_data and self.layout == "contiguous",
                 "contiguous datasets cannot be compressed: use layout='chunked'",
             ),
+            *([] if self.kind is None else self._detector_checks(self.kind)),
+        ]
+
+    def _detector_checks(self, kind: Kind) -> list[tuple[bool, str]]:
+        """Return (wrong?, what is wrong) of options that concern the detector."""
+        modules = kind.modules if self.modules is None else self.modules
+        return [
+            (self.pulses > kind.cells, f"{kind.name} has {kind.cells} memory cells, not {self.pulses}"),
+            (not 1 <= modules <= kind.modules, f"{kind.name} has 1 to {kind.modules} modules, not {modules}"),
+            (not self.numbers, "no modules are left: plant fewer missing_modules"),
             (
-                facts is not None and self.pulses > facts.cells,
-                f"{self.detector} has {facts.cells if facts else 0} memory cells, not {self.pulses}",
-            ),
-            (
-                facts is not None and not facts.xtdf and self.plant.pulse_counts is not None,
-                f"{self.detector} stores the same number of frames for all trains: no pulse_counts; "
+                not kind.xtdf and self.plant.pulse_counts is not None,
+                f"{kind.name} stores the same number of frames for all trains: no pulse_counts; "
                 "empty_trains can be planted",
-            ),
-            (not self.numbers and facts is not None, "no modules are left: plant fewer missing_modules"),
-            (
-                facts is not None and self.modules is not None and not 1 <= self.modules <= facts.modules,
-                f"{self.detector} has 1 to {facts.modules if facts else 0} modules, not {self.modules}",
             ),
         ]
 
@@ -198,6 +197,10 @@ class Settings:
     def stride(self) -> int:
         """Pulse slots from one detector frame to the next."""
         return STRIDES[self.repetition_rate]
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> tuple[bool, str]:
+    return value not in known, f"no {name} {value!r}; known: {', '.join(known)}"
 
 
 def pattern(spec: str | float | ArrayLike, trains: int, pulses: int) -> NDArray[np.bool_]:

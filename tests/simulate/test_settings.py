@@ -41,9 +41,9 @@ def test_patterns_that_mean_nothing_are_refused(spec):
     ("options", "message"),
     [
         ({"detector": "PILATUS"}, "no detector 'PILATUS' to simulate; known: AGIPD1M"),
-        ({"data": "proc"}, "'corr' or 'raw'"),
+        ({"data": "proc"}, "no data 'proc'; known: corr, raw"),
         ({"version": "2.0"}, r"known: 0.5, 1.0"),
-        ({"layout": "virtual"}, "'chunked' or 'contiguous'"),
+        ({"layout": "virtual"}, "known: chunked, contiguous"),
         ({"devices": ("xgm", "magnet")}, r"no devices \['magnet'\]; known: xgm"),
         ({"sequences": 17}, "1 to 16"),
         ({"pulses": 353}, "352 memory cells"),
