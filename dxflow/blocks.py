@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .faults import hook_context
 from .outputs import identity
-from .reader import Reader, present, runs
+from .reader import present, runs
 from .reader.ring import view
 from .state import ChunkState
 from .views import ModuleBlock
@@ -50,8 +50,8 @@ class Group:
 class BlockPass:
     """Steps through a chunk module by module, block by block."""
 
-    def __init__(self, state: ChunkState, reader: Reader) -> None:
-        self.state, self.plan, self.reader = state, state.plan, reader
+    def __init__(self, state: ChunkState) -> None:
+        self.state, self.plan = state, state.plan
         self.groups = groups(self.plan)
         self._scratch = {
             o.name: np.empty((frames_per_block(self.plan, g), *o.output.shape, *o.pixels[1:]), o.output.dtype)
@@ -94,7 +94,7 @@ class BlockPass:
         for number in self.groups[step.group].inputs:
             bound = self.plan.inputs[number]
             arrays[number], offset = view(buffer, (len(good), *bound.location.shape), bound.dtype, offset)
-            good &= self.state.read(self.reader, number, step.module, step.rows, arrays[number])
+            good &= self.state.read(number, step.module, step.rows, arrays[number])
         return Filled(arrays, None if good.all() else good)
 
     def work(self, step: Step, filled: Filled) -> None:

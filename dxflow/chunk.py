@@ -19,8 +19,9 @@ from .blocks import BlockPass
 from .faults import TrainsFailed, hook_context
 from .losses import Loss, from_json
 from .outputs import Events, Partial
-from .reader.h5 import H5Reader
+from .reader.files import Files
 from .reader.ring import Ring
+from .reader.tuning import Tuner, candidates
 from .state import ChunkState
 from .trains import TrainPass
 
@@ -44,6 +45,8 @@ class Summary:
     used: list[list[int]]
     events: dict[str, int] = field(default_factory=dict)
     losses: tuple[Loss, ...] = ()
+    readers: int | None = None
+    """Threads that read ahead on this worker, once that is measured."""
     reused: bool = False
 
 
@@ -54,6 +57,8 @@ class Workspace:
         # Copies, so that in the client's own process `initialize` leaves the user's objects alone.
         own = tuple(replace(a, algorithm=copy(a.algorithm)) for a in plan.algorithms)
         self.plan, self.folder = replace(plan, algorithms=own), folder
+        self.files = Files()
+        self.tuner = Tuner(candidates(memory.buffers(plan), plan.readers))
         self._buffers: list[NDArray] = []
         self._ready = False
 
@@ -96,23 +101,34 @@ def run_chunk(work: Workspace, number: int) -> Summary:
 
 
 def _run(work: Workspace, chunk: Chunk, excluded: frozenset[int], losses: list[Loss]) -> Summary:
-    plan, reader = work.plan, H5Reader()
-    state = ChunkState(plan, chunk, excluded)
+    plan = work.plan
+    state = ChunkState(plan, chunk, excluded, work.files)
     start = perf_counter()
-    try:
-        state.read_keys(reader)
-        one_pass: Any = (BlockPass if plan.by_module else TrainPass)(state, reader)
-        with Ring(one_pass.steps(), one_pass.fill, work.buffers()) as ring:
-            for step, filled in ring:
-                one_pass.work(step, filled)
-    finally:
-        reader.close()
+    state.read_keys()
+    times = {"read": perf_counter() - start}
+    times["wait"] = times["read"]
+    _work(work, (BlockPass if plan.by_module else TrainPass)(state), times)
+    work.files.verify()
     for bound in plan.algorithms:
         _finalize_chunk(bound, state)
     state.mark_lost_rows()
-    times = {"read": ring.read_seconds, "wait": ring.wait_seconds}
-    times["compute"] = perf_counter() - start - ring.wait_seconds
+    times["compute"] = perf_counter() - start - times["wait"]
     return _write(work, state, times, losses)
+
+
+def _work(work: Workspace, one_pass: Any, times: dict[str, float]) -> None:
+    """Read ahead and work through all steps of a chunk, while the number of reader threads is being found too."""
+    steps = one_pass.steps()
+    while steps:
+        threads, count = work.tuner.next(memory.buffer_bytes(work.plan))
+        now, steps = steps[:count], steps[count:] if count else []
+        start, before = perf_counter(), one_pass.state.bytes
+        with Ring(now, one_pass.fill, work.buffers(), threads) as ring:
+            for step, filled in ring:
+                one_pass.work(step, filled)
+        work.tuner.note(threads, one_pass.state.bytes - before, perf_counter() - start, len(now))
+        times["read"] += ring.read_seconds
+        times["wait"] += ring.wait_seconds
 
 
 def _finalize_chunk(bound: BoundAlgorithm, state: ChunkState) -> None:
@@ -142,6 +158,7 @@ def _write(work: Workspace, state: ChunkState, times: dict[str, float], losses: 
         worker=f"{socket.gethostname()}:{os.getpid()}",
         bytes=state.bytes,
         times=times | {"write": 0.0},
+        readers=work.tuner.chosen,
         used=[[n, m, frames] for (n, m), frames in sorted(state.used.items())],
         events=events,
         losses=tuple(state.summed_losses() + losses),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import inspect
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +16,10 @@ if TYPE_CHECKING:
 
 def fingerprint(plan: Plan) -> dict[str, Any]:
     """Return everything that decides the bits of a plan's result, as JSON values."""
-    files = sorted({f for i in plan.inputs for f in i.location.files})
+    files = {f: stat for i in plan.inputs for f, stat in zip(i.location.files, i.location.stats, strict=True)}
     return {
         "run": plan.run,
-        "files": {f: _stat(f) for f in files},
+        "files": {f: list(files[f][:2]) for f in sorted(files)},
         "algorithms": [_algorithm(a) for a in plan.algorithms],
         "inputs": [_input(i) for i in plan.inputs],
         "selection": [_digest(i.offsets, i.entry, i.pulse_ids, i.cell_ids) for i in plan.indexes],
@@ -41,11 +40,6 @@ def versions() -> dict[str, str]:
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return the names of the entries that differ."""
     return [key for key in new if old.get(key) != new[key]]
-
-
-def _stat(file: str) -> list[int]:
-    s = os.stat(file)
-    return [s.st_size, s.st_mtime_ns]
 
 
 def _algorithm(bound: BoundAlgorithm) -> dict[str, Any]:

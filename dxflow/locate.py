@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .losses import Loss
+from .reader.files import Stat, stat_of
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -32,6 +33,8 @@ class Location:
         Rows of the dataset.
     shape, dtype
         Of one frame.
+    stats : tuple of (size, time of last change, inode)
+        Of each file, when it was planned.
     per_entry : int
         Frames in one row of the dataset (JUNGFRAU: 16 memory cells).
     plane : int or None
@@ -46,6 +49,7 @@ class Location:
     count: NDArray
     shape: tuple[int, ...]
     dtype: np.dtype
+    stats: tuple[Stat, ...]
     unit: str = ""
     per_entry: int = 1
     plane: int | None = None
@@ -110,6 +114,7 @@ def locate(
         count=where[2].astype(np.int32),
         shape=shape,
         dtype=np.dtype(one.dtype),
+        stats=tuple(stat_of(f) for f in files),
         unit=one.units or "",
         per_entry=per_entry,
         plane=position,

@@ -102,8 +102,10 @@ def _bytes(output: BoundOutput, rows: int, trains: int, modules: int) -> int:
 
 
 def buffers(plan: Plan) -> int:
-    """Return how many buffers a worker has: one is filled while one is worked on; small ones may also wait."""
-    return 4 if plan.by_module else 2
+    """Return how many buffers a worker has: one is worked on while threads fill the others."""
+    if plan.readers is not None:
+        return plan.readers + 1
+    return 6 if plan.by_module else 2
 
 
 def buffer_bytes(plan: Plan) -> int:

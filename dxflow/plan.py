@@ -76,6 +76,7 @@ class Plan:
     on_fault: str | None
     resume: bool
     overwrite: bool
+    readers: int | None = None
 
     @property
     def by_module(self) -> bool:
@@ -135,6 +136,7 @@ def plan(
     block: str | int = "2 MiB",
     on_fault: str | None = None,
     overwrite: bool = False,
+    readers: int | None = None,
 ) -> Plan:
     """Check a reduction and cut it into chunks, without reading detector data.
 
@@ -160,6 +162,8 @@ def plan(
         "mask" masks both, "raise" stops at both.
     overwrite : bool
         Replace an existing result.
+    readers : int, optional
+        Threads per worker that read ahead; 0 reads in between. Measured on the first chunks by default.
 
     Returns
     -------
@@ -193,6 +197,7 @@ def plan(
         on_fault=on_fault,
         resume=resume,
         overwrite=overwrite,
+        readers=readers,
     )
     memory.check(result, cluster)
     result.store.check(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 from .losses import Loss
 from .outputs import BoundOutput, Events, EventView, Partial
-from .reader import Reader, ReadFault, spans
+from .reader import ReadFault
+from .reader.extents import Extents, extents
+from .reader.files import Files
 from .views import missing_value
 
 if TYPE_CHECKING:
@@ -38,8 +41,10 @@ class ChunkState:
         (input number, module position) -> frames used.
     """
 
-    def __init__(self, plan: Plan, chunk: Chunk, excluded: frozenset[int]) -> None:
-        self.plan, self.chunk, self.excluded = plan, chunk, excluded
+    def __init__(self, plan: Plan, chunk: Chunk, excluded: frozenset[int], files: Files) -> None:
+        self.plan, self.chunk, self.excluded, self.files = plan, chunk, excluded, files
+        self._extents: dict[tuple[int, int], Extents] = {}
+        self._lock = threading.Lock()
         self.part = plan.modules(chunk)
         self.rows = [i.rows(chunk.first, chunk.last) for i in plan.indexes]
         self.arrays: dict[str, NDArray | Events] = {
@@ -63,42 +68,49 @@ class ChunkState:
 
     # Keys ---------------------------------------------------------------------------------------
 
-    def read_keys(self, reader: Reader) -> None:
+    def read_keys(self) -> None:
         """Read the keys of the whole chunk that no block or train buffer holds."""
-        for number, bound in enumerate(self.plan.inputs):
-            if number in self.plan.keys:
-                self.keys[number] = self._read_key(number, bound, reader)
+        for number in sorted(self.plan.keys):
+            bound, rows = self.plan.inputs[number], self.rows[self.plan.rows[number]]
+            values = np.empty((rows.stop - rows.start, *bound.location.shape), bound.dtype)
+            good = self.read(number, 0, rows, values)
+            values[~good] = missing_value(bound.dtype)
+            self.keys[number] = values
+            self.bytes += values.nbytes
 
-    def _read_key(self, number: int, bound: BoundInput, reader: Reader) -> NDArray:
-        rows = self.rows[self.plan.rows[number]]
-        values = np.empty((rows.stop - rows.start, *bound.location.shape), bound.dtype)
-        good = self.read(reader, number, 0, rows, values)
-        values[~good] = missing_value(bound.dtype)
-        self.bytes += values.nbytes
-        return values
-
-    def read(self, reader: Reader, number: int, module: int, rows: slice, out: NDArray) -> NDArray:
+    def read(self, number: int, module: int, rows: slice, out: NDArray) -> NDArray:
         """Read rows of a module into ``out`` (row, ...); return which are there and could be read, (row,) bool.
 
         The other rows of `out` keep what they held. A stretch that fails is read again frame by frame, so that
-        only what cannot be read is lost.
+        only what cannot be read is lost. Runs in the reader threads.
         """
-        bound = self.plan.inputs[number]
+        first = self.rows[self.plan.rows[number]].start
         good = np.zeros(rows.stop - rows.start, bool)
-        for span in spans(bound, module, rows):
+        offset = rows.start - first
+        for a, b, piece, start in self._where(number, module).overlapping(offset, rows.stop - first):
             try:
-                reader.read(bound.location, span, out[span.at : span.at + span.count])
-                good[span.at : span.at + span.count] = True
+                piece.read(a - start, b - start, out[a - offset : b - offset])
+                good[a - offset : b - offset] = True
             except ReadFault as fault:
                 if self.plan.on_fault == "raise":
                     raise
-                if span.count == 1:
-                    self.lose(bound, module, rows.start + span.at, fault)
+                if b - a == 1:
+                    self.lose(self.plan.inputs[number], module, first + a, fault)
                     continue
-                for at in range(span.at, span.at + span.count):
-                    one = slice(rows.start + at, rows.start + at + 1)
-                    good[at] = self.read(reader, number, module, one, out[at : at + 1])[0]
+                for row in range(a, b):
+                    one = slice(first + row, first + row + 1)
+                    good[row - offset] = self.read(number, module, one, out[row - offset : row - offset + 1])[
+                        0
+                    ]
         return good
+
+    def _where(self, number: int, module: int) -> Extents:
+        """Return where the chunk's rows of a module lie; found when first asked for."""
+        with self._lock:
+            if (number, module) not in self._extents:
+                rows = self.rows[self.plan.rows[number]]
+                self._extents[number, module] = extents(self.files, self.plan.inputs[number], module, rows)
+            return self._extents[number, module]
 
     def key_of_train(self, number: int, train: int) -> Any:
         """Return a key's entries in a train, (entry, ...); the one value for a control source."""
@@ -183,10 +195,12 @@ class ChunkState:
 
     def lose(self, bound: BoundInput, module: int, row: int, fault: ReadFault) -> None:
         """Note that a frame (row of the index) of a module could not be read."""
-        train = int(bound.index.train_ids[bound.index.train_positions(slice(row, row + 1))[0]])
+        labels = {name: int(ids[0]) for name, ids in bound.index.labels(slice(row, row + 1)).items()}
+        train = labels["train_id"]
+        pulse = f" (pulse {labels['pulse_id']})" if "pulse_id" in labels else ""
         self.losses.append(
             Loss(
-                cause="unreadable data",
+                cause=fault.cause,
                 frames=1,
                 trains=1,
                 first_train=train,
@@ -195,7 +209,7 @@ class ChunkState:
                 module=bound.modules[module] if bound.kind == "frames" else -1,
                 file=fault.file,
                 run=self.plan.run,
-                detail=f"{fault.dataset} row {fault.first}: {fault.detail}",
+                detail=f"{fault.dataset} row {fault.first}{pulse}: {fault.detail}",
             )
         )
 

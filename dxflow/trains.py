@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .blocks import frames_per_block, groups
 from .faults import hook_context
 from .outputs import identity
-from .reader import Reader, runs
+from .reader import runs
 from .reader.ring import view
 from .state import ChunkState
 from .views import ModuleBlock, Train, missing_value
@@ -33,8 +33,8 @@ class Filled:
 class TrainPass:
     """Steps through a chunk train by train."""
 
-    def __init__(self, state: ChunkState, reader: Reader) -> None:
-        self.state, self.plan, self.reader = state, state.plan, reader
+    def __init__(self, state: ChunkState) -> None:
+        self.state, self.plan = state, state.plan
         self._frames = [n for n, i in enumerate(self.plan.inputs) if i.kind == "frames"]
         self._block = {g.lead: frames_per_block(self.plan, g) for g in groups(self.plan)}
         self._scratch: dict[str, NDArray] = {}
@@ -54,7 +54,7 @@ class TrainPass:
             filled.arrays[number], offset = view(buffer, shape, bound.dtype, offset)
             filled.valid[number] = np.zeros(shape[:2], bool)
             for module, out in enumerate(filled.arrays[number]):
-                good = self.state.read(self.reader, number, module, rows, out)
+                good = self.state.read(number, module, rows, out)
                 # The buffer holds another train's data where nothing was read.
                 out[~good] = missing_value(bound.dtype)
                 filled.valid[number][module] = good

@@ -1,10 +1,9 @@
-"""Reused buffers that a reader thread fills ahead while the ones before are worked on."""
+"""Reused buffers that reader threads fill ahead while the ones before are worked on."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from queue import SimpleQueue
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -16,71 +15,117 @@ Step = TypeVar("Step")
 
 
 class Ring(Generic[Step]):
-    """Iterate over steps whose data a thread has read, in order.
+    """Iterate over steps whose data threads have read, in order.
 
-    The thread is not a daemon: a daemon inside HDF5 keeps the interpreter from ending. It is joined
-    when the ``with`` block ends, for whatever reason, and stops after the step it is reading.
+    The threads are no daemons: a daemon inside HDF5 keeps the interpreter from ending. They are joined
+    when the ``with`` block ends, for whatever reason, and stop after the step they are reading.
 
     Parameters
     ----------
     steps : sequence
     fill : callable
-        ``fill(step, buffer)`` reads a step into a buffer and returns what the consumer gets; runs in the thread.
+        ``fill(step, buffer)`` reads a step into a buffer and returns what the consumer gets; runs in the threads.
     buffers : sequence of ndarray of uint8
-        At least two.
+        One more than threads at least; with one more still, no thread waits while a buffer is worked on.
+    threads : int
+        0: read in the consumer's thread, into the first buffer. Best where data are in memory and all cores work.
 
     Attributes
     ----------
     read_seconds, wait_seconds : float
-        How long the thread was reading, and how long the consumer waited for it.
+        How long threads were reading, and how long the consumer waited for data.
     """
 
     def __init__(
-        self, steps: Sequence[Step], fill: Callable[[Step, NDArray], Any], buffers: Sequence[NDArray]
-    ):
+        self,
+        steps: Sequence[Step],
+        fill: Callable[[Step, NDArray], Any],
+        buffers: Sequence[NDArray],
+        threads: int = 1,
+    ) -> None:
+        if len(buffers) <= threads:
+            raise ValueError(f"{threads} reader threads need {threads + 1} buffers, got {len(buffers)}")
         self._steps, self._fill = steps, fill
-        self._free: SimpleQueue[NDArray | None] = SimpleQueue()
-        self._ready: SimpleQueue[tuple[Any, NDArray | None, BaseException | None]] = SimpleQueue()
-        for buffer in buffers:
-            self._free.put(buffer)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._read, name="dxflow-reader")
+        self._free = list(buffers)
+        self._ready: dict[int, tuple[Any, NDArray | None, BaseException | None]] = {}
+        self._next = 0
+        self._stopped = False
+        # One lock for the few small things above; whoever changes them wakes the others.
+        self._changed = threading.Condition()
+        self._threads = [
+            threading.Thread(target=self._read, name=f"dxflow-reader-{n}") for n in range(threads)
+        ]
         self.read_seconds = self.wait_seconds = 0.0
 
     def __enter__(self) -> Ring[Step]:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.set()
-        self._free.put(None)
-        self._thread.join()
-
-    def _read(self) -> None:
-        """Fill buffers as they become free; the reader thread."""
-        for step in self._steps:
-            buffer = self._free.get()
-            if buffer is None or self._stop.is_set():
-                return
-            start = perf_counter()
-            try:
-                filled = self._fill(step, buffer)
-            # Whatever it is, it belongs to the consumer, who is waiting.
-            except BaseException as e:  # noqa: BLE001
-                self._ready.put((None, None, e))
-                return
-            self.read_seconds += perf_counter() - start
-            self._ready.put((filled, buffer, None))
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def __iter__(self) -> Iterator[tuple[Step, Any]]:
+        return self._from_threads() if self._threads else self._inline()
+
+    def _inline(self) -> Iterator[tuple[Step, Any]]:
+        """Read each step when it is asked for."""
         for step in self._steps:
             start = perf_counter()
-            filled, buffer, error = self._ready.get()
+            filled = self._fill(step, self._free[0])
+            self.read_seconds += perf_counter() - start
+            self.wait_seconds = self.read_seconds
+            yield step, filled
+
+    def _from_threads(self) -> Iterator[tuple[Step, Any]]:
+        """Take each step when it is ready; give its buffer back when the next is asked for."""
+        for number, step in enumerate(self._steps):
+            start = perf_counter()
+            with self._changed:
+                while number not in self._ready:
+                    self._changed.wait()
+                filled, buffer, error = self._ready.pop(number)
             self.wait_seconds += perf_counter() - start
             if error is not None:
                 raise error
+            assert buffer is not None
             yield step, filled
-            self._free.put(buffer)
+            with self._changed:
+                self._free.append(buffer)
+                self._changed.notify_all()
+
+    def _read(self) -> None:
+        """Fill buffers as they become free; a reader thread."""
+        while (task := self._take()) is not None:
+            number, buffer = task
+            start = perf_counter()
+            outcome: tuple[Any, NDArray | None, BaseException | None]
+            try:
+                outcome = (self._fill(self._steps[number], buffer), buffer, None)
+            # Whatever it is, it belongs to the consumer, who is waiting.
+            except BaseException as e:  # noqa: BLE001
+                outcome = (None, None, e)
+            with self._changed:
+                self.read_seconds += perf_counter() - start
+                self._ready[number] = outcome
+                self._changed.notify_all()
+
+    def _take(self) -> tuple[int, NDArray] | None:
+        """Return the next step and a buffer for it; None when there is nothing left to do.
+
+        Steps are taken in order and only with a buffer in hand, so that the step the consumer waits for has one.
+        """
+        with self._changed:
+            while not self._free and not self._stopped:
+                self._changed.wait()
+            if self._stopped or self._next == len(self._steps):
+                return None
+            self._next += 1
+            return self._next - 1, self._free.pop()
 
 
 def view(buffer: NDArray, shape: tuple[int, ...], dtype: np.dtype, offset: int = 0) -> tuple[NDArray, int]:

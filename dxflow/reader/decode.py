@@ -1,0 +1,111 @@
+"""Undo deflate and shuffle of a chunk, outside Python's lock, straight into a buffer."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .layout import Layout
+
+
+class DecodeError(ValueError):
+    """A chunk that does not decode to what it should."""
+
+
+def into(out: NDArray, data: bytes, layout: Layout, skipped: int, inside: NDArray, frame_bytes: int) -> None:
+    """Decode a chunk and put the wanted frames of it into ``out`` (frame, ...).
+
+    Parameters
+    ----------
+    data : bytes
+        As stored.
+    skipped : int
+        Bit i set: filter i was not applied to this chunk.
+    inside : ndarray of int, (frame,)
+        Where each wanted frame begins in the decoded chunk.
+
+    Raises
+    ------
+    DecodeError
+    """
+    applied = [f for i, f in enumerate(layout.filters) if not skipped >> i & 1]
+    for code in reversed(applied):
+        if code == 1:
+            data = inflate(data, layout.chunk_bytes)
+    if len(data) != layout.chunk_bytes:
+        raise DecodeError(f"decodes to {len(data)} bytes, not {layout.chunk_bytes}")
+    stored = np.frombuffer(data, np.uint8)
+    flat = out.reshape(len(inside), -1).view(np.uint8)
+    if 2 not in applied:
+        for one, start in zip(flat, inside, strict=True):
+            one[:] = stored[start : start + frame_bytes]
+        return
+    _unshuffle_frames(flat, stored, layout.itemsize, inside, frame_bytes)
+
+
+def inflate(data: bytes, size: int) -> bytes:
+    """Return the inflated bytes; more than `size` are refused before they are made.
+
+    Raises
+    ------
+    DecodeError
+    """
+    try:
+        return _inflater()(data, size)
+    except Exception as e:
+        raise DecodeError(f"does not inflate: {e}") from e
+
+
+@cache
+def _inflater() -> Callable[[bytes, int], bytes]:
+    """Return the fastest inflate there is: libdeflate, else zlib."""
+    try:
+        import deflate
+    except ImportError:
+        return _zlib
+    return lambda data, size: bytes(deflate.zlib_decompress(data, size))
+
+
+def _zlib(data: bytes, size: int) -> bytes:
+    """Inflate with the standard library, never more than `size` bytes and one."""
+    engine = zlib.decompressobj()
+    out = engine.decompress(data, size + 1)
+    if len(out) > size or not engine.eof:
+        raise DecodeError(f"is not {size} bytes long, or damaged")
+    return out
+
+
+def _unshuffle_frames(
+    flat: NDArray, stored: NDArray, itemsize: int, inside: NDArray, frame_bytes: int
+) -> None:
+    """Put together the bytes of each value of the wanted frames; byte i of all values lies together."""
+    planes = stored.reshape(itemsize, -1)
+    n = frame_bytes // itemsize
+    for one, start in zip(flat, inside, strict=True):
+        first = int(start) // itemsize
+        unshuffle(planes[:, first : first + n], one)
+
+
+def unshuffle(planes: NDArray, out: NDArray) -> None:
+    """Interleave ``planes`` (byte of a value, value) into ``out`` (bytes)."""
+    kernel = _kernel(len(planes))
+    if kernel is None:
+        out.reshape(-1, len(planes))[...] = planes.T
+    else:
+        kernel(planes, out.view(f"u{len(planes)}"))
+
+
+@cache
+def _kernel(itemsize: int) -> Callable[[NDArray, NDArray], None] | None:
+    """Return the compiled loop for values of 2 or 4 bytes."""
+    if itemsize not in (2, 4):
+        return None
+    from . import kernels
+
+    return kernels.unshuffle_2 if itemsize == 2 else kernels.unshuffle_4

@@ -1,0 +1,63 @@
+"""How many threads read ahead: tried out on the first blocks of each worker, or fixed by the user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+TRIAL_STEPS = 12
+TRIAL_BYTES = 96 * 2**20
+"""What is read with each candidate; enough to see through the noise of a few milliseconds."""
+WARM_UP_STEPS = 4
+"""Not measured: files are opened and kernels compiled."""
+
+
+@dataclass
+class Tuner:
+    """Chooses among numbers of reader threads by trying each for some steps.
+
+    What it chooses changes how fast a result comes, never the result.
+
+    Parameters
+    ----------
+    candidates : tuple of int
+        To try, in this order; a single one is taken as it is.
+    """
+
+    candidates: tuple[int, ...]
+    rates: dict[int, float] = field(default_factory=dict)
+    """Bytes per second with each candidate that was tried."""
+    _warm: bool = False
+
+    @property
+    def chosen(self) -> int | None:
+        """The number of threads, once that is known."""
+        if len(self.candidates) == 1:
+            return self.candidates[0]
+        if len(self.rates) < len(self.candidates):
+            return None
+        return max(self.rates, key=lambda n: self.rates[n])
+
+    def next(self, step_bytes: int) -> tuple[int, int | None]:
+        """Return how many threads to use next, and for how many steps (None: for all)."""
+        if self.chosen is not None:
+            return self.chosen, None
+        threads = next(n for n in self.candidates if n not in self.rates)
+        if not self._warm:
+            return threads, WARM_UP_STEPS
+        return threads, max(TRIAL_STEPS, TRIAL_BYTES // max(1, step_bytes))
+
+    def note(self, threads: int, n: int, seconds: float, steps: int) -> None:
+        """Count what a number of threads achieved over some steps."""
+        if self.chosen is not None:
+            return
+        if not self._warm:
+            self._warm = True
+        elif steps >= TRIAL_STEPS:
+            self.rates[threads] = n / seconds if seconds else float("inf")
+
+
+def candidates(buffers: int, fixed: int | None) -> tuple[int, ...]:
+    """Return the numbers of threads to try with so many buffers."""
+    if fixed is not None:
+        return (min(fixed, buffers - 1),)
+    return tuple(n for n in (1, 0, 2, 4) if n < buffers)
