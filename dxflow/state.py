@@ -37,6 +37,8 @@ class ChunkState:
         Number of a key input -> its values in the chunk, (entry, ...).
     modules : ndarray of int32 per index, (row,)
         How many modules of the frame were used.
+    worked : dict
+        Name of an output of images -> which of them a block was handed out for, (module, row) bool.
     used : dict
         (input number, module position) -> frames used.
     """
@@ -52,6 +54,7 @@ class ChunkState:
         }
         self.keys: dict[int, NDArray] = {}
         self.modules = [np.zeros(r.stop - r.start, np.int32) for r in self.rows]
+        self.worked: dict[str, NDArray] = {}
         self.trains_done = np.zeros(chunk.last - chunk.first, bool)
         self.used: Counter[tuple[int, int]] = Counter()
         self.losses: list[Loss] = []
@@ -158,10 +161,15 @@ class ChunkState:
             case "entry":
                 return array[rows]
             case "image":
+                self._worked(o.name, array)[module, rows] = True
                 return array[module, rows]
             case "train":
                 return array[int(trains[0]), ...]
         return array
+
+    def _worked(self, name: str, images: NDArray) -> NDArray:
+        """Return which images of an output have been worked on module by module, (module, row) bool."""
+        return self.worked.setdefault(name, np.zeros(images.shape[:2], bool))
 
     def train_view(self, bound: BoundAlgorithm, train: int, scratch: Mapping[str, NDArray]) -> Partial:
         """Return what `process_train_data` may write to, for a train at a position in the plan."""
@@ -223,6 +231,7 @@ class ChunkState:
                 array[self.modules[o.rows] == 0] = np.nan
             elif o.output.kind == "image":
                 array[:, self.modules[o.rows] == 0] = np.nan
+                array[~self.worked.get(o.name, np.ones(array.shape[:2], bool))] = np.nan
             elif o.output.kind == "train":
                 array[~self.trains_done] = np.nan
 
