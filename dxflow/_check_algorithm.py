@@ -1,0 +1,182 @@
+"""check_algorithm: an algorithm gives the same result however its work is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import chunk, fragments, journal
+from ._checks import Case, Factory, changed, compare, difference, require, state
+from .algorithm import Algorithm
+from .execute import execute
+from .outputs import Output
+
+if TYPE_CHECKING:
+    from .result import Result
+
+
+def check_algorithm(
+    factory: Factory,
+    run: Any,
+    *,
+    rtol: float = 1e-6,
+    atol: float = 0.0,
+    frames: Any = None,
+    on_fault: Any = None,
+) -> Result:
+    """Check that an algorithm gives the same result however its work is cut, and leaves alone what is not its own.
+
+    In this process, on a run that should be small, it is checked that
+
+    - chunks of one train and of three give what the whole run as one chunk gives, within a tolerance,
+    - so do blocks of a single frame, and blocks cut from whole trains (``process_module_data`` only),
+    - buffers full of rubbish beforehand change no bit,
+    - a pickled copy gives the same bits, and nothing that `initialize` does reaches the client's object,
+    - a chunk's partial merged into an empty one stays what it is,
+    - `outputs` changes nothing and says the same twice,
+    - ``process_...`` changes neither its input arrays nor ``self``.
+
+    Parameters
+    ----------
+    factory : callable
+        Makes the algorithm, anew at each call; or a list that ends with it, where it reads what others make.
+    run : path or extra_data.DataCollection
+        Of `make_run`, for example.
+    rtol, atol : float
+        Allowed between different ways to cut. Integers and labels must be equal.
+    frames, on_fault
+        As of `dxflow.plan`.
+
+    Returns
+    -------
+    Result
+        Of the whole run in one chunk, to be compared with what is right.
+
+    Raises
+    ------
+    CheckFailed
+
+    Examples
+    --------
+    >>> from dxflow.algorithms.average import Average
+    >>> from dxflow.testing import check_algorithm, make_run
+    >>> def test_average(tmp_path):
+    ...     truth = make_run(tmp_path / "run", trains=7, pulses=5, module_shape=(16, 16))
+    ...     result = check_algorithm(lambda: Average(per="cell"), truth.path)
+    """
+    case = Case(factory, run, frames, on_fault)
+    algorithms = case.algorithms()
+    whole = _check_client_side(case, algorithms)
+    _check_hands_off(case)
+    for trains in (1, 3):
+        compare(f"chunks of {trains} trains", whole, case.reduce(trains=trains), rtol, atol)
+    if algorithms[-1].by_module:
+        compare("blocks of one frame", whole, case.reduce(block=1), rtol, atol)
+        compare("blocks cut from whole trains", whole, case.reduce(_beside_trains(case)), rtol, atol)
+    for byte in (0xFF, 0x3F):
+        with _poisoned(byte):
+            compare(f"buffers full of 0x{byte:X} beforehand", whole, case.reduce())
+    _check_merge(case)
+    return whole
+
+
+class _Trains(Algorithm):
+    """Needs whole trains, so that others in its pass get their blocks as views of them."""
+
+    ALG_ID = "check_trains"
+
+    def outputs(self, info: Any) -> Mapping[str, Output]:
+        return {"seen": Output(per="train")}
+
+    def process_train_data(self, train: Any, out: Any) -> None:
+        out.seen = 1
+
+
+def _beside_trains(case: Case) -> list[Algorithm]:
+    """Return the algorithms, and one that reads the frames of the last of them train by train."""
+    made = case.plan()
+    trains = _Trains()
+    trains.inputs = {"x": made.inputs[made.algorithms[-1].stream].declared}
+    return [*case.algorithms(), trains]
+
+
+def _check_client_side(case: Case, algorithms: list[Algorithm]) -> Result:
+    """Check `outputs`, pickling, and that a run leaves the client's object alone; return the run's result."""
+    import cloudpickle  # type: ignore[import-untyped]
+
+    made, own = case.plan(algorithms), algorithms[-1]
+    before = state(vars(own))
+    first, second = (own.outputs(made.algorithms[-1].info) for _ in range(2))
+    require(state(vars(own)) == before, f"{own.name}.outputs() changed self")
+    require(state(first) == state(second), f"{own.name}.outputs() said something else when asked again")
+    pickled = cloudpickle.dumps(algorithms)
+    whole = execute(made, "here")
+    touched = changed(before, state(vars(own)))
+    require(not touched, f"{own.name}: a run changed {touched} of the client's object")
+    for when, data in (("", pickled), (" after a run", cloudpickle.dumps(algorithms))):
+        compare(f"pickled{when}", whole, case.reduce(cloudpickle.loads(data)))
+    return whole
+
+
+def _check_hands_off(case: Case) -> None:
+    """Check that the hook changes neither its input arrays nor ``self``."""
+    algorithms = case.algorithms()
+    problems: list[str] = []
+    _watch(algorithms[-1], problems)
+    case.reduce(algorithms)
+    require(not problems, problems[0] if problems else "")
+
+
+def _watch(algorithm: Algorithm, problems: list[str]) -> None:
+    """Let an algorithm note what its hook changes and must not."""
+    hook = "process_module_data" if algorithm.by_module else "process_train_data"
+    cls: Any = type(algorithm)
+
+    def watched(self: Any, data: Any, out: Any) -> None:
+        inputs = {alias: np.array(data[alias]) for alias in self.inputs}
+        before = state(vars(self))
+        getattr(cls, hook)(self, data, out)
+        for alias, values in inputs.items():
+            if how := difference(values, np.asarray(data[alias])):
+                problems.append(f"{self.name}.{hook}() changed its input {alias!r}: {how}")
+        if touched := changed(before, state(vars(self))):
+            problems.append(f"{self.name}.{hook}() changed self: {touched}; results go to out")
+
+    # A subclass, so that the copies made for workers are watched as well.
+    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, hook: watched}
+    algorithm.__class__ = type(cls.__name__, (cls,), names)
+
+
+@contextmanager
+def _poisoned(byte: int) -> Iterator[None]:
+    """Fill buffers with a byte each time before something is read into them: 0xFF is NaN as a float."""
+    real: Any = chunk.Ring
+
+    def ring(steps: Any, fill: Any, buffers: Any, *args: Any, **options: Any) -> Any:
+        def poison_and_fill(step: Any, buffer: NDArray, *rest: Any) -> Any:
+            buffer[:] = byte
+            return fill(step, buffer, *rest)
+
+        return real(steps, poison_and_fill, buffers, *args, **options)
+
+    with mock.patch.object(chunk, "Ring", ring):
+        yield
+
+
+def _check_merge(case: Case) -> None:
+    """Check that merging each chunk's partial into an empty one gives that partial."""
+    made = case.plan(trains=3)
+    work = chunk.Workspace(made, journal.begin(made))
+    for one in made.chunks:
+        chunk.run_chunk(work, one.number)
+        path = chunk.chunk_path(work.folder, one.number)
+        merged = chunk.merge(work, [path], work.folder / f"merged-{one.number}.npz")
+        with fragments.Fragment(path) as partial, fragments.Fragment(merged) as total:
+            for name in total.names():
+                how = difference(partial[name], total[name])
+                require(not how, f"{name}: a partial merged into an empty one changed: {how}")

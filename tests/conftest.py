@@ -1,0 +1,64 @@
+"""Runs and a cluster that test files share."""
+
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+# Worker processes get this path too, and import the algorithms of tests from it.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from dxflow.simulate import Plant, make_run  # noqa: E402
+
+GAPS = Plant(
+    missing_trains=(3,),
+    lost_trains={2: (0, 4)},
+    silent_trains={5: (7,)},
+    pulse_counts=lambda train: (6, 5, 0, 6, 3, 6, 1)[train % 7],
+    empty_trains=(8,),
+)
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """The truth of a whole AGIPD with small modules: 12 trains of 6 pulses, nothing missing."""
+    return make_run(tmp_path_factory.mktemp("run") / "r0001", trains=12, pulses=6, module_shape=(16, 16))
+
+
+@pytest.fixture(scope="session")
+def gappy(tmp_path_factory):
+    """The truth of an AGIPD500K whose trains and frames are missing here and there."""
+    folder = tmp_path_factory.mktemp("gappy") / "r0002"
+    return make_run(folder, detector="AGIPD500K", trains=12, pulses=6, module_shape=(8, 8), plant=GAPS)
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory):
+    """Return a function that gives the path of a run that EXtra-data's own tests make, by name."""
+    from extra_data.tests import make_examples
+
+    made = {}
+
+    def path(name, **options):
+        key = (name, *sorted(options.items()))
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp(name)
+            getattr(make_examples, f"make_{name}_run")(str(made[key]), **options)
+        return made[key]
+
+    return path
+
+
+@pytest.fixture(scope="session")
+def client():
+    """A client of two worker processes of this machine."""
+    from dxflow.clusters import Local
+
+    cluster = Local(workers=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        client = cluster.start()
+    yield client
+    client.close()
+    cluster.close()
