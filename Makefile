@@ -1,0 +1,51 @@
+# Everything from a clean clone: needs Python >= 3.11, make and a package registry, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+# A test that waits for itself is a failure, not a hung machine.
+PYTEST_OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types docs bench clean
+
+help:                ## Show what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+# One stamp per set of packages, so that a second make starts at once and `make demo` installs no test tools.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"dxflow needs Python >= 3.11, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+install: $(VENV)/.installed      ## Install into .venv
+
+demo: $(VENV)/.installed         ## Simulate a small AGIPD-1M run, reduce it, save a plot (./demo)
+	$(BIN)/dxflow recipe demo --to $(DEMO)
+
+test: $(VENV)/.installed-dev     ## Run the tests
+	$(BIN)/pytest $(PYTEST_OPTIONS)
+
+lint: $(VENV)/.installed-dev     ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev    ## Check types
+	$(BIN)/mypy dxflow algorithms recipes
+
+docs: $(VENV)/.installed-dev     ## Build the documentation (./site)
+	$(BIN)/mkdocs build --strict --quiet
+
+bench: $(VENV)/.installed-dev    ## Run each benchmark at a small size
+	@set -e; scripts=$$(ls benchmarks/bench_*.py 2>/dev/null) || { echo "no benchmarks/bench_*.py" >&2; exit 1; }; \
+	for script in $$scripts; do echo "== $$script"; $(BIN)/python $$script --small; done
+
+clean:               ## Remove what was made here
+	rm -rf $(VENV) $(DEMO) site build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -1,0 +1,285 @@
+"""Read a command line with several algorithms, each followed by its own options."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import inspect
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from . import find
+from .algorithm import Algorithm, OptionParser
+from .inputs import Frames, From, Key
+from .selection import FrameSelection
+
+SELECTORS = ("trains", "pulses", "cells")
+
+
+def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
+    """Return the parser of the options that `plan` and `reduce` share."""
+    parser = OptionParser(
+        prog=f"dxflow {command}",
+        usage=f"dxflow {command} RUN [options] ALGORITHM [its options] [ALGORITHM [its options] ...]",
+        description=description,
+        epilog=f"algorithms: {', '.join(find.algorithm_names())}, or path/to/file.py:Class; "
+        "'dxflow list NAME' shows the options of one. Every algorithm also takes --name NAME and "
+        "--input ALIAS=ALGORITHM.OUTPUT or ALIAS=SOURCE,KEY.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("run", metavar="RUN", help="a run directory, one file, or PROPOSAL:RUN such as 900123:34")
+    add("--to", metavar="PATH", required=command == "reduce", help="the result: name.zarr")
+    add("--cluster", default="local", help="here, local, or another kind with options: local:workers=4")
+    add("--workers", type=_positive, metavar="N", help="worker processes (default: one per core)")
+    add(
+        "--frames",
+        action="append",
+        default=[],
+        metavar="WHICH",
+        help="only these frames: a result that selects (lit.zarr), or trains=, pulses=, cells= with a "
+        "half-open range of ids 0:100 or a list 0,4,8; may be repeated",
+    )
+    add("--detector", metavar="NAME", help="which detector, where the run has several")
+    add("--modules", type=_numbers, metavar="0,1,...", help="only these modules (0,1,2 or 0-7)")
+    add("--on-fault", choices=("mask", "raise"), help="go on without what is broken, or stop at it")
+    add("--chunk", metavar="SIZE", help="input of one task (default: 1 GiB)")
+    add("--block", metavar="SIZE", help="bytes read at once (default: 2 MiB)")
+    add("--resume", action="store_true", help="go on with an interrupted run")
+    add("--overwrite", action="store_true", help="replace an existing result")
+    add("--traceback", action="store_true", help="show the whole traceback of an error")
+    return parser
+
+
+def algorithm_parser(cls: type[Algorithm], name: str) -> argparse.ArgumentParser:
+    """Return the parser of an algorithm's options, with those that every algorithm has."""
+    parser = OptionParser(prog=name, description=cls.HELP or None, allow_abbrev=False)
+    cls.add_arguments(parser)
+    # Only what is given is handed to the constructor, which fills in the defaults itself.
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    parser.add_argument("--name", dest="name", default=argparse.SUPPRESS, help="its name in the result")
+    parser.add_argument(
+        "--input",
+        dest="rebound",
+        action="append",
+        default=[],
+        metavar="ALIAS=WHAT",
+        help=f"read something else as {' or '.join(cls.inputs)}: ALGORITHM.OUTPUT of this pass, or SOURCE,KEY",
+    )
+    return parser
+
+
+@dataclass
+class Section:
+    """A stretch of the command line with its parser: the shared options, or one algorithm with its own."""
+
+    parser: argparse.ArgumentParser
+    cls: type[Algorithm] | None = None
+    tokens: list[str] = field(default_factory=list)
+
+    def option(self, flag: str) -> argparse.Action | None:
+        """Return the option of this name, if there is one."""
+        return self.parser._option_string_actions.get(flag)
+
+    @property
+    def positionals(self) -> int:
+        """How many arguments without a dash it declares."""
+        return sum(not a.option_strings for a in self.parser._actions)
+
+
+def parse(shared: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argparse.Namespace, list[Algorithm]]:
+    """Return the shared options and the algorithms of a command line.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option is unknown or has no fitting value; the message says which there are.
+    NotFoundError
+        If there is no such algorithm.
+    """
+    first, *sections = split(shared, argv)
+    options = first.parser.parse_args(first.tokens)
+    if not sections:
+        raise TypeError(
+            f"{shared.prog}: no algorithm is given. There are: {', '.join(find.algorithm_names())}"
+        )
+    return options, [_algorithm(section, options) for section in sections]
+
+
+def split(shared: argparse.ArgumentParser, argv: Sequence[str]) -> list[Section]:
+    """Cut a command line into the shared options and one section per algorithm.
+
+    Shared options may stand anywhere: an option belongs to the algorithm before it if that has it.
+    """
+    known = {*find.algorithm_names()}
+    sections = [Section(shared)]
+    taker, values, more, run_seen = sections[0], 0, False, False
+    for token in argv:
+        if _is_option(token):
+            flag, equals, _ = token.partition("=")
+            taker, action = _owner(sections, flag)
+            values, more = (0, False) if equals else _wanted(action)
+        elif values:
+            values -= 1
+        elif not run_seen:
+            taker, run_seen, more = sections[0], True, False
+        elif token in known or find.is_file(token):
+            sections.append(_section(token))
+            taker, more = sections[-1], False
+            continue
+        elif not (more or (len(sections) > 1 and sections[-1].positionals)):
+            find.algorithm(token)  # Raises: there is none of this name.
+        taker.tokens.append(token)
+    return sections
+
+
+def _section(name: str) -> Section:
+    cls = find.algorithm(name)
+    return Section(algorithm_parser(cls, cls.ALG_ID or cls.__name__), cls)
+
+
+def _owner(sections: list[Section], flag: str) -> tuple[Section, argparse.Action]:
+    """Return whose option a flag is: the last algorithm's, else a shared one."""
+    for section in (sections[-1], sections[0]):
+        action = section.option(flag)
+        if action is not None:
+            return section, action
+    own = sorted(f for f in sections[-1].parser._option_string_actions if f.startswith("--"))
+    close = difflib.get_close_matches(flag, [*own, *sections[0].parser._option_string_actions], n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise TypeError(f"{sections[-1].parser.prog}: unknown option {flag}.{hint} Its options: {', '.join(own)}")
+
+
+def _wanted(action: argparse.Action) -> tuple[int, bool]:
+    """Return how many values an option needs at least, and whether it takes more."""
+    if isinstance(action.nargs, int):
+        return action.nargs, False
+    return {None: (1, False), "+": (1, True), "*": (0, True), "?": (0, True)}.get(action.nargs, (0, True))
+
+
+def _is_option(token: str) -> bool:
+    """Return whether a word is an option rather than a value such as -1.5."""
+    return token.startswith("-") and len(token) > 1 and re.match(r"-\.?\d", token) is None
+
+
+def _algorithm(section: Section, shared: argparse.Namespace) -> Algorithm:
+    """Make the algorithm of a section."""
+    assert section.cls is not None
+    options = vars(section.parser.parse_args(section.tokens))
+    inputs = _narrowed(section.cls, shared)
+    inputs |= dict(_rebound(text, section) for text in options.pop("rebound"))
+    return section.cls(**options, **inputs)
+
+
+def _narrowed(cls: type[Algorithm], shared: argparse.Namespace) -> dict[str, Any]:
+    """Return the frames inputs of an algorithm with the detector and modules that were asked for."""
+    asked = {k: v for k in ("detector", "modules") if (v := getattr(shared, k)) is not None}
+    frames = {alias: what for alias, what in cls.inputs.items() if isinstance(what, Frames)}
+    return {alias: replace(what, **asked) for alias, what in frames.items()} if asked else {}
+
+
+def _rebound(text: str, section: Section) -> tuple[str, From | Key]:
+    """Return alias and input of ``img=subtract.img`` or ``img=SOURCE,KEY``."""
+    assert section.cls is not None
+    alias, equals, what = text.partition("=")
+    if not equals or alias not in section.cls.inputs or not what:
+        raise TypeError(
+            f"{section.parser.prog}: --input {text}: expected ALIAS=ALGORITHM.OUTPUT or ALIAS=SOURCE,KEY; "
+            f"aliases: {', '.join(section.cls.inputs)}"
+        )
+    source, comma, key = what.rpartition(",")
+    return alias, Key(source, key) if comma else From(what)
+
+
+def run_of(text: str) -> str | tuple[int, int]:
+    """Return a path as it is, ``900123:34`` or ``p900123/r0034`` as (proposal, run)."""
+    from pathlib import Path
+
+    match = re.fullmatch(r"p?(\d+)[:/]r?(\d+)", text)
+    return (int(match[1]), int(match[2])) if match and not Path(text).exists() else text
+
+
+def frames_of(texts: Sequence[str]) -> Any:
+    """Return what ``--frames`` selects: None, a result, or a `FrameSelection`."""
+    from .result import Result
+
+    results = [text for text in texts if "=" not in text]
+    if results and len(texts) > 1:
+        raise ValueError(f"--frames {results[0]}: a result cannot be combined with another selection")
+    if results:
+        return Result(_existing(results[0]))
+    return FrameSelection(**dict(_selector(text) for text in texts)) if texts else None
+
+
+def _existing(path: str) -> str:
+    from pathlib import Path
+
+    if not (Path(path) / "dxflow.json").is_file():
+        raise ValueError(
+            f"--frames {path}: no result of dxflow is there; expected one, or trains=, pulses= or cells= "
+            "with 0:100 or 0,4,8"
+        )
+    return path
+
+
+def _selector(text: str) -> tuple[str, Any]:
+    """Return the field of `FrameSelection` and its value of ``pulses=0:100``."""
+    name, _, which = text.partition("=")
+    pattern = r"\d*:\d*(:\d+)?" if ":" in which else r"\d+(,\d+)*"
+    if name not in SELECTORS or not re.fullmatch(pattern, which):
+        raise ValueError(f"--frames {text}: expected one of {', '.join(SELECTORS)} = 0:100, 0:100:2 or 0,4,8")
+    if ":" in which:
+        return name, slice(*(int(part) if part else None for part in which.split(":")))
+    return name, [int(part) for part in which.split(",")]
+
+
+def cluster_of(text: str, workers: int | None = None) -> Any:
+    """Return what ``--cluster KIND[:OPTION=VALUE,...]`` means to `execute`.
+
+    Raises
+    ------
+    NotFoundError, TypeError
+        If there is no such kind, or it has no such option.
+    """
+    name, _, listed = text.partition(":")
+    options = {k: _value(v) for k, _, v in (item.partition("=") for item in listed.split(",") if item)}
+    if workers is not None:
+        options["workers"] = workers
+    if name == "here":
+        if options:
+            raise TypeError("--cluster here is this process: it has no workers and no options")
+        return name
+    kind = find.cluster(name)
+    _check_names(f"--cluster {name}", options, inspect.signature(kind).parameters)
+    return kind(**options)
+
+
+def _check_names(what: str, options: Iterable[str], known: Iterable[str]) -> None:
+    if unknown := sorted(set(options) - set(known)):
+        raise TypeError(f"{what}: unknown option {unknown[0]!r}. Its options: {', '.join(known)}")
+
+
+def _value(text: str) -> Any:
+    """Return a Python literal as its value, other text as it is."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Return ``0,1,4-6`` as numbers."""
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: write 0,1,2 or 0-7")
+    spans = [part.split("-") for part in text.split(",")]
+    return tuple(n for span in spans for n in range(int(span[0]), int(span[-1]) + 1))

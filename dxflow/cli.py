@@ -1,0 +1,271 @@
+"""The command line: ``dxflow simulate | plan | reduce | recipe | list | info``."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .algorithm import OptionParser
+from .binding import PlanError
+
+OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0: done. 1: the run failed. 2: wrong usage, or a plan that cannot work. 130: interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if name in ("-h", "--help", ""):
+        print(usage())
+        return OK if name else WRONG_USAGE
+    if name == "--version":
+        return _version()
+    if name not in COMMANDS:
+        return _complain(f"no command {name!r}. Commands: {', '.join(COMMANDS)}")
+    try:
+        return COMMANDS[name](rest)
+    except KeyboardInterrupt:
+        return _interrupted()
+    # Everything that a hook or a file may raise ends here, as a message and an exit code.
+    except Exception as e:  # noqa: BLE001
+        return _failed(e, trace="--traceback" in rest)
+
+
+def usage() -> str:
+    """Return the commands with what they do."""
+    lines = [f"  dxflow {name:<9} {_first_line(command)}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "dxflow: reduce X-ray laser detector data.",
+            "",
+            *lines,
+            "",
+            "'dxflow COMMAND --help' shows the options of a command.",
+            "Exit codes: 0 done, 1 the run failed, 2 wrong usage or a plan that cannot work, 130 interrupted.",
+        ]
+    )
+
+
+def _first_line(command: Callable[..., Any]) -> str:
+    return (command.__doc__ or "").partition("\n")[0]
+
+
+# Commands -----------------------------------------------------------------------------------------
+
+
+def simulate(argv: Sequence[str]) -> int:
+    """Write a simulated run with known truth."""
+    from .simulate import command
+
+    parser = OptionParser(prog="dxflow simulate", description=simulate.__doc__, allow_abbrev=False)
+    command.add_arguments(parser)
+    args = parser.parse_args(argv)
+    try:
+        print(command.run(args))
+    except (ValueError, FileExistsError) as e:
+        raise UsageError(str(e)) from e
+    return OK
+
+
+def plan(argv: Sequence[str]) -> int:
+    """Show what a reduction would read, make and need, without running it."""
+    planned, _ = _planned("plan", argv)
+    print(planned)
+    return OK
+
+
+def reduce(argv: Sequence[str]) -> int:
+    """Reduce a run with one or more algorithms in one pass."""
+    from .execute import execute
+
+    planned, cluster = _planned("reduce", argv)
+    print(planned)
+    print(execute(planned, cluster).report())
+    return OK
+
+
+def recipe(argv: Sequence[str]) -> int:
+    """Run a recipe, a script that chains passes: dxflow recipe NAME [its options]."""
+    from . import find
+
+    if not argv or argv[0].startswith("-"):
+        listed = "\n".join(f"  {name:<10} {text}" for name, text in find.recipes().items())
+        print(f"usage: dxflow recipe NAME [its options]\n\n{listed}")
+        return OK if argv and argv[0] in ("-h", "--help") else WRONG_USAGE
+    return find.recipe(argv[0]).main(list(argv[1:]))
+
+
+def list_(argv: Sequence[str]) -> int:
+    """List algorithms, recipes and kinds of cluster; or the options of one algorithm."""
+    from . import find
+
+    parser = OptionParser(prog="dxflow list", description=list_.__doc__, allow_abbrev=False)
+    parser.add_argument("name", nargs="?", help="an algorithm, or path/to/file.py:Class: show its options")
+    name = parser.parse_args(argv).name
+    if name is not None:
+        print(_algorithm_help(find.algorithm(name), name))
+        return OK
+    algorithms = {key: cls.HELP for key, cls in find.algorithms().items()}
+    for title, entries in (("algorithms", algorithms), ("recipes", find.recipes())):
+        print(title, *(f"  {key:<12} {text}" for key, text in entries.items()), sep="\n")
+    print("clusters", *(f"  {kind}" for kind in ("here", *find.cluster_names())), sep="\n")
+    return OK
+
+
+def info(argv: Sequence[str]) -> int:
+    """Show what a run holds: trains, detectors, modules, sources, keys."""
+    from . import arguments
+    from .describe import describe
+
+    parser = OptionParser(prog="dxflow info", description=info.__doc__, allow_abbrev=False)
+    parser.add_argument("run", metavar="RUN", help="a run directory, one file, or PROPOSAL:RUN")
+    parser.add_argument("sources", nargs="?", help="only sources like this, in detail: '*XGM*'")
+    args = parser.parse_args(argv)
+    try:
+        print(describe(arguments.run_of(args.run), args.sources))
+    except (KeyError, OSError) as e:
+        raise UsageError(_text(e)) from e
+    return OK
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "simulate": simulate,
+    "plan": plan,
+    "reduce": reduce,
+    "recipe": recipe,
+    "list": list_,
+    "info": info,
+}
+
+
+# What they share ------------------------------------------------------------------------------------
+
+
+class UsageError(ValueError):
+    """Something in the command line that cannot work."""
+
+
+def _planned(command: str, argv: Sequence[str]) -> tuple[Any, Any]:
+    """Return the plan and the cluster of a command line.
+
+    What is wrong with options, run or result is found here, so that a plain message says it.
+    """
+    from . import arguments
+    from .plan import plan as make_plan
+
+    doc = str(COMMANDS[command].__doc__)
+    try:
+        options, algorithms = arguments.parse(arguments.shared_parser(command, doc), argv)
+        cluster = arguments.cluster_of(options.cluster, options.workers)
+        given = {k: v for k in ("chunk", "block") if (v := getattr(options, k)) is not None}
+        planned = make_plan(
+            arguments.run_of(options.run),
+            algorithms,
+            options.to,
+            cluster=cluster,
+            frames=arguments.frames_of(options.frames),
+            resume=options.resume,
+            overwrite=options.overwrite,
+            on_fault=options.on_fault,
+            **given,
+        )
+    except (ValueError, OSError) as e:
+        raise UsageError(_text(e)) from e
+    return planned, cluster
+
+
+def _algorithm_help(cls: type[Any], name: str) -> str:
+    """Return the options, inputs and documentation of an algorithm."""
+    from inspect import getdoc
+
+    from .arguments import algorithm_parser
+
+    parser = algorithm_parser(cls, name)
+    inputs = "\n".join(f"  {alias} = {what}" for alias, what in cls.inputs.items())
+    return f"{parser.format_help()}\ninputs:\n{inputs}\n\n{getdoc(cls) or ''}".rstrip()
+
+
+def _version() -> int:
+    from importlib.metadata import version
+
+    print(f"dxflow {version('dxflow')}")
+    return OK
+
+
+# Errors -----------------------------------------------------------------------------------------
+
+
+def _failed(error: Exception, *, trace: bool) -> int:
+    """Say what went wrong and return the exit code."""
+    from .find import NotFoundError
+
+    if trace:
+        traceback.print_exception(error)
+    if isinstance(error, (UsageError, PlanError, NotFoundError)) or _by_our_parser(error):
+        return _complain(_text(error))
+    lines = [f"{type(error).__name__}: {_text(error)}", *_where(error), *getattr(error, "__notes__", ())]
+    _complain("\n  ".join(lines))
+    return FAILED
+
+
+def _by_our_parser(error: Exception) -> bool:
+    """Return whether an option was refused: by a parser, or by an algorithm that was being made."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, TypeError) and any(
+        f.name in ("parse", "parse_args", "cluster_of") for f in frames
+    )
+
+
+def _where(error: Exception) -> list[str]:
+    """Return the line of the user's code in which an error arose, or the last line there is.
+
+    The user's code is what lies outside dxflow itself and outside installed packages and Python.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return []
+    last = next((f for f in reversed(frames) if not _ours(f.filename)), frames[-1])
+    return [f"{last.filename}, line {last.lineno}, in {last.name}", f"  {last.line}"]
+
+
+def _ours(file: str) -> bool:
+    """Return whether a file is dxflow's own or an installed one, algorithms and recipes excepted."""
+    from pathlib import Path
+    from sysconfig import get_paths
+
+    path, package = Path(file).resolve(), Path(__file__).resolve().parent
+    inside = path.relative_to(package).parts if path.is_relative_to(package) else ()
+    if inside:
+        return inside[0] not in ("algorithms", "recipes")
+    libraries = {Path(get_paths()[name]).resolve() for name in ("purelib", "platlib", "stdlib")}
+    return file.startswith("<") or any(path.is_relative_to(folder) for folder in libraries)
+
+
+def _text(error: BaseException) -> str:
+    """Return the message of an error; that of a KeyError without the quotes around it."""
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[0])
+    return str(error)
+
+
+def _interrupted() -> int:
+    _complain("interrupted. Finished chunks are kept beside the result; --resume goes on with them")
+    return INTERRUPTED
+
+
+def _complain(message: str) -> int:
+    print(message if message.startswith("dxflow") else f"dxflow: {message}", file=sys.stderr)
+    return WRONG_USAGE

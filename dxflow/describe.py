@@ -1,0 +1,116 @@
+"""What a run holds, as text: trains, detectors with their modules, sources with their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import detectors, runs
+
+if TYPE_CHECKING:
+    from extra_data import DataCollection
+
+
+def describe(run: Any, pattern: str | None = None) -> str:
+    """Return what a run holds.
+
+    Parameters
+    ----------
+    run
+        As for `dxflow.plan`.
+    pattern : str, optional
+        Only the sources whose name fits (``"*XGM*"``), each key with type and shape; no detectors.
+
+    Raises
+    ------
+    PlanError
+        If there is no such run or it cannot be opened.
+    KeyError
+        If no source fits the pattern.
+    """
+    opened = runs.opened(run)
+    if pattern is not None:
+        return "\n".join(_matching(opened.run, pattern))
+    lines = [f"run       {opened.path}", f"trains    {_trains(opened.train_ids)}"]
+    lines += [f"fault     {f.cause}: {f.file} {f.detail}" for f in opened.faults.losses]
+    found = detectors.find(opened.run.instrument_sources - set(opened.run.legacy_sources))
+    for detector in found:
+        lines += _detector(opened.run, detector)
+    modules = {source for detector in found for source in detector.sources.values()}
+    return "\n".join([*lines, *_sources(opened.run, modules)])
+
+
+def _trains(ids: np.ndarray) -> str:
+    span = int(ids[-1]) - int(ids[0]) + 1
+    gaps = f", {span - len(ids)} missing in between" if span > len(ids) else ""
+    return f"{len(ids)}: {ids[0]}-{ids[-1]}{gaps}"
+
+
+def _detector(run: DataCollection, found: detectors.Found) -> Iterator[str]:
+    """Yield the lines about a detector."""
+    kind = found.detector
+    expected = range(kind.first, kind.first + kind.modules) if kind.modules else sorted(found.sources)
+    missing = [m for m in expected if m not in found.sources]
+    key = kind.keys.get("image.data", "image.data")
+    yield f"detector  {found.name} ({kind.kind}, {found.data})"
+    yield (
+        f"          {len(found.sources)} of {len(expected)} modules: {_ranges(sorted(found.sources))}"
+        + (f"; missing: {_ranges(missing)}" if missing else "")
+    )
+    with_data = [s for s in found.sources.values() if key in run[s]]
+    if not with_data:
+        yield f"          no {key}"
+        return
+    first = run[with_data[0], key]
+    yield f"          {key}: {first.dtype} {_shape(first.entry_shape)}, {_counts(run, with_data, key)}"
+
+
+def _counts(run: DataCollection, sources: list[str], key: str) -> str:
+    """Return how many frames a train has, over all modules."""
+    counts = np.concatenate([run[s, key].data_counts(labelled=False) for s in sources])
+    low, high = min(counts.tolist(), default=0), max(counts.tolist(), default=0)
+    return f"{low} frames per train" if low == high else f"{low} to {high} frames per train"
+
+
+def _sources(run: DataCollection, modules: set[str]) -> Iterator[str]:
+    """Yield a line for each source that is no detector module."""
+    for source in sorted(run.all_sources - modules - set(run.legacy_sources)):
+        kind = "control " if source in run.control_sources else "fast    "
+        yield f"{kind}  {source}: {', '.join(_keys(run, source))}"
+
+
+def _matching(run: DataCollection, pattern: str) -> Iterator[str]:
+    """Yield the sources that fit a pattern, with all keys."""
+    fits = [s for s in sorted(run.all_sources) if fnmatchcase(s, pattern)]
+    if not fits:
+        raise KeyError(f"no source fits {pattern!r}. Sources: {', '.join(sorted(run.all_sources))}")
+    for source in fits:
+        yield source
+        for key in _keys(run, source):
+            data = run[source, key]
+            yield f"  {key}: {data.dtype} {_shape(data.entry_shape)}, {data.shape[0]} entries"
+
+
+def _keys(run: DataCollection, source: str) -> list[str]:
+    keys = sorted(run[source].keys(inc_timestamps=False))
+    # EXtra-data leaves the ending out where it leaves time stamps out.
+    ending = ".value" if source in run.control_sources else ""
+    return [key if key.endswith(ending) else key + ending for key in keys]
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "number"
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Return numbers in a row as ranges: 0-3, 7."""
+    spans: list[list[int]] = []
+    for n in numbers:
+        if spans and n == spans[-1][1] + 1:
+            spans[-1][1] = n
+        else:
+            spans.append([n, n])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans) or "none"
