@@ -1,0 +1,43 @@
+from dxflow.reader.tuning import TRIAL_STEPS, Tuner, candidates
+
+
+def run(tuner, speeds):
+    """Work with the tuner until it has chosen; return what was tried."""
+    tried = []
+    while tuner.chosen is None:
+        threads, steps = tuner.next(2**20)
+        tried.append(threads)
+        tuner.note(threads, steps * 2**20, steps / speeds[threads], steps)
+    return tried
+
+
+def test_the_fastest_number_of_threads_is_chosen():
+    tuner = Tuner((0, 1, 2))
+    tried = run(tuner, {0: 10.0, 1: 30.0, 2: 20.0})
+    assert tuner.chosen == 1
+    assert set(tried) == {0, 1, 2}
+
+
+def test_the_first_steps_do_not_count():
+    tuner = Tuner((0, 1))
+    threads, steps = tuner.next(2**20)
+    tuner.note(threads, 1, 1e9, steps)
+    assert tuner.rates == {}
+
+
+def test_too_few_steps_do_not_decide():
+    tuner = Tuner((0, 1))
+    tuner.note(0, 1, 1.0, 4)
+    tuner.note(0, 10**9, 1.0, TRIAL_STEPS - 1)
+    assert tuner.rates == {}
+
+
+def test_a_number_fixed_by_the_user_is_taken_for_all_steps():
+    tuner = Tuner(candidates(buffers=3, fixed=2))
+    assert tuner.chosen == 2
+    assert tuner.next(1) == (2, None)
+
+
+def test_candidates_leave_a_buffer_for_the_consumer():
+    assert max(candidates(buffers=2, fixed=None)) == 1
+    assert candidates(buffers=6, fixed=9) == (5,)
