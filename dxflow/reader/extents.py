@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 class Piece(Protocol):
     """A stretch of consecutive wanted frames that are read the same way."""
 
-    count: int
+    @property
+    def count(self) -> int:
+        """Frames."""
 
     def read(self, start: int, stop: int, out: NDArray) -> None:
         """Fill ``out`` (frame, ...) with frames start:stop of the piece, or raise `ReadFault`."""
@@ -66,7 +68,7 @@ class Direct:
     def read(self, start: int, stop: int, out: NDArray) -> None:
         """Read with one call, without HDF5 and its lock."""
         t = self.target
-        into = memoryview(out.reshape(-1).view(np.uint8))
+        into = out.reshape(-1).view(np.uint8).data
         at = self.offset + start * t.frame_bytes
         try:
             with t.files.reading(t.path) as descriptor:
