@@ -36,13 +36,25 @@ def opened(run: Any) -> OpenedRun:
     if isinstance(run, extra_data.DataCollection):
         return _described(run, _where(run))
     if isinstance(run, tuple):
-        return _described(extra_data.open_run(*run), f"p{run[0]} r{run[1]}")
+        return _of_proposal(*run)
     path = Path(run)
     if path.is_file():
         return _described(extra_data.H5File(path), str(path))
     if not path.is_dir():
         raise PlanError(f"no such run: {path}. Give a run directory, one file, or (proposal, run)")
     return _directory(path)
+
+
+def _of_proposal(proposal: int | str, run: int | str) -> OpenedRun:
+    """Open a run by its numbers."""
+    import extra_data
+
+    try:
+        opened = extra_data.open_run(proposal, run)
+    # EXtra-data raises a bare Exception when there is no such proposal.
+    except Exception as e:
+        raise PlanError(f"no such run: proposal {proposal}, run {run}: {e}") from e
+    return _described(opened, f"p{proposal} r{run}")
 
 
 def _directory(path: Path) -> OpenedRun:
