@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 META = "meta"
+# What zipfile and numpy raise for a file that is not as it was written.
+DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, RuntimeError)
 
 
 class DamagedFragment(OSError):
@@ -27,7 +29,7 @@ def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray]) ->
 
     The format is ``.npz`` without pickles, whose zip entries carry CRC-32.
     """
-    text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    text = np.frombuffer(json.dumps({"meta": meta, "arrays": sorted(arrays)}).encode(), np.uint8)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with open(temporary, "xb") as f:
@@ -56,16 +58,20 @@ class Fragment:
         self.path = path
         try:
             self._file = np.load(path, allow_pickle=False)
-            self.meta: dict[str, Any] = json.loads(self[META].tobytes())
-        except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError) as e:
+            text: dict[str, Any] = json.loads(self[META].tobytes())
+        except DAMAGE as e:
             if isinstance(e, (FileNotFoundError, DamagedFragment)):
                 raise
             raise DamagedFragment(f"{path}: {e}") from e
+        self.meta: dict[str, Any] = text["meta"]
+        # The directory of a zip file has no checksum: a changed byte there can hide an array.
+        if text["arrays"] != sorted(self.names()):
+            raise DamagedFragment(f"{path}: holds {sorted(self.names())}, but {text['arrays']} were written")
 
     def __getitem__(self, name: str) -> NDArray:
         try:
             return self._file[name]
-        except (zipfile.BadZipFile, ValueError, EOFError, zlib.error) as e:
+        except DAMAGE as e:
             raise DamagedFragment(f"{self.path}: {name}: {e}") from e
 
     def names(self) -> Iterable[str]:
