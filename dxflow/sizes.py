@@ -24,7 +24,7 @@ def parse(size: str | int) -> int:
     ValueError
         If it is no size, or not positive.
     """
-    match = re.fullmatch(r"\s*([\d.]+)\s*([A-Za-z]*)\s*", str(size))
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)\s*", str(size))
     unit = match[2].upper() or "B" if match else ""
     if not match or unit not in UNITS or (n := int(float(match[1]) * UNITS[unit])) <= 0:
         raise ValueError(f"{size!r} is not a size; write it like 2097152, '2 MiB' or '1.5 GB'")
