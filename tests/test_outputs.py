@@ -1,0 +1,164 @@
+"""Outputs: declarations that make sense, merge rules with identities, events in order, partials that refuse."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from dxflow.outputs import BoundOutput, Events, EventView, Output, Partial, identity, merge_into
+
+RULES = ("sum", "min", "max")
+INTEGERS = ("i4", "u2", "i8")
+
+
+def bound(output, pixels=(2, 3, 4)):
+    return BoundOutput("alg", "x", output, -1, pixels)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"merge": "mean"}, "expected one of"),
+        ({"shape": (3,), "dims": ("a", "b")}, "2 names"),
+        ({"per": ("img", "module")}, "must be"),
+    ],
+)
+def test_an_output_that_makes_no_sense_is_refused_where_it_is_declared(wrong, says):
+    with pytest.raises(ValueError, match=says):
+        Output(**wrong)
+
+
+def test_kind_and_alias_follow_from_per():
+    kinds = {per: (Output(per=per).kind, Output(per=per).alias) for per in ("run", "train", "pixel", "event")}
+    assert kinds == {
+        "run": ("run", None),
+        "train": ("train", None),
+        "pixel": ("pixel", None),
+        "event": ("event", None),
+    }
+    assert (Output(per="img").kind, Output(per="img").alias) == ("entry", "img")
+    assert (Output(per=("img", "pixel")).kind, Output(per=("img", "pixel")).alias) == ("image", "img")
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("dtype", ["f4", "f8", "?", *INTEGERS])
+def test_merging_into_a_fresh_array_changes_nothing(rule, dtype):
+    values = np.array([0, 1, 1, 0], dtype) if dtype == "?" else np.array([3, 0, 117, 1], dtype)
+    if dtype[0] in "if":
+        values[0] = -5
+    fresh = np.full(4, identity(dtype, rule), dtype)
+    merge_into(fresh, values, rule)
+    assert fresh.tolist() == values.tolist()
+
+
+@given(
+    parts=hnp.arrays("i8", st.tuples(st.integers(2, 6), st.just(3)), elements=st.integers(-(2**40), 2**40)),
+    rule=st.sampled_from(RULES),
+    cut=st.integers(1, 5),
+)
+def test_integers_merge_to_the_same_in_any_grouping(parts, rule, cut):
+    def merged(rows):
+        out = np.full(3, identity("i8", rule), "i8")
+        for row in rows:
+            merge_into(out, row, rule)
+        return out
+
+    cut = min(cut, len(parts) - 1)
+    grouped = merged([merged(parts[:cut]), merged(parts[cut:])])
+    oracle = {"sum": sum, "min": min, "max": max}[rule]
+    assert grouped.tolist() == merged(parts).tolist() == [oracle(column) for column in parts.T.tolist()]
+
+
+def test_nan_is_not_hidden_by_min_and_max():
+    for rule in ("min", "max"):
+        out = np.array([1.0, np.nan, 2.0])
+        merge_into(out, np.array([np.nan, 1.0, 5.0]), rule)
+        assert np.isnan(out).tolist() == [True, True, False]
+
+
+def test_a_sum_of_booleans_is_whether_any_is_true():
+    out = np.array([True, False, False])
+    merge_into(out, np.array([True, True, False]), "sum")
+    assert out.tolist() == [True, True, False]
+
+
+def test_arrays_have_the_shape_of_their_kind_and_begin_at_the_identity():
+    shapes = {
+        "run": (5,),
+        "pixel": (5, 2, 3, 4),
+        "train": (7, 5),
+        "img": (11, 5),
+        ("img", "pixel"): (2, 11, 5, 3, 4),
+    }
+    for per, shape in shapes.items():
+        array = bound(Output(per=per, shape=(5,), merge="min")).array(11, 7, 2)
+        assert array.shape == shape
+        assert np.isposinf(array).all()
+
+
+def test_assigning_to_a_partial_writes_into_the_array_that_is_there():
+    array = np.zeros((2, 3))
+    out = Partial({"a": array})
+    out.a = 1
+    out.a += 1
+    out["a"] = out["a"] * 3
+    assert array.tolist() == [[6, 6, 6], [6, 6, 6]]
+    assert out.a is array
+
+
+def test_a_partial_refuses_what_was_not_declared_and_what_does_not_fit():
+    out = Partial({"mean": np.zeros(3)})
+    with pytest.raises(AttributeError, match=r"'man'.*declared: \['mean'\]"):
+        out.man = 1
+    with pytest.raises(AttributeError, match="'man'"):
+        out["man"]
+    with pytest.raises(ValueError, match="broadcast"):
+        out.mean = np.zeros(4)
+
+
+def test_a_partial_survives_pickling():
+    out = pickle.loads(pickle.dumps(Partial({"a": np.arange(3)})))
+    assert out.a.tolist() == [0, 1, 2]
+    assert "a" in out
+    assert list(out) == ["a"]
+
+
+@given(blocks=st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(0, 4), max_size=4)), max_size=8))
+def test_events_come_out_by_train_then_frame_ties_as_appended(blocks):
+    """Blocks of frames of trains (5 frames each), in any order, as module after module brings them."""
+    events, added, number = Events((), "i8"), [], 0
+    for train, frames in blocks:
+        numbers = list(range(number, number + len(frames)))
+        number += len(frames)
+        view = EventView(events, np.full(5, train), train * 5, None)
+        view.append(np.array(numbers, "i8"), frames=np.array(frames, "i8"))
+        added += [(train, train * 5 + frame, n) for frame, n in zip(frames, numbers, strict=True)]
+    rows, trains, frames = events.sorted()
+    expected = sorted(added, key=lambda e: e[:2])
+    assert list(zip(trains.tolist(), frames.tolist(), rows.tolist(), strict=True)) == expected
+
+
+def test_events_of_a_train_need_no_frames_and_those_of_a_block_do():
+    events = Events((2,), "f8")
+    EventView(events, np.zeros(3, int), 0, 4).append([[1, 2], [3, 4]])
+    assert [a.tolist() for a in events.sorted()] == [[[1, 2], [3, 4]], [4, 4], [-1, -1]]
+    with pytest.raises(ValueError, match="frames="):
+        EventView(events, np.zeros(3, int), 0, None).append([[1, 2]])
+
+
+def test_no_events_in_a_train_may_be_said_in_any_way_that_numpy_has():
+    events = Events((2,), "f8")
+    view = EventView(events, np.zeros(3, int), 0, 0)
+    view.append([])
+    view.append(np.zeros((0, 2)))
+    assert events.sorted()[0].shape == (0, 2)
+
+
+def test_appended_rows_are_copied():
+    events, rows = Events((), "f8"), np.zeros(2)
+    EventView(events, np.zeros(2, int), 0, 0).append(rows)
+    rows[:] = 9
+    assert events.sorted()[0].tolist() == [0, 0]
