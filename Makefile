@@ -37,8 +37,11 @@ lint: $(VENV)/.installed-dev     ## Check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# algorithms/ and recipes/ are put where they are after installation, so that their imports resolve.
 types: $(VENV)/.installed-dev    ## Check types
-	$(BIN)/mypy dxflow algorithms recipes
+	@rm -rf build/types && mkdir -p build/types/dxflow
+	@ln -s $(CURDIR)/dxflow/* $(CURDIR)/algorithms $(CURDIR)/recipes build/types/dxflow/
+	MYPYPATH=build/types $(BIN)/mypy -p dxflow
 
 docs: $(VENV)/.installed-dev     ## Build the documentation (./site)
 	$(BIN)/mkdocs build --strict --quiet

@@ -1,0 +1,352 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from dxflow import cli
+from dxflow.simulate import make_run
+
+ALGORITHM = '''
+from dxflow import Algorithm, Frames, Output
+
+class RoiSum(Algorithm):
+    """Sum of a band of every module, pulse by pulse."""
+
+    ALG_ID = "band"
+    HELP = "sum of a band of rows"
+    inputs = {"img": Frames("image.data")}
+
+    @classmethod
+    def add_arguments(cls, parser):
+        parser.add_argument("--ss", type=int, nargs=2, default=(0, 512), help="first and last row")
+        parser.add_argument("--scale", type=float, default=1.0)
+        parser.add_argument("--fail", action="store_true")
+        parser.add_argument("--stop", action="store_true")
+
+    def outputs(self, info):
+        return {"intensity": Output(per="img", dtype="f8")}
+
+    def process_module_data(self, block, out):
+        if self.fail:
+            raise ZeroDivisionError("on purpose")  # the line that failed
+        if self.stop:
+            raise KeyboardInterrupt
+        out.intensity += self.scale * block["img"][:, slice(*self.ss)].sum(axis=(1, 2), dtype="f8")
+'''
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    return make_run(
+        tmp_path_factory.mktemp("cli") / "r0001", trains=4, pulses=4, module_shape=(8, 8), devices=("xgm",)
+    )
+
+
+@pytest.fixture
+def band(tmp_path):
+    """An algorithm in a file, as it is named on the command line."""
+    (tmp_path / "mine.py").write_text(ALGORITHM)
+    return f"{tmp_path}/mine.py:RoiSum"
+
+
+@pytest.fixture
+def here(small, tmp_path):
+    """The start of a command line that reduces in this process."""
+    return ["reduce", small.path, "--to", f"{tmp_path}/out.zarr", "--cluster", "here"]
+
+
+def opened(tmp_path, name="out.zarr"):
+    return xr.open_zarr(tmp_path / name, chunks=None)
+
+
+def frames(run):
+    """All frames of a run, (module, frame, ss, fs)."""
+    import extra_data
+
+    opened = extra_data.RunDirectory(run.path)
+    return np.stack([opened[s, "image.data"].ndarray() for s in run.sources]).astype("f8")
+
+
+# What works
+
+
+def test_help_names_all_commands_and_exit_codes(capsys):
+    assert cli.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"dxflow {name}" in shown for name in cli.COMMANDS)
+    assert "130 interrupted" in shown
+
+
+def test_help_starts_at_once():
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "dxflow", "--help"], capture_output=True, text=True, check=True
+    )
+    # About 0.2 s on a machine that has nothing else to do.
+    assert time.perf_counter() - start < 2
+    assert "dxflow reduce" in done.stdout
+
+
+def test_no_command_shows_what_there_is_and_fails(capsys):
+    assert cli.main([]) == 2
+    assert "dxflow reduce" in capsys.readouterr().out
+
+
+def test_version_is_that_of_the_package(capsys):
+    from importlib.metadata import version
+
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"dxflow {version('dxflow')}"
+
+
+def test_simulate_writes_a_run_that_info_describes(tmp_path, capsys):
+    path = str(tmp_path / "r0002")
+    assert cli.main(["simulate", path, "--trains", "3", "--pulses", "2", "--module-shape", "8", "8"]) == 0
+    assert cli.main(["info", path]) == 0
+    shown = capsys.readouterr().out
+    assert "3: 10001-10003" in shown
+    assert "SPB_DET_AGIPD1M-1 (AGIPD1M, corrected)" in shown
+    assert "16 of 16 modules: 0-15" in shown
+    assert "image.data: float32 8 x 8, 2 frames per train" in shown
+    assert "SA1_XTD2_XGM/XGM/DOOCS:output: " in shown
+    assert "data.intensityTD" in shown
+
+
+def test_info_names_missing_modules(tmp_path, capsys):
+    path = str(tmp_path / "r0002")
+    cli.main(
+        ["simulate", path, "--trains", "2", "--module-shape", "8", "8", "--missing-modules", "3", "4", "9"]
+    )
+    assert cli.main(["info", path]) == 0
+    assert "13 of 16 modules: 0-2, 5-8, 10-15; missing: 3-4, 9" in capsys.readouterr().out
+
+
+def test_info_with_a_pattern_shows_keys_with_types(small, capsys):
+    assert cli.main(["info", small.path, "*XGM*:output"]) == 0
+    assert "data.intensityTD: float32 1000, 4 entries" in capsys.readouterr().out
+
+
+def test_several_algorithms_in_one_line_share_one_pass(here, band, tmp_path, small, capsys):
+    line = [*here, band, "--ss", "0", "4", "--name", "low", band, "--scale", "2"]
+    assert cli.main(line) == 0
+    expected = frames(small)
+    np.testing.assert_allclose(opened(tmp_path)["low.intensity"], expected[:, :, :4].sum(axis=(0, 2, 3)))
+    np.testing.assert_allclose(opened(tmp_path)["band.intensity"], 2 * expected.sum(axis=(0, 2, 3)))
+    shown = capsys.readouterr().out
+    assert shown.count("input ") == 1, "read once"
+    assert "/out.zarr" in shown.splitlines()[-2]
+    assert "lost     nothing" in shown
+
+
+def test_built_in_algorithms_take_their_own_options_in_one_line(here, tmp_path, small):
+    assert (
+        cli.main([*here, "azint", "--nbins", "50", "--geometry", small.path, "average", "--per", "cell"]) == 0
+    )
+    data = opened(tmp_path)
+    assert 50 in data.sizes.values()
+    average = data["average.mean"]
+    assert {4, 16, 8} <= set(average.shape)
+
+
+def test_shared_options_may_stand_behind_an_algorithm(small, band, tmp_path):
+    assert (
+        cli.main(
+            ["reduce", small.path, band, "--ss", "0", "4", "--to", f"{tmp_path}/o.zarr", "--cluster=here"]
+        )
+        == 0
+    )
+    assert "band.intensity" in opened(tmp_path, "o.zarr")
+
+
+def test_a_name_that_is_the_value_of_an_option_starts_no_algorithm(here, band, tmp_path):
+    assert cli.main([*here, band, "--name", "average"]) == 0
+    assert list(opened(tmp_path).data_vars)[0].startswith("average.")
+
+
+def test_negative_numbers_are_values(here, band, tmp_path, small):
+    assert cli.main([*here, band, "--scale", "-2"]) == 0
+    np.testing.assert_allclose(opened(tmp_path)["band.intensity"], -2 * frames(small).sum(axis=(0, 2, 3)))
+
+
+def test_modules_and_frames_narrow_what_is_read(here, band, tmp_path, small):
+    assert (
+        cli.main(
+            [*here, "--modules", "0,2-3", "--frames", "pulses=0:8:4", "--frames", "trains=10002,10003", band]
+        )
+        == 0
+    )
+    picked = frames(small)[[0, 2, 3]].sum(axis=(0, 2, 3)).reshape(4, 4)[1:3, :2]
+    np.testing.assert_allclose(opened(tmp_path)["band.intensity"], picked.ravel())
+
+
+def test_an_input_can_be_another_source(small, band, capsys):
+    xgm = f"{small.devices['xgm']}:output"
+    assert cli.main(["plan", small.path, band, "--input", f"img={xgm},data.intensityTD"]) == 0
+    assert f"{xgm} data.intensityTD: 4 entries of 1 x 1000 float32" in capsys.readouterr().out
+
+
+def test_an_input_can_be_an_output_of_the_same_pass(small, tmp_path, capsys):
+    text = ALGORITHM + (
+        "\n\nclass Double(RoiSum):\n    ALG_ID = 'double'\n"
+        "    def outputs(self, info):\n        return {'img': Output(per='img', shape=('pixels',))}\n"
+    )
+    (tmp_path / "two.py").write_text(text)
+    line = ["plan", small.path, f"{tmp_path}/two.py:RoiSum", f"{tmp_path}/two.py:RoiSum", "--name", "b"]
+    assert cli.main([*line, "--input", "img=nothing.img"]) == 2
+    assert "b reads 'nothing.img' as 'img'" in capsys.readouterr().err
+
+
+def test_plan_shows_what_would_be_done_and_writes_nothing(small, band, tmp_path, capsys):
+    assert cli.main(["plan", small.path, "--to", f"{tmp_path}/never.zarr", band]) == 0
+    shown = capsys.readouterr().out
+    assert "16 entries of 16 x 8 x 8 float32" in shown
+    assert "band: RoiSum(" in shown
+    assert not list(tmp_path.glob("never*"))
+
+
+def test_one_file_alone_can_be_reduced(small, band, tmp_path):
+    file = min(Path(small.path).glob("*AGIPD03*.h5"))
+    line = [
+        "reduce",
+        str(file),
+        "--to",
+        f"{tmp_path}/one.zarr",
+        "--cluster",
+        "here",
+        "--on-fault",
+        "mask",
+        band,
+    ]
+    assert cli.main(line) == 0
+    assert opened(tmp_path, "one.zarr").sizes["frame"] > 0
+
+
+def test_list_shows_algorithms_recipes_and_clusters(capsys):
+    assert cli.main(["list"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("average", "azint", "litframes", "roi", "subtract"))
+    assert "saxs" in shown
+    assert "local" in shown
+
+
+def test_list_of_one_algorithm_shows_its_options(band, capsys):
+    assert cli.main(["list", band]) == 0
+    shown = capsys.readouterr().out
+    assert "--ss SS SS" in shown
+    assert "img = Frames(" in shown
+    assert "Sum of a band" in shown
+
+
+def test_a_run_on_worker_processes_gives_the_same(small, band, tmp_path):
+    for name, cluster in (("a.zarr", "here"), ("b.zarr", "local:workers=1")):
+        assert cli.main(["reduce", small.path, "--to", f"{tmp_path}/{name}", "--cluster", cluster, band]) == 0
+    assert opened(tmp_path, "a.zarr").identical(opened(tmp_path, "b.zarr"))
+
+
+# What does not work, and what is said about it
+
+
+def test_a_result_that_exists_is_kept_unless_it_may_be_overwritten(here, band, capsys):
+    assert cli.main([*here, band]) == 0
+    assert cli.main([*here, band]) == 2
+    assert "out.zarr exists" in capsys.readouterr().err
+    assert cli.main([*here, "--overwrite", band]) == 0
+
+
+def test_no_space_is_said_before_anything_is_read(here, band, monkeypatch, capsys):
+    import shutil
+
+    full = shutil.disk_usage("/")._replace(free=10)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    assert cli.main([*here, band]) == 2
+    assert "10 B are free" in capsys.readouterr().err
+
+
+WRONG = {
+    "a command": (["reduse"], "no command 'reduse'. Commands: simulate, plan, reduce"),
+    "a run": (["plan", "/no/such/run", "BAND"], "no such run: /no/such/run"),
+    "a run of a proposal": (["plan", "p999999/r0001", "BAND"], "999999"),
+    "no algorithm": (["plan", "RUN"], "no algorithm is given. There are: "),
+    "an algorithm": (["plan", "RUN", "averge"], "no algorithm 'averge'. Did you mean 'average'?"),
+    "an option of an algorithm": (
+        ["plan", "RUN", "BAND", "--scal", "1"],
+        "band: unknown option --scal. Did you mean --scale?",
+    ),
+    "a shared option": (
+        ["plan", "RUN", "--wokers", "1", "BAND"],
+        "unknown option --wokers. Did you mean --workers?",
+    ),
+    "a value": (["plan", "RUN", "BAND", "--ss", "0", "x"], "argument --ss: invalid int value: 'x'"),
+    "too few values": (["plan", "RUN", "BAND", "--ss", "0"], "argument --ss: expected 2 arguments"),
+    "a source": (["plan", "RUN", "BAND", "--input", "img=SPB/NO,key"], "no source 'SPB/NO' in this run"),
+    "a key": (["plan", "RUN", "BAND", "--input", "img=XGM,data.no"], "has no key 'data.no'. Its keys: "),
+    "an alias": (["plan", "RUN", "BAND", "--input", "im=a.b"], "aliases: img"),
+    "an earlier output": (["plan", "RUN", "BAND", "--input", "img=a.b"], "no algorithm before it makes that"),
+    "a detector": (["plan", "RUN", "--detector", "LPD", "BAND"], "no such detector. Detectors in this run: "),
+    "a module": (["plan", "RUN", "--modules", "77", "BAND"], "has modules [0, 1, 2"),
+    "modules": (["plan", "RUN", "--modules", "a-b", "BAND"], "write 0,1,2 or 0-7"),
+    "a cluster": (["plan", "RUN", "--cluster", "slrm", "BAND"], "no cluster 'slrm'"),
+    "an option of a cluster": (
+        ["plan", "RUN", "--cluster", "local:n=3", "BAND"],
+        "Its options: workers, memory",
+    ),
+    "workers of no cluster": (
+        ["plan", "RUN", "--cluster", "here", "--workers", "2", "BAND"],
+        "has no workers",
+    ),
+    "a number of workers": (["plan", "RUN", "--workers", "0", "BAND"], "'0' is not a positive number"),
+    "frames": (["plan", "RUN", "--frames", "lit=3", "BAND"], "expected one of trains, pulses, cells"),
+    "a result that selects": (["plan", "RUN", "--frames", "no.zarr", "BAND"], "no result of dxflow is there"),
+    "frames that none are": (
+        ["plan", "RUN", "--frames", "pulses=5000:", "BAND"],
+        "leaves none of its frames",
+    ),
+    "a size": (["plan", "RUN", "--chunk", "much", "BAND"], "'much' is not a size"),
+    "a format": (["plan", "RUN", "--to", "x.docx", "BAND"], "no format is known by this name"),
+    "a folder": (["plan", "RUN", "--to", "/no/such/folder/x.zarr", "BAND"], "does not exist; make it first"),
+    "no result": (["reduce", "RUN", "BAND"], "required: --to"),
+    "a file": (["plan", "RUN", "none.py:A"], "no file none.py"),
+    "a recipe": (["recipe", "sax"], "no recipe 'sax'. Did you mean 'saxs'?"),
+    "a run to describe": (["info", "/no/such/run"], "no such run"),
+    "sources to describe": (["info", "RUN", "*nothing*"], "no source fits '*nothing*'. Sources: "),
+    "a directory to simulate into": (["simulate", "RUN"], "already holds HDF5 files"),
+    "a parameter of a signal": (["simulate", "/tmp/never", "--set", "size=3"], "signal 'rings' has no size"),
+    "an option of simulate": (["simulate", "/tmp/never", "--trans", "3"], "unrecognized arguments: --trans"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_usage_is_one_clear_message_and_exit_code_2(what, small, band, capsys):
+    line, message = WRONG[what]
+    stand_for = {"RUN": small.path, "BAND": band}
+    line = [stand_for.get(word, word).replace("XGM", f"{small.devices['xgm']}:output") for word in line]
+    assert cli.main(line) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert "Traceback" not in shown
+    assert shown.count("\n") == 1, "one line"
+
+
+def test_an_exception_in_a_hook_shows_the_line_and_where_in_the_data(here, band, capsys):
+    assert cli.main([*here, band, "--fail"]) == 1
+    shown = capsys.readouterr().err
+    assert "ZeroDivisionError: on purpose" in shown
+    assert "mine.py, line " in shown
+    assert "# the line that failed" in shown
+    assert "in band.process_module_data(), run " in shown
+    assert "chunk 0" in shown
+    assert "Traceback" not in shown
+
+
+def test_the_whole_traceback_is_shown_if_asked_for(here, band, capsys):
+    assert cli.main([*here, "--traceback", band, "--fail"]) == 1
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_exits_with_130_and_says_how_to_go_on(here, band, capsys):
+    assert cli.main([*here, band, "--stop"]) == 130
+    assert "--resume goes on" in capsys.readouterr().err
