@@ -58,15 +58,16 @@ class Fragment:
         self.path = path
         try:
             self._file = np.load(path, allow_pickle=False)
-            text: dict[str, Any] = json.loads(self[META].tobytes())
+            text = json.loads(self[META].tobytes())
+            self.meta: dict[str, Any] = text["meta"]
+            written = text["arrays"]
         except DAMAGE as e:
             if isinstance(e, (FileNotFoundError, DamagedFragment)):
                 raise
             raise DamagedFragment(f"{path}: {e}") from e
-        self.meta: dict[str, Any] = text["meta"]
         # The directory of a zip file has no checksum: a changed byte there can hide an array.
-        if text["arrays"] != sorted(self.names()):
-            raise DamagedFragment(f"{path}: holds {sorted(self.names())}, but {text['arrays']} were written")
+        if written != sorted(self.names()):
+            raise DamagedFragment(f"{path}: holds {sorted(self.names())}, but {written} were written")
 
     def __getitem__(self, name: str) -> NDArray:
         try:

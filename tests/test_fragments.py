@@ -84,8 +84,11 @@ def test_a_missing_fragment_is_not_intact_and_not_damaged(tmp_path):
 def test_pickles_are_neither_written_nor_read(tmp_path):
     with pytest.raises(ValueError, match="allow_pickle"):
         fragments.write(tmp_path / "x.npz", {}, {"a": np.array([{}], object)})
+    text = np.frombuffer(json.dumps({"meta": {}, "arrays": ["a"]}).encode(), np.uint8)
     with open(tmp_path / "y.npz", "wb") as f:
-        np.savez(f, meta=np.frombuffer(json.dumps({}).encode(), np.uint8), a=np.array([{}], object))
+        np.savez(f, meta=text, a=np.array([{}], object))
+    with fragments.Fragment(tmp_path / "y.npz") as fragment, pytest.raises(fragments.DamagedFragment):
+        fragment["a"]
     assert fragments.intact(tmp_path / "y.npz") is None
 
 
