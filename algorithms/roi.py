@@ -1,0 +1,105 @@
+"""Region of interest: sum, mean and valid pixels of a rectangle of some modules, frame by frame."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dxflow import Algorithm, Frames, Output, PlanError
+from dxflow.inputs import InputInfo, RunInfo
+from dxflow.outputs import Partial
+from dxflow.views import ModuleBlock
+
+from .litframes import comparable
+
+
+class RoiSum(Algorithm):
+    """Sum, mean and number of valid pixels of a region, for each frame.
+
+    Parameters
+    ----------
+    ss, fs : (int, int), optional
+        First row (slow scan) and column (fast scan) of the region in a module and the ones after its last, as in a
+        Python slice; all by default.
+    modules : int or sequence of int, optional
+        Module numbers; the region is the same in each of them. All by default. The others are not worked on, but
+        read if another algorithm of the pass reads them: ``img=Frames(modules=[3])`` reads just these.
+    img : Frames, Key or From
+        ``Frames("image.data")`` by default.
+
+    Outputs
+    -------
+    sum : float64, (frame,)
+        Sum of the valid pixels, unit of the data; NaN where there are none.
+    pixels : int32, (frame,)
+        Valid pixels: not NaN, and read.
+    mean : float64, (frame,)
+        sum / pixels; NaN where there are none.
+    """
+
+    ALG_ID = "roi"
+    HELP = "sum, mean and valid pixels of a rectangle of some modules, per frame"
+    inputs = {"img": Frames("image.data")}
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        bounds = {"type": int, "nargs": 2, "metavar": ("FIRST", "STOP")}
+        parser.add_argument("--ss", help="rows (slow scan) FIRST to STOP - 1; default all", **bounds)
+        parser.add_argument("--fs", help="columns (fast scan) FIRST to STOP - 1; default all", **bounds)
+        parser.add_argument("--modules", type=int, nargs="+", help="module numbers; default all")
+
+    def configure(self, args: argparse.Namespace) -> None:
+        modules = [args.modules] if isinstance(args.modules, (int, np.integer)) else args.modules
+        self.modules = None if modules is None else tuple(int(m) for m in modules)
+        self.ss, self.fs = _bounds("ss", args.ss), _bounds("fs", args.fs)
+
+    def outputs(self, info: RunInfo) -> Mapping[str, Output]:
+        img = info["img"]
+        self._check(img)
+        return {
+            "sum": Output(per="img", unit=img.unit, doc="sum of the region"),
+            "pixels": Output(per="img", dtype="i4", doc="valid pixels of the region"),
+            "mean": Output(per="img", unit=img.unit, doc="mean of the valid pixels of the region"),
+        }
+
+    def _check(self, img: InputInfo) -> None:
+        """Refuse regions outside the frames, and modules that are not read."""
+        if len(img.shape) != 3:
+            raise PlanError(
+                f"roi: {img.name} {img.key} has values of shape {img.shape[1:]}; expected (ss, fs)"
+            )
+        for name, bounds, size in (("ss", self.ss, img.shape[1]), ("fs", self.fs, img.shape[2])):
+            if bounds and bounds[1] > size:
+                raise PlanError(f"roi: {name}={bounds} ends outside the frames of {img.name}: it has {size}")
+        unknown = sorted(set(self.modules or ()) - set(img.modules))
+        if unknown:
+            raise PlanError(f"roi: modules {unknown} are not read of {img.name}; it has {list(img.modules)}")
+
+    def initialize(self, info: RunInfo) -> None:
+        _, ss, fs = info["img"].shape
+        self._region = self.ss or (0, ss), self.fs or (0, fs)
+
+    def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
+        if self.modules is None or block.module_number in self.modules:
+            from ._frame_kernels import sum_region
+
+            sum_region(comparable(block["img"]), *self._region, out.sum, out.pixels)
+
+    def finalize_chunk_processing(self, out: Partial) -> None:
+        out.sum[out.pixels == 0] = np.nan
+        np.divide(out.sum, out.pixels, out=out.mean, where=out.pixels > 0)
+        out.mean[out.pixels == 0] = np.nan
+
+
+def _bounds(name: str, value: Sequence[int] | None) -> tuple[int, int] | None:
+    """Return the first and the end of a range, checked as far as it can be without a run."""
+    if value is None:
+        return None
+    first, stop = (int(v) for v in value)
+    if not 0 <= first < stop:
+        raise ValueError(
+            f"roi: {name}={(first, stop)}; expected first row or column and the one after the last"
+        )
+    return first, stop
