@@ -245,11 +245,14 @@ def _check_blocks(binding: Binding, bound: BoundAlgorithm) -> None:
 
 def _same(a: BoundInput, b: BoundInput) -> bool:
     """Return whether two inputs are the same data."""
-    here, there = a.location, b.location
-    return (
-        (here.sources, here.datasets, here.plane, a.modules)
-        == (there.sources, there.datasets, there.plane, b.modules)
-    ) and _same_rows(a.index, b.index)
+    return _what(a) == _what(b) and _same_rows(a.index, b.index)
+
+
+def _what(bound: BoundInput) -> tuple:
+    """Return what is read of an input, its frames aside."""
+    at, mask = bound.location, bound.mask
+    masked = None if mask is None else (mask.location.datasets, mask.bits, repr(mask.fill))
+    return at.sources, at.datasets, at.plane, at.roi, bound.modules, masked
 
 
 def _same_rows(a: EntryIndex, b: EntryIndex) -> bool:

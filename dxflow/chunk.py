@@ -20,6 +20,7 @@ from .faults import TrainsFailed, hook_context
 from .losses import Loss, from_json
 from .outputs import Events, Partial
 from .reader.files import Files
+from .reader.masks import Masks
 from .reader.ring import Ring
 from .reader.tuning import Tuner, candidates
 from .state import ChunkState
@@ -58,6 +59,7 @@ class Workspace:
         own = tuple(replace(a, algorithm=copy(a.algorithm)) for a in plan.algorithms)
         self.plan, self.folder = replace(plan, algorithms=own), folder
         self.files = Files()
+        self.masks = Masks()
         self.tuner = Tuner(candidates(memory.buffers(plan), plan.readers))
         self._buffers: list[NDArray] = []
         self._ready = False
@@ -102,7 +104,7 @@ def run_chunk(work: Workspace, number: int) -> Summary:
 
 def _run(work: Workspace, chunk: Chunk, excluded: frozenset[int], losses: list[Loss]) -> Summary:
     plan = work.plan
-    state = ChunkState(plan, chunk, excluded, work.files)
+    state = ChunkState(plan, chunk, excluded, work.files, work.masks)
     start = perf_counter()
     state.read_keys()
     times = {"read": perf_counter() - start}

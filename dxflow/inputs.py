@@ -36,6 +36,19 @@ class Frames:
         Corrected where there is corrected data, by default.
     plane : str
         Of raw data with several planes: ``"data"`` or ``"gain"``.
+    mask : str, optional
+        Key of a mask, such as ``"image.mask"``: pixels with one of `bits` become `fill` as they are read.
+    bits : int, optional
+        Mask bits that make a pixel bad; any bit by default.
+    fill : float
+        What bad pixels become; NaN needs floats.
+    roi : (slice, slice), optional
+        Slow-scan and fast-scan pixels to read of each module, such as ``np.s_[100:200, :]``. Nothing else is read.
+    align : {"outer", "inner", "strict"}
+        Where modules have different frames: take all and fill what is missing, take those that all modules have,
+        or refuse.
+    offset : int
+        What the detector recorded for train t belongs to train t + offset.
     """
 
     key: str = "image.data"
@@ -43,10 +56,21 @@ class Frames:
     modules: tuple[int, ...] | None = None
     data: str | None = None
     plane: str = "data"
+    mask: str | None = None
+    bits: int | None = None
+    fill: float = np.nan
+    roi: tuple[slice, slice] | None = None
+    align: str = "outer"
+    offset: int = 0
 
     def __post_init__(self) -> None:
         if self.modules is not None:
             object.__setattr__(self, "modules", tuple(int(m) for m in self.modules))
+        _check_align(self.align)
+
+    def __hash__(self) -> int:
+        # Slices cannot be hashed before Python 3.12.
+        return hash(repr(self))
 
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find the detector, its modules and its frames in a run."""
@@ -58,7 +82,18 @@ class Frames:
             raise KeyError(f"{self}: {found.name} has modules {sorted(found.sources)}, not {list(wanted)}")
         sources = tuple(found.sources.get(m, "") for m in wanted)
         faults.missing_modules(found.name, [m for m in wanted if m not in found.sources])
-        at = locate(run, sources, key, trains, faults, planes=kind.planes, plane=self.plane)
+        at = locate(
+            run,
+            sources,
+            key,
+            trains,
+            faults,
+            planes=kind.planes,
+            plane=self.plane,
+            roi=self.roi,
+            offset=self.offset,
+        )
+        index = _frame_index(run, found, sources, trains, at, self.offset)
         return BoundInput(
             declared=self,
             name=found.name,
@@ -66,7 +101,32 @@ class Frames:
             kind="frames",
             modules=tuple(wanted),
             location=at,
-            index=_frame_index(run, found, sources, trains, at, faults),
+            index=_aligned(index, self.align, found.name),
+            mask=self._bind_mask(run, kind, sources, trains, at, faults),
+        )
+
+    def _bind_mask(
+        self,
+        run: DataCollection,
+        kind: detectors.Detector,
+        sources: Sequence[str],
+        trains: NDArray,
+        at: Location,
+        faults: Faults,
+    ) -> BoundMask | None:
+        """Find the mask, and check that it fits the data."""
+        if self.mask is None:
+            return None
+        key = kind.keys.get(self.mask, self.mask)
+        mask = locate(run, sources, key, trains, faults, roi=self.roi, offset=self.offset)
+        if mask.shape != at.shape or mask.dtype.kind not in "ui":
+            raise ValueError(f"{key} is {mask.dtype} {mask.shape}: not a mask for frames of {at.shape}")
+        if at.dtype.kind not in "fc" and not np.can_cast(np.min_scalar_type(self.fill), at.dtype):
+            raise ValueError(
+                f"fill={self.fill}: frames of {at.dtype} cannot hold it; give fill=0 or another integer"
+            )
+        return BoundMask(
+            mask, self.bits if self.bits is not None else int(np.iinfo(mask.dtype).max), self.fill
         )
 
     def _find(self, run: DataCollection) -> detectors.Found:
@@ -103,16 +163,19 @@ class Key:
     ----------
     source, key : str
         As in EXtra-data: ``Key("SA1_XTD2_XGM/XGM/DOOCS:output", "data.intensityTD")``.
+    offset : int
+        What the source recorded for train t belongs to train t + offset.
     """
 
     source: str
     key: str
+    offset: int = 0
 
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find the key in a run."""
         source = run.legacy_sources.get(self.source, self.source)
         _check_key(run, source, self.key)
-        at = locate(run, (source,), self.key, trains, faults)
+        at = locate(run, (source,), self.key, trains, faults, offset=self.offset)
         return BoundInput(
             declared=self,
             name=source,
@@ -138,6 +201,15 @@ class From:
 
 
 @dataclass(frozen=True, eq=False)
+class BoundMask:
+    """Where a mask is, the bits that make a pixel bad, and what such a pixel becomes."""
+
+    location: Location
+    bits: int
+    fill: float
+
+
+@dataclass(frozen=True, eq=False)
 class BoundInput:
     """An input after binding: where it is in the files, and which entries it has.
 
@@ -151,6 +223,7 @@ class BoundInput:
     modules: tuple[int, ...]
     location: Location
     index: EntryIndex
+    mask: BoundMask | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -258,22 +331,17 @@ def _frame_index(
     sources: Sequence[str],
     trains: NDArray,
     at: Location,
-    faults: Faults,
+    offset: int,
 ) -> EntryIndex:
     """Read pulse and cell ids of every module and align them."""
-    kind = found.detector
     counts = at.count.astype(np.int64) * at.per_entry
-    read = [_ids(run, s, kind, c, trains, at.per_entry) for s, c in zip(sources, counts, strict=True)]
+    own = (trains.astype(np.int64) - offset).astype(np.uint64)
+    read = [_ids(run, s, found.detector, c, own) for s, c in zip(sources, counts, strict=True)]
     return align(trains, counts, [r[0] for r in read], [r[1] for r in read])
 
 
 def _ids(
-    run: DataCollection,
-    source: str,
-    kind: detectors.Detector,
-    counts: NDArray,
-    trains: NDArray,
-    per_entry: int,
+    run: DataCollection, source: str, kind: detectors.Detector, counts: NDArray, trains: NDArray
 ) -> tuple[NDArray, NDArray | None]:
     """Return pulse and cell ids of one module, (entry,) each; positions where there are no pulse ids."""
     total = int(counts.sum())
@@ -292,3 +360,27 @@ def _flat(source: object, key: str, trains: NDArray, total: int) -> NDArray | No
 
     ids = source[key].select_trains(by_id[trains]).ndarray().ravel()  # type: ignore[index]
     return ids if len(ids) == total else None
+
+
+def _check_align(align: str) -> None:
+    if align not in ("outer", "inner", "strict"):
+        raise ValueError(f"align={align!r}: expected 'outer', 'inner' or 'strict'")
+
+
+def _aligned(index: EntryIndex, align: str, detector: str) -> EntryIndex:
+    """Return the index with the rows that `align` asks for.
+
+    Modules that lack everything do not count: without them nothing would be left.
+    """
+    there = index.entry[(index.entry >= 0).any(axis=1)]
+    everywhere: NDArray = np.all(there >= 0, axis=0)
+    if align == "outer" or everywhere.all():
+        return index
+    if align == "strict":
+        first = int(np.flatnonzero(~everywhere)[0])
+        label = {k: int(v[0]) for k, v in index.labels(slice(first, first + 1)).items()}
+        raise ValueError(
+            f"{detector}: {(~everywhere).sum()} of {len(index)} frames are not in all modules, the first at {label}; "
+            "align='inner' takes those that are, 'outer' fills what is missing"
+        )
+    return index.select(everywhere)

@@ -32,7 +32,11 @@ class Location:
     first, count : ndarray of int64 and int32, (module, train)
         Rows of the dataset.
     shape, dtype
-        Of one frame.
+        Of what is read of one frame.
+    stored : tuple of int
+        Shape of a whole frame.
+    roi : (slice, slice) or None
+        The slow-scan and fast-scan pixels that are read.
     stats : tuple of (size, time of last change, inode)
         Of each file, when it was planned.
     per_entry : int
@@ -50,6 +54,8 @@ class Location:
     shape: tuple[int, ...]
     dtype: np.dtype
     stats: tuple[Stat, ...]
+    stored: tuple[int, ...]
+    roi: tuple[slice, slice] | None = None
     unit: str = ""
     per_entry: int = 1
     plane: int | None = None
@@ -86,8 +92,12 @@ def locate(
     *,
     planes: Mapping[str, int] | None = None,
     plane: str = "data",
+    roi: tuple[slice, slice] | None = None,
+    offset: int = 0,
 ) -> Location:
     """Ask EXtra-data where a key of some sources (the modules of a detector) is, for the given trains.
+
+    Data that a source recorded for train t are taken as those of train t + `offset`.
 
     Raises
     ------
@@ -103,8 +113,9 @@ def locate(
     where[1:] = 0
     for module, kd in enumerate(data):
         if kd is not None:
-            _fill(where[:, module], kd, trains, files, faults)
-    shape, per_entry, position = _frame_shape(one, planes or {}, plane)
+            _fill(where[:, module], kd, trains, files, faults, offset)
+    stored, per_entry, position = _frame_shape(one, planes or {}, plane)
+    cut = _cut(roi, stored, one.source)
     return Location(
         sources=tuple(s if d is not None else "" for s, d in zip(sources, data, strict=True)),
         files=tuple(files),
@@ -112,7 +123,9 @@ def locate(
         file=where[0].astype(np.int32),
         first=where[1],
         count=where[2].astype(np.int32),
-        shape=shape,
+        shape=stored if cut is None else tuple(s.stop - s.start for s in cut),
+        stored=stored,
+        roi=cut,
         dtype=np.dtype(one.dtype),
         stats=tuple(stat_of(f) for f in files),
         unit=one.units or "",
@@ -148,13 +161,27 @@ def _frame_shape(kd: Any, planes: Mapping[str, int], plane: str) -> tuple[tuple[
     return shape[1:], 1, planes[plane]
 
 
-def _fill(where: NDArray, kd: Any, trains: NDArray, files: dict[str, int], faults: Faults) -> None:
+def _cut(roi: tuple[slice, slice] | None, stored: tuple[int, ...], source: str) -> tuple[slice, slice] | None:
+    """Return a region of pixels with its ends, checked against the frame."""
+    if roi is None:
+        return None
+    if len(stored) != 2:
+        raise ValueError(f"{source}: roi= needs frames of two axes, these have shape {stored}")
+    ends = [s.indices(n) for s, n in zip(roi, stored, strict=True)]
+    if any(step != 1 or start >= stop for start, stop, step in ends):
+        raise ValueError(f"{source}: roi={roi} takes nothing, or not every pixel, of frames of {stored}")
+    return slice(*ends[0][:2]), slice(*ends[1][:2])
+
+
+def _fill(
+    where: NDArray, kd: Any, trains: NDArray, files: dict[str, int], faults: Faults, offset: int
+) -> None:
     """Fill (file, first, count) of one module, (3, train), from the index of each of its files."""
     for access in kd.files:
         if not len(access.train_ids):
             continue
         first, count = access.get_index(kd.source, kd.index_group)
-        positions, rows = _common(access, trains, len(first), kd.inc_suspect_trains)
+        positions, rows = _common(access, trains, len(first), kd.inc_suspect_trains, offset)
         inside = _inside(access, kd, first[rows], count[rows], trains[positions], faults)
         positions, rows = positions[inside], rows[inside]
         number = files.setdefault(access.filename, len(files))
@@ -164,9 +191,9 @@ def _fill(where: NDArray, kd: Any, trains: NDArray, files: dict[str, int], fault
         where[2, positions[filled]] = count[rows][filled]
 
 
-def _common(access: Any, trains: NDArray, known: int, suspect: bool) -> tuple[NDArray, NDArray]:
+def _common(access: Any, trains: NDArray, known: int, suspect: bool, offset: int) -> tuple[NDArray, NDArray]:
     """Return positions in `trains` and in the file of the trains that both have."""
-    ids = access.train_ids[:known]
+    ids = (access.train_ids[:known].astype(np.int64) + offset).astype(np.uint64)
     _, positions, rows = np.intersect1d(trains, ids, return_indices=True)
     if not suspect:
         good = access.validity_flag[rows]

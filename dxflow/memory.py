@@ -10,6 +10,7 @@ import numpy as np
 
 from . import blocks, sizes, trains
 from .binding import Binding, BoundAlgorithm, PlanError
+from .reader.masks import CACHE_BYTES
 
 if TYPE_CHECKING:
     from .outputs import BoundOutput
@@ -55,7 +56,9 @@ def estimate(plan: Plan) -> Memory:
         buffers=buffers(plan) * buffer_bytes(plan) + _scratch_bytes(plan),
         partials=3 * partial_bytes(plan.algorithms, part),
         rows=2 * _rows_bytes(plan) + _key_bytes(plan),
-        tables=sum(a.algorithm.memory(a.info) for a in plan.algorithms) + _index_bytes(plan),
+        tables=sum(a.algorithm.memory(a.info) for a in plan.algorithms)
+        + _index_bytes(plan)
+        + _mask_bytes(plan),
         writing=plan.store.piece_bytes(plan),
     )
 
@@ -139,6 +142,11 @@ def _key_bytes(plan: Plan) -> int:
     if not keys:
         return 0
     return max(int(sum(k[c.first : c.last].sum() for k in keys)) for c in plan.chunks)
+
+
+def _mask_bytes(plan: Plan) -> int:
+    """Return the bytes of masks that are kept."""
+    return CACHE_BYTES if any(i.mask for i in plan.inputs) else 0
 
 
 def _index_bytes(plan: Plan) -> int:

@@ -16,6 +16,7 @@ from .outputs import BoundOutput, Events, EventView, Partial
 from .reader import ReadFault
 from .reader.extents import Extents, extents
 from .reader.files import Files
+from .reader.masks import Masks
 from .views import missing_value
 
 if TYPE_CHECKING:
@@ -43,9 +44,12 @@ class ChunkState:
         (input number, module position) -> frames used.
     """
 
-    def __init__(self, plan: Plan, chunk: Chunk, excluded: frozenset[int], files: Files) -> None:
-        self.plan, self.chunk, self.excluded, self.files = plan, chunk, excluded, files
-        self._extents: dict[tuple[int, int], Extents] = {}
+    def __init__(
+        self, plan: Plan, chunk: Chunk, excluded: frozenset[int], files: Files, masks: Masks
+    ) -> None:
+        self.plan, self.chunk, self.excluded = plan, chunk, excluded
+        self.files, self.masks = files, masks
+        self._extents: dict[tuple[int, int, bool], Extents] = {}
         self._lock = threading.Lock()
         self.part = plan.modules(chunk)
         self.rows = [i.rows(chunk.first, chunk.last) for i in plan.indexes]
@@ -93,6 +97,7 @@ class ChunkState:
         for a, b, piece, start in self._where(number, module).overlapping(offset, rows.stop - first):
             try:
                 piece.read(a - start, b - start, out[a - offset : b - offset])
+                self._mask(number, module, a, b, out[a - offset : b - offset])
                 good[a - offset : b - offset] = True
             except ReadFault as fault:
                 if self.plan.on_fault == "raise":
@@ -107,13 +112,30 @@ class ChunkState:
                     ]
         return good
 
-    def _where(self, number: int, module: int) -> Extents:
-        """Return where the chunk's rows of a module lie; found when first asked for."""
+    def _mask(self, number: int, module: int, start: int, stop: int, out: NDArray) -> None:
+        """Set the bad pixels of frames that were just read, rows start:stop of the chunk."""
+        mask = self.plan.inputs[number].mask
+        if mask is None:
+            return
+        done = 0
+        for a, b, piece, first in self._where(number, module, mask=True).overlapping(start, stop):
+            part = out[a - start : b - start]
+            self.masks.apply(piece, a - first, b - first, part, mask.location.dtype, mask.bits, mask.fill)
+            done += b - a
+        if done < stop - start:
+            at = self.plan.inputs[number].location
+            raise ReadFault(
+                at.files[0], mask.location.datasets[module], 0, stop - start, "no mask for these frames"
+            )
+
+    def _where(self, number: int, module: int, *, mask: bool = False) -> Extents:
+        """Return where the chunk's rows of a module, or their masks, lie; found when first asked for."""
         with self._lock:
-            if (number, module) not in self._extents:
-                rows = self.rows[self.plan.rows[number]]
-                self._extents[number, module] = extents(self.files, self.plan.inputs[number], module, rows)
-            return self._extents[number, module]
+            if (number, module, mask) not in self._extents:
+                bound, rows = self.plan.inputs[number], self.rows[self.plan.rows[number]]
+                at = bound.mask.location if mask and bound.mask else bound.location
+                self._extents[number, module, mask] = extents(self.files, at, bound.index, module, rows)
+            return self._extents[number, module, mask]
 
     def key_of_train(self, number: int, train: int) -> Any:
         """Return a key's entries in a train, (entry, ...); the one value for a control source."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,7 +19,7 @@ from .layout import Layout
 if TYPE_CHECKING:
     import h5py
 
-    from ..inputs import BoundInput
+    from ..index import EntryIndex
     from ..locate import Location
 
 
@@ -35,25 +36,61 @@ class Piece(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What pieces have in common: the dataset, and where a frame is in its row."""
+    """What pieces have in common: the dataset, where a frame is in its row, and what of it is wanted.
+
+    `band` are the slow-scan rows that are read, `columns` the part of them that is kept (None: all).
+    """
 
     files: Files
     path: str
     dataset: str
     layout: Layout
-    frame_bytes: int
+    stored: tuple[int, ...]
+    itemsize: int
     per_entry: int
     plane: int | None
+    band: slice
+    columns: slice | None
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a whole frame, as stored."""
+        return math.prod(self.stored) * self.itemsize
+
+    @property
+    def line_bytes(self) -> int:
+        """Bytes of one slow-scan row."""
+        return math.prod(self.stored[1:]) * self.itemsize
+
+    @property
+    def band_bytes(self) -> int:
+        """Bytes that are read of a frame."""
+        return (self.band.stop - self.band.start) * self.line_bytes if self.stored else self.itemsize
+
+    @property
+    def whole(self) -> bool:
+        """Whether whole frames are wanted."""
+        return self.columns is None and self.band_bytes == self.frame_bytes
 
     def fault(self, first: int, count: int, detail: str, cause: str = "unreadable data") -> ReadFault:
         """Return the fault of rows of this dataset."""
         return ReadFault(self.path, self.dataset, first, count, detail, cause)
 
     def within(self, lines: NDArray) -> NDArray:
-        """Return the bytes before each frame in its row; lines count frames."""
+        """Return the bytes before what is wanted of each frame in its row; lines count frames."""
+        skip = self.band.start * self.line_bytes if self.stored else 0
         if self.plane is not None:
-            return np.full(len(lines), self.plane * self.frame_bytes)
-        return (lines % self.per_entry) * self.frame_bytes
+            return np.full(len(lines), self.plane * self.frame_bytes + skip)
+        return (lines % self.per_entry) * self.frame_bytes + skip
+
+    def banded(self, out: NDArray, read: Callable[[NDArray], None]) -> None:
+        """Let `read` fill ``out`` (frame, ss, fs), through a buffer of whole lines if only some columns are kept."""
+        if self.columns is None:
+            read(out)
+            return
+        lines = np.empty((len(out), self.band.stop - self.band.start, *self.stored[1:]), out.dtype)
+        read(lines)
+        out[...] = lines[:, :, self.columns]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,21 +104,22 @@ class Direct:
 
     def read(self, start: int, stop: int, out: NDArray) -> None:
         """Read with one call, without HDF5 and its lock."""
+        self.target.banded(out, lambda lines: self._read(start, lines))
+
+    def _read(self, start: int, out: NDArray) -> None:
         t = self.target
         into = out.reshape(-1).view(np.uint8).data
-        at = self.offset + start * t.frame_bytes
+        at = self.offset + start * t.band_bytes
         try:
             with t.files.reading(t.path) as descriptor:
                 while into:
                     if not (n := os.preadv(descriptor, [into], at)):
-                        raise t.fault(
-                            (self.line + start) // t.per_entry, stop - start, "the file ends before"
-                        )
+                        raise t.fault((self.line + start) // t.per_entry, len(out), "the file ends before")
                     into, at = into[n:], at + n
         except ReadFault:
             raise
         except OSError as e:
-            raise t.fault((self.line + start) // t.per_entry, stop - start, str(e)) from e
+            raise t.fault((self.line + start) // t.per_entry, len(out), str(e)) from e
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +136,9 @@ class Decoded:
 
     def read(self, start: int, stop: int, out: NDArray) -> None:
         """Read and decode each chunk once for the consecutive frames that lie in it."""
+        self.target.banded(out, lambda lines: self._read(start, stop, lines))
+
+    def _read(self, start: int, stop: int, out: NDArray) -> None:
         t = self.target
         rows = self.lines[start:stop] // t.per_entry
         chunks = t.layout.chunk_of(rows)
@@ -105,12 +146,19 @@ class Decoded:
         for a, b in runs(chunks[1:] == chunks[:-1], len(chunks)):
             self._chunk(int(chunks[a]), inside[a:b], out[a:b], int(rows[a]))
 
+    def stored(self, frame: int) -> bytes:
+        """Return the compressed bytes of the chunk of a frame."""
+        t, layout = self.target, self.target.layout
+        chunk = int(self.lines[frame]) // t.per_entry // layout.chunk_rows
+        with t.files.reading(t.path) as descriptor:
+            return os.pread(descriptor, int(layout.sizes[chunk]), int(layout.offsets[chunk]))
+
     def _chunk(self, chunk: int, inside: NDArray, out: NDArray, row: int) -> None:
         t, layout = self.target, self.target.layout
         try:
             with t.files.reading(t.path) as descriptor:
                 data = os.pread(descriptor, int(layout.sizes[chunk]), int(layout.offsets[chunk]))
-            decode.into(out, data, layout, int(layout.masks[chunk]), inside, t.frame_bytes)
+            decode.into(out, data, layout, int(layout.masks[chunk]), inside, t.band_bytes)
         except (decode.DecodeError, OSError) as e:
             raise t.fault(row, len(inside), f"chunk {chunk}: {e}") from e
 
@@ -137,12 +185,13 @@ class ThroughHdf5:
 
     def _read(self, dataset: h5py.Dataset, first: int, last: int, out: NDArray) -> None:
         t = self.target
+        part: tuple = () if t.whole else (t.band, slice(None) if t.columns is None else t.columns)
         if t.plane is not None:
-            dataset.read_direct(out, np.s_[first:last, t.plane])
+            dataset.read_direct(out, (slice(first, last), t.plane, *part))
         elif t.per_entry == 1:
-            dataset.read_direct(out, np.s_[first:last])
+            dataset.read_direct(out, (slice(first, last), *part))
         else:
-            rows = dataset[first // t.per_entry : -(-last // t.per_entry)]
+            rows = dataset[(slice(first // t.per_entry, -(-last // t.per_entry)), slice(None), *part)]
             skip = first % t.per_entry
             out[...] = rows.reshape(-1, *rows.shape[2:])[skip : skip + last - first]
 
@@ -190,11 +239,10 @@ class Extents:
             i += 1
 
 
-def extents(files: Files, bound: BoundInput, module: int, rows: slice) -> Extents:
+def extents(files: Files, at: Location, index: EntryIndex, module: int, rows: slice) -> Extents:
     """Find where rows of a module lie; row numbers in the result count from ``rows.start``."""
-    at = bound.location
-    trains = bound.index.train_positions(rows)
-    entry = bound.index.entries(module, rows)
+    trains = index.train_positions(rows)
+    entry = index.entries(module, rows)
     file = np.where(entry >= 0, at.file[module, trains], -1)
     lines = at.first[module, trains] * at.per_entry + entry
     out: list[tuple[int, Piece]] = []
@@ -215,8 +263,11 @@ def _of_file(
     except ReadFault as fault:
         yield start, Broken(fault, len(lines))
         return
-    frame_bytes = int(np.prod(at.shape, dtype=np.int64)) * at.dtype.itemsize
-    target = Target(files, path, dataset, layout, frame_bytes, at.per_entry, at.plane)
+    band = at.roi[0] if at.roi else slice(0, at.stored[0] if at.stored else 1)
+    columns = at.roi[1] if at.roi and at.roi[1] != slice(0, at.stored[1]) else None
+    target = Target(
+        files, path, dataset, layout, at.stored, at.dtype.itemsize, at.per_entry, at.plane, band, columns
+    )
     for first, piece in _pieces(target, lines):
         yield start + first, piece
 
@@ -231,7 +282,7 @@ def _pieces(target: Target, lines: NDArray) -> Iterator[tuple[int, Piece]]:
     position = layout.position(rows)
     written = position >= 0
     position = position + target.within(lines)
-    adjacent = position[1:] == position[:-1] + target.frame_bytes
+    adjacent = position[1:] == position[:-1] + target.band_bytes
     joined = adjacent if layout.way == "direct" else np.ones(len(adjacent), bool)
     for a, b in runs((written[1:] == written[:-1]) & (joined | ~written[1:]), len(lines)):
         if not written[a]:

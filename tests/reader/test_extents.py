@@ -37,7 +37,7 @@ def write(path, kind, values):
         f.create_dataset("x", data=values, **options)
 
 
-def bound(path, values, *, per_entry=1, plane=None, trains=1):
+def bound(path, values, *, per_entry=1, plane=None, trains=1, roi=None):
     frame = values.shape[2:] if per_entry > 1 or plane is not None else values.shape[1:]
     counts = np.array([len(part) for part in np.array_split(np.arange(len(values)), trains)])
     location = Location(
@@ -47,7 +47,9 @@ def bound(path, values, *, per_entry=1, plane=None, trains=1):
         file=np.zeros((1, trains), np.int32),
         first=(np.cumsum(counts) - counts)[None],
         count=counts[None].astype(np.int32),
-        shape=frame,
+        shape=frame if roi is None else tuple(s.stop - s.start for s in roi),
+        stored=frame,
+        roi=roi,
         dtype=values.dtype,
         stats=(stat_of(str(path)),),
         per_entry=per_entry,
@@ -61,7 +63,7 @@ def read(one, start, stop, files=None):
     """Read rows start:stop in a poisoned buffer."""
     files = files or Files()
     out = np.full((stop - start, *one.location.shape), 99, one.dtype)
-    for a, b, piece, first in extents(files, one, 0, slice(0, len(one.index))).overlapping(start, stop):
+    for a, b, piece, first in extents(files, one.location, one.index, 0, slice(0, len(one.index))).overlapping(start, stop):
         piece.read(a - first, b - first, out[a - start : b - start])
     files.close()
     return out
@@ -74,20 +76,22 @@ def read(one, start, stop, files=None):
     rows=st.integers(1, 11),
     cut=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     trains=st.integers(1, 3),
+    roi=st.sampled_from([None, (slice(1, 3), slice(0, 6)), (slice(0, 4), slice(2, 5)), (slice(2, 3), slice(5, 6))]),
 )
 @settings(max_examples=120, deadline=None)
 def test_any_stretch_of_any_layout_is_what_h5py_reads(
-    tmp_path_factory, kind, dtype, layout, rows, cut, trains
+    tmp_path_factory, kind, dtype, layout, rows, cut, trains, roi
 ):
     path = tmp_path_factory.mktemp("x") / "x.h5"
     shape = {"plain": (rows, 4, 6), "planes": (rows, 2, 4, 6), "cells": (rows, 5, 4, 6)}[layout]
     values = np.random.default_rng(rows).integers(0, 90, shape).astype(dtype)
     write(path, kind, values)
     options = {"plain": {}, "planes": {"plane": 1}, "cells": {"per_entry": 5}}[layout]
-    one = bound(path, values, trains=trains, **options)
+    one = bound(path, values, trains=trains, roi=roi, **options)
     with h5py.File(path) as f:
         truth = f["x"][:, 1] if layout == "planes" else f["x"][:].reshape(-1, 4, 6)
     start, stop = sorted(round(c * len(one.index)) for c in cut)
+    truth = truth if roi is None else truth[:, roi[0], roi[1]]
     np.testing.assert_array_equal(read(one, start, stop), truth[start:stop])
 
 
@@ -107,7 +111,7 @@ def test_adjacent_frames_are_read_by_one_call(tmp_path):
     write(tmp_path / "x.h5", "contiguous", values)
     files = Files()
     one = bound(tmp_path / "x.h5", values, trains=3)
-    pieces = list(extents(files, one, 0, slice(0, 10)).overlapping(0, 10))
+    pieces = list(extents(files, one.location, one.index, 0, slice(0, 10)).overlapping(0, 10))
     files.close()
     assert [(a, b) for a, b, _, _ in pieces] == [(0, 10)]
 
@@ -171,7 +175,7 @@ def test_a_file_that_is_truncated_while_open_is_an_error(tmp_path):
     write(tmp_path / "x.h5", "contiguous", values)
     one = bound(tmp_path / "x.h5", values)
     files = Files()
-    pieces = list(extents(files, one, 0, slice(0, 4)).overlapping(0, 4))
+    pieces = list(extents(files, one.location, one.index, 0, slice(0, 4)).overlapping(0, 4))
     out = np.zeros((4, 4, 6), "f4")
     pieces[0][2].read(0, 4, out)
     with open(tmp_path / "x.h5", "r+b") as f:
