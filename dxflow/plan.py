@@ -115,6 +115,12 @@ class Plan:
         """Return the positions of the modules that a chunk works on."""
         return self.parts[chunk.part]
 
+    def explain(self) -> str:
+        """Return, for each input, which way it is read and why, and what that costs; opens all files."""
+        from .reader.explain import explain
+
+        return explain(self)
+
     def __str__(self) -> str:
         return table(self)
 
@@ -236,11 +242,21 @@ def _refuse_nothing(binding: Binding) -> None:
 
 
 def _missing(binding: Binding) -> list[Loss]:
-    """Return what modules lack, once per index."""
+    """Return what modules lack, once per index, and trains in which a source has nothing."""
     seen: dict[int, BoundInput] = {}
     for number, bound in zip(binding.rows, binding.inputs, strict=True):
         seen.setdefault(number, bound)
-    return [loss for i in seen.values() for loss in i.index.missing(i.modules, i.location.sources)]
+    modules = [loss for i in seen.values() for loss in i.index.missing(i.modules, i.location.sources)]
+    return modules + [loss for bound in binding.inputs for loss in _empty_trains(bound, binding.trains)]
+
+
+def _empty_trains(bound: BoundInput, trains: NDArray) -> list[Loss]:
+    """Return a loss of the trains in which no file has anything of an input."""
+    empty = trains[(bound.location.count == 0).all(axis=0)]
+    if not len(empty):
+        return []
+    first, last = int(empty[0]), int(empty[-1])
+    return [Loss("missing trains", 0, len(empty), first, last, bound.name, detail=f"no {bound.key} in them")]
 
 
 def _cut(binding: Binding, chunk: int, block: int, parts: tuple[slice, ...]) -> tuple[Chunk, ...]:

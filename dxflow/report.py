@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from .losses import Loss
-from .sizes import show
+from .sizes import bytes_spared, show
 
 if TYPE_CHECKING:
     from .chunk import Summary
@@ -44,6 +44,7 @@ class Report:
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "losses": [asdict(loss) for loss in losses],
             "account": account(self.plan, summaries, losses),
+            "spared": sum(bytes_spared(i) for i in self.plan.inputs),
             "times": times(summaries, time.perf_counter() - self._began),
             "chunks": {
                 "computed": sum(not s.reused for s in summaries),

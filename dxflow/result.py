@@ -90,6 +90,8 @@ class Result:
             f"time     {t['bound']}",
             f"result   {self.path}",
         ]
+        if self.manifest["spared"]:
+            lines.insert(1, f"spared   {show(self.manifest['spared'])} that were not selected")
         found = losses.from_json(self.manifest["losses"])
         lines += [f"lost     {loss}" for loss in found] or ["lost     nothing"]
         return "\n".join(lines)

@@ -45,6 +45,16 @@ def train_bytes(bound: BoundInput) -> NDArray:
     return bound.index.counts * (bound.frame_bytes * len(bound.modules))
 
 
+def bytes_spared(bound: BoundInput) -> int:
+    """Return the bytes of frames and pixels of an input's modules that are not read."""
+    at = bound.location
+    item = at.dtype.itemsize
+    all_frames = int(at.count.sum()) * at.per_entry
+    wanted = int((bound.index.entry >= 0).sum()) * (len(bound.modules) if len(bound.index.entry) == 1 else 1)
+    whole, part = (int(np.prod(shape, dtype=np.int64)) * item for shape in (at.stored, at.shape))
+    return all_frames * whole - wanted * part
+
+
 def largest_chunk(plan: Plan) -> int:
     """Return the bytes of input of the largest chunk."""
     before = np.concatenate([[0], np.cumsum(sum(train_bytes(i) for i in plan.inputs))])
