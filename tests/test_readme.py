@@ -1,0 +1,86 @@
+"""The examples of README and documentation run as printed, on the run that they simulate."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dxflow import cli
+
+ROOT = Path(__file__).parent.parent
+PAGES = ["README.md", "docs/index.md", "docs/algorithms.md"]
+# Chains and plans need a run, which the first page of each kind simulates with these options.
+RUN = ["simulate", "r0001", "--trains", "8", "--pulses", "4", "--pool", "4"]
+
+
+def blocks(page, language):
+    """The code blocks of a page in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def commands(page):
+    """The dxflow commands of a page, as they would be typed."""
+    lines = "".join(blocks(page, "sh")).splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("dxflow ")]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A folder with the run that the examples speak of."""
+    folder = tmp_path_factory.mktemp("readme")
+    line = [*RUN[:1], str(folder / "r0001"), *RUN[2:]]
+    assert cli.main(line) == 0
+    return folder
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_run_is_simulated_as_the_page_says(page):
+    assert ["dxflow", *RUN] in commands(page)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_examples_run_as_printed_one_after_the_other(page, folder):
+    examples = blocks(page, "python")
+    assert examples
+    for number, code in enumerate(examples):
+        script = folder / ("my_reduction.py" if "class RoiSum" in code else f"example{number}.py")
+        script.write_text(code)
+        for old in folder.glob("r0001_*.zarr"):
+            if f'"{old.name}"' in code and "open_zarr" not in code:
+                os.rename(old, old.with_suffix(f".{page.replace('/', '-')}.{number}"))
+        done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{page}, example {number}:\n{code}\n{done.stderr}"
+
+
+def test_the_example_stays_as_short_as_promised():
+    (code,) = [code for code in blocks("README.md", "python") if "class RoiSum" in code]
+    body = code.partition("class RoiSum")[2].partition("if __name__")[0]
+    assert len([line for line in body.splitlines() if line.strip()]) <= 20
+
+
+def test_the_command_with_two_algorithms_runs_as_printed(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "my_reduction.py").write_text(next(c for c in blocks("README.md", "python") if "class RoiSum" in c))
+    (line,) = [words for words in commands("README.md") if words[1] == "reduce"]
+    assert cli.main(line[1:]) == 0
+    import xarray as xr
+
+    made = xr.open_zarr(folder / "r0001.zarr", chunks=None)
+    assert {"roisum.intensity", "average.mean"} <= set(made.data_vars)
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])
+def test_links_to_files_lead_somewhere(page):
+    text = (ROOT / page).read_text()
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
+
+
+def test_the_commands_that_the_readme_promises_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`?make (\w+)", (ROOT / "README.md").read_text()):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
