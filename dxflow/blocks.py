@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .faults import hook_context
-from .outputs import identity
+from .outputs import Partial, identity
 from .reader import present, runs
 from .reader.ring import view
 from .state import ChunkState
@@ -35,7 +35,13 @@ class Filled:
     """What was read for a step: arrays by input number, and which of its frames are good."""
 
     arrays: dict[int, NDArray]
-    good: NDArray | None
+    good: NDArray
+
+    def stretches(self) -> Iterator[tuple[int, int]]:
+        """Yield (start, stop) of frames that are good and follow each other."""
+        for start, stop in runs(self.good[1:] == self.good[:-1], len(self.good)):
+            if self.good[start]:
+                yield start, stop
 
 
 @dataclass(frozen=True)
@@ -95,32 +101,41 @@ class BlockPass:
             bound = self.plan.inputs[number]
             arrays[number], offset = view(buffer, (len(good), *bound.location.shape), bound.dtype, offset)
             good &= self.state.read(number, step.module, step.rows, arrays[number])
-        return Filled(arrays, None if good.all() else good)
+        return Filled(arrays, good)
 
     def work(self, step: Step, filled: Filled) -> None:
         """Let the algorithms work on what was read of a block."""
-        n = step.rows.stop - step.rows.start
-        if filled.good is None:
-            self._work(step, filled, 0, n)
-            return
-        for start, stop in runs(filled.good[1:] == filled.good[:-1], n):
-            if filled.good[start]:
-                self._work(step, filled, start, stop)
+        for start, stop in filled.stretches():
+            for bound, trains, block, out in self._views(step, filled, start, stop):
+                with hook_context(bound.algorithm, "process_module_data", self.state, trains, step.module):
+                    bound.algorithm.process_module_data(block, out)
+            self._account(step, filled, start, stop)
 
-    def _work(self, step: Step, filled: Filled, start: int, stop: int) -> None:
-        """Work on frames start:stop of a block."""
+    def _views(
+        self, step: Step, filled: Filled, start: int, stop: int
+    ) -> Iterator[tuple[BoundAlgorithm, NDArray, ModuleBlock, Partial]]:
+        """Yield algorithms, one after the other, with what each sees of frames start:stop and may write to."""
         group = self.groups[step.group]
-        index = self.plan.inputs[group.lead].index
         rows = slice(step.rows.start + start, step.rows.start + stop)
-        trains = index.train_positions(rows)
-        own = slice(*(r - self.state.rows[self.plan.rows[group.lead]].start for r in (rows.start, rows.stop)))
+        trains = self.plan.inputs[group.lead].index.train_positions(rows)
         for bound in group.algorithms:
             scratch = self._transients(bound, stop - start)
-            out = self.state.block_view(bound, step.module, own, trains - self.state.chunk.first, scratch)
+            own, positions = self._own(group, rows), trains - self.state.chunk.first
+            out = self.state.block_view(bound, step.module, own, positions, scratch)
             block = self._block(bound, step.module, rows, trains, filled.arrays, start, stop)
-            with hook_context(bound.algorithm, "process_module_data", self.state, trains, step.module):
-                bound.algorithm.process_module_data(block, out)
-        self.state.modules[self.plan.rows[group.lead]][own] += 1
+            yield bound, trains, block, out
+
+    def _own(self, group: Group, rows: slice) -> slice:
+        """Return rows as counted from the chunk's first."""
+        first = self.state.rows[self.plan.rows[group.lead]].start
+        return slice(rows.start - first, rows.stop - first)
+
+    def _account(self, step: Step, filled: Filled, start: int, stop: int) -> None:
+        """Count frames start:stop of a block as used."""
+        group = self.groups[step.group]
+        rows = slice(step.rows.start + start, step.rows.start + stop)
+        trains = self.plan.inputs[group.lead].index.train_positions(rows)
+        self.state.modules[self.plan.rows[group.lead]][self._own(group, rows)] += 1
         self.state.trains_done[trains - self.state.chunk.first] = True
         for number in group.inputs:
             self.state.used[number, step.module] += stop - start

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from .trains import TrainPass
 
 if TYPE_CHECKING:
     from .binding import BoundAlgorithm
-    from .plan import Chunk, Plan
+    from .plan import Plan
 
 
 @dataclass(frozen=True)
@@ -95,42 +96,43 @@ def run_chunk(work: Workspace, number: int) -> Summary:
     excluded: frozenset[int] = frozenset()
     losses: list[Loss] = []
     while True:
+        state = ChunkState(work.plan, work.plan.chunks[number], excluded, work.files, work.masks)
+        one_pass: Any = (BlockPass if work.plan.by_module else TrainPass)(state)
         try:
-            return _run(work, work.plan.chunks[number], excluded, losses)
+            with closing(_read_ahead(work, one_pass)) as steps:
+                for step, filled in steps:
+                    one_pass.work(step, filled)
+            return _finish(work, state, losses)
         except TrainsFailed as failed:
             excluded |= failed.trains
             losses.append(failed.loss)
 
 
-def _run(work: Workspace, chunk: Chunk, excluded: frozenset[int], losses: list[Loss]) -> Summary:
-    plan = work.plan
-    state = ChunkState(plan, chunk, excluded, work.files, work.masks)
-    start = perf_counter()
+def _read_ahead(work: Workspace, one_pass: Any) -> Generator[tuple[Any, Any], None, None]:
+    """Yield the steps of a chunk and what was read for each, while the number of reader threads is being found too."""
+    state, start = one_pass.state, perf_counter()
     state.read_keys()
-    times = {"read": perf_counter() - start}
-    times["wait"] = times["read"]
-    _work(work, (BlockPass if plan.by_module else TrainPass)(state), times)
-    work.files.verify()
-    for bound in plan.algorithms:
-        _finalize_chunk(bound, state)
-    state.mark_lost_rows()
-    times["compute"] = perf_counter() - start - times["wait"]
-    return _write(work, state, times, losses)
-
-
-def _work(work: Workspace, one_pass: Any, times: dict[str, float]) -> None:
-    """Read ahead and work through all steps of a chunk, while the number of reader threads is being found too."""
+    state.times["read"] = state.times["wait"] = perf_counter() - start
     steps = one_pass.steps()
     while steps:
         threads, count = work.tuner.next(memory.buffer_bytes(work.plan))
         now, steps = steps[:count], steps[count:] if count else []
-        start, before = perf_counter(), one_pass.state.bytes
+        start, before = perf_counter(), state.bytes
         with Ring(now, one_pass.fill, work.buffers(), threads) as ring:
-            for step, filled in ring:
-                one_pass.work(step, filled)
-        work.tuner.note(threads, one_pass.state.bytes - before, perf_counter() - start, len(now))
-        times["read"] += ring.read_seconds
-        times["wait"] += ring.wait_seconds
+            yield from ring
+        work.tuner.note(threads, state.bytes - before, perf_counter() - start, len(now))
+        state.times["read"] += ring.read_seconds
+        state.times["wait"] += ring.wait_seconds
+
+
+def _finish(work: Workspace, state: ChunkState, losses: list[Loss]) -> Summary:
+    """Check that the files are still the same, finish the outputs, and leave the fragment."""
+    work.files.verify()
+    for bound in work.plan.algorithms:
+        _finalize_chunk(bound, state)
+    state.mark_lost_rows()
+    state.times["compute"] = perf_counter() - state.began - state.times["wait"]
+    return _write(work, state, losses)
 
 
 def _finalize_chunk(bound: BoundAlgorithm, state: ChunkState) -> None:
@@ -140,7 +142,7 @@ def _finalize_chunk(bound: BoundAlgorithm, state: ChunkState) -> None:
         bound.algorithm.finalize_chunk_processing(out)
 
 
-def _write(work: Workspace, state: ChunkState, times: dict[str, float], losses: list[Loss]) -> Summary:
+def _write(work: Workspace, state: ChunkState, losses: list[Loss]) -> Summary:
     """Leave the fragment of a finished chunk and return its summary."""
     start = perf_counter()
     arrays: dict[str, NDArray] = {f"modules/{n}": m for n, m in enumerate(state.modules)}
@@ -159,7 +161,7 @@ def _write(work: Workspace, state: ChunkState, times: dict[str, float], losses: 
         chunk=state.chunk.number,
         worker=f"{socket.gethostname()}:{os.getpid()}",
         bytes=state.bytes,
-        times=times | {"write": 0.0},
+        times=state.times | {"write": 0.0},
         readers=work.tuner.chosen,
         used=[[n, m, frames] for (n, m), frames in sorted(state.used.items())],
         events=events,

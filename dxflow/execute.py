@@ -46,26 +46,16 @@ def execute(plan: Plan, cluster: Any = None) -> Result:
     folder = journal.begin(plan)
     report = Report(plan)
     with journal.kept_on_failure(plan), connect(cluster, Workspace(plan, folder)) as runner:
-        summaries = _run_chunks(plan, runner, report)
+        futures = [runner.submit(run_chunk, c.number) for c in plan.chunks]
+        with Progress(plan.bytes_to_read) as progress:
+            for future in runner.as_completed(futures):
+                summary = _result(future, futures)
+                report.add(summary)
+                progress.add(summary.bytes)
         _merge_and_finalize(plan, runner, folder)
-        contents = Contents(plan, folder, _events(plan, summaries))
-        contents.note()
-        pieces = plan.store.create(contents)
-        _wait(runner, [runner.submit(_write_piece, piece) for piece in pieces])
-        plan.store.commit(contents, report.manifest())
+        _store(plan, runner, folder, report)
     journal.end(plan)
     return Result(plan.store.path, plan.store)
-
-
-def _run_chunks(plan: Plan, runner: Runner, report: Report) -> list[Summary]:
-    """Run all chunks; return their summaries in order."""
-    futures = [runner.submit(run_chunk, c.number) for c in plan.chunks]
-    with Progress(plan.bytes_to_read) as progress:
-        for future in runner.as_completed(futures):
-            summary = _result(future, futures)
-            report.add(summary)
-            progress.add(summary.bytes)
-    return report.in_order()
 
 
 def _merge_and_finalize(plan: Plan, runner: Runner, folder: Path) -> None:
@@ -95,6 +85,15 @@ def _tree(runner: Runner, folder: Path, part: int, nodes: Sequence[tuple[Path, A
 
 def _groups(nodes: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (nodes[a : a + FAN_IN] for a in range(0, len(nodes), FAN_IN))
+
+
+def _store(plan: Plan, runner: Runner, folder: Path, report: Report) -> None:
+    """Write the result in parallel, then give it its name."""
+    contents = Contents(plan, folder, _events(plan, report.in_order()))
+    contents.note()
+    pieces = plan.store.create(contents)
+    _wait(runner, [runner.submit(_write_piece, piece) for piece in pieces])
+    plan.store.commit(contents, report.manifest())
 
 
 def _write_piece(work: Workspace, piece: Any) -> None:

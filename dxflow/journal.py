@@ -71,9 +71,11 @@ def kept_on_failure(plan: Plan) -> Iterator[None]:
         yield
     except Exception as e:
         done = len(list(plan.store.partial.glob("chunk-*.npz")))
-        e.add_note(
-            f"{done} of {len(plan.chunks)} chunks are kept in {plan.store.partial}; resume=True goes on with them"
-        )
+        if done and not plan.store.temporary:
+            e.add_note(
+                f"{done} of {len(plan.chunks)} chunks are kept in {plan.store.partial}; "
+                "resume=True goes on with them"
+            )
         raise
 
 

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +64,7 @@ class ChunkState:
         self.used: Counter[tuple[int, int]] = Counter()
         self.losses: list[Loss] = []
         self.bytes = 0
+        self.began, self.times = perf_counter(), {"read": 0.0, "wait": 0.0}
 
     def _array(self, output: BoundOutput) -> NDArray | Events:
         """Return a fresh array for the chunk."""
@@ -265,7 +267,8 @@ class ChunkState:
     def summed_losses(self) -> list[Loss]:
         """Return the losses with those of the same cause, source and file joined."""
         joined: dict[tuple, Loss] = {}
-        for loss in self.losses:
+        # Several threads note losses; what is joined must not depend on which came first.
+        for loss in sorted(self.losses, key=lambda x: (x.source, x.module, x.first_train, x.cause, x.detail)):
             key = (loss.cause, loss.source, loss.module, loss.file, loss.algorithm)
             joined[key] = _join(joined[key], loss) if key in joined else loss
         return list(joined.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
@@ -41,20 +42,34 @@ class Here:
 
     def __init__(self, work: Workspace) -> None:
         self.work = work
+        self._waiting: deque[tuple[Future, Iterable[Future], Any, tuple]] = deque()
 
     def submit(self, function: Any, *args: Any, after: Iterable[Any] = ()) -> Future:
-        """Run a function now."""
+        """Note a function; it runs when its result, or a later one, is asked for."""
         future: Future = Future()
-        try:
-            future.set_result(function(self.work, *args))
-        # It is raised where the result is asked for, as from any other runner.
-        except Exception as e:  # noqa: BLE001
-            future.set_exception(e)
+        self._waiting.append((future, after, function, args))
         return future
 
     def as_completed(self, futures: Iterable[Future]) -> Iterator[Future]:
-        """Yield the futures; all are done."""
-        yield from futures
+        """Run functions in the order they were submitted; yield these futures, each as soon as it is done."""
+        for future in futures:
+            while not future.done():
+                now, after, function, args = self._waiting.popleft()
+                if not now.set_running_or_notify_cancel():
+                    continue
+                try:
+                    _raise_first(after)
+                    now.set_result(function(self.work, *args))
+                # It is raised where the result is asked for, as from any other runner.
+                except Exception as e:  # noqa: BLE001
+                    now.set_exception(e)
+            yield future
+
+
+def _raise_first(futures: Iterable[Future]) -> None:
+    """Raise the first exception of futures that are done."""
+    for future in futures:
+        future.result()
 
 
 def connect(cluster: Any, work: Workspace) -> AbstractContextManager[Runner]:

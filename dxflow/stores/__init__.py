@@ -29,6 +29,9 @@ class Store(ABC):
         Of the finished result.
     """
 
+    temporary = False
+    """Whether the result goes away with the last object that refers to the store."""
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
@@ -100,6 +103,7 @@ def store_for(to: Any) -> Store:
     if to is None:
         folder = tempfile.mkdtemp(prefix="dxflow-")
         store = Zarr(Path(folder) / "result.zarr")
+        store.temporary = True
         # Lives as long as the plan or the result that refers to the store.
         weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
         return store
