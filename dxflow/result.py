@@ -39,8 +39,12 @@ class Result:
     def dataset(self) -> xr.Dataset:
         """The results, labelled and lazy: values are read when used."""
         import xarray as xr
+        from zarr.storage import LocalStore
 
-        return xr.open_zarr(self.path, chunks=None)
+        store: Any = LocalStore(self.path, read_only=True)
+        # A result without a name is deleted when nobody refers to it: what is read later must not come out empty.
+        store.dxflow_keep = self._keep
+        return xr.open_zarr(store, chunks=None)
 
     @property
     def losses(self) -> pd.DataFrame:
