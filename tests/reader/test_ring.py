@@ -1,0 +1,97 @@
+"""The ring: all steps, in order, in buffers nobody else has, and threads that end whatever happens."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from dxflow.reader.ring import Ring, view
+
+
+def reader_threads():
+    return [t.name for t in threading.enumerate() if t.name.startswith("dxflow-reader")]
+
+
+def buffers(n):
+    return [np.zeros(8, np.uint8) for _ in range(n)]
+
+
+@pytest.mark.parametrize("threads", [0, 1, 2, 3])
+def test_steps_come_in_order_with_their_own_data_however_long_reading_takes(threads):
+    def fill(step, buffer):
+        time.sleep(0.001 * (step % 3))
+        buffer[:] = step
+        return buffer
+
+    with Ring(range(50), fill, buffers(threads + 1), threads) as ring:
+        for number, (step, filled) in enumerate(ring):
+            time.sleep(0.0005)
+            assert (step, filled.tolist()) == (number, [step] * 8)
+    assert number == 49
+    assert reader_threads() == []
+
+
+def consume(ring, seen, until=None):
+    with ring:
+        for step, _ in ring:
+            if step == until:
+                raise ZeroDivisionError
+            seen.append(step)
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_an_exception_while_reading_is_raised_at_its_step(threads):
+    def fill(step, buffer):
+        if step == 3:
+            raise OSError("planted")
+        return step
+
+    seen = []
+    with pytest.raises(OSError, match="planted"):
+        consume(Ring(range(9), fill, buffers(5), threads), seen)
+    assert seen == [0, 1, 2]
+    assert reader_threads() == []
+
+
+def test_an_exception_of_the_consumer_ends_the_threads():
+    reads, seen = [], []
+    with pytest.raises(ZeroDivisionError):
+        consume(Ring(range(1000), lambda s, b: reads.append(s), buffers(3), 2), seen, until=2)
+    assert seen == [0, 1]
+    assert reader_threads() == []
+    assert len(reads) <= 6
+
+
+def test_fewer_buffers_than_would_work_are_refused():
+    with pytest.raises(ValueError, match="2 reader threads need 3 buffers, got 2"):
+        Ring(range(3), lambda s, b: None, buffers(2), 2)
+
+
+def test_no_steps_are_no_steps():
+    with Ring([], lambda s, b: None, buffers(2), 1) as ring:
+        assert list(ring) == []
+
+
+def test_a_process_that_ends_in_the_middle_of_reading_ends():
+    code = """
+import time, numpy as np
+from dxflow.reader.ring import Ring
+with Ring(range(10), lambda s, b: time.sleep(0.2), [np.zeros(1, "u1")] * 3, 2) as ring:
+    raise SystemExit(3)
+"""
+    done = subprocess.run([sys.executable, "-c", code], timeout=20, check=False)
+    assert done.returncode == 3
+
+
+def test_views_of_a_buffer_are_aligned_and_do_not_overlap():
+    buffer, offset, views = np.zeros(1024, np.uint8), 0, []
+    for shape, dtype in (((3, 5), "f4"), ((7,), "u1"), ((2, 2, 2), "f8"), ((0, 4), "u2")):
+        at = offset
+        one, offset = view(buffer, shape, np.dtype(dtype), offset)
+        assert (one.shape, one.dtype, at % 64) == (shape, dtype, 0)
+        assert not any(np.shares_memory(one, other) for other in views)
+        assert np.shares_memory(one, buffer) or not one.size
+        views.append(one)

@@ -1,0 +1,95 @@
+"""Algorithm: options through the parser, hooks found, messages that say what there is."""
+
+import pickle
+
+import pytest
+from samples import Bright, Failing, RoiSum, ScaleTrains, Stats
+
+from dxflow import Algorithm, From
+from dxflow.outputs import Partial
+
+
+def test_options_given_and_defaults_are_those_of_the_parser():
+    assert RoiSum().ss == slice(0, 512)
+    assert RoiSum(ss=(3, 7)).ss == slice(3, 7)
+    assert Bright(above=2.5).options == {"above": 2.5}
+
+
+def test_without_configure_options_are_kept_under_their_names():
+    assert Bright(above=3).above == 3
+
+
+def test_an_unknown_option_is_refused_with_those_there_are():
+    with pytest.raises(
+        TypeError, match=r"RoiSum: unknown option 'sss'. Options: \['ss'\]; inputs: \['img'\]"
+    ):
+        RoiSum(sss=1)
+
+
+def test_a_value_that_is_no_choice_is_refused():
+    class Chosen(Algorithm):
+        @classmethod
+        def add_arguments(cls, parser):
+            parser.add_argument("--per", choices=("run", "cell"), default="run")
+
+    assert Chosen(per="cell").per == "cell"
+    with pytest.raises(TypeError, match=r"per='train'; expected one of \['run', 'cell'\]"):
+        Chosen(per="train")
+
+
+def test_a_missing_required_option_is_a_type_error_and_not_the_end_of_the_process():
+    class Needs(Algorithm):
+        @classmethod
+        def add_arguments(cls, parser):
+            parser.add_argument("--geometry", required=True)
+
+    with pytest.raises(TypeError, match="--geometry"):
+        Needs()
+    assert Needs(geometry="x").geometry == "x"
+
+
+def test_the_name_is_given_or_the_id_or_the_class():
+    class Plain(Algorithm):
+        pass
+
+    assert [RoiSum(name="low").name, RoiSum().name, Plain().name] == ["low", "roisum", "plain"]
+
+
+def test_an_input_is_rebound_for_one_instance_only():
+    rebound = RoiSum(img=From("subtract.img"))
+    assert rebound.inputs["img"] == From("subtract.img")
+    assert RoiSum().inputs["img"] != rebound.inputs["img"]
+    assert rebound.options == {"ss": (0, 512)}
+
+
+def test_whether_a_hook_is_implemented_follows_from_the_class():
+    assert RoiSum().by_module
+    assert not Bright().by_module
+    assert not ScaleTrains().by_module
+    assert Stats.overrides("finalize")
+    assert not RoiSum.overrides("finalize")
+
+
+def test_hooks_that_are_not_implemented_say_so():
+    with pytest.raises(TypeError, match="RoiSum does not implement process_train_data"):
+        RoiSum().process_train_data(None, Partial({}))
+
+
+def test_the_default_merge_follows_the_rules_and_leaves_custom_alone():
+    algorithm = Algorithm()
+    algorithm.rules = {"a": "sum", "b": "max", "c": "custom"}
+    import numpy as np
+
+    into, other = (Partial({k: np.array([n]) for k in "abc"}) for n in (2, 5))
+    algorithm.merge(into, other)
+    assert [into[k].tolist() for k in "abc"] == [[7], [5], [2]]
+
+
+def test_a_configured_algorithm_survives_pickling():
+    algorithm = pickle.loads(pickle.dumps(Failing(trains=(3,), ss=(0, 4), name="f")))
+    assert (algorithm.trains, algorithm.ss, algorithm.name) == ((3,), slice(0, 4), "f")
+
+
+def test_the_repr_shows_options_and_shortens_large_ones():
+    assert repr(RoiSum(ss=(0, 8))) == "RoiSum(ss=(0, 8))"
+    assert repr(Bright(above=list(range(100)))) == "Bright(above=<list>)"
