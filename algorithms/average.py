@@ -104,6 +104,7 @@ class Average(Algorithm):
             self._add(frames, out.count, out.mean, out.variance)
             return
         ids = block.cell_ids if self.per == "cell" else block.pulse_ids
+        assert ids is not None  # `outputs` refused data without them
         for slot, start, stop in _stretches(np.searchsorted(self._ids, ids)):
             self._add(frames[start:stop], out.count[slot], out.mean[slot], out.variance[slot])
 

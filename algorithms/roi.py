@@ -45,9 +45,9 @@ class RoiSum(Algorithm):
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        bounds = {"type": int, "nargs": 2, "metavar": ("FIRST", "STOP")}
-        parser.add_argument("--ss", help="rows (slow scan) FIRST to STOP - 1; default all", **bounds)
-        parser.add_argument("--fs", help="columns (fast scan) FIRST to STOP - 1; default all", **bounds)
+        for axis, what in (("ss", "rows (slow scan)"), ("fs", "columns (fast scan)")):
+            words = f"{what} FIRST to STOP - 1; default all"
+            parser.add_argument(f"--{axis}", type=int, nargs=2, metavar=("FIRST", "STOP"), help=words)
         parser.add_argument("--modules", type=int, nargs="+", help="module numbers; default all")
 
     def configure(self, args: argparse.Namespace) -> None:

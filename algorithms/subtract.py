@@ -1,0 +1,233 @@
+"""Subtract: frames minus the dark of their memory cell, for the algorithms after it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dxflow import Algorithm, Frames, Output, PlanError, Result
+from dxflow.inputs import InputInfo, RunInfo
+from dxflow.outputs import Partial
+from dxflow.views import ModuleBlock
+
+from .litframes import comparable
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class Subtract(Algorithm):
+    """Subtract from each frame the dark of its memory cell, or one dark from all.
+
+    Parameters
+    ----------
+    dark : Result, path, Dataset, DataArray or ndarray
+        A result of `Average` (``per="cell"``: a dark for each memory cell, ``per="run"``: one for all), the path of
+        its Zarr store, the opened dataset, its variable ``mean``, or a plain array: ([cell,] module, ss, fs) or
+        (ss, fs), one module; a plain array has the modules that are read, and a cell's number is its position.
+    variable : str, optional
+        Which variable of a dataset is the dark; by default the one whose name ends in ``mean``.
+    img : Frames, Key or From
+        What it is subtracted from, ``Frames("image.data")`` by default.
+
+    Outputs
+    -------
+    img : float32, (frame, module, ss, fs)
+        Unit of the data; not stored, read it with ``From("subtract.img")``. NaN where the dark is NaN, where the dark
+        has no such module, and in frames of a memory cell that it does not have.
+
+    Notes
+    -----
+    Both are made float32 before the subtraction: raw integers do not wrap around. Darks are matched by memory cell
+    and module number, never by position, if they have these labels.
+
+    Each process keeps the darks of the cells and modules of the run: 4 bytes per cell and pixel, 1.5 GB for AGIPD-1M
+    with 352 cells.
+    """
+
+    ALG_ID = "subtract"
+    HELP = "frames minus the dark of their memory cell, for the algorithms after it"
+    inputs = {"img": Frames("image.data")}
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--dark", required=True, help="Zarr store of average, per cell or over the run")
+        parser.add_argument("--variable", help="its variable that is the dark; default: the one named *mean")
+
+    def configure(self, args: argparse.Namespace) -> None:
+        dark = args.dark
+        # The path of a store rather than its content: it goes to each worker. A result without a name lives as
+        # long as its Result, which the options keep.
+        dark = dark.path if isinstance(dark, Result) else dark
+        if hasattr(dark, "data_vars"):
+            dark = _variable(dark, args.variable)
+            self.options = {**self.options, "dark": dark}
+        self.dark = os.fspath(dark) if isinstance(dark, os.PathLike) else dark
+        self.variable = args.variable
+        if dark is None:
+            raise ValueError(f"subtract: dark=None; expected {EXPECTED}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        small = isinstance(self.dark, str)
+        return {**self.__dict__, "options": {**self.options, "dark": self.dark if small else ""}}
+
+    def outputs(self, info: RunInfo) -> Mapping[str, Output]:
+        img = info["img"]
+        self._darks(img).check(img)
+        return {
+            "img": Output(
+                per=("img", "pixel"), dtype="f4", store=False, unit=img.unit, doc="frames minus dark"
+            )
+        }
+
+    def memory(self, info: RunInfo) -> int:
+        img = info["img"]
+        cells = 1 if self._darks(img).cells is None else max(1, len(img.cells))
+        return cells * int(np.prod(img.shape)) * 4
+
+    def initialize(self, info: RunInfo) -> None:
+        darks = self._darks(info["img"])
+        self._cells, self._images = darks.cells, darks.load(info["img"])
+
+    def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
+        from ._subtract_kernels import subtract
+
+        n, darks = len(block), self._images[block.module]
+        frames = comparable(block["img"]).reshape(n, -1)
+        target = np.reshape(out.img, (n, -1), copy=False)
+        subtract(frames, darks, self._which(block), target)
+
+    def _which(self, block: ModuleBlock) -> NDArray:
+        """Return the position of each frame's dark, -1 where there is none."""
+        if self._cells is None:
+            return np.zeros(len(block), np.int64)
+        return positions(self._cells, block.cell_ids)
+
+    def _darks(self, img: InputInfo) -> Darks:
+        """Return the dark, opened but not loaded."""
+        try:
+            return opened(self.dark, self.variable, img)
+        except (OSError, KeyError, ValueError) as e:
+            raise PlanError(f"subtract: {e.args[0] if e.args else e}") from e
+
+
+EXPECTED = "a Result of Average, its path, a Dataset, a DataArray or an array ([cell,] module, ss, fs)"
+
+
+@dataclass(frozen=True, eq=False)
+class Darks:
+    """Darks of the cells of a run.
+
+    Parameters
+    ----------
+    values : ndarray or DataArray, ([cell,] module, ss, fs)
+        Perhaps lazy.
+    cells : ndarray or None
+        Those that are loaded: in the run and in the dark; None for one dark for all frames.
+    rows : ndarray or None
+        Position of each of `cells` in `values`.
+    modules : ndarray
+        Module number of each module in `values`.
+    """
+
+    values: Any
+    cells: NDArray | None
+    rows: NDArray | None
+    modules: NDArray
+
+    def check(self, img: InputInfo) -> None:
+        """Refuse darks of other pixels, of none of the modules or none of the cells."""
+        if self.values.shape[-2:] != img.shape[1:]:
+            raise PlanError(
+                f"subtract: the dark has frames of {self.values.shape[-2:]} pixels; "
+                f"expected {img.shape[1:]}, as {img.name} has"
+            )
+        if not np.isin(img.modules, self.modules).any():
+            raise PlanError(
+                f"subtract: the dark has modules {self.modules.tolist()}; expected some of {list(img.modules)}"
+            )
+        if self.cells is None:
+            return
+        if not len(img.cells):
+            raise PlanError(
+                f"subtract: the dark is per memory cell, but {img.name} {img.key} has no cell ids; "
+                'expected one dark for all, Average(per="run")'
+            )
+        if not len(self.cells):
+            raise PlanError(
+                f"subtract: the dark has none of the memory cells of {img.name}, {_range(img.cells)}"
+            )
+
+    def load(self, img: InputInfo) -> NDArray:
+        """Return the darks of the modules that are read, float32, (module, cell, pixel)."""
+        out = np.full(
+            (len(img.modules), 1 if self.rows is None else len(self.rows), *img.shape[1:]), np.nan, "f4"
+        )
+        there = {int(number): position for position, number in enumerate(self.modules)}
+        for module, number in enumerate(img.modules):
+            if number in there:
+                one = self.values[..., there[number], :, :]
+                out[module] = np.asarray(one if self.rows is None else one[self.rows])
+        return out.reshape(*out.shape[:2], -1)
+
+
+def opened(dark: Any, variable: str | None, img: InputInfo) -> Darks:
+    """Return darks from any of the forms that `Subtract` takes."""
+    if isinstance(dark, str):
+        import xarray as xr
+
+        dark = _variable(xr.open_zarr(dark, chunks=None), variable)
+    values = dark if hasattr(dark, "dims") else np.asarray(dark)
+    if values.dtype.kind not in "fiu" or values.ndim not in (2, 3, 4):
+        raise ValueError(f"the dark is {values.dtype} {values.shape}; expected {EXPECTED}")
+    if values.ndim == 2:
+        values = values[None] if isinstance(values, np.ndarray) else values.expand_dims("module")
+    modules = _labels(values, -3, img.modules)
+    if values.ndim == 3:
+        return Darks(values, None, None, modules)
+    known = _labels(values, 0, range(len(values)))
+    rows = positions(known, img.cells)
+    return Darks(values, img.cells[rows >= 0], rows[rows >= 0], modules)
+
+
+def _variable(dataset: xr.Dataset, name: str | None) -> xr.DataArray:
+    """Return the variable that is the dark."""
+    means = [str(v) for v in dataset.data_vars if str(v).split(".")[-1] == "mean"]
+    if name is None and len(means) == 1:
+        return dataset[means[0]]
+    if name in dataset:
+        return dataset[name]
+    what = f"no variable {name!r}" if name else f"{len(means)} variables named mean"
+    raise ValueError(f"the dark has {what}: {sorted(map(str, dataset.data_vars))}; say which with variable=")
+
+
+def _labels(values: Any, axis: int, default: Any) -> NDArray:
+    """Return the labels of an axis: its coordinate, or the default where it has none."""
+    size = values.shape[axis]
+    if hasattr(values, "dims"):
+        name = values.dims[axis]
+        if axis == 0 and not str(name).split(".")[-1].startswith("cell"):
+            raise ValueError(f"the dark is per {name}; expected per memory cell, Average(per='cell')")
+        if name in values.coords:
+            return np.asarray(values.coords[name])
+    if len(default) != size and axis != 0:
+        raise ValueError(f"the dark has {size} modules; expected {len(default)}, or module numbers")
+    return np.asarray(default)
+
+
+def positions(known: NDArray, wanted: Any) -> NDArray:
+    """Return where each wanted id is among the known ones, -1 where it is not."""
+    order = np.argsort(known)
+    found = np.searchsorted(known, wanted, sorter=order)
+    at = order[np.minimum(found, len(known) - 1)]
+    return np.where(np.asarray(known)[at] == wanted, at, -1)
+
+
+def _range(ids: NDArray) -> str:
+    return f"{ids.min()} to {ids.max()}"

@@ -1,0 +1,260 @@
+"""Geometry: where pixels are, as seen from the sample, and what follows from that: angles, q, corrections.
+
+The beam runs along z through x = y = 0, the sample is the origin. x is the horizontal, y the vertical. Angles are in
+radian, lengths in m, q in 1/angstrom.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+HC = 12.398419843320026
+"""Planck's constant times the speed of light, keV angstrom (exact in SI 2019)."""
+
+FORMS = (
+    "a CrystFEL .geom file, a EuXFEL .h5 geometry file, a pyFAI .poni file, an .npy file, an array "
+    "(module, ss, fs, 3) in m, or an extra_geom object"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Pixels of a detector, and the wavelength if the geometry file says it.
+
+    Parameters
+    ----------
+    positions : ndarray of float64, (module, ss, fs, 3)
+        Pixel centres x, y, z in m, from the sample.
+    wavelength : float or None
+        Angstrom.
+    """
+
+    positions: NDArray
+    wavelength: float | None = None
+
+
+def positions(geometry: Any, distance: float | None = None) -> NDArray:
+    """Return the pixel centres of a detector as seen from the sample.
+
+    Parameters
+    ----------
+    geometry : path, array_like or object
+        A CrystFEL ``.geom`` file, a EuXFEL HDF5 geometry file with quadrant positions (LPD, DSSC), a pyFAI
+        ``.poni`` file, an ``.npy`` file or array, (module, ss, fs, 3) or (ss, fs, 3) in m, or an `extra_geom`
+        object.
+    distance : float, optional
+        From the sample to z = 0 of the geometry, m. Needed unless the file says it (``clen`` of CrystFEL, always
+        in a ``.poni``) or the z of an array are counted from the sample already.
+
+    Returns
+    -------
+    ndarray of float64, (module, ss, fs, 3)
+        x, y, z of pixel centres in m.
+
+    Raises
+    ------
+    ValueError
+        If this is no geometry, or the distance is unknown.
+    ImportError
+        If the library that reads it is not installed; the message names the extra to install.
+    """
+    return load(geometry, distance).positions
+
+
+def load(geometry: Any, distance: float | None = None) -> Layout:
+    """Return what `positions` returns, with the wavelength that the file may hold."""
+    if hasattr(geometry, "get_pixel_positions"):
+        return _from_extra_geom(geometry, distance)
+    if not isinstance(geometry, (str, os.PathLike)):
+        return _from_array(geometry, distance)
+    path = Path(geometry)
+    readers = {".geom": _from_crystfel, ".h5": _from_h5, ".poni": _from_poni, ".npy": _from_npy}
+    if path.suffix not in readers:
+        raise ValueError(f"geometry {str(path)!r} has the ending {path.suffix!r}; expected {FORMS}")
+    if not path.is_file():
+        raise ValueError(f"geometry: there is no file {str(path)!r}")
+    return readers[path.suffix](path, distance)
+
+
+def scattering_angle(positions: NDArray) -> NDArray:
+    """Return the angle 2 theta between the beam and the direction to each pixel, any shape + (3,) -> that shape."""
+    x, y, z = np.moveaxis(positions, -1, 0)
+    return np.arctan2(np.hypot(x, y), z)
+
+
+def momentum_transfer(positions: NDArray, wavelength: float) -> NDArray:
+    """Return q = 4 pi sin(theta) / wavelength in 1/angstrom; 2 theta is the scattering angle.
+
+    Parameters
+    ----------
+    positions : ndarray, (..., 3)
+    wavelength : float
+        Angstrom.
+    """
+    return 4 * np.pi / wavelength * np.sin(scattering_angle(positions) / 2)
+
+
+def polarization(positions: NDArray, factor: float) -> NDArray:
+    """Return the share of unpolarised-like scattering that polarised X-rays give in the direction of each pixel.
+
+    P = 1/2 [1 + cos^2(2 theta) - f cos(2 phi) sin^2(2 theta)], phi from the horizontal.
+
+    Parameters
+    ----------
+    positions : ndarray, (..., 3)
+    factor : float
+        f = (Ih - Iv) / (Ih + Iv): 1 horizontal, -1 vertical, 0 circular or none.
+
+    References
+    ----------
+    R. Kahn et al. (1982), J. Appl. Cryst. 15, 330-337.
+    """
+    x, y, z = np.moveaxis(positions, -1, 0)
+    across = x**2 + y**2
+    # sin^2(2 theta) cos(2 phi) without angles: also defined on the beam.
+    squared = across + z**2
+    return 0.5 * (1 + z**2 / squared - factor * (x**2 - y**2) / squared)
+
+
+def solid_angle(positions: NDArray) -> NDArray:
+    """Return the solid angle of each pixel, relative to a pixel where the detector is nearest to the sample.
+
+    A pixel of area A with normal n at r is seen under A |n.r| / r^3. With d = |n.r|, the distance to the plane that
+    the pixel lies in, this is A / d^2 cos^3(incidence), and cos^3 is what a flat detector has relative to the foot of
+    the perpendicular (the point of normal incidence, PONI). Where modules have planes of their own, the reference is
+    the median of d over pixels: Omega = d_ref^2 |n.r| / r^3. All pixels count as equally large.
+
+    Parameters
+    ----------
+    positions : ndarray, (module, ss, fs, 3)
+        The whole detector.
+
+    Returns
+    -------
+    ndarray, (module, ss, fs)
+
+    References
+    ----------
+    J. Kieffer et al. (2020), J. Synchrotron Rad. 27, 558-566 (for one plane).
+    """
+    r = np.sqrt(np.einsum("...i,...i", positions, positions))
+    plane = np.abs(np.einsum("...i,...i", normals(positions), positions))
+    return np.nanmedian(plane) ** 2 * plane / r**3
+
+
+def normals(positions: NDArray) -> NDArray:
+    """Return the unit normal of each pixel, (module, ss, fs, 3), from where its neighbours are.
+
+    Gaps between tiles in one plane do not matter. Modules of a single row or column are taken to face the beam.
+    """
+    if min(positions.shape[1:3]) < 2:
+        return np.broadcast_to([0.0, 0.0, 1.0], positions.shape)
+    normal = np.cross(np.gradient(positions, axis=2), np.gradient(positions, axis=1))
+    return normal / np.linalg.norm(normal, axis=-1, keepdims=True)
+
+
+# Sources of geometry ----------------------------------------------------------------------------
+
+
+def _from_array(array: Any, distance: float | None) -> Layout:
+    points = np.array(array, np.float64)
+    if points.ndim == 3:
+        points = points[None]
+    if points.ndim != 4 or points.shape[-1] != 3:
+        raise ValueError(f"geometry: an array of shape {points.shape} ({points.dtype}); expected {FORMS}")
+    nearest = np.nanmin(points[..., 2])
+    if distance is None and not nearest > 0:
+        raise ValueError(
+            f"geometry: z from {nearest:g} m, so it is not counted from the sample: give distance= in m"
+        )
+    points[..., 2] += distance or 0.0
+    return Layout(points)
+
+
+def _from_npy(path: Path, distance: float | None) -> Layout:
+    return _from_array(np.load(path, allow_pickle=False), distance)
+
+
+def _from_extra_geom(geometry: Any, distance: float | None) -> Layout:
+    crystfel = (getattr(geometry, "metadata", None) or {}).get("crystfel", {})
+    known = distance if distance is not None else _number(crystfel.get("clen"))
+    energy = _number(crystfel.get("photon_energy"))
+    return Layout(_from_array(geometry.get_pixel_positions(), known).positions, _wavelength(energy))
+
+
+def _from_crystfel(path: Path, distance: float | None) -> Layout:
+    """Read a .geom file with the parser of extra_geom, whatever detector it describes."""
+    read = _optional("cfel_fmt.geometry", "geometry", "CrystFEL .geom")
+    whole = read.load_crystfel_geometry(str(path))
+    panels = list(whole.detector["panels"].values())
+    points = _panels(panels)
+    if points.shape[:3] == (16, 128, 512):
+        # DSSC: hexagonal pixels, odd rows are moved by half a pixel, which .geom cannot say.
+        extra_geom = _optional("extra_geom", "geometry", "DSSC")
+        points = extra_geom.DSSC_1MGeometry.from_crystfel_geom(str(path)).get_pixel_positions()
+    known = distance if distance is not None else _number(panels[0].get("clen"))
+    energy = _number(whole.beam.get("photon_energy"))
+    return Layout(_from_array(points, known).positions, _wavelength(energy))
+
+
+def _panels(panels: list[dict[str, Any]]) -> NDArray:
+    """Return pixel centres of all panels, (module, ss, fs, 3); pixels of no panel are NaN."""
+    modules = [next((n for n in p["dim_structure"] if isinstance(n, int)), 0) for p in panels]
+    ends = (max(modules), *(max(p[f"orig_max_{axis}"] for p in panels) for axis in ("ss", "fs")))
+    out = np.full((*(end + 1 for end in ends), 3), np.nan)
+    for module, p in zip(modules, panels, strict=True):
+        corner = np.array([p["cnx"] / p["res"], p["cny"] / p["res"], p["coffset"]])
+        ss, fs = (np.array([p[f"{axis}{i}"] for i in "xyz"]) / p["res"] for axis in ("ss", "fs"))
+        rows, columns = np.indices((p["h"], p["w"])) + 0.5
+        here = out[module, p["orig_min_ss"] :, p["orig_min_fs"] :][: p["h"], : p["w"]]
+        here[...] = corner + rows[..., None] * ss + columns[..., None] * fs
+    return out
+
+
+def _from_h5(path: Path, distance: float | None) -> Layout:
+    """Read a EuXFEL geometry file: DSSC modules have 2 tiles, those of LPD 16."""
+    import h5py
+
+    extra_geom = _optional("extra_geom", "geometry", "EuXFEL .h5")
+    with h5py.File(path) as file:
+        tiles = sum(name.startswith("T") for name in file.get("Q1/M1", ()))
+    kinds = {2: extra_geom.DSSC_1MGeometry, 16: extra_geom.LPD_1MGeometry}
+    if tiles not in kinds:
+        raise ValueError(f"geometry {str(path)!r}: {tiles} tiles in Q1/M1; expected DSSC (2) or LPD (16)")
+    return _from_extra_geom(kinds[tiles].from_h5_file(str(path)), distance)
+
+
+def _from_poni(path: Path, distance: float | None) -> Layout:
+    if distance is not None:
+        raise ValueError(f"geometry {str(path)!r} holds its own distance: leave distance= out")
+    integrator = _optional("pyFAI", "azint", "pyFAI .poni").load(str(path))
+    z, y, x = integrator.calc_pos_zyx()
+    wavelength = integrator.wavelength * 1e10 if integrator.wavelength else None
+    return Layout(np.stack([x, y, z], axis=-1)[None].astype(np.float64), wavelength)
+
+
+def _number(value: Any) -> float | None:
+    """Return a positive number that a file holds; others name a place elsewhere, or nothing."""
+    return float(value) if isinstance(value, (int, float)) and value > 0 else None
+
+
+def _wavelength(energy: float | None) -> float | None:
+    """Return the wavelength in angstrom of a photon energy in eV."""
+    return None if energy is None else HC / (energy / 1000)
+
+
+def _optional(name: str, extra: str, what: str) -> ModuleType:
+    """Import a library that is not always installed."""
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError as e:
+        raise ImportError(f"{what} geometry needs {name}: pip install 'dxflow[{extra}]'") from e
