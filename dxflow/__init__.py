@@ -10,6 +10,7 @@ from .execute import execute
 from .inputs import Frames, From, Key, RunInfo
 from .outputs import Output, Partial
 from .plan import Plan, plan
+from .pulses import PulseKey
 from .result import Result
 from .selection import FrameSelection
 
@@ -26,6 +27,7 @@ __all__ = [
     "Partial",
     "Plan",
     "PlanError",
+    "PulseKey",
     "Result",
     "RunInfo",
     "execute",

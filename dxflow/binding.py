@@ -212,35 +212,50 @@ def _check_hooks(algorithm: Algorithm) -> None:
         )
 
 
+ADVICE = "; implement process_train_data instead"
+
+
 def _check_blocks(binding: Binding, bound: BoundAlgorithm) -> None:
     """Refuse what a module block cannot offer."""
-    lead = binding.inputs[bound.stream]
-    advice = "; implement process_train_data instead"
     for alias, ref in bound.aliases.items():
         if isinstance(ref, str):
-            if binding.made[ref].output.kind != "image":
-                raise PlanError(
-                    f"{bound.name} reads {ref!r} as {alias!r} in module blocks, but that is complete only after "
-                    f"the last module{advice}"
-                )
+            _check_handed_on(binding, bound, alias, ref)
             ref = binding._stream(ref)
-        other = binding.inputs[ref]
-        if other.kind == "frames" or ref == bound.stream:
-            if not _same_rows(other.index, lead.index) or other.modules != lead.modules:
-                raise PlanError(
-                    f"{bound.name}: {alias!r} ({other.name}) and its first input ({lead.name}) have different "
-                    f"frames or modules: one block cannot hold both{advice}"
-                )
-        elif other.index.counts.max(initial=0) > 1:
-            raise PlanError(
-                f"{bound.name}: {alias!r} ({other.name}) has several entries per train, a block needs one per "
-                f"frame{advice}"
-            )
+        _check_in_block(binding, bound, alias, ref)
+    modules = len(binding.inputs[bound.stream].modules)
     for output in bound.outputs:
-        if output.output.kind == "entry" and output.output.merge == "custom" and len(lead.modules) > 1:
+        if output.output.kind == "entry" and output.output.merge == "custom" and modules > 1:
             raise PlanError(
-                f"{output.name}: merge='custom' cannot combine modules; use sum, min or max{advice}"
+                f"{output.name}: merge='custom' cannot combine modules; use sum, min or max{ADVICE}"
             )
+
+
+def _check_handed_on(binding: Binding, bound: BoundAlgorithm, alias: str, name: str) -> None:
+    """Refuse earlier outputs that are not whole before the last module."""
+    if binding.made[name].output.kind != "image":
+        raise PlanError(
+            f"{bound.name} reads {name!r} as {alias!r} in module blocks, but that is complete only after the last "
+            f"module{ADVICE}"
+        )
+
+
+def _check_in_block(binding: Binding, bound: BoundAlgorithm, alias: str, ref: int) -> None:
+    """Refuse inputs that do not have one entry for each frame of a block."""
+    lead, other = binding.inputs[bound.stream], binding.inputs[ref]
+    what = f"{bound.name}: {alias!r} ({other.name})"
+    if other.kind == "pulses":
+        if not _same_rows(other.index, lead.index):
+            raise PlanError(
+                f"{what} is joined to other frames than those of {lead.name}: set its frames= to them"
+            )
+    elif other.kind == "frames" or ref == bound.stream:
+        if not _same_rows(other.index, lead.index) or other.modules != lead.modules:
+            raise PlanError(
+                f"{what} and its first input ({lead.name}) have different frames or modules: one block cannot hold "
+                f"both{ADVICE}"
+            )
+    elif other.index.counts.max(initial=0) > 1:
+        raise PlanError(f"{what} has several entries per train, a block needs one per frame{ADVICE}")
 
 
 def _same(a: BoundInput, b: BoundInput) -> bool:
@@ -252,7 +267,8 @@ def _what(bound: BoundInput) -> tuple:
     """Return what is read of an input, its frames aside."""
     at, mask = bound.location, bound.mask
     masked = None if mask is None else (mask.location.datasets, mask.bits, repr(mask.fill))
-    return at.sources, at.datasets, at.plane, at.roi, bound.modules, masked
+    joined = repr(bound.declared) if bound.parts else ""
+    return at.sources, at.datasets, at.plane, at.roi, bound.modules, masked, joined
 
 
 def _same_rows(a: EntryIndex, b: EntryIndex) -> bool:

@@ -100,7 +100,7 @@ class BlockPass:
         for number in self.groups[step.group].inputs:
             bound = self.plan.inputs[number]
             arrays[number], offset = view(buffer, (len(good), *bound.location.shape), bound.dtype, offset)
-            good &= self.state.read(number, step.module, step.rows, arrays[number])
+            good &= self.state.read(bound, step.module, step.rows, arrays[number])
         return Filled(arrays, good)
 
     def work(self, step: Step, filled: Filled) -> None:
@@ -160,7 +160,7 @@ class BlockPass:
             elif ref in arrays:
                 seen[alias] = arrays[ref][start:stop]
             else:
-                seen[alias] = self.state.key_of_frames(ref, trains)
+                seen[alias] = self.state.key_of_frames(ref, trains, rows)
         pulses, cells = lead.index.pulse_ids, lead.index.cell_ids
         return ModuleBlock(
             module,

@@ -213,10 +213,10 @@ class BoundMask:
 class BoundInput:
     """An input after binding: where it is in the files, and which entries it has.
 
-    `kind` is "frames" (multi-module detector), "key" (instrument source) or "control".
+    `kind` is "frames" (multi-module detector), "key" (instrument source), "control", or "pulses" (`PulseKey`).
     """
 
-    declared: Frames | Key
+    declared: Input
     name: str
     key: str
     kind: str
@@ -224,6 +224,8 @@ class BoundInput:
     location: Location
     index: EntryIndex
     mask: BoundMask | None = None
+    parts: tuple[BoundInput, ...] = ()
+    """Inputs that it is made of, where it is not read as it is."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -307,7 +309,7 @@ class RunInfo:
 
 def selected(bound: BoundInput, selection: FrameSelection | None) -> BoundInput:
     """Return the input with only the selected frames; keys are not touched."""
-    if selection is None or bound.kind != "frames":
+    if selection is None or bound.kind not in ("frames", "pulses"):
         return bound
     from dataclasses import replace
 

@@ -50,7 +50,7 @@ class ChunkState:
     ) -> None:
         self.plan, self.chunk, self.excluded = plan, chunk, excluded
         self.files, self.masks = files, masks
-        self._extents: dict[tuple[int, int, bool], Extents] = {}
+        self._extents: dict[tuple[BoundInput, int, bool], tuple[Extents, int]] = {}
         self._lock = threading.Lock()
         self.part = plan.modules(chunk)
         self.rows = [i.rows(chunk.first, chunk.last) for i in plan.indexes]
@@ -81,63 +81,90 @@ class ChunkState:
         """Read the keys of the whole chunk that no block or train buffer holds."""
         for number in sorted(self.plan.keys):
             bound, rows = self.plan.inputs[number], self.rows[self.plan.rows[number]]
-            values = np.empty((rows.stop - rows.start, *bound.location.shape), bound.dtype)
-            good = self.read(number, 0, rows, values)
-            values[~good] = missing_value(bound.dtype)
+            if bound.parts:
+                values = self._joined(bound, rows)
+            else:
+                values, good = self._read_key(bound)
+                values[~good] = missing_value(bound.dtype)
             self.keys[number] = values
             self.bytes += values.nbytes
 
-    def read(self, number: int, module: int, rows: slice, out: NDArray) -> NDArray:
+    def _read_key(self, bound: BoundInput) -> tuple[NDArray, NDArray]:
+        """Return the chunk's entries of a key, (entry, ...), and which of them could be read, (entry,) bool."""
+        rows = bound.index.rows(self.chunk.first, self.chunk.last)
+        values = np.empty((rows.stop - rows.start, *bound.location.shape), bound.dtype)
+        return values, self.read(bound, 0, rows, values)
+
+    def _joined(self, bound: BoundInput, rows: slice) -> NDArray:
+        """Return a key with one entry per pulse as one value per frame, (row,)."""
+        parts = [self._per_train(part) for part in bound.parts]
+        there = np.logical_and.reduce([good for _, good in parts])
+        declared: Any = bound.declared
+        return np.asarray(declared.per_frame(*(values for values, _ in parts), there, bound.index, rows))
+
+    def _per_train(self, bound: BoundInput) -> tuple[NDArray, NDArray]:
+        """Return the first entry of each train, (train, ...), 0 where there is none, and where there is one."""
+        values, good = self._read_key(bound)
+        offsets = bound.index.offsets[self.chunk.first : self.chunk.last + 1]
+        first = np.minimum(offsets[:-1] - offsets[0], max(len(good) - 1, 0))
+        out = np.zeros((len(first), *bound.location.shape), bound.dtype)
+        if not len(good):
+            return out, np.zeros(len(first), bool)
+        there = (np.diff(offsets) > 0) & good[first]
+        out[there] = values[first[there]]
+        return out, there
+
+    def read(self, bound: BoundInput, module: int, rows: slice, out: NDArray) -> NDArray:
         """Read rows of a module into ``out`` (row, ...); return which are there and could be read, (row,) bool.
 
         The other rows of `out` keep what they held. A stretch that fails is read again frame by frame, so that
         only what cannot be read is lost. Runs in the reader threads.
         """
-        first = self.rows[self.plan.rows[number]].start
-        good = np.zeros(rows.stop - rows.start, bool)
-        offset = rows.start - first
-        for a, b, piece, start in self._where(number, module).overlapping(offset, rows.stop - first):
+        where, first = self._where(bound, module)
+        good, offset = np.zeros(rows.stop - rows.start, bool), rows.start - first
+        for a, b, piece, start in where.overlapping(offset, rows.stop - first):
+            part = slice(a - offset, b - offset)
             try:
-                piece.read(a - start, b - start, out[a - offset : b - offset])
-                self._mask(number, module, a, b, out[a - offset : b - offset])
-                good[a - offset : b - offset] = True
+                piece.read(a - start, b - start, out[part])
+                self._mask(bound, module, slice(a, b), out[part])
+                good[part] = True
             except ReadFault as fault:
                 if self.plan.on_fault == "raise":
                     raise
                 if b - a == 1:
-                    self.lose(self.plan.inputs[number], module, first + a, fault)
-                    continue
-                for row in range(a, b):
-                    one = slice(first + row, first + row + 1)
-                    good[row - offset] = self.read(number, module, one, out[row - offset : row - offset + 1])[
-                        0
-                    ]
+                    self.lose(bound, module, first + a, fault)
+                else:
+                    good[part] = self._read_singly(bound, module, slice(first + a, first + b), out[part])
         return good
 
-    def _mask(self, number: int, module: int, start: int, stop: int, out: NDArray) -> None:
-        """Set the bad pixels of frames that were just read, rows start:stop of the chunk."""
-        mask = self.plan.inputs[number].mask
+    def _read_singly(self, bound: BoundInput, module: int, rows: slice, out: NDArray) -> NDArray:
+        """Read rows one by one; return which could be read."""
+        singles = (slice(row, row + 1) for row in range(rows.start, rows.stop))
+        return np.array([self.read(bound, module, one, out[i : i + 1])[0] for i, one in enumerate(singles)])
+
+    def _mask(self, bound: BoundInput, module: int, rows: slice, out: NDArray) -> None:
+        """Set the bad pixels of frames that were just read; rows count from the chunk's first."""
+        mask = bound.mask
         if mask is None:
             return
         done = 0
-        for a, b, piece, first in self._where(number, module, mask=True).overlapping(start, stop):
-            part = out[a - start : b - start]
+        for a, b, piece, first in self._where(bound, module, mask=True)[0].overlapping(rows.start, rows.stop):
+            part = out[a - rows.start : b - rows.start]
             self.masks.apply(piece, a - first, b - first, part, mask.location.dtype, mask.bits, mask.fill)
             done += b - a
-        if done < stop - start:
-            at = self.plan.inputs[number].location
-            raise ReadFault(
-                at.files[0], mask.location.datasets[module], 0, stop - start, "no mask for these frames"
-            )
+        if done < rows.stop - rows.start:
+            dataset = mask.location.datasets[module] or mask.location.datasets[0]
+            raise ReadFault(bound.location.files[0], dataset, 0, len(out), "no mask for these frames")
 
-    def _where(self, number: int, module: int, *, mask: bool = False) -> Extents:
-        """Return where the chunk's rows of a module, or their masks, lie; found when first asked for."""
+    def _where(self, bound: BoundInput, module: int, *, mask: bool = False) -> tuple[Extents, int]:
+        """Return where the chunk's rows of a module, or their masks, lie, and the first row; found when asked for."""
         with self._lock:
-            if (number, module, mask) not in self._extents:
-                bound, rows = self.plan.inputs[number], self.rows[self.plan.rows[number]]
+            if (bound, module, mask) not in self._extents:
+                rows = bound.index.rows(self.chunk.first, self.chunk.last)
                 at = bound.mask.location if mask and bound.mask else bound.location
-                self._extents[number, module, mask] = extents(self.files, at, bound.index, module, rows)
-            return self._extents[number, module, mask]
+                found = extents(self.files, at, bound.index, module, rows), rows.start
+                self._extents[bound, module, mask] = found
+            return self._extents[bound, module, mask]
 
     def key_of_train(self, number: int, train: int) -> Any:
         """Return a key's entries in a train, (entry, ...); the one value for a control source."""
@@ -152,11 +179,13 @@ class ChunkState:
             else np.full(bound.location.shape, missing_value(bound.dtype), bound.dtype)[()]
         )
 
-    def key_of_frames(self, number: int, trains: NDArray) -> NDArray:
-        """Return a key's value for frames of these trains (positions), (frame, ...); missing where it lacks one."""
+    def key_of_frames(self, number: int, trains: NDArray, rows: slice) -> NDArray:
+        """Return a key's value for frames (rows, of these trains), (frame, ...); missing where it lacks one."""
         bound, index = self.plan.inputs[number], self.plan.indexes[self.plan.rows[number]]
-        row = index.offsets[trains] - self.rows[self.plan.rows[number]].start
-        there = index.counts[trains] > 0
+        first = self.rows[self.plan.rows[number]].start
+        if bound.kind == "pulses":
+            return self.keys[number][rows.start - first : rows.stop - first]
+        row, there = index.offsets[trains] - first, index.counts[trains] > 0
         out = np.full((len(trains), *bound.location.shape), missing_value(bound.dtype), bound.dtype)
         out[there] = self.keys[number][row[there]]
         return out

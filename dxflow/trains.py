@@ -54,7 +54,7 @@ class TrainPass:
             filled.arrays[number], offset = view(buffer, shape, bound.dtype, offset)
             filled.valid[number] = np.zeros(shape[:2], bool)
             for module, out in enumerate(filled.arrays[number]):
-                good = self.state.read(number, module, rows, out)
+                good = self.state.read(bound, module, rows, out)
                 # The buffer holds another train's data where nothing was read.
                 out[~good] = missing_value(bound.dtype)
                 filled.valid[number][module] = good
@@ -196,7 +196,8 @@ class TrainPass:
             return self._value(ref, train, filled).swapaxes(0, 1)[module, start:stop]
         if ref == bound.stream:
             return self.state.key_of_train(ref, train)[start:stop]
-        return self.state.key_of_frames(ref, np.full(stop - start, train))
+        first = int(self.plan.inputs[bound.stream].index.offsets[train])
+        return self.state.key_of_frames(ref, np.full(stop - start, train), slice(first + start, first + stop))
 
     def _transients(self, bound: BoundAlgorithm, train: int) -> dict[str, NDArray]:
         """Return this algorithm's images that live for one train, at their identity; memory is reused."""
