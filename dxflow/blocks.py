@@ -39,6 +39,9 @@ class Filled:
 
     def stretches(self) -> Iterator[tuple[int, int]]:
         """Yield (start, stop) of frames that are good and follow each other."""
+        if self.good.all():
+            yield 0, len(self.good)
+            return
         for start, stop in runs(self.good[1:] == self.good[:-1], len(self.good)):
             if self.good[start]:
                 yield start, stop
@@ -96,11 +99,14 @@ class BlockPass:
 
     def fill(self, step: Step, buffer: NDArray) -> Filled:
         """Read a block; runs in the reader thread."""
-        arrays, offset, good = {}, 0, np.ones(step.rows.stop - step.rows.start, bool)
+        arrays, offset, n = {}, 0, step.rows.stop - step.rows.start
+        good = None
         for number in self.groups[step.group].inputs:
             bound = self.plan.inputs[number]
-            arrays[number], offset = view(buffer, (len(good), *bound.location.shape), bound.dtype, offset)
-            good &= self.state.read(bound, step.module, step.rows, arrays[number])
+            arrays[number], offset = view(buffer, (n, *bound.location.shape), bound.location.dtype, offset)
+            there = self.state.read(bound, step.module, step.rows, arrays[number])
+            good = there if good is None else good & there
+        assert good is not None
         return Filled(arrays, good)
 
     def work(self, step: Step, filled: Filled) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,9 +48,14 @@ class EntryIndex:
         """Return the rows of the trains at positions ``first:last``."""
         return slice(int(self.offsets[first]), int(self.offsets[last]))
 
+    @cached_property
+    def _train_of(self) -> NDArray:
+        """Position of the train of every row, (row,)."""
+        return np.repeat(np.arange(len(self.train_ids)), self.counts)
+
     def train_positions(self, rows: slice) -> NDArray:
-        """Return the position of the train of each row, (row,)."""
-        return np.searchsorted(self.offsets, np.arange(rows.start, rows.stop), side="right") - 1
+        """Return the position of the train of each row, (row,); a view."""
+        return self._train_of[rows]
 
     def entries(self, module: int, rows: slice) -> NDArray:
         """Return the entry numbers of one module, -1 where it lacks the row, (row,)."""

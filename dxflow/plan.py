@@ -268,10 +268,21 @@ def _cut(binding: Binding, chunk: int, block: int, parts: tuple[slice, ...]) -> 
     share = (parts[0].stop - parts[0].start) / max(len(i.modules) for i in binding.inputs)
     per_train = sum(sizes.train_bytes(i) for i in binding.inputs) * share
     target = min(chunk, max(per_train.sum() / MOST_CHUNKS_OF_A_SMALL_RUN, 8 * block))
-    target = max(target, 8 * memory.partial_bytes(binding.algorithms, parts[0]))
+    target = max(
+        target, _against_partials(per_train.sum(), memory.partial_bytes(binding.algorithms, parts[0]))
+    )
     edges = _edges(per_train, target)
     spans = [(a, b, p) for p in range(len(parts)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
     return tuple(Chunk(n, a, b, p) for n, (a, b, p) in enumerate(spans))
+
+
+def _against_partials(total: float, partials: int) -> float:
+    """Return the bytes of input that a chunk should have at least, given the bytes of its whole-run outputs.
+
+    Each chunk writes them once and they are merged once, at about 1 GB/s: with 64 times as much input that is a few
+    per cent of its time; with 16 times a small run still has some chunks.
+    """
+    return min(64 * partials, max(16 * partials, total / MOST_CHUNKS_OF_A_SMALL_RUN))
 
 
 def _edges(per_train: NDArray, target: float) -> list[int]:

@@ -105,7 +105,7 @@ class PulseKey:
         if index.pulse_ids is None:
             raise ValueError(f"{self}: the frames have no pulse ids to join by")
         trains = index.train_positions(rows)
-        trains -= trains[0] if len(trains) else 0
+        trains = trains - trains[0] if len(trains) else trains
         sums = self._summed(entries, table)
         slots = index.pulse_ids[rows].astype(np.int64) + self._shift(table, trains, index, rows)
         last = table.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
@@ -130,6 +131,6 @@ class Ring(Generic[Step]):
 
 def view(buffer: NDArray, shape: tuple[int, ...], dtype: np.dtype, offset: int = 0) -> tuple[NDArray, int]:
     """Return an array that lies in a buffer of bytes from `offset` on, and where the next may begin."""
-    n = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    n = math.prod(shape) * dtype.itemsize
     # 64-byte steps keep every array aligned for vector instructions.
     return buffer[offset : offset + n].view(dtype).reshape(shape), offset + -(-n // 64) * 64
