@@ -1,0 +1,177 @@
+"""Subtract against numpy, with darks in all forms."""
+
+import pickle
+
+import numpy as np
+import pytest
+from readings import Whole, images, near, pixels
+
+import dxflow
+from dxflow import Algorithm, From, Output, PlanError
+from dxflow.algorithms.average import Average
+from dxflow.algorithms.subtract import Subtract
+from dxflow.simulate import Flat, make_run
+
+
+class Keep(Algorithm):
+    """Stores images: what tests look at."""
+
+    ALG_ID = "keep"
+    inputs = {"img": From("subtract.img")}
+
+    def outputs(self, info):
+        return {"img": Output(per=("img", "pixel"), dtype="f4")}
+
+    def process_module_data(self, block, out):
+        out.img = block["img"]
+
+
+@pytest.fixture(scope="module")
+def dark(tmp_path_factory):
+    """The truth of a raw dark run with the same pedestals as `raw`, and more cells."""
+    folder = tmp_path_factory.mktemp("dark") / "r0001"
+    options = {
+        "detector": "AGIPD500K",
+        "data": "raw",
+        "module_shape": (16, 24),
+        "noise": 0.5,
+        "signal": Flat(0),
+    }
+    return make_run(folder, trains=5, pulses=8, **options)
+
+
+@pytest.fixture(scope="module")
+def darks(dark, tmp_path_factory):
+    """Averages of the dark run, per cell and over the run, in a store."""
+    to = tmp_path_factory.mktemp("darks") / "dark.zarr"
+    return dxflow.reduce(dark.path, [Average(per="cell"), Average(name="all")], to, cluster="here")
+
+
+def subtracted(truth, dark, *others, **options):
+    algorithms = [*others, Subtract(dark=dark, **options), Keep()]
+    return dxflow.reduce(truth.path, algorithms, cluster="here")
+
+
+def check(result, expected):
+    near(result.dataset["keep.img"], expected.astype("f4"), 1e-7, 0)
+
+
+def net(truth, per_cell):
+    """Return frames minus darks (cell, module, ss, fs) with numpy, in float32."""
+    return images(truth).astype("f4") - np.asarray(per_cell, "f4")[truth.cell_ids]
+
+
+@pytest.mark.parametrize("form", ["result", "path", "str", "dataset", "array", "numpy"])
+def test_darks_of_cells_are_taken_in_every_form(raw, darks, form):
+    variable = darks.dataset["average.mean"]
+    given = {
+        "result": darks,
+        "path": darks.path,
+        "str": str(darks.path),
+        "dataset": darks.dataset,
+        "array": variable,
+        "numpy": variable.values,
+    }[form]
+    named = {"variable": "average.mean"} if form in ("result", "path", "str", "dataset") else {}
+    check(subtracted(raw, given, **named), net(raw, variable))
+
+
+def test_one_dark_for_all_frames(raw, darks):
+    for dark in (raw.pedestal, darks.dataset["all.mean"]):
+        check(subtracted(raw, dark), images(raw).astype("f4") - np.asarray(dark, "f4"))
+
+
+def test_the_planted_pedestals_are_gone(dark, darks):
+    image = subtracted(dark, darks.dataset["average.mean"]).dataset["keep.img"].values
+    noise = dark.noise * dark.adu_per_photon[0]
+    assert image.std() == pytest.approx(noise * np.sqrt(1 - 1 / 5), rel=0.05)
+    assert abs(image.mean()) < 0.01 * noise
+
+
+def test_whole_trains_give_the_same(raw, darks):
+    variable = darks.dataset["average.mean"]
+    check(subtracted(raw, variable, Whole()), net(raw, variable))
+
+
+def test_cells_are_matched_by_number(raw, darks):
+    variable = darks.dataset["average.mean"]
+    check(subtracted(raw, variable[::-1]), net(raw, variable))
+
+
+def test_frames_of_cells_without_a_dark_are_nan(raw, darks):
+    variable = darks.dataset["average.mean"]
+    expected = net(raw, variable)
+    expected[raw.cell_ids == 2] = np.nan
+    check(subtracted(raw, variable.drop_sel(cell=2)), expected)
+
+
+def test_modules_are_matched_by_number_and_nan_without_a_dark(raw, darks):
+    variable = darks.dataset["average.mean"]
+    expected = net(raw, variable)
+    expected[:, 3] = np.nan
+    check(subtracted(raw, variable.sel(module=[7, 6, 5, 4, 2, 1, 0])), expected)
+
+
+def test_integers_do_not_wrap(raw):
+    image = subtracted(raw, np.full((8, 16, 24), 16000, "u2")).dataset["keep.img"].values
+    assert image.min() == -16000
+
+
+def test_lost_frames_stay_out(broken):
+    result = dxflow.reduce(
+        broken.path,
+        [Subtract(dark=np.ones((16, 16))[None].repeat(8, 0)), Keep()],
+        cluster="here",
+        on_fault="mask",
+    )
+    there = result.dataset["keep.img"].sel(module=broken.module_numbers)
+    count = np.isfinite(there).all(("ss", "fs")).sum("frame")
+    assert list(count) == [4 * (5 if m == 5 else 7) for m in broken.module_numbers]
+    good = np.isfinite(there.values)
+    near(there.values[good], (images(broken).astype("f4") - 1)[good], 1e-6)
+
+
+def test_a_camera_with_an_image_as_dark(camera):
+    key, frames = pixels(camera)
+    algorithms = [Subtract(img=key, dark=np.full(frames.shape[1:], 50)), Average(img=From("subtract.img"))]
+    data = dxflow.reduce(camera.path, algorithms, cluster="here").dataset
+    near(data["average.mean"][0], (frames - 50.0).mean(axis=0), 1e-6)
+
+
+def test_a_result_travels_as_its_path(darks):
+    one = Subtract(dark=darks, variable="average.mean")
+    assert len(pickle.dumps(one)) < 2000
+    assert pickle.loads(pickle.dumps(one)).dark == str(darks.path)
+
+
+def test_a_result_without_a_name_lives_long_enough(raw, dark):
+    result = subtracted(raw, dxflow.reduce(dark.path, Average(), cluster="here"))
+    assert np.isfinite(result.dataset["keep.img"]).all()
+
+
+def test_memory_counts_the_cells_of_the_run(raw, darks):
+    plan = dxflow.plan(raw.path, Subtract(dark=darks, variable="average.mean"))
+    assert plan.memory.tables >= 6 * 8 * 16 * 24 * 4
+    only = dxflow.plan(raw.path, Subtract(dark=raw.pedestal))
+    assert plan.memory.tables - only.memory.tables == 5 * 8 * 16 * 24 * 4
+
+
+def test_what_does_not_fit_is_refused_in_the_plan(raw, camera, darks, tmp_path):
+    variable = darks.dataset["average.mean"]
+    per_pulse = variable.rename(cell="pulse")
+    cases = {
+        r"frames of \(8, 8\) pixels; expected \(16, 24\)": np.zeros((8, 8, 8)),
+        "none of the memory cells": variable.assign_coords(cell=variable.cell + 100),
+        r"modules \[20": variable.assign_coords(module=variable.module + 20),
+        "has 3 modules; expected 8": np.zeros((3, 16, 24)),
+        "expected a Result of Average": np.zeros(5),
+        "2 variables named mean": darks,
+        "per pulse; expected per memory cell": per_pulse,
+        "nowhere": str(tmp_path / "nowhere.zarr"),
+    }
+    for message, dark in cases.items():
+        with pytest.raises(PlanError, match=message):
+            dxflow.plan(raw.path, Subtract(dark=dark))
+    key, frames = pixels(camera)
+    with pytest.raises(PlanError, match="has no cell ids"):
+        dxflow.plan(camera.path, Subtract(img=key, dark=np.zeros((3, 1, *frames.shape[1:]))))
