@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from extra_data import RunDirectory
+
+import dxflow
+from dxflow import Algorithm, Frames, Output
+from dxflow.reader import masks
+from dxflow.simulate import make_run
+
+
+class Sums(Algorithm):
+    """Sum and number of valid values of each pixel, in blocks."""
+
+    ALG_ID = "sums"
+    inputs = {"img": Frames()}
+
+    def outputs(self, info):
+        return {"sum": Output(per="pixel"), "n": Output(per="pixel", dtype="i8")}
+
+    def process_module_data(self, block, out):
+        out.sum += np.nansum(block["img"], axis=0, dtype="f8")
+        out.n += (~np.isnan(block["img"])).sum(axis=0)
+
+
+class SumsOfTrains(Sums):
+    """The same, in whole trains."""
+
+    process_module_data = Algorithm.process_module_data
+
+    def process_train_data(self, train, out):
+        out.sum += np.nansum(train["img"], axis=0, dtype="f8")
+        out.n += (~np.isnan(train["img"])).sum(axis=0)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["compressed", "plain"])
+def truth(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("masked") / "r"
+    options = {"trains": 7, "pulses": 5, "modules": 3, "module_shape": (16, 12), "bad_pixels": 0.1}
+    return make_run(path, compress_masks=request.param, **options)
+
+
+def expected(truth, module, bits=0xFFFFFFFF, roi=np.s_[:, :]):
+    run = RunDirectory(truth.path)
+    source = truth.sources[module]
+    data, mask = (run[source, key].ndarray() for key in ("image.data", "image.mask"))
+    return np.where(mask & np.uint32(bits), np.nan, data)[:, roi[0], roi[1]]
+
+
+def reduced(truth, algorithm, **frames):
+    frames = {"modules": (0, 1, 2), "mask": "image.mask"} | frames
+    return dxflow.reduce(truth.path, algorithm(img=Frames(**frames)), cluster="here", block=3000).dataset
+
+
+@pytest.mark.parametrize("algorithm", [Sums, SumsOfTrains])
+@pytest.mark.parametrize("roi", [np.s_[:, :], np.s_[3:9, :], np.s_[3:9, 2:7]], ids=["all", "rows", "rectangle"])
+def test_masked_pixels_are_nan_wherever_they_are_read(truth, algorithm, roi):
+    result = reduced(truth, algorithm, roi=roi)
+    for module in range(3):
+        values = expected(truth, module, roi=roi)
+        assert np.isnan(values).any()
+        np.testing.assert_array_equal(result["sums.n"][module], (~np.isnan(values)).sum(axis=0))
+        np.testing.assert_allclose(result["sums.sum"][module], np.nansum(values, axis=0, dtype="f8"), rtol=1e-6)
+
+
+def test_only_the_bits_asked_for_make_a_pixel_bad(truth):
+    result = reduced(truth, Sums, bits=1)
+    one, every = expected(truth, 0, bits=1), expected(truth, 0)
+    assert np.isnan(one).sum() < np.isnan(every).sum()
+    np.testing.assert_array_equal(result["sums.n"][0], (~np.isnan(one)).sum(axis=0))
+
+
+def test_another_fill_value_is_taken(truth):
+    result = reduced(truth, Sums, fill=0.0)
+    assert (result["sums.n"] == len(truth.frame_train_ids)).all()
+    np.testing.assert_allclose(result["sums.sum"][2], np.nansum(expected(truth, 2), axis=0), rtol=1e-5, atol=1e-5)
+
+
+def test_equal_masks_are_decoded_once(truth, monkeypatch):
+    calls = []
+    real = masks.Decoded.read
+
+    def counted(piece, start, stop, out):
+        calls.append((start, stop))
+        real(piece, start, stop, out)
+
+    monkeypatch.setattr(masks.Decoded, "read", counted)
+    reduced(truth, Sums, modules=(0,))
+    compressed = "deflate" in dxflow.plan(truth.path, Sums(img=Frames(modules=(0,), mask="image.mask"))).explain()
+    # All frames of a simulated module have the same mask.
+    assert len(calls) == (1 if compressed else 0)
+
+
+def test_a_full_cache_changes_nothing(truth, monkeypatch):
+    whole = reduced(truth, Sums)["sums.sum"].values
+    monkeypatch.setattr(masks, "CACHE_BYTES", 0)
+    np.testing.assert_array_equal(reduced(truth, Sums)["sums.sum"].values, whole)
+
+
+def test_integers_cannot_be_filled_with_nan(tmp_path):
+    truth = make_run(tmp_path / "r", trains=2, pulses=2, modules=1, module_shape=(8, 8))
+    with pytest.raises(dxflow.PlanError, match=r"frames of uint8 cannot hold it; give fill=0"):
+        dxflow.plan(truth.path, Sums(img=Frames("image.gain", modules=(0,), mask="image.mask")))
+
+
+def test_a_key_that_is_no_mask_is_refused(truth):
+    with pytest.raises(dxflow.PlanError, match="not a mask for frames of"):
+        dxflow.plan(truth.path, Sums(img=Frames(modules=(0,), mask="image.data")))
