@@ -100,7 +100,7 @@ class _Trains(Algorithm):
 def _beside_trains(case: Case) -> list[Algorithm]:
     """Return the algorithms, and one that reads the frames of the last of them train by train."""
     made = case.plan()
-    trains = _Trains()
+    trains: Any = _Trains()
     trains.inputs = {"x": made.inputs[made.algorithms[-1].stream].declared}
     return [*case.algorithms(), trains]
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import detectors
+from .frameids import frame_ids
 from .index import EntryIndex, align, plain
 from .locate import Faults, Location, locate
 
@@ -93,7 +94,7 @@ class Frames:
             roi=self.roi,
             offset=self.offset,
         )
-        index = _frame_index(run, found, sources, trains, at, self.offset)
+        index = _frame_index(run, kind, trains, at)
         return BoundInput(
             declared=self,
             name=found.name,
@@ -327,41 +328,22 @@ def _check_key(run: DataCollection, source: str, key: str) -> None:
         raise KeyError(f"source {source!r} has no key {key!r}. Its keys: {sorted(run[source].keys())}")
 
 
-def _frame_index(
-    run: DataCollection,
-    found: detectors.Found,
-    sources: Sequence[str],
-    trains: NDArray,
-    at: Location,
-    offset: int,
-) -> EntryIndex:
+def _frame_index(run: DataCollection, kind: detectors.Detector, trains: NDArray, at: Location) -> EntryIndex:
     """Read pulse and cell ids of every module and align them."""
     counts = at.count.astype(np.int64) * at.per_entry
-    own = (trains.astype(np.int64) - offset).astype(np.uint64)
-    read = [_ids(run, s, found.detector, c, own) for s, c in zip(sources, counts, strict=True)]
+    read = [_ids(run, at, module, kind, c) for module, c in enumerate(counts)]
     return align(trains, counts, [r[0] for r in read], [r[1] for r in read])
 
 
 def _ids(
-    run: DataCollection, source: str, kind: detectors.Detector, counts: NDArray, trains: NDArray
+    run: DataCollection, at: Location, module: int, kind: detectors.Detector, counts: NDArray
 ) -> tuple[NDArray, NDArray | None]:
     """Return pulse and cell ids of one module, (entry,) each; positions where there are no pulse ids."""
-    total = int(counts.sum())
-    position = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
-    if not total:
-        return position, position
-    have = run[source]
-    pulses = _flat(have, kind.pulses, trains, total) if kind.pulses in have else None
-    cells = _flat(have, kind.cells, trains, total) if kind.cells in have else None
-    return position if pulses is None else pulses, cells
-
-
-def _flat(source: object, key: str, trains: NDArray, total: int) -> NDArray | None:
-    """Read one id per frame, or None if there is not one per frame."""
-    from extra_data import by_id
-
-    ids = source[key].select_trains(by_id[trains]).ndarray().ravel()  # type: ignore[index]
-    return ids if len(ids) == total else None
+    pulses = frame_ids(run, at, module, kind.pulses) if kind.pulses else None
+    cells = frame_ids(run, at, module, kind.cells) if kind.cells else None
+    if pulses is None:
+        pulses = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return pulses, cells
 
 
 def _check_align(align: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .fileindex import FileIndex
 from .losses import Loss
 from .reader.files import Stat, stat_of
 
@@ -104,16 +106,16 @@ def locate(
     KeyError
         If no source has the key.
     ValueError
-        If modules differ in shape or dtype.
+        If frames do not have the plane or the region that is wanted.
     """
-    data = [run[s, key] if s and key in run[s] else None for s in sources]
+    data = [_key_data(run, s, key, faults) for s in sources]
     one = _agreed(data, key, sources)
     files: dict[str, int] = {}
     where = np.full((3, len(sources), len(trains)), -1, np.int64)
     where[1:] = 0
     for module, kd in enumerate(data):
         if kd is not None:
-            _fill(where[:, module], kd, trains, files, faults, offset)
+            _fill(where[:, module], kd, one, trains, files, faults, offset)
     stored, per_entry, position = _frame_shape(one, planes or {}, plane)
     cut = _cut(roi, stored, one.source)
     return Location(
@@ -134,19 +136,28 @@ def locate(
     )
 
 
+def _key_data(run: DataCollection, source: str, key: str, faults: Faults) -> Any:
+    """Return a key of a source; None, and a fault, where the source lacks it."""
+    if not source:
+        return None
+    if key in run[source]:
+        return run[source, key]
+    file = run[source].files[0].filename
+    faults.add("missing key", file, source, f"there is no {key!r} in this source")
+    return None
+
+
 def _agreed(data: Sequence[Any], key: str, sources: Sequence[str]) -> Any:
-    """Return the first module's KeyData after checking that all have its shape and dtype."""
-    there = [d for d in data if d is not None]
-    if not there:
+    """Return the KeyData of a module that has the shape and dtype which most modules have."""
+    kinds: dict[tuple, list[Any]] = {}
+    for one in data:
+        # A file without the dataset is a fault of its own.
+        with suppress(KeyError):
+            if one is not None:
+                kinds.setdefault((one.dtype, one.entry_shape), []).append(one)
+    if not kinds:
         raise KeyError(f"no key {key!r} in {[s for s in sources if s]}")
-    one = there[0]
-    for other in there[1:]:
-        if (other.dtype, other.entry_shape) != (one.dtype, one.entry_shape):
-            raise ValueError(
-                f"{key!r} differs between modules: {one.source} has {one.dtype} {one.entry_shape}, "
-                f"{other.source} has {other.dtype} {other.entry_shape}"
-            )
-    return one
+    return max(kinds.values(), key=len)[0]
 
 
 def _frame_shape(kd: Any, planes: Mapping[str, int], plane: str) -> tuple[tuple[int, ...], int, int | None]:
@@ -174,39 +185,17 @@ def _cut(roi: tuple[slice, slice] | None, stored: tuple[int, ...], source: str) 
 
 
 def _fill(
-    where: NDArray, kd: Any, trains: NDArray, files: dict[str, int], faults: Faults, offset: int
+    where: NDArray, kd: Any, one: Any, trains: NDArray, files: dict[str, int], faults: Faults, offset: int
 ) -> None:
     """Fill (file, first, count) of one module, (3, train), from the index of each of its files."""
     for access in kd.files:
         if not len(access.train_ids):
             continue
-        first, count = access.get_index(kd.source, kd.index_group)
-        positions, rows = _common(access, trains, len(first), kd.inc_suspect_trains, offset)
-        inside = _inside(access, kd, first[rows], count[rows], trains[positions], faults)
-        positions, rows = positions[inside], rows[inside]
-        number = files.setdefault(access.filename, len(files))
-        filled = count[rows] > 0
-        where[0, positions[filled]] = number
-        where[1, positions[filled]] = first[rows][filled]
-        where[2, positions[filled]] = count[rows][filled]
-
-
-def _common(access: Any, trains: NDArray, known: int, suspect: bool, offset: int) -> tuple[NDArray, NDArray]:
-    """Return positions in `trains` and in the file of the trains that both have."""
-    ids = (access.train_ids[:known].astype(np.int64) + offset).astype(np.uint64)
-    _, positions, rows = np.intersect1d(trains, ids, return_indices=True)
-    if not suspect:
-        good = access.validity_flag[rows]
-        positions, rows = positions[good], rows[good]
-    return positions, rows
-
-
-def _inside(access: Any, kd: Any, first: NDArray, count: NDArray, trains: NDArray, faults: Faults) -> NDArray:
-    """Return which trains' rows exist in the dataset; the others are a fault: the index lies."""
-    # As float: an index may hold 2**64 - 1, and the sum must not wrap to a row that exists.
-    length = access.file[kd.hdf5_data_path].shape[0]
-    inside = (first.astype(float) + count <= length) | (count == 0)
-    if not inside.all():
-        detail = f"the index points beyond the {length} rows of {kd.hdf5_data_path}"
-        faults.add("index lies", access.filename, kd.source, detail, trains[~inside])
-    return inside
+        index = FileIndex(access, kd, one, faults)
+        ids = (index.train_ids.astype(np.int64) + offset).astype(np.uint64)
+        _, positions, rows = np.intersect1d(trains, ids, return_indices=True)
+        filled = index.count[rows] > 0
+        positions, rows = positions[filled], rows[filled]
+        where[0, positions] = files.setdefault(access.filename, len(files))
+        where[1, positions] = index.first[rows]
+        where[2, positions] = index.count[rows]

@@ -13,6 +13,10 @@ from .binding import PlanError
 from .locate import Faults
 
 
+NO_TRAIN = 2**48
+"""Train ids count 10 per second since 2016 or so; the highest values stand for a failure."""
+
+
 @dataclass(frozen=True, eq=False)
 class OpenedRun:
     """A run, where it is, its trains in order, and the files that did not open."""
@@ -70,13 +74,24 @@ def _directory(path: Path) -> OpenedRun:
         run = extra_data.RunDirectory(path)
     # EXtra-data raises a bare Exception when no file of a directory can be used.
     except Exception as e:
-        raise PlanError(f"{path}: none of the {len(files)} files can be used: {e}") from e
+        raise PlanError(f"{path}: EXtra-data opens none of the {len(files)} files: {e}") from e
     out = _described(run, str(path))
     used = {Path(f.filename).resolve() for f in run.files}
     for file in files:
         if file.resolve() not in used:
             out.faults.add("unreadable file", str(file), "", _why(file))
+    _note_other_runs(run, out.faults)
     return out
+
+
+def _note_other_runs(run: Any, faults: Faults) -> None:
+    """Note files that say they belong to another run than most of the directory."""
+    numbers = {f: int(n[0]) for f in run.files if (n := f.file.get("METADATA/runNumber")) is not None}
+    said = [n for n in numbers.values() if n]
+    for access, number in numbers.items():
+        if number and number != (most := max(set(said), key=said.count)):
+            detail = f"it is of run {number}, the others of run {most}; its data were not told apart"
+            faults.add("other run", access.filename, "", detail, access.train_ids)
 
 
 def _why(file: Path) -> str:
@@ -92,9 +107,13 @@ def _why(file: Path) -> str:
 
 def _described(run: Any, path: str) -> OpenedRun:
     trains = np.unique(np.asarray(run.train_ids, dtype=np.uint64))
-    if not len(trains):
+    out = OpenedRun(run, path, trains[trains < NO_TRAIN])
+    if not len(out.train_ids):
         raise PlanError(f"{path}: this run has no trains")
-    return OpenedRun(run, path, trains)
+    for access in run.files if len(out.train_ids) < len(trains) else ():
+        if len(odd := access.train_ids[access.train_ids >= NO_TRAIN]):
+            out.faults.add("impossible train id", access.filename, "", "train ids are below 2**48", odd)
+    return out
 
 
 def _where(run: Any) -> str:
