@@ -1,0 +1,262 @@
+"""AzimuthalIntegration against pyFAI, numpy in float64, and planted rings."""
+
+import numpy as np
+import pytest
+from pyFAI.detectors import Detector
+from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+from readings import Whole, images, near, pixels, same
+
+import dxflow
+from dxflow import Frames, From, PlanError, geometry
+from dxflow.algorithms import _azint_kernels as kernels
+from dxflow.algorithms.azint import AzimuthalIntegration, ratio
+from dxflow.algorithms.subtract import Subtract
+from dxflow.simulate import PowderRings
+
+NBINS = 50
+
+
+def of(truth, **options):
+    """Return the algorithm with the geometry of a simulated run."""
+    given = {"geometry": f"{truth.path}/geometry.npy", "distance": truth.distance, "nbins": NBINS}
+    given |= {"energy": truth.photon_energy} | options
+    return AzimuthalIntegration(**given)
+
+
+def integrated(truth, *algorithms, **options):
+    return dxflow.reduce(truth.path, list(algorithms or (of(truth),)), cluster="here", **options).dataset
+
+
+def numpy_sums(frames, points, truth, mask=False, polarization=0.0):
+    """Return numerators, denominators (frame, bin) and bin centres, plainly."""
+    q = geometry.momentum_transfer(points, truth.wavelength)
+    c = geometry.solid_angle(points) * (geometry.polarization(points, polarization) if polarization else 1)
+    good = np.isfinite(frames) & ~np.broadcast_to(mask, q.shape)
+    edges = np.linspace(*(f(q[~np.broadcast_to(mask, q.shape)]) for f in (np.min, np.max)), NBINS + 1)
+    which = np.clip(np.searchsorted(edges, q, side="right") - 1, 0, NBINS - 1)
+    sums = [
+        [np.bincount(which[g], w[g], NBINS) for g, w in zip(good, weights, strict=True)]
+        for weights in (np.nan_to_num(frames), np.broadcast_to(c, frames.shape))
+    ]
+    return np.array(sums[0]), np.array(sums[1]), (edges[1:] + edges[:-1]) / 2
+
+
+def points_of(truth):
+    return truth.positions + [0, 0, truth.distance]
+
+
+def check(data, sums, name="azint"):
+    numerator, denominator, q = sums
+    np.testing.assert_allclose(data["q"], q)
+    expected = ratio(numerator, denominator)
+    total = ratio(numerator.sum(axis=0), denominator.sum(axis=0))
+    # Pixels within a rounding of an edge may be in the neighbouring bin: in most bins there are none.
+    for found, wanted in ((data[f"{name}.intensity"].values, expected), (data[f"{name}.mean"].values, total)):
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted))
+        relative = np.abs(found - wanted) / np.abs(wanted)
+        assert np.nanmedian(relative) < 1e-7
+        assert np.nanquantile(relative, 0.98) < 1e-5
+
+
+def test_it_equals_numpy_in_float64_and_skips_nan(holey):
+    check(integrated(holey), numpy_sums(images(holey), points_of(holey), holey))
+
+
+def test_masked_pixels_leave_both_sums(holey):
+    sums = numpy_sums(images(holey), points_of(holey), holey, holey.bad_pixels, 0.9)
+    check(integrated(holey, of(holey, mask=holey.mask, polarization=0.9)), sums)
+
+
+@pytest.mark.parametrize("corrections", [{}, {"polarization": 0.95}, {"solid_angle": False}])
+@pytest.mark.parametrize("source", ["holey", "raw"])
+def test_it_equals_pyfai_without_pixel_splitting(request, source, corrections):
+    truth = request.getfixturevalue(source)
+    frames, points = images(truth)[:, :1], tilted(images(truth).shape[2:])
+    q0, integrator = np.inf, pyfai(points)
+    data = integrated(
+        truth,
+        AzimuthalIntegration(
+            img=Frames(modules=[0]), geometry=points, wavelength=1.33, nbins=NBINS, **corrections
+        ),
+    )
+    found, worst = data["azint.intensity"].values, []
+    for frame, have in zip(frames[:, 0], found, strict=True):
+        q0, expected = integrator.integrate1d(
+            np.nan_to_num(frame).astype("f4"),
+            NBINS,
+            mask=np.isnan(frame),
+            unit="q_A^-1",
+            method=("no", "histogram", "cython"),
+            radial_range=(data["q"].values[0] - step(data) / 2, data["q"].values[-1] + step(data) / 2),
+            correctSolidAngle=corrections.get("solid_angle", True),
+            polarization_factor=corrections.get("polarization"),
+            dummy=np.nan,
+        )
+        worst.append(np.abs(have - expected) / np.abs(expected))
+    np.testing.assert_allclose(data["q"], q0, rtol=1e-6)
+    assert np.nanmedian(worst) < 1e-6
+    assert np.nanquantile(worst, 0.95) < 1e-5
+
+
+def step(data):
+    return float(data["q"][1] - data["q"][0])
+
+
+def integrator_options():
+    return {"dist": 0.1, "poni1": 0.004, "poni2": 0.021, "rot1": 0.2, "rot2": -0.1, "rot3": 0.05}
+
+
+def pyfai(points):
+    detector = Detector(pixel1=1e-3, pixel2=2e-3, max_shape=points.shape[1:3])
+    return AzimuthalIntegrator(detector=detector, wavelength=1.33e-10, **integrator_options())
+
+
+def tilted(shape=(16, 40)):
+    """Return the positions of a tilted module, from pyFAI."""
+    z, y, x = pyfai(np.zeros((1, *shape, 3))).calc_pos_zyx()
+    return np.stack([x, y, z], -1)[None]
+
+
+def test_planted_rings_are_recovered(run):
+    data = integrated(run, of(run, solid_angle=False, mask=run.mask))
+    q, mean = data["q"].values, data["azint.mean"].values
+    inside = (q > 0.3) & (q < 2.4)
+    expected = PowderRings().profile(q) * run.intensity.mean()
+    assert np.abs(mean - expected)[inside].max() < 0.06 * expected.max()
+    peaks = [q[np.argmax(np.where(np.abs(q - ring) < 0.2, mean, 0))] for ring in PowderRings().q]
+    np.testing.assert_allclose(peaks, PowderRings().q, atol=step(data))
+
+
+def test_chunks_do_not_change_a_bit_of_frames_and_only_the_last_digits_of_the_run(holey):
+    whole, small = integrated(holey), integrated(holey, chunk="20 kB")
+    assert whole["azint.intensity"].values.tobytes() == small["azint.intensity"].values.tobytes()
+    near(small["azint.mean"], whole["azint.mean"])
+
+
+def test_blocks_of_single_frames_give_the_same(holey):
+    whole, single = integrated(holey), integrated(holey, block="2 kB")
+    near(single["azint.intensity"], whole["azint.intensity"], 1e-6)
+    near(single["azint.mean"], whole["azint.mean"])
+
+
+def test_whole_trains_give_the_same_as_module_blocks(holey):
+    whole, blocks = integrated(holey, Whole(), of(holey)), integrated(holey)
+    near(whole["azint.intensity"], blocks["azint.intensity"], 1e-6)
+    near(whole["azint.mean"], blocks["azint.mean"])
+
+
+def test_modules_and_trains_that_are_missing_are_left_out(broken):
+    data = integrated(broken, on_fault="mask")
+    sums = numpy_sums(images(broken), points_of(broken), broken)
+    # The bins reach over all modules, also the one that is missing.
+    whole = np.load(f"{broken.path}/geometry.npy") + [0, 0, broken.distance]
+    q = geometry.momentum_transfer(whole, broken.wavelength)
+    assert data["q"].values[0] == pytest.approx(q.min() + (q.max() - q.min()) / NBINS / 2)
+    only = Frames(modules=tuple(int(m) for m in broken.module_numbers))
+    subset = integrated(broken, of(broken, img=only, geometry=broken.positions), on_fault="mask")
+    check(subset, sums)
+
+
+def test_two_of_them_chain_after_a_subtraction(holey):
+    dark = np.full((8, 16, 40), 0.5, "f4")
+    chain = [Subtract(dark=dark), of(holey, img=From("subtract.img")), of(holey, name="plain", nbins=20)]
+    data = integrated(holey, *chain)
+    sums = numpy_sums((images(holey).astype("f4") - dark).astype("f8"), points_of(holey), holey)
+    near(data["azint.intensity"], ratio(*sums[:2]), 1e-5, 1e-6)
+    assert data["plain.mean"].shape == (20,)
+
+
+def test_a_camera_with_a_poni_file(camera, tmp_path):
+    key, frames = pixels(camera)
+    integrator = pyfai(np.zeros((1, 48, 64, 3)))
+    integrator.save(str(tmp_path / "camera.poni"))
+    data = integrated(
+        camera, AzimuthalIntegration(img=key, geometry=str(tmp_path / "camera.poni"), nbins=NBINS)
+    )
+    points = tilted((48, 64))
+
+    class truth:  # noqa: N801
+        wavelength = 1.33
+
+    check(data, numpy_sums(frames[:, None].astype("f8"), points, truth))
+
+
+def test_a_range_leaves_out_pixels_and_keeps_empty_bins_nan(run):
+    data = integrated(run, of(run, qrange=(0, 10), nbins=100, solid_angle=False))
+    q, mean = data["q"].values, data["azint.mean"].values
+    np.testing.assert_allclose(q, np.arange(0.05, 10, 0.1))
+    assert np.isnan(mean[q > run.q().max() + 0.1]).all()
+    assert np.isnan(data["azint.intensity"].values[:, q > run.q().max() + 0.1]).all()
+    inside = (run.q() >= 1.0) & (run.q() < 1.1)
+    assert mean[10] == pytest.approx(images(run)[:, inside].mean(), rel=1e-6)
+
+
+def test_the_wavelength_is_energy_or_wavelength_or_that_of_the_file(run):
+    by_energy = integrated(run, of(run, solid_angle=False))
+    given = {
+        "geometry": f"{run.path}/geometry.npy",
+        "distance": run.distance,
+        "nbins": NBINS,
+        "solid_angle": False,
+    }
+    same(
+        integrated(run, AzimuthalIntegration(wavelength=geometry.HC / run.photon_energy, **given)), by_energy
+    )
+    with pytest.raises(PlanError, match="give energy="):
+        dxflow.plan(run.path, AzimuthalIntegration(**given))
+
+
+@pytest.mark.parametrize("frames", [1, 8, 13])
+@pytest.mark.parametrize("holes", [0, 0.02, 0.4])
+@pytest.mark.parametrize("dtype", ["f4", "u2"])
+def test_the_kernel_equals_bincount(frames, holes, dtype):
+    random = np.random.default_rng(6)
+    x = random.integers(0, 60000, (frames, 1300)).astype(dtype)
+    if dtype == "f4":
+        x[random.random(x.shape) < holes] = np.nan
+        x[:, 500:520] = np.nan
+    bins, weights = random.integers(0, 31, 1300).astype("i4"), random.random(1300).astype("f4")
+    numerator, denominator = np.zeros((frames, 30)), np.zeros((frames, 30))
+    kernels.integrate(x, bins, weights, numerator, denominator)
+    good = np.isfinite(x)
+    for f in range(frames):
+        g = good[f]
+        near(numerator[f], np.bincount(bins[g], x[f][g].astype("f8"), 31)[:30])
+        near(denominator[f], np.bincount(bins[g], weights[g].astype("f8"), 31)[:30])
+
+
+def test_what_does_not_fit_is_refused_in_the_plan(run):
+    cases = {
+        r"geometry has \(module, ss, fs\) = \(16, 8, 8\); expected \(16, 16, 16\)": {
+            "geometry": np.ones((16, 8, 8, 3))
+        },
+        r"geometry has .*\(3, 16, 16\)": {"geometry": np.ones((3, 16, 16, 3))},
+        "mask has": {"mask": np.ones((8, 8))},
+        "the mask leaves no pixel": {"mask": np.ones((16, 16, 16))},
+        "no file": {"geometry": "/nowhere/a.geom"},
+        "give distance=": {"distance": None},
+    }
+    for message, options in cases.items():
+        with pytest.raises(PlanError, match=message):
+            dxflow.plan(run.path, of(run, **options))
+
+
+def test_options_that_make_no_sense_are_refused(run):
+    for options in ({"nbins": 0}, {"wavelength": 1.0}, {"qrange": (2, 1)}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            of(run, **options)
+    with pytest.raises(TypeError, match="--geometry"):
+        AzimuthalIntegration()
+
+
+def test_an_extra_geom_object_is_taken_and_gives_a_stable_identity(tmp_path):
+    import pickle
+
+    import extra_geom
+
+    source = extra_geom.JUNGFRAUGeometry.example(n_modules=1)
+    first, again = (
+        AzimuthalIntegration(geometry=g, distance=0.2, energy=9.3)
+        for g in (source, pickle.loads(pickle.dumps(source)))
+    )
+    assert first.options == again.options
