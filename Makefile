@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEMO := demo
+DEMO ?= demo
 # A test that waits for itself is a failure, not a hung machine.
 PYTEST_OPTIONS ?=
 

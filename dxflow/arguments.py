@@ -195,12 +195,12 @@ def _rebound(text: str, section: Section) -> tuple[str, From | Key]:
     return alias, Key(source, key) if comma else From(what)
 
 
-def run_of(text: str) -> str | tuple[int, int]:
-    """Return a path as it is, ``900123:34`` or ``p900123/r0034`` as (proposal, run)."""
+def run_of(run: Any) -> Any:
+    """Return ``900123:34`` or ``p900123/r0034`` as (proposal, run); a path, or an opened run, as it is."""
     from pathlib import Path
 
-    match = re.fullmatch(r"p?(\d+)[:/]r?(\d+)", text)
-    return (int(match[1]), int(match[2])) if match and not Path(text).exists() else text
+    match = re.fullmatch(r"p?(\d+)[:/]r?(\d+)", run) if isinstance(run, str) else None
+    return (int(match[1]), int(match[2])) if match and not Path(run).exists() else run
 
 
 def frames_of(texts: Sequence[str]) -> Any:

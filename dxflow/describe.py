@@ -13,6 +13,9 @@ from . import detectors, runs
 if TYPE_CHECKING:
     from extra_data import DataCollection
 
+SOME = 6
+"""Keys of a source that are named in the overview; a pattern shows them all."""
+
 
 def describe(run: Any, pattern: str | None = None) -> str:
     """Return what a run holds.
@@ -79,7 +82,9 @@ def _sources(run: DataCollection, modules: set[str]) -> Iterator[str]:
     """Yield a line for each source that is no detector module."""
     for source in sorted(run.all_sources - modules - set(run.legacy_sources)):
         kind = "control " if source in run.control_sources else "fast    "
-        yield f"{kind}  {source}: {', '.join(_keys(run, source))}"
+        keys = _keys(run, source)
+        more = f" and {len(keys) - SOME} more" if len(keys) > SOME else ""
+        yield f"{kind}  {source}: {', '.join(keys[:SOME])}{more}"
 
 
 def _matching(run: DataCollection, pattern: str) -> Iterator[str]:

@@ -143,9 +143,8 @@ def test_several_algorithms_in_one_line_share_one_pass(here, band, tmp_path, sma
 
 
 def test_built_in_algorithms_take_their_own_options_in_one_line(here, tmp_path, small):
-    assert (
-        cli.main([*here, "azint", "--nbins", "50", "--geometry", small.path, "average", "--per", "cell"]) == 0
-    )
+    geometry = ["--geometry", f"{small.path}/geometry.npy", "--distance", "0.2", "--energy", "9.3"]
+    assert cli.main([*here, "azint", *geometry, "--nbins", "50", "average", "--per", "cell"]) == 0
     data = opened(tmp_path)
     assert 50 in data.sizes.values()
     average = data["average.mean"]

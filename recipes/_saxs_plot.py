@@ -1,0 +1,149 @@
+"""The plot of the recipe `saxs`: mean image, I(q) with its spread over frames, and the lit-frame trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from dxflow import Result
+
+BLUE, ORANGE, GREY = "#1f5fa8", "#d9731a", "#8a8a8a"
+
+
+def plot(result: Result, positions: NDArray, path: Path) -> Path:
+    """Save the plot of a result of the recipe's data pass.
+
+    Parameters
+    ----------
+    result : Result
+    positions : ndarray, (module, ss, fs, 3)
+        Pixel centres of the modules that were read or of all of the detector, m.
+    path : Path
+        Image file to write.
+    """
+    # Figure rather than pyplot: no window system is touched, and no state is left behind.
+    from matplotlib.figure import Figure
+
+    data = result.dataset
+    figure = Figure(figsize=(12.5, 7.2), layout="constrained", dpi=130)
+    image, *right = _axes(figure)
+    _mean_image(figure, image, data["average.mean"], positions)
+    _intensity(right[0], data)
+    _trace(right[1], data)
+    figure.suptitle(f"{Path(result.manifest['plan']['run']).name}: {_frames(data)}", fontsize=13, x=0.5)
+    figure.savefig(path)
+    return path
+
+
+def _axes(figure: Any) -> list[Any]:
+    """Return the axes: a large one for the image, two above each other beside it."""
+    grid = figure.add_gridspec(2, 2, width_ratios=(1.05, 1), height_ratios=(1.45, 1))
+    return [figure.add_subplot(part) for part in (grid[:, 0], grid[0, 1], grid[1, 1])]
+
+
+def _frames(data: xr.Dataset) -> str:
+    lit = data["litframes.lit"].values
+    trains = len(np.unique(data["litframes.lit"].coords["train_id"]))
+    return f"{len(lit)} frames of {trains} trains, {int(lit.sum())} of them lit"
+
+
+def _mean_image(figure: Any, axes: Any, mean: xr.DataArray, positions: NDArray) -> None:
+    """Draw the mean of each pixel where it is."""
+    values = mean.values
+    assembled, extent = assemble(values, _modules(mean, positions))
+    low, high = np.percentile(values[np.isfinite(values)], (1, 99.7)) if np.isfinite(values).any() else (0, 1)
+    shown = axes.imshow(assembled, extent=extent, origin="lower", cmap="magma", vmin=min(low, 0), vmax=high)
+    axes.set_facecolor("#d8d8d8")
+    axes.set(xlabel="x (mm)", ylabel="y (mm)", title="mean of all frames, dark subtracted")
+    figure.colorbar(shown, ax=axes, label=_unit("mean intensity", mean), shrink=0.72, extend="both")
+
+
+def _intensity(axes: Any, data: xr.Dataset) -> None:
+    """Draw I(q) of lit frames: mean, and between which values nine of ten frames are."""
+    lit = data["litframes.lit"].values
+    intensity, q = data["azint.intensity"], data["azint.intensity"].coords["q"].values
+    # Without a lit frame, the dark ones are shown.
+    values = intensity.values[lit if lit.any() else slice(None)]
+    used = np.isfinite(values).any(axis=0)
+    axes.set(xlabel=r"q ($\mathrm{\AA}^{-1}$)", ylabel=_unit("I(q)", intensity), title="azimuthal average")
+    if not used.any():
+        axes.text(0.5, 0.5, "no frame could be read", ha="center", transform=axes.transAxes)
+        return
+    low, high = np.nanpercentile(values[:, used], (5, 95), axis=0)
+    axes.fill_between(q[used], low, high, color=BLUE, alpha=0.22, lw=0, label="90 % of single frames")
+    axes.plot(q[used], np.nanmean(values[:, used], axis=0), color=BLUE, lw=1.6, label="mean of lit frames")
+    axes.axhline(0, color=GREY, lw=0.6)
+    axes.set_xlim(q[used].min(), q[used].max())
+    axes.legend(frameon=False)
+
+
+def _trace(axes: Any, data: xr.Dataset) -> None:
+    """Draw the share of bright pixels of each frame, lit and dark ones apart."""
+    lit = data["litframes.lit"].values
+    share = 100 * data["litframes.lit_pixels"].values / np.maximum(data["litframes.valid_pixels"].values, 1)
+    frame = np.arange(len(lit))
+    for which, color, label in ((lit, ORANGE, "lit"), (~lit, GREY, "dark")):
+        axes.plot(frame[which], share[which], ".", ms=4, color=color, label=f"{label} ({int(which.sum())})")
+    axes.set(xlabel="frame of the run", ylabel="bright pixels (%)", title="lit frames")
+    axes.set_xlim(-0.01 * len(lit), 1.01 * len(lit))
+    axes.set_ylim(bottom=0, top=1.25 * max(share.max(initial=0), 0.1))
+    axes.legend(frameon=False, ncols=2, loc="upper right", markerscale=2)
+
+
+def _unit(what: str, array: xr.DataArray) -> str:
+    """Return an axis label with the unit of an array; detectors without one count in ADU."""
+    unit = str(array.attrs.get("units") or "detector units")
+    return f"{what} ({unit})"
+
+
+def _modules(mean: xr.DataArray, positions: NDArray) -> NDArray:
+    """Return the positions of the modules that the image has."""
+    if len(positions) == mean.sizes["module"]:
+        return positions
+    return positions[mean.coords["module"].values]
+
+
+def assemble(image: NDArray, positions: NDArray) -> tuple[NDArray, tuple[float, float, float, float]]:
+    """Return an image on a regular grid in the plane across the beam, and its extent in mm.
+
+    Parameters
+    ----------
+    image : ndarray, (module, ss, fs)
+    positions : ndarray, (module, ss, fs, 3)
+        Pixel centres, m.
+
+    Returns
+    -------
+    assembled : ndarray, (y, x)
+        Mean of the pixels whose centres fall into each grid point; NaN where there are none.
+    extent : (left, right, bottom, top)
+        mm.
+
+    Notes
+    -----
+    Grid points are as large as a pixel and a bit, so that rounding leaves no empty lines inside a module.
+    """
+    points = positions[..., :2].reshape(-1, 2) * 1e3
+    fine = np.isfinite(points).all(axis=1)
+    pitch = 1.05 * _pitch(positions) * 1e3
+    low = points[fine].min(axis=0) - pitch / 2
+    columns, rows = np.ceil((points[fine].max(axis=0) - low) / pitch).astype(int) + 1
+    column, row = ((points[fine] - low) / pitch).astype(int).T
+    cell, values = row * columns + column, image.reshape(-1)[fine]
+    good = np.isfinite(values)
+    total = np.bincount(cell[good], values[good], minlength=rows * columns)
+    count = np.bincount(cell[good], minlength=rows * columns)
+    assembled = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    extent = (low[0], low[0] + columns * pitch, low[1], low[1] + rows * pitch)
+    return assembled.reshape(rows, columns), extent
+
+
+def _pitch(positions: NDArray) -> float:
+    """Return the usual distance of neighbouring pixels, m."""
+    return float(np.nanmedian(np.linalg.norm(np.diff(positions[..., :2], axis=2), axis=-1)))
