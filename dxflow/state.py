@@ -37,6 +37,8 @@ class ChunkState:
         Output name -> the chunk's array or events; transient ones are absent.
     keys : dict
         Number of a key input -> its values in the chunk, (entry, ...).
+    keys_read : dict
+        Number of a key input -> which of its entries could be read, (entry,) bool.
     modules : ndarray of int32 per index, (row,)
         How many modules of the frame were used.
     worked : dict
@@ -58,6 +60,7 @@ class ChunkState:
             o.name: self._array(o) for o in plan.outputs if not o.transient
         }
         self.keys: dict[int, NDArray] = {}
+        self.keys_read: dict[int, NDArray] = {}
         self.modules = [np.zeros(r.stop - r.start, np.int32) for r in self.rows]
         self.worked: dict[str, NDArray] = {}
         self.trains_done = np.zeros(chunk.last - chunk.first, bool)
@@ -72,7 +75,7 @@ class ChunkState:
             return Events(output.output.shape, output.output.dtype)
         rows = self.rows[output.rows] if output.rows >= 0 else slice(0, 0)
         trains = self.chunk.last - self.chunk.first
-        modules = self.part.stop - self.part.start
+        modules = min(self.part.stop - self.part.start, output.pixels[0])
         return output.array(rows.stop - rows.start, trains, modules)
 
     # Keys ---------------------------------------------------------------------------------------
@@ -86,6 +89,7 @@ class ChunkState:
             else:
                 values, good = self._read_key(bound)
                 values[~good] = missing_value(bound.dtype)
+                self.keys_read[number] = good
             self.keys[number] = values
             self.bytes += values.nbytes
 

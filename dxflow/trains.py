@@ -90,10 +90,10 @@ class TrainPass:
             for module, n in enumerate(valid.sum(axis=1)):
                 self.state.used[number, module] += int(n)
             self.state.bytes += int(valid.sum()) * self.plan.inputs[number].frame_bytes
-        for number in self.plan.keys:
-            index = self.plan.rows[number]
+        for number, read in self.state.keys_read.items():
+            index, rows = self.plan.rows[number], self.state.rows_of(self.plan.rows[number], train)
             if index not in counted:
-                self.state.modules[index][self.state.rows_of(index, train)] = 1
+                self.state.modules[index][rows] = read[rows]
 
     # Whole trains -------------------------------------------------------------------------------
 
