@@ -22,54 +22,46 @@ def add_floats(frames, count, mean, squares):  # type: ignore[no-untyped-def]
     """Add frames to count, mean and sum of squared deviations from the mean; NaN is skipped."""
     n, pixels = frames.shape
     rows = np.empty(ROWS * TILE, frames.dtype)
-    state = np.empty(3 * TILE)
     for lo in range(0, pixels, TILE):
         hi, first = min(lo + TILE, pixels), 0
         c, m, q = count[lo:hi], mean[lo:hi], squares[lo:hi]
-        if hi - lo == TILE and n >= ROWS:
-            _copy(state[:TILE], m)
-            _copy(state[TILE : 2 * TILE], q)
-            _copy(state[2 * TILE :], c)
-            while first + ROWS <= n:
-                for row in range(ROWS):
-                    _copy(rows[row * TILE : (row + 1) * TILE], frames[first + row, lo:hi])
-                _eight_floats(rows, state)
-                first += ROWS
-            _copy(m, state[:TILE])
-            _copy(q, state[TILE : 2 * TILE])
-            _copy(c, state[2 * TILE :])
+        while hi - lo == TILE and first + ROWS <= n:
+            for row in range(ROWS):
+                _copy(rows[row * TILE : (row + 1) * TILE], frames[first + row, lo:hi])
+            if _any_empty(c):
+                _start(rows, c, m)
+            _eight_floats(rows, c, m, q)
+            first += ROWS
         for frame in range(first, n):
             _one_float(frames[frame, lo:hi], c, m, q)
 
 
 @njit(cache=True, nogil=True)
-def _eight_floats(x, state):  # type: ignore[no-untyped-def]
+def _eight_floats(x, count, mean, squares):  # type: ignore[no-untyped-def]
     """Add eight values per pixel: sums of (x - mean so far), which loses no digits, then one update."""
-    if _any_empty(state[2 * TILE :]):
-        _start(x, state)
     for p in range(TILE):
         x0, x1, x2, x3 = x[p], x[p + TILE], x[p + 2 * TILE], x[p + 3 * TILE]
         x4, x5, x6, x7 = x[p + 4 * TILE], x[p + 5 * TILE], x[p + 6 * TILE], x[p + 7 * TILE]
         v0, v1, v2, v3 = x0 == x0, x1 == x1, x2 == x2, x3 == x3
         v4, v5, v6, v7 = x4 == x4, x5 == x5, x6 == x6, x7 == x7
-        mean = state[p]
-        d0 = np.float64(x0) - mean if v0 else 0.0
-        d1 = np.float64(x1) - mean if v1 else 0.0
-        d2 = np.float64(x2) - mean if v2 else 0.0
-        d3 = np.float64(x3) - mean if v3 else 0.0
-        d4 = np.float64(x4) - mean if v4 else 0.0
-        d5 = np.float64(x5) - mean if v5 else 0.0
-        d6 = np.float64(x6) - mean if v6 else 0.0
-        d7 = np.float64(x7) - mean if v7 else 0.0
+        so_far = mean[p]
+        d0 = np.float64(x0) - so_far if v0 else 0.0
+        d1 = np.float64(x1) - so_far if v1 else 0.0
+        d2 = np.float64(x2) - so_far if v2 else 0.0
+        d3 = np.float64(x3) - so_far if v3 else 0.0
+        d4 = np.float64(x4) - so_far if v4 else 0.0
+        d5 = np.float64(x5) - so_far if v5 else 0.0
+        d6 = np.float64(x6) - so_far if v6 else 0.0
+        d7 = np.float64(x7) - so_far if v7 else 0.0
         total = ((d0 + d1) + (d2 + d3)) + ((d4 + d5) + (d6 + d7))
-        squares = ((d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)) + ((d4 * d4 + d5 * d5) + (d6 * d6 + d7 * d7))
+        square = ((d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)) + ((d4 * d4 + d5 * d5) + (d6 * d6 + d7 * d7))
         few = np.int32(v0) + np.int32(v1) + np.int32(v2) + np.int32(v3)
         few += np.int32(v4) + np.int32(v5) + np.int32(v6) + np.int32(v7)
-        count = state[p + 2 * TILE] + np.float64(few)
-        step = total / max(count, 1.0)
-        state[p] = mean + step
-        state[p + TILE] += squares - total * step
-        state[p + 2 * TILE] = count
+        n = count[p] + few
+        step = total / np.float64(max(n, np.int32(1)))
+        count[p] = n
+        mean[p] = so_far + step
+        squares[p] += square - total * step
 
 
 @njit(cache=True, nogil=True)
@@ -81,7 +73,7 @@ def _any_empty(count):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _start(x, state):  # type: ignore[no-untyped-def]
+def _start(x, count, mean):  # type: ignore[no-untyped-def]
     """Let pixels without a value so far count from their first one, so that large means lose no digits."""
     for p in range(TILE):
         a = x[p]
@@ -89,7 +81,7 @@ def _start(x, state):  # type: ignore[no-untyped-def]
             b = x[p + row * TILE]
             a = a if a == a else b
         first = np.float64(a) if a == a else 0.0
-        state[p] = state[p] if state[p + 2 * TILE] > 0 else first
+        mean[p] = mean[p] if count[p] > 0 else first
 
 
 @njit(cache=True, nogil=True)

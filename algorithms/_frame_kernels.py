@@ -27,41 +27,50 @@ def count_lit(frames, threshold, negative, lit, dim, valid, total):  # type: ign
     total : ndarray of float64, (frame,)
     """
     n, pixels = frames.shape
-    columns = np.empty(TILE)
+    sums, counts = np.empty(TILE), np.empty(3 * TILE, np.int32)
     for frame in range(n):
         x = frames[frame]
-        columns[:] = 0.0
+        sums[:] = 0.0
+        counts[:] = 0
         at = 0
         while at + ROWS * TILE <= pixels:
-            part = x[at : at + ROWS * TILE]
-            a, b, c = _counts(part, threshold, negative)
-            lit[frame] += a
-            dim[frame] += b
-            valid[frame] += c
-            _add_columns(part, columns)
+            _add_rows(x[at : at + ROWS * TILE], threshold, negative, sums, counts)
             at += ROWS * TILE
         a, b, c = _counts(x[at:], threshold, negative)
+        for p in range(TILE):
+            a += counts[p]
+            b += counts[p + TILE]
+            c += counts[p + 2 * TILE]
         lit[frame] += a
         dim[frame] += b
         valid[frame] += c
-        total[frame] += _in_order(columns) + _in_order(x[at:])
+        total[frame] += _in_order(sums) + _in_order(x[at:])
 
 
 @njit(cache=True, nogil=True)
-def _counts(x, threshold, negative):  # type: ignore[no-untyped-def]
-    lit, dim, valid = np.int32(0), np.int32(0), np.int32(0)
-    for p in range(len(x)):
-        lit += np.int32(x[p] > threshold)
-        dim += np.int32(x[p] < negative)
-        valid += np.int32(x[p] == x[p])
-    return lit, dim, valid
-
-
-@njit(cache=True, nogil=True)
-def _add_columns(x, columns):  # type: ignore[no-untyped-def]
+def _add_rows(x, threshold, negative, sums, counts):  # type: ignore[no-untyped-def]
+    """Add eight rows to the sums and counts of their columns; counts stay 32 bits wide only in an array."""
     for p in range(TILE):
         x0, x1, x2, x3 = x[p], x[p + TILE], x[p + 2 * TILE], x[p + 3 * TILE]
         x4, x5, x6, x7 = x[p + 4 * TILE], x[p + 5 * TILE], x[p + 6 * TILE], x[p + 7 * TILE]
+        counts[p] += (
+            ((x0 > threshold) + (x1 > threshold))
+            + ((x2 > threshold) + (x3 > threshold))
+            + ((x4 > threshold) + (x5 > threshold))
+            + ((x6 > threshold) + (x7 > threshold))
+        )
+        counts[p + TILE] += (
+            ((x0 < negative) + (x1 < negative))
+            + ((x2 < negative) + (x3 < negative))
+            + ((x4 < negative) + (x5 < negative))
+            + ((x6 < negative) + (x7 < negative))
+        )
+        counts[p + 2 * TILE] += (
+            ((x0 == x0) + (x1 == x1))
+            + ((x2 == x2) + (x3 == x3))
+            + ((x4 == x4) + (x5 == x5))
+            + ((x6 == x6) + (x7 == x7))
+        )
         d0 = np.float64(x0) if x0 == x0 else 0.0
         d1 = np.float64(x1) if x1 == x1 else 0.0
         d2 = np.float64(x2) if x2 == x2 else 0.0
@@ -70,7 +79,17 @@ def _add_columns(x, columns):  # type: ignore[no-untyped-def]
         d5 = np.float64(x5) if x5 == x5 else 0.0
         d6 = np.float64(x6) if x6 == x6 else 0.0
         d7 = np.float64(x7) if x7 == x7 else 0.0
-        columns[p] += ((d0 + d1) + (d2 + d3)) + ((d4 + d5) + (d6 + d7))
+        sums[p] += ((d0 + d1) + (d2 + d3)) + ((d4 + d5) + (d6 + d7))
+
+
+@njit(cache=True, nogil=True)
+def _counts(x, threshold, negative):  # type: ignore[no-untyped-def]
+    lit, dim, valid = 0, 0, 0
+    for p in range(len(x)):
+        lit += np.int64(x[p] > threshold)
+        dim += np.int64(x[p] < negative)
+        valid += np.int64(x[p] == x[p])
+    return lit, dim, valid
 
 
 @njit(cache=True, nogil=True)
