@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from . import chunk, fragments, journal
+from . import chunk, fragments, journal, merging
 from ._checks import Case, Factory, changed, compare, difference, require, state
 from .algorithm import Algorithm
 from .execute import execute
@@ -72,15 +72,16 @@ def check_algorithm(
     case = Case(factory, run, frames, on_fault)
     algorithms = case.algorithms()
     whole = _check_client_side(case, algorithms)
+    for byte in (0xFF, 0x3F):
+        with _poisoned(byte):
+            compare(f"buffers full of 0x{byte:X} beforehand", whole, case.reduce())
+    _check_pickled(case, whole, algorithms)
     _check_hands_off(case)
     for trains in (1, 3):
         compare(f"chunks of {trains} trains", whole, case.reduce(trains=trains), rtol, atol)
     if algorithms[-1].by_module:
         compare("blocks of one frame", whole, case.reduce(block=1), rtol, atol)
         compare("blocks cut from whole trains", whole, case.reduce(_beside_trains(case)), rtol, atol)
-    for byte in (0xFF, 0x3F):
-        with _poisoned(byte):
-            compare(f"buffers full of 0x{byte:X} beforehand", whole, case.reduce())
     _check_merge(case)
     return whole
 
@@ -106,21 +107,28 @@ def _beside_trains(case: Case) -> list[Algorithm]:
 
 
 def _check_client_side(case: Case, algorithms: list[Algorithm]) -> Result:
-    """Check `outputs`, pickling, and that a run leaves the client's object alone; return the run's result."""
-    import cloudpickle  # type: ignore[import-untyped]
-
-    made, own = case.plan(algorithms), algorithms[-1]
-    before = state(vars(own))
+    """Check `outputs`, and that a run leaves the client's object alone; return the run's result."""
+    own = algorithms[-1]
+    made, before = case.plan(algorithms), state(vars(own))
     first, second = (own.outputs(made.algorithms[-1].info) for _ in range(2))
-    require(state(vars(own)) == before, f"{own.name}.outputs() changed self")
     require(state(first) == state(second), f"{own.name}.outputs() said something else when asked again")
-    pickled = cloudpickle.dumps(algorithms)
+    fresh = case.algorithms()[-1]
+    fresh.outputs(made.algorithms[-1].info)
+    touched = changed(state(vars(case.algorithms()[-1])), state(vars(fresh)))
+    require(not touched, f"{own.name}.outputs() changed self: {touched}")
     whole = execute(made, "here")
     touched = changed(before, state(vars(own)))
     require(not touched, f"{own.name}: a run changed {touched} of the client's object")
-    for when, data in (("", pickled), (" after a run", cloudpickle.dumps(algorithms))):
-        compare(f"pickled{when}", whole, case.reduce(cloudpickle.loads(data)))
     return whole
+
+
+def _check_pickled(case: Case, whole: Result, used: list[Algorithm]) -> None:
+    """Check that pickled copies, of fresh algorithms and of those of a run, give the same bits."""
+    import cloudpickle  # type: ignore[import-untyped]
+
+    for when, algorithms in (("", case.algorithms()), (" after a run", used)):
+        copies = cloudpickle.loads(cloudpickle.dumps(algorithms))
+        compare(f"pickled{when}", whole, case.reduce(copies))
 
 
 def _check_hands_off(case: Case) -> None:
@@ -175,7 +183,7 @@ def _check_merge(case: Case) -> None:
     for one in made.chunks:
         chunk.run_chunk(work, one.number)
         path = chunk.chunk_path(work.folder, one.number)
-        merged = chunk.merge(work, [path], work.folder / f"merged-{one.number}.npz")
+        merged = merging.merge(work, one.part, [path], work.folder / f"merged-{one.number}.npz")
         with fragments.Fragment(path) as partial, fragments.Fragment(merged) as total:
             for name in total.names():
                 how = difference(partial[name], total[name])

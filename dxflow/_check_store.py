@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import chunk, journal
+from . import chunk, journal, merging
 from ._checks import Case, difference, require
 from .algorithm import Algorithm
 from .contents import Contents, final_path
@@ -135,8 +135,8 @@ def _check_commit(made: Plan) -> None:
     for one in made.chunks:
         report.add(chunk.run_chunk(work, one.number))
     paths = [chunk.chunk_path(work.folder, one.number) for one in made.chunks]
-    total = chunk.merge(work, paths, work.folder / "merged.npz")
-    chunk.finalize(work, total, final_path(work.folder, 0))
+    total = merging.merge(work, 0, paths, work.folder / "merged.npz")
+    merging.finalize(work, 0, total, final_path(work.folder, 0))
     contents = Contents(
         made, work.folder, {"every.event": [s.events["every.event"] for s in report.in_order()]}
     )

@@ -1,10 +1,10 @@
-"""What a worker does: run one chunk, merge partials, finalize a part; each leaves one fragment."""
+"""What a worker does with a chunk: read it, let the algorithms work on it, leave a fragment."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import closing
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
@@ -167,7 +167,8 @@ def _write(work: Workspace, state: ChunkState, losses: list[Loss]) -> Summary:
         events=events,
         losses=tuple(state.summed_losses() + losses),
     )
-    fragments.write(chunk_path(work.folder, state.chunk.number), asdict(summary), arrays)
+    path = chunk_path(work.folder, state.chunk.number)
+    fragments.write(path, asdict(summary), arrays, lasting=work.plan.store.lasting)
     summary.times["write"] = perf_counter() - start
     return summary
 
@@ -180,62 +181,3 @@ def _summary(meta: dict[str, Any]) -> Summary:
 def chunk_path(folder: Path, number: int) -> Path:
     """Return where a chunk's fragment is."""
     return folder / f"chunk-{number:06d}.npz"
-
-
-def merge(work: Workspace, children: Iterable[Path], into: Path) -> Path:
-    """Merge the whole-run outputs of some fragments, in order, into one fragment; starts from an empty partial."""
-    if fragments.intact(into) is not None:
-        return into
-    work.prepare()
-    paths = list(children)
-    totals = _empty(work.plan, paths[0])
-    for path in paths:
-        with fragments.Fragment(path) as child:
-            for bound in work.plan.algorithms:
-                if bound.name in totals:
-                    other = Partial({o.key: child[o.name] for o in bound.outputs if o.whole_run})
-                    bound.algorithm.merge(totals[bound.name], other)
-    _write_totals(work.plan, totals, into)
-    return into
-
-
-def finalize(work: Workspace, total: Path, into: Path) -> Path:
-    """Let the algorithms turn the totals of one part of the result into results; leave them as a fragment."""
-    work.prepare()
-    with fragments.Fragment(total) as fragment:
-        totals = {
-            bound.name: Partial({o.key: fragment[o.name] for o in bound.outputs if o.whole_run})
-            for bound in work.plan.algorithms
-        }
-    for bound in work.plan.algorithms:
-        bound.algorithm.finalize(totals[bound.name])
-    _write_totals(work.plan, totals, into, stored=True)
-    return into
-
-
-def _empty(plan: Plan, like: Path) -> dict[str, Partial]:
-    """Return fresh partials of the shapes of a fragment's, by algorithm."""
-    with fragments.Fragment(like) as fragment:
-        part: dict[str, Partial] = {}
-        for bound in plan.algorithms:
-            whole = [o for o in bound.outputs if o.whole_run]
-            arrays = {o.key: o.array(0, 0, _modules(o, fragment[o.name])) for o in whole}
-            if arrays:
-                part[bound.name] = Partial(arrays)
-    return part
-
-
-def _modules(output: Any, array: NDArray) -> int:
-    """Return how many modules an array of a fragment covers."""
-    return array.shape[len(output.output.shape)] if output.output.kind == "pixel" else 1
-
-
-def _write_totals(plan: Plan, totals: dict[str, Partial], into: Path, *, stored: bool = False) -> None:
-    """Write whole-run outputs; only those that are stored, if so asked."""
-    arrays = {
-        o.name: totals[bound.name][o.key]
-        for bound in plan.algorithms
-        for o in bound.outputs
-        if o.whole_run and (o.output.store or not stored)
-    }
-    fragments.write(into, {}, arrays)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import chunk, journal
+from . import journal, merging
 from .chunk import Summary, Workspace, chunk_path, run_chunk
 from .clusters import Runner, connect
 from .contents import Contents, final_path
@@ -66,7 +66,7 @@ def _merge_and_finalize(plan: Plan, runner: Runner, folder: Path) -> None:
     for part in range(len(plan.parts)):
         level = [(chunk_path(folder, c.number), None) for c in plan.chunks if c.part == part]
         path, future = _tree(runner, folder, part, level)
-        finals.append(runner.submit(chunk.finalize, path, final_path(folder, part), after=[future]))
+        finals.append(runner.submit(merging.finalize, part, path, final_path(folder, part), after=[future]))
     _wait(runner, finals)
 
 
@@ -78,7 +78,8 @@ def _tree(runner: Runner, folder: Path, part: int, nodes: Sequence[tuple[Path, A
         for number, group in enumerate(_groups(nodes)):
             into = folder / f"merged-{part:03d}-{level}-{number:06d}.npz"
             after = [future for _, future in group if future is not None]
-            merged.append((into, runner.submit(chunk.merge, [path for path, _ in group], into, after=after)))
+            paths = [path for path, _ in group]
+            merged.append((into, runner.submit(merging.merge, part, paths, into, after=after)))
         nodes, level = merged, level + 1
     return nodes[0]
 

@@ -24,10 +24,13 @@ class DamagedFragment(OSError):
     """A fragment that is truncated, changed or of another run; the message names the file."""
 
 
-def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> None:
-    """Write a fragment: raw arrays with a checksum each, under a temporary name, synced, renamed.
+def write(
+    path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray], *, lasting: bool = True
+) -> None:
+    """Write a fragment: raw arrays with a checksum each, under a temporary name, synced if it is to last, renamed.
 
-    The format is ``.npz`` without pickles, whose zip entries carry CRC-32.
+    The format is ``.npz`` without pickles, whose zip entries carry CRC-32. The directory is not synced: a rename
+    that a power loss undoes leaves the fragment absent, and its chunk is done again.
     """
     text = np.frombuffer(json.dumps({"meta": meta, "arrays": sorted(arrays)}).encode(), np.uint8)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
@@ -35,11 +38,11 @@ def write(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray]) ->
         with open(temporary, "xb") as f:
             np.savez(f, allow_pickle=False, **{META: text}, **arrays)
             f.flush()
-            os.fsync(f.fileno())
+            if lasting:
+                os.fsync(f.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    sync_directory(path.parent)
 
 
 def sync_directory(folder: Path) -> None:

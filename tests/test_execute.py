@@ -16,7 +16,7 @@ import pytest
 from samples import Bright, Failing, Killer, RoiSum, Scale, ScaleTrains, Stats, TrainSums, scaled
 
 import dxflow
-from dxflow import Frames, FrameSelection
+from dxflow import Frames, FrameSelection, merging
 from dxflow._checks import cut
 
 BLOCK = 6_000
@@ -136,7 +136,8 @@ SCRIPT = """
     sys.path.insert(0, {tests!r})
     from samples import Stats
     import dxflow
-    from dxflow._checks import cut
+    from dxflow import merging
+from dxflow._checks import cut
 
     class Slow(Stats):
         def process_module_data(self, block, out):
@@ -184,7 +185,7 @@ def test_resuming_does_damaged_chunks_again(run, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(dxflow.execute.__globals__["chunk"], "finalize", fail)
+    monkeypatch.setattr(dxflow.execute.__globals__["merging"], "finalize", fail)
     with pytest.raises(OSError, match="No space"):
         reduce(run.path, Stats(), to)
     monkeypatch.undo()

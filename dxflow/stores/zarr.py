@@ -76,7 +76,7 @@ class Zarr(Store):
 
     def piece_bytes(self, plan: Plan) -> int:
         """A shard, its compressed form, and the fragments it is taken from."""
-        return 3 * max((_shard_bytes(v) for v in _variables(plan)), default=0)
+        return 3 * max((_piece_bytes(v, plan) for v in _variables(plan)), default=0)
 
     def describe(self, plan: Plan) -> str:
         """Name, size before compression and number of files."""
@@ -193,9 +193,10 @@ def _rows_per_shard(variable: Variable) -> int:
     return rows * max(1, min(chunks, SHARD_BYTES // max(1, rows * variable.row_bytes)))
 
 
-def _shard_bytes(variable: Variable) -> int:
+def _piece_bytes(variable: Variable, plan: Plan) -> int:
+    """Return the bytes that are written at once of a variable."""
     if variable.axis == "part":
-        return variable.nbytes
+        return variable.nbytes // (len(plan.parts) if _module_axis(variable) >= 0 else 1)
     return _rows_per_shard(variable) * variable.row_bytes
 
 

@@ -1,0 +1,75 @@
+"""What a worker does with partials: merge those of some fragments, finalize those of a part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import fragments
+from .outputs import Partial
+
+if TYPE_CHECKING:
+    from .chunk import Workspace
+    from .plan import Plan
+
+
+def merge(work: Workspace, part: int, children: Iterable[Path], into: Path) -> Path:
+    """Merge the whole-run outputs of some fragments of a part, in order, into one; starts from an empty partial."""
+    if fragments.intact(into) is not None:
+        return into
+    work.prepare()
+    totals = _empty(work.plan, part)
+    for path in children:
+        with fragments.Fragment(path) as child:
+            for bound in work.plan.algorithms:
+                if bound.name in totals:
+                    other = Partial({key: child[f"{bound.name}.{key}"] for key in totals[bound.name]})
+                    bound.algorithm.merge(totals[bound.name], other)
+    _write(work.plan, totals, into)
+    return into
+
+
+def finalize(work: Workspace, part: int, total: Path, into: Path) -> Path:
+    """Let the algorithms turn the totals of one part of the result into results; leave them as a fragment."""
+    work.prepare()
+    with fragments.Fragment(total) as fragment:
+        totals = {
+            name: Partial({key: fragment[f"{name}.{key}"] for key in empty})
+            for name, empty in _keys(work.plan).items()
+        }
+    for bound in work.plan.algorithms:
+        if bound.name in totals:
+            bound.algorithm.finalize(totals[bound.name])
+    _write(work.plan, totals, into, stored=True)
+    return into
+
+
+def _keys(plan: Plan) -> dict[str, list[str]]:
+    """Return the names of the whole-run outputs of each algorithm that has some."""
+    keys = {bound.name: [o.key for o in bound.outputs if o.whole_run] for bound in plan.algorithms}
+    return {name: own for name, own in keys.items() if own}
+
+
+def _empty(plan: Plan, part: int) -> dict[str, Partial]:
+    """Return fresh partials of a part, by algorithm."""
+    modules = plan.parts[part].stop - plan.parts[part].start
+    return {
+        bound.name: Partial(
+            {o.key: o.array(0, 0, min(modules, o.pixels[0])) for o in bound.outputs if o.whole_run}
+        )
+        for bound in plan.algorithms
+        if bound.name in _keys(plan)
+    }
+
+
+def _write(plan: Plan, totals: dict[str, Partial], into: Path, *, stored: bool = False) -> None:
+    """Write whole-run outputs; only those that are stored, if so asked."""
+    outputs = {(o.algorithm, o.key): o for o in plan.outputs if o.output.store or not stored}
+    arrays = {
+        outputs[name, key].name: partial[key]
+        for name, partial in totals.items()
+        for key in partial
+        if (name, key) in outputs
+    }
+    fragments.write(into, {}, arrays, lasting=plan.store.lasting)
