@@ -60,7 +60,7 @@ class AzimuthalIntegration(Algorithm):
     its lower edge, the last also its upper one. P_i is the polarization, Omega_i the solid angle relative to that at
     normal incidence: see `dxflow.geometry`.
 
-    Tables: 8 bytes per pixel in each process (8 MB for AGIPD-1M).
+    Tables: 8 bytes per pixel in each process (8 MB for AGIPD-1M), ten times that while they are made.
 
     References
     ----------
@@ -117,7 +117,8 @@ class AzimuthalIntegration(Algorithm):
         }
 
     def memory(self, info: RunInfo) -> int:
-        return int(np.prod(info["img"].shape)) * (4 + 4)
+        # Bins and weights, and while these are made, positions and some arrays of their size.
+        return int(np.prod(info["img"].shape)) * (4 + 4 + 3 * 24)
 
     def initialize(self, info: RunInfo) -> None:
         table = self._table(info["img"])

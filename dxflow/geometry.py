@@ -144,8 +144,9 @@ def solid_angle(positions: NDArray) -> NDArray:
     ----------
     J. Kieffer et al. (2020), J. Synchrotron Rad. 27, 558-566 (for one plane).
     """
+    # Module by module: the normals of a whole detector would be the largest arrays of a worker.
+    plane = np.concatenate([np.abs(np.einsum("...i,...i", normals(m), m)) for m in positions[:, None]])
     r = np.sqrt(np.einsum("...i,...i", positions, positions))
-    plane = np.abs(np.einsum("...i,...i", normals(positions), positions))
     return np.nanmedian(plane) ** 2 * plane / r**3
 
 
