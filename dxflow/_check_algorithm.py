@@ -113,8 +113,9 @@ def _check_client_side(case: Case, algorithms: list[Algorithm]) -> Result:
     first, second = (own.outputs(made.algorithms[-1].info) for _ in range(2))
     require(state(first) == state(second), f"{own.name}.outputs() said something else when asked again")
     fresh = case.algorithms()[-1]
+    unasked = state(vars(fresh))
     fresh.outputs(made.algorithms[-1].info)
-    touched = changed(state(vars(case.algorithms()[-1])), state(vars(fresh)))
+    touched = changed(unasked, state(vars(fresh)))
     require(not touched, f"{own.name}.outputs() changed self: {touched}")
     whole = execute(made, "here")
     touched = changed(before, state(vars(own)))

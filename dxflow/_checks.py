@@ -104,7 +104,7 @@ def state(value: Any) -> Any:
         return {key: state(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [state(one) for one in value]
-    if value is None or isinstance(value, (str, bytes, int, float, complex, np.generic, np.dtype)):
+    if value is None or isinstance(value, (str, bytes, int, float, complex, slice, np.generic, np.dtype)):
         return repr(value)
     if is_dataclass(value) and not isinstance(value, type):
         return state(vars(value))

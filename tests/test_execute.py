@@ -16,7 +16,7 @@ import pytest
 from samples import Bright, Failing, Killer, RoiSum, Scale, ScaleTrains, Stats, TrainSums, scaled
 
 import dxflow
-from dxflow import Frames, FrameSelection, merging
+from dxflow import Frames, FrameSelection
 from dxflow._checks import cut
 
 BLOCK = 6_000

@@ -115,4 +115,4 @@ def test_data_are_synced_before_the_name_appears(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda handle: (calls.append(("sync", path.exists())), sync(handle)))
     monkeypatch.setattr(os, "replace", lambda *a: (calls.append(("rename", path.exists())), rename(*a)))
     fragments.write(path, {}, ARRAYS)
-    assert calls == [("sync", False), ("rename", False), ("sync", True)]
+    assert calls == [("sync", False), ("rename", False)]

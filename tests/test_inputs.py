@@ -1,0 +1,153 @@
+"""Inputs: every frame of EXtra-data's own example runs is what EXtra-data reads; what is not there is said."""
+
+import warnings
+
+import extra_data
+import h5py
+import numpy as np
+import pytest
+from samples import RoiSum
+
+import dxflow
+from dxflow import Frames, Key, PlanError
+from dxflow.testing import check_input, make_run
+
+by_index = extra_data.by_index
+
+
+def some_trains(path, *which):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return extra_data.RunDirectory(str(path)).select_trains(by_index[list(which)])
+
+
+def fill(path, pattern, dataset, seed=0):
+    """Put numbers into the frames of an example run, which are empty, in the trains that are read."""
+    random = np.random.default_rng(seed)
+    for number, file in enumerate(sorted(path.glob(pattern))):
+        with h5py.File(file, "r+") as f:
+            found = []
+            f["INSTRUMENT"].visit(lambda n, found=found: found.append(n) if n.endswith(dataset) else None)
+            data = f["INSTRUMENT"][found[0]]
+            rows = min(len(data), 90)
+            data[:rows, ..., :7, :5] = random.integers(1, 1000, (rows, *data.shape[1:-2], 7, 5)) + number
+
+
+@pytest.mark.parametrize("version", ["0.5", "1.2"])
+@pytest.mark.parametrize("data", ["raw", "corr"])
+@pytest.mark.parametrize("detector", ["AGIPD500K", "LPD1M", "DSSC1M", "JUNGFRAU"])
+def test_frames_of_every_detector_are_those_of_extra_data(tmp_path, detector, data, version):
+    modules = {"JUNGFRAU": 2}.get(detector)
+    options = {} if modules is None else {"modules": modules}
+    truth = make_run(
+        tmp_path,
+        detector=detector,
+        data=data,
+        version=version,
+        trains=4,
+        pulses=3,
+        module_shape=(8, 8),
+        **options,
+    )
+    result = check_input(Frames(), truth.path)
+    assert result.dataset["check_copy.x"].shape == (12, len(truth.module_numbers), 8, 8)
+    assert result.losses.empty
+
+
+def test_frames_with_gaps_are_those_of_extra_data_and_nan_elsewhere(gappy):
+    result = check_input(Frames(), gappy.path)
+    frames = result.dataset["check_copy.x"]
+    missing = np.isnan(frames).all(axis=(2, 3))
+    trains = np.searchsorted(gappy.train_ids, frames.train_id)
+    assert (~missing.values).tolist() == gappy.present[trains].tolist()
+    assert missing.values.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "dataset", "module", "shape"),
+    [
+        ("spb", "RAW*AGIPD03*", "image/data", 3, (64, 1, 512, 128)),
+        ("fxe", "RAW*LPD03*", "image/data", 3, (128, 1, 256, 256)),
+        ("scs", "RAW*DSSC03-S00000*", "image/data", 3, (64, 1, 128, 512)),
+        ("modern_spb_proc", "CORR*AGIPD03*", "image/data", 3, (32, 1, 512, 128)),
+    ],
+)
+def test_example_runs_of_extra_data_are_read_as_extra_data_does(
+    example, name, pattern, dataset, module, shape
+):
+    path = example(name)
+    fill(path, pattern, dataset)
+    result = check_input(Frames(modules=(module,)), some_trains(path, 0))
+    frames = result.dataset["check_copy.x"]
+    assert frames.shape == shape
+    assert frames.values[1].any()
+
+
+def test_a_jungfrau_that_is_one_of_two_is_found_by_name(example):
+    path = example("fxe_jungfrau")
+    fill(path, "*JNGFR0[12]*", "data/adc")
+    run = some_trains(path, 0, 3)
+    with pytest.raises(PlanError, match=r"several detectors fit: \['FXE_XAD_JF1M', 'FXE_XAD_JF500K'\]"):
+        dxflow.plan(run, RoiSum())
+    result = check_input(Frames(detector="FXE_XAD_JF1M"), run)
+    assert result.dataset["check_copy.x"].shape == (32, 2, 512, 1024)
+    assert result.dataset["check_copy.x"].values[:16].any()
+
+
+def test_reduced_runs_have_as_many_rows_as_frames_whatever_their_number_per_train(example):
+    path = example("reduced_spb", raw=False, rng=np.random.RandomState(3))
+    run = some_trains(path, *range(6))
+    fill(path, "CORR*AGIPD02*", "image/data")
+    counts = np.random.RandomState(3).randint(0, 20, size=64)[:6]
+    plan = dxflow.plan(run, RoiSum(img=Frames(modules=(2,))))
+    assert plan.indexes[0].counts.tolist() == counts.tolist()
+    check_input(Frames(modules=(2,)), some_trains(path, 1, 2))
+
+
+def test_keys_of_instrument_and_control_sources_are_those_of_extra_data(run, example):
+    check_input(Key(f"{run.devices['xgm']}:output", "data.intensityTD"), run.path)
+    spb = example("spb")
+    for file in spb.glob("*DA01*"):
+        with h5py.File(file, "r+") as f:
+            f["CONTROL/SA1_XTD2_XGM/DOOCS/MAIN/beamPosition/ixPos/value"][:] = np.arange(32)
+    slow = check_input(Key("SA1_XTD2_XGM/DOOCS/MAIN", "beamPosition.ixPos.value"), some_trains(spb, 0, 5, 40))
+    assert slow.dataset["check_copy.x"].values.ravel().tolist() == [0, 5, 8]
+    camera = check_input(Key("SPB_IRU_CAM/CAM/SIDEMIC:daqOutput", "data.image.pixels"), some_trains(spb, 1))
+    assert camera.dataset["check_copy.x"].shape == (1, 1, 1024, 768)
+
+
+def test_a_file_alone_is_a_run(example):
+    path = sorted(example("spb").glob("*AGIPD04*"))[0]
+    plan = dxflow.plan(path, RoiSum(img=Frames(modules=(4,))))
+    assert len(plan.indexes[0]) == 64 * 64
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        (Frames("image.colour"), r"no key 'image.colour'"),
+        (
+            Frames(detector="MPX"),
+            r"no such detector. Detectors in this run: \['SPB_DET_AGIPD1M-1 \(corrected\)'",
+        ),
+        (Frames(modules=(30,)), r"has modules \[0, 1, .*, 15\], not \[30\]"),
+        (Key("SA1_XGM", "x"), r"no source 'SA1_XGM' in this run. Sources like it"),
+        (Frames(data="dark"), "no such detector"),
+    ],
+)
+def test_what_is_not_in_the_run_is_refused_with_what_is(run, what, says):
+    with pytest.raises(PlanError, match=says):
+        dxflow.plan(run.path, RoiSum(img=what))
+
+
+def test_a_wrong_key_of_a_source_is_refused_with_its_keys(run):
+    source = f"{run.devices['xgm']}:output"
+    with pytest.raises(PlanError, match=r"has no key 'data.x'. Its keys: \['data.intensity"):
+        dxflow.plan(run.path, RoiSum(img=Key(source, "data.x")))
+
+
+def test_what_was_allocated_but_never_written_is_missing_and_counted_and_not_zero(example):
+    run = some_trains(example("agipd500k"), 0)
+    frames = dxflow.reduce(run, RoiSum(img=Frames(modules=(1,))), cluster="here", on_fault="mask")
+    assert np.isnan(frames.dataset["roisum.intensity"]).all()
+    assert frames.losses[["cause", "module", "frames"]].values.tolist() == [["never written", 1, 64]]
