@@ -148,7 +148,7 @@ def _work(file: Hdf5, source: BinaryIO) -> dict[str, Any]:
 def _array(source: BinaryIO, dtype: str, shape: Sequence[int]) -> NDArray:
     """Read an array."""
     values = np.empty(shape, np.dtype(dtype))
-    view, got = memoryview(values.reshape(-1).view(np.uint8)), 0
+    view, got = values.reshape(-1).view(np.uint8).data, 0
     while got < values.nbytes:
         count = source.readinto(view[got:])  # type: ignore[attr-defined]
         if not count:

@@ -127,7 +127,9 @@ class _Used:
     def get(self, parameter: str, dataset: str) -> Any:
         self._used.add(parameter)
         if parameter not in self._values:
-            raise TypeError(f"dataset {dataset!r} needs the parameter {parameter!r}; given: {sorted(self._values)}")
+            raise TypeError(
+                f"dataset {dataset!r} needs the parameter {parameter!r}; given: {sorted(self._values)}"
+            )
         return self._values[parameter]
 
 
@@ -145,7 +147,9 @@ def _source(name: str, ds: DS, aliases: Mapping[str, str], parameters: _Used) ->
     text = ds.source
     if text.startswith("@"):
         if text[1:] not in aliases:
-            raise ExdfError(f"dataset {name!r}: no alias {text!r}; there are {sorted('@' + a for a in aliases)}")
+            raise ExdfError(
+                f"dataset {name!r}: no alias {text!r}; there are {sorted('@' + a for a in aliases)}"
+            )
         text = aliases[text[1:]]
     fields = [f for _, f, _, _ in Formatter().parse(text) if f is not None]
     return text.format(**{f: parameters.get(f, name) for f in fields})
@@ -165,7 +169,9 @@ def _check(one: Declared) -> None:
     if one.instrument and one.ds.run:
         raise one.error("values of the whole run belong to control sources, without ':' in their name")
     if one.instrument and "." not in one.key:
-        raise one.error("a key of an instrument source needs an index group before it, such as 'data.intensity'")
+        raise one.error(
+            "a key of an instrument source needs an index group before it, such as 'data.intensity'"
+        )
     if one.instrument and one.key == f"{one.group}.trainId":
         raise one.error("train IDs are written by themselves; leave this dataset out")
     text = one.dtype.kind == "U" and one.ds.run and not one.shape

@@ -46,8 +46,8 @@ def _deflate() -> Callable[[NDArray], bytes]:
         from isal import isal_zlib
     except ImportError:
         # There are no wheels of it for some machines.
-        return lambda data: zlib.compress(data, LEVEL)
-    return lambda data: isal_zlib.compress(data, LEVEL)
+        return lambda data: zlib.compress(data.data, LEVEL)
+    return lambda data: isal_zlib.compress(data.data, LEVEL)
 
 
 def engine() -> str:

@@ -33,7 +33,11 @@ class Layout:
 
 
 def layout(
-    dtype: np.dtype, shape: Sequence[int], chunk: int | Sequence[int] | None = None, *, compressed: bool = True
+    dtype: np.dtype,
+    shape: Sequence[int],
+    chunk: int | Sequence[int] | None = None,
+    *,
+    compressed: bool = True,
 ) -> Layout:
     """Return the layout of rows of a shape.
 
@@ -131,7 +135,9 @@ class Rows:
         """Write so many rows: whole chunks, but for the last ones."""
         values, start = self._take(count), self._rows
         if self._chunks is None:
-            self._chunks = Chunks(create(self._file, self._path, self._layout, count), self._layout, self._pool)
+            self._chunks = Chunks(
+                create(self._file, self._path, self._layout, count), self._layout, self._pool
+            )
         self._rows += count
         if self._rows > self._chunks.dataset.shape[0]:
             self._chunks.dataset.resize(self._rows, 0)

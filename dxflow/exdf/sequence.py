@@ -78,5 +78,3 @@ class SequenceFile:
 def _stored(values: NDArray) -> NDArray:
     """Return booleans as the bytes 0 and 1."""
     return values.astype(np.uint8) if values.dtype.kind == "b" else values
-
-

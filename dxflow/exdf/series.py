@@ -112,7 +112,8 @@ def checked(declared: Declared, values: ArrayLike, train: int | None) -> NDArray
     floats = declared.dtype.kind == "f" and given.dtype.kind in "biuf"
     if not floats and not _equal(cast, given):
         raise declared.error(
-            f"is {declared.dtype}, and some of the {given.dtype} values given do not fit; convert them first", train
+            f"is {declared.dtype}, and some of the {given.dtype} values given do not fit; convert them first",
+            train,
         )
     return cast
 
