@@ -10,7 +10,7 @@ LINE = ["recipe", "demo", "--trains", "4", "--pulses", "4", "--module-shape", "1
 def test_the_demo_simulates_reduces_and_says_where_everything_is(tmp_path, capsys):
     assert cli.main([*LINE, "--to", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
-    assert "simulated 16 dark frames" in shown
+    assert "simulated 8 dark frames and 16 lit and dark frames" in shown
     assert "lost     nothing" in shown
     assert f"{tmp_path}/saxs.png" in shown
     assert (tmp_path / "saxs.png").stat().st_size > 10_000
