@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -140,11 +141,18 @@ def _key_data(run: DataCollection, source: str, key: str, faults: Faults) -> Any
     """Return a key of a source; None, and a fault, where the source lacks it."""
     if not source:
         return None
-    if key in run[source]:
-        return run[source, key]
-    file = run[source].files[0].filename
+    # EXtra-data looks into the first file only, whichever that is.
+    data = copy(run[source])
+    data.files = sorted(data.files, key=lambda f: (not _holds(f, source, key), f.filename))
+    if key in data:
+        return data[key]
+    file = data.files[0].filename
     faults.add("missing key", file, source, f"there is no {key!r} in this source")
     return None
+
+
+def _holds(file: Any, source: str, key: str) -> bool:
+    return file.has_source_key(source, key) or file.has_source_key(source, f"{key}.value")
 
 
 def _agreed(data: Sequence[Any], key: str, sources: Sequence[str]) -> Any:
