@@ -46,10 +46,9 @@ def execute(plan: Plan, cluster: Any = None) -> Result:
     folder = journal.begin(plan)
     report = Report(plan)
     with journal.kept_on_failure(plan), connect(cluster, Workspace(plan, folder)) as runner:
-        futures = [runner.submit(run_chunk, c.number) for c in plan.chunks]
+        futures = runner.map(run_chunk, range(len(plan.chunks)))
         with Progress(plan.bytes_to_read) as progress:
-            for future in runner.as_completed(futures):
-                summary = _result(future, futures)
+            for summary in runner.results(futures):
                 report.add(summary)
                 progress.add(summary.bytes)
         _merge_and_finalize(plan, runner, folder)
@@ -67,7 +66,7 @@ def _merge_and_finalize(plan: Plan, runner: Runner, folder: Path) -> None:
         level = [(chunk_path(folder, c.number), None) for c in plan.chunks if c.part == part]
         path, future = _tree(runner, folder, part, level)
         finals.append(runner.submit(merging.finalize, part, path, final_path(folder, part), after=[future]))
-    _wait(runner, finals)
+    list(runner.results(finals))
 
 
 def _tree(runner: Runner, folder: Path, part: int, nodes: Sequence[tuple[Path, Any]]) -> tuple[Path, Any]:
@@ -93,7 +92,7 @@ def _store(plan: Plan, runner: Runner, folder: Path, report: Report) -> None:
     contents = Contents(plan, folder, _events(plan, report.in_order()))
     contents.note()
     pieces = plan.store.create(contents)
-    _wait(runner, [runner.submit(_write_piece, piece) for piece in pieces])
+    list(runner.results(runner.map(_write_piece, pieces)))
     plan.store.commit(contents, report.manifest())
 
 
@@ -106,18 +105,3 @@ def _events(plan: Plan, summaries: Iterable[Summary]) -> dict[str, list[int]]:
     """Return the rows of each event output in each chunk."""
     names = [o.name for o in plan.outputs if o.output.kind == "event"]
     return {name: [s.events[name] for s in summaries] for name in names}
-
-
-def _wait(runner: Runner, futures: list[Any]) -> None:
-    for future in runner.as_completed(futures):
-        _result(future, futures)
-
-
-def _result(future: Any, all_futures: list[Any]) -> Any:
-    """Return a future's result; if it failed, stop the others first."""
-    try:
-        return future.result()
-    except Exception:
-        for other in all_futures:
-            other.cancel()
-        raise

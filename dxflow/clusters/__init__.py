@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,8 +20,11 @@ class Runner(Protocol):
     def submit(self, function: Any, *args: Any, after: Iterable[Any] = ()) -> Any:
         """Start a function after some futures are done; return its future."""
 
-    def as_completed(self, futures: Iterable[Any]) -> Iterator[Any]:
-        """Yield futures as they finish."""
+    def map(self, function: Any, items: Iterable[Any]) -> list[Any]:
+        """Start a function for each item; return the futures."""
+
+    def results(self, futures: Sequence[Any]) -> Iterator[Any]:
+        """Yield results as they come; the first exception ends the other tasks and is raised."""
 
 
 class Cluster(Protocol):
@@ -50,20 +53,22 @@ class Here:
         self._waiting.append((future, after, function, args))
         return future
 
-    def as_completed(self, futures: Iterable[Future]) -> Iterator[Future]:
-        """Run functions in the order they were submitted; yield these futures, each as soon as it is done."""
+    def map(self, function: Any, items: Iterable[Any]) -> list[Future]:
+        """Note a function for each item."""
+        return [self.submit(function, item) for item in items]
+
+    def results(self, futures: Sequence[Future]) -> Iterator[Any]:
+        """Run functions in the order they were submitted; yield the results of these, each as soon as it is done."""
         for future in futures:
             while not future.done():
                 now, after, function, args = self._waiting.popleft()
-                if not now.set_running_or_notify_cancel():
-                    continue
                 try:
                     _raise_first(after)
                     now.set_result(function(self.work, *args))
                 # It is raised where the result is asked for, as from any other runner.
                 except Exception as e:  # noqa: BLE001
                     now.set_exception(e)
-            yield future
+            yield future.result()
 
 
 def _raise_first(futures: Iterable[Future]) -> None:

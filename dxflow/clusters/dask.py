@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client, WorkerPlugin, as_completed, get_worker
@@ -35,12 +36,25 @@ class DaskRunner:
 
     def submit(self, function: Any, *args: Any, after: Iterable[Any] = ()) -> Any:
         """Submit a function; Dask starts it when those in `after` are done."""
-        key = f"{function.__name__}-{args[0] if isinstance(args[0], int) else ''}-{uuid.uuid4().hex[:12]}"
+        key = f"{function.__name__}-{uuid.uuid4().hex[:12]}"
         return self.client.submit(call, self.plugin, function, args, list(after), key=key, pure=False)
 
-    def as_completed(self, futures: Iterable[Any]) -> Iterator[Any]:
-        """Yield futures as they finish."""
-        yield from as_completed(list(futures), loop=self.client.loop)
+    def map(self, function: Any, items: Iterable[Any]) -> list[Any]:
+        """Submit a function for each item: one message to the scheduler, not one per task."""
+        arguments, run = [(item,) for item in items], uuid.uuid4().hex[:12]
+        keys = [f"{function.__name__}-{n}-{run}" for n in range(len(arguments))]
+        return self.client.map(
+            partial(call, self.plugin, function), arguments, after=None, key=keys, pure=False
+        )
+
+    def results(self, futures: Sequence[Any]) -> Iterator[Any]:
+        """Yield results as they come, fetched for all that are done at once."""
+        try:
+            for batch in as_completed(list(futures), loop=self.client.loop).batches():
+                yield from self.client.gather(batch)
+        except Exception:
+            self.client.cancel(list(futures))
+            raise
 
 
 @contextmanager
