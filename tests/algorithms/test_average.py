@@ -10,7 +10,7 @@ from readings import Whole, images, near, pixels, same
 import dxflow
 from dxflow import From, Partial, PlanError
 from dxflow.algorithms import _average_kernels as kernels
-from dxflow.algorithms.average import Average
+from dxflow.algorithms.average import Average, _divide_sums
 from dxflow.algorithms.average import _stretches as stretches
 from dxflow.algorithms.subtract import Subtract
 
@@ -154,6 +154,19 @@ def test_negative_integers_are_exact():
     kernels.add_integers(x, count, total, squares)
     np.testing.assert_array_equal(total, x.sum(axis=0, dtype="i8"))
     np.testing.assert_array_equal(squares, (x.astype("i8") ** 2).sum(axis=0))
+
+
+def test_a_million_frames_of_large_integers_lose_no_digits():
+    counts = np.array([[2**20, 1], [2**20 - 1, 2**20 + 5]])
+    values = np.array([[60000, 60001], [65535, 65533]])
+    n, total, square = counts.sum(axis=1), (counts * values).sum(axis=1), (counts * values**2).sum(axis=1)
+    mean, squares = total.view("f8"), square.view("f8")
+    _divide_sums(n.astype("i4"), mean, squares)
+    for at in range(2):
+        k, v = [int(c) for c in counts[at]], [int(c) for c in values[at]]
+        centre = Fraction(k[0] * v[0] + k[1] * v[1], sum(k))
+        assert mean[at] == float(centre)
+        assert squares[at] == float(sum(c * (w - centre) ** 2 for c, w in zip(k, v, strict=True)))
 
 
 def state(random, n):

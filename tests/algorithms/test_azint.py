@@ -157,6 +157,17 @@ def test_modules_and_trains_that_are_missing_are_left_out(broken):
     check(subset, sums)
 
 
+def test_some_modules_of_a_geometry_of_all(holey):
+    some = [7, 2]
+    data = integrated(holey, of(holey, img=Frames(modules=some), solid_angle=False, mask=holey.mask))
+    plain = holey.positions[some] + [0, 0, holey.distance]
+    same_pixels = of(holey, img=Frames(modules=some), geometry=plain, solid_angle=False, distance=None)
+    same_pixels.mask = holey.mask[some]
+    same(integrated(holey, same_pixels), data)
+    inside = ~holey.bad_pixels[some]
+    assert data["q"].values[-1] < holey.q()[some][inside].max() < data["q"].values[-1] + step(data)
+
+
 def test_two_of_them_chain_after_a_subtraction(holey):
     dark = np.full((8, 16, 40), 0.5, "f4")
     chain = [Subtract(dark=dark), of(holey, img=From("subtract.img")), of(holey, name="plain", nbins=20)]
