@@ -136,8 +136,7 @@ SCRIPT = """
     sys.path.insert(0, {tests!r})
     from samples import Stats
     import dxflow
-    from dxflow import merging
-from dxflow._checks import cut
+    from dxflow._checks import cut
 
     class Slow(Stats):
         def process_module_data(self, block, out):
@@ -275,15 +274,19 @@ def test_only_small_things_pass_through_the_client(run, client, monkeypatch):
     from dxflow.clusters import dask
 
     sizes = []
-    submit = dask.DaskRunner.submit
+    submit, results = dask.DaskRunner.submit, dask.DaskRunner.results
 
     def measured(self, function, *args, after=()):
         sizes.append(len(pickle.dumps(args)))
-        future = submit(self, function, *args, after=after)
-        future.add_done_callback(lambda f: sizes.append(len(pickle.dumps(f.result()))))
-        return future
+        return submit(self, function, *args, after=after)
+
+    def measured_results(self, futures):
+        for result in results(self, futures):
+            sizes.append(len(pickle.dumps(result)))
+            yield result
 
     monkeypatch.setattr(dask.DaskRunner, "submit", measured)
+    monkeypatch.setattr(dask.DaskRunner, "results", measured_results)
     result = reduce(run.path, [Stats(), TrainSums()], cluster=client)
     smallest = result.dataset["tsum.pix"].nbytes
     assert len(sizes) > 20
