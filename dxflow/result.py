@@ -41,6 +41,10 @@ class Result:
         import xarray as xr
         from zarr.storage import LocalStore
 
+        from .exdf import dataset
+
+        if dataset.exists(self.path):
+            return dataset.open_dataset(self.path)
         store: Any = LocalStore(self.path, read_only=True)
         # A result without a name is deleted when nobody refers to it: what is read later must not come out empty.
         store.dxflow_keep = self._keep

@@ -59,9 +59,9 @@ class Hdf5:
         """Add rows to a dataset."""
         self._rows[path].append(values)
 
-    def array(self, path: str, dtype: str, shape: Sequence[int]) -> None:
+    def array(self, path: str, dtype: str, shape: Sequence[int], chunk: Sequence[int]) -> None:
         """Make a dataset of one row that is written region by region."""
-        made = layout(np.dtype(dtype), shape)
+        made = layout(np.dtype(dtype), shape, chunk)
         self._arrays[path] = Chunks(create(self._file, path, made, 1), made, self._pool)
 
     def region(self, path: str, start: Sequence[int], values: NDArray) -> None:

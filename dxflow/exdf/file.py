@@ -104,11 +104,17 @@ class ExdfFile:
         self.sink.attributes(path, dict(attributes or {}))
 
     def run_array(
-        self, source: str, key: str, dtype: np.dtype, shape: Sequence[int], attributes: Mapping[str, Any]
+        self,
+        source: str,
+        key: str,
+        dtype: np.dtype,
+        shape: Sequence[int],
+        chunk: Sequence[int],
+        attributes: Mapping[str, Any],
     ) -> str:
-        """Make a large value of the whole run; return the path for `Sink.region`."""
+        """Make a large value of the whole run, chunk (1, *...); return the path for `Sink.region`."""
         path = data_path("RUN", source, key)
-        self.sink.array(f"{path}/value", dtype, shape)
+        self.sink.array(f"{path}/value", dtype, shape, chunk)
         self._run_timestamp(path, None)
         self.sink.attributes(path, dict(attributes))
         return f"{path}/value"

@@ -72,9 +72,9 @@ class Sink:
         """Add rows to a dataset."""
         self._send("append", path, array=values)
 
-    def array(self, path: str, dtype: np.dtype, shape: Sequence[int]) -> None:
-        """Make a dataset of one row of a shape, written by `region`."""
-        self._send("array", path, dtype.str, list(shape))
+    def array(self, path: str, dtype: np.dtype, shape: Sequence[int], chunk: Sequence[int]) -> None:
+        """Make a dataset of one row of a shape, written by `region`; `chunk` begins with 1."""
+        self._send("array", path, dtype.str, list(shape), list(chunk))
 
     def region(self, path: str, start: Sequence[int], values: NDArray) -> None:
         """Write a region of such a dataset, which begins and ends with a chunk."""

@@ -113,4 +113,11 @@ def store_for(to: Any) -> Store:
         return store
     if Path(to).suffix == ".zarr":
         return Zarr(to)
-    raise PlanError(f"to={str(to)!r}: no format is known by this name; known: 'name.zarr'")
+    if str(to).endswith("/"):
+        from .exdf import Exdf
+
+        return Exdf(to)
+    raise PlanError(
+        f"to={str(to)!r}: no format is known by this name; known: 'name.zarr', and 'name/' for a directory of "
+        "EuXFEL HDF5 files"
+    )
