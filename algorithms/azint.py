@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -177,7 +178,8 @@ class AzimuthalIntegration(Algorithm):
         """Return which pixels the mask takes out, (module, ss, fs)."""
         if self.mask is None:
             return np.zeros(img.shape, bool)
-        mask = np.load(self.mask, allow_pickle=False) if isinstance(self.mask, str) else np.asarray(self.mask)
+        is_file = isinstance(self.mask, (str, os.PathLike))
+        mask = np.load(self.mask, allow_pickle=False) if is_file else np.asarray(self.mask)
         mask = mask[None] if mask.ndim == 2 else mask
         return _fitting("mask", (mask != 0)[..., None], img)[..., 0]
 

@@ -61,10 +61,11 @@ class Subtract(Algorithm):
         parser.add_argument("--variable", help="its variable that is the dark; default: the one named *mean")
 
     def configure(self, args: argparse.Namespace) -> None:
-        dark = args.dark
+        dark: Any = args.dark
         # The path of a store rather than its content: it goes to each worker. A result without a name lives as
         # long as its Result, which the options keep.
-        dark = dark.path if isinstance(dark, Result) else dark
+        if isinstance(dark, Result):
+            dark = dark.path
         if hasattr(dark, "data_vars"):
             dark = _variable(dark, args.variable)
             self.options = {**self.options, "dark": dark}
