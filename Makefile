@@ -50,7 +50,7 @@ whole: $(VENV)/.installed-dev
 	@ln -s $(CURDIR)/dxflow/* $(CURDIR)/algorithms $(CURDIR)/recipes $(WHOLE)/dxflow/
 
 bench: $(VENV)/.installed-dev    ## Run each benchmark at a small size
-	@set -e; scripts=$$(ls benchmarks/bench_*.py 2>/dev/null) || { echo "no benchmarks/bench_*.py" >&2; exit 1; }; \
+	@set -e; scripts=$$(ls benchmarks/[!_]*.py 2>/dev/null) || { echo "there are no scripts in benchmarks/" >&2; exit 1; }; \
 	for script in $$scripts; do echo "== $$script"; $(BIN)/python $$script --small; done
 
 clean:               ## Remove what was made here
