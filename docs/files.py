@@ -1,4 +1,4 @@
-"""Write the list of files in docs/architecture.md from the first lines of their docstrings: ``python docs/files.py``."""
+"""Write the list of files in docs/architecture.md: ``python docs/files.py``."""
 
 from __future__ import annotations
 

@@ -13,7 +13,17 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
-HEAVY = ("numba", "pyFAI", "matplotlib", "extra_geom", "distributed", "extra_data", "xarray", "zarr", "pandas")
+HEAVY = (
+    "numba",
+    "pyFAI",
+    "matplotlib",
+    "extra_geom",
+    "distributed",
+    "extra_data",
+    "xarray",
+    "zarr",
+    "pandas",
+)
 
 
 def packages():
@@ -27,7 +37,9 @@ def packages():
 
 
 def in_a_fresh_process(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
 
 
 def test_all_packages_of_the_tree_are_named_in_pyproject():

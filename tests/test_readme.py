@@ -19,7 +19,9 @@ RUN = ["simulate", "r0001", "--trains", "8", "--pulses", "4", "--pool", "4"]
 
 def blocks(page, language):
     """The code blocks of a page in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE
+    )
 
 
 def commands(page):
@@ -52,7 +54,9 @@ def test_python_examples_run_as_printed_one_after_the_other(page, folder):
         for old in folder.glob("r0001_*.zarr"):
             if f'"{old.name}"' in code and "open_zarr" not in code:
                 os.rename(old, old.with_suffix(f".{page.replace('/', '-')}.{number}"))
-        done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, script], cwd=folder, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, f"{page}, example {number}:\n{code}\n{done.stderr}"
 
 
@@ -64,7 +68,9 @@ def test_the_example_stays_as_short_as_promised():
 
 def test_the_command_with_two_algorithms_runs_as_printed(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    (folder / "my_reduction.py").write_text(next(c for c in blocks("README.md", "python") if "class RoiSum" in c))
+    (folder / "my_reduction.py").write_text(
+        next(c for c in blocks("README.md", "python") if "class RoiSum" in c)
+    )
     (line,) = [words for words in commands("README.md") if words[1] == "reduce"]
     assert cli.main(line[1:]) == 0
     import xarray as xr
