@@ -170,3 +170,15 @@ def scaled(algorithm, scale=Scale):
     """Return the algorithms of a pass in which one reads what `Scale` makes."""
     algorithm.inputs = {"img": From("scale.img")}
     return [scale(), algorithm]
+
+
+def status(field):
+    """Return a memory figure of this process, such as VmHWM, in bytes."""
+    with open("/proc/self/status") as f:
+        return next(int(line.split()[1]) * 1024 for line in f if line.startswith(field))
+
+
+def forget_peak():
+    """Let the peak of this process's memory (VmHWM) begin anew."""
+    with open("/proc/self/clear_refs", "w") as f:
+        f.write("5")

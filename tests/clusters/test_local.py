@@ -1,0 +1,85 @@
+"""Local clusters: TLS with their own certificate, nothing listens beyond this machine, guarded scripts."""
+
+import ast
+import asyncio
+import textwrap
+
+import pytest
+from distributed import Security
+from distributed.comm import connect as connect_to
+
+from dxflow.clusters import Local, connect, local
+
+
+def addresses(client):
+    info = client.scheduler_info(n_workers=-1)
+    workers = [w for a in info["workers"] for w in (a, info["workers"][a]["nanny"])]
+    return [info["address"], *workers], info
+
+
+def test_scheduler_workers_and_nannies_listen_on_loopback_with_tls_only(client):
+    found, info = addresses(client)
+    assert len(found) == 5
+    assert all(a.startswith("tls://127.0.0.1:") for a in found), found
+    for service in (info["services"], *(w["services"] for w in info["workers"].values())):
+        assert set(service) <= {"dashboard"}
+
+
+def test_every_listening_socket_of_the_cluster_is_bound_to_loopback(client):
+    import psutil
+
+    pids = [*client.run(lambda: __import__("os").getpid()).values(), psutil.Process().pid]
+    listening = [
+        c.laddr.ip
+        for pid in pids
+        for c in psutil.Process(pid).net_connections("tcp")
+        if c.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) >= 3
+    assert set(listening) == {"127.0.0.1"}
+
+
+async def lets_in(address, security):
+    """Return whether an address accepts a connection and shakes hands."""
+    try:
+        comm = await connect_to(address, timeout=3, **security.get_connection_args("client"))
+        await comm.close()
+    except (TimeoutError, OSError, TypeError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("certificate", ["its own", "none, plain TCP", "none", "foreign"])
+def test_only_a_client_with_the_clusters_certificate_is_let_in(client, certificate):
+    security = {"its own": client.security, "foreign": Security.temporary()}.get(certificate, Security())
+    for address in addresses(client)[0]:
+        target = address.replace("tls://", "tcp://") if certificate == "none, plain TCP" else address
+        assert asyncio.run(lets_in(target, security)) is (certificate == "its own"), target
+
+
+def test_it_says_how_many_workers_it_has():
+    assert Local(workers=3).describe() == "3 worker processes on this machine"
+    assert Local().workers >= 1
+
+
+def test_what_is_no_cluster_is_refused_with_what_would_be():
+    with pytest.raises(ValueError, match=r"cluster='lokal': expected None \(this machine\), 'here'"):
+        connect("lokal", None)
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "guarded"),
+    [
+        ("x = 1\nreduce()\n", 2, False),
+        ("if __name__ == '__main__':\n    reduce()\n", 2, True),
+        ("if '__main__' == __name__:\n    x = 1\n    reduce()\n", 3, True),
+        ("if True:\n    reduce()\n", 2, False),
+        ("def main():\n    reduce()\nmain()\n", 3, False),
+        ("def main():\n    reduce()\nif __name__ == '__main__':\n    main()\n", 4, True),
+    ],
+)
+def test_a_call_is_guarded_if_it_stands_under_a_test_of_name(tmp_path, code, line, guarded):
+    ast.parse(textwrap.dedent(code))
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    assert local._guarded(script, line) is guarded

@@ -1,0 +1,81 @@
+"""The house rules of the source: small modules, short functions, few imports at start."""
+
+import ast
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def sources():
+    out = subprocess.run(
+        ["git", "ls-files", "dxflow", "algorithms", "recipes"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.split()
+    if not out:
+        pytest.skip("not a git checkout")
+    return [ROOT / f for f in out if f.endswith(".py") and (ROOT / f).exists()]
+
+
+def bodies(path):
+    """Yield (name, lines of body) of each function, docstring not counted."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            yield f"{path.name}:{node.name}", (body[-1].end_lineno - body[0].lineno + 1) if body else 0
+
+
+def test_no_module_is_longer_than_400_lines():
+    lengths = {str(f.relative_to(ROOT)): len(f.read_text().splitlines()) for f in sources()}
+    assert {f: n for f, n in lengths.items() if n > 400} == {}
+
+
+def test_function_bodies_are_short():
+    lengths = dict(b for f in sources() for b in bodies(f))
+    assert statistics.median(lengths.values()) <= 7
+    long = {name: n for name, n in lengths.items() if n > 30}
+    assert len(long) <= 0.1 * len(lengths), long
+
+
+def test_every_module_says_in_one_line_what_it_is():
+    without = [
+        str(f.relative_to(ROOT))
+        for f in sources()
+        if not (ast.get_docstring(ast.parse(f.read_text())) or "")
+        .split("\n")[0]
+        .rstrip()
+        .endswith((".", "!"))
+    ]
+    assert without == []
+
+
+def test_importing_dxflow_loads_nothing_heavy():
+    heavy = [
+        "numba",
+        "pyFAI",
+        "matplotlib",
+        "extra_geom",
+        "extra_data",
+        "distributed",
+        "xarray",
+        "zarr",
+        "pandas",
+        "h5py",
+    ]
+    code = f"import sys, dxflow; print(sorted(set({heavy}) & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+def test_the_public_names_are_few_and_there():
+    import dxflow
+
+    assert len(dxflow.__all__) <= 20
+    assert all(hasattr(dxflow, name) for name in dxflow.__all__)
