@@ -1,0 +1,193 @@
+"""Plans: chunks that cover every train once, refusals that help, and a table."""
+
+import copy
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from samples import Bright, RoiSum, Scale, Stats, TrainSums
+
+import dxflow
+from dxflow import Algorithm, Frames, From, Key, Output, PlanError
+from dxflow.plan import _edges
+
+
+@given(
+    per_train=st.lists(st.integers(0, 1000), min_size=1, max_size=60),
+    target=st.floats(1, 5000),
+)
+def test_chunks_cover_all_trains_once_and_in_order(per_train, target):
+    edges = _edges(np.array(per_train, float), target)
+    assert edges[0] == 0
+    assert edges[-1] == len(per_train)
+    assert all(a < b for a, b in zip(edges[:-1], edges[1:], strict=True))
+
+
+@given(trains=st.integers(1, 300), size=st.integers(1, 100), target=st.integers(1, 5000))
+def test_chunks_of_equal_trains_are_about_as_large_as_wanted(trains, size, target):
+    edges = _edges(np.full(trains, float(size)), target)
+    largest = max(np.diff(edges)) * size
+    assert largest <= 2 * max(target, size)
+
+
+def test_chunks_do_not_depend_on_workers_and_carry_their_numbers(run):
+    made = dxflow.plan(run.path, RoiSum(), block=500)
+    assert [c.number for c in made.chunks] == list(range(len(made.chunks)))
+    assert made.chunks == dxflow.plan(run.path, RoiSum(), cluster=dxflow.clusters.Local(7), block=500).chunks
+    assert len(made.chunks) > 3
+
+
+class NoOutputs(RoiSum):
+    def outputs(self, info):
+        return {}
+
+
+class BadName(RoiSum):
+    def outputs(self, info):
+        return {"mean value": Output()}
+
+
+class BadAlias(RoiSum):
+    def outputs(self, info):
+        return {"x": Output(per="image")}
+
+
+class NoMerge(RoiSum):
+    def outputs(self, info):
+        return {"x": Output(per="run", merge="custom")}
+
+
+class NoHook(Algorithm):
+    inputs = {"img": Frames()}
+
+    def outputs(self, info):
+        return {"x": Output()}
+
+
+class BothHooks(RoiSum):
+    def process_train_data(self, train, out):
+        pass
+
+
+class NoInputs(TrainSums):
+    inputs = {}
+
+
+class Reads(TrainSums):
+    inputs = {"img": From("scale.img")}
+
+
+def late(what):
+    algorithm = RoiSum()
+    algorithm.inputs = {"img": Frames(), "late": what}
+    return algorithm
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "says"),
+    [
+        ([RoiSum], r"RoiSum is a class: make an instance, RoiSum\(...\)"),
+        ([3], "expected an Algorithm, got int"),
+        ([RoiSum(), RoiSum()], r"two algorithms are named 'roisum': give one of them name="),
+        ([NoOutputs()], "declares nothing"),
+        ([BadName()], "'mean value' cannot be an output's name"),
+        ([BadAlias()], r"per='image' is neither 'run', .* nor an input; inputs: \['img'\]"),
+        ([NoMerge()], r"merge='custom', but NoMerge does not implement merge\(\)"),
+        ([NoHook()], "implements neither of process_train_data and process_module_data"),
+        ([BothHooks()], "implements both of"),
+        ([NoInputs()], "no inputs are declared"),
+        (
+            [Reads(), Scale()],
+            r"tsum reads 'scale.img' as 'img', but no algorithm before it makes that; made so far: \[\]",
+        ),
+        ([Stats(), TrainSums(img=From("stats.mean"))], "that is an output per pixel"),
+        ([Scale(img=3)], "is a int; expected Frames, Key or From"),
+        ([RoiSum(), late(From("roisum.intensity"))], "two algorithms are named"),
+        (
+            [Bright(), late(From("bright.is_bright"))],
+            "complete only after the last module; implement process_train_data",
+        ),
+        ([late(Key("SPB_XTD9_XGM/XGM/DOOCS:output", "data.nothing"))], "roisum: input 'late': "),
+        ([late(Frames(modules=(1,)))], "different frames or modules: one block cannot hold both"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_what_was_wrong_and_what_to_do(run, algorithms, says):
+    with pytest.raises(PlanError, match=says):
+        dxflow.plan(run.path, algorithms)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"on_fault": "ignore"}, PlanError, r"on_fault='ignore': expected one of \[None, 'mask', 'raise'\]"),
+        ({"chunk": "many"}, ValueError, "write it like"),
+        ({"to": "result.txt"}, PlanError, "no format is known by this name"),
+        ({"to": "/nowhere/x.zarr"}, PlanError, "the folder /nowhere does not exist; make it first"),
+        (
+            {"frames": dxflow.FrameSelection(pulses=[99999])},
+            PlanError,
+            "the selection leaves none of its frames",
+        ),
+        ({"frames": np.ones(3, bool)}, PlanError, "3 was given, but there are 72 frames"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(run, options, error, says):
+    with pytest.raises(error, match=says):
+        dxflow.plan(run.path, RoiSum(), **options)
+
+
+def test_a_run_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(PlanError, match=f"no such run: {tmp_path}/r1. Give a run directory"):
+        dxflow.plan(tmp_path / "r1", RoiSum())
+    with pytest.raises(PlanError, match=r"no \.h5 files in this directory"):
+        dxflow.plan(tmp_path, RoiSum())
+
+
+def test_no_space_for_the_result_is_refused_before_the_run(run, tmp_path, monkeypatch):
+    import shutil
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1, 1, 1000))
+    with pytest.raises(PlanError, match="may be needed there, 1 kB are free"):
+        dxflow.plan(run.path, Stats(), tmp_path / "x.zarr")
+
+
+def test_planning_reads_no_detector_data_and_changes_no_algorithm_but_its_rules(run, monkeypatch):
+    from dxflow.reader.files import Files
+
+    monkeypatch.setattr(
+        Files, "__init__", lambda self: (_ for _ in ()).throw(AssertionError("data were read"))
+    )
+    algorithm = RoiSum(ss=(1, 3))
+    before = copy.copy(vars(algorithm))
+    dxflow.plan(run.path, algorithm)
+    after = vars(algorithm)
+    assert {k for k in after if after[k] is not before.get(k)} <= {"rules"}
+
+
+def test_the_table_says_inputs_chunks_memory_bytes_and_files(run, tmp_path):
+    made = dxflow.plan(run.path, [RoiSum(ss=(0, 8)), Stats()], tmp_path / "x.zarr")
+    text = str(made)
+    for pattern in (
+        r"trains +12: 10001-10012",
+        r"SPB_DET_AGIPD1M-1 image.data: 72 entries of 16 x 16 x 16 float32",
+        r"roisum: RoiSum\(ss=\(0, 8\)\) -> intensity",
+        r"chunks +1 of up to 1.18 MB, read as module blocks",
+        r"to read +1.18 MB",
+        r"memory +[\d.]+ MB \(buffers .*\) per worker",
+        rf"{re.escape(str(tmp_path))}/x.zarr: up to .* files",
+    ):
+        assert re.search(pattern, text), (pattern, text)
+    assert made.bytes_to_read == 72 * 16 * 16 * 16 * 4
+    assert text.split("\n")[0] in made._repr_html_()
+
+
+def test_the_number_of_files_in_the_table_is_what_is_written(run, tmp_path):
+    made = dxflow.plan(run.path, [RoiSum(), Stats()], tmp_path / "x.zarr")
+    said = int(re.search(r"about (\d+) files", str(made))[1])
+    dxflow.execute(made, "here")
+    written = sum(f.is_file() for f in (tmp_path / "x.zarr").rglob("*"))
+    assert abs(written - said) <= 0.5 * written
