@@ -1,0 +1,143 @@
+"""Passes over blocks and trains, cut anyhow, with rubbish in the buffers: always the same, always all accounted for."""
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from samples import RoiSum, Stats, TrainSums
+
+import dxflow
+from dxflow import Algorithm, Frames, Key, Output
+from dxflow._check_algorithm import _poisoned
+from dxflow._checks import cut
+
+
+@pytest.fixture(scope="module")
+def frames(gappy):
+    return oracle.frames(gappy.path, gappy.sources)
+
+
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    trains=st.integers(1, 12),
+    block=st.integers(1, 20) | st.just(10**6),
+    share=st.floats(0.05, 1),
+    seed=st.integers(0, 1000),
+    whole_trains=st.booleans(),
+)
+def test_any_selection_in_any_chunks_and_blocks_is_what_numpy_says(
+    gappy, frames, trains, block, share, seed, whole_trains
+):
+    labels, values = frames
+    keep = np.random.default_rng(seed).random(len(labels)) < share
+    keep[seed % len(keep)] = True
+    algorithms = [RoiSum(ss=(1, 6)), Stats()] + [TrainSums()] * whole_trains
+    plan = dxflow.plan(gappy.path, algorithms, frames=keep, block=block * 256)
+    with _poisoned(0xFF):
+        result = dxflow.execute(cut(plan, trains), "here")
+    data, kept = result.dataset, values[keep]
+    oracle.close(data["roisum.intensity"], np.nansum(kept[:, :, 1:6], axis=(1, 2, 3)))
+    oracle.close(data["stats.count"], (~np.isnan(kept)).sum(axis=0), 0)
+    with np.errstate(invalid="ignore"):
+        mean = np.nansum(kept, axis=0) / (~np.isnan(kept)).sum(axis=0)
+    oracle.close(data["stats.mean"], mean, 1e-12)
+    if whole_trains:
+        oracle.close(data["tsum.row"], np.nansum(kept, axis=(1, 2, 3)), 1e-12)
+    there = (~np.isnan(kept).all(axis=(2, 3))).sum(axis=0)
+    for row, used in zip(result.manifest["account"], there, strict=True):
+        assert (row["expected"], row["used"]) == (len(kept), used)
+        assert row["expected"] == row["used"] + sum(row["masked"].values())
+
+
+class Looks(Algorithm):
+    """Notes what it is shown."""
+
+    inputs = {"img": Frames()}
+    shown: list = []
+
+    def outputs(self, info):
+        return {"n": Output(per="run")}
+
+
+class LooksAtTrains(Looks):
+    ALG_ID = "trains"
+
+    def process_train_data(self, train, out):
+        self.shown.append(
+            (train.index, train.id, np.array(train["img"]), train.valid("img").copy(), train.missing)
+        )
+
+
+class LooksAtBlocks(Looks):
+    ALG_ID = "blocks"
+
+    def process_module_data(self, block, out):
+        assert block["img"].flags.c_contiguous
+        assert len(block) == len(block["img"]) == len(block.pulse_ids) == len(block.cell_ids)
+        self.shown.append(
+            (block.module, block.module_number, block.train_ids, block.pulse_ids, np.array(block["img"]))
+        )
+
+
+@pytest.fixture
+def shown():
+    Looks.shown.clear()
+    return Looks.shown
+
+
+def test_a_train_shows_all_its_frames_nan_where_a_module_has_none_and_says_so(gappy, frames, shown):
+    labels, values = frames
+    with _poisoned(0x3F):
+        dxflow.reduce(gappy.path, LooksAtTrains(), cluster="here")
+    with_frames = sorted({t for t, _ in labels})
+    assert [s[1] for s in shown] == with_frames
+    for index, train, img, valid, missing in shown:
+        assert gappy.train_ids[index] == train
+        expected = values[[t == train for t, _ in labels]]
+        oracle.close(img, expected, 0)
+        assert valid.tolist() == (~np.isnan(expected).all(axis=(2, 3))).tolist()
+        assert missing == frozenset()
+
+
+def test_blocks_are_of_one_module_fit_the_size_and_leave_out_what_is_not_there(gappy, frames, shown):
+    labels, values = frames
+    dxflow.reduce(gappy.path, LooksAtBlocks(), cluster="here", block=4 * 256)
+    assert max(len(s[2]) for s in shown) == 4
+    row = {label: n for n, label in enumerate(labels)}
+    seen = set()
+    for module, number, trains, pulses, img in shown:
+        assert gappy.module_numbers[module] == number
+        for one, label in zip(img, zip(trains.tolist(), pulses.tolist(), strict=True), strict=True):
+            oracle.close(one, values[row[label], module], 0)
+            seen.add((label, module))
+    there = ~np.isnan(values).all(axis=(2, 3))
+    assert seen == {(labels[r], int(m)) for r, m in zip(*np.nonzero(there), strict=True)}
+
+
+class WithMotor(Algorithm):
+    """Reads frames and a slow value, as blocks."""
+
+    ALG_ID = "motor"
+    inputs = {"img": Frames(), "x": None}
+
+    def outputs(self, info):
+        return {"at": Output(per="img", merge="max")}
+
+    def process_module_data(self, block, out):
+        out.at = np.maximum(out.at, block["x"])
+
+
+class WithMotorTrains(WithMotor):
+    process_module_data = Algorithm.process_module_data
+
+    def process_train_data(self, train, out):
+        out.at = train["x"]
+
+
+@pytest.mark.parametrize("algorithm", [WithMotor, WithMotorTrains])
+def test_a_slow_value_stands_beside_each_frame_of_its_train(run, algorithm):
+    motor = Key(run.devices["motor"], "actualPosition.value")
+    data = dxflow.reduce(run.path, algorithm(x=motor), cluster="here").dataset
+    position = dict(zip(run.train_ids.tolist(), run.motor, strict=True))
+    oracle.close(data["motor.at"], [position[t] for t in data.train_id.values.tolist()])
