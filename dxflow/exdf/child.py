@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import zlib
@@ -129,8 +130,16 @@ def main() -> None:
         file = Hdf5(json.loads(source.readline())[1][0])
         answer = _work(file, source)
     except BaseException as e:  # noqa: BLE001 - whatever it is, the parent is to know it
-        _leave(file, {"error": f"{type(e).__name__}: {e}"}, 1)
+        _leave(file, _failure(e, file), 1)
     _leave(None if answer else file, answer, 0)
+
+
+def _failure(error: BaseException, file: Hdf5 | None) -> dict[str, Any]:
+    """Return what the parent is told: what the system said if it said something, else what HDF5 did."""
+    number = getattr(error, "errno", None)
+    text = os.strerror(number) if number else f"{type(error).__name__}: {error}".replace("\n", " ")
+    free = shutil.disk_usage(file.path.parent).free if file else None
+    return {"error": text, "errno": number, "free": free}
 
 
 def _work(file: Hdf5, source: BinaryIO) -> dict[str, Any]:

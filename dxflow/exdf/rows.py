@@ -55,15 +55,11 @@ def layout(
 
 def _about_a_mebibyte(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Return as many rows as fit, or of a larger row its last axes as far as they fit."""
-    rows = CHUNK_BYTES // max(1, math.prod(shape) * itemsize)
-    if rows:
-        return rows, *shape
-    chunk = list(shape)
-    for axis in range(len(shape)):
-        if math.prod(chunk) * itemsize <= CHUNK_BYTES:
-            break
-        chunk[axis] = 1
-    return 1, *chunk
+    chunk = [CHUNK_BYTES, *shape]
+    for axis in range(len(chunk)):
+        rest = math.prod(chunk[axis + 1 :]) * itemsize
+        chunk[axis] = min(chunk[axis], max(1, CHUNK_BYTES // max(1, rest)))
+    return tuple(chunk)
 
 
 class Chunks:

@@ -150,13 +150,22 @@ class Sink:
     def _failure(self, out: str, err: str) -> WriteError:
         """Return the error for a process that ended early, and clean up."""
         self.temporary.unlink(missing_ok=True)
+        answer = json.loads(out) if out.startswith("{") else {}
+        said = (
+            answer.get("error") or f"the process that wrote it {self._how_it_ended()}. {err.strip()[-500:]}"
+        )
+        free = (
+            answer["free"]
+            if answer.get("free") is not None
+            else shutil.disk_usage(self.path.absolute().parent).free
+        )
+        error = WriteError(f"{self.path} was not written: {said.strip()} ({show(free)} are free there)")
+        error.errno = answer.get("errno")
+        return error
+
+    def _how_it_ended(self) -> str:
         code = self._process.returncode
-        said = json.loads(out).get("error", "") if out.startswith("{") else ""
-        if not said:
-            ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-            said = f"the process that wrote it {ended}. {err.strip()[-500:]}".strip()
-        free = shutil.disk_usage(self.path.absolute().parent).free
-        return WriteError(f"{self.path} was not written: {said} ({show(free)} are free there)")
+        return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 
 def check(path: Path) -> None:
