@@ -108,7 +108,11 @@ class AzimuthalIntegration(Algorithm):
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         axis: dict[str, Any] = {"shape": (self.nbins,), "dims": ("q",)}
-        named = {**axis, "coords": {"q": self._table(info["img"]).centres}, "unit": info["img"].unit}
+        named = {
+            **axis,
+            "coords": {"q": (self._table(info["img"]).centres, "1/angstrom")},
+            "unit": info["img"].unit,
+        }
         return {
             "intensity": Output(per="img", dtype="f4", doc="azimuthal average", **named),
             "mean": Output(per="run", doc="azimuthal average of all frames", **named),

@@ -317,7 +317,7 @@ class _Names:
         return tuple(self._own(o, name, size) for name, size in zip(names, o.output.shape, strict=True))
 
     def _own(self, o: BoundOutput, name: str, size: int) -> str:
-        values = np.asarray(o.output.coords[name]).tobytes() if name in o.output.coords else b""
+        values = o.output.coordinate(name)[0].tobytes() if name in o.output.coords else b""
         named = name if o.output.dims else f"{o.algorithm}.{name}"
         if self._values.setdefault(named, (size, values)) == (size, values):
             return named
@@ -327,7 +327,8 @@ class _Names:
         """Yield the coordinates that an output declares."""
         for name, dim in zip(o.output.dims, self.value_dims(o), strict=False):
             if name in o.output.coords:
-                yield dim, Coordinate((dim,), np.asarray(o.output.coords[name]))
+                values, unit = o.output.coordinate(name)
+                yield dim, Coordinate((dim,), values, {"units": unit} if unit else {})
 
 
 def _attrs(o: BoundOutput) -> dict[str, Any]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .reader.files import stat_of
 
 if TYPE_CHECKING:
     from .binding import BoundAlgorithm
@@ -58,24 +61,45 @@ def _input(bound: Any) -> list[Any]:
 
 
 def _source_digest(cls: type) -> str:
-    """Return a digest of the code of a class, or "" where there is none (an interactive session)."""
+    """Return a digest of the code of a class: its file, and the private files beside it that hold its kernels.
+
+    "" where there is none (an interactive session).
+    """
     try:
-        return hashlib.sha256(inspect.getsource(cls).encode()).hexdigest()[:16]
+        own = Path(inspect.getfile(cls))
+        files = sorted({own, *own.parent.glob("_[!_]*.py")})
+        return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:16]
     except (OSError, TypeError):
         return ""
 
 
 def plain(value: Any) -> Any:
-    """Return an option as a JSON value; arrays, datasets and results as a digest of their content."""
-    if value is None or isinstance(value, (str, int, float, bool)):
+    """Return an option as a JSON value: arrays and other objects as a digest of their content, files as they are."""
+    if isinstance(value, (str, Path)):
+        return _file(value)
+    if value is None or isinstance(value, (int, float, bool)):
         return value
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
+    if isinstance(value, slice):
+        return repr(value)
     if hasattr(value, "fingerprint_value"):
         return plain(value.fingerprint_value())
-    if hasattr(value, "__array__"):
+    if isinstance(value, (np.ndarray, np.generic)):
         return f"array {_digest(np.asarray(value))}"
-    return repr(value)
+    import cloudpickle
+
+    # The repr of many objects is their address, which is another one in the next run.
+    return f"{type(value).__qualname__} {hashlib.sha256(cloudpickle.dumps(value)).hexdigest()[:16]}"
+
+
+def _file(value: str | Path) -> Any:
+    """Return a text; if it names a file, with the size and date of that."""
+    path = Path(value)
+    try:
+        return [str(value), *stat_of(str(path))[:2]] if path.is_file() else str(value)
+    except OSError:
+        return str(value)
 
 
 def _digest(*arrays: Any) -> str:

@@ -38,7 +38,7 @@ class Output:
         ``"custom"`` starts at 0 and is left to `Algorithm.merge`.
     dims : tuple of str
         Names of the axes of `shape`.
-    coords : mapping of str to array
+    coords : mapping of str to array or (array, unit)
         Coordinates of these axes.
     unit, doc : str
         Stored as the attributes ``units`` and ``long_name``.
@@ -51,7 +51,7 @@ class Output:
     dtype: DTypeLike = "f8"
     merge: str = "sum"
     dims: tuple[str, ...] = ()
-    coords: Mapping[str, ArrayLike] = field(default_factory=dict)
+    coords: Mapping[str, ArrayLike | tuple[ArrayLike, str]] = field(default_factory=dict)
     unit: str = ""
     doc: str = ""
     store: bool = True
@@ -63,6 +63,13 @@ class Output:
             raise ValueError(f"Output: {len(self.dims)} names {self.dims} for the axes of shape {self.shape}")
         if isinstance(self.per, tuple) and (len(self.per) != 2 or self.per[1] != "pixel"):
             raise ValueError(f'Output(per={self.per!r}): a pair must be ("<input alias>", "pixel")')
+
+    def coordinate(self, dim: str) -> tuple[NDArray, str]:
+        """Return the values and the unit of an axis that has coordinates."""
+        given = self.coords[dim]
+        if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], str):
+            return np.asarray(given[0]), given[1]
+        return np.asarray(given), ""
 
     @property
     def alias(self) -> str | None:
