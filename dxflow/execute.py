@@ -46,6 +46,7 @@ def execute(plan: Plan, cluster: Any = None) -> Result:
     folder = journal.begin(plan)
     report = Report(plan)
     with journal.kept_on_failure(plan), connect(cluster, Workspace(plan, folder)) as runner:
+        report.begin_pass()
         futures = runner.map(run_chunk, range(len(plan.chunks)))
         with Progress(plan.bytes_to_read) as progress:
             for summary in runner.results(futures):

@@ -22,12 +22,17 @@ class Report:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._began = time.perf_counter()
+        self._began = self._pass_began = self._last = time.perf_counter()
         self._summaries: dict[int, Summary] = {}
+
+    def begin_pass(self) -> None:
+        """Note that workers run and chunks are about to be submitted."""
+        self._pass_began = self._last = time.perf_counter()
 
     def add(self, summary: Summary) -> None:
         """Count a finished chunk."""
         self._summaries[summary.chunk] = summary
+        self._last = time.perf_counter()
 
     def in_order(self) -> list[Summary]:
         """Return the summaries by chunk number."""
@@ -45,7 +50,8 @@ class Report:
             "losses": [asdict(loss) for loss in losses],
             "account": account(self.plan, summaries, losses),
             "spared": sum(bytes_spared(i) for i in self.plan.inputs),
-            "times": times(summaries, time.perf_counter() - self._began),
+            "times": times(summaries, time.perf_counter() - self._began)
+            | {"pass": self._last - self._pass_began},
             "chunks": {
                 "computed": sum(not s.reused for s in summaries),
                 "reused": sum(s.reused for s in summaries),

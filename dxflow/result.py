@@ -67,7 +67,11 @@ class Result:
 
     @property
     def times(self) -> dict[str, Any]:
-        """Seconds: "wall"; "sum" and "workers" with "read", "wait", "compute", "write"; "bound", a sentence."""
+        """Seconds: "wall"; "sum" and "workers" with "read", "wait", "compute", "write"; "bound", a sentence.
+
+        "pass" are those from the first chunk submitted to the last one finished: "wall" without starting workers,
+        merging and writing the result.
+        """
         return self.manifest["times"]
 
     def selection(self) -> xr.DataArray:
