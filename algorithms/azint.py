@@ -24,10 +24,11 @@ class AzimuthalIntegration(Algorithm):
 
     Parameters
     ----------
-    geometry : path, array or object
+    geometry : path, array or object, optional
         Where the pixels are: a CrystFEL ``.geom``, EuXFEL ``.h5`` or pyFAI ``.poni`` file, an ``.npy`` file or array of
         (module, ss, fs, 3) positions in m, or an `extra_geom` object; see `dxflow.geometry.positions`. All modules of
-        the detector, or those that are read. A camera (``img=Key(...)``) is one module, (y, x, 3).
+        the detector, or those that are read. A camera (``img=Key(...)``) is one module, (y, x, 3). By default the
+        file ``geometry.geom``, ``.npy`` or ``.poni`` in the directory of the run.
     distance : float, optional
         Sample to z = 0 of the geometry, m, where the geometry does not say it.
     energy, wavelength : float, optional
@@ -75,7 +76,10 @@ class AzimuthalIntegration(Algorithm):
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
-        add("--geometry", required=True, help=".geom, .h5, .poni or .npy file with the pixel positions")
+        add(
+            "--geometry",
+            help=".geom, .h5, .poni or .npy file with the pixel positions; default: that of the run",
+        )
         add("--distance", type=float, help="sample to detector in m, if the geometry does not say it")
         add("--energy", type=float, help="photon energy in keV, if the geometry does not say it")
         add("--wavelength", type=float, help="wavelength in angstrom, instead of --energy")
@@ -110,7 +114,7 @@ class AzimuthalIntegration(Algorithm):
         axis: dict[str, Any] = {"shape": (self.nbins,), "dims": ("q",)}
         named = {
             **axis,
-            "coords": {"q": (self._table(info["img"]).centres, "1/angstrom")},
+            "coords": {"q": (self._table(info).centres, "1/angstrom")},
             "unit": info["img"].unit,
         }
         return {
@@ -126,7 +130,7 @@ class AzimuthalIntegration(Algorithm):
         return int(np.prod(info["img"].shape)) * (4 + 4 + 3 * 24)
 
     def initialize(self, info: RunInfo) -> None:
-        table = self._table(info["img"])
+        table = self._table(info)
         self._bins, self._weights = table.bins, table.weights
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
@@ -145,10 +149,12 @@ class AzimuthalIntegration(Algorithm):
     def finalize(self, totals: Partial) -> None:
         totals.mean = ratio(totals.mean, totals.weight)
 
-    def _table(self, img: InputInfo) -> Table:
+    def _table(self, info: RunInfo) -> Table:
         """Return bins and weights of the pixels that are read, or say what does not fit."""
+        img = info["img"]
         try:
-            layout = geometry.load(self.geometry, self.distance)
+            given = self.geometry if self.geometry is not None else geometry.beside(info.path)
+            layout = geometry.load(given, self.distance)
             points = _fitting("geometry", layout.positions, img)
             q = geometry.momentum_transfer(points, self._wavelength(layout))
             weights = self._corrections(points, layout.positions, img)
@@ -217,6 +223,8 @@ def _fitting(what: str, array: NDArray, img: InputInfo) -> NDArray:
     if array.shape[0] == 1 and array.shape[1:3] != tuple(frame) and array.shape[1] % frame[0] == 0:
         # CrystFEL files may stack the modules along the slow scan.
         array = array.reshape(-1, *frame, array.shape[-1]) if array.shape[2] == frame[1] else array
+    if img.roi is not None and array.shape[1:3] != tuple(frame):
+        array = array[:, img.roi[0], img.roi[1]]
     numbers = np.asarray(img.modules) - _first_number(img)
     if array.shape[1:3] != tuple(frame) or (array.shape[0] != modules and array.shape[0] <= numbers.max()):
         raise ValueError(

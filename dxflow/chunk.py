@@ -168,7 +168,7 @@ def _write(work: Workspace, state: ChunkState, losses: list[Loss]) -> Summary:
         losses=tuple(state.summed_losses() + losses),
     )
     path = chunk_path(work.folder, state.chunk.number)
-    fragments.write(path, asdict(summary), arrays, lasting=work.plan.store.lasting)
+    fragments.write(path, asdict(summary), arrays, lasting=not work.plan.store.temporary)
     summary.times["write"] = perf_counter() - start
     return summary
 

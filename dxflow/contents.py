@@ -212,6 +212,7 @@ class Contents:
             if o.output.store and o.output.kind in ("pixel", "image"):
                 dim, numbers = self._names.module_axis(o)
                 yield dim, Coordinate((dim,), numbers, {"long_name": "module number"})
+                yield from self._names.pixel_axes(o)
             if o.output.store:
                 yield from self._names.value_coordinates(o)
 
@@ -300,9 +301,18 @@ class _Names:
         """Return the name of the module axis and the module numbers."""
         return f"module{self._suffix(o)}", np.asarray(self._lead(o).modules)
 
+    def pixel_axes(self, o: BoundOutput) -> Iterator[tuple[str, Coordinate]]:
+        """Yield pixel numbers where only a region of each module is read."""
+        roi = self._lead(o).location.roi
+        for dim, part in zip(self.pixel_dims(o)[1:], roi or (), strict=False):
+            yield (
+                dim,
+                Coordinate((dim,), np.arange(part.start, part.stop), {"long_name": f"pixel along {dim[:2]}"}),
+            )
+
     def _suffix(self, o: BoundOutput) -> str:
         """Return what tells detectors of different shape apart: "" for the first, "_2", "_3"."""
-        key = (self._lead(o).modules, o.pixels)
+        key = (self._lead(o).modules, o.pixels, repr(self._lead(o).location.roi))
         if key not in self._pixels:
             self._pixels[key] = f"_{len(self._pixels) + 1}" if self._pixels else ""
         return self._pixels[key]

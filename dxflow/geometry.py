@@ -6,6 +6,7 @@ radian, lengths in m, q in 1/angstrom.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,23 @@ def load(geometry: Any, distance: float | None = None) -> Layout:
     if not path.is_file():
         raise ValueError(f"geometry: there is no file {str(path)!r}")
     return readers[path.suffix](path, distance)
+
+
+def beside(run: str) -> Path:
+    """Return the geometry file that lies in a run's directory: ``geometry.geom``, ``.npy`` or ``.poni``.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    folder = Path(run) if Path(run).is_dir() else Path(run).parent
+    for suffix in (".geom", ".npy", ".poni"):
+        if (path := folder / f"geometry{suffix}").is_file():
+            return path
+    raise ValueError(
+        f"no geometry was given, and there is no geometry.geom (.npy, .poni) in {folder}; give {FORMS}"
+    )
 
 
 def scattering_angle(positions: NDArray) -> NDArray:
@@ -180,7 +198,12 @@ def _from_array(array: Any, distance: float | None) -> Layout:
 
 
 def _from_npy(path: Path, distance: float | None) -> Layout:
-    return _from_array(np.load(path, allow_pickle=False), distance)
+    """Read an array; a ``.json`` file of the same name may hold ``distance`` (m) and ``photon_energy`` (eV)."""
+    beside = path.with_suffix(".json")
+    known = json.loads(beside.read_text()) if beside.is_file() else {}
+    away = distance if distance is not None else _number(known.get("distance"))
+    points = _from_array(np.load(path, allow_pickle=False), away).positions
+    return Layout(points, _wavelength(_number(known.get("photon_energy"))))
 
 
 def _from_extra_geom(geometry: Any, distance: float | None) -> Layout:

@@ -78,7 +78,7 @@ class Frames:
         found = self._find(run)
         kind = found.detector
         key = kind.keys.get(self.key, self.key)
-        wanted = self.modules or self._expected(found)
+        wanted = self.modules or (self._expected(found) if faults.whole else sorted(found.sources))
         if not any(m in found.sources for m in wanted):
             raise KeyError(f"{self}: {found.name} has modules {sorted(found.sources)}, not {list(wanted)}")
         sources = tuple(found.sources.get(m, "") for m in wanted)
@@ -259,6 +259,7 @@ class BoundInput:
             max_per_train=int(index.counts.max(initial=0)),
             pulses=np.unique(index.pulse_ids) if index.pulse_ids is not None else np.zeros(0, np.uint32),
             cells=np.unique(index.cell_ids) if index.cell_ids is not None else np.zeros(0, np.uint32),
+            roi=self.location.roi,
         )
 
 
@@ -274,7 +275,8 @@ class InputInfo:
     """What an algorithm may know of one of its inputs before anything is read.
 
     `shape` is (module, ss, fs) for frames and (1, ...) for keys; `modules` are module numbers;
-    `pulses` and `cells` the sorted ids that occur in the (selected) frames.
+    `pulses` and `cells` the sorted ids that occur in the (selected) frames; `roi` the slow-scan and
+    fast-scan pixels that are read of each module, None for all.
     """
 
     name: str
@@ -289,6 +291,7 @@ class InputInfo:
     max_per_train: int
     pulses: NDArray
     cells: NDArray
+    roi: tuple[slice, slice] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,10 +323,9 @@ def selected(bound: BoundInput, selection: FrameSelection | None) -> BoundInput:
 def _check_key(run: DataCollection, source: str, key: str) -> None:
     """Raise a KeyError that names what is there."""
     if source not in run.all_sources:
-        near = [s for s in sorted(run.all_sources) if s.split("/")[0] == source.split("/")[0]]
-        raise KeyError(
-            f"no source {source!r} in this run. Sources like it: {near or sorted(run.all_sources)}"
-        )
+        names = sorted(run.all_sources - set(run.legacy_sources))
+        near = [s for s in names if s.split("/")[0] == source.split("/")[0]]
+        raise KeyError(f"no source {source!r} in this run. Sources like it: {near or names}")
     if key not in run[source]:
         raise KeyError(f"source {source!r} has no key {key!r}. Its keys: {sorted(run[source].keys())}")
 

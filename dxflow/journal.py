@@ -74,7 +74,7 @@ def kept_on_failure(plan: Plan) -> Iterator[None]:
         if done and not plan.store.temporary:
             e.add_note(
                 f"{done} of {len(plan.chunks)} chunks are kept in {plan.store.partial}; "
-                "resume=True goes on with them"
+                "resume=True goes on with them, with the same algorithms and options"
             )
         raise
 

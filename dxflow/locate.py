@@ -69,6 +69,8 @@ class Faults:
     """What `plan()` finds wrong with the data, collected so that one message can say all of it."""
 
     losses: list[Loss] = field(default_factory=list)
+    whole: bool = True
+    """Whether this is a whole run: of a single file, or of someone's selection, other modules are not missing."""
 
     def missing_modules(self, detector: str, modules: Sequence[int]) -> None:
         """Note modules that a detector should have and the run does not."""

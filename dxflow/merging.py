@@ -72,4 +72,4 @@ def _write(plan: Plan, totals: dict[str, Partial], into: Path, *, stored: bool =
         for key in partial
         if (name, key) in outputs
     }
-    fragments.write(into, {}, arrays, lasting=plan.store.lasting)
+    fragments.write(into, {}, arrays, lasting=not plan.store.temporary)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from .binding import PlanError
 from .locate import Faults
 
-
 NO_TRAIN = 2**48
 """Train ids count 10 per second since 2016 or so; the highest values stand for a failure."""
 
@@ -38,12 +37,12 @@ def opened(run: Any) -> OpenedRun:
     import extra_data
 
     if isinstance(run, extra_data.DataCollection):
-        return _described(run, _where(run))
+        return _described(run, _where(run), whole=_is_whole(run))
     if isinstance(run, tuple):
         return _of_proposal(*run)
     path = Path(run)
     if path.is_file():
-        return _described(extra_data.H5File(path), str(path))
+        return _described(extra_data.H5File(path), str(path), whole=False)
     if not path.is_dir():
         raise PlanError(f"no such run: {path}. Give a run directory, one file, or (proposal, run)")
     return _directory(path)
@@ -105,15 +104,21 @@ def _why(file: Path) -> str:
     return "left out by EXtra-data"
 
 
-def _described(run: Any, path: str) -> OpenedRun:
+def _described(run: Any, path: str, *, whole: bool = True) -> OpenedRun:
     trains = np.unique(np.asarray(run.train_ids, dtype=np.uint64))
-    out = OpenedRun(run, path, trains[trains < NO_TRAIN])
+    out = OpenedRun(run, path, trains[trains < NO_TRAIN], Faults(whole=whole))
     if not len(out.train_ids):
         raise PlanError(f"{path}: this run has no trains")
     for access in run.files if len(out.train_ids) < len(trains) else ():
         if len(odd := access.train_ids[access.train_ids >= NO_TRAIN]):
             out.faults.add("impossible train id", access.filename, "", "train ids are below 2**48", odd)
     return out
+
+
+def _is_whole(run: Any) -> bool:
+    """Return whether all files of a collection's directories are in it: it is not someone's selection."""
+    used = {Path(f.filename).resolve() for f in run.files}
+    return all(file.resolve() in used for folder in {p.parent for p in used} for file in folder.glob("*.h5"))
 
 
 def _where(run: Any) -> str:

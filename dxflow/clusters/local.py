@@ -62,7 +62,7 @@ class Local:
                 protocol="tls://",
                 security=Security.temporary(),
                 dashboard_address=_dashboard(),
-                silence_logs=40,
+                silence_logs=50,
             )
         return Client(self._cluster, set_as_default=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,8 @@ def write_geometry(
         File names by kind, "npy" and perhaps "geom".
     """
     np.save(directory / "geometry.npy", positions, allow_pickle=False)
+    known = {"distance": geometry.distance, "photon_energy": geometry.photon_energy * 1000}
+    (directory / "geometry.json").write_text(json.dumps(known))
     if source is None:
         return {"npy": "geometry.npy"}
     source.write_crystfel_geom(

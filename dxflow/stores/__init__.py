@@ -32,9 +32,6 @@ class Store(ABC):
     temporary = False
     """Whether the result goes away with the last object that refers to the store."""
 
-    lasting = True
-    """Whether the result has a name, so that an interrupted run can be resumed."""
-
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
@@ -106,7 +103,6 @@ def store_for(to: Any) -> Store:
     if to is None:
         folder = tempfile.mkdtemp(prefix="dxflow-")
         store = Zarr(Path(folder) / "result.zarr")
-        store.lasting = False
         store.temporary = True
         # Lives as long as the plan or the result that refers to the store.
         weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)

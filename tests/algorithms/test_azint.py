@@ -1,5 +1,7 @@
 """AzimuthalIntegration against pyFAI, numpy in float64, and planted rings."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pyFAI.detectors import Detector
@@ -202,7 +204,7 @@ def test_a_range_leaves_out_pixels_and_keeps_empty_bins_nan(run):
     assert mean[10] == pytest.approx(images(run)[:, inside].mean(), rel=1e-6)
 
 
-def test_the_wavelength_is_energy_or_wavelength_or_that_of_the_file(run):
+def test_the_wavelength_is_energy_or_wavelength_or_that_of_the_file(run, tmp_path):
     by_energy = integrated(run, of(run, solid_angle=False))
     given = {
         "geometry": f"{run.path}/geometry.npy",
@@ -213,6 +215,8 @@ def test_the_wavelength_is_energy_or_wavelength_or_that_of_the_file(run):
     same(
         integrated(run, AzimuthalIntegration(wavelength=geometry.HC / run.photon_energy, **given)), by_energy
     )
+    np.save(tmp_path / "alone.npy", np.load(given["geometry"]))
+    given["geometry"] = tmp_path / "alone.npy"
     with pytest.raises(PlanError, match="give energy="):
         dxflow.plan(run.path, AzimuthalIntegration(**given))
 
@@ -256,8 +260,15 @@ def test_options_that_make_no_sense_are_refused(run):
     for options in ({"nbins": 0}, {"wavelength": 1.0}, {"qrange": (2, 1)}):
         with pytest.raises(ValueError, match=next(iter(options))):
             of(run, **options)
-    with pytest.raises(TypeError, match="--geometry"):
-        AzimuthalIntegration()
+
+
+def test_the_geometry_beside_the_run_is_taken_unless_one_is_given(run, tmp_path):
+    by_itself = dxflow.reduce(run.path, AzimuthalIntegration(nbins=NBINS, solid_angle=False), cluster="here")
+    same(by_itself.dataset, integrated(run, of(run, solid_angle=False)))
+    for file in Path(run.path).glob("*.h5"):
+        (tmp_path / file.name).symlink_to(file)
+    with pytest.raises(PlanError, match=r"no geometry was given, and there is no geometry\.geom"):
+        dxflow.plan(tmp_path, AzimuthalIntegration())
 
 
 def test_an_extra_geom_object_is_taken_and_gives_a_stable_identity(tmp_path):
