@@ -249,7 +249,7 @@ def test_what_does_not_fit_is_refused_in_the_plan(run):
         "mask has": {"mask": np.ones((8, 8))},
         "the mask leaves no pixel": {"mask": np.ones((16, 16, 16))},
         "no file": {"geometry": "/nowhere/a.geom"},
-        "give distance=": {"distance": None},
+        "give distance=": {"distance": None, "geometry": np.zeros((16, 16, 16, 3))},
     }
     for message, options in cases.items():
         with pytest.raises(PlanError, match=message):
