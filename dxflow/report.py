@@ -116,6 +116,7 @@ def times(summaries: list[Summary], wall: float) -> dict[str, Any]:
         "rate": read / wall if wall else 0.0,
         "sum": dict(total),
         "workers": {name: dict(one) for name, one in sorted(workers.items())},
+        "readers": {s.worker: s.readers for s in summaries if not s.reused and s.readers is not None},
         "bound": _bound(total, wall, len(workers), read),
     }
 
