@@ -1,0 +1,74 @@
+"""Simulated runs for benchmarks, in a directory that is removed in the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..simulate import Truth, make_run
+from .rounds import Cannot
+
+SMALL = {"trains": 4, "pulses": 8, "module_shape": (32, 32)}
+"""Of ``--small``: 2 MB, a second."""
+FULL = {"trains": 16, "pulses": 64}
+"""1024 frames of AGIPD-1M, 4.3 GB."""
+MEMORY = Path("/dev/shm")
+
+
+@contextmanager
+def folder(nbytes: int, *, disk: bool = False) -> Iterator[Path]:
+    """Lend a directory for so many bytes, in memory if three times as much is free there.
+
+    Parameters
+    ----------
+    disk : bool
+        Where temporary files go, in any case.
+    """
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 3 * nbytes
+    path = Path(tempfile.mkdtemp(prefix="dxflow-bench-", dir=MEMORY if roomy and not disk else None))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def simulated(*, small: bool, disk: bool = False, **options: Any) -> Iterator[Truth]:
+    """Lend a simulated AGIPD-1M run: corrected float32 frames in 16 files, with NaN-free noise and masks.
+
+    Parameters
+    ----------
+    small : bool
+        For a quick check that everything works; the numbers then mean nothing.
+    **options
+        Of `dxflow.simulate.make_run`.
+    """
+    base: dict[str, Any] = SMALL if small else FULL
+    given = {"sequences": 1, "pool": 2, "devices": (), "layout": "contiguous", **base, **options}
+    pixels = 32 * 32 if small else 512 * 128
+    with folder(given["trains"] * given["pulses"] * 16 * pixels * 4, disk=disk) as path:
+        yield make_run(path / "run", **given)
+
+
+def drop_cache(files: list[str]) -> None:
+    """Take files out of the page cache.
+
+    Raises
+    ------
+    Cannot
+        If they lie in memory.
+    """
+    for name in files:
+        if Path(name).resolve().is_relative_to(MEMORY):
+            raise Cannot(f"{MEMORY} is memory: nothing there is ever cold")
+        descriptor = os.open(name, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,128 @@
+"""Time cases in turn, round by round, so that whatever else the machine does meets all of them alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+
+
+class Cannot(Exception):  # noqa: N818
+    """A case that cannot be measured here: the message says why."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measurement of a case."""
+
+    seconds: float
+    """What the ratios compare; of dxflow: the pass over the data, with workers running."""
+    nbytes: int = 0
+    """Bytes of data that were delivered, after decompression."""
+    execute: float | None = None
+    """Seconds of the whole `dxflow.execute`: with merging, finalizing and writing the result."""
+    bound: str = ""
+    """What bounded it, as `dxflow.Result.times` has it."""
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second."""
+        return self.nbytes / self.seconds if self.seconds else 0.0
+
+
+Case = Callable[[], Sample]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A line of the table: a case against another one, or against several.
+
+    With ``by="rate"`` it is (bytes per second of `of`) / (of `to`), with ``by="seconds"`` (seconds of `of` less
+    `allowance`) / (seconds of all `to`), with ``by="longest"`` / (seconds of the slowest of `to`).
+    """
+
+    work: str
+    of: str
+    to: tuple[str, ...]
+    target: float | None = None
+    at_least: bool = True
+    by: str = "rate"
+    allowance: float = 0.0
+
+    def of_round(self, samples: Mapping[str, Sample]) -> float | None:
+        """Return the ratio in one round; None where a case could not be measured."""
+        if any(name not in samples for name in (self.of, *self.to)):
+            return None
+        mine, others = samples[self.of], [samples[name] for name in self.to]
+        if self.by == "rate":
+            return mine.rate / others[0].rate
+        joined = max if self.by == "longest" else sum
+        return (mine.seconds - self.allowance) / joined([s.seconds for s in others])
+
+    def reached(self, value: float) -> bool | None:
+        """Return whether a ratio is what it should be; None without a target."""
+        if self.target is None:
+            return None
+        return value >= self.target if self.at_least else value <= self.target
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cases that are timed in turn, and the ratios that are of interest."""
+
+    title: str
+    cases: Mapping[str, Case]
+    ratios: tuple[Ratio, ...]
+
+
+@dataclass
+class Measured:
+    """What came out of a group."""
+
+    group: Group
+    rounds: list[dict[str, Sample]] = field(default_factory=list)
+    """Case -> sample, for each round."""
+    cannot: dict[str, str] = field(default_factory=dict)
+    """Case -> why it could not be measured."""
+    loads: list[float] = field(default_factory=list)
+    """Load average of the last minute at the start of each round."""
+
+    def samples(self, case: str) -> list[Sample]:
+        """Return all samples of a case."""
+        return [r[case] for r in self.rounds if case in r]
+
+
+def measure(group: Group, rounds: int, *, warm_up: bool = True, until: float | None = None) -> Measured:
+    """Time all cases of a group once per round.
+
+    Parameters
+    ----------
+    rounds : int
+    warm_up : bool
+        Do each case once before, untimed: files come into the page cache, kernels are compiled.
+    until : float, optional
+        Value of `time.perf_counter` after which no further round is begun; there is always one.
+    """
+    out = Measured(group)
+    if warm_up:
+        _round(out, group.cases)
+    for number in range(rounds):
+        if number and until is not None and perf_counter() > until:
+            break
+        out.loads.append(os.getloadavg()[0])
+        out.rounds.append(_round(out, group.cases))
+    return out
+
+
+def _round(measured: Measured, cases: Iterable[str]) -> dict[str, Sample]:
+    """Do each case once; those that cannot are not tried again."""
+    samples = {}
+    for name in cases:
+        if name in measured.cannot:
+            continue
+        try:
+            samples[name] = measured.group.cases[name]()
+        except (Cannot, ImportError) as e:
+            measured.cannot[name] = str(e)
+    return samples
