@@ -4,10 +4,10 @@ import os
 
 import numpy as np
 import pytest
-from samples import Stats, TrainSums
+from samples import RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import chunk, fragments, journal, merging
+from dxflow import Output, chunk, fragments, journal, merging
 from dxflow._checks import cut
 
 
@@ -65,12 +65,24 @@ def test_a_chunk_without_frames_leaves_a_fragment_of_identities(gappy):
         assert len(fragment["tsum.ev/rows"]) == 0
 
 
+class Total(RoiSum):
+    """One number: few files to write."""
+
+    ALG_ID = "total"
+
+    def outputs(self, info):
+        return {"n": Output(per="run")}
+
+    def process_module_data(self, block, out):
+        out.n += block["img"].sum(dtype="f8")
+
+
 @pytest.mark.parametrize("operation", ["replace", "fsync"])
 def test_whichever_file_operation_fails_nothing_has_the_name_and_resuming_completes(
     run, tmp_path, monkeypatch, operation
 ):
     """Fail the first, second, third ... call until the run gets through."""
-    expected = dxflow.execute(cut(dxflow.plan(run.path, Stats()), 6), "here").dataset.load()
+    expected = dxflow.execute(cut(dxflow.plan(run.path, Total()), 6), "here").dataset.load()
     real = getattr(os, operation)
     for n in range(1, 60):
         calls = []
@@ -84,7 +96,7 @@ def test_whichever_file_operation_fails_nothing_has_the_name_and_resuming_comple
         to = tmp_path / f"{n}.zarr"
         monkeypatch.setattr(os, operation, fails)
         try:
-            dxflow.execute(cut(dxflow.plan(run.path, Stats(), to), 6), "here")
+            dxflow.execute(cut(dxflow.plan(run.path, Total(), to), 6), "here")
             break
         except OSError as e:
             if e.errno != 28:
@@ -92,7 +104,7 @@ def test_whichever_file_operation_fails_nothing_has_the_name_and_resuming_comple
         finally:
             monkeypatch.undo()
         resume = {"resume": True} if not to.exists() else {"overwrite": True}
-        result = dxflow.execute(cut(dxflow.plan(run.path, Stats(), to, **resume), 6), "here")
+        result = dxflow.execute(cut(dxflow.plan(run.path, Total(), to, **resume), 6), "here")
         for name, variable in expected.variables.items():
             assert result.dataset[name].values.tobytes() == variable.values.tobytes()
     assert n > 4
