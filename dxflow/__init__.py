@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .algorithm import Algorithm
@@ -37,17 +38,28 @@ __all__ = [
 ]
 
 
-def reduce(run: Any, algorithms: Any, to: Any = None, *, cluster: Any = None, **options: Any) -> Result:
+def reduce(
+    run: Any,
+    algorithms: Algorithm | Sequence[Algorithm],
+    to: Any = None,
+    *,
+    cluster: Any = None,
+    frames: Any = None,
+    resume: bool = False,
+    chunk: str | int = "1 GiB",
+    block: str | int = "2 MiB",
+    on_fault: str | None = None,
+    overwrite: bool = False,
+    readers: int | None = None,
+) -> Result:
     """Reduce a run in one pass: `plan` it, then `execute` the plan.
 
     Parameters
     ----------
-    run, algorithms, to
+    run, algorithms, to, frames, resume, chunk, block, on_fault, overwrite, readers
         See `plan`.
     cluster
         See `execute`.
-    **options
-        ``frames``, ``resume``, ``chunk``, ``block``, ``on_fault``, ``overwrite``: see `plan`.
 
     Returns
     -------
@@ -59,7 +71,20 @@ def reduce(run: Any, algorithms: Any, to: Any = None, *, cluster: Any = None, **
     >>> result = dxflow.reduce("/gpfs/.../proc/r0034", Average(per="cell"), "r0034.zarr")
     >>> result.dataset["average.mean"]
     """
-    return execute(plan(run, algorithms, to, cluster=cluster, **options), cluster)
+    planned = plan(
+        run,
+        algorithms,
+        to,
+        cluster=cluster,
+        frames=frames,
+        resume=resume,
+        chunk=chunk,
+        block=block,
+        on_fault=on_fault,
+        overwrite=overwrite,
+        readers=readers,
+    )
+    return execute(planned, cluster)
 
 
 def __getattr__(name: str) -> Any:
