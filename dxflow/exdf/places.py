@@ -144,10 +144,10 @@ class Places:
     def _coordinate(self, name: str, dim: str) -> Place:
         if name == "train":
             return Place("INDEX", "", "trainId")
-        if name == dim:
-            return Place("RUN", self.shared, f"axes.{name.replace('.', '_')}")
-        label = next(k for k in ("train_id", "pulse_id", "cell_id") if name.endswith(k))
         words = {"train_id": "trainId", "pulse_id": "pulseId", "cell_id": "cellId"}
+        label = next((k for k in words if name.endswith(k)), None)
+        if name == dim or label is None:
+            return Place("RUN", self.shared, f"axes.{name.replace('.', '_')}")
         return Place("INSTRUMENT", f"{self.shared}:output", f"{dim}.{words[label]}")
 
     def aliases(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from .file import ExdfFile, Head, data_path, storable
 from .places import Item, Places
 from .rows import CHUNK_BYTES, layout
 from .sink import Sink
+from .units import described
 
 if TYPE_CHECKING:
     from ..contents import Variable
@@ -75,25 +76,27 @@ class _Reduced:
     def _controls(self) -> None:
         """Declare the control sources: parameters, and frames per train."""
         made = self.plan.fingerprint
-        for name, source in self.places.algorithms.items():
-            own = next(a for a in made["algorithms"] if a["name"] == name)
-            facts = {"classId": own["class"], "dxflow.algorithm": name, "dxflow.inputs": own["inputs"]}
-            self._control(source, facts | {f"parameters.{k}": v for k, v in own["options"].items()})
+        for bound, own in zip(self.plan.algorithms, made["algorithms"], strict=True):
+            facts = {"classId": own["class"], "dxflow.algorithm": bound.name, "dxflow.inputs": own["inputs"]}
+            facts |= {f"parameters.{k}": v for k, v in own["options"].items()}
+            self._control(self.places.algorithms[bound.name], bound.stream, facts)
         common = {f"dxflow.{k}": made[k] for k in ("run", "on_fault", "block", "versions")}
-        self._control(self.places.shared, {"classId": "dxflow.plan.Plan", **common})
-        for name, coordinate in self.contents.coordinates.items():
-            place = dict(self.places.coordinates())[name]
+        self._control(
+            self.places.shared, self.plan.algorithms[0].stream, {"classId": "dxflow.plan.Plan", **common}
+        )
+        for name, place in self.places.coordinates():
             if place.section == "RUN":
-                attributes = {"description": coordinate.attrs.get("long_name", f"values along {name}")}
+                coordinate = self.contents.coordinates[name]
+                words = coordinate.attrs.get("long_name", f"values along {name}")
+                attributes = described(coordinate.attrs.get("units", ""), words)
                 self.file.run_key(place.source, place.key, storable(coordinate.values), attributes=attributes)
 
-    def _control(self, source: str, facts: Mapping[str, Any]) -> None:
+    def _control(self, source: str, lead: int, facts: Mapping[str, Any]) -> None:
         """Write a control source: frames per train, and facts as values of the run.
 
         All but the class have a first part of the key that no output has.
         """
         self.file.control(source)
-        lead = next(iter(self.plan.algorithms)).stream
         frames = self.plan.inputs[lead].index.counts[self.piece.first : self.piece.last].astype(np.uint32)
         words = {"description": "frames of the first input that were reduced"}
         self.file.control_key(source, "dxflow.frames", frames, attributes=words)
