@@ -26,23 +26,33 @@ class Origin:
 
 def origin(plan: Plan) -> Origin:
     """Ask the files that a plan reads, then the others of the run, until all trains are known."""
-    from extra_data import FileAccess
-
     trains = np.asarray(plan.train_ids, np.uint64)
     out = Origin(np.zeros(len(trains), np.uint64), np.ones(len(trains), np.int32))
     known = np.zeros(len(trains), bool)
     for path in _files(plan):
-        access = FileAccess(path)
-        _numbers(out, access)
-        _, here, there = np.intersect1d(trains, access.train_ids, return_indices=True)
-        if "INDEX/timestamp" in access.file and len(here):
-            out.timestamps[here] = access.file["INDEX/timestamp"][: len(access.train_ids)][there]
-            out.flags[here] = access.validity_flag[there]
-        known[here] = True
-        access.close()
+        known[_ask(out, trains, path)] = True
         if known.all():
             break
     return out
+
+
+def _ask(out: Origin, trains: NDArray, path: str) -> NDArray:
+    """Take what a file says; return the positions of the trains it has."""
+    from extra_data import FileAccess
+    from extra_data.exceptions import FileStructureError
+
+    try:
+        access = FileAccess(path)
+    except (OSError, KeyError, FileStructureError):
+        # One of the other files in the folder; those that are read were opened before.
+        return np.zeros(0, np.int64)
+    _numbers(out, access)
+    _, here, there = np.intersect1d(trains, access.train_ids, return_indices=True)
+    if "INDEX/timestamp" in access.file:
+        out.timestamps[here] = access.file["INDEX/timestamp"][: len(access.train_ids)][there]
+        out.flags[here] = access.validity_flag[there]
+    access.close()
+    return here
 
 
 def _files(plan: Plan) -> Iterator[str]:

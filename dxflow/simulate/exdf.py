@@ -13,14 +13,13 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..exdf.units import attributes
+
 VERSIONS = ("0.5", "1.0", "1.1", "1.2", "1.3")
 
 EPOCH_NS = 1_700_000_000 * 10**9
 TRAIN_NS = 10**8
 """Trains come at 10 Hz."""
-
-PREFIXES = {"": "", "u": "micro", "m": "milli", "p": "pico", "n": "nano", "k": "kilo"}
-UNITS = {"J": "joule", "m": "meter", "s": "second", "eV": "electron volt"}
 
 
 @dataclass(frozen=True)
@@ -175,12 +174,7 @@ class ExdfFile:
         """Write a unit as Karabo does: prefix and unit apart, by name and by symbol."""
         if unit is None or self.head.version != "1.3":
             return
-        symbol = next(known for known in sorted(UNITS, key=len, reverse=True) if unit.endswith(known))
-        prefix = unit.removesuffix(symbol)
-        item.attrs["unitSymbol"] = symbol.encode()
-        item.attrs["unitName"] = UNITS[symbol].encode()
-        item.attrs["metricPrefixSymbol"] = prefix.encode()
-        item.attrs["metricPrefixName"] = PREFIXES[prefix].encode()
+        item.attrs.update({name: text.encode() for name, text in attributes(unit).items()})
 
     def _write_train_index(self) -> None:
         head, n = self.head, len(self.head.train_ids)

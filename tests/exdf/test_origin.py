@@ -1,0 +1,39 @@
+"""Trains keep the times, flags and numbers of the run they come from."""
+
+import dataclasses
+
+import h5py
+import numpy as np
+import pytest
+from extra_data import RunDirectory
+from samples import RoiSum
+
+import dxflow
+from dxflow.exdf.origin import origin
+from dxflow.simulate import make_run
+
+
+@pytest.mark.parametrize("version", ["0.5", "1.0", "1.1", "1.3"])
+def test_times_and_flags_are_those_of_the_run_in_any_version(tmp_path, version):
+    make_run(tmp_path / "r", version=version, detector="AGIPD500K", module_shape=(8, 8), trains=4, pulses=2)
+    found = origin(dxflow.plan(str(tmp_path / "r"), RoiSum(ss=(0, 4)), cluster="here"))
+    times = RunDirectory(tmp_path / "r").train_timestamps()
+    assert found.timestamps.tolist() == (times.astype(int) * ~np.isnat(times)).tolist()
+    assert found.flags.tolist() == [1] * 4
+    assert (found.proposal, found.run) == ((0, 1) if version == "0.5" else (900000, 1))
+
+
+def test_a_train_that_no_file_knows_has_no_time(run):
+    plan = dxflow.plan(run.path, RoiSum(ss=(0, 4)), cluster="here")
+    more = dataclasses.replace(plan, train_ids=np.append(plan.train_ids, np.uint64(99999)))
+    found = origin(more)
+    assert found.timestamps[-1] == 0
+    assert found.timestamps[:-1].all()
+
+
+def test_files_that_are_not_of_the_facility_are_no_trouble(tmp_path):
+    made = make_run(tmp_path / "r", detector="AGIPD500K", module_shape=(8, 8), trains=4, pulses=2)
+    plan = dxflow.plan(made.path, RoiSum(ss=(0, 4)), cluster="here")
+    with h5py.File(tmp_path / "r" / "zz.h5", "w") as file:
+        file["x"] = 1
+    assert origin(dataclasses.replace(plan, train_ids=plan.train_ids + np.uint64(1))).timestamps[-1] == 0
