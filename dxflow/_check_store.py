@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from . import chunk, journal, merging
 from ._checks import Case, difference, require
 from .algorithm import Algorithm
-from .contents import Contents, final_path
+from .contents import Contents
 from .execute import execute
 from .inputs import Frames
 from .outputs import Output
@@ -135,13 +135,14 @@ def _check_commit(made: Plan) -> None:
     for one in made.chunks:
         report.add(chunk.run_chunk(work, one.number))
     paths = [chunk.chunk_path(work.folder, one.number) for one in made.chunks]
-    total = merging.merge(work, 0, paths, work.folder / "merged.npz")
-    merging.finalize(work, 0, total, final_path(work.folder, 0))
     contents = Contents(
         made, work.folder, {"every.event": [s.events["every.event"] for s in report.in_order()]}
     )
     contents.note()
     pieces = list(store.create(contents))
+    total = merging.merge(work, 0, paths, work.folder / "merged.npz")
+    for _ in range(2):
+        merging.finalize(work, 0, total)
     for piece in [*pieces, *reversed(pieces)]:
         store.write(Contents.of(made, work.folder), piece)
         require(not store.path.exists(), f"{store.path.name} appeared before commit()")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import journal, merging
 from .chunk import Summary, Workspace, chunk_path, run_chunk
 from .clusters import Runner, connect
-from .contents import Contents, final_path
+from .contents import Contents
 from .progress import Progress
 from .report import Report
 
@@ -52,8 +52,12 @@ def execute(plan: Plan, cluster: Any = None) -> Result:
             for summary in runner.results(futures):
                 report.add(summary)
                 progress.add(summary.bytes)
+        contents = Contents(plan, folder, _events(plan, report.in_order()))
+        contents.note()
+        pieces = plan.store.create(contents)
         _merge_and_finalize(plan, runner, folder)
-        _store(plan, runner, folder, report)
+        list(runner.results(runner.map(_write_piece, pieces)))
+        plan.store.commit(contents, report.manifest())
     journal.end(plan)
     return Result(plan.store.path, plan.store)
 
@@ -66,35 +70,33 @@ def _merge_and_finalize(plan: Plan, runner: Runner, folder: Path) -> None:
     for part in range(len(plan.parts)):
         level = [(chunk_path(folder, c.number), None) for c in plan.chunks if c.part == part]
         path, future = _tree(runner, folder, part, level)
-        finals.append(runner.submit(merging.finalize, part, path, final_path(folder, part), after=[future]))
+        finals.append(runner.submit(merging.finalize, part, path, after=[future] if future else []))
     list(runner.results(finals))
 
 
 def _tree(runner: Runner, folder: Path, part: int, nodes: Sequence[tuple[Path, Any]]) -> tuple[Path, Any]:
-    """Submit the merges of a part, always in groups of the same neighbours; return the root."""
+    """Submit the merges of a part, always in groups of the same neighbours; return the root.
+
+    What stands alone is not merged: merging into an empty partial would not change it.
+    """
     level = 0
-    while level == 0 or len(nodes) > 1:
+    while len(nodes) > 1:
         merged = []
         for number, group in enumerate(_groups(nodes)):
             into = folder / f"merged-{part:03d}-{level}-{number:06d}.npz"
-            after = [future for _, future in group if future is not None]
-            paths = [path for path, _ in group]
-            merged.append((into, runner.submit(merging.merge, part, paths, into, after=after)))
+            merged.append(group[0] if len(group) == 1 else _merge(runner, into, part, group))
         nodes, level = merged, level + 1
     return nodes[0]
 
 
+def _merge(runner: Runner, into: Path, part: int, group: Sequence[tuple[Path, Any]]) -> tuple[Path, Any]:
+    """Submit one merge."""
+    after = [future for _, future in group if future is not None]
+    return into, runner.submit(merging.merge, part, [path for path, _ in group], into, after=after)
+
+
 def _groups(nodes: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (nodes[a : a + FAN_IN] for a in range(0, len(nodes), FAN_IN))
-
-
-def _store(plan: Plan, runner: Runner, folder: Path, report: Report) -> None:
-    """Write the result in parallel, then give it its name."""
-    contents = Contents(plan, folder, _events(plan, report.in_order()))
-    contents.note()
-    pieces = plan.store.create(contents)
-    list(runner.results(runner.map(_write_piece, pieces)))
-    plan.store.commit(contents, report.manifest())
 
 
 def _write_piece(work: Workspace, piece: Any) -> None:

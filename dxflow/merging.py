@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from numpy.typing import NDArray
+
 from . import fragments
+from .contents import Contents
 from .outputs import Partial
 
 if TYPE_CHECKING:
@@ -26,23 +29,23 @@ def merge(work: Workspace, part: int, children: Iterable[Path], into: Path) -> P
                 if bound.name in totals:
                     other = Partial({key: child[f"{bound.name}.{key}"] for key in totals[bound.name]})
                     bound.algorithm.merge(totals[bound.name], other)
-    _write(work.plan, totals, into)
+    arrays = _arrays(work.plan, totals, stored=False)
+    fragments.write(into, {}, arrays, lasting=not work.plan.store.temporary)
     return into
 
 
-def finalize(work: Workspace, part: int, total: Path, into: Path) -> Path:
-    """Let the algorithms turn the totals of one part of the result into results; leave them as a fragment."""
+def finalize(work: Workspace, part: int, total: Path) -> None:
+    """Let the algorithms turn the totals of one part of the result into results, and hand them to the store."""
     work.prepare()
     with fragments.Fragment(total) as fragment:
         totals = {
-            name: Partial({key: fragment[f"{name}.{key}"] for key in empty})
-            for name, empty in _keys(work.plan).items()
+            name: Partial({key: fragment[f"{name}.{key}"] for key in own})
+            for name, own in _keys(work.plan).items()
         }
     for bound in work.plan.algorithms:
         if bound.name in totals:
             bound.algorithm.finalize(totals[bound.name])
-    _write(work.plan, totals, into, stored=True)
-    return into
+    work.plan.store.keep(Contents.of(work.plan, work.folder), part, _arrays(work.plan, totals, stored=True))
 
 
 def _keys(plan: Plan) -> dict[str, list[str]]:
@@ -63,13 +66,12 @@ def _empty(plan: Plan, part: int) -> dict[str, Partial]:
     }
 
 
-def _write(plan: Plan, totals: dict[str, Partial], into: Path, *, stored: bool = False) -> None:
-    """Write whole-run outputs; only those that are stored, if so asked."""
+def _arrays(plan: Plan, totals: dict[str, Partial], *, stored: bool) -> dict[str, NDArray]:
+    """Return whole-run outputs by name; only those that are stored, if so asked."""
     outputs = {(o.algorithm, o.key): o for o in plan.outputs if o.output.store or not stored}
-    arrays = {
+    return {
         outputs[name, key].name: partial[key]
         for name, partial in totals.items()
         for key in partial
         if (name, key) in outputs
     }
-    fragments.write(into, {}, arrays, lasting=not plan.store.temporary)

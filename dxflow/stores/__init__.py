@@ -6,9 +6,11 @@ import shutil
 import tempfile
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from ..binding import PlanError
 from ..sizes import show
@@ -43,6 +45,16 @@ class Store(ABC):
     @abstractmethod
     def create(self, contents: Contents) -> Sequence[Any]:
         """Make an empty result in `partial`, on the client; return the pieces that are to be written."""
+
+    def keep(self, contents: Contents, part: int, arrays: Mapping[str, NDArray]) -> None:
+        """Take the finished whole-run outputs of a part, by name, on the worker that made them.
+
+        Default: leave them as a fragment, which `contents.part` reads when the pieces are written.
+        """
+        from .. import contents as where
+        from .. import fragments
+
+        fragments.write(where.final_path(contents.folder, part), {}, arrays, lasting=not self.temporary)
 
     @abstractmethod
     def write(self, contents: Contents, piece: Any) -> None:
