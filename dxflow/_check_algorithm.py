@@ -125,7 +125,7 @@ def _check_client_side(case: Case, algorithms: list[Algorithm]) -> Result:
 
 def _check_pickled(case: Case, whole: Result, used: list[Algorithm]) -> None:
     """Check that pickled copies, of fresh algorithms and of those of a run, give the same bits."""
-    import cloudpickle  # type: ignore[import-untyped]
+    import cloudpickle
 
     for when, algorithms in (("", case.algorithms()), (" after a run", used)):
         copies = cloudpickle.loads(cloudpickle.dumps(algorithms))
