@@ -59,8 +59,9 @@ class Apart:
             self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
         return self._pool.submit(function, *args).result()
 
-    def close(self) -> None:
-        """End the process."""
+    def close(self, last: Callable[..., Any], *args: Any) -> None:
+        """Run a last function there, if anything ran there, and end the process."""
         if self._pool is not None:
+            self.run(last, *args)
             self._pool.shutdown()
             self._pool = None

@@ -87,24 +87,34 @@ def libertem_std(files: tuple[tuple[str, str], ...], workers: int) -> Sample:
     Cannot
         Without LiberTEM.
     """
-    context, datasets, udf = _libertem(files, workers)
+    context, udf = _libertem(workers)
+    loaded = [_loaded(workers, path, name) for path, name in files]
     start = perf_counter()
-    for dataset in datasets:
+    for dataset in loaded:
         context.run_udf(dataset=dataset, udf=udf)
-    return Sample(perf_counter() - start, sum(int(np.prod(d.shape)) * d.dtype.itemsize for d in datasets))
+    return Sample(perf_counter() - start, sum(int(np.prod(d.shape)) * d.dtype.itemsize for d in loaded))
 
 
 @cache
-def _libertem(files: tuple[tuple[str, str], ...], workers: int) -> tuple[Any, list[Any], Any]:
-    """Return context, data sets and the reduction, made once per process."""
+def _libertem(workers: int) -> tuple[Any, Any]:
+    """Return context and reduction, made once per process."""
     try:
         from libertem.api import Context
         from libertem.udf.stddev import StdDevUDF
     except ImportError:
         raise Cannot("LiberTEM is not installed: dxflow[bench]") from None
-    context = Context.make_with("dask", cpus=workers)
-    loaded = [context.load("hdf5", path=path, ds_path=name, sig_dims=2) for path, name in files]
-    return context, loaded, StdDevUDF()
+    return Context.make_with("dask", cpus=workers), StdDevUDF()
+
+
+@cache
+def _loaded(workers: int, path: str, name: str) -> Any:
+    return _libertem(workers)[0].load("hdf5", path=path, ds_path=name, sig_dims=2)
+
+
+def end(workers: int) -> None:
+    """End the processes that LiberTEM started, if it did."""
+    if _libertem.cache_info().currsize:
+        _libertem(workers)[0].close()
 
 
 def datasets(bound: BoundInput) -> tuple[tuple[str, str], ...]:

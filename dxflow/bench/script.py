@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from . import machine, table
@@ -47,5 +48,8 @@ def finish(args: argparse.Namespace, measured: Sequence[Measured], data: dict[st
     facts = {"small": args.small, "workers": args.workers, "data": data} | machine.facts()
     if args.json:
         table.write(args.json, facts, measured)
+    lines = table.rows(measured)
+    if args.small:
+        lines = [replace(line, reached=None) for line in lines]
     small = "SMALL DATA: the numbers mean nothing\n" if args.small else ""
-    return f"{small}{machine.headline(facts, measured)}\n{table.text(table.rows(measured))}\n{MEANING}"
+    return f"{small}{machine.headline(facts, measured)}\n{table.text(lines)}\n{MEANING}"

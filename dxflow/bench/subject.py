@@ -76,10 +76,15 @@ class Subject:
 
         return case
 
-    def one_process(self, function: Callable[..., int], *args: Any) -> Case:
+    def one_process(self, function: Callable[..., int], *args: Any, prepare: Any = peers.open_only) -> Case:
         """Time a function of all trains in one of the processes."""
-        one = Crew(self.crew.client, self.crew.addresses[:1])
-        return lambda: one.time(function, peers.shares(self.plan, 1), *args)
+        one, share = Crew(self.crew.client, self.crew.addresses[:1]), peers.shares(self.plan, 1)
+
+        def case() -> Sample:
+            one.time(prepare, share, *args)
+            return one.time(function, share, *args)
+
+        return case
 
     def pyfai(self, what: peers_pyfai.Integration) -> Case:
         """Time pyFAI."""
@@ -127,6 +132,6 @@ def workers(count: int) -> Iterator[tuple[Crew, Apart]]:
     try:
         yield Crew(client), apart
     finally:
-        apart.close()
+        apart.close(peers_others.end, count)
         client.close()
         cluster.close()

@@ -23,8 +23,8 @@ class Nothing(Algorithm):
     inputs = {"img": Frames("image.data")}
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
-        """Declare one number, since a result holds something."""
-        return {"nothing": Output(per="run", dtype="i8")}
+        """Declare a number per frame, since a result holds something."""
+        return {"nothing": Output(per="img", dtype="?")}
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         """Do nothing."""
