@@ -90,9 +90,13 @@ class Files:
             If the file or the dataset cannot be opened.
         """
         try:
-            return self._handle(path)[name]
+            dataset = self._handle(path)[name]
         except (OSError, KeyError) as e:
             raise ReadFault(path, name, 0, 0, f"{type(e).__name__}: {e}") from e
+        other = os.path.realpath(dataset.file.filename)
+        if os.path.dirname(other) != os.path.dirname(os.path.realpath(path)):
+            raise ReadFault(path, name, 0, 0, f"a link that leaves the run, to {other}, is refused")
+        return dataset
 
     def _handle(self, path: str) -> h5py.File:
         import h5py
@@ -110,7 +114,7 @@ class Files:
         """Return how a dataset is stored; HDF5 is asked once."""
         with self.hdf5:
             if (path, name) not in self._layouts:
-                self._layouts[path, name] = layout_of(self.dataset(path, name))
+                self._layouts[path, name] = layout_of(self.dataset(path, name), path)
             return self._layouts[path, name]
 
     def _check(self, path: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -71,8 +74,8 @@ class Layout:
         return np.where(base < 0, -1, base + (rows - chunk * self.chunk_rows) * self.row_bytes)
 
 
-def layout_of(dataset: h5py.Dataset) -> Layout:
-    """Ask HDF5 how a dataset is stored.
+def layout_of(dataset: h5py.Dataset, path: str) -> Layout:
+    """Ask HDF5 how a dataset is stored, that was opened through the file at a path.
 
     Raises
     ------
@@ -85,7 +88,7 @@ def layout_of(dataset: h5py.Dataset) -> Layout:
     if plist.get_external_count():
         raise ReadFault(dataset.file.filename, dataset.name, 0, len(dataset), "external storage is refused")
     base = Layout("hdf5", "", dataset.shape[0], _row_bytes(dataset), dataset.dtype.itemsize)
-    if why := _exotic(dataset):
+    if why := _exotic(dataset, path):
         return _hdf5(base, why)
     kind = plist.get_layout()
     if kind == h5py.h5d.CONTIGUOUS:
@@ -105,10 +108,12 @@ def _hdf5(base: Layout, why: str) -> Layout:
     return Layout("hdf5", why, base.rows, base.row_bytes, base.itemsize)
 
 
-def _exotic(dataset: h5py.Dataset) -> str:
+def _exotic(dataset: h5py.Dataset, path: str) -> str:
     """Return why the bytes of a dataset are not what numpy has in memory, or ""."""
     if dataset.dtype.kind not in "iuf" or not dataset.dtype.isnative:
         return f"values of type {dataset.dtype}"
+    if os.path.realpath(dataset.file.filename) != os.path.realpath(path):
+        return "a link to another file"
     if dataset.file.userblock_size:
         return "a file with a user block"
     return "" if dataset.file.driver == "sec2" else f"file driver {dataset.file.driver}"
@@ -131,6 +136,7 @@ def _chunked(base: Layout, dataset: h5py.Dataset, plist: object) -> Layout:
     if dataset.chunks[1:] != dataset.shape[1:]:
         return _hdf5(base, f"chunks {dataset.chunks} that cut frames")
     if filters not in ((), (DEFLATE,), (SHUFFLE, DEFLATE)):
+        _refuse_unknown_filters(dataset, filters)
         return _hdf5(base, f"filters {filters}")
     rows = dataset.chunks[0]
     if rows * base.row_bytes > LARGEST_CHUNK:
@@ -148,6 +154,21 @@ def _chunked(base: Layout, dataset: h5py.Dataset, plist: object) -> Layout:
         else ("direct", "chunked")
     )
     return Layout(*way, base.rows, base.row_bytes, base.itemsize, rows, offsets, sizes, masks, filters)
+
+
+def _refuse_unknown_filters(dataset: h5py.Dataset, filters: tuple[int, ...]) -> None:
+    """Raise a fault that names the filter and the package to install, if HDF5 cannot undo it."""
+    import h5py
+
+    if all(h5py.h5z.filter_avail(code) for code in filters):
+        return
+    # Importing it makes its filters known to HDF5.
+    if importlib.util.find_spec("hdf5plugin") is not None:
+        importlib.import_module("hdf5plugin")
+    missing = [code for code in filters if not h5py.h5z.filter_avail(code)]
+    if missing:
+        detail = f"compressed with HDF5 filter {missing[0]}, which is not installed: pip install hdf5plugin"
+        raise ReadFault(dataset.file.filename, dataset.name, 0, len(dataset), detail)
 
 
 def _chunk_table(dataset: h5py.Dataset, count: int) -> tuple[NDArray, NDArray, NDArray]:

@@ -95,7 +95,7 @@ def forced(way):
     real = layout.layout_of
     if way == "fast":
         return real
-    return lambda dataset: layout._hdf5(real(dataset), "forced")
+    return lambda dataset, path: layout._hdf5(real(dataset, path), "forced")
 
 
 @given(options=runs(), algorithm=st.sampled_from([Copy, CopyOfTrains]), keep=st.sampled_from([None, 2, 3]))
