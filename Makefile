@@ -32,7 +32,7 @@ demo: $(VENV)/.installed         ## Simulate a small AGIPD-1M run, reduce it, sa
 	$(BIN)/dxflow recipe demo --to $(DEMO)
 
 test: $(VENV)/.installed-dev     ## Run the tests
-	$(BIN)/pytest $(PYTEST_OPTIONS)
+	$(BIN)/pytest -n auto --dist worksteal $(PYTEST_OPTIONS)
 
 lint: $(VENV)/.installed-dev     ## Check style and format
 	$(BIN)/ruff check .
