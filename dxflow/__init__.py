@@ -18,6 +18,8 @@ from .selection import FrameSelection
 if TYPE_CHECKING:
     from extra_data import open_run
 
+    from .copying import copy_run
+
 __all__ = [
     "Algorithm",
     "FrameSelection",
@@ -31,6 +33,7 @@ __all__ = [
     "PulseKey",
     "Result",
     "RunInfo",
+    "copy_run",
     "execute",
     "open_run",
     "plan",
@@ -93,4 +96,8 @@ def __getattr__(name: str) -> Any:
         from extra_data import open_run
 
         return open_run
+    if name == "copy_run":
+        from .copying import copy_run
+
+        return copy_run
     raise AttributeError(f"module 'dxflow' has no attribute {name!r}")

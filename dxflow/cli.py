@@ -1,4 +1,4 @@
-"""The command line: ``dxflow simulate | plan | reduce | recipe | list | info``."""
+"""The command line: ``dxflow simulate | plan | reduce | copy | recipe | list | info``."""
 
 from __future__ import annotations
 
@@ -108,6 +108,16 @@ def recipe(argv: Sequence[str]) -> int:
     return find.recipe(argv[0]).main(list(argv[1:]))
 
 
+def copy(argv: Sequence[str]) -> int:
+    """Copy a run, or some of its frames, trains, modules and sources."""
+    from .copying import command
+
+    parser = OptionParser(prog="dxflow copy", description=copy.__doc__, allow_abbrev=False)
+    command.add_arguments(parser)
+    print(command.run(parser.parse_args(argv)))
+    return OK
+
+
 def list_(argv: Sequence[str]) -> int:
     """List algorithms, recipes and kinds of cluster; or the options of one algorithm."""
     from . import find
@@ -145,6 +155,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "simulate": simulate,
     "plan": plan,
     "reduce": reduce,
+    "copy": copy,
     "recipe": recipe,
     "list": list_,
     "info": info,

@@ -1,0 +1,189 @@
+"""Makes a planned copy: a task per file, then a manifest and one rename."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..clusters import connect
+from ..reader import runs
+from .plan import CopyPlan, plan_copy
+from .process import Hands
+from .report import CopyReport
+from .tasks import FileTask
+
+
+def copy_run(
+    run: Any, to: str | Path, *, cluster: Any = None, dry_run: bool = False, **options: Any
+) -> CopyReport:
+    """Copy a run, or what is selected of it; all else is as it was.
+
+    Parameters
+    ----------
+    run
+        A run directory, a file, (proposal, run) or an opened run.
+    to : path
+        Directory of the copy; it appears under this name when it is complete.
+    frames : optional
+        Frames of the detectors to keep, as `dxflow.reduce` takes them: a `FrameSelection`, a boolean array, a labelled
+        one, a `Result` of a selecting algorithm. All other keys of the same index group (``image.*``) are cut alike.
+    sources : str or sequence of str, optional
+        Patterns (``*XGM*``) of sources to keep.
+    modules : sequence of int, optional
+        Module numbers of the detectors to keep.
+    trains : slice, sequence of int, or ``by_index[...]`` of EXtra-data, optional
+        Train ids to keep; a slice is a half-open range of ids. Other trains are left out of all files.
+    detector : str, optional
+        Where there are several, the one that `frames` and `modules` are about.
+    resume, overwrite : bool
+        Go on with an interrupted copy; replace an older copy or begin an interrupted one afresh.
+    sync : bool
+        Wait until the disk has all, so that the copy lasts through a power loss.
+    cluster : optional
+        None: processes of this machine, one per core; ``"here"``: one after the other; a `distributed.Client`; or an
+        object of `dxflow.clusters`.
+    dry_run : bool
+        Only plan it: nothing is written, the report has the expected sizes.
+
+    Returns
+    -------
+    CopyReport
+
+    Raises
+    ------
+    PlanError
+        If it cannot work, before anything is written.
+    CopyError
+        If a file cannot be copied. Finished files are kept beside `to`: ``resume=True`` goes on with the others.
+
+    Notes
+    -----
+    Compressed chunks are copied as they are. A file of which everything remains is copied byte by byte. Of files that
+    are cut, each is written by a process of its own. A manifest, ``dxflow.json``, says what was left out; files of
+    format 1.3 or newer say it themselves, in ``REDUCTION/FRAME_REDUCTION/<source>``.
+
+    Examples
+    --------
+    >>> from dxflow import FrameSelection
+    >>> dxflow.copy_run("raw/r0034", "red/r0034", frames=FrameSelection(pulses=slice(0, 100)))  # doctest: +SKIP
+    """
+    plan = plan_copy(run, to, **options)
+    return plan.report if dry_run else execute(plan, cluster)
+
+
+def execute(plan: CopyPlan, cluster: Any = None) -> CopyReport:
+    """Make a planned copy; `cluster` as `copy_run`."""
+    begun = time.monotonic()
+    folder = plan.folder
+    with folder.begun(plan.fingerprint(), resume=plan.resume, overwrite=plan.overwrite) as done:
+        sizes = {name: (folder.partial / name).stat().st_size for name in done}
+        left = [n for n, task in enumerate(plan.tasks) if task.name not in done]
+        try:
+            sizes |= _run(plan, left, cluster)
+        except OSError as e:
+            e.add_note(
+                f"Finished files are kept in {folder.partial}; resume=True (--resume) goes on with the others"
+            )
+            raise
+        report = _measured(plan, sizes, time.monotonic() - begun)
+        folder.commit(_manifest(plan, report), sync=plan.sync)
+    return report
+
+
+def _run(plan: CopyPlan, numbers: list[int], cluster: Any) -> dict[str, int]:
+    """Do the tasks with these numbers; return the bytes of each file."""
+    if cluster is None:
+        return dict(_in_threads(plan, numbers))
+    with connect(cluster, plan) as runner:  # type: ignore[arg-type]  # a runner hands on what it is given
+        return dict(runner.results(runner.map(copy_file, numbers)))
+
+
+def copy_file(plan: CopyPlan, number: int) -> tuple[str, int]:
+    """Do a task, on a worker; return name and bytes of the file."""
+    with Hands() as hands:
+        return _do(plan, number, hands)
+
+
+def _do(plan: CopyPlan, number: int, hands: Hands) -> tuple[str, int]:
+    task = plan.tasks[number]
+    return task.name, hands.do(task, plan.folder.partial, sync=plan.sync)
+
+
+def _in_threads(plan: CopyPlan, numbers: Iterable[int]) -> Iterator[tuple[str, int]]:
+    """Do tasks in as many processes as there are cores, each fed by a thread."""
+    cores = len(os.sched_getaffinity(0))
+    idle: SimpleQueue[Hands] = SimpleQueue()
+
+    def work(number: int) -> tuple[str, int]:
+        hands = idle.get()
+        try:
+            return _do(plan, number, hands)
+        finally:
+            idle.put(hands)
+
+    with ExitStack() as stack, ThreadPoolExecutor(cores) as pool:
+        everyone = [stack.enter_context(Hands()) for _ in range(cores)]
+        for hands in everyone:
+            idle.put(hands)
+        futures = [pool.submit(work, number) for number in numbers]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            # What is being written ends with an error in its thread.
+            for hands in everyone:
+                hands.stop()
+            raise
+
+
+def _measured(plan: CopyPlan, sizes: dict[str, int], seconds: float) -> CopyReport:
+    """Return the report with the sizes that files came to have."""
+    files = tuple(replace(f, after=sizes.get(f.name, f.after)) for f in plan.report.files)
+    return replace(plan.report, files=files, seconds=seconds)
+
+
+def _manifest(plan: CopyPlan, report: CopyReport) -> dict[str, Any]:
+    """Return what the copy says of itself."""
+    return {
+        "kind": "copy",
+        "run": plan.run,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "versions": {name: version(name) for name in ("dxflow", "h5py", "numpy", "extra-data")},
+        "fingerprint": plan.fingerprint(),
+        "selection": dict(plan.parameters),
+        "dropped": _dropped(plan),
+        **report.json(),
+    }
+
+
+def _dropped(plan: CopyPlan) -> dict[str, Any]:
+    """Return what is left out of each file that is cut."""
+    return {t.name: _of_task(t, said_in_file=t.name not in plan.unsaid) for t in plan.tasks if not t.whole}
+
+
+def _of_task(task: FileTask, *, said_in_file: bool) -> dict[str, Any]:
+    """Return what is left out of a file; which entries are kept, only if the file has no section for it."""
+    facts: dict[str, Any] = {"sources": sorted(task.dropped), "groups": {}}
+    if task.trains is not None:
+        facts["rows_of_trains_kept"] = stretches(task.trains)
+    for name, cut in task.cuts.items():
+        group = {"before": int(cut.before.sum()), "after": int(cut.counts.sum())}
+        lists = {"counts": cut.counts.tolist(), "indicesBeforeReduction": cut.entries.tolist()}
+        facts["groups"][name] = group | ({} if said_in_file else lists)
+    return facts
+
+
+def stretches(keep: NDArray) -> list[list[int]]:
+    """Return [start, stop] of each stretch of true values."""
+    return [[a, b] for a, b in runs(keep[1:] == keep[:-1], len(keep)) if keep[a]]

@@ -1,0 +1,183 @@
+"""The folder of a copy: written beside its name, locked, resumed, complete with one rename."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..binding import PlanError
+from ..fragments import sync_directory
+from ..sizes import show
+from .errors import CopyError
+from .process import TEMPORARY
+
+MANIFEST = "dxflow.json"
+SUFFIX = ".partial"
+
+
+class Folder:
+    """Where a copy goes.
+
+    Parameters
+    ----------
+    path : path
+        Of the finished copy; until then files are in `partial` beside it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.partial = self.path.with_name(self.path.name + SUFFIX)
+
+    def check(self, source: str, *, overwrite: bool) -> None:
+        """Refuse a place where no copy can be made.
+
+        Raises
+        ------
+        PlanError
+        """
+        parent = self.path.absolute().parent
+        try:
+            there = self.path.exists() or self.path.is_symlink()
+            self.partial.exists()
+        except OSError as e:
+            raise PlanError(f"{self.path}: {e.strerror}; choose another name") from e
+        if not parent.is_dir():
+            raise PlanError(f"{self.path}: the folder {parent} does not exist; make it first")
+        longest = os.pathconf(parent, "PC_NAME_MAX")
+        if len(os.fsencode(self.partial.name)) > longest:
+            raise PlanError(
+                f"{self.path}: this name is too long; at most {longest - len(SUFFIX)} bytes are possible there"
+            )
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise PlanError(f"{self.path}: the folder {parent} is read-only; choose another")
+        if there:
+            self._check_existing(source, overwrite)
+
+    def _check_existing(self, source: str, overwrite: bool) -> None:
+        """Refuse to replace what is there, unless it is an older copy and that is wanted."""
+        if not overwrite:
+            raise PlanError(
+                f"{self.path} exists: choose another name, or overwrite=True (--overwrite) to replace it"
+            )
+        here, run = self.path.resolve(), Path(source).resolve()
+        if run.is_relative_to(here):
+            raise PlanError(f"{self.path} is, or holds, the run that is copied; choose another name")
+        if self.path.is_symlink() or not (self.path / MANIFEST).is_file():
+            raise PlanError(
+                f"{self.path} is no copy made by dxflow (it has no {MANIFEST}), so it is not replaced; "
+                "remove it yourself or choose another name"
+            )
+
+    def check_space(self, need: int) -> None:
+        """Refuse a copy that does not fit.
+
+        Raises
+        ------
+        PlanError
+        """
+        there = sum(f.stat().st_size for f in self.partial.glob("*.h5")) if self.partial.is_dir() else 0
+        free = shutil.disk_usage(self.path.absolute().parent).free
+        if need - there > free:
+            raise PlanError(f"{self.path}: {show(need - there)} are needed there, {show(free)} are free")
+
+    @contextmanager
+    def begun(self, fingerprint: str, *, resume: bool, overwrite: bool) -> Iterator[set[str]]:
+        """Make the partial folder or take up that of an interrupted copy; yield the names of finished files.
+
+        Raises
+        ------
+        PlanError
+            If another process writes there, or what is there is neither to be resumed nor replaced.
+        """
+        try:
+            self.partial.mkdir(exist_ok=True)
+            lock = os.open(self.partial, os.O_RDONLY)
+        except OSError as e:
+            raise CopyError(f"{self.partial}: {e.strerror}; choose another place", str(self.partial)) from e
+        try:
+            self._lock(lock)
+            done = self._resumed(fingerprint, resume=resume, overwrite=overwrite)
+            yield done
+        finally:
+            os.close(lock)
+
+    def _lock(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PlanError(
+                f"{self.partial}: another process copies there now; wait for it or choose another name"
+            ) from None
+        except OSError:
+            # File systems without locks: two copies to one place are then the user's care.
+            return
+
+    def _resumed(self, fingerprint: str, *, resume: bool, overwrite: bool) -> set[str]:
+        """Return the names of files that are done; begin afresh where nothing is or is wanted of it."""
+        for leftover in self.partial.glob(f"{TEMPORARY}*"):
+            leftover.unlink()
+        done = {f.name for f in self.partial.glob("*.h5")}
+        if done and not overwrite:
+            if not resume:
+                raise PlanError(
+                    f"{self.partial} holds {len(done)} files of an interrupted copy: resume=True (--resume) goes on "
+                    "with it, overwrite=True (--overwrite) starts afresh"
+                )
+            if self._begun_as() == fingerprint:
+                return done
+            raise PlanError(
+                f"{self.partial}: cannot be resumed, another copy was begun there. Give the same run and "
+                "selection, or overwrite=True (--overwrite) to start afresh"
+            )
+        for old in self.partial.iterdir():
+            old.unlink()
+        self._write({"state": "partial", "fingerprint": fingerprint})
+        return set()
+
+    def _begun_as(self) -> str | None:
+        """Return the fingerprint of the interrupted copy, None if it is not readable."""
+        try:
+            return json.loads((self.partial / MANIFEST).read_text())["fingerprint"]
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def _write(self, manifest: dict[str, Any]) -> None:
+        """Write the manifest; it appears whole."""
+        part = self.partial / f"{TEMPORARY}{uuid.uuid4().hex[:12]}.part"
+        try:
+            part.write_text(json.dumps(manifest, indent=1))
+            os.replace(part, self.partial / MANIFEST)
+        except OSError as e:
+            part.unlink(missing_ok=True)
+            raise CopyError(
+                f"{self.partial / MANIFEST} was not written: {e.strerror}", str(part), number=e.errno
+            ) from e
+
+    def commit(self, manifest: dict[str, Any], *, sync: bool) -> None:
+        """Give the copy its name; an older one goes away."""
+        for leftover in self.partial.glob(f"{TEMPORARY}*"):
+            leftover.unlink()
+        self._write({"state": "complete", **manifest})
+        if sync:
+            sync_directory(self.partial)
+        old = self.path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}.old")
+        replaced = self.path.exists()
+        try:
+            if replaced:
+                os.rename(self.path, old)
+            os.rename(self.partial, self.path)
+        except OSError as e:
+            raise CopyError(
+                f"{self.path}: {e.strerror}; the files are in {self.partial}", str(self.path)
+            ) from e
+        if sync:
+            sync_directory(self.path.absolute().parent)
+        if replaced:
+            shutil.rmtree(old, ignore_errors=True)

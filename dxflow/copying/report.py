@@ -1,0 +1,90 @@
+"""What a copy keeps: bytes of each file, frames of each detector, trains, sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..sizes import show
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """A file of the run: bytes of the original and of the copy, and what is done to it.
+
+    `how` is "whole" (copied byte by byte), "cut" or "left out" (0 bytes).
+    """
+
+    name: str
+    before: int
+    after: int
+    how: str
+
+
+@dataclass(frozen=True)
+class CopyReport:
+    """What a copy is or, of a dry run, would be.
+
+    Parameters
+    ----------
+    path : str
+        Of the copy.
+    files : tuple of FileReport
+        All files of the run. In a dry run, the bytes of files that are cut are estimates.
+    frames : mapping of str to (int, int)
+        By detector, frames before and after; only those that frames were selected of.
+    trains : (int, int)
+        Before and after.
+    sources : tuple of str
+        Those that are left out.
+    notes : tuple of str
+        What else is to be known.
+    seconds : float
+        That it took; 0 of a dry run.
+    """
+
+    path: str
+    files: tuple[FileReport, ...]
+    frames: Mapping[str, tuple[int, int]]
+    trains: tuple[int, int]
+    sources: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def before(self) -> int:
+        """Bytes of all originals."""
+        return sum(f.before for f in self.files)
+
+    @property
+    def after(self) -> int:
+        """Bytes of all copies."""
+        return sum(f.after for f in self.files)
+
+    @property
+    def ratio(self) -> float:
+        """Bytes after / before."""
+        return self.after / self.before if self.before else 1.0
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON values, for the manifest."""
+        return {**asdict(self), "before": self.before, "after": self.after, "ratio": self.ratio}
+
+    def __str__(self) -> str:
+        return "\n".join([*map(_line, self.files), *self._summary()])
+
+    def _summary(self) -> list[str]:
+        """Return the lines below the table of files."""
+        lines = [f"total    {show(self.before)} -> {show(self.after)}, {self.ratio:.1%}"]
+        lines += [f"frames   {name}: {a} of {b}" for name, (b, a) in self.frames.items()]
+        lines += [f"trains   {self.trains[1]} of {self.trains[0]}"]
+        lines += [f"without  {len(self.sources)} sources"] if self.sources else []
+        lines += [f"note     {note}" for note in self.notes]
+        if self.seconds:
+            lines.append(f"time     {self.seconds:.1f} s, {show(self.after / self.seconds)}/s")
+        return [*lines, f"copy     {self.path}"]
+
+
+def _line(file: FileReport) -> str:
+    return f"{file.name:<32} {show(file.before):>8} -> {show(file.after):>8}  {file.how}"
