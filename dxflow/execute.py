@@ -44,7 +44,7 @@ def execute(plan: Plan, cluster: Any = None) -> Result:
     from .result import Result
 
     folder = journal.begin(plan)
-    report = Report(plan)
+    report = Report(plan, journal.found(folder))
     with journal.kept_on_failure(plan), connect(cluster, Workspace(plan, folder)) as runner:
         report.begin_pass()
         futures = runner.map(run_chunk, range(len(plan.chunks)))

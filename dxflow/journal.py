@@ -39,6 +39,11 @@ def begin(plan: Plan) -> Path:
     return folder
 
 
+def found(folder: Path) -> set[int]:
+    """Return the numbers of the chunks that have a fragment."""
+    return {int(path.stem.removeprefix("chunk-")) for path in folder.glob("chunk-*.npz")}
+
+
 def _refuse_other(plan: Plan, folder: Path) -> None:
     """Raise if the interrupted run was not this one."""
     try:

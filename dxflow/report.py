@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from dataclasses import asdict
+from collections.abc import Collection
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from .losses import Loss
@@ -18,10 +19,18 @@ FORMAT = 1
 
 
 class Report:
-    """Collects the summaries of chunks; `manifest` is what is kept with the result, as JSON values."""
+    """Collects the summaries of chunks; `manifest` is what is kept with the result, as JSON values.
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    Parameters
+    ----------
+    plan : Plan
+    found : collection of int
+        Chunks whose fragments an interrupted run left. One that is found only later, because its worker died after
+        writing it, was computed by this run.
+    """
+
+    def __init__(self, plan: Plan, found: Collection[int] = ()) -> None:
+        self.plan, self._found = plan, found
         self._began = self._pass_began = self._last = time.perf_counter()
         self._summaries: dict[int, Summary] = {}
 
@@ -31,7 +40,8 @@ class Report:
 
     def add(self, summary: Summary) -> None:
         """Count a finished chunk."""
-        self._summaries[summary.chunk] = summary
+        reused = summary.reused and summary.chunk in self._found
+        self._summaries[summary.chunk] = replace(summary, reused=reused)
         self._last = time.perf_counter()
 
     def in_order(self) -> list[Summary]:

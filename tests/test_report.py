@@ -69,3 +69,22 @@ def test_the_manifest_keeps_what_is_needed_to_do_it_again(run):
     assert all(size > 0 for size, *_ in made["files"].values())
     assert Counter(manifest["chunks"]) == {"computed": len(made["chunks"]), "reused": 0}
     assert "dxflow" in made["versions"]
+
+
+def test_a_chunk_found_after_its_worker_died_was_computed_by_this_run(run, tmp_path):
+    from dataclasses import replace
+
+    from dxflow import journal
+    from dxflow.chunk import Workspace, run_chunk
+    from dxflow.report import Report
+
+    plan = dxflow.plan(run.path, RoiSum(), tmp_path / "x.zarr", chunk=5_000)
+    work = Workspace(plan, journal.begin(plan))
+    first = run_chunk(work, 0)
+    again = run_chunk(work, 0)
+    assert again.reused
+    for found, reused in ((set(), False), (journal.found(work.folder), True)):
+        report = Report(plan, found)
+        report.add(again)
+        assert report.in_order()[0] == replace(again, reused=reused)
+    assert first.chunk in journal.found(work.folder)
