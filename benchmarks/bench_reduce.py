@@ -19,12 +19,12 @@ from dxflow import Frames, FrameSelection
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
-from dxflow.bench import data, peers, script
+from dxflow.bench import data, peers, peers_component, script
 from dxflow.bench.crew import Apart, Crew
 from dxflow.bench.overhead import empty_chunks
 from dxflow.bench.peers_pyfai import Integration
-from dxflow.bench.rounds import Case, Group, Measured, Ratio, Sample
-from dxflow.bench.subject import Subject, cannot, workers
+from dxflow.bench.rounds import Case, Group, Ratio, Sample
+from dxflow.bench.subject import Subject, workers
 from dxflow.bench.tasks import Busy, TrainSums, busy_alone
 from dxflow.simulate import Truth
 
@@ -93,8 +93,12 @@ def compressed_group(subject: Subject) -> Group:
     cases = {
         FLOOR: subject.floor(),
         "average": subject.dxflow(lambda: [Average()]),
-        f"EXtra-data, {count} processes": subject.peer(peers.mean, 1, prepare=peers.make_component),
-        f"EXtra-data, {count} threads": subject.one_process(peers.mean, count, prepare=peers.make_component),
+        f"EXtra-data, {count} processes": subject.peer(
+            peers_component.mean, 1, prepare=peers_component.prepare
+        ),
+        f"EXtra-data, {count} threads": subject.one_process(
+            peers_component.mean, count, prepare=peers_component.prepare
+        ),
     }
     others = list(cases)[2:]
     return Group("compressed", cases, tuple(Ratio(work, "average", (name,), 1.8) for name in others))

@@ -21,7 +21,7 @@ CHUNKS = 10_000
 def empty_chunks(crew: Crew, apart: Apart, *, small: bool) -> Iterator[Group]:
     """Lend the group of cases for a run of as many tiny trains as there shall be chunks."""
     n = 50 if small else CHUNKS
-    tiny = {"trains": n, "pulses": 1, "modules": 1, "module_shape": (2, 2), "pool": 1}
+    tiny: dict[str, Any] = {"trains": n, "pulses": 1, "modules": 1, "module_shape": (2, 2), "pool": 1}
     with simulated(small=small, **tiny) as truth:
         subject = Subject(truth.path, crew, apart, Frames(modules=(0,)))
         cases = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +51,9 @@ def shares(plan: Plan, n: int) -> list[Share]:
     bound = next(i for i in plan.inputs if i.kind == "frames")
     edges = np.linspace(0, len(plan.train_ids), n + 1).round().astype(int).tolist()
     sources = tuple(s for s in bound.location.sources if s)
-    return [Share(plan.run, sources, bound.key, a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    # A run that was given as (proposal, run), or opened, is found again by its files.
+    path = plan.run if Path(plan.run).exists() else str(Path(bound.location.files[0]).parent)
+    return [Share(path, sources, bound.key, a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
 
 
 @cache
@@ -80,6 +83,11 @@ def read_into(share: Share) -> int:
         for part in parts:
             total += part.ndarray(out=buffer[: part.shape[0]]).nbytes
     return total
+
+
+def read_part(share: Share, roi: tuple[slice, ...]) -> int:
+    """Read a region of each frame."""
+    return sum(part.ndarray(roi=roi).nbytes for module in share.modules() for part in share.batches(module))
 
 
 def moments(share: Share) -> int:
@@ -115,42 +123,6 @@ class Moments:
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = self.total / self.count
             return mean, (self.squares - self.count * mean**2) / (self.count - 1)
-
-
-def mean(share: Share, threads: int) -> int:
-    """Make the mean of each pixel, without NaN; EXtra-data reads and decompresses with so many threads."""
-    totals, total = Moments(), 0
-    for train in component(share):
-        x = train.ndarray(decompress_threads=threads)
-        total += x.nbytes
-        totals.count = totals.count + (~np.isnan(x)).sum(axis=1, dtype=np.int32)
-        totals.total = totals.total + np.nansum(x, axis=1, dtype=np.float64)
-    return total
-
-
-def read_parallel(share: Share, threads: int) -> int:
-    """Read with EXtra-data's component of the whole detector, which decompresses in threads."""
-    return sum(train.ndarray(decompress_threads=threads).nbytes for train in component(share))
-
-
-def component(share: Share) -> Iterator[Any]:
-    """Yield the key of all modules, train by train, of EXtra-data's component of the detector."""
-    return iter(_components(share))
-
-
-@cache
-def _components(share: Share) -> list[Any]:
-    from extra_data.components import identify_multimod_detectors
-
-    run = opened(share.run).select([(source, "*") for source in share.sources])
-    name, kind = identify_multimod_detectors(run, single=True)
-    data = kind(run, name)[share.key]
-    return [data[position : position + 1] for position in range(share.first, share.last)]
-
-
-def make_component(share: Share, *_: Any) -> int:
-    """Make the component, so that this is not timed with the rest."""
-    return len(_components(share))
 
 
 def lit_pixels(share: Share, threshold: float = 0.7) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -32,9 +33,13 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace, groups: Sequence[Group]) -> list[Measured]:
-    """Measure groups as the options say."""
-    rounds = args.rounds or (1 if args.small else 5)
-    return [measure(group, rounds, warm_up=not args.small) for group in groups if args.only in group.title]
+    """Measure groups as the options say; tell on the error output which is being done."""
+    rounds, measured = args.rounds or (1 if args.small else 5), []
+    for group in groups:
+        if args.only in group.title:
+            sys.stderr.write(f"{group.title} ...\n")
+            measured.append(measure(group, rounds, warm_up=not args.small))
+    return measured
 
 
 def finish(args: argparse.Namespace, measured: Sequence[Measured], data: dict[str, Any]) -> str:

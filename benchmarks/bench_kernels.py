@@ -1,0 +1,84 @@
+"""Hooks alone: each algorithm on a block that stays in the cache, one thread, against numpy on the same block.
+
+python benchmarks/bench_kernels.py [--small] [--json FILE]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from dxflow import From
+from dxflow.algorithms.average import Average
+from dxflow.algorithms.azint import AzimuthalIntegration
+from dxflow.algorithms.litframes import LitFrames
+from dxflow.algorithms.roi import RoiSum
+from dxflow.algorithms.subtract import Subtract
+from dxflow.bench import data, hooks, peers, script
+from dxflow.bench.rounds import Group, Ratio
+from dxflow.simulate import Truth
+
+NAN = 0.02
+"""Share of pixels that are masked, in the second of each pair of cases."""
+
+
+def algorithms(truth: Truth, dtype: str) -> Iterator[tuple[str, list[Any], Callable[[Any], Any]]]:
+    """Yield name, algorithms (the last is measured) and what numpy does for the same."""
+    bins = np.random.default_rng(0).integers(0, 501, truth.expected[0].size)
+    weights = np.ones(bins.size)
+
+    def integrate(x: Any) -> None:
+        for frame in x.reshape(len(x), -1):
+            good = ~np.isnan(frame)
+            np.bincount(bins, np.where(good, frame, 0), 501)
+            np.bincount(bins, weights * good, 501)
+
+    geometry = f"{truth.path}/{truth.geometry['npy']}"
+    azint = {"geometry": geometry, "distance": truth.distance, "energy": truth.photon_energy}
+    yield "average", [Average()], lambda x: peers.Moments().add(x)
+    yield "litframes", [LitFrames(threshold=0.7)], lambda x: [np.count_nonzero(f > 0.7) for f in x]
+    if dtype == "float32":
+        yield "azint", [AzimuthalIntegration(**azint)], integrate
+        yield "roi", [RoiSum()], lambda x: [np.nansum(f, dtype=np.float64) for f in x]
+    dark = np.zeros(truth.expected.shape, np.float32)
+    pair = [Subtract(dark=dark), LitFrames(threshold=0.7, img=From("subtract.img"))]
+    yield "subtract", pair[:1], lambda x: x.astype(np.float32) - dark[0]
+
+
+def groups(truth: Truth, dtype: str, seconds: float) -> Iterator[Group]:
+    for name, listed, numpy_way in algorithms(truth, dtype):
+        blocks = hooks.Blocks(truth.path, listed)
+        image = next(blocks.images()).copy()
+        cases = {
+            "dxflow": blocks.hook(seconds),
+            "numpy": hooks.repeated(lambda f=numpy_way, x=image: f(x), image.nbytes, seconds),
+        }
+        ratios = [Ratio(f"{name}, {dtype}", "dxflow", ("numpy",))]
+        if dtype == "float32":
+            cases["with NaN"] = masked(hooks.Blocks(truth.path, listed), seconds)
+            ratios.append(Ratio(f"{name}, {NAN:.0%} NaN", "with NaN", ("dxflow",)))
+        yield Group(f"{name} {dtype}", cases, tuple(ratios))
+
+
+def masked(blocks: hooks.Blocks, seconds: float) -> Any:
+    """Return the case of a hook on a block with NaN: its buffer is changed after it was read."""
+    case = blocks.hook(seconds)
+    for image in blocks.images():
+        hooks.with_nan(image, NAN)
+    return case
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = script.parser(__doc__).parse_args(argv)
+    seconds, size = (0.01, {}) if args.small else (hooks.SECONDS, {"trains": 1, "pulses": 16})
+    measured = []
+    for kind, dtype in (("corr", "float32"), ("raw", "uint16")):
+        with data.simulated(small=args.small, data=kind, **size) as truth:
+            measured += script.run(args, list(groups(truth, dtype, seconds)))
+    print(script.finish(args, measured, {"block": "2 MiB"}))
+
+
+if __name__ == "__main__":
+    main()

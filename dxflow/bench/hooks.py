@@ -1,0 +1,88 @@
+"""Hooks of algorithms alone, on a block that is in memory: no reading, no Dask, one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ..blocks import BlockPass, Filled, Step, block_bytes
+from ..plan import plan as make_plan
+from ..reader.files import Files
+from ..reader.masks import Masks
+from ..state import ChunkState
+from .rounds import Case, Sample
+
+SECONDS = 0.3
+
+
+class Blocks:
+    """The first chunk of a plan, worked on here: its first block, or all of them.
+
+    Parameters
+    ----------
+    run : path
+    algorithms : list of Algorithm
+    **options
+        Of `dxflow.plan`.
+    """
+
+    def __init__(self, run: Any, algorithms: list[Any], **options: Any) -> None:
+        self.plan = make_plan(run, algorithms, on_fault="mask", **options)
+        for bound in self.plan.algorithms:
+            bound.algorithm.initialize(bound.info)
+        state = ChunkState(self.plan, self.plan.chunks[0], frozenset(), Files(), Masks())
+        state.read_keys()
+        self.walk = BlockPass(state)
+        self.buffer = np.empty(block_bytes(self.plan), np.uint8)
+
+    def first(self) -> tuple[Step, Filled]:
+        """Return the first step, and its block."""
+        step = self.walk.steps()[0]
+        return step, self.walk.fill(step, self.buffer)
+
+    def hook(self, seconds: float = SECONDS) -> Case:
+        """Time the hook of the last algorithm on the first block, again and again; others run once before."""
+        step, filled = self.first()
+        self.walk.work(step, filled)
+        *_, (bound, _, block, out) = self.walk._views(step, filled, 0, len(filled.good))
+        lead = next(iter(filled.arrays.values()))
+        return repeated(lambda: bound.algorithm.process_module_data(block, out), lead.nbytes, seconds)
+
+    def walked(self) -> Case:
+        """Time reading and working on all blocks; seconds and bytes are those of one."""
+
+        def case() -> Sample:
+            start, steps = perf_counter(), self.walk.steps()
+            for step in steps:
+                self.walk.work(step, self.walk.fill(step, self.buffer))
+            return Sample((perf_counter() - start) / len(steps))
+
+        return case
+
+    def images(self) -> Iterator[Any]:
+        """Yield the arrays of the first block, (frame, ss, fs)."""
+        yield from self.first()[1].arrays.values()
+
+
+def repeated(work: Callable[[], Any], nbytes: int, seconds: float = SECONDS) -> Case:
+    """Return the case of doing something often enough to be timed; the sample is of one time."""
+
+    def case() -> Sample:
+        work()
+        start, n = perf_counter(), 0
+        while (took := perf_counter() - start) < seconds or not n:
+            work()
+            n += 1
+        return Sample(took / n, nbytes)
+
+    return case
+
+
+def with_nan(images: np.ndarray, share: float) -> None:
+    """Make a share of the pixels NaN, the same ones in each frame, as masks do."""
+    pixels = images[0].size
+    bad = np.random.default_rng(1).choice(pixels, int(share * pixels), replace=False)
+    images.reshape(len(images), -1)[:, bad] = np.nan

@@ -1,0 +1,20 @@
+"""Each script of benchmarks/ runs at a small size and prints one table; no test asserts a time."""
+
+import json
+
+from dxflow.bench.table import HEAD
+
+
+def test_a_script_prints_one_table_and_writes_the_same_as_json(script, capsys, tmp_path):
+    file = tmp_path / "out.json"
+    script.main(["--small", "--json", str(file), "--workers", "2"])
+    printed = capsys.readouterr().out
+    content = json.loads(file.read_text())
+    assert printed.count(HEAD[0] + " ") == 1
+    assert all(row["work"] in printed and row["what"] in printed for row in content["rows"])
+    assert content["small"]
+    assert content["processor"]
+    assert {"numpy", "dask", "h5py"} <= set(content["versions"])
+    for row in content["rows"]:
+        assert (row["ratio"] is None) == bool(row["note"])
+    assert sum(row["ratio"] is not None for row in content["rows"]) >= len(content["rows"]) - 3
