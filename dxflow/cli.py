@@ -1,4 +1,4 @@
-"""The command line: ``dxflow simulate | plan | reduce | copy | recipe | list | info``."""
+"""The command line: ``dxflow simulate | plan | reduce | copy | recipe | list | info | bench``."""
 
 from __future__ import annotations
 
@@ -118,6 +118,16 @@ def copy(argv: Sequence[str]) -> int:
     return OK
 
 
+def bench(argv: Sequence[str]) -> int:
+    """Measure what a run costs to read and reduce, what bounds it, and what others need."""
+    from .bench import command
+
+    parser = OptionParser(prog="dxflow bench", description=bench.__doc__, allow_abbrev=False)
+    command.add_arguments(parser)
+    print(command.run(parser.parse_args(argv)))
+    return OK
+
+
 def list_(argv: Sequence[str]) -> int:
     """List algorithms, recipes and kinds of cluster; or the options of one algorithm."""
     from . import find
@@ -159,6 +169,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "recipe": recipe,
     "list": list_,
     "info": info,
+    "bench": bench,
 }
 
 
