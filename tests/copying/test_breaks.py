@@ -1,0 +1,279 @@
+"""Kills, full disks and odd places: a copy is absent or complete, and the caller gets a named error."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import dxflow
+from dxflow import FrameSelection, PlanError
+from dxflow.copying import CopyError, execute, plan_copy
+from dxflow.copying.process import Hands
+
+KILLS = 6
+
+
+@pytest.fixture(scope="module")
+def run(made):
+    return made(trains=20, pulses=10, modules=4, module_shape=(64, 64), pool=20)
+
+
+@pytest.fixture
+def selection(run):
+    return FrameSelection(pulses=np.unique(run.pulse_ids)[::2].tolist())
+
+
+def names(folder):
+    return sorted(p.name for p in Path(folder).glob("*.h5"))
+
+
+def children(process):
+    """Return the ids of all processes below one."""
+    path = Path(f"/proc/{process}/task/{process}/children")
+    direct = [int(p) for p in path.read_text().split()] if path.exists() else []
+    return direct + [c for d in direct for c in children(d)]
+
+
+def gone(process):
+    """Return whether a process ended (or waits to be asked for its exit code)."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@pytest.mark.parametrize("what", ["whole", "frames"])
+def test_after_kills_at_any_moment_a_copy_is_absent_or_complete_and_can_be_resumed(
+    run, selection, tmp_path, same_file, what
+):
+    options = "" if what == "whole" else f", frames=FrameSelection(pulses={selection.pulses})"
+    code = (
+        "import dxflow; from dxflow import FrameSelection; "
+        f"dxflow.copy_run({run.path!r}, {str(tmp_path / 'copy')!r}, resume=True{options})"
+    )
+    moments = random.Random(what)
+    for _ in range(KILLS):
+        process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+        time.sleep(moments.uniform(0.5, 2.5))
+        below = children(process.pid)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (tmp_path / "copy").exists() or names(tmp_path / "copy") == names(run.path)
+        deadline = time.monotonic() + 10
+        while not all(gone(p) for p in below):
+            assert time.monotonic() < deadline, "a process outlived the one that was killed"
+            time.sleep(0.02)
+        for path in (tmp_path / "copy.partial").glob("*.h5"):
+            with h5py.File(path) as f:
+                assert f["INDEX/trainId"].shape == (10,)
+    frames = None if what == "whole" else selection
+    dxflow.copy_run(
+        run.path, tmp_path / "copy", resume=True, overwrite=(tmp_path / "copy").exists(), frames=frames
+    )
+    dxflow.copy_run(run.path, tmp_path / "fresh", frames=frames)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["copy", "fresh"]
+    assert sorted(os.listdir(tmp_path / "copy")) == sorted(os.listdir(tmp_path / "fresh"))
+    for name in names(run.path):
+        same_file(tmp_path / "fresh" / name, tmp_path / "copy" / name)
+
+
+def test_a_copy_that_was_interrupted_goes_on_with_the_files_that_are_missing(
+    run, selection, tmp_path, monkeypatch
+):
+    plan = plan_copy(run.path, tmp_path / "copy", frames=selection)
+    real, done = Hands.do, []
+
+    def once(self, task, folder, **options):
+        if len(done) == 3:
+            raise CopyError("planned failure")
+        done.append(task.name)
+        return real(self, task, folder, **options)
+
+    monkeypatch.setattr(Hands, "do", once)
+    with pytest.raises(CopyError, match="planned failure") as caught:
+        execute(plan, "here")
+    assert "resume=True" in caught.value.__notes__[0]
+    assert names(tmp_path / "copy.partial") == sorted(done)
+    with pytest.raises(PlanError, match="3 files of an interrupted copy"):
+        dxflow.copy_run(run.path, tmp_path / "copy", frames=selection)
+    with pytest.raises(PlanError, match="another copy was begun"):
+        dxflow.copy_run(run.path, tmp_path / "copy", resume=True)
+    before = list(done)
+    done.clear()
+    monkeypatch.setattr(Hands, "do", lambda *a, **k: (done.append(a[1].name), real(*a, **k))[1])
+    dxflow.copy_run(run.path, tmp_path / "copy", frames=selection, resume=True)
+    assert sorted(before + done) == names(run.path) == names(tmp_path / "copy")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 8 MB."""
+    if os.geteuid() or not shutil.which("mount"):
+        pytest.skip("only root can mount")
+    place = tmp_path / "disk"
+    place.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m,nr_inodes=200", "tmpfs", place], check=False
+    )
+    if made.returncode:
+        pytest.skip("mounting is not allowed here")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def fill(place, leave):
+    """Fill a file system but for some bytes."""
+    free = shutil.disk_usage(place).free
+    (place / "filling").write_bytes(b"x" * (free - leave))
+
+
+@pytest.mark.parametrize("what", ["whole", "frames"])
+@pytest.mark.parametrize("leave", [0, 5000, 100_000, 900_000])
+def test_a_disk_that_gets_full_is_an_error_with_path_need_and_free_space(
+    run, selection, small_disk, same_file, what, leave
+):
+    frames = selection if what == "frames" else None
+    plan = plan_copy(run.path, small_disk / "copy", frames=frames, trains=slice(0, int(run.train_ids[10])))
+    fill(small_disk, leave)
+    with pytest.raises(OSError, match=r"copy.*(No space left|Is the disk full)") as caught:
+        execute(plan)
+    assert isinstance(caught.value, CopyError)
+    assert not (small_disk / "copy").exists()
+    if caught.value.need is not None:
+        assert Path(caught.value.path).parent == small_disk / "copy.partial"
+        assert caught.value.need > 0
+        assert caught.value.free is not None
+    (small_disk / "filling").unlink()
+    dxflow.copy_run(
+        run.path, small_disk / "copy", frames=frames, trains=slice(0, int(run.train_ids[10])), resume=True
+    )
+    assert len(names(small_disk / "copy")) == 5
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_written(run, small_disk):
+    fill(small_disk, 1_000_000)
+    with pytest.raises(PlanError, match=r"are needed there, .* are free"):
+        dxflow.copy_run(run.path, small_disk / "copy")
+    assert sorted(os.listdir(small_disk)) == ["filling"]
+
+
+def test_a_disk_without_inodes_is_a_named_error(run, selection, small_disk):
+    plan = plan_copy(run.path, small_disk / "copy", frames=selection, trains=[int(run.train_ids[0])])
+    for n in range(197):
+        with open(small_disk / f"{n}", "x"):
+            pass
+    with pytest.raises(CopyError, match="No space left"):
+        execute(plan)
+    assert not (small_disk / "copy").exists()
+
+
+def test_a_read_only_disk_is_refused(run, small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(PlanError, match="read-only"):
+        dxflow.copy_run(run.path, small_disk / "copy")
+
+
+def test_a_disk_that_becomes_read_only_is_a_named_error(run, small_disk):
+    plan = plan_copy(run.path, small_disk / "copy", trains=[int(run.train_ids[0])])
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(CopyError, match="Read-only"):
+        execute(plan)
+
+
+def test_a_process_that_dies_while_it_writes_is_an_error_and_not_the_end_of_the_caller(
+    run, selection, tmp_path
+):
+    plan = plan_copy(run.path, tmp_path / "copy", frames=selection)
+    task = next(t for t in plan.tasks if t.cuts)
+    with Hands() as hands:
+        (tmp_path / "out").mkdir()
+        assert hands.do(task, tmp_path / "out") > 0
+        hands._process.kill()
+        with pytest.raises(CopyError, match="SIGKILL"):
+            hands.do(task, tmp_path / "out")
+        assert hands.do(task, tmp_path / "out") > 0
+    assert names(tmp_path / "out") == [task.name]
+    assert len(os.listdir(tmp_path / "out")) == 1
+
+
+def test_what_exists_is_only_replaced_if_it_is_a_copy_and_that_is_wanted(run, selection, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("...")
+    for overwrite in (False, True):
+        with pytest.raises(PlanError, match="exists|no copy made by dxflow"):
+            dxflow.copy_run(run.path, other, overwrite=overwrite)
+    for overwrite in (False, True):
+        with pytest.raises(PlanError):
+            dxflow.copy_run(run.path, run.path, overwrite=overwrite)
+    dxflow.copy_run(run.path, tmp_path / "copy")
+    with pytest.raises(PlanError, match="exists: choose another name"):
+        dxflow.copy_run(run.path, tmp_path / "copy", frames=selection)
+    report = dxflow.copy_run(run.path, tmp_path / "copy", frames=selection, overwrite=True)
+    assert report.ratio < 0.8
+    assert sorted(os.listdir(tmp_path)) == ["copy", "other"]
+    assert (other / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize("length", [300, 250])
+def test_a_name_that_is_too_long_is_refused(run, tmp_path, length):
+    with pytest.raises(PlanError, match="too long"):
+        dxflow.copy_run(run.path, tmp_path / ("n" * length))
+
+
+def test_a_folder_that_is_not_there_is_named(run, tmp_path):
+    with pytest.raises(PlanError, match="does not exist; make it first"):
+        dxflow.copy_run(run.path, tmp_path / "nowhere" / "copy")
+
+
+def test_two_copies_to_one_place_at_once_are_refused(run, tmp_path):
+    plan = plan_copy(run.path, tmp_path / "copy")
+    with (
+        plan.folder.begun(plan.fingerprint(), resume=False, overwrite=False),
+        pytest.raises(PlanError, match="another process copies there now"),
+    ):
+        execute(plan)
+
+
+def test_a_file_that_changes_after_planning_is_refused(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "run")
+    plan = plan_copy(tmp_path / "run", tmp_path / "copy")
+    with open(tmp_path / "run" / names(tmp_path / "run")[0], "ab") as f:
+        f.write(b"more")
+    with pytest.raises(CopyError, match="changed since the copy was planned"):
+        execute(plan)
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("what", ["whole", "frames"])
+def test_a_file_that_does_not_open_is_named_and_nothing_is_copied(run, selection, tmp_path, what):
+    shutil.copytree(run.path, tmp_path / "run")
+    broken = tmp_path / "run" / names(run.path)[1]
+    os.truncate(broken, broken.stat().st_size // 2)
+    with pytest.raises(PlanError, match=broken.name):
+        dxflow.copy_run(tmp_path / "run", tmp_path / "copy", frames=selection if what == "frames" else None)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_an_index_that_cannot_be_true_is_refused_for_frames_until_its_train_is_left_out(
+    run, selection, tmp_path
+):
+    shutil.copytree(run.path, tmp_path / "run")
+    name = names(run.path)[0]
+    with h5py.File(tmp_path / "run" / name, "a") as f:
+        f[f"INDEX/{run.sources[0]}/image/first"][4] = 10**6
+    with pytest.raises(PlanError, match="not in order"):
+        dxflow.copy_run(tmp_path / "run", tmp_path / "copy", frames=selection)
+    good = [int(t) for t in run.train_ids if t != run.train_ids[4]]
+    dxflow.copy_run(tmp_path / "run", tmp_path / "copy", frames=selection, trains=good)
+    with h5py.File(tmp_path / "copy" / name) as f:
+        assert f["INDEX/trainId"].shape == (9,)
+        assert f[f"INSTRUMENT/{run.sources[0]}/image/data"].shape[0] == 9 * 5

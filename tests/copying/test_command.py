@@ -1,0 +1,42 @@
+"""The command dxflow copy."""
+
+import pytest
+
+from dxflow.cli import main
+from dxflow.copying import command
+
+
+@pytest.fixture
+def run(made):
+    return made()
+
+
+def test_a_dry_run_shows_every_file_and_writes_nothing(run, tmp_path, capsys):
+    assert main(["copy", run.path, str(tmp_path / "copy"), "--frames", "pulses=0:9", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "CORR-R0001-AGIPD00-S00000.h5" in out
+    assert "nothing was written" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_select_as_the_function_does(run, tmp_path, capsys):
+    first = int(run.train_ids[0])
+    argv = ["copy", run.path, str(tmp_path / "copy"), "--modules", "0-0", "--sources", "*CORR*"]
+    assert main([*argv, "--trains", f"{first}:{first + 2}", "--cluster", "here"]) == 0
+    assert "trains   2 of 8" in capsys.readouterr().out
+    assert [p.name for p in (tmp_path / "copy").glob("*.h5")] == ["CORR-R0001-AGIPD00-S00000.h5"]
+
+
+def test_what_cannot_work_is_wrong_usage(run, tmp_path, capsys):
+    assert main(["copy", run.path, str(tmp_path / "copy"), "--sources", "NONE"]) == 2
+    assert "nothing fits 'NONE'" in capsys.readouterr().err
+    for bad in (["--modules", "a"], ["--trains", "x:y"]):
+        with pytest.raises(SystemExit):
+            main(["copy", run.path, str(tmp_path / "copy"), *bad])
+
+
+def test_numbers_are_read_as_they_are_written():
+    assert command._modules("0,3,8-10") == [0, 3, 8, 9, 10]
+    assert command._trains("5:9") == slice(5, 9)
+    assert command._trains(":9") == slice(None, 9)
+    assert command._trains("5,9") == [5, 9]
