@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pkgutil
 import shutil
 import tempfile
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..binding import PlanError
+from ..fragments import sync_directory
 from ..sizes import show
 
 if TYPE_CHECKING:
-    from ..contents import Contents
+    from ..contents import Contents, Variable
     from ..plan import Plan
 
 
@@ -64,40 +71,116 @@ class Store(ABC):
     def commit(self, contents: Contents, manifest: dict[str, Any]) -> None:
         """Complete the result and give it its name, on the client."""
 
+    def publish(self, made: Path, plan: Plan) -> None:
+        """Give what was made in `partial` its name, by one rename; a result to be replaced is moved away before.
+
+        Raises
+        ------
+        FileExistsError
+            If something appeared under the name while the reduction ran.
+        """
+        if os.path.lexists(self.path):
+            if not plan.overwrite:
+                raise FileExistsError(
+                    f"{self.path} appeared while it was being made: move it away and go on with resume=True"
+                )
+            os.replace(self.path, self.partial / "replaced")
+        os.replace(made, self.path)
+        sync_directory(self.path.absolute().parent)
+
     def piece_bytes(self, plan: Plan) -> int:
         """Return the memory that writing a piece needs."""
         return 0
+
+    def file_count(self, plan: Plan) -> int:
+        """Return about how many files the result will be."""
+        return 1
 
     def describe(self, plan: Plan) -> str:
         """Return what will be written, for the plan's table."""
         return str(self.path)
 
     def check(self, plan: Plan) -> None:
-        """Refuse what would fail only at the end: an existing result, no folder, no space.
+        """Refuse what would fail only at the end: an existing result, no folder, no space, a name that is too long.
 
         Raises
         ------
         PlanError
         """
+        parent = self.path.absolute().parent
+        if not parent.is_dir():
+            raise PlanError(f"{self.path}: the folder {parent} does not exist; make it first")
+        if (limit := os.pathconf(parent, "PC_NAME_MAX")) < len(os.fsencode(self.partial.name)):
+            raise PlanError(
+                f"{self.path.name!r} is too long: with '.partial' for the time being it may have {limit} bytes; "
+                "choose a shorter name"
+            )
         if self.path.is_symlink() or (self.path.exists() and not plan.overwrite):
             raise PlanError(
                 f"{self.path} exists: choose another name, or overwrite=True (--overwrite) to replace it"
             )
-        parent = self.path.absolute().parent
-        if not parent.is_dir():
-            raise PlanError(f"{self.path}: the folder {parent} does not exist; make it first")
-        need, free = output_bytes(plan), shutil.disk_usage(parent).free
-        if need * 1.1 > free:
-            raise PlanError(f"{self.path}: {show(need)} may be needed there, {show(free)} are free")
+        _check_room(self, plan, parent)
+
+
+def _check_room(store: Store, plan: Plan, folder: Path) -> None:
+    """Refuse a folder that is read-only, or without space or file numbers (inodes) for the result."""
+    if not os.access(folder, os.W_OK | os.X_OK) or os.statvfs(folder).f_flag & os.ST_RDONLY:
+        raise PlanError(f"{store.path}: the folder {folder} is read-only; choose another")
+    need, free = output_bytes(plan), shutil.disk_usage(folder).free
+    if need * 1.1 > free:
+        raise PlanError(f"{store.path}: {show(need)} may be needed there, {show(free)} are free")
+    # Fragments and a directory per file; file systems without a fixed number of files say 0.
+    files, there = 3 * store.file_count(plan) + len(plan.chunks), os.statvfs(folder)
+    if there.f_files and files > there.f_favail:
+        raise PlanError(
+            f"{store.path}: up to {files} files are needed there, {there.f_favail} more are allowed"
+        )
 
 
 def output_bytes(plan: Plan) -> int:
     """Return the bytes of all stored results, uncompressed, and of their fragments."""
+    return 2 * sum(v.nbytes for v in variables(plan))
+
+
+def variables(plan: Plan) -> list[Variable]:
+    """Return the variables as far as they are known before the run: events have no rows yet."""
     from ..contents import Contents
 
     none = {o.name: [0] * len(plan.chunks) for o in plan.outputs if o.output.kind == "event"}
-    whole = sum(v.nbytes for v in Contents(plan, Path(), none).variables.values())
-    return 2 * whole
+    return list(Contents(plan, Path(), none).variables.values())
+
+
+def described(contents: Contents) -> dict[str, Any]:
+    """Return the attributes of a whole result: how it was made, and what selects frames."""
+    made = contents.plan.fingerprint
+    attributes = {
+        "title": f"reduction of {contents.plan.run}",
+        "run": contents.plan.run,
+        "versions": json.dumps(made["versions"]),
+    }
+    for algorithm in made["algorithms"]:
+        attributes[f"{algorithm['name']}.options"] = json.dumps(algorithm["options"])
+    for bound in contents.plan.algorithms:
+        if bound.algorithm.SELECTS:
+            attributes["selection"] = f"{bound.name}.{bound.algorithm.SELECTS}"
+    return attributes
+
+
+def refuse_dtypes(plan: Plan, what: str, holds: Callable[[np.dtype], bool]) -> None:
+    """Raise a PlanError for an output whose dtype a format cannot hold."""
+    for bound in plan.outputs:
+        if bound.output.store and not holds(np.dtype(bound.output.dtype)):
+            raise PlanError(
+                f"{bound.name} is {np.dtype(bound.output.dtype)}, which {what} cannot hold. "
+                "Give Output another dtype, or store=False, or write another format"
+            )
+
+
+def formats() -> dict[str, ModuleType]:
+    """Return the modules of formats by suffix: each names its own in SUFFIXES."""
+    names = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
+    modules = [import_module(f"{__name__}.{name}") for name in sorted(names)]
+    return {suffix: module for module in modules for suffix in getattr(module, "SUFFIXES", ())}
 
 
 def store_for(to: Any) -> Store:
@@ -119,13 +202,14 @@ def store_for(to: Any) -> Store:
         # Lives as long as the plan or the result that refers to the store.
         weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
         return store
-    if Path(to).suffix == ".zarr":
-        return Zarr(to)
     if str(to).endswith("/"):
         from .exdf import Exdf
 
         return Exdf(to)
+    known = formats()
+    if module := known.get(Path(to).suffix):
+        return module.STORE(to)
     raise PlanError(
-        f"to={str(to)!r}: no format is known by this name; known: 'name.zarr', and 'name/' for a directory of "
-        "EuXFEL HDF5 files"
+        f"to={str(to)!r}: no format is known by this name; known: {', '.join(f'name{s}' for s in sorted(known))}, "
+        "and 'name/' for a directory of EuXFEL HDF5 files"
     )

@@ -3,60 +3,112 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
+import uuid
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from ..fragments import sync_directory
 from ..sizes import show
-from . import Store
+from . import Store, described, refuse_dtypes, variables
+from ._labels import TIME_UNITS, coordinates
+from ._layout import Layout, Piece, Portion, layouts
+from ._manifest import digests
+from ._manifest import write as write_manifest
+from ._shard import codecs as _codecs
 
 if TYPE_CHECKING:
-    from ..contents import Contents, Coordinate, Variable
+    from ..contents import Contents, Coordinate
     from ..plan import Plan
 
-CHUNK_BYTES = 2**20
-"""What is compressed at once: small enough to read a few frames, large enough to compress."""
-SHARD_BYTES = 2**27
-"""What is one file, and one task to write."""
-MANIFEST = "dxflow.json"
-Piece = tuple[str, int, int]
-"""Variable, and rows start:stop; or part number and -1."""
+SUFFIXES = (".zarr",)
+MOST_THREADS = 4
+"""That write the shards of a part; as many as there are cores without a part of their own."""
 
 
 class Zarr(Store):
     """A Zarr v3 store. Each task writes whole shards, so that no two tasks share a file."""
+
+    def check(self, plan: Plan) -> None:
+        """Refuse also what arrays cannot hold."""
+        super().check(plan)
+        refuse_dtypes(plan, "a Zarr store", lambda t: t.kind in "biufc" and t.char not in "gG")
 
     def create(self, contents: Contents) -> Sequence[Piece]:
         """Make the arrays, write coordinates and attributes; return one piece per shard."""
         import zarr
 
         shutil.rmtree(self._root, ignore_errors=True)
-        group = zarr.create_group(self._root, zarr_format=3, attributes=_attributes(contents))
-        for name, coordinate in contents.coordinates.items():
+        shutil.rmtree(self._notes, ignore_errors=True)
+        self._notes.mkdir()
+        labels = coordinates(contents)
+        group = zarr.create_group(self._root, zarr_format=3, attributes=_attributes(contents, labels))
+        for name, coordinate in labels.items():
             _create_coordinate(group, name, coordinate)
-        for variable in contents.variables.values():
-            _create(group, variable, contents.plan)
-        return [piece for v in contents.variables.values() for piece in _pieces(v, contents.plan)]
+        made = layouts(contents.variables.values(), contents.plan)
+        for layout in made.values():
+            layout.create(group)
+        return [piece for layout in made.values() if not layout.direct for piece in layout.pieces()]
+
+    def keep(self, contents: Contents, part: int, arrays: Mapping[str, NDArray]) -> None:
+        """Write the shards of a part where it is made; leave what shares shards with other parts as a fragment."""
+        made, plan = layouts(contents.variables.values(), contents.plan), contents.plan
+        direct = [made[name] for name in arrays if made[name].direct]
+        if rest := {name: array for name, array in arrays.items() if not made[name].direct}:
+            super().keep(contents, part, rest)
+        tasks = [
+            (layout, shard, lambda _, array=arrays[layout.variable.name]: array)
+            for layout in direct
+            for shard in layout.shards(part, part + 1)
+        ]
+        for layout in direct:
+            if not layout.shard:
+                self._write_scalar(layout.variable.name, arrays[layout.variable.name])
+        threads = max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)) // len(plan.parts)))
+        with ThreadPoolExecutor(threads) as pool:
+            written = pool.map(
+                lambda task: self._write_shard(task[0], task[1], task[0].modules_of(*task[1:])), tasks
+            )
+            self._note(f"part-{part}", dict(written))
 
     def write(self, contents: Contents, piece: Piece) -> None:
-        """Write one shard, or one part of a whole-run array."""
+        """Write the shard of a piece."""
+        name, start, stop = piece
+        layout = layouts(contents.variables.values(), contents.plan)[name]
+        part = partial(contents.part, layout.variable)
+        for shard in layout.shards(start, stop):
+            found = layout.modules_of(shard, part) if layout.by_part else layout.rows(contents, shard)
+            self._note(f"{name}-{start}", dict([self._write_shard(layout, shard, found)]))
+
+    def _write_shard(
+        self, layout: Layout, shard: slice, portions: Iterable[Portion]
+    ) -> tuple[str, tuple[int, int]]:
+        """Write one shard; return its path in the store, size and checksum."""
+        file = layout.file(shard)
+        with layout.open(self._root / file, lasting=not self.temporary) as out:
+            for at, values in portions:
+                out.add(at, values)
+        return file, (out.size, out.crc)
+
+    def _note(self, name: str, files: Mapping[str, tuple[int, int]]) -> None:
+        """Leave sizes and checksums of shards for `commit`."""
+        temporary = self._notes / f".{uuid.uuid4().hex[:12]}"
+        temporary.write_text(json.dumps(files))
+        os.replace(temporary, self._notes / f"{name}.json")
+
+    def _write_scalar(self, name: str, value: NDArray) -> None:
+        """Write an array without axes, which cannot be in a shard."""
         import zarr
 
-        name, start, stop = piece
-        variable = contents.variables[name]
-        array: Any = zarr.open_group(self._root, mode="r+", use_consolidated=False)[name]
-        if stop < 0:
-            values = contents.part(variable, start)
-            array[_region(variable, contents.plan.parts[start], values.shape)] = values
-        else:
-            array[start:stop] = contents.rows(variable, start, stop)
+        group: Any = zarr.open_group(self._root, mode="r+", use_consolidated=False)
+        group[name][...] = value
 
     def commit(self, contents: Contents, manifest: dict[str, Any]) -> None:
         """Consolidate, add the manifest, and rename the store to its name."""
@@ -66,166 +118,78 @@ class Zarr(Store):
             # Consolidated metadata are not in the v3 specification yet; every reader that does not know ignores them.
             warnings.simplefilter("ignore")
             zarr.consolidate_metadata(self._root)
-        (self._root / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        _sync(self._root)
-        old = self.partial / "replaced"
-        if self.path.exists():
-            os.replace(self.path, old)
-        os.replace(self._root, self.path)
-        sync_directory(self.path.absolute().parent)
+        known = [json.loads(note.read_text()) for note in sorted(self._notes.glob("[!.]*.json"))]
+        files = digests(self._root, {k: (size, crc) for one in known for k, (size, crc) in one.items()})
+        if not self.temporary:
+            _sync(self._root, set(files) - {k for one in known for k in one})
+        write_manifest(self._root, manifest, files)
+        self.publish(self._root, contents.plan)
 
     def piece_bytes(self, plan: Plan) -> int:
-        """A shard, its compressed form, and the fragments it is taken from."""
-        return 3 * max((_piece_bytes(v, plan) for v in _variables(plan)), default=0)
+        """What is taken from fragments for a shard, and a copy of it; compressed chunks are small."""
+        return max((layout.memory() for layout in layouts(variables(plan), plan).values()), default=0)
+
+    def file_count(self, plan: Plan) -> int:
+        """Metadata, shards and coordinates, each with its own metadata."""
+        made = layouts(variables(plan), plan).values()
+        return 2 + sum(1 + layout.shard_count() for layout in made) + 2 * _coordinate_count(plan)
 
     def describe(self, plan: Plan) -> str:
         """Name, size before compression and number of files."""
-        variables = _variables(plan)
-        files = 2 + sum(1 + len(list(_pieces(v, plan))) for v in variables)
-        return f"{self.path}: up to {show(sum(v.nbytes for v in variables))}, about {files} files"
+        size = sum(v.nbytes for v in variables(plan))
+        return f"{self.path}: up to {show(size)}, about {self.file_count(plan)} files"
 
     @property
     def _root(self) -> Path:
         return self.partial / "store.zarr"
 
+    @property
+    def _notes(self) -> Path:
+        """Folder of sizes and checksums of shards until `commit`."""
+        return self.partial / "shards"
 
-def _variables(plan: Plan) -> list[Variable]:
-    """Return the variables as far as they are known before the run: events have no rows yet."""
+
+STORE = Zarr
+
+
+def _coordinate_count(plan: Plan) -> int:
+    """Return about how many coordinates there will be."""
     from ..contents import Contents
 
-    none = {o.name: [0] * len(plan.chunks) for o in plan.outputs if o.output.kind == "event"}
-    return list(Contents(plan, Path(), none).variables.values())
+    return len(Contents(plan, Path(), {o.name: [] for o in plan.outputs}).coordinates) + 2
 
 
-def _attributes(contents: Contents) -> dict[str, Any]:
+def _attributes(contents: Contents, labels: dict[str, Coordinate]) -> dict[str, Any]:
     """Return the attributes of the whole: how it was made, and which variables are labels."""
-    made = contents.plan.fingerprint
-    own = [n for n, c in contents.coordinates.items() if (n,) != c.dims]
-    attributes = {
-        "title": f"reduction of {contents.plan.run}",
-        "run": contents.plan.run,
-        "versions": json.dumps(made["versions"]),
-        "coordinates": " ".join(own + contents.labels),
-    }
-    for algorithm in made["algorithms"]:
-        attributes[f"{algorithm['name']}.options"] = json.dumps(algorithm["options"])
-    for bound in contents.plan.algorithms:
-        if bound.algorithm.SELECTS:
-            attributes["selection"] = f"{bound.name}.{bound.algorithm.SELECTS}"
-    return attributes
+    own = [n for n, c in labels.items() if (n,) != c.dims]
+    return described(contents) | {"coordinates": " ".join(own + contents.labels)}
 
 
 def _create_coordinate(group: Any, name: str, coordinate: Coordinate) -> None:
     """Write a coordinate: one chunk, it is small."""
+    values, attrs = coordinate.values, dict(coordinate.attrs)
+    if values.dtype.kind == "M":
+        values = values.astype("M8[ns]").view("i8")
+        attrs |= {"units": TIME_UNITS, "calendar": "proleptic_gregorian"}
     array = group.create_array(
         name,
-        shape=coordinate.values.shape,
-        dtype=coordinate.values.dtype,
-        chunks=tuple(max(1, n) for n in coordinate.values.shape),
-        compressors=_codecs(),
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=tuple(max(1, n) for n in values.shape),
+        compressors=_codecs(values.dtype),
         dimension_names=coordinate.dims,
-        attributes=dict(coordinate.attrs),
+        attributes=attrs,
     )
-    array[...] = coordinate.values
+    array[...] = values
 
 
-def _create(group: Any, variable: Variable, plan: Plan) -> None:
-    """Make the empty array of a variable."""
-    fill = np.nan if variable.dtype.kind in "fc" else 0
-    shards, chunks = _layout(variable, plan)
-    group.create_array(
-        variable.name,
-        shape=variable.shape,
-        dtype=variable.dtype,
-        chunks=chunks,
-        # zarr cannot shard an array without axes.
-        shards=shards or None,
-        compressors=_codecs(),
-        dimension_names=variable.dims,
-        attributes=dict(variable.attrs),
-        fill_value=fill,
-    )
-
-
-def _codecs() -> list[Any]:
-    """Return fast compression, and a checksum of what it wrote."""
-    from zarr.codecs import BloscCodec, Crc32cCodec
-
-    return [BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), Crc32cCodec()]
-
-
-def _layout(variable: Variable, plan: Plan) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the shapes of shards and of the chunks inside them; shards are whole numbers of chunks."""
-    shape = tuple(max(1, n) for n in variable.shape)
-    if variable.axis != "part":
-        rows = _rows_per_chunk(variable)
-        return (_rows_per_shard(variable), *shape[1:]), (rows, *shape[1:])
-    if not shape or len(plan.parts) == 1 and variable.nbytes <= SHARD_BYTES:
-        return shape, _pixel_chunks(shape, variable)
-    modules = _module_axis(variable)
-    shard = tuple(1 if axis == modules else n for axis, n in enumerate(shape))
-    return shard, _pixel_chunks(shard, variable)
-
-
-def _pixel_chunks(shard: tuple[int, ...], variable: Variable) -> tuple[int, ...]:
-    """Return chunks that take whole last axes until they are large enough; before them, one."""
-    room, chunks = CHUNK_BYTES // variable.dtype.itemsize, list(shard)
-    for axis in range(len(shard)):
-        if math.prod(chunks) <= room:
-            break
-        chunks[axis] = 1
-    return tuple(chunks)
-
-
-def _module_axis(variable: Variable) -> int:
-    """Return the axis of modules of a per-pixel variable, or -1."""
-    return next((axis for axis, dim in enumerate(variable.dims) if dim.split("_")[0] == "module"), -1)
-
-
-def _rows_per_chunk(variable: Variable) -> int:
-    return max(1, min(variable.shape[0] or 1, CHUNK_BYTES // max(1, variable.row_bytes)))
-
-
-def _rows_per_shard(variable: Variable) -> int:
-    """Return a whole number of chunks: few files, each of a bounded size."""
-    rows = _rows_per_chunk(variable)
-    chunks = math.ceil((variable.shape[0] or 1) / rows)
-    return rows * max(1, min(chunks, SHARD_BYTES // max(1, rows * variable.row_bytes)))
-
-
-def _piece_bytes(variable: Variable, plan: Plan) -> int:
-    """Return the bytes that are written at once of a variable."""
-    if variable.axis == "part":
-        return variable.nbytes // (len(plan.parts) if _module_axis(variable) >= 0 else 1)
-    return _rows_per_shard(variable) * variable.row_bytes
-
-
-def _pieces(variable: Variable, plan: Plan) -> Iterator[Piece]:
-    """Yield what is written at once of a variable."""
-    if variable.axis == "part":
-        per_module = _module_axis(variable) >= 0
-        yield from ((variable.name, part, -1) for part in range(len(plan.parts) if per_module else 1))
-        return
-    step = _rows_per_shard(variable)
-    yield from (
-        (variable.name, a, min(a + step, variable.shape[0])) for a in range(0, variable.shape[0], step)
-    )
-
-
-def _region(variable: Variable, modules: slice, shape: tuple[int, ...]) -> Any:
-    """Return where a part goes."""
-    axis = _module_axis(variable)
-    if axis < 0:
-        return ...
-    return tuple(modules if a == axis else slice(None) for a in range(len(shape)))
-
-
-def _sync(folder: Path) -> None:
-    """Make all files of a store last, before it gets its name."""
-    for directory, _, files in os.walk(folder):
-        for file in files:
-            handle = os.open(os.path.join(directory, file), os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+def _sync(folder: Path, files: set[str]) -> None:
+    """Make files of a store, and the names of all of them, last before it gets its name."""
+    for name in sorted(files):
+        handle = os.open(folder / name, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    for directory in {folder, *(p for p in folder.rglob("*") if p.is_dir())}:
+        sync_directory(directory)

@@ -89,7 +89,7 @@ def test_a_link_is_not_followed_even_to_overwrite(run, tmp_path):
         dxflow.plan(run.path, RoiSum(), tmp_path / "r.zarr", overwrite=True)
 
 
-@pytest.mark.parametrize("step", ["create", "write", "commit"])
+@pytest.mark.parametrize("step", ["create", "keep", "write", "commit"])
 def test_a_failure_while_storing_leaves_nothing_under_the_name_and_can_be_resumed(
     run, tmp_path, monkeypatch, step
 ):
@@ -100,11 +100,11 @@ def test_a_failure_while_storing_leaves_nothing_under_the_name_and_can_be_resume
 
     monkeypatch.setattr(Zarr, step, full)
     with pytest.raises(OSError, match="No space left") as caught:
-        dxflow.reduce(run.path, Stats(), to, cluster="here")
+        dxflow.reduce(run.path, [Stats(), RoiSum()], to, cluster="here")
     assert "resume=True" in "".join(caught.value.__notes__)
     assert not to.exists()
     monkeypatch.undo()
-    result = dxflow.reduce(run.path, Stats(), to, cluster="here", resume=True)
+    result = dxflow.reduce(run.path, [Stats(), RoiSum()], to, cluster="here", resume=True)
     assert result.manifest["chunks"]["computed"] == 0
     again = dxflow.reduce(run.path, Stats(), cluster="here").dataset
     np.testing.assert_array_equal(result.dataset["stats.mean"], again["stats.mean"])

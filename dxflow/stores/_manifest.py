@@ -1,0 +1,114 @@
+"""The manifest of a result in a folder: how it was made, all files with size and checksum, and its own checksum."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "dxflow.json"
+Digests = Mapping[str, tuple[int, int]]
+"""Size and CRC-32 by path in the folder."""
+_OWN = '"crc32": "{:08x}"'
+_FOUND = re.compile(rb'^\{\n "crc32": "([0-9a-f]{8})"')
+
+
+class Damage(OSError):
+    """A result that is not as it was written; the message names the file."""
+
+
+def write(folder: Path, manifest: Mapping[str, Any], files: Digests) -> None:
+    """Write the manifest of a folder whose other files are complete."""
+    facts = {"crc32": "0" * 8, **manifest, "files": {name: list(files[name]) for name in sorted(files)}}
+    text = json.dumps(facts, indent=1).encode()
+    own = _OWN.format(zlib.crc32(text)).encode()
+    with open(folder / MANIFEST, "wb") as file:
+        file.write(text.replace(_OWN.format(0).encode(), own, 1))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a folder, and check it against itself.
+
+    Raises
+    ------
+    Damage
+        If it is not as it was written.
+    FileNotFoundError
+        If there is none.
+    """
+    path = folder / MANIFEST
+    text = path.read_bytes()
+    found = _FOUND.match(text)
+    if found is None:
+        # Results in EuXFEL files have a manifest without a checksum of itself.
+        if b'"exdf"' not in text:
+            raise Damage(f"{path}: it does not begin with its checksum")
+    elif zlib.crc32(text.replace(found[1], b"0" * 8, 1)) != int(found[1], 16):
+        raise Damage(f"{path}: its checksum is not {found[1].decode()}")
+    try:
+        return json.loads(text)
+    except ValueError as e:
+        raise Damage(f"{path}: {e}") from e
+
+
+def digest(path: Path) -> tuple[int, int]:
+    """Return the size and CRC-32 of a file."""
+    crc = size = 0
+    with open(path, "rb") as file:
+        while block := file.read(2**22):
+            crc, size = zlib.crc32(block, crc), size + len(block)
+    return size, crc
+
+
+def digests(folder: Path, known: Digests) -> dict[str, tuple[int, int]]:
+    """Return the digests of all files in a folder; those that are known are not read again.
+
+    Raises
+    ------
+    Damage
+        If a file that is known is not there, or has another size.
+    """
+    there = {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
+    for name, (size, _) in known.items():
+        if name not in there:
+            raise Damage(f"{folder / name} was written and is gone; resume=True writes it again")
+        if there[name].stat().st_size != size:
+            raise Damage(f"{folder / name} has lost bytes since it was written; resume=True writes it again")
+    return {name: known.get(name) or digest(path) for name, path in there.items()}
+
+
+def problems(folder: Path) -> list[str]:
+    """Return what is damaged in a folder with a manifest, one line each; reads everything."""
+    try:
+        files = read(folder)["files"]
+    except (OSError, KeyError) as e:
+        return [_said(folder / MANIFEST, e)]
+    found = [p for name, (size, crc) in files.items() if (p := _problem(folder / name, size, crc))]
+    there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    extra = sorted(there - set(files) - {MANIFEST})
+    return found + [f"{folder / name}: it is no part of the result" for name in extra]
+
+
+def _problem(path: Path, size: int, crc: int) -> str:
+    """Return what is wrong with a file, or nothing."""
+    try:
+        now, found = digest(path)
+    except OSError as e:
+        return _said(path, e)
+    if now != size:
+        return f"{path}: {now} bytes, {size} were written"
+    return "" if found == crc else f"{path}: checksum {found:08x}, it was {crc:08x} when written"
+
+
+def _said(path: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{path}: missing"
+    if isinstance(error, KeyError):
+        return f"{path}: it has no list of files, so damage cannot be found; write the result again"
+    return str(error) if str(path) in str(error) else f"{path}: {error}"
