@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -14,35 +11,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..stores import _manifest
+from ..stores._manifest import Damage
+
 if TYPE_CHECKING:
     import xarray as xr
 
     from .places import Places
 
-MANIFEST = "dxflow.json"
 CHECKED_BYTES = 2**28
 """Files up to this size are compared with their checksum when they are first read."""
 
 
-def described(places: Places) -> dict[str, Any]:
-    """Return what `open_dataset` needs of a reduction, as JSON values."""
-    contents, made = places.contents, places.plan.fingerprint
-    attributes = {
-        "title": f"reduction of {places.plan.run}",
-        "run": places.plan.run,
-        "versions": json.dumps(made["versions"]),
-        **{f"{a['name']}.options": json.dumps(a["options"]) for a in made["algorithms"]},
-    }
-    for bound in places.plan.algorithms:
-        if bound.algorithm.SELECTS:
-            attributes["selection"] = f"{bound.name}.{bound.algorithm.SELECTS}"
-    variables = {
+def facts(places: Places) -> dict[str, Any]:
+    """Return dims, dtype and place of all variables of a reduction, as JSON values: what `open_dataset` needs."""
+    out = {
         i.variable.name: _facts(i.variable, i.place.section, i.place.path, not i.variable.output)
         for i in places.items
     }
     for name, place in places.coordinates():
-        variables[name] = _facts(contents.coordinates[name], place.section, place.path, True)
-    return {"attributes": attributes, "variables": variables}
+        out[name] = _facts(places.labels[name], place.section, place.path, True)
+    return out
 
 
 def _facts(what: Any, section: str, path: str, label: bool) -> dict[str, Any]:
@@ -57,24 +46,22 @@ def open_dataset(path: str | Path) -> xr.Dataset:
 
     Raises
     ------
-    DamagedFile
+    Damage
         Now or when values are read, if a file is not as it was written.
     """
     import xarray as xr
     from xarray.core.indexing import LazilyIndexedArray
 
     folder = Path(path)
-    facts = json.loads((folder / MANIFEST).read_text())["exdf"]
-    files = [File(folder / f["name"], f["bytes"], f["crc32"]) for f in facts["files"]]
+    manifest = _manifest.read(folder)
+    files = [
+        File(folder / name, *digest) for name, digest in manifest["files"].items() if name.endswith(".h5")
+    ]
     out: dict[bool, dict[str, Any]] = {True: {}, False: {}}
-    for name, one in facts["variables"].items():
+    for name, one in manifest["exdf"]["variables"].items():
         lazy = _lazy()(_Array(files, one["section"], one["path"], np.dtype(one["dtype"])))
         out[one["label"]][name] = xr.Variable(one["dims"], LazilyIndexedArray(lazy), one["attrs"])
-    return xr.Dataset(out[False], out[True], facts["attributes"])
-
-
-class DamagedFile(OSError):
-    """A file that is not as it was written; the message names it."""
+    return xr.Dataset(out[False], out[True], manifest["exdf"]["attributes"])
 
 
 @dataclass
@@ -91,35 +78,16 @@ class File:
 
         Raises
         ------
-        DamagedFile
+        Damage
         """
         size = self.path.stat().st_size
         if size != self.bytes:
-            raise DamagedFile(f"{self.path}: {size} bytes, {self.bytes} were written")
+            raise Damage(f"{self.path}: {size} bytes, {self.bytes} were written")
         if self.checked or not (self.bytes <= CHECKED_BYTES if whole is None else whole):
             return
-        if (found := _crc32(self.path)) != self.crc32:
-            raise DamagedFile(f"{self.path}: checksum {found:08x}, it was {self.crc32:08x} when written")
+        if (found := _manifest.digest(self.path)[1]) != self.crc32:
+            raise Damage(f"{self.path}: checksum {found:08x}, it was {self.crc32:08x} when written")
         self.checked = True
-
-
-def verify(path: str | Path) -> list[str]:
-    """Return what is wrong with the files of a reduction, one line each; reads all of them."""
-    folder, problems = Path(path), []
-    for fact in json.loads((folder / MANIFEST).read_text())["exdf"]["files"]:
-        try:
-            File(folder / fact["name"], fact["bytes"], fact["crc32"]).check(whole=True)
-        except OSError as e:
-            problems.append(str(e))
-    return problems
-
-
-def _crc32(path: Path) -> int:
-    crc = 0
-    with open(path, "rb") as file:
-        while block := file.read(2**22):
-            crc = zlib.crc32(block, crc)
-    return crc
 
 
 class _Array:
@@ -162,7 +130,14 @@ class _Array:
 
         self.files[number].check()
         with h5py.File(self.files[number].path, "r") as opened:
-            return np.asarray(opened[self.path][key]).astype(self.dtype)
+            return _typed(np.asarray(opened[self.path][key]), self.dtype)
+
+
+def _typed(values: NDArray, dtype: np.dtype) -> NDArray:
+    """Return stored values as they were; a time of 0 is one that is not known."""
+    if dtype.kind != "M":
+        return values.astype(dtype)
+    return np.where(values == 0, np.datetime64("NaT"), values.astype(dtype))
 
 
 def _lazy() -> type:
@@ -186,4 +161,4 @@ def _lazy() -> type:
 
 def exists(path: Path) -> bool:
     """Return whether there is a reduction in EXDF files."""
-    return bool(list(path.glob("*.h5"))) and os.path.exists(path / MANIFEST)
+    return (path / _manifest.MANIFEST).exists() and bool(list(path.glob("*.h5")))

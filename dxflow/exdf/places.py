@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .units import described
 
 if TYPE_CHECKING:
-    from ..contents import Contents, Variable
+    from ..contents import Contents, Coordinate, Variable
 
 PASS = "REDUCTION"
 """Member of the source that holds what belongs to the whole pass: labels of frames, axes, parameters."""
@@ -62,12 +62,13 @@ class Places:
       in a group of their own, with train, pulse and cell IDs beside them.
     - ``{domain}/DXFLOW/REDUCTION``: the same two for what the algorithms of the pass share.
 
-    The domain is the detector, or the first part of the name of another source. Names of algorithms are in upper case;
-    those that would be equal get an underscore.
+    Axes and their labels are RUN values of the last one. The domain is the detector, or the first part of the name of
+    another source. Names of algorithms are in upper case; those that would be equal get an underscore.
     """
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: Contents, labels: Mapping[str, Coordinate] | None = None) -> None:
         self.contents, self.plan = contents, contents.plan
+        self.labels = {**contents.coordinates, **(labels or {})}
 
     @cached_property
     def algorithms(self) -> dict[str, str]:
@@ -137,13 +138,13 @@ class Places:
         return f"{key}_event" if key in {"data", *rows} else key
 
     def coordinates(self) -> Iterator[tuple[str, Place]]:
-        """Yield the name and place of each coordinate."""
-        for name, coordinate in self.contents.coordinates.items():
+        """Yield the name and place of each label."""
+        for name, coordinate in self.labels.items():
             yield name, self._coordinate(name, coordinate.dims[0])
 
     def _coordinate(self, name: str, dim: str) -> Place:
-        if name == "train":
-            return Place("INDEX", "", "trainId")
+        if name in ("train", "time"):
+            return Place("INDEX", "", {"train": "trainId", "time": "timestamp"}[name])
         words = {"train_id": "trainId", "pulse_id": "pulseId", "cell_id": "cellId"}
         label = next((k for k in words if name.endswith(k)), None)
         if name == dim or label is None:

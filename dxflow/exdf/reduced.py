@@ -19,17 +19,22 @@ from .sink import Sink
 from .units import described
 
 if TYPE_CHECKING:
-    from ..contents import Variable
+    from ..contents import Coordinate, Variable
 
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A sequence file: its trains (positions ``first:last``), what it says about itself, and losses in its trains."""
+    """A sequence file.
+
+    It has the trains at positions ``first:last``, what it says about itself, the losses that begin in these trains, and
+    labels beside those of the contents.
+    """
 
     first: int
     last: int
     head: Head
     losses: tuple[Loss, ...]
+    labels: Mapping[str, Coordinate]
 
 
 def write(places: Places, folder: Path, piece: Piece) -> dict[str, Any]:
@@ -86,7 +91,7 @@ class _Reduced:
         )
         for name, place in self.places.coordinates():
             if place.section == "RUN":
-                coordinate = self.contents.coordinates[name]
+                coordinate = self.places.labels[name]
                 words = coordinate.attrs.get("long_name", f"values along {name}")
                 attributes = described(coordinate.attrs.get("units", ""), words)
                 self.file.run_key(place.source, place.key, storable(coordinate.values), attributes=attributes)

@@ -17,22 +17,21 @@ from numpy.typing import NDArray
 from ..binding import PlanError
 from ..chunk import chunk_path
 from ..exdf import names
-from ..exdf.dataset import described
-from ..exdf.file import Head, holds, refusal
+from ..exdf.dataset import facts
+from ..exdf.file import Head, holds
 from ..exdf.origin import origin
 from ..exdf.places import Places
 from ..exdf.reduced import Piece, write
 from ..fragments import Fragment, sync_directory
 from ..losses import Loss, from_json
 from ..sizes import show
-from . import Store
+from . import Store, _manifest, described, refuse_dtypes, variables
+from ._labels import coordinates
 
 if TYPE_CHECKING:
-    from ..contents import Contents, Variable
-    from ..outputs import BoundOutput
+    from ..contents import Contents, Coordinate, Variable
     from ..plan import Plan
 
-MANIFEST = "dxflow.json"
 ALIASES = "aliases.json"
 TAKEN = ("classId", "trainId", "pulseId", "cellId", "modulesUsed")
 """Keys that an output cannot have."""
@@ -84,18 +83,19 @@ class Exdf(Store):
     def check(self, plan: Plan) -> None:
         """Refuse also what the format cannot hold."""
         super().check(plan)
+        refuse_dtypes(plan, "an EXDF file", lambda dtype: dtype.kind != "S" and holds(dtype))
         for bound in plan.outputs:
-            if bound.output.store:
-                _check_output(bound)
-        if not os.access(self.path.absolute().parent, os.W_OK | os.X_OK):
-            raise PlanError(f"{self.path}: the folder {self.path.absolute().parent} is read-only")
+            if bound.output.store and bound.key in TAKEN:
+                raise PlanError(
+                    f"{bound.name}: EXDF files have {bound.key!r} of their own; name the output otherwise"
+                )
 
     def create(self, contents: Contents) -> Sequence[Piece]:
         """Find out about trains and losses; return one piece per file."""
         shutil.rmtree(self._root, ignore_errors=True)
         self._root.mkdir()
         plan, of_run = contents.plan, origin(contents.plan)
-        losses = _losses(contents)
+        losses, labels = _losses(contents), _labels(contents)
         step = self._trains_per_file(list(contents.variables.values()), plan)
         pieces = []
         for number, first in enumerate(range(0, len(plan.train_ids), step)):
@@ -107,12 +107,12 @@ class Exdf(Store):
                 self._name(of_run.run if self.run is None else self.run, number),
                 of_run.proposal if self.proposal is None else self.proposal,
             )
-            pieces.append(Piece(trains.start, trains.stop, head, ()))
+            pieces.append(Piece(trains.start, trains.stop, head, (), labels))
         return [replace(p, losses=_of_piece(losses, p, plan.train_ids)) for p in pieces]
 
     def write(self, contents: Contents, piece: Piece) -> None:
         """Write one file, in a process of its own."""
-        answer = write(Places(contents), self._root, piece)
+        answer = write(Places(contents, piece.labels), self._root, piece)
         note = self._note(str(piece.head.name))
         temporary = note.with_suffix(f".{os.getpid()}")
         temporary.write_text(json.dumps(answer))
@@ -120,34 +120,32 @@ class Exdf(Store):
 
     def commit(self, contents: Contents, manifest: dict[str, Any]) -> None:
         """Add manifest and aliases, and rename the directory to its name."""
-        places = Places(contents)
-        files = sorted(p.name for p in self._root.glob("*.h5"))
-        notes = [{"name": f, **json.loads(self._note(f).read_text())} for f in files]
-        manifest = {**manifest, "exdf": {"files": notes, **described(places)}}
-        (self._root / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        places = Places(contents, _labels(contents))
         (self._root / ALIASES).write_text(json.dumps(places.aliases(), indent=1))
-        for name in (MANIFEST, ALIASES):
-            _sync(self._root / name)
+        known = {}
+        for file in self._root.glob("*.h5"):
+            note = json.loads(self._note(file.name).read_text())
+            known[file.name] = (note["bytes"], note["crc32"])
+        own = {"exdf": {"attributes": described(contents), "variables": facts(places)}}
+        _manifest.write(self._root, {**manifest, **own}, _manifest.digests(self._root, known))
         sync_directory(self._root)
-        if self.path.exists():
-            os.replace(self.path, self.partial / "replaced")
-        os.replace(self._root, self.path)
-        sync_directory(self.path.absolute().parent)
+        self.publish(self._root, contents.plan)
 
     def piece_bytes(self, plan: Plan) -> int:
         """The rows of a chunk, or one part of an output of the whole run, in both processes."""
-        variables = _variables(plan)
-        rows = [math.ceil(v.nbytes / len(plan.chunks)) for v in variables if v.axis != "part"]
-        return 3 * max(
-            [*rows, *(math.ceil(v.nbytes / len(plan.parts)) for v in variables if v.axis == "part"), 0]
-        )
+        whole = [math.ceil(v.nbytes / len(plan.parts)) for v in variables(plan) if v.axis == "part"]
+        rows = [math.ceil(v.nbytes / len(plan.chunks)) for v in variables(plan) if v.axis != "part"]
+        return 3 * max([*whole, *rows], default=0)
+
+    def file_count(self, plan: Plan) -> int:
+        """Sequence files, manifest and aliases."""
+        return 2 + -(-len(plan.train_ids) // self._trains_per_file(variables(plan), plan))
 
     def describe(self, plan: Plan) -> str:
         """Name, size before compression and number of files."""
-        variables = _variables(plan)
-        files = -(-len(plan.train_ids) // self._trains_per_file(variables, plan))
-        size = show(sum(v.nbytes for v in variables))
-        return f"{self.path}{os.sep}: EXDF {self._name(self.run or 0, 0)}..., up to {size}, {files} files"
+        size = show(sum(v.nbytes for v in variables(plan)))
+        files = self.file_count(plan) - 2
+        return f"{self.path}{os.sep}: up to {size} in {files} EuXFEL HDF5 file{'s' * (files > 1)}"
 
     def _trains_per_file(self, variables: Sequence[Variable], plan: Plan) -> int:
         """Return how many trains a file has."""
@@ -166,23 +164,9 @@ class Exdf(Store):
         return self.partial / f"{file}.json"
 
 
-def _check_output(bound: BoundOutput) -> None:
-    """Refuse an output that files cannot hold."""
-    dtype = np.dtype(bound.output.dtype)
-    if dtype.kind == "S" or not holds(dtype):
-        raise PlanError(f"{bound.name}: {refusal(dtype)}; or write to a '.zarr' store")
-    if bound.key in TAKEN:
-        raise PlanError(
-            f"{bound.name}: EXDF files have {bound.key!r} of their own; name the output otherwise"
-        )
-
-
-def _variables(plan: Plan) -> list[Variable]:
-    """Return the variables as far as they are known before the run: events have no rows yet."""
-    from ..contents import Contents
-
-    none = {o.name: [0] * len(plan.chunks) for o in plan.outputs if o.output.kind == "event"}
-    return list(Contents(plan, Path(), none).variables.values())
+def _labels(contents: Contents) -> dict[str, Coordinate]:
+    """Return the labels that are not among those of the contents."""
+    return {k: v for k, v in coordinates(contents).items() if k not in contents.coordinates}
 
 
 def _losses(contents: Contents) -> list[Loss]:
@@ -198,8 +182,3 @@ def _of_piece(losses: Sequence[Loss], piece: Piece, trains: NDArray) -> tuple[Lo
     """Return the losses that begin in a file; those without a train, or from before all, are in the first."""
     at = np.searchsorted(trains, [loss.first_train for loss in losses]).clip(0, len(trains) - 1)
     return tuple(loss for loss, n in zip(losses, at, strict=True) if piece.first <= n < piece.last)
-
-
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())

@@ -4,7 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from dxflow.exdf.dataset import DamagedFile, File, _Array
+from dxflow.exdf.dataset import File, _Array
+from dxflow.stores._manifest import Damage
 
 
 @pytest.fixture
@@ -53,8 +54,8 @@ def test_values_of_the_run_are_read_from_the_first_file(array):
 
 def test_a_file_of_another_size_or_checksum_is_named(array):
     _, (one, *_) = array
-    with pytest.raises(DamagedFile, match=rf"{one.path}: \d+ bytes, 5 were written"):
+    with pytest.raises(Damage, match=rf"{one.path}: \d+ bytes, 5 were written"):
         File(one.path, 5, 0).check()
-    with pytest.raises(DamagedFile, match=r"0\.h5: checksum \w+, it was 00000001 when written"):
+    with pytest.raises(Damage, match=r"0\.h5: checksum \w+, it was 00000001 when written"):
         File(one.path, one.bytes, 1).check()
     File(one.path, one.bytes, 1).check(whole=False)
