@@ -13,6 +13,7 @@ from ..binding import PlanError
 from ..detectors import Found
 from ..inputs import BoundInput, Frames
 from ..locate import Faults
+from ..losses import Loss
 from ..runs import OpenedRun
 from ..selection import FrameSelection
 from .sections import index_of
@@ -60,13 +61,18 @@ def _bound(opened: OpenedRun, found: Found, trains: NDArray) -> BoundInput:
     faults = Faults()
     wanted = Frames(detector=found.name, data=found.data, modules=tuple(found.sources))
     bound = wanted.bind(opened.run, trains, faults)
-    if faults.losses:
-        listed = "\n  ".join(str(loss) for loss in faults.losses[:5])
+    if losses := [loss for loss in faults.losses if _concerns(loss, trains)]:
+        listed = "\n  ".join(str(loss) for loss in losses[:5])
         raise PlanError(
             f"{found.name}: frames cannot be selected where files are not in order:\n  {listed}\n"
             "Leave these trains or modules out with trains= or modules="
         )
     return bound
+
+
+def _concerns(loss: Loss, trains: NDArray) -> bool:
+    """Return whether a fault is in one of the trains, or in no train in particular."""
+    return not loss.trains or bool(((trains >= loss.first_train) & (trains <= loss.last_train)).any())
 
 
 def _applied(selection: FrameSelection, bound: BoundInput, detectors: int) -> NDArray:

@@ -63,7 +63,7 @@ def agrees(original, copy, keep, *, trains=None, sources=None):
     images = frames_of(a)
     trains = a.train_ids if trains is None else trains
     for source in b.all_sources if sources is None else sources:
-        for key in a[source].keys():
+        for key in sorted(a[source].keys()):
             group = key.partition(".")[0]
             if images.get(a.legacy_sources.get(source, source)) == group:
                 rows = [t in trains and keep(t, p) for t, p in pairs(a, source, group)]
