@@ -14,6 +14,7 @@ from .plan import Plan, plan
 from .pulses import PulseKey
 from .result import Result
 from .selection import FrameSelection
+from .verify import open_result as open  # noqa: A004 - as in xarray and zarr
 
 if TYPE_CHECKING:
     from extra_data import open_run
@@ -35,6 +36,7 @@ __all__ = [
     "RunInfo",
     "copy_run",
     "execute",
+    "open",
     "open_run",
     "plan",
     "reduce",

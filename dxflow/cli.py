@@ -1,4 +1,4 @@
-"""The command line: ``dxflow simulate | plan | reduce | copy | recipe | list | info | bench``."""
+"""The command line: ``dxflow simulate | plan | reduce | copy | recipe | list | info | verify | bench``."""
 
 from __future__ import annotations
 
@@ -161,6 +161,18 @@ def info(argv: Sequence[str]) -> int:
     return OK
 
 
+def verify(argv: Sequence[str]) -> int:
+    """Find out whether a result is as it was written: exit code 0, or 1 and what is damaged."""
+    from .verify import verify as problems_of
+
+    parser = OptionParser(prog="dxflow verify", description=verify.__doc__, allow_abbrev=False)
+    parser.add_argument("result", metavar="RESULT", help="of any format")
+    path = parser.parse_args(argv).result
+    problems = problems_of(path)
+    print(*problems or [f"{path}: as it was written"], sep="\n")
+    return FAILED if problems else OK
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "simulate": simulate,
     "plan": plan,
@@ -169,6 +181,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "recipe": recipe,
     "list": list_,
     "info": info,
+    "verify": verify,
     "bench": bench,
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -33,22 +32,16 @@ class Result:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """How it was made: inputs, options, versions, chunks, losses, times."""
-        return json.loads((self.path / "dxflow.json").read_text())
+        from .verify import manifest
+
+        return manifest(self.path)
 
     @cached_property
     def dataset(self) -> xr.Dataset:
         """The results, labelled and lazy: values are read when used."""
-        import xarray as xr
-        from zarr.storage import LocalStore
+        from .verify import dataset
 
-        from .exdf import dataset
-
-        if dataset.exists(self.path):
-            return dataset.open_dataset(self.path)
-        store: Any = LocalStore(self.path, read_only=True)
-        # A result without a name is deleted when nobody refers to it: what is read later must not come out empty.
-        store.dxflow_keep = self._keep
-        return xr.open_zarr(store, chunks=None)
+        return dataset(self.path, self._keep)
 
     @property
     def losses(self) -> pd.DataFrame:

@@ -45,16 +45,16 @@ class Layout:
         self.variable, self.plan = variable, plan
         self.fill: Any = np.nan if variable.dtype.kind in "fc" else 0
         self.by_part = variable.axis == "part"
-        self.modules = _module_axis(variable) if self.by_part else -1
+        self.modules = module_axis(variable) if self.by_part else -1
         self.parts = 1
         shape = tuple(max(1, n) for n in variable.shape)
         if not self.by_part:
-            self.chunk = _chunk(shape, variable.dtype)
+            self.chunk = chunk_of(shape, variable.dtype)
             self.shard = _row_shard(shape, self.chunk, variable, shard_bytes)
         else:
             shard = self._part_shard(shape, shard_bytes)
             # Parts need not begin with a chunk, unless chunks are of one module.
-            self.chunk = _chunk(
+            self.chunk = chunk_of(
                 tuple(1 if a == self.modules else n for a, n in enumerate(shard)), variable.dtype
             )
             self.shard = _whole_chunks(shard, self.chunk)
@@ -174,7 +174,7 @@ def layouts(found: Iterable[Variable], plan: Plan) -> dict[str, Layout]:
     return {v.name: Layout(v, plan, size) for v in listed}
 
 
-def _chunk(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
+def chunk_of(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
     """Return the largest chunk of whole last axes; of the axis before them as much as there is room for."""
     room, chunk = max(1, CHUNK_BYTES // dtype.itemsize), list(shape)
     for axis, size in enumerate(shape):
@@ -197,7 +197,7 @@ def _whole_chunks(shape: tuple[int, ...], chunk: tuple[int, ...]) -> tuple[int, 
     return tuple(math.ceil(n / c) * c for n, c in zip(shape, chunk, strict=True))
 
 
-def _module_axis(variable: Variable) -> int:
+def module_axis(variable: Variable) -> int:
     """Return the axis of modules of a per-pixel variable, or -1."""
     axes = [axis for axis, dim in enumerate(variable.dims) if dim.split("_")[0] == "module"]
     # The last one: an output may have an axis of this name before those of pixels.

@@ -1,0 +1,105 @@
+"""The process that writes one HDF5 file of a result: HDF5 can crash its process on a full disk, here it is this one.
+
+The first line of the standard input is JSON, the task; what else a task needs follows, arrays as a line of JSON,
+``[name, region, dtype, shape]``, and their bytes. The answer is one line of JSON on the standard output. At the end of
+the input without ``null`` the unfinished file is removed: nobody waits for it any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import zlib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+GROUP = "dxflow"
+"""Where a file has what is about the result as a whole: ``manifest``, and ``crc32`` of the file itself."""
+
+
+def write(task: dict[str, Any], source: BinaryIO) -> None:
+    """Let a format make the file, then fill its datasets with the arrays that come in."""
+    file, datasets = import_module(task["format"]).create(Path(task["path"]), task)
+    for name, region, values in _arrays(source):
+        if values.size:
+            datasets[name][tuple(slice(a, a + n) for a, n in zip(region, values.shape, strict=True))] = values
+    file.close()
+
+
+def seal(task: dict[str, Any], source: BinaryIO) -> None:
+    """Add the manifest and the checksum of the whole file, and make the file last."""
+    path = Path(task["path"])
+    with h5py.File(path, "r+") as file:
+        group = file.require_group(GROUP)
+        group.attrs["NX_class"] = "NXcollection"
+        group.create_dataset("manifest", data=task["manifest"], dtype=h5py.string_dtype())
+        at = group.create_dataset("crc32", data=np.bytes_(b"0" * 8))
+        file.flush()
+        offset = at.id.get_offset()
+    with open(path, "r+b") as raw:
+        raw.seek(offset)
+        raw.write(b"%08x" % crc32(path, offset))
+        raw.flush()
+        os.fsync(raw.fileno())
+
+
+def crc32(path: Path, offset: int) -> int:
+    """Return the CRC-32 of a file in which its own checksum counts as zeros."""
+    crc, at = 0, 0
+    with open(path, "rb") as file:
+        while block := file.read(2**22):
+            a, b = max(offset - at, 0), min(offset + 8 - at, len(block))
+            if a < b:
+                block = block[:a] + b"0" * (b - a) + block[b:]
+            crc, at = zlib.crc32(block, crc), at + len(block)
+    return crc
+
+
+def _arrays(source: BinaryIO) -> Iterator[tuple[str, list[int], NDArray]]:
+    """Yield arrays until there are no more."""
+    while line := source.readline():
+        if (head := json.loads(line)) is None:
+            return
+        name, region, dtype, shape = head
+        values = np.empty(shape, dtype)
+        view, got = values.reshape(-1).view(np.uint8).data, 0
+        while got < values.nbytes:
+            if not (count := source.readinto(view[got:])):  # type: ignore[attr-defined]
+                raise EOFError("the input ended within an array")
+            got += count
+        yield name, region, values
+    raise EOFError("the input ended before the file was complete")
+
+
+def main() -> None:
+    """Do one task; leave without closing HDF5 if it fails."""
+    # An interrupt is for the parent, whose end is the end of the input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # EXtra-data prints while it writes CXI files; the standard output is for the answer.
+    answer, sys.stdout = sys.stdout, sys.stderr
+    task = json.loads(sys.stdin.buffer.readline())
+    try:
+        {"write": write, "seal": seal}[task["do"]](task, sys.stdin.buffer)
+        failure: dict[str, Any] = {}
+    except BaseException as e:  # noqa: BLE001 - whatever it is, the parent is to know it
+        number = getattr(e, "errno", None)
+        failure = {"error": os.strerror(number) if number else f"{type(e).__name__}: {e}", "errno": number}
+        Path(task["path"]).unlink(missing_ok=True)
+    with contextlib.suppress(BrokenPipeError):
+        answer.write(json.dumps(failure) + "\n")
+        answer.flush()
+    # HDF5 would try to write what it holds when Python ends, and crash on a full disk.
+    os._exit(1 if failure else 0)
+
+
+if __name__ == "__main__":
+    main()

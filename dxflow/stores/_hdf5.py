@@ -1,0 +1,337 @@
+"""Results in one HDF5 file: written by one child process, read back lazily, checked by a checksum of the whole file."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..sizes import show
+from . import Store, described, refuse_dtypes, variables
+from ._labels import coordinates
+from ._layout import READ_BYTES, module_axis
+from ._manifest import Damage
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ..contents import Contents, Variable
+    from ..plan import Plan
+
+CHECKED_BYTES = 2**28
+"""Files up to this size are compared with their checksum when they are opened."""
+SECONDS_TO_END = 3600
+
+
+class WriteError(OSError):
+    """A file that could not be written: the message says which, why, and how much space is free."""
+
+
+class Hdf5Store(Store):
+    """A result in one file. A format has a function ``create(path, task)`` in its module, which runs in the child.
+
+    Parameters
+    ----------
+    path : path
+        Of the file.
+    """
+
+    format = ""
+    """Name of the module of the format."""
+
+    def holds(self, dtype: np.dtype) -> bool:
+        """Return whether the format has a type like this."""
+        return dtype.kind in "biufc" and dtype.char not in "gG"
+
+    def place(self, name: str) -> str:
+        """Return the path of a variable in the file."""
+        return f"/{name}"
+
+    def extra(self, contents: Contents) -> dict[str, Any]:
+        """Return what else `create` of the format needs to know, as JSON values."""
+        return {}
+
+    def check(self, plan: Plan) -> None:
+        """Refuse also what the format cannot hold."""
+        super().check(plan)
+        refuse_dtypes(plan, f"a {self.path.suffix} file", self.holds)
+
+    def create(self, contents: Contents) -> Sequence[int]:
+        """Make an empty folder; the file is one piece."""
+        shutil.rmtree(self._root, ignore_errors=True)
+        self._root.mkdir()
+        return [0]
+
+    def write(self, contents: Contents, piece: int) -> None:
+        """Write the file, all but the manifest, in a process of its own."""
+        temporary = self._root / f".{uuid.uuid4().hex[:12]}"
+        task = {
+            "do": "write",
+            "format": self.format,
+            "attributes": described(contents),
+            **self.extra(contents),
+        }
+        arrays = {name: vars(fact) for name, fact in _facts(contents).items()}
+        with Child(temporary, self.path, {**task, "arrays": arrays}) as child:
+            for name, coordinate in coordinates(contents).items():
+                child.send(name, [0] * coordinate.values.ndim, coordinate.values)
+            for variable in contents.variables.values():
+                for region, values in _portions(contents, variable):
+                    child.send(variable.name, region, values)
+        os.replace(temporary, self._root / "result")
+
+    def commit(self, contents: Contents, manifest: dict[str, Any]) -> None:
+        """Add manifest and checksum, and give the file its name."""
+        facts = {n: {**vars(f), "path": self.place(n)} for n, f in _facts(contents).items()}
+        own = {"attributes": described(contents), "variables": facts}
+        text = json.dumps({**manifest, "hdf5": own})
+        with Child(self._root / "result", self.path, {"do": "seal", "manifest": text}):
+            pass
+        self.publish(self._root / "result", contents.plan)
+
+    def piece_bytes(self, plan: Plan) -> int:
+        """A part, or rows with the fragment they are taken from."""
+        parts = [v.nbytes // len(plan.parts) for v in variables(plan) if v.axis == "part"]
+        rows = [
+            2 * min(READ_BYTES, v.nbytes) + v.nbytes // len(plan.chunks)
+            for v in variables(plan)
+            if v.axis != "part"
+        ]
+        return 2 * max([*parts, *rows], default=0)
+
+    def describe(self, plan: Plan) -> str:
+        """Name and size before compression."""
+        return f"{self.path}: up to {show(sum(v.nbytes for v in variables(plan)))} in one file"
+
+    @property
+    def _root(self) -> Path:
+        return self.partial / "store"
+
+
+class Fact:
+    """What a file says of an array: dims, shape, dtype, attributes, and whether it is a label."""
+
+    def __init__(self, what: Any, shape: Sequence[int], dtype: np.dtype, label: bool) -> None:
+        self.dims, self.shape = list(what.dims), list(shape)
+        self.dtype, self.attrs, self.label = dtype.str, dict(what.attrs), label
+
+
+def _facts(contents: Contents) -> dict[str, Fact]:
+    """Return the facts of all coordinates and variables."""
+    labels = {n: Fact(c, c.values.shape, c.values.dtype, True) for n, c in coordinates(contents).items()}
+    return labels | {v.name: Fact(v, v.shape, v.dtype, not v.output) for v in contents.variables.values()}
+
+
+def _portions(contents: Contents, variable: Variable) -> Iterator[tuple[list[int], NDArray]]:
+    """Yield a variable part by part, or some rows after the other, each with where it begins."""
+    nowhere = [0] * len(variable.shape)
+    if variable.axis != "part":
+        step = max(1, READ_BYTES // max(1, variable.row_bytes))
+        for a in range(0, variable.shape[0], step):
+            yield [a, *nowhere[1:]], contents.rows(variable, a, min(a + step, variable.shape[0]))
+    elif (axis := module_axis(variable)) < 0:
+        yield nowhere, contents.part(variable, 0)
+    else:
+        for number, modules in enumerate(contents.plan.parts):
+            start = [modules.start if a == axis else 0 for a in range(len(nowhere))]
+            yield start, contents.part(variable, number)
+
+
+class Child:
+    """The parent's end of the process of `_child`.
+
+    Parameters
+    ----------
+    file : path
+        What the process writes.
+    shown : path
+        What errors call it.
+    task : mapping
+        What to do with it.
+
+    Raises
+    ------
+    WriteError
+    """
+
+    def __init__(self, file: Path, shown: Path, task: Mapping[str, Any]) -> None:
+        self.file, self.shown = file, shown
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "dxflow.stores._child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self._process.stdin is not None
+        self._pipe = self._process.stdin
+        self._line({"path": str(file.absolute()), **task})
+
+    def send(self, name: str, region: Sequence[int], values: NDArray) -> None:
+        """Send an array for a region of a dataset."""
+        if values.dtype.kind == "M":
+            values = values.astype("M8[ns]").view("i8")
+        self._line([name, list(region), values.dtype.str, values.shape])
+        with suppress(BrokenPipeError):
+            self._pipe.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+
+    def _line(self, value: Any) -> None:
+        # A process that ended early has left its answer, which `_end` finds.
+        with suppress(BrokenPipeError):
+            self._pipe.write(json.dumps(value).encode() + b"\n")
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is not None:
+            self._process.kill()
+            self._process.communicate()
+            self.file.unlink(missing_ok=True)
+            return
+        self._line(None)
+        self._end()
+
+    def _end(self) -> None:
+        """Wait for the end of the process.
+
+        Raises
+        ------
+        WriteError
+            If it failed.
+        """
+        with suppress(BrokenPipeError):
+            self._pipe.close()
+        self._process.stdin = None
+        out, err = self._process.communicate(timeout=SECONDS_TO_END)
+        code = self._process.returncode
+        if code == 0:
+            return
+        self.file.unlink(missing_ok=True)
+        answer = json.loads(out) if out.startswith(b"{") else {}
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        said = (
+            answer.get("error") or f"the process that wrote it {how}. {err.decode(errors='replace')[-300:]}"
+        )
+        free = show(shutil.disk_usage(self.shown.absolute().parent).free)
+        error = WriteError(f"{self.shown} was not written: {said.strip()} ({free} are free there)")
+        error.errno = answer.get("errno")
+        raise error
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+def manifest(path: Path) -> dict[str, Any]:
+    """Return the manifest in a file.
+
+    Raises
+    ------
+    Damage
+        If the file is not as it was written, or was not written by dxflow.
+    """
+    import h5py
+
+    from ._child import GROUP
+
+    try:
+        with h5py.File(path, "r") as file:
+            return json.loads(file[GROUP]["manifest"][()])
+    except FileNotFoundError:
+        raise
+    except (OSError, KeyError, ValueError, RuntimeError) as e:
+        raise Damage(f"{path}: no manifest of dxflow can be read from it ({e})") from e
+
+
+def problems(path: Path) -> list[str]:
+    """Return what is wrong with a file; reads all of it."""
+    import h5py
+
+    from ._child import GROUP, crc32
+
+    try:
+        with h5py.File(path, "r") as file:
+            at = file[GROUP]["crc32"]
+            written, offset = at[()].decode(), at.id.get_offset()
+        found = crc32(path, offset)
+    except FileNotFoundError:
+        return [f"{path}: missing"]
+    # Whatever HDF5 makes of changed bytes.
+    except Exception as e:  # noqa: BLE001
+        return [f"{path}: cannot be read: {e}"]
+    return (
+        [] if f"{found:08x}" == written else [f"{path}: checksum {found:08x}, it was {written} when written"]
+    )
+
+
+def open_dataset(path: Path) -> xr.Dataset:
+    """Return a result as a dataset; values are read when they are used.
+
+    Raises
+    ------
+    Damage
+        If the file is not as it was written; large files are not compared.
+    """
+    import xarray as xr
+    from xarray.core.indexing import LazilyIndexedArray
+
+    if path.stat().st_size <= CHECKED_BYTES and (found := problems(path)):
+        raise Damage(found[0])
+    facts, lazy = manifest(path)["hdf5"], _lazy()
+    out: dict[bool, dict[str, Any]] = {True: {}, False: {}}
+    for name, one in facts["variables"].items():
+        array = lazy(path, one["path"], tuple(one["shape"]), np.dtype(one["dtype"]))
+        out[one["label"]][name] = xr.Variable(one["dims"], LazilyIndexedArray(array), one["attrs"])
+    return xr.Dataset(out[False], out[True], facts["attributes"])
+
+
+def _lazy() -> type:
+    """Return the adapter for xarray, which is imported when a dataset is opened."""
+    import h5py
+    from xarray.backends import BackendArray
+    from xarray.core import indexing
+
+    class Lazy(BackendArray):
+        """A dataset of a file that is open only while it is read."""
+
+        def __init__(self, file: Path, path: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+            self.file, self.path, self.shape, self.dtype = file, path, shape, dtype
+
+        def __getitem__(self, key: Any) -> Any:
+            basic = indexing.IndexingSupport.BASIC
+            return indexing.explicit_indexing_adapter(key, self.shape, basic, self._read)
+
+        def _read(self, key: tuple[Any, ...]) -> NDArray:
+            with h5py.File(self.file, "r") as file:
+                values = np.asarray(file[self.path][key])
+            return (
+                values.view(self.dtype) if self.dtype.kind == "M" else values.astype(self.dtype, copy=False)
+            )
+
+    return Lazy
+
+
+def options(shape: Sequence[int], dtype: np.dtype) -> dict[str, Any]:
+    """Return how a dataset is stored: what is large in compressed chunks with a checksum."""
+    from ._layout import chunk_of
+
+    if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize < 2**16:
+        return {}
+    chunks = chunk_of(tuple(shape), dtype)
+    return {
+        "chunks": chunks,
+        "shuffle": True,
+        "compression": "gzip",
+        "compression_opts": 1,
+        "fletcher32": True,
+    }

@@ -1,0 +1,101 @@
+"""Find damage in a result: any file that was changed, cut short or deleted since it was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .result import Result
+
+
+def verify(path: str | Path) -> list[str]:
+    """Return what is wrong with a result, one line each; empty if it is as it was written.
+
+    All bytes are read, and compared with the checksums that were noted while they were written.
+
+    Parameters
+    ----------
+    path : path
+        Of a result of any format.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> dxflow.verify.verify("r0034.zarr")
+    []
+    """
+    from .stores import _hdf5, _manifest
+
+    path = Path(path)
+    if path.is_dir():
+        return _manifest.problems(path)
+    return _hdf5.problems(path)
+
+
+def open_result(path: str | Path) -> Result:
+    """Return a result that was written before, of any format.
+
+    Parameters
+    ----------
+    path : path
+        What `reduce` was given as `to`.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none, or only an unfinished one.
+    OSError
+        If there is something else, or its manifest is damaged.
+    """
+    from .result import Result
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: {_instead(path)}")
+    result = Result(path)
+    try:
+        result.manifest  # noqa: B018 - reading it is the test
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is no result of dxflow: it has no dxflow.json") from None
+    return result
+
+
+def _instead(path: Path) -> str:
+    """Return what there is instead of a result."""
+    if path.with_name(path.name + ".partial").exists():
+        return "unfinished; reduce the run again with resume=True (--resume) to complete it"
+    near = sorted(p.name for p in path.absolute().parent.glob(f"*{path.suffix}"))[:10]
+    return f"no such result. There is {near}" if near else "no such result"
+
+
+def manifest(path: Path) -> dict[str, Any]:
+    """Return how a result was made, of any format."""
+    from .stores import _hdf5, _manifest
+
+    return _manifest.read(path) if path.is_dir() else _hdf5.manifest(path)
+
+
+def dataset(path: Path, keep: Any = None) -> Any:
+    """Return a result as an `xarray.Dataset`, of any format; `keep` lives as long as it."""
+    from .exdf import dataset as exdf
+    from .stores import _hdf5
+
+    if path.is_file():
+        return _hdf5.open_dataset(path)
+    if exdf.exists(path):
+        return exdf.open_dataset(path)
+    import xarray as xr
+    from zarr.storage import LocalStore
+
+    store: Any = LocalStore(path, read_only=True)
+    # A result without a name is deleted when nobody refers to it: what is read later must not come out empty.
+    store.dxflow_keep = keep
+    return xr.open_zarr(store, chunks=None)
