@@ -146,6 +146,7 @@ def _write(work: Workspace, state: ChunkState, losses: list[Loss]) -> Summary:
     """Leave the fragment of a finished chunk and return its summary."""
     start = perf_counter()
     arrays: dict[str, NDArray] = {f"modules/{n}": m for n, m in enumerate(state.modules)}
+    arrays["trains_used"] = state.trains_done.astype(np.uint8)
     events = {}
     for o in work.plan.outputs:
         array = state.arrays.get(o.name)

@@ -107,6 +107,7 @@ class Contents:
         stored = [o for o in self.plan.outputs if o.output.store]
         out = [v for o in stored for v in self._of_output(o)]
         out += [self._modules_used(n) for n in self._names.frame_indexes]
+        out += [self._trains_used()] if any(o.output.kind == "train" for o in stored) else []
         return {v.name: v for v in out}
 
     @cached_property
@@ -197,6 +198,12 @@ class Contents:
             "row",
             index,
         )
+
+    def _trains_used(self) -> Variable:
+        """Return in which trains there was something to work on; integers of the others are no values."""
+        words = {"long_name": "1 where the train had data"}
+        shape = (len(self.plan.train_ids),)
+        return Variable("train_used", ("train",), shape, np.dtype("u1"), words, "trains_used", "train")
 
     def _coordinates(self) -> Iterator[tuple[str, Coordinate]]:
         used = {v.dims[0] for v in self.variables.values() if v.dims}

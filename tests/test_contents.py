@@ -1,0 +1,74 @@
+"""Names, axes and labels of what a result holds."""
+
+import numpy as np
+import pytest
+
+import dxflow
+from dxflow import Algorithm, Frames, Output
+
+
+class Axes(Algorithm):
+    """Makes outputs with an axis of given values, and counts frames per train."""
+
+    ALG_ID = "axes"
+    inputs = {"img": Frames()}
+
+    @classmethod
+    def add_arguments(cls, parser):
+        parser.add_argument("--values", type=float, nargs="+", default=(1.0, 2.0))
+
+    def outputs(self, info):
+        axis = {"shape": (len(self.values),), "dims": ("q",), "coords": {"q": (self.values, "1/angstrom")}}
+        return {
+            "curve": Output(per="img", **axis),
+            "plain": Output(shape=(3,)),
+            "frames": Output(per="train", dtype="u2"),
+            "pixels": Output(per="pixel"),
+        }
+
+    def process_train_data(self, train, out):
+        out.curve = np.arange(len(self.values))
+        out.frames = len(train["img"])
+        out.pixels += 1
+
+
+def dataset(path, *algorithms, **options):
+    return dxflow.reduce(path, list(algorithms), cluster="here", **options).dataset
+
+
+def test_axes_of_equal_values_are_shared_and_others_get_their_owners_name(run):
+    data = dataset(run.path, Axes(name="a"), Axes(name="b"), Axes(name="c", values=(1.0, 3.0)))
+    assert data["a.curve"].dims == data["b.curve"].dims == ("frame", "q")
+    assert data["c.curve"].dims == ("frame", "c.q")
+    assert data["q"].values.tolist() == [1.0, 2.0]
+    assert data["c.q"].values.tolist() == [1.0, 3.0]
+    assert data["q"].attrs["units"] == "1/angstrom"
+
+
+def test_axes_without_names_get_the_name_of_their_output(run):
+    assert dataset(run.path, Axes())["axes.plain"].dims == ("axes.plain_0",)
+
+
+def test_trains_without_data_are_told_apart_from_zeros(gappy):
+    data = dataset(gappy.path, Axes())
+    used = data["train_used"].values.astype(bool)
+    with_frames = np.isin(data["train"].values, np.unique(gappy.frame_train_ids))
+    np.testing.assert_array_equal(used, with_frames)
+    assert not used.all()
+    assert (data["axes.frames"].values[~used] == 0).all()
+    assert "train_used" in data["axes.frames"].coords
+
+
+@pytest.mark.parametrize("roi", [np.s_[3:9, 2:7], np.s_[3:9, :]])
+def test_pixels_of_a_region_have_their_numbers_in_the_module(run, roi):
+    data = dataset(run.path, Axes(img=Frames(roi=roi)))
+    assert data["ss"].values.tolist() == list(range(3, 9))
+    assert data["fs"].values.tolist() == list(range(16))[roi[1]]
+
+
+def test_two_regions_have_axes_of_their_own(run):
+    one, two = (Axes(name=n, img=Frames(roi=np.s_[a : a + 4, :])) for n, a in (("a", 0), ("b", 8)))
+    data = dataset(run.path, one, two)
+    assert data["a.pixels"].dims == ("module", "ss", "fs")
+    assert data["b.pixels"].dims == ("module_2", "ss_2", "fs_2")
+    assert data["ss_2"].values.tolist() == [8, 9, 10, 11]
