@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +38,47 @@ def write(
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with open(temporary, "xb") as f:
-            np.savez(f, allow_pickle=False, **{META: text}, **arrays)
+            with zipfile.ZipFile(f, "w") as archive:
+                for name, array in {META: text, **arrays}.items():
+                    _append(f, archive, f"{name}.npy", array)
             f.flush()
             if lasting:
                 os.fsync(f.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _append(file: BinaryIO, archive: zipfile.ZipFile, name: str, array: NDArray) -> None:
+    """Write an array as an entry of a zip file, as `numpy.savez` does, but without its copies: twice as fast."""
+    whole, head = np.asarray(array, order="C"), io.BytesIO()
+    if whole.dtype.hasobject:
+        raise ValueError(f"{name}: arrays of Python objects are not written (allow_pickle=False)")
+    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(whole))
+    data = whole.reshape(-1).view(np.uint8).data
+    entry = zipfile.ZipInfo(name)
+    entry.header_offset, entry.file_size = file.tell(), head.tell() + data.nbytes
+    entry.compress_size, entry.CRC = entry.file_size, _checksum(data, _checksum(head.getvalue()))
+    for part in (entry.FileHeader(), head.getvalue(), data):
+        file.write(part)
+    archive.filelist.append(entry)
+    archive.NameToInfo[name] = entry
+    # Where the directory will stand, and, by setting a comment, that there is one to write.
+    archive.start_dir, archive.comment = file.tell(), b""
+
+
+@cache
+def _crc32() -> Callable[..., int]:
+    """Return the fastest CRC-32 there is: of isal, else of zlib."""
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib.crc32
+    return isal_zlib.crc32
+
+
+def _checksum(data: bytes | memoryview, so_far: int = 0) -> int:
+    return _crc32()(data, so_far)
 
 
 def sync_directory(folder: Path) -> None:
