@@ -177,15 +177,18 @@ def computing(subject: Subject, times: int) -> Case:
 def main(argv: list[str] | None = None) -> None:
     parser = script.parser(__doc__)
     parser.add_argument("--layout", choices=("contiguous", "chunked"), default="contiguous", help="of frames")
+    parser.add_argument("--trains", type=int, default=data.FULL["trains"], help="of 64 frames, 268 MB each")
     args = parser.parse_args(argv)
     with workers(args.workers) as (crew, apart):
         measured = [m for groups in subjects(args, crew, apart) for m in script.run(args, groups)]
-    print(script.finish(args, measured, {"layout": args.layout, **({} if args.small else data.FULL)}))
+    print(script.finish(args, measured, {"layout": args.layout, **data.FULL, "trains": args.trains}))
 
 
 def subjects(args: argparse.Namespace, crew: Crew, apart: Apart) -> Iterator[list[Group]]:
     """Yield groups; the data of each lot exist until the next is asked for."""
-    with data.simulated(small=args.small, layout=args.layout) as truth:
+    size: dict[str, Any] = {} if args.small else {"trains": args.trains}
+    half = {} if args.small else {"trains": min(8, args.trains)}
+    with data.simulated(small=args.small, layout=args.layout, **size) as truth:
         subject, what = Subject(truth.path, crew, apart), integration(truth)
         yield [
             average_group(subject),
@@ -197,7 +200,6 @@ def subjects(args: argparse.Namespace, crew: Crew, apart: Apart) -> Iterator[lis
             trains_group(subject),
             busy_group(subject, "computing, warm", cold=False),
         ]
-    half: dict[str, Any] = {} if args.small else {"trains": 8}
     with data.simulated(small=args.small, layout="chunked", compress_data=True, **half) as truth:
         yield [compressed_group(Subject(truth.path, crew, apart))]
     with data.simulated(small=args.small, disk=True, **half) as truth:

@@ -33,12 +33,13 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace, groups: Sequence[Group]) -> list[Measured]:
-    """Measure groups as the options say; tell on the error output which is being done."""
+    """Measure groups as the options say; the error output shows them one by one, as it takes minutes."""
     rounds, measured = args.rounds or (1 if args.small else 5), []
     for group in groups:
         if args.only in group.title:
             sys.stderr.write(f"{group.title} ...\n")
             measured.append(measure(group, rounds, warm_up=not args.small))
+            sys.stderr.write("" if args.small else table.text(table.rows(measured[-1:])) + "\n")
     return measured
 
 
