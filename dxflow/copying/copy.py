@@ -22,6 +22,9 @@ from .process import Hands
 from .report import CopyReport
 from .tasks import FileTask
 
+SELECTING = ("frames", "sources", "modules", "trains")
+"""Options that may leave something out of a file, so that HDF5 has to write it anew."""
+
 
 def copy_run(
     run: Any, to: str | Path, *, cluster: Any = None, dry_run: bool = False, **options: Any
@@ -77,19 +80,36 @@ def copy_run(
     >>> from dxflow import FrameSelection
     >>> dxflow.copy_run("raw/r0034", "red/r0034", frames=FrameSelection(pulses=slice(0, 100)))  # doctest: +SKIP
     """
-    plan = plan_copy(run, to, **options)
-    return plan.report if dry_run else execute(plan, cluster)
+    begun = time.monotonic()
+    with ExitStack() as stack:
+        crew = _crew(stack)
+        if cluster is None and not dry_run and any(options.get(name) is not None for name in SELECTING):
+            # They load their libraries while this process plans.
+            for hands in crew:
+                hands.start()
+        plan = plan_copy(run, to, **options)
+        return plan.report if dry_run else _execute(plan, cluster, crew, begun)
 
 
 def execute(plan: CopyPlan, cluster: Any = None) -> CopyReport:
     """Make a planned copy; `cluster` as `copy_run`."""
-    begun = time.monotonic()
+    with ExitStack() as stack:
+        return _execute(plan, cluster, _crew(stack), time.monotonic())
+
+
+def _crew(stack: ExitStack) -> list[Hands]:
+    """Return as many hands as there are cores; they start when they are first needed."""
+    return [stack.enter_context(Hands()) for _ in os.sched_getaffinity(0)]
+
+
+def _execute(plan: CopyPlan, cluster: Any, crew: list[Hands], begun: float) -> CopyReport:
+    """Do the tasks that are left, write the manifest and give the copy its name."""
     folder = plan.folder
     with folder.begun(plan.fingerprint(), resume=plan.resume, overwrite=plan.overwrite) as done:
         sizes = {name: (folder.partial / name).stat().st_size for name in done}
         left = [n for n, task in enumerate(plan.tasks) if task.name not in done]
         try:
-            sizes |= _run(plan, left, cluster)
+            sizes |= _run(plan, left, cluster, crew)
         except OSError as e:
             e.add_note(
                 f"Finished files are kept in {folder.partial}; resume=True (--resume) goes on with the others"
@@ -100,10 +120,10 @@ def execute(plan: CopyPlan, cluster: Any = None) -> CopyReport:
     return report
 
 
-def _run(plan: CopyPlan, numbers: list[int], cluster: Any) -> dict[str, int]:
+def _run(plan: CopyPlan, numbers: list[int], cluster: Any, crew: list[Hands]) -> dict[str, int]:
     """Do the tasks with these numbers; return the bytes of each file."""
     if cluster is None:
-        return dict(_in_threads(plan, numbers))
+        return dict(_in_threads(plan, numbers, crew))
     with connect(cluster, plan) as runner:  # type: ignore[arg-type]  # a runner hands on what it is given
         return dict(runner.results(runner.map(copy_file, numbers)))
 
@@ -119,10 +139,11 @@ def _do(plan: CopyPlan, number: int, hands: Hands) -> tuple[str, int]:
     return task.name, hands.do(task, plan.folder.partial, sync=plan.sync)
 
 
-def _in_threads(plan: CopyPlan, numbers: Iterable[int]) -> Iterator[tuple[str, int]]:
-    """Do tasks in as many processes as there are cores, each fed by a thread."""
-    cores = len(os.sched_getaffinity(0))
+def _in_threads(plan: CopyPlan, numbers: Iterable[int], crew: list[Hands]) -> Iterator[tuple[str, int]]:
+    """Do tasks in as many processes as there are hands, each fed by a thread."""
     idle: SimpleQueue[Hands] = SimpleQueue()
+    for hands in crew:
+        idle.put(hands)
 
     def work(number: int) -> tuple[str, int]:
         hands = idle.get()
@@ -131,10 +152,7 @@ def _in_threads(plan: CopyPlan, numbers: Iterable[int]) -> Iterator[tuple[str, i
         finally:
             idle.put(hands)
 
-    with ExitStack() as stack, ThreadPoolExecutor(cores) as pool:
-        everyone = [stack.enter_context(Hands()) for _ in range(cores)]
-        for hands in everyone:
-            idle.put(hands)
+    with ThreadPoolExecutor(len(crew)) as pool:
         futures = [pool.submit(work, number) for number in numbers]
         try:
             for future in as_completed(futures):
@@ -142,7 +160,7 @@ def _in_threads(plan: CopyPlan, numbers: Iterable[int]) -> Iterator[tuple[str, i
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             # What is being written ends with an error in its thread.
-            for hands in everyone:
+            for hands in crew:
                 hands.stop()
             raise
 

@@ -76,11 +76,8 @@ class Hands:
     def _asked(self, task: tuple[FileTask, Path, bool]) -> dict[str, Any]:
         """Return the answer of the other process."""
         if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "dxflow.copying.child"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
+            self.start()
+        assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -91,6 +88,14 @@ class Hands:
             code = self._process.wait()
             self.close()
             return {"ended": code}
+
+    def start(self) -> None:
+        """Start the other process, which takes a moment to load its libraries."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "dxflow.copying.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
 
     def stop(self) -> None:
         """Let `do`, in another thread, fail soon."""
