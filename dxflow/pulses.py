@@ -79,7 +79,8 @@ class PulseKey:
         entries = Key(self.source, self.key).bind(run, trains, faults)
         pattern = Key(self.pattern, "data.bunchPatternTable").bind(run, trains, faults)
         if len(entries.location.shape) != 1:
-            raise ValueError(f"{self.source} {self.key} has shape {entries.location.shape} per train: not one per pulse")
+            shape = entries.location.shape
+            raise ValueError(f"{self.source} {self.key} has shape {shape} per train: not one per pulse")
         # What is wrong with the detector is said where it is read.
         frames = self.frames.bind(run, trains, Faults())
         at = replace(entries.location, shape=(), dtype=np.dtype("f8"))
@@ -87,7 +88,9 @@ class PulseKey:
             entries, declared=self, kind="pulses", index=frames.index, location=at, parts=(entries, pattern)
         )
 
-    def per_frame(self, entries: NDArray, table: NDArray, there: NDArray, index: EntryIndex, rows: slice) -> NDArray:
+    def per_frame(
+        self, entries: NDArray, table: NDArray, there: NDArray, index: EntryIndex, rows: slice
+    ) -> NDArray:
         """Return one value per frame, (row,).
 
         Parameters

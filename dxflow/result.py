@@ -63,8 +63,8 @@ class Result:
         """Seconds: "wall"; "sum" and "workers" with "read", "wait", "compute", "write"; "bound", a sentence.
 
         "pass" are those from the first chunk submitted to the last one finished: "wall" without starting workers,
-        merging and writing the result. "readers" are the threads that read ahead on each worker, once that was measured;
-        0 where it reads in between.
+        merging and writing the result. "readers" are the threads that read ahead on each worker, once that was
+        measured; 0 where it reads in between.
         """
         return self.manifest["times"]
 

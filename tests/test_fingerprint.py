@@ -29,7 +29,9 @@ def test_what_decides_the_bits_is_in_the_fingerprint(run, options, changed):
 
 
 def test_the_number_of_reader_threads_is_not(run):
-    assert dxflow.plan(run.path, RoiSum(), readers=3).fingerprint == dxflow.plan(run.path, RoiSum()).fingerprint
+    assert (
+        dxflow.plan(run.path, RoiSum(), readers=3).fingerprint == dxflow.plan(run.path, RoiSum()).fingerprint
+    )
 
 
 class WithOption(Algorithm):
@@ -60,7 +62,11 @@ class Plain:
     ("one", "same", "other"),
     [
         (np.arange(3), np.arange(3), np.arange(4)),
-        (xr.Dataset({"a": ("x", [1, 2])}), xr.Dataset({"a": ("x", [1, 2])}), xr.Dataset({"a": ("x", [1, 3])})),
+        (
+            xr.Dataset({"a": ("x", [1, 2])}),
+            xr.Dataset({"a": ("x", [1, 2])}),
+            xr.Dataset({"a": ("x", [1, 3])}),
+        ),
         (Plain(1), Plain(1), Plain(2)),
         ([1, (2.5, "a")], [1, (2.5, "a")], [1, (2.5, "b")]),
         (slice(1, 4), slice(1, 4), slice(1, 5)),

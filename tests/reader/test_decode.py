@@ -24,10 +24,13 @@ def test_inflates_what_zlib_deflates(engine):
 
 @pytest.mark.parametrize("wrong", [9_999, 10_001])
 def test_refuses_another_size_than_expected(engine, wrong):
-    data = bytes(10_000)
-    with pytest.raises(decode.DecodeError):
-        if len(decode.inflate(zlib.compress(data), wrong)) != wrong:
-            raise decode.DecodeError("shorter")
+    data = zlib.compress(bytes(10_000))
+    try:
+        found = len(decode.inflate(data, wrong))
+    except decode.DecodeError:
+        found = 0
+    # A shorter one may come out, and is refused by the check that follows for every chunk.
+    assert found < wrong
 
 
 def test_a_small_chunk_that_inflates_to_much_is_refused_without_the_memory(engine):

@@ -63,7 +63,8 @@ def read(one, start, stop, files=None):
     """Read rows start:stop in a poisoned buffer."""
     files = files or Files()
     out = np.full((stop - start, *one.location.shape), 99, one.dtype)
-    for a, b, piece, first in extents(files, one.location, one.index, 0, slice(0, len(one.index))).overlapping(start, stop):
+    found = extents(files, one.location, one.index, 0, slice(0, len(one.index)))
+    for a, b, piece, first in found.overlapping(start, stop):
         piece.read(a - first, b - first, out[a - start : b - start])
     files.close()
     return out
@@ -76,7 +77,9 @@ def read(one, start, stop, files=None):
     rows=st.integers(1, 11),
     cut=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     trains=st.integers(1, 3),
-    roi=st.sampled_from([None, (slice(1, 3), slice(0, 6)), (slice(0, 4), slice(2, 5)), (slice(2, 3), slice(5, 6))]),
+    roi=st.sampled_from(
+        [None, (slice(1, 3), slice(0, 6)), (slice(0, 4), slice(2, 5)), (slice(2, 3), slice(5, 6))]
+    ),
 )
 @settings(max_examples=120, deadline=None)
 def test_any_stretch_of_any_layout_is_what_h5py_reads(
@@ -151,14 +154,13 @@ def test_any_changed_byte_of_a_compressed_chunk_is_noticed(tmp_path, kind):
         damaged[position] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
         one = bound(path, values)
+        # A bit that carries no information (an unused bit of the header) may change nothing.
         try:
-            result = read(one, 0, 3)
+            np.testing.assert_array_equal(read(one, 0, 3), values)
+            continue
         except ReadFault as e:
-            assert str(path) in str(e)
-            assert "/x" in str(e)
-        else:
-            # A bit that carries no information (an unused bit of the header) may change nothing.
-            np.testing.assert_array_equal(result, values)
+            said = str(e)
+        assert f"{path}: /x" in said
 
 
 def test_a_file_that_changed_since_the_plan_is_an_error(tmp_path):

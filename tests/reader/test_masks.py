@@ -52,14 +52,18 @@ def reduced(truth, algorithm, **frames):
 
 
 @pytest.mark.parametrize("algorithm", [Sums, SumsOfTrains])
-@pytest.mark.parametrize("roi", [np.s_[:, :], np.s_[3:9, :], np.s_[3:9, 2:7]], ids=["all", "rows", "rectangle"])
+@pytest.mark.parametrize(
+    "roi", [np.s_[:, :], np.s_[3:9, :], np.s_[3:9, 2:7]], ids=["all", "rows", "rectangle"]
+)
 def test_masked_pixels_are_nan_wherever_they_are_read(truth, algorithm, roi):
     result = reduced(truth, algorithm, roi=roi)
     for module in range(3):
         values = expected(truth, module, roi=roi)
         assert np.isnan(values).any()
         np.testing.assert_array_equal(result["sums.n"][module], (~np.isnan(values)).sum(axis=0))
-        np.testing.assert_allclose(result["sums.sum"][module], np.nansum(values, axis=0, dtype="f8"), rtol=1e-6)
+        np.testing.assert_allclose(
+            result["sums.sum"][module], np.nansum(values, axis=0, dtype="f8"), rtol=1e-6
+        )
 
 
 def test_only_the_bits_asked_for_make_a_pixel_bad(truth):
@@ -72,7 +76,9 @@ def test_only_the_bits_asked_for_make_a_pixel_bad(truth):
 def test_another_fill_value_is_taken(truth):
     result = reduced(truth, Sums, fill=0.0)
     assert (result["sums.n"] == len(truth.frame_train_ids)).all()
-    np.testing.assert_allclose(result["sums.sum"][2], np.nansum(expected(truth, 2), axis=0), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        result["sums.sum"][2], np.nansum(expected(truth, 2), axis=0), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_equal_masks_are_decoded_once(truth, monkeypatch):
@@ -85,7 +91,9 @@ def test_equal_masks_are_decoded_once(truth, monkeypatch):
 
     monkeypatch.setattr(masks.Decoded, "read", counted)
     reduced(truth, Sums, modules=(0,))
-    compressed = "deflate" in dxflow.plan(truth.path, Sums(img=Frames(modules=(0,), mask="image.mask"))).explain()
+    compressed = (
+        "deflate" in dxflow.plan(truth.path, Sums(img=Frames(modules=(0,), mask="image.mask"))).explain()
+    )
     # All frames of a simulated module have the same mask.
     assert len(calls) == (1 if compressed else 0)
 
