@@ -1,8 +1,15 @@
 """Zarr: v3, sharded, checksummed, opened by xarray alone."""
 
 import json
+import re
+import shutil
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,8 +18,13 @@ import zarr
 from samples import Bright, RoiSum, Stats, TrainSums
 
 import dxflow
+from dxflow import PlanError
+from dxflow.algorithms.average import Average
+from dxflow.contents import Variable
+from dxflow.stores._layout import CHUNK_BYTES, layouts
 from dxflow.stores.zarr import Zarr
-from dxflow.testing import check_store
+from dxflow.testing import check_store, make_run
+from dxflow.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +120,310 @@ def test_a_failure_while_storing_leaves_nothing_under_the_name_and_can_be_resume
     assert result.manifest["chunks"]["computed"] == 0
     again = dxflow.reduce(run.path, Stats(), cluster="here").dataset
     np.testing.assert_array_equal(result.dataset["stats.mean"], again["stats.mean"])
+
+
+# What labels there are ------------------------------------------------------------------------------
+
+
+def test_trains_have_the_time_that_the_files_say(result, run):
+    data = xr.open_zarr(result.path)
+    from extra_data import RunDirectory
+
+    wanted = RunDirectory(str(run.path)).train_timestamps()
+    np.testing.assert_array_equal(data["time"].values, np.asarray(wanted, "M8[ns]"))
+    assert data["time"].dims == ("train",)
+    assert np.array_equal(data["train"], run.train_ids)
+
+
+def test_a_run_without_times_has_a_result_without_times(example, tmp_path):
+    class Pulses(dxflow.Algorithm):
+        ALG_ID = "pulses"
+        inputs = {"x": dxflow.Key("SA1_XTD2_XGM/DOOCS/MAIN:output", "data.intensityTD")}
+
+        def outputs(self, info):
+            return {"s": dxflow.Output(per="train")}
+
+        def process_train_data(self, train, out):
+            out.s = train["x"].sum()
+
+    path = example("spb", format_version="0.5")
+    made = dxflow.reduce(path, Pulses(), tmp_path / "r.zarr", cluster="here")
+    assert "train" in made.dataset.coords
+    assert "time" not in made.dataset.variables
+
+
+def test_offsets_and_counts_cut_events_into_trains(result, run):
+    data = xr.open_zarr(result.path)
+    rows, offsets, counts = (data[f"tsum.ev{what}"].values for what in ("", "_offset", "_count"))
+    for number, train in enumerate(run.train_ids):
+        own = rows[offsets[number] : offsets[number] + counts[number]]
+        assert own.tolist() == [[train, k] for k in range(int(train) % 3)]
+    assert np.array_equal(data["tsum.ev_train_id"], np.repeat(run.train_ids, counts))
+
+
+@pytest.mark.parametrize("detector", ["AGIPD1M", "AGIPD500K", "DSSC1M", "LPD1M", "JUNGFRAU"])
+def test_every_simulated_detector_is_read_back_as_extra_data_reads_it(detector, tmp_path):
+    from extra_data import RunDirectory, components
+
+    modules = {} if detector != "JUNGFRAU" else {"modules": 2}
+    truth = make_run(tmp_path / "run", trains=4, pulses=3, detector=detector, module_shape=(8, 8), **modules)
+    made = dxflow.reduce(truth.path, Average(), tmp_path / "r.zarr", cluster="here")
+    cls = getattr(components, detector)
+    key = "data.adc" if detector == "JUNGFRAU" else "image.data"
+    array = cls(RunDirectory(str(truth.path)))[key].ndarray().astype("f8")
+    frames = array.reshape(array.shape[0], -1, *array.shape[-2:])
+    data = xr.open_zarr(made.path)
+    np.testing.assert_allclose(data["average.mean"], np.nanmean(frames, axis=1), rtol=1e-12)
+    np.testing.assert_array_equal(data["average.count"], (~np.isnan(frames)).sum(axis=1))
+
+
+# How it is cut into files ---------------------------------------------------------------------------
+
+
+def some_variable(rows, row_shape, dtype="f4"):
+    dims = ("frame", *(f"x{i}" for i in range(len(row_shape))))
+    return Variable(f"v{rows}", dims, (rows, *row_shape), np.dtype(dtype), {}, "v", "row", 0, "v")
+
+
+def per_cell(modules, cells, name, dtype="f8"):
+    dims = ("cell", "module", "ss", "fs")
+    return Variable(name, dims, (cells, modules, 512, 128), np.dtype(dtype), {}, name, "part", -1, name)
+
+
+class Cut(NamedTuple):
+    """What a layout needs of a plan."""
+
+    parts: tuple
+    chunks: tuple = (None,) * 500
+
+
+WHOLE = Cut((slice(0, 16),))
+APART = Cut(tuple(slice(n, n + 1) for n in range(16)))
+RESULTS = {
+    "100 GB of images": ([some_variable(24_000, (16, 512, 128))], WHOLE),
+    "100 GB in ten outputs": ([some_variable(250_000 + n, (10_000,)) for n in range(10)], WHOLE),
+    "spectra of 10 million frames": (
+        [some_variable(10_000_000, (1000,)), some_variable(10_000_001, ())],
+        WHOLE,
+    ),
+    "a dark per cell": ([per_cell(16, 352, n) for n in ("mean", "variance", "count")], APART),
+    "six maps per cell": ([per_cell(16, 800, f"m{n}") for n in range(6)], APART),
+    "a dark of few cells": ([per_cell(16, 8, n) for n in ("mean", "variance", "count")], WHOLE),
+    "a map in parts of three modules": (
+        [per_cell(16, 100, "mean")],
+        Cut(tuple(slice(n, min(n + 3, 16)) for n in range(0, 16, 3))),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", RESULTS)
+def test_results_of_up_to_100_gigabytes_are_less_than_100_files_of_bounded_memory(what):
+    variables, plan = RESULTS[what]
+    assert sum(v.nbytes for v in variables) <= 105e9
+    made = layouts(variables, plan).values()
+    assert sum(1 + layout.shard_count() for layout in made) <= 80, "20 are for coordinates and metadata"
+    assert max(layout.memory() for layout in made) < 2**30
+
+
+@pytest.mark.parametrize("what", RESULTS)
+def test_shards_are_whole_chunks_and_no_two_pieces_share_one(what):
+    variables, plan = RESULTS[what]
+    for layout in layouts(variables, plan).values():
+        assert all(s % c == 0 for s, c in zip(layout.shard, layout.chunk, strict=True))
+        files = [layout.file(s) for _, a, b in layout.pieces() for s in layout.shards(a, b)]
+        assert len(files) == len(set(files)) == layout.shard_count()
+        assert np.prod(layout.chunk) * layout.variable.dtype.itemsize <= CHUNK_BYTES
+
+
+def test_parts_that_share_a_shard_and_shards_that_end_beyond_the_array_are_read_back(
+    tmp_path, monkeypatch, run
+):
+    import dxflow.memory
+    import dxflow.stores._layout as layout
+
+    wanted = dxflow.reduce(run.path, Average(per="cell"), cluster="here").dataset.load()
+    size = 20 * 16 * 16 * 6
+    monkeypatch.setattr(dxflow.memory, "PARTIAL_LIMIT", 3 * size)
+    for shard in (2**27, 7 * 8 * 256 * 6, 1):
+        monkeypatch.setattr(layout, "SHARD_BYTES", shard)
+        monkeypatch.setattr(layout, "CHUNK_BYTES", 5 * 256 * 8)
+        plan = dxflow.plan(run.path, Average(per="cell"), tmp_path / f"{shard}.zarr")
+        assert len(plan.parts) == 6
+        made = dxflow.execute(plan, "here").dataset
+        for name in ("mean", "variance", "count"):
+            np.testing.assert_array_equal(made[f"average.{name}"], wanted[f"average.{name}"])
+
+
+def test_the_plan_says_how_many_files_there_will_be(run, tmp_path):
+    plan = dxflow.plan(run.path, [RoiSum(), Stats()], tmp_path / "r.zarr")
+    count = int(re.search(r"about (\d+) files", str(plan))[1])
+    made = dxflow.execute(plan, "here")
+    there = len([f for f in made.path.rglob("*") if f.is_file()])
+    assert there <= count <= there + 8
+
+
+# When it cannot be written --------------------------------------------------------------------------
+
+
+@contextmanager
+def mounted(folder, **options):
+    """Mount a small file system."""
+    folder.mkdir()
+    words = ",".join(f"{k}={v}" for k, v in options.items())
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", words, "none", folder], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("needs the right to mount")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+FORMATS = ["r.zarr", "r.nc", "r.nxs", "r.cxi", "r.tiff"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_full_disk_is_foreseen_by_the_plan(run, tmp_path, name):
+    with (
+        mounted(tmp_path / "disk", size="64k") as disk,
+        pytest.raises(PlanError, match="may be needed there"),
+    ):
+        dxflow.plan(run.path, [RoiSum(), Stats()], disk / name)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_disk_that_fills_up_while_it_is_written_is_a_named_error_and_the_run_is_resumed(
+    run, tmp_path, name
+):
+    algorithms = [RoiSum(), Stats(), Average(per="cell")]
+    with mounted(tmp_path / "disk", size="16m") as disk:
+        plan = dxflow.plan(run.path, algorithms, disk / name)
+        create = type(plan.store).create
+
+        def fill(self, contents):
+            pieces = create(self, contents)
+            with open(disk / "other", "wb") as other, suppress(OSError):
+                while other.write(bytes(4096)):
+                    other.flush()
+            return pieces
+
+        with (
+            mock.patch.object(type(plan.store), "create", fill),
+            pytest.raises(OSError, match="No space left"),
+        ):
+            dxflow.execute(plan, "here")
+        assert not (disk / name).exists()
+        (disk / "other").unlink()
+        made = dxflow.reduce(run.path, algorithms, disk / name, cluster="here", resume=True)
+        assert made.manifest["chunks"]["computed"] == 0
+        assert verify(disk / name) == []
+
+
+@pytest.mark.parametrize("name", ["r.zarr", "r.tiff"])
+def test_too_few_file_numbers_are_foreseen_by_the_plan(run, tmp_path, name):
+    with (
+        mounted(tmp_path / "disk", size="64m", nr_inodes=12) as disk,
+        pytest.raises(PlanError, match=r"files are needed there, \d+ more are allowed"),
+    ):
+        dxflow.plan(run.path, [RoiSum(), Stats()], disk / name)
+
+
+def test_a_quota_of_files_that_is_used_up_meanwhile_is_a_named_error(run, tmp_path):
+    with mounted(tmp_path / "disk", size="64m", nr_inodes=150) as disk:
+        plan = dxflow.plan(run.path, [RoiSum(), Stats()], disk / "r.zarr")
+        with suppress(OSError):
+            for number in range(200):
+                (disk / f"other{number}").touch()
+        (disk / "other0").unlink()
+        with pytest.raises(OSError, match="No space left"):
+            dxflow.execute(plan, "here")
+        assert not (disk / "r.zarr").exists()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_read_only_target_is_refused_by_the_plan(run, tmp_path, name):
+    with (
+        mounted(tmp_path / "disk", size="64m", ro="1") as disk,
+        pytest.raises(PlanError, match="is read-only"),
+    ):
+        dxflow.plan(run.path, RoiSum(), disk / name)
+
+
+@pytest.mark.parametrize("name", ["r.zarr", "r.nc"])
+def test_a_name_that_is_too_long_is_refused_by_the_plan(run, tmp_path, name):
+    with pytest.raises(PlanError, match="too long: .* may have 255 bytes"):
+        dxflow.plan(run.path, RoiSum(), tmp_path / ("ä" * 125 + name))
+    longest = "x" * (255 - len(f"{name}.partial")) + name
+    dxflow.reduce(run.path, RoiSum(), tmp_path / longest, cluster="here")
+    assert verify(tmp_path / longest) == []
+
+
+@pytest.mark.parametrize("dtype", ["S4", "U4", "M8[ns]", "g"])
+def test_a_dtype_that_zarr_cannot_hold_is_refused_by_the_plan(run, tmp_path, dtype):
+    class Odd(RoiSum):
+        def outputs(self, info):
+            return {"x": dxflow.Output(per="run", dtype=dtype)}
+
+    with pytest.raises(PlanError, match=r"roisum\.x is .* which a Zarr store cannot hold"):
+        dxflow.plan(run.path, Odd(), tmp_path / "r.zarr")
+
+
+def test_a_target_that_appears_meanwhile_is_not_overwritten(run, tmp_path):
+    plan = dxflow.plan(run.path, RoiSum(), tmp_path / "r.zarr")
+    (tmp_path / "r.zarr").mkdir()
+    (tmp_path / "r.zarr" / "precious").touch()
+    with pytest.raises(FileExistsError, match="appeared while it was being made"):
+        dxflow.execute(plan, "here")
+    assert [p.name for p in (tmp_path / "r.zarr").iterdir()] == ["precious"]
+
+
+KILLED = """
+import sys, os, signal, builtins
+sys.path.insert(0, {tests!r})
+from samples import RoiSum, Stats
+import dxflow
+calls, stop = 0, {stop}
+def dies(call):
+    def counted(*args, **kwargs):
+        global calls
+        calls += 1
+        if calls == stop:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*args, **kwargs)
+    return counted
+plan = dxflow.plan({run!r}, [RoiSum(), Stats()], {to!r}, resume=True)
+create = type(plan.store).create
+def begin(self, contents):
+    for name in ("replace", "fsync", "open", "mkdir", "write"):
+        setattr(os, name, dies(getattr(os, name)))
+    return create(self, contents)
+type(plan.store).create = begin
+dxflow.execute(plan, "here")
+print(calls)
+"""
+
+
+@pytest.mark.parametrize("name", ["r.zarr", "r.nc"])
+def test_kill_9_at_any_moment_of_storing_leaves_a_whole_result_or_none(run, tmp_path, name):
+    to, tests = tmp_path / name, str(Path(__file__).parents[1])
+
+    def attempt(stop):
+        code = KILLED.format(tests=tests, stop=stop, run=str(run.path), to=str(to))
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    done = attempt(-1)
+    assert done.returncode == 0, done.stderr
+    wanted, calls = dxflow.open(to).dataset.load(), int(done.stdout.split()[-1])
+    shutil.rmtree(to) if to.is_dir() else to.unlink()
+    # Each run resumes the one that was killed before, until one is killed after the rename.
+    for stop in [*sorted(np.random.default_rng(9).integers(1, calls - 2, 3).tolist()), calls - 1, calls]:
+        assert attempt(stop).returncode == -signal.SIGKILL, stop
+        if to.exists():
+            assert verify(to) == []
+            shutil.rmtree(to) if to.is_dir() else to.unlink()
+    assert attempt(-1).returncode == 0
+    assert verify(to) == []
+    xr.testing.assert_identical(dxflow.open(to).dataset.load(), wanted)
+    assert not (tmp_path / f"{name}.partial").exists()
