@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 TRIAL_STEPS = 12
-TRIAL_BYTES = 96 * 2**20
-"""What is read with each candidate; enough to see through the noise of a few milliseconds."""
+TRIAL_BYTES = 32 * 2**20
+"""What is read with each candidate; enough to see through the noise of a few milliseconds, little beside a chunk."""
 WARM_UP_STEPS = 4
 """Not measured: files are opened and kernels compiled."""
 
@@ -15,7 +15,8 @@ WARM_UP_STEPS = 4
 class Tuner:
     """Chooses among numbers of reader threads by trying each for some steps.
 
-    What it chooses changes how fast a result comes, never the result.
+    More threads are not tried when the last step up made it slower. What is chosen changes how fast a result comes,
+    never the result.
 
     Parameters
     ----------
@@ -33,9 +34,15 @@ class Tuner:
         """The number of threads, once that is known."""
         if len(self.candidates) == 1:
             return self.candidates[0]
-        if len(self.rates) < len(self.candidates):
+        if len(self.rates) < len(self.candidates) and not self._declining:
             return None
         return max(self.rates, key=lambda n: self.rates[n])
+
+    @property
+    def _declining(self) -> bool:
+        """Whether the largest number that was tried, at least two, is slower than another."""
+        last = max(self.rates, default=0)
+        return last > 1 and self.rates[last] < max(self.rates.values())
 
     def next(self, step_bytes: int) -> tuple[int, int | None]:
         """Return how many threads to use next, and for how many steps (None: for all)."""

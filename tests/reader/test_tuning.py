@@ -41,3 +41,17 @@ def test_a_number_fixed_by_the_user_is_taken_for_all_steps():
 def test_candidates_leave_a_buffer_for_the_consumer():
     assert max(candidates(buffers=2, fixed=None)) == 1
     assert candidates(buffers=6, fixed=9) == (5,)
+
+
+def test_more_threads_are_not_tried_when_the_last_step_up_was_slower():
+    tuner = Tuner(candidates(buffers=6, fixed=None))
+    tried = run(tuner, {0: 10.0, 1: 30.0, 2: 20.0, 4: 99.0})
+    assert tuner.chosen == 1
+    assert 4 not in tried
+
+
+def test_more_threads_are_tried_while_they_help():
+    tuner = Tuner(candidates(buffers=6, fixed=None))
+    tried = run(tuner, {0: 10.0, 1: 20.0, 2: 30.0, 4: 40.0})
+    assert tuner.chosen == 4
+    assert 4 in tried
