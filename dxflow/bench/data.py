@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,9 +34,27 @@ def folder(nbytes: int, *, disk: bool = False) -> Iterator[Path]:
     roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 3 * nbytes
     path = Path(tempfile.mkdtemp(prefix="dxflow-bench-", dir=MEMORY if roomy and not disk else None))
     try:
-        yield path
+        with _ended_properly():
+            yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _ended_properly() -> Iterator[None]:
+    """Let SIGTERM, as of ``timeout``, raise SystemExit: gigabytes in memory would stay there otherwise."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, frame: Any) -> None:
+    raise SystemExit(128 + number)
 
 
 @contextmanager
