@@ -1,8 +1,30 @@
 """Copies of runs with only the selected frames, trains, modules and sources; all else as it was."""
 
-from .copy import copy_run, execute
-from .errors import CopyError
-from .plan import CopyPlan, plan_copy
-from .report import CopyReport
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .copy import copy_run, execute
+    from .errors import CopyError
+    from .plan import CopyPlan, plan_copy
+    from .report import CopyReport
 
 __all__ = ["CopyError", "CopyPlan", "CopyReport", "copy_run", "execute", "plan_copy"]
+
+_HOMES = {
+    "CopyError": "errors",
+    "CopyPlan": "plan",
+    "CopyReport": "report",
+    "copy_run": "copy",
+    "execute": "copy",
+    "plan_copy": "plan",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # The processes that write files import this package, and need nothing of what plans a copy.
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are {', '.join(__all__)}")

@@ -217,6 +217,8 @@ def _notes(accesses: Sequence[Any], unsaid: frozenset[str]) -> Iterable[str]:
         )
     copied = {a.filename for a in accesses}
     folders = {Path(a.filename).parent for a in accesses}
+    # The map is EXtra-data's own; it makes it anew.
+    copied |= {str(folder / "karabo_data_map.json") for folder in folders}
     others = sorted(
         f.name for folder in folders for f in folder.iterdir() if f.is_file() and str(f) not in copied
     )
