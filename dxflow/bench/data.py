@@ -31,13 +31,22 @@ def folder(nbytes: int, *, disk: bool = False) -> Iterator[Path]:
     disk : bool
         Where temporary files go, in any case.
     """
-    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 3 * nbytes
+    roomy = MEMORY.is_dir() and min(shutil.disk_usage(MEMORY).free, _free_memory()) > 3 * nbytes
     path = Path(tempfile.mkdtemp(prefix="dxflow-bench-", dir=MEMORY if roomy and not disk else None))
     try:
         with _ended_properly():
             yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _free_memory() -> int:
+    """Return the bytes of memory that can be had; what other files in memory take is not among them."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), 0)
 
 
 @contextmanager
