@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 2**20
 """What is compressed at once: small enough to read a few frames, large enough to compress."""
 SHARD_BYTES = 2**27
-"""What is one file, and one task to write, unless that would be too many files."""
+"""Rows that are one file, and one task to write, unless that would be too many files."""
+PART_BYTES = 2**25
+"""Pixels that are one file, written by one thread, where modules are not reduced apart."""
 MOST_SHARDS = 40
 """Of a result, and one more per array: larger results have larger shards. With metadata it stays below 100 files."""
 READ_BYTES = 2**26
@@ -37,11 +39,11 @@ class Layout:
     ----------
     variable : Variable
     plan : Plan
-    shard_bytes : int
-        What a shard should have at least.
+    least : int
+        Bytes that a shard must have so that there are not too many.
     """
 
-    def __init__(self, variable: Variable, plan: Plan, shard_bytes: int) -> None:
+    def __init__(self, variable: Variable, plan: Plan, least: int) -> None:
         self.variable, self.plan = variable, plan
         self.fill: Any = np.nan if variable.dtype.kind in "fc" else 0
         self.by_part = variable.axis == "part"
@@ -50,25 +52,25 @@ class Layout:
         shape = tuple(max(1, n) for n in variable.shape)
         if not self.by_part:
             self.chunk = chunk_of(shape, variable.dtype)
-            self.shard = _row_shard(shape, self.chunk, variable, shard_bytes)
+            self.shard = _row_shard(shape, self.chunk, variable, max(SHARD_BYTES, least))
         else:
-            shard = self._part_shard(shape, shard_bytes)
+            shard = self._part_shard(shape, least)
             # Parts need not begin with a chunk, unless chunks are of one module.
             self.chunk = chunk_of(
                 tuple(1 if a == self.modules else n for a, n in enumerate(shard)), variable.dtype
             )
             self.shard = _whole_chunks(shard, self.chunk)
 
-    def _part_shard(self, shape: tuple[int, ...], shard_bytes: int) -> tuple[int, ...]:
-        """Return as many whole parts of modules as make a large file, or some modules of the only part."""
+    def _part_shard(self, shape: tuple[int, ...], least: int) -> tuple[int, ...]:
+        """Return a part, several if there would be too many shards, or some modules of the only part."""
         v, plan = self.variable, self.plan
         if self.modules < 0:
             return shape
         if len(plan.parts) == 1:
-            step = math.ceil(shape[self.modules] * min(1.0, shard_bytes / max(1, v.nbytes)))
+            step = math.ceil(shape[self.modules] * min(1.0, max(PART_BYTES, least) / max(1, v.nbytes)))
         else:
             step = plan.parts[0].stop - plan.parts[0].start
-            self.parts = max(1, math.ceil(shard_bytes / max(1, v.nbytes / len(plan.parts))))
+            self.parts = max(1, math.ceil(least / max(1, v.nbytes / len(plan.parts))))
             step = min(step * self.parts, shape[self.modules])
         return tuple(step if axis == self.modules else n for axis, n in enumerate(shape))
 
@@ -168,10 +170,10 @@ class Layout:
 
 
 def layouts(found: Iterable[Variable], plan: Plan) -> dict[str, Layout]:
-    """Return the layouts of all variables: shards grow with the whole result."""
+    """Return the layouts of all variables: shards grow with the whole result, so that their number does not."""
     listed = list(found)
-    size = max(SHARD_BYTES, sum(v.nbytes for v in listed) // MOST_SHARDS)
-    return {v.name: Layout(v, plan, size) for v in listed}
+    least = sum(v.nbytes for v in listed) // MOST_SHARDS
+    return {v.name: Layout(v, plan, least) for v in listed}
 
 
 def chunk_of(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ import dxflow
 from dxflow import PlanError
 from dxflow.algorithms.average import Average
 from dxflow.contents import Variable
+from dxflow.stores import variables as store_variables
 from dxflow.stores._layout import CHUNK_BYTES, layouts
 from dxflow.stores.zarr import Zarr
 from dxflow.testing import check_store, make_run
@@ -244,11 +245,13 @@ def test_parts_that_share_a_shard_and_shards_that_end_beyond_the_array_are_read_
     wanted = dxflow.reduce(run.path, Average(per="cell"), cluster="here").dataset.load()
     size = 20 * 16 * 16 * 6
     monkeypatch.setattr(dxflow.memory, "PARTIAL_LIMIT", 3 * size)
-    for shard in (2**27, 7 * 8 * 256 * 6, 1):
-        monkeypatch.setattr(layout, "SHARD_BYTES", shard)
-        monkeypatch.setattr(layout, "CHUNK_BYTES", 5 * 256 * 8)
-        plan = dxflow.plan(run.path, Average(per="cell"), tmp_path / f"{shard}.zarr")
+    monkeypatch.setattr(layout, "CHUNK_BYTES", 5 * 256 * 8)
+    for most in (1, 7, 1000):
+        monkeypatch.setattr(layout, "MOST_SHARDS", most)
+        plan = dxflow.plan(run.path, Average(per="cell"), tmp_path / f"{most}.zarr")
         assert len(plan.parts) == 6
+        shared = [one.parts for one in layouts(store_variables(plan), plan).values()]
+        assert (max(shared) > 1) == (most < 1000)
         made = dxflow.execute(plan, "here").dataset
         for name in ("mean", "variance", "count"):
             np.testing.assert_array_equal(made[f"average.{name}"], wanted[f"average.{name}"])
