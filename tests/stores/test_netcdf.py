@@ -81,3 +81,10 @@ def test_any_changed_byte_and_any_cut_is_found(result, tmp_path):
         assert len(verify(path)) == 1, at
         path.write_bytes(good[:at])
         assert len(verify(path)) == 1, at
+
+
+def test_worker_processes_write_the_same_file_as_this_one(result, run, tmp_path, client):
+    algorithms = [RoiSum(), Stats(), TrainSums(), Bright(), Average(per="cell")]
+    made = dxflow.reduce(run.path, algorithms, tmp_path / "r.nc", cluster=client)
+    assert verify(made.path) == []
+    xr.testing.assert_identical(made.dataset.load(), result.dataset.load())
