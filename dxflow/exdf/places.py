@@ -112,6 +112,8 @@ class Places:
         """Return where a variable is."""
         if not v.output and v.axis == "row":
             return Place("INSTRUMENT", f"{self.shared}:output", f"{v.dims[0]}.modulesUsed")
+        if not v.output and v.axis == "train":
+            return Place("INSTRUMENT", f"{self.shared}:output", "data.trainUsed")
         output = v.output or v.dims[0].removesuffix("_event")
         algorithm, key = self._split(output)
         source = self.algorithms[algorithm]
