@@ -21,6 +21,15 @@ from .errors import CopyError
 from .tasks import FileTask
 
 TEMPORARY = ".dxflow-"
+CHILD = """
+import sys, types
+package = types.ModuleType("dxflow")
+package.__path__ = sys.argv[1:]
+sys.modules["dxflow"] = package
+from dxflow.copying.child import main
+main()
+"""
+"""Begins the other process without what ``import dxflow`` loads, which would take longer than many copies."""
 
 
 class Hands:
@@ -92,7 +101,7 @@ class Hands:
     def start(self) -> None:
         """Start the other process, which takes a moment to load its libraries."""
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dxflow.copying.child"],
+            [sys.executable, "-P", "-c", CHILD, str(Path(__file__).parents[1])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -65,11 +65,12 @@ class Table:
 
 def table(dataset: h5py.Dataset) -> Table:
     """Ask HDF5 once where all chunks are; those that were never written are not among them."""
-    found: list[tuple[int, ...]] = []
-    dataset.id.chunk_iter(lambda i: found.append((*i.chunk_offset, i.byte_offset, i.size, i.filter_mask)))
-    facts = np.array(found, np.int64).reshape(len(found), dataset.ndim + 3)
-    facts = facts[np.argsort(facts[:, 0], kind="stable")]
-    return Table(facts[:, 0], facts[:, : dataset.ndim], *facts[:, dataset.ndim :].T)
+    found: list[h5d.StoreInfo] = []
+    dataset.id.chunk_iter(found.append)
+    offset = np.array([i.chunk_offset for i in found], np.int64).reshape(len(found), dataset.ndim)
+    place = np.array([(i.byte_offset, i.size, i.filter_mask) for i in found], np.int64).reshape(-1, 3)
+    order = np.argsort(offset[:, 0], kind="stable")
+    return Table(offset[order, 0], offset[order], *place[order].T)
 
 
 class _Chunks:
@@ -77,7 +78,7 @@ class _Chunks:
 
     def __init__(self, source: h5py.Dataset, into: h5py.Dataset, rows: NDArray, descriptor: int) -> None:
         self.source, self.into, self.rows, self.descriptor = source, into, rows, descriptor
-        self.step = source.chunks[0]
+        self.step, self.name = source.chunks[0], source.name
         self.table = table(source)
         self.buffer = memoryview(mmap.mmap(-1, max(BATCH, int(self.table.size.max(initial=1)))))
 
@@ -135,7 +136,7 @@ class _Chunks:
         """Read chunks that lie side by side at once, and hand each to HDF5 as it is."""
         sizes = self.table.size[chunks]
         view = self.buffer[: int(sizes.sum())]
-        _read(self.descriptor, view, int(self.table.at[chunks[0]]), self.source.name)
+        _read(self.descriptor, view, int(self.table.at[chunks[0]]), self.name)
         at, write = 0, self.into.id.write_direct_chunk
         for offset, size, mask in zip(
             offsets.tolist(), sizes.tolist(), self.table.mask[chunks].tolist(), strict=True
@@ -148,14 +149,20 @@ def _contiguous(source: h5py.Dataset, into: h5py.Dataset, rows: NDArray, descrip
     """Gather rows of a contiguous dataset and write many at once, without conversion."""
     if (start := source.id.get_offset()) is None:
         return
-    bytes_of_row = source.id.get_storage_size() // len(source)
+    stored, name = source.id.get_storage_size(), source.name
+    bytes_of_row = stored // len(source)
+    if stored <= 2 * BATCH:
+        whole = np.empty((len(source), bytes_of_row), np.uint8)
+        _read(descriptor, whole.reshape(-1).data, start, name)
+        _write(into, 0, len(rows), whole[rows].reshape(-1))
+        return
     buffer = np.empty(max(bytes_of_row, BATCH - BATCH % bytes_of_row), np.uint8)
     per_write = len(buffer) // bytes_of_row
     for first in range(0, len(rows), per_write):
         part = rows[first : first + per_write]
         for a, b in runs(np.diff(part) == 1, len(part)):
             view = buffer[a * bytes_of_row : b * bytes_of_row].data
-            _read(descriptor, view, start + int(part[a]) * bytes_of_row, source.name)
+            _read(descriptor, view, start + int(part[a]) * bytes_of_row, name)
         _write(into, first, len(part), buffer)
 
 
