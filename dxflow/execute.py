@@ -49,6 +49,7 @@ def execute(plan: Plan, cluster: Any = None) -> Result:
         report.begin_pass()
         futures = runner.map(run_chunk, range(len(plan.chunks)))
         with Progress(plan.bytes_to_read) as progress:
+            runner.tell(progress.note)
             for summary in runner.results(futures):
                 report.add(summary)
                 progress.add(summary.bytes)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from types import TracebackType
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 class Progress:
@@ -13,6 +16,7 @@ class Progress:
     def __init__(self, total: int) -> None:
         from tqdm.auto import tqdm
 
+        self._noted = ""
         self._bar: Any = tqdm(
             total=int(total),
             unit="B",
@@ -24,6 +28,13 @@ class Progress:
     def add(self, n: int) -> None:
         """Count bytes."""
         self._bar.update(n)
+
+    def note(self, text: str) -> None:
+        """Show what workers are waiting for; in a log file, whenever that changes."""
+        if text != self._noted:
+            log.info("%s", text)
+        self._noted = text
+        self._bar.set_postfix_str(text)
 
     def __enter__(self) -> Progress:
         return self

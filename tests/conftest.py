@@ -62,3 +62,20 @@ def client():
     yield client
     client.close()
     cluster.close()
+
+
+@pytest.fixture(scope="session")
+def _slurm():
+    import slurmd
+
+    with slurmd.running() as slurm:
+        yield slurm
+
+
+@pytest.fixture
+def slurm(_slurm, tmp_path, monkeypatch):
+    """A real Slurm of three nodes, empty; jobs find the algorithms of tests, runs leave their folders in tmp_path."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("DXFLOW_HOME", str(tmp_path / "home"))
+    yield _slurm
+    _slurm.empty()

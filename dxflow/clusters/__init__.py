@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from ..chunk import Workspace
 
-__all__ = ["Cluster", "Here", "Local", "Runner", "connect"]
+__all__ = ["Cluster", "Here", "Local", "Runner", "Slurm", "connect"]
 
 
 class Runner(Protocol):
@@ -26,9 +26,15 @@ class Runner(Protocol):
     def results(self, futures: Sequence[Any]) -> Iterator[Any]:
         """Yield results as they come; the first exception ends the other tasks and is raised."""
 
+    def tell(self, listener: Any) -> None:
+        """Have a function told, as text, what workers are waiting for; None ends that."""
+
 
 class Cluster(Protocol):
-    """The seam for kinds of cluster: start it, and return a client."""
+    """The seam for kinds of cluster: start it, and return a client.
+
+    A kind may also have ``fit(plan)``, called before `start`, and ``accounting()``, which returns what it cost.
+    """
 
     def start(self) -> Any:
         """Start the cluster and return a `distributed.Client`."""
@@ -70,6 +76,9 @@ class Here:
                     now.set_exception(e)
             yield future.result()
 
+    def tell(self, listener: Any) -> None:
+        """Tell nothing: there are no workers to wait for."""
+
 
 def _raise_first(futures: Iterable[Future]) -> None:
     """Raise the first exception of futures that are done."""
@@ -84,6 +93,8 @@ def connect(cluster: Any, work: Workspace) -> AbstractContextManager[Runner]:
     ------
     ValueError
         If it is none of the known kinds.
+    NotFoundError, TypeError
+        If it is a name, and there is no such kind or it has no such option.
     """
     from contextlib import nullcontext
 
@@ -91,16 +102,20 @@ def connect(cluster: Any, work: Workspace) -> AbstractContextManager[Runner]:
         return nullcontext(Here(work))
     from .dask import on_client, on_cluster
 
-    if cluster is None or cluster == "local":
+    if cluster is None:
         from .local import Local
 
         return on_cluster(Local(), work)
+    if isinstance(cluster, str):
+        from ..arguments import cluster_of
+
+        return on_cluster(cluster_of(cluster), work)
     if hasattr(cluster, "scheduler_info"):
         return on_client(cluster, work)
     if all(hasattr(cluster, name) for name in ("start", "describe", "close")):
         return on_cluster(cluster, work)
     raise ValueError(
-        f"cluster={cluster!r}: expected None (this machine), 'here' (this process), "
+        f"cluster={cluster!r}: expected None (this machine), 'here' (this process), 'slurm' or another name, "
         "a distributed.Client or an object of dxflow.clusters"
     )
 
@@ -111,4 +126,8 @@ def __getattr__(name: str) -> Any:
         from .local import Local
 
         return Local
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there is Local")
+    if name == "Slurm":
+        from .slurm import Slurm
+
+        return Slurm
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are Local and Slurm")

@@ -52,9 +52,17 @@ class DaskRunner:
         try:
             for batch in as_completed(list(futures), loop=self.client.loop).batches():
                 yield from self.client.gather(batch)
-        except Exception:
+        except Exception as e:
+            # The cluster knows better why: its jobs are refused, or die at once.
+            if (failure := getattr(self.client.cluster, "failure", None)) is not None:
+                raise failure from e
             self.client.cancel(list(futures))
             raise
+
+    def tell(self, listener: Any) -> None:
+        """Have a function told what workers are waiting for, if the cluster knows."""
+        if hasattr(self.client.cluster, "tell"):
+            self.client.cluster.tell(listener)
 
 
 @contextmanager
@@ -72,6 +80,8 @@ def on_client(client: Client, work: Workspace) -> Iterator[Runner]:
 @contextmanager
 def on_cluster(cluster: Cluster, work: Workspace) -> Iterator[Runner]:
     """Start a cluster for the time of a run."""
+    if hasattr(cluster, "fit"):
+        cluster.fit(work.plan)
     client = cluster.start()
     try:
         with on_client(client, work) as runner:

@@ -1,0 +1,267 @@
+"""Worker processes on the nodes of a SLURM cluster, kept alive as long as the run lasts."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..slurm import commands, network
+from ..slurm import options as sites
+from ..slurm.commands import SlurmError
+from ..slurm.keeper import Keeper, Limits
+from .local import SETTINGS, refuse_unguarded
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from ..plan import Plan
+    from ..slurm.head import Head
+
+log = logging.getLogger(__name__)
+
+WAITING = {
+    # A queue may take hours: the keeper knows why, and for how long.
+    "distributed.scheduler.no-workers-timeout": None,
+    # A frozen node; hooks that hold the GIL for so long are no hooks.
+    "distributed.scheduler.worker-ttl": "2 minutes",
+    # The keeper asks Slurm; a job that was put back into the queue comes again.
+    "distributed.deploy.lost-worker-timeout": "1 day",
+}
+KEPT_DAYS = 30
+"""How long folders of runs are kept."""
+
+
+class Slurm:
+    """Jobs of several workers each, one thread per worker, through TLS with credentials that live as long as the run.
+
+    What is not given here is taken from ``~/.config/dxflow/clusters.yaml``, from ``jobqueue.slurm`` of Dask's
+    configuration, or from the site.
+
+    Parameters
+    ----------
+    jobs : int, (int, int) or str
+        How many; or fewest and most, as there is work: ``(1, 8)``, in a command line ``1-8``.
+    site : str, optional
+        ``"maxwell-upex"``, ``"maxwell-exfel"``, ``"s3df"``, ``"generic"`` or one of your own; known by the name of
+        this machine by default.
+    partition, reservation, account, qos, constraint, nodelist, exclude : str, optional
+        As sbatch has them.
+    cores : int
+        Of a node that are used.
+    processes : int, optional
+        Workers per job: one per core, or as many as the memory allows.
+    memory : str, optional
+        Of a job; as much as the plan needs by default.
+    walltime : str or int
+        HH:MM:SS, D-HH:MM:SS or minutes. Workers retire before it ends, and are replaced.
+    interface : str, optional
+        Network of scheduler and workers: ``"ib0"``. By default a fast one, else that of the default route.
+    exclusive : bool
+        Whole nodes: cores and memory are used, but not asked for.
+    directives, prologue : sequence of str
+        Further options of sbatch; lines of shell before the workers start, such as ``module load``.
+    python : str, optional
+        Python of the nodes; this one by default.
+    scratch : str, optional
+        Where workers may write on their node.
+    directory : str, optional
+        Where logs and credentials lie, on a file system that the nodes share; ``~/.dxflow`` by default.
+    wait : str or int
+        How long to wait while no job runs; as `walltime`.
+    poll : float
+        Seconds between questions to Slurm.
+
+    Raises
+    ------
+    ValueError
+        If an option cannot be meant, or there is no such site.
+    """
+
+    def __init__(
+        self,
+        jobs: Any = None,
+        *,
+        site: str | None = None,
+        partition: str | None = None,
+        reservation: str | None = None,
+        account: str | None = None,
+        qos: str | None = None,
+        cores: int | None = None,
+        processes: int | None = None,
+        memory: str | int | None = None,
+        walltime: str | int | None = None,
+        interface: str | None = None,
+        exclusive: bool | None = None,
+        constraint: str | None = None,
+        nodelist: str | None = None,
+        exclude: str | None = None,
+        directives: Any = None,
+        prologue: Any = None,
+        python: str | None = None,
+        scratch: str | None = None,
+        directory: str | None = None,
+        wait: str | int | None = None,
+        poll: float | None = None,
+    ) -> None:
+        given = {k: v for k, v in locals().items() if k not in ("self", "site")}
+        self.options = sites.resolve(site, given)
+        self._need = 0
+        self._head: Head | None = None
+        self._keeper: Keeper | None = None
+        self._guard: subprocess.Popen | None = None
+        self.folder: Path | None = None
+        """Logs, job script and credentials of this run."""
+
+    def fit(self, plan: Plan) -> None:
+        """Take over what a plan needs.
+
+        Raises
+        ------
+        ValueError
+            If its result would lie where nodes do not see it.
+        """
+        self._need = plan.memory.total
+        if plan.store.temporary and str(plan.store.path).startswith(("/tmp/", "/var/tmp/", "/dev/shm/")):
+            raise ValueError(
+                f"without a name the result lies in {plan.store.path.parent}, which the nodes of a cluster do not "
+                "share: give to= (--to), on a file system that they do"
+            )
+
+    def start(self) -> Client:
+        """Submit the jobs and return a client; work can begin with the first worker.
+
+        Raises
+        ------
+        SlurmError
+            If Slurm is not there or refuses, in its words.
+        ValueError
+            If options do not fit this machine or the plan.
+        """
+        from distributed import Client
+
+        refuse_unguarded()
+        if not commands.there():
+            raise SlurmError(commands.missing("sbatch"))
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
+        return Client(self._head, set_as_default=False)
+
+    def _begin(self) -> None:
+        """Start the scheduler, then the guard, then the jobs."""
+        self.folder = _folder(self.options.directory)
+        head = self._head = self._start_head(self.folder)
+        script = self.folder / "job.sh"
+        script.write_text(head.script())
+        log.debug("Slurm says: %s", commands.try_out(script))
+        self._guard = _guard(self.folder)
+        self._keeper = Keeper(
+            self.folder.name, script, self.folder / "logs", head.wanted, head.busy, head.fail, self._limits()
+        )
+        head.watch(self._keeper)
+        self._keeper.start()
+        log.info("%s", self.describe())
+
+    def _start_head(self, folder: Path) -> Head:
+        import dask
+
+        from ..slurm.head import Head, Shape
+
+        interface = network.interface(self.options.interface)
+        shape = Shape.of(self.options, self._need)
+        with dask.config.set({**SETTINGS, **WAITING}):
+            return Head(self.options, shape, interface, folder)
+
+    def _limits(self) -> Limits:
+        from ..slurm.head import margins
+
+        lifetime, stagger = margins(self.options.seconds)
+        return Limits(
+            deaths=10 + 5 * self.options.most,
+            queue=sites.seconds(self.options.wait, "wait"),
+            leaves=lifetime - 2 * stagger,
+            poll=self.options.poll,
+        )
+
+    def describe(self) -> str:
+        """Return what was asked for, where the logs are, and how to reach the dashboard."""
+        o = self.options
+        jobs = f"{o.least}" if o.least == o.most else f"{o.least} to {o.most}"
+        where = f"reservation {o.reservation}" if o.reservation else f"partition {o.partition or 'default'}"
+        text = f"{jobs} SLURM jobs, {where}"
+        if self._head is None:
+            return text
+        from ..slurm.head import tunnel
+
+        workers = f"{self._head.shape.processes} workers each"
+        return f"{text}, {workers}; logs in {self.folder}/logs; {tunnel(self._head, socket.getfqdn())}"
+
+    def close(self) -> None:
+        """Cancel the jobs, end the scheduler, remove the credentials."""
+        if self._keeper is not None:
+            self._keeper.close()
+        if self._head is not None:
+            self._head.close()
+            self._head = None
+        if self._guard is not None:
+            self._guard.communicate(b"done")
+            self._guard = None
+        if self.folder is not None:
+            shutil.rmtree(self.folder / "tls", ignore_errors=True)
+
+    def restart(self) -> Client:
+        """Begin anew with another scheduler and other jobs."""
+        self.close()
+        return self.start()
+
+    def accounting(self) -> dict[str, Any]:
+        """Return what the jobs cost and how they ended.
+
+        Returns
+        -------
+        dict
+            "jobs": one dict each (id, state, nodes, submitted, started, ended, restarts, node_seconds, cause, log;
+            times in seconds since 1970); "node_seconds" used and "asked"; "waited": seconds until the first job
+            ran; "deaths": job, node, cause; "requeues"; "processes" per job.
+        """
+        if self._keeper is None:
+            return {}
+        account = self._keeper.account()
+        started = sum(job["started"] is not None for job in account["jobs"])
+        return account | {"asked": started * self.options.seconds, "folder": str(self.folder)}
+
+
+def _folder(directory: str | None) -> Path:
+    """Return a new folder for a run, which only its user can read; remove those of long ago."""
+    base = sites.home(directory) / "runs"
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for old in base.iterdir():
+        if old.is_dir() and time.time() - old.stat().st_mtime > KEPT_DAYS * 86400:
+            shutil.rmtree(old, ignore_errors=True)
+    folder = base / f"dxflow-{time.strftime('%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    for path in (folder, folder / "logs", folder / "tls"):
+        path.mkdir(mode=0o700)
+    return folder
+
+
+def _guard(folder: Path) -> subprocess.Popen:
+    """Start the process that cancels the jobs should this one be killed."""
+    file = Path(commands.__file__).with_name("guard.py")
+    return subprocess.Popen(
+        [sys.executable, "-I", str(file), folder.name, getpass.getuser(), str(folder / "tls")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=commands.environment(),
+        start_new_session=True,
+    )

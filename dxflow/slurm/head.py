@@ -1,0 +1,262 @@
+"""The scheduler of a run, in this process, and the job script that brings workers to it: dask-jobqueue's."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask
+from dask_jobqueue import SLURMCluster
+from distributed import Security
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+from .commands import SlurmError
+from .options import Options, packaged
+
+LEAST = 300 * 2**20
+"""Bytes of an idle worker process with its libraries."""
+BESIDE = 200 * 2**20
+"""Bytes of the process that watches over a worker; Slurm counts it, too."""
+SECTION = "dxflow"
+"""Of Dask's configuration: not the user's, which `options` has seen, so that it is not applied twice."""
+DEATH = 60
+"""Seconds after which a worker gives up that finds no scheduler, so that jobs that start too late hold no node."""
+
+ON_NODES = {
+    "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False",
+    # On preemption there are seconds.
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "30s",
+}
+
+HOST = (
+    "import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
+    "s.connect((sys.argv[1], 9)); print(s.getsockname()[0])"
+)
+"""Prints the address of this node in the network of the scheduler."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a job is cut into workers."""
+
+    processes: int
+    limit: int
+    """Bytes per worker."""
+    memory: int
+    """Bytes of the job."""
+
+    @classmethod
+    def of(cls, options: Options, need: int) -> Shape:
+        """Return as many workers as cores and memory allow.
+
+        Raises
+        ------
+        ValueError
+            If not even one fits.
+        """
+        from .options import bytes_of
+
+        worker = LEAST + int(1.25 * need)
+        if options.memory is None:
+            processes = options.processes or options.cores
+            return cls(processes, worker, processes * _with_headroom(worker))
+        memory = bytes_of(options.memory)
+        fitting = memory // _with_headroom(worker)
+        processes = options.processes or min(options.cores, fitting)
+        if not 0 < processes <= fitting:
+            raise ValueError(_too_small(options, worker, processes))
+        return cls(processes, int((memory / processes - BESIDE) / 1.1), memory)
+
+
+def _with_headroom(worker: int) -> int:
+    """Return what Slurm must grant for a worker: it counts more, and kills the whole job."""
+    return int(1.1 * worker) + BESIDE
+
+
+def _too_small(options: Options, worker: int, processes: int) -> str:
+    from ..sizes import show
+
+    most = f"{processes} workers need {show(processes * _with_headroom(worker))}" if processes else ""
+    one = f"one worker of this plan needs {show(_with_headroom(worker))}"
+    return f"memory={options.memory!r} per job: {most or one}. Give more memory, or fewer processes"
+
+
+class Head(SLURMCluster):
+    """The scheduler; its jobs are submitted by a keeper, since Dask does not replace those that end."""
+
+    failure: SlurmError | None = None
+    """Why the run cannot go on, once that is so."""
+    keeper: Any = None
+
+    def __init__(self, options: Options, shape: Shape, interface: str, folder: Path) -> None:
+        self.options, self.shape, self.folder = options, shape, folder
+        with plain():
+            super().__init__(**self._arguments(interface))
+
+    def _arguments(self, interface: str) -> dict[str, Any]:
+        """Return the arguments of dask-jobqueue's cluster."""
+        options, shape, folder = self.options, self.shape, self.folder
+        return {
+            "security": Security.temporary(),
+            "protocol": "tls://",
+            "shared_temp_directory": str(folder / "tls"),
+            "silence_logs": 50,
+            "config_name": SECTION,
+            "scheduler_options": {"interface": interface, "dashboard_address": "127.0.0.1:0"},
+            "interface": options.interface,
+            "job_name": folder.name,
+            "python": shlex.quote(options.python or sys.executable),
+            "cores": shape.processes,
+            "processes": shape.processes,
+            "memory": shape.limit * shape.processes,
+            "job_cpu": options.cores,
+            "job_mem": f"{-(-shape.memory // 2**20)}M",
+            "walltime": _walltime(options.seconds),
+            "death_timeout": DEATH,
+            "local_directory": '"$scratch"',
+            "job_script_prologue": [],
+            "job_extra_directives": list(directives(options, folder)),
+            "job_directives_skip": ["--mem=", "--cpus-per-task=", "-n 1"] if options.exclusive else [],
+            "worker_extra_args": ["--dashboard-address", "127.0.0.1:0", *_lifetime(options)],
+        }
+
+    def _get_worker_security(self, security: Any) -> Any:
+        """Write the workers' credentials (0600, by dask-jobqueue) and quote their paths for the script."""
+        kept = super()._get_worker_security(security)
+        for name in ("tls_ca_file", "tls_worker_key", "tls_worker_cert"):
+            setattr(kept, name, shlex.quote(getattr(kept, name)))
+        return kept
+
+    def script(self) -> str:
+        """Return the job script; each worker is named after its job."""
+        address = self.scheduler.contact_address or self.scheduler.address
+        host = address.rpartition("://")[2].rpartition(":")[0]
+        kwargs = dict(self._job_kwargs)
+        kwargs["job_script_prologue"] = list(prologue(self.options, host))
+        if not self.options.interface:
+            kwargs["worker_extra_args"] = [*kwargs["worker_extra_args"], "--host", '"$host"']
+        name = '"$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"'
+        with plain():
+            return str(self.job_cls(address, name=name, **kwargs).job_script())
+
+    @property
+    def _dummy_job(self) -> Any:
+        with plain():
+            return super()._dummy_job
+
+    def busy(self) -> Counter[str]:
+        """Return the tasks of the workers of each job that has workers."""
+        tasks: Counter[str] = Counter()
+        for worker in list(self.scheduler.workers.values()):
+            tasks[str(worker.name).partition("-")[0]] += len(worker.processing)
+        return tasks
+
+    def wanted(self) -> int:
+        """Return how many jobs there should be: as many as there is work for, within what was asked."""
+        least, most = self.options.least, self.options.most
+        if least == most:
+            return most
+        waiting = len(self.scheduler.queued) + len(self.scheduler.unrunnable)
+        return max(least, min(most, -(-(waiting + self.busy().total()) // self.shape.processes)))
+
+    def fail(self, error: SlurmError) -> None:
+        """End the run: its tasks are cancelled, and whoever waits for them finds the reason here."""
+        self.failure = error
+        loop: Any = self.loop
+        loop.add_callback(self._cancel_all)
+
+    def _cancel_all(self) -> None:
+        for name, client in list(self.scheduler.clients.items()):
+            keys = [task.key for task in client.wants_what]
+            self.scheduler.stimulus_cancel(
+                keys, client=name, force=True, reason="slurm", msg=str(self.failure)
+            )
+
+    def tell(self, listener: Callable[[str], None] | None) -> None:
+        """Have someone told the state of the jobs, whenever it was looked at."""
+        self.keeper.listener = listener
+        if listener is not None:
+            listener(self.keeper.line())
+
+    def watch(self, keeper: Any) -> None:
+        """Let a keeper look whenever workers come and go."""
+        self.keeper = keeper
+        self.scheduler.add_plugin(_Bell(keeper), name="dxflow-keeper")
+
+
+class _Bell(SchedulerPlugin):
+    """Wakes the keeper."""
+
+    def __init__(self, keeper: Any) -> None:
+        self.keeper = keeper
+
+    def add_worker(self, *args: Any, **kwargs: Any) -> None:
+        self.keeper.wake()
+
+    def remove_worker(self, *args: Any, **kwargs: Any) -> None:
+        self.keeper.wake()
+
+
+def plain() -> Any:
+    """Return a context in which the section `SECTION` of Dask's configuration is what dask-jobqueue comes with."""
+    return dask.config.set({f"jobqueue.{SECTION}": packaged()})
+
+
+def directives(options: Options, folder: Path) -> list[str]:
+    """Return what the job script asks of Slurm beside what dask-jobqueue writes."""
+    named = {
+        "partition": options.partition,
+        "reservation": options.reservation,
+        "account": options.account,
+        "qos": options.qos,
+        "constraint": options.constraint,
+        "nodelist": options.nodelist,
+        "exclude": options.exclude,
+    }
+    found = ["-N 1", f'--output="{folder}/logs/%j.log"', "--open-mode=append"]
+    found += [f'--{name}="{value}"' for name, value in named.items() if value is not None]
+    return found + ["--exclusive"] * options.exclusive + list(options.directives)
+
+
+def prologue(options: Options, host: str) -> list[str]:
+    """Return the lines before the worker's command."""
+    python = shlex.quote(options.python or sys.executable)
+    base = f"{shlex.quote(options.scratch)}" if options.scratch else '"${TMPDIR:-/tmp}"'
+    return [
+        *options.prologue,
+        *(f"export {name}={value}" for name, value in ON_NODES.items()),
+        f'scratch={base}"/dxflow-$SLURM_JOB_ID"',
+        "trap 'rm -rf \"$scratch\"' EXIT",
+        'mkdir -p -m 700 "$scratch"',
+        'echo "dxflow: job $SLURM_JOB_ID on $SLURMD_NODENAME, start ${SLURM_RESTART_COUNT:-0}"',
+        f"host=$({python} -S -c {shlex.quote(HOST)} {shlex.quote(host)}) || exit 3",
+    ]
+
+
+def margins(walltime: int) -> tuple[int, int]:
+    """Return seconds after which workers retire, and by which they differ: all before Slurm ends them."""
+    margin = max(10, min(600, walltime // 6))
+    return walltime - margin, margin // 2
+
+
+def _lifetime(options: Options) -> list[str]:
+    lifetime, stagger = margins(options.seconds)
+    return ["--lifetime", f"{lifetime}s", "--lifetime-stagger", f"{stagger}s"]
+
+
+def _walltime(seconds: int) -> str:
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def tunnel(head: Head, host: str) -> str:
+    """Return how to reach the dashboard, which listens on this machine only."""
+    port = head.scheduler.http_server.port
+    return f"dashboard: ssh -L {port}:127.0.0.1:{port} {os.environ.get('USER', '$USER')}@{host}, then http://127.0.0.1:{port}/status"
