@@ -63,7 +63,9 @@ def test_it_says_how_many_workers_it_has():
 
 
 def test_what_is_no_cluster_is_refused_with_what_would_be():
-    with pytest.raises(ValueError, match=r"cluster='lokal': expected None \(this machine\), 'here'"):
+    with pytest.raises(ValueError, match=r"cluster=3: expected None \(this machine\), 'here'"):
+        connect(3, None)
+    with pytest.raises(LookupError, match="no cluster 'lokal'. Did you mean 'local'"):
         connect("lokal", None)
 
 
