@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +183,26 @@ def forget_peak():
     """Let the peak of this process's memory (VmHWM) begin anew."""
     with open("/proc/self/clear_refs", "w") as f:
         f.write("5")
+
+
+class Pause(Algorithm):
+    """Takes a while for each block, until a file `go` is there; touches `began` when it begins."""
+
+    ALG_ID = "pause"
+    inputs = {"img": Frames("image.data")}
+
+    @classmethod
+    def add_arguments(cls, parser):
+        parser.add_argument("--seconds", type=float, default=1.0)
+        parser.add_argument("--folder")
+
+    def configure(self, args):
+        self.seconds, self.folder = args.seconds, args.folder
+
+    def outputs(self, info):
+        return {"blocks": Output(per="run", dtype="i8", store=False)}
+
+    def process_module_data(self, block, out):
+        (Path(self.folder) / "began").touch()
+        if not (Path(self.folder) / "go").exists():
+            time.sleep(self.seconds)

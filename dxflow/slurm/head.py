@@ -7,17 +7,18 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dask
-from dask_jobqueue import SLURMCluster
 from distributed import Security
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from .commands import SlurmError
-from .options import Options, packaged
+from .jobqueue import SLURMCluster, packaged
+from .options import Options
 
 LEAST = 300 * 2**20
 """Bytes of an idle worker process with its libraries."""
@@ -107,7 +108,6 @@ class Head(SLURMCluster):
         return {
             "security": Security.temporary(),
             "protocol": "tls://",
-            "shared_temp_directory": str(folder / "tls"),
             "silence_logs": 50,
             "config_name": SECTION,
             "scheduler_options": {"interface": interface, "dashboard_address": "127.0.0.1:0"},
@@ -129,10 +129,13 @@ class Head(SLURMCluster):
         }
 
     def _get_worker_security(self, security: Any) -> Any:
-        """Write the workers' credentials (0600, by dask-jobqueue) and quote their paths for the script."""
-        kept = super()._get_worker_security(security)
-        for name in ("tls_ca_file", "tls_worker_key", "tls_worker_cert"):
-            setattr(kept, name, shlex.quote(getattr(kept, name)))
+        """Write the workers' credentials, for this user only; return where, quoted for the script."""
+        kept = copy(security)
+        for attribute in ("tls_ca_file", "tls_worker_key", "tls_worker_cert"):
+            path = self.folder / "tls" / f"{attribute}.pem"
+            path.touch(mode=0o600)
+            path.write_text(getattr(security, attribute))
+            setattr(kept, attribute, shlex.quote(str(path)))
         return kept
 
     def script(self) -> str:

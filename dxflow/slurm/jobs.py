@@ -161,6 +161,7 @@ class End:
     words: str
     started: float | None = None
     ended: float | None = None
+    nodes: str = ""
 
 
 def end(job: str) -> End:
@@ -176,14 +177,15 @@ def end(job: str) -> End:
 def _of_scontrol(job: str) -> End:
     found = commands.fields(commands.run("scontrol", "show", "job", "-o", job))
     words = cause(found["JobState"], found.get("Reason", ""), found["ExitCode"])
-    return End(found["JobState"], words, _time(found.get("StartTime", "")), _time(found.get("EndTime", "")))
+    times = _time(found.get("StartTime", "")), _time(found.get("EndTime", ""))
+    return End(found["JobState"], words, *times, found.get("NodeList", "").replace("(null)", ""))
 
 
 def _of_sacct(job: str) -> End:
-    out = commands.run("sacct", "-n", "-X", "-P", "-j", job, "-o", "State,ExitCode,Start,End")
-    state, code, start, ended = out.splitlines()[-1].split("|")
+    out = commands.run("sacct", "-n", "-X", "-P", "-j", job, "-o", "State,ExitCode,Start,End,NodeList")
+    state, code, start, ended, nodes = out.splitlines()[-1].split("|")
     # "CANCELLED by 1000"
-    return End(state.split()[0], cause(state.split()[0], "", code), _time(start), _time(ended))
+    return End(state.split()[0], cause(state.split()[0], "", code), _time(start), _time(ended), nodes)
 
 
 SIGNALS = {6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV", 15: "SIGTERM"}

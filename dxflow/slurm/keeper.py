@@ -175,7 +175,7 @@ class Keeper:
         """Note the end of a job, and count it."""
         end = jobs.end(job.id)
         job.state, job.cause = end.state, job.cause or end.words
-        job.started = job.started or (end.started if end.words else None)
+        job.started, job.nodes = job.started or end.started, job.nodes or end.nodes
         job.ended = end.ended or now
         log.info("job %s on %s %s", job.id, job.nodes or "no node", job.cause)
         if not job.connected and end.state != "CANCELLED":

@@ -237,20 +237,13 @@ def _dask() -> dict[str, Any]:
     """Return what the user has set under ``jobqueue.slurm`` in Dask's configuration."""
     import dask.config
 
+    from .jobqueue import packaged
+
     defaults = packaged()
     now = dask.config.get("jobqueue.slurm", {})
     return {
         ours: now[key] for key, ours in FROM_DASK.items() if now.get(key) not in (None, defaults.get(key))
     }
-
-
-def packaged() -> dict[str, Any]:
-    """Return the settings for Slurm that dask-jobqueue comes with."""
-    import dask_jobqueue
-    import yaml
-
-    path = Path(dask_jobqueue.__file__).with_name("jobqueue.yaml")
-    return dict(yaml.safe_load(path.read_text())["jobqueue"]["slurm"])
 
 
 def home(directory: str | None = None) -> Path:

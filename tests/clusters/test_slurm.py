@@ -1,13 +1,26 @@
 """Reductions on a real Slurm: same bits as here, jobs replaced, nothing left behind, refusals in Slurm's words."""
 
+import asyncio
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import threading
 import time
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
-from samples import RoiSum, Stats
+from distributed import Security
+from distributed.comm import connect as connect_to
+from samples import Pause, RoiSum, Stats
 
 import dxflow
 from dxflow.clusters import Slurm
+from dxflow.slurm.commands import SlurmError
 
 SMALL = {"chunk": "200 kB", "block": "20 kB"}
 """A few dozen chunks."""
@@ -42,3 +55,176 @@ def test_a_run_on_slurm_gives_the_bits_of_a_run_here_and_leaves_no_job(run, slur
     assert 0 < account["node_seconds"] < account["asked"]
     assert not (cluster.folder / "tls").exists()
     assert len(list((cluster.folder / "logs").glob("*.log"))) == 3
+
+
+def test_a_run_survives_jobs_that_are_cancelled_preempted_and_out_of_time_and_a_node_that_restarts(
+    run, slurm, tmp_path, expected
+):
+    cluster = Slurm(**options(jobs=3, partition="all", walltime=2, exclusive=True, memory="2 GB", cores=2))
+    algorithms, done = [Stats(), RoiSum(), Pause(folder=tmp_path)], []
+
+    def reduce():
+        done.append(dxflow.reduce(run.path, algorithms, tmp_path / "a.zarr", cluster=cluster, **SMALL))
+
+    thread = threading.Thread(target=reduce)
+    thread.start()
+    slurm.wait((tmp_path / "began").exists)
+    first, second, third = slurm.wait(
+        lambda: (ids := sorted(slurm.jobs("-t", "R"), key=int)) and len(ids) == 3 and ids
+    )
+    slurm("scancel", first)
+    slurm(
+        "sbatch",
+        "-p",
+        "exfel",
+        "-w",
+        node_of(slurm, second),
+        "-t",
+        "1",
+        "-o",
+        "/dev/null",
+        "--wrap",
+        "sleep 1",
+    )
+    # Slurm looks for jobs that are out of time every 30 s.
+    slurm("scontrol", "update", f"JobId={third}", "EndTime=now+1")
+    slurm.stop_node(node_of(slurm, third))
+    time.sleep(0.5)
+    slurm.up()
+    slurm.wait(lambda: {"was cancelled", "reached its time limit"} <= causes(cluster), seconds=50)
+    (tmp_path / "go").touch()
+    thread.join()
+    assert_same_bits(done[0].dataset[list(expected)], expected)
+    account = cluster.accounting()
+    assert account["requeues"] == 1
+    assert {job["id"] for job in account["jobs"] if job["restarts"]} == {second}
+    assert {death["job"]: death["cause"] for death in account["deaths"]} == {
+        first: "was cancelled",
+        third: "reached its time limit",
+    }
+    assert len(account["jobs"]) == 5
+
+
+def node_of(slurm, job):
+    return slurm("squeue", "-h", "-j", job, "-o", "%N").strip()
+
+
+def causes(cluster):
+    return {death["cause"] for death in cluster.accounting()["deaths"]}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_driver_that_is_interrupted_or_killed_leaves_no_job_and_no_credentials(
+    run, slurm, tmp_path, number
+):
+    line = [run.path, "--to", tmp_path / "a.zarr", "--chunk", "200 kB", "--block", "20 kB"]
+    # More than there are nodes, so that one waits in the queue.
+    line += ["--cluster", "slurm:jobs=4,partition=exfel,cores=1,poll=0.5", f"{Path(__file__).parents[1]}/samples.py:Pause"]
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "dxflow", "reduce", *map(str, line), "--folder", str(tmp_path)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        # Tests may themselves run in the background, where Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    slurm.wait(lambda: (tmp_path / "began").exists() or driver.poll() is not None)
+    assert driver.poll() is None, driver.stderr.read()
+    assert slurm.jobs("-t", "PD")
+    assert list((tmp_path / "home" / "runs").glob("*/tls/*.pem"))
+    driver.send_signal(number)
+    _, said = driver.communicate()
+    assert driver.returncode == (130 if number == signal.SIGINT else -9), said
+    slurm.wait(lambda: not slurm.jobs(), seconds=20)
+    slurm.wait(lambda: not list((tmp_path / "home" / "runs").glob("*/tls")))
+
+
+async def lets_in(address, security):
+    """Return whether an address accepts a connection and shakes hands."""
+    try:
+        comm = await connect_to(address, timeout=3, **security.get_connection_args("client"))
+        await comm.close()
+    except (TimeoutError, OSError, TypeError):
+        return False
+    return True
+
+
+def test_nobody_else_is_let_in_or_can_read_the_credentials(slurm):
+    cluster = Slurm(**options(jobs=1))
+    client = cluster.start()
+    try:
+        client.wait_for_workers(1, timeout=30)
+        info = client.scheduler_info(n_workers=-1)
+        addresses = [info["address"], *info["workers"], *(w["nanny"] for w in info["workers"].values())]
+        for address in addresses:
+            plain = address.replace("tls://", "tcp://")
+            assert asyncio.run(lets_in(address, client.security))
+            assert not asyncio.run(lets_in(address, Security.temporary()))
+            assert not asyncio.run(lets_in(address, Security()))
+            assert not asyncio.run(lets_in(plain, Security()))
+        ports = {int(address.rpartition(":")[2]) for address in addresses}
+        pids = [*client.run(os.getpid).values(), *client.run(os.getppid).values(), os.getpid()]
+        others = [c.laddr for pid in pids for c in listening(pid) if c.laddr.port not in ports]
+        assert {a.ip for a in others} == {"127.0.0.1"}
+        assert_private(cluster.folder)
+        assert "127.0.0.1:" in cluster.describe()
+    finally:
+        client.close()
+        cluster.close()
+
+
+def listening(pid):
+    return [c for c in psutil.Process(pid).net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+
+
+def assert_private(folder):
+    """No other user can enter a folder of credentials, or read them, and they are not in the script."""
+    secrets = [p for p in (folder / "tls").iterdir() if p.is_file()]
+    assert len(secrets) == 3
+    assert {stat.S_IMODE(p.stat().st_mode) for p in secrets} == {0o600}
+    assert {stat.S_IMODE(p.stat().st_mode) for p in (folder, folder / "tls")} == {0o700}
+    assert "BEGIN" not in (folder / "job.sh").read_text()
+    if os.getuid() == 0:
+        assert subprocess.run(["cat", secrets[0]], user=65534, capture_output=True, check=False).returncode
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"partition": "upx"}, "nvalid partition.*Partitions: all, exfel, upex"),
+        ({"reservation": "nope"}, "reservation.*Reservations: none"),
+        ({"memory": "900 GB"}, "Nodes: .*2 cores, 6000 MB"),
+        ({"cores": 64}, "Nodes: .*2 cores"),
+        ({"interface": "ib7"}, "interface='ib7': this machine has .*lo \\(127.0.0.1\\)"),
+        ({"memory": "100 MB"}, "one worker of this plan needs .* Give more memory"),
+        ({"directives": ["--gres=warp:9"]}, "nvalid generic resource"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_submitted(slurm, given, said):
+    cluster = Slurm(**options(**given))
+    with pytest.raises((SlurmError, ValueError), match=said):
+        cluster.start()
+    assert not slurm.jobs()
+    assert not list((cluster.folder or slurm.state).glob("tls"))
+
+
+def test_jobs_that_die_at_once_are_told_with_slurms_words_and_their_log(run, slurm, tmp_path):
+    began = time.monotonic()
+    with pytest.raises(SlurmError) as e:
+        dxflow.reduce(run.path, Stats(), tmp_path / "a.zarr", cluster=Slurm(**options(python="/no/python")))
+    assert re.search(r"[34] worker jobs ended before a worker connected", str(e.value))
+    assert re.search(r"job \d+ on node\d, failed with exit code 3", str(e.value))
+    assert "/no/python: No such file or directory" in str(e.value)
+    assert time.monotonic() - began < 60
+    assert not slurm.jobs()
+
+
+def test_without_slurm_it_says_where_to_go(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(SlurmError, match="no command 'sbatch' on this machine: submit from a login node"):
+        Slurm(jobs=1).start()
+
+
+def test_a_result_that_nodes_would_not_see_is_refused(run):
+    with pytest.raises(ValueError, match="without a name the result lies in /tmp.*: give to="):
+        dxflow.reduce(run.path, Stats(), cluster=Slurm(jobs=1))
