@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import uuid
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import fragments, memory
+from . import deaths, fragments, memory
+from .attempts import Attempt, Note
 from .blocks import BlockPass
 from .faults import TrainsFailed, hook_context
 from .losses import Loss, from_json
@@ -29,7 +31,7 @@ from .trains import TrainPass
 
 if TYPE_CHECKING:
     from .binding import BoundAlgorithm
-    from .plan import Plan
+    from .plan import Chunk, Plan
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,19 @@ class Summary:
 class Workspace:
     """A plan on a worker process: its algorithms initialized once, its buffers kept between chunks."""
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(self, plan: Plan, folder: Path, session: str = "") -> None:
         # Copies, so that in the client's own process `initialize` leaves the user's objects alone.
         own = tuple(replace(a, algorithm=copy(a.algorithm)) for a in plan.algorithms)
         self.plan, self.folder = replace(plan, algorithms=own), folder
+        self.session = session or uuid.uuid4().hex[:12]
+        """Names this start of the workers: what another start left unfinished is no fault of the data."""
         self.files = Files()
         self.masks = Masks()
         self.tuner = Tuner(candidates(memory.buffers(plan), plan.readers))
         self._buffers: list[NDArray] = []
-        self._ready = False
+        self.ready = False
+        self.note: Note | None = None
+        """The last chunk's."""
 
     def buffers(self) -> list[NDArray]:
         """Return the buffers that blocks or trains are read into."""
@@ -74,35 +80,68 @@ class Workspace:
 
     def prepare(self) -> None:
         """Initialize the algorithms, once per process."""
-        if not self._ready:
+        if not self.ready:
             for bound in self.plan.algorithms:
                 bound.algorithm.initialize(bound.info)
-            self._ready = True
+            self.ready = True
 
     def __reduce__(self) -> tuple:
-        return type(self), (self.plan, self.folder)
+        return type(self), (self.plan, self.folder, self.session)
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """A chunk that has been worked on, and the trains that failed meanwhile."""
+
+    state: ChunkState
+    losses: list[Loss]
 
 
 def run_chunk(work: Workspace, number: int) -> Summary:
     """Read a chunk while the algorithms work on what was read; leave a fragment.
 
     A chunk whose fragment is there is not done again. Trains in which a hook raised are left out, if faults are to
-    be masked, by doing the chunk again without them: what is left is exactly the result without these trains.
+    be masked, by doing the chunk again without them: what is left is exactly the result without these trains. The
+    same goes for trains that killed workers: what earlier workers tried and died of is told by a note.
     """
-    path = chunk_path(work.folder, number)
+    path, chunk = chunk_path(work.folder, number), work.plan.chunks[number]
     if (meta := fragments.intact(path)) is not None:
         return replace(_summary(meta), reused=True)
-    work.prepare()
-    excluded: frozenset[int] = frozenset()
+    with Note(work.folder, number, work.session) as work.note:
+        note = work.note
+        note.open(Attempt("whole" if work.ready else "initialize", chunk.first, chunk.last))
+        deaths.refuse_initialize(work.plan, note.history)
+        work.prepare()
+        while (attempt := deaths.next_attempt(chunk, note.history)) is not None:
+            note.begin(attempt)
+            done = _attempt(work, chunk, attempt, note)
+            if attempt.what == "whole":
+                lost = deaths.losses(work.plan, chunk, deaths.killers(chunk, note.history))
+                return _write(work, done.state, [*lost, *done.losses])
+            note.survived(attempt)
+        raise deaths.of_whole(work.plan, chunk, note.history)
+
+
+def _attempt(work: Workspace, chunk: Chunk, attempt: Attempt, note: Note) -> Done:
+    """Work on a chunk, or on some of its trains, without those that are to be left out."""
+    others = {t for t in range(chunk.first, chunk.last) if not attempt.first <= t < attempt.last}
+    with note.hooks() if note.history.deaths else nullcontext() as say:
+        plan = deaths.witnessed(work.plan, say) if say else work.plan
+        return _work(work, plan, chunk, frozenset(others).union(attempt.excluded))
+
+
+def _work(work: Workspace, plan: Plan, chunk: Chunk, excluded: frozenset[int]) -> Done:
+    """Read the trains of a chunk while the algorithms work on what was read, and finish its outputs."""
     losses: list[Loss] = []
     while True:
-        state = ChunkState(work.plan, work.plan.chunks[number], excluded, work.files, work.masks)
-        one_pass: Any = (BlockPass if work.plan.by_module else TrainPass)(state)
+        state = ChunkState(plan, chunk, excluded, work.files, work.masks)
+        one_pass: Any = (BlockPass if plan.by_module else TrainPass)(state)
         try:
             with closing(_read_ahead(work, one_pass)) as steps:
                 for step, filled in steps:
                     one_pass.work(step, filled)
-            return _finish(work, state, losses)
+            _finish(work, state)
+            return Done(state, losses)
         except TrainsFailed as failed:
             excluded |= failed.trains
             losses.append(failed.loss)
@@ -125,14 +164,13 @@ def _read_ahead(work: Workspace, one_pass: Any) -> Generator[tuple[Any, Any], No
         state.times["wait"] += ring.wait_seconds
 
 
-def _finish(work: Workspace, state: ChunkState, losses: list[Loss]) -> Summary:
-    """Check that the files are still the same, finish the outputs, and leave the fragment."""
+def _finish(work: Workspace, state: ChunkState) -> None:
+    """Check that the files are still the same, and finish the outputs."""
     work.files.verify()
-    for bound in work.plan.algorithms:
+    for bound in state.plan.algorithms:
         _finalize_chunk(bound, state)
     state.mark_lost_rows()
     state.times["compute"] = perf_counter() - state.began - state.times["wait"]
-    return _write(work, state, losses)
 
 
 def _finalize_chunk(bound: BoundAlgorithm, state: ChunkState) -> None:

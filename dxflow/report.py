@@ -8,11 +8,16 @@ from collections.abc import Collection
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from . import deaths
 from .losses import Loss
+from .reader import present
 from .sizes import bytes_spared, show
 
 if TYPE_CHECKING:
     from .chunk import Summary
+    from .inputs import BoundInput
     from .plan import Plan
 
 FORMAT = 1
@@ -73,7 +78,7 @@ def account(plan: Plan, summaries: list[Summary], losses: list[Loss]) -> list[di
     """Return, per module of each frames input, expected = used + masked frames.
 
     "masked" has one entry per cause; what is not explained by a loss that was counted in frames (trains that were
-    left out because a hook raised) is "exception in hook".
+    left out because a hook raised) is "exception in hook". Trains that killed workers are counted here.
     """
     used: Counter[tuple[int, int]] = Counter()
     for summary in summaries:
@@ -87,7 +92,9 @@ def account(plan: Plan, summaries: list[Summary], losses: list[Loss]) -> list[di
             masked = _masked(losses, source, module, bound.name)
             expected = len(bound.index)
             rest = expected - used[number, position] - sum(masked.values())
-            if rest:
+            if killed := min(rest, _killed(plan, losses, bound, position)):
+                masked[deaths.CAUSE] = killed
+            if rest := rest - killed:
                 masked["exception in hook"] = rest
             rows.append(
                 {
@@ -99,6 +106,16 @@ def account(plan: Plan, summaries: list[Summary], losses: list[Loss]) -> list[di
                 }
             )
     return rows
+
+
+def _killed(plan: Plan, losses: list[Loss], bound: BoundInput, module: int) -> int:
+    """Return how many frames a module has in trains that were left out because they killed workers."""
+    ids = [loss.first_train for loss in losses if loss.cause == deaths.CAUSE]
+    if not ids:
+        return 0
+    rows = slice(0, len(bound.index))
+    lost = np.isin(plan.train_ids[bound.index.train_positions(rows)], np.array(ids, plan.train_ids.dtype))
+    return int((lost & present(bound, module, rows)).sum())
 
 
 def _masked(losses: list[Loss], source: str, module: int, detector: str) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client, WorkerPlugin, as_completed, get_worker
+
+from .. import attempts
+from .witness import Witness
 
 if TYPE_CHECKING:
     from ..chunk import Workspace
@@ -20,6 +24,11 @@ class WorkspacePlugin(WorkerPlugin):
 
     def __init__(self, work: Workspace, name: str) -> None:
         self.work, self.name = work, name
+
+    def teardown(self, worker: Any) -> None:
+        """Note, where a worker is told to end, that this is no fault of the chunk it leaves."""
+        if self.work.note and self.work.note.trying:
+            attempts.note_end(self.work.folder, os.getpid(), None)
 
 
 def call(plugin: str, function: Any, args: tuple, after: Any) -> Any:
@@ -69,12 +78,14 @@ class DaskRunner:
 def on_client(client: Client, work: Workspace) -> Iterator[Runner]:
     """Give the workers of a client the workspace, and take it away in the end."""
     name = f"dxflow-{uuid.uuid4().hex[:12]}"
+    client.register_plugin(Witness(work.folder), name=f"{name}-witness")
     client.register_plugin(WorkspacePlugin(work, name), name=name)
     try:
         yield DaskRunner(client, name)
     finally:
         if client.status == "running":
             client.unregister_worker_plugin(name)
+            client.unregister_worker_plugin(f"{name}-witness", nanny=True)
 
 
 @contextmanager

@@ -1,0 +1,207 @@
+"""Attempts at a chunk, noted in the journal: a note outlives the worker that wrote it, and tells the next one."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+FOLDER = "attempts"
+PATIENCE = 6.0
+"""Seconds to wait for the note that a dead worker's nanny leaves. A nanny that kills waits 4 s before."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What is tried: ``first:last`` are positions of trains in the plan, `excluded` those left out.
+
+    `what` is "initialize", "whole" (leave the chunk's fragment), "probe" (work on some trains, keep nothing) or
+    "piece" (leave a fragment of some trains).
+    """
+
+    what: str
+    first: int
+    last: int
+    excluded: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Death:
+    """An attempt that took its worker with it, why, and in which hook if that is known."""
+
+    attempt: Attempt
+    cause: str
+    hook: str = ""
+
+
+@dataclass(frozen=True)
+class History:
+    """What has been tried with a chunk."""
+
+    deaths: tuple[Death, ...] = ()
+    survived: tuple[Attempt, ...] = ()
+
+    def of(self, attempt: Attempt) -> list[Death]:
+        """Return the deaths in an attempt."""
+        return [d for d in self.deaths if d.attempt == attempt]
+
+
+class Note:
+    """The note of one chunk: written before something is tried, removed when the chunk is done.
+
+    It costs a small file per chunk, created and removed, and a look at what is there only if it exists already.
+
+    Parameters
+    ----------
+    folder : path
+        The journal.
+    number : int
+        Of the chunk.
+    session : str
+        Which start of the cluster this is: what an earlier one left unfinished was ended with it.
+    """
+
+    def __init__(self, folder: Path, number: int, session: str) -> None:
+        self.path = folder / FOLDER / f"chunk-{number:06d}.json"
+        self.session, self.history = session, History()
+        self._now: Attempt | None = None
+
+    def __enter__(self) -> Note:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._now = None
+        if kind is not None and self.history.deaths:
+            self._write(None)
+        else:
+            self.path.unlink(missing_ok=True)
+            self.path.with_suffix(".hook").unlink(missing_ok=True)
+
+    @property
+    def trying(self) -> bool:
+        """Whether something is being tried."""
+        return self._now is not None
+
+    def open(self, attempt: Attempt) -> None:
+        """Note what is tried first, or learn what others tried before."""
+        try:
+            self._write(attempt, new=True)
+        except FileExistsError:
+            self._learn()
+
+    def begin(self, attempt: Attempt) -> None:
+        """Note what is tried now."""
+        if attempt != self._now:
+            self._write(attempt)
+
+    def survived(self, attempt: Attempt) -> None:
+        """Note that an attempt did not kill."""
+        self.history = History(self.history.deaths, (*self.history.survived, attempt))
+
+    @contextmanager
+    def hooks(self) -> Iterator[Any]:
+        """Lend a function that notes which hook is about to run."""
+        handle = os.open(self.path.with_suffix(".hook"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            yield lambda hook: os.pwrite(handle, hook.ljust(200).encode()[:200], 0)
+        finally:
+            os.close(handle)
+            self.path.with_suffix(".hook").unlink(missing_ok=True)
+
+    def _learn(self) -> None:
+        """Read the note; add a death if what it says was running has died."""
+        try:
+            found = json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            # Cut off by the death of its writer, or just removed: nothing is known.
+            found = {}
+        history = _history(found)
+        running = found.get("running")
+        if running and running["session"] == self.session and (cause := _cause(self.path.parent, running)):
+            hook = self._hook()
+            death = Death(_attempt(running["attempt"]), cause, hook)
+            history = History((*history.deaths, death), history.survived)
+        self.history = history
+
+    def _hook(self) -> str:
+        try:
+            return self.path.with_suffix(".hook").read_text().strip()
+        except OSError:
+            return ""
+
+    def _write(self, attempt: Attempt | None, *, new: bool = False) -> None:
+        running = attempt and {"attempt": asdict(attempt), **_whoami(), "session": self.session}
+        text = json.dumps({"running": running, **asdict(self.history)})
+        if new:
+            self.path.parent.mkdir(exist_ok=True)
+            with open(self.path, "x") as f:
+                f.write(text)
+        else:
+            temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}")
+            temporary.write_text(text)
+            os.replace(temporary, self.path)
+        self._now = attempt
+
+
+def _whoami() -> dict[str, Any]:
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "job": os.environ.get("SLURM_JOB_ID", ""),
+        "began": time.time(),
+    }
+
+
+def _attempt(found: Mapping[str, Any]) -> Attempt:
+    return Attempt(found["what"], found["first"], found["last"], tuple(found["excluded"]))
+
+
+def _history(found: Mapping[str, Any]) -> History:
+    deaths = (Death(_attempt(d["attempt"]), d["cause"], d["hook"]) for d in found.get("deaths", ()))
+    return History(tuple(deaths), tuple(_attempt(a) for a in found.get("survived", ())))
+
+
+# How workers ended ------------------------------------------------------------------------------
+
+
+def note_end(folder: Path, pid: int, cause: str | None) -> None:
+    """Note why a worker process of this machine ended; None for an end that is no fault of what it was doing."""
+    path = folder / FOLDER / _end_name(socket.gethostname(), pid)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        temporary.write_text(json.dumps({"cause": cause, "ended": time.time()}))
+        os.replace(temporary, path)
+    except FileNotFoundError:
+        # The run is over and its journal removed.
+        return
+
+
+def _end_name(host: str, pid: int) -> str:
+    return f"end-{host}-{pid}.json"
+
+
+def _cause(folder: Path, running: Mapping[str, Any]) -> str | None:
+    """Return why the worker of an attempt died, None if that does not count."""
+    path, deadline = folder / _end_name(running["host"], running["pid"]), time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            found = json.loads(path.read_text())
+        except FileNotFoundError:
+            found = None
+        if found and found["ended"] >= running["began"]:
+            return found["cause"]
+        time.sleep(0.05)
+    job = f", job {running['job']}" if running["job"] else ""
+    return (
+        f"cause not known: its process on {running['host']}{job} and whatever watches it ended without a word, "
+        "or do not answer (the node, or the limits of the job)"
+    )
