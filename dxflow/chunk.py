@@ -109,8 +109,10 @@ def run_chunk(work: Workspace, number: int) -> Summary:
         return replace(_summary(meta), reused=True)
     with Note(work.folder, number, work.session) as work.note:
         note = work.note
-        note.open(Attempt("whole" if work.ready else "initialize", chunk.first, chunk.last))
+        first = Attempt("whole" if work.ready else "initialize", chunk.first, chunk.last)
+        note.open(first)
         deaths.refuse_initialize(work.plan, note.history)
+        note.begin(first)
         work.prepare()
         while (attempt := deaths.next_attempt(chunk, note.history)) is not None:
             note.begin(attempt)

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,12 +27,28 @@ class Deadly(Stats):
     def add_arguments(cls, parser):
         parser.add_argument("--trains", type=int, nargs="*", help="where")
         parser.add_argument("--how", default="SIGKILL", help="a signal, 'memory' or 'status'")
-        parser.add_argument("--until", default="", help="no more once this file is there")
+        parser.add_argument("--times", type=int, default=1000, help="how often, if ...")
+        parser.add_argument("--count", default="", help="... this folder counts")
 
     def process_module_data(self, block, out):
-        if np.isin(block.train_ids, self.trains).any() and not (self.until and os.path.exists(self.until)):
+        if np.isin(block.train_ids, self.trains).any() and self.again():
             die(self.how)
         super().process_module_data(block, out)
+
+    def again(self):
+        if self.count:
+            n = len(os.listdir(self.count))
+            Path(self.count, f"{n}").touch()
+        return not self.count or n < self.times
+
+
+class DeadlyStart(Stats):
+    """Kills its process before any data are seen."""
+
+    ALG_ID = "stats"
+
+    def initialize(self, info):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die(how):
@@ -113,7 +130,6 @@ CAUSES = {
     "SIGKILL": "killed by signal 9 (SIGKILL), with ",
     "SIGSEGV": "killed by signal 11 (SIGSEGV), with ",
     "memory": "out of memory: ",
-    "status": "exited with status 3",
 }
 
 
@@ -138,5 +154,31 @@ def test_a_train_that_kills_workers_is_left_out_exactly_and_its_cause_is_said(ru
     assert (account["killed its worker"] == 6).all()
     # Trains in which a hook raised are left out in the same chunks, and that is known to be exact.
     expected = reduce(run, Deadly(trains=[bad], how="raise"), "here", on_fault="mask").dataset
+    for name, variable in expected.variables.items():
+        assert result.dataset.variables[name].values.tobytes() == variable.values.tobytes(), name
+
+
+def test_if_faults_are_to_be_raised_the_error_says_which_train_and_why(run, workers):
+    bad = int(run.train_ids[5])
+    with pytest.raises(
+        deaths.WorkerDied, match=f"killed its worker: stats, train {bad}.* exited with status 3, twice"
+    ):
+        reduce(run, Deadly(trains=[bad], how="status"), workers, on_fault="raise")
+
+
+def test_an_algorithm_whose_initialize_kills_is_named_at_once(run, workers):
+    with pytest.raises(
+        deaths.WorkerDied, match=r"initialize\(\) of one of \[stats\] killed its worker 2 times: killed by"
+    ):
+        reduce(run, DeadlyStart(), workers)
+
+
+@pytest.mark.parametrize(("how", "times"), [("SIGTERM", 3), ("SIGKILL", 3)])
+def test_deaths_that_mean_nothing_change_no_bit(run, workers, tmp_path, how, times):
+    """SIGTERM is how batch systems end jobs. Three times SIGKILL: a chunk that lives in the end is complete."""
+    bad = int(run.train_ids[5])
+    result = reduce(run, Deadly(trains=[bad], how=how, times=times, count=str(tmp_path)), workers)
+    assert result.losses.empty
+    expected = reduce(run, Stats(), "here").dataset
     for name, variable in expected.variables.items():
         assert result.dataset.variables[name].values.tobytes() == variable.values.tobytes(), name

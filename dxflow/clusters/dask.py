@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +84,11 @@ def on_client(client: Client, work: Workspace) -> Iterator[Runner]:
         yield DaskRunner(client, name)
     finally:
         if client.status == "running":
-            client.unregister_worker_plugin(name)
-            client.unregister_worker_plugin(f"{name}-witness", nanny=True)
+            # A worker that is just starting or ending may not have it, or be asked twice.
+            with suppress(KeyError, OSError):
+                client.unregister_worker_plugin(f"{name}-witness", nanny=True)
+            with suppress(KeyError, OSError):
+                client.unregister_worker_plugin(name)
 
 
 @contextmanager

@@ -49,11 +49,11 @@ class Local:
             If called from a script whose call is not guarded by ``if __name__ == "__main__":``.
         """
         import dask
-        from distributed import Client, LocalCluster, Security
+        from distributed import Client, Security
 
         refuse_unguarded()
         with dask.config.set(SETTINGS):
-            self._cluster = LocalCluster(
+            self._cluster = _lasting()(
                 n_workers=self.workers,
                 threads_per_worker=1,
                 processes=True,
@@ -74,6 +74,20 @@ class Local:
         """End the processes."""
         if self._cluster is not None:
             self._cluster.close()
+
+
+def _lasting() -> type[LocalCluster]:
+    """Return a `LocalCluster` that never gives up on a worker: its nanny starts it again."""
+    from distributed import LocalCluster
+    from distributed.deploy.cluster import Cluster
+
+    class Lasting(LocalCluster):
+        def _update_worker_status(self, op: str, msg: Any) -> None:
+            # SpecCluster looks again 15 s after a death, and closes the nanny of a worker that died a second time
+            # and is just then coming back.
+            Cluster._update_worker_status(self, op, msg)
+
+    return Lasting
 
 
 def _dashboard() -> str | None:

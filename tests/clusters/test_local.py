@@ -85,3 +85,24 @@ def test_a_call_is_guarded_if_it_stands_under_a_test_of_name(tmp_path, code, lin
     script = tmp_path / "script.py"
     script.write_text(code)
     assert local._guarded(script, line) is guarded
+
+
+def test_a_worker_that_dies_again_just_when_dask_looks_comes_back():
+    import os
+    import signal
+    import time
+
+    import dask
+
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "100 ms"}):
+        cluster = Local(workers=1)
+        client = cluster.start()
+        try:
+            # The start of a worker takes longer than that: Dask would look while there is none.
+            os.kill(*client.run(os.getpid).values(), signal.SIGKILL)
+            time.sleep(0.5)
+            client.wait_for_workers(1, timeout=20)
+            assert client.submit(int, 7).result(timeout=20) == 7
+        finally:
+            client.close()
+            cluster.close()

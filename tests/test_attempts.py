@@ -1,0 +1,110 @@
+"""Notes of attempts: they tell what died, of what, and forget what is no fault of the data."""
+
+import os
+
+import pytest
+
+from dxflow import attempts
+from dxflow.attempts import Attempt, Note
+
+WHOLE = Attempt("whole", 4, 8)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(attempts, "PATIENCE", 0.2)
+
+
+def die(folder, attempt=WHOLE, session="now", hook=""):
+    """Leave what a worker leaves that dies in an attempt."""
+    note = Note(folder, 3, session)
+    note.open(WHOLE)
+    note.begin(attempt)
+    if hook:
+        path = note.path.with_suffix(".hook")
+        path.write_text(hook.ljust(200))
+
+
+def learned(folder, session="now"):
+    note = Note(folder, 3, session)
+    note.open(WHOLE)
+    return note.history
+
+
+def test_what_is_done_leaves_nothing(tmp_path):
+    with Note(tmp_path, 3, "now") as note:
+        note.open(WHOLE)
+        assert note.path.exists()
+        assert note.trying
+    assert not note.trying
+    assert list((tmp_path / attempts.FOLDER).iterdir()) == []
+
+
+def test_a_death_is_told_with_the_cause_that_was_noted_and_the_hook(tmp_path):
+    die(tmp_path, hook="azint.process_train_data")
+    attempts.note_end(tmp_path, os.getpid(), "killed by signal 11 (SIGSEGV)")
+    (death,) = learned(tmp_path).deaths
+    assert (death.attempt, death.cause) == (WHOLE, "killed by signal 11 (SIGSEGV)")
+    assert death.hook == "azint.process_train_data"
+
+
+def test_deaths_add_up(tmp_path):
+    for attempt in (WHOLE, WHOLE, Attempt("probe", 4, 6), Attempt("whole", 4, 8, (5,))):
+        die(tmp_path, attempt)
+        attempts.note_end(tmp_path, os.getpid(), "x")
+    assert [d.attempt for d in learned(tmp_path).deaths] == [
+        WHOLE,
+        WHOLE,
+        Attempt("probe", 4, 6),
+        Attempt("whole", 4, 8, (5,)),
+    ]
+
+
+def test_an_end_that_is_no_fault_of_the_data_does_not_count(tmp_path):
+    die(tmp_path)
+    attempts.note_end(tmp_path, os.getpid(), None)
+    assert learned(tmp_path).deaths == ()
+
+
+def test_an_end_that_nobody_saw_counts_and_says_so(tmp_path):
+    die(tmp_path)
+    (death,) = learned(tmp_path).deaths
+    assert death.cause.startswith("cause not known: its process on ")
+
+
+def test_the_end_of_an_earlier_process_of_the_same_number_is_not_taken_for_this_one(tmp_path):
+    attempts.note_end(tmp_path, os.getpid(), "long ago")
+    die(tmp_path)
+    assert learned(tmp_path).deaths[0].cause.startswith("cause not known")
+
+
+def test_what_an_earlier_start_of_the_cluster_left_was_ended_with_it_but_its_deaths_are_known(tmp_path):
+    die(tmp_path, session="before")
+    attempts.note_end(tmp_path, os.getpid(), "x")
+    die(tmp_path, session="before")
+    assert learned(tmp_path).deaths[0].cause == "x"
+    assert len(learned(tmp_path).deaths) == 1
+
+
+def test_what_is_known_is_kept_when_the_run_ends_with_an_error(tmp_path):
+    die(tmp_path)
+    attempts.note_end(tmp_path, os.getpid(), "x")
+    note = Note(tmp_path, 3, "now")
+    note.open(WHOLE)
+    note.survived(Attempt("probe", 4, 5))
+    note.__exit__(KeyError, KeyError(), None)
+    history = learned(tmp_path, "later")
+    assert [d.cause for d in history.deaths] == ["x"]
+    assert history.survived == (Attempt("probe", 4, 5),)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"running": null}'])
+def test_a_note_that_was_cut_off_is_none(tmp_path, text):
+    die(tmp_path)
+    (tmp_path / attempts.FOLDER / "chunk-000003.json").write_text(text)
+    assert learned(tmp_path).deaths == ()
+
+
+def test_the_end_of_a_run_whose_journal_is_gone_is_not_noted(tmp_path):
+    attempts.note_end(tmp_path / "gone", os.getpid(), "x")
+    assert list(tmp_path.iterdir()) == []
