@@ -218,7 +218,7 @@ def frames_of(texts: Sequence[str]) -> Any:
 def _existing(path: str) -> str:
     from pathlib import Path
 
-    if not (Path(path) / "dxflow.json").is_file():
+    if not ((place := Path(path)) / "dxflow.json").is_file() and not place.is_file():
         raise ValueError(
             f"--frames {path}: no result of dxflow is there; expected one, or trains=, pulses= or cells= "
             "with 0:100 or 0,4,8"

@@ -8,14 +8,15 @@ import os
 import uuid
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .checksums import crc32
 
 META = "meta"
 # What zipfile and numpy raise for a file that is not as it was written.
@@ -58,27 +59,13 @@ def _append(file: BinaryIO, archive: zipfile.ZipFile, name: str, array: NDArray)
     data = whole.reshape(-1).view(np.uint8).data
     entry = zipfile.ZipInfo(name)
     entry.header_offset, entry.file_size = file.tell(), head.tell() + data.nbytes
-    entry.compress_size, entry.CRC = entry.file_size, _checksum(data, _checksum(head.getvalue()))
+    entry.compress_size, entry.CRC = entry.file_size, crc32(data, crc32(head.getvalue()))
     for part in (entry.FileHeader(), head.getvalue(), data):
         file.write(part)
     archive.filelist.append(entry)
     archive.NameToInfo[name] = entry
     # Where the directory will stand, and, by setting a comment, that there is one to write.
     archive.start_dir, archive.comment = file.tell(), b""
-
-
-@cache
-def _crc32() -> Callable[..., int]:
-    """Return the fastest CRC-32 there is: of isal, else of zlib."""
-    try:
-        from isal import isal_zlib
-    except ImportError:
-        return zlib.crc32
-    return isal_zlib.crc32
-
-
-def _checksum(data: bytes | memoryview, so_far: int = 0) -> int:
-    return _crc32()(data, so_far)
 
 
 def sync_directory(folder: Path) -> None:

@@ -38,9 +38,19 @@ class Result:
 
     @cached_property
     def dataset(self) -> xr.Dataset:
-        """The results, labelled and lazy: values are read when used."""
+        """The results, labelled and lazy: values are read when used.
+
+        Raises
+        ------
+        TypeError
+            If it is a copy of a run.
+        """
         from .verify import dataset
 
+        if self.is_copy:
+            raise TypeError(
+                f"{self.path} is a copy of a run and not a reduction: open it with extra_data.RunDirectory"
+            )
         return dataset(self.path, self._keep)
 
     @property
@@ -87,8 +97,17 @@ class Result:
         """Return what identifies it where it is an option of another reduction."""
         return [self.manifest["plan"], self.manifest["created"]]
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether it is a copy of a run, made by `dxflow.copy_run`: files for EXtra-data, and no `dataset`."""
+        return self.manifest.get("kind") == "copy"
+
     def report(self) -> str:
         """Return a summary: what was read, how fast, what was lost, where the result is."""
+        if self.is_copy:
+            from .copying import CopyReport
+
+            return str(CopyReport.from_json({**self.manifest["report"], "path": str(self.path)}))
         t, chunks = self.times, self.manifest["chunks"]
         lines = [
             f"read     {show(t['bytes'])} in {t['wall']:.1f} s, {show(t['rate'])}/s"
@@ -106,4 +125,5 @@ class Result:
         return f"<dxflow.Result {self.path}>\n{self.report()}"
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(self.report())}</pre>{self.dataset._repr_html_()}"
+        shown = "" if self.is_copy else self.dataset._repr_html_()
+        return f"<pre>{escape(self.report())}</pre>{shown}"

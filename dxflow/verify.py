@@ -17,7 +17,7 @@ def verify(path: str | Path) -> list[str]:
     Parameters
     ----------
     path : path
-        Of a result of any format.
+        Of a result of any format, or of a copy of a run.
 
     Returns
     -------

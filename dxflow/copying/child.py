@@ -17,6 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from ..checksums import digest
 from .cut import write
 from .tasks import FileTask
 
@@ -66,7 +67,7 @@ def _do(task: FileTask, path: Path, sync: bool, told: int) -> None:
         write(task, path)
         if sync:
             synced(path)
-        answer = {"bytes": path.stat().st_size}
+        answer = {"digest": digest(path)}
     except BaseException as e:  # noqa: BLE001 - whatever it is, the parent is to know it
         answer = failure(e)
     with open(told, "wb") as pipe:
@@ -89,7 +90,3 @@ def failure(error: BaseException) -> dict[str, Any]:
     number = getattr(error, "errno", None)
     text = os.strerror(number) if number else f"{type(error).__name__}: {error}".replace("\n", " ")
     return {"error": text, "errno": number, "trace": traceback.format_exc()}
-
-
-if __name__ == "__main__":
-    main()

@@ -15,12 +15,17 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ..checksums import digest
 from ..clusters import connect
 from ..reader import runs
+from ..stores._manifest import COPY
 from .plan import CopyPlan, plan_copy
 from .process import Hands
 from .report import CopyReport
 from .tasks import FileTask
+
+Digest = tuple[int, int]
+"""Size and CRC-32."""
 
 SELECTING = ("frames", "sources", "modules", "trains")
 """Options that may leave something out of a file, so that HDF5 has to write it anew."""
@@ -72,8 +77,9 @@ def copy_run(
     Notes
     -----
     Compressed chunks are copied as they are. A file of which everything remains is copied byte by byte. Of files that
-    are cut, each is written by a process of its own. A manifest, ``dxflow.json``, says what was left out; files of
-    format 1.3 or newer say it themselves, in ``REDUCTION/FRAME_REDUCTION/<source>``.
+    are cut, each is written by a process of its own. A manifest, ``dxflow.json``, says what was left out, and has size
+    and checksum of each file, so that ``dxflow verify`` finds damage; files of format 1.3 or newer say what was left
+    out themselves, in ``REDUCTION/FRAME_REDUCTION/<source>``.
 
     Examples
     --------
@@ -106,46 +112,46 @@ def _execute(plan: CopyPlan, cluster: Any, crew: list[Hands], begun: float) -> C
     """Do the tasks that are left, write the manifest and give the copy its name."""
     folder = plan.folder
     with folder.begun(plan.fingerprint(), resume=plan.resume, overwrite=plan.overwrite) as done:
-        sizes = {name: (folder.partial / name).stat().st_size for name in done}
+        files = {name: digest(folder.partial / name) for name in done}
         left = [n for n, task in enumerate(plan.tasks) if task.name not in done]
         try:
-            sizes |= _run(plan, left, cluster, crew)
+            files |= _run(plan, left, cluster, crew)
         except OSError as e:
             e.add_note(
                 f"Finished files are kept in {folder.partial}; resume=True (--resume) goes on with the others"
             )
             raise
-        report = _measured(plan, sizes, time.monotonic() - begun)
-        folder.commit(_manifest(plan, report), sync=plan.sync)
+        report = _measured(plan, files, time.monotonic() - begun)
+        folder.commit(_manifest(plan, report), files, sync=plan.sync)
     return report
 
 
-def _run(plan: CopyPlan, numbers: list[int], cluster: Any, crew: list[Hands]) -> dict[str, int]:
-    """Do the tasks with these numbers; return the bytes of each file."""
+def _run(plan: CopyPlan, numbers: list[int], cluster: Any, crew: list[Hands]) -> dict[str, Digest]:
+    """Do the tasks with these numbers; return bytes and CRC-32 of each file."""
     if cluster is None:
         return dict(_in_threads(plan, numbers, crew))
     with connect(cluster, plan) as runner:  # type: ignore[arg-type]  # a runner hands on what it is given
         return dict(runner.results(runner.map(copy_file, numbers)))
 
 
-def copy_file(plan: CopyPlan, number: int) -> tuple[str, int]:
-    """Do a task, on a worker; return name and bytes of the file."""
+def copy_file(plan: CopyPlan, number: int) -> tuple[str, Digest]:
+    """Do a task, on a worker; return name, bytes and CRC-32 of the file."""
     with Hands() as hands:
         return _do(plan, number, hands)
 
 
-def _do(plan: CopyPlan, number: int, hands: Hands) -> tuple[str, int]:
+def _do(plan: CopyPlan, number: int, hands: Hands) -> tuple[str, Digest]:
     task = plan.tasks[number]
     return task.name, hands.do(task, plan.folder.partial, sync=plan.sync)
 
 
-def _in_threads(plan: CopyPlan, numbers: Iterable[int], crew: list[Hands]) -> Iterator[tuple[str, int]]:
+def _in_threads(plan: CopyPlan, numbers: Iterable[int], crew: list[Hands]) -> Iterator[tuple[str, Digest]]:
     """Do tasks in as many processes as there are hands, each fed by a thread."""
     idle: SimpleQueue[Hands] = SimpleQueue()
     for hands in crew:
         idle.put(hands)
 
-    def work(number: int) -> tuple[str, int]:
+    def work(number: int) -> tuple[str, Digest]:
         hands = idle.get()
         try:
             return _do(plan, number, hands)
@@ -165,23 +171,27 @@ def _in_threads(plan: CopyPlan, numbers: Iterable[int], crew: list[Hands]) -> It
             raise
 
 
-def _measured(plan: CopyPlan, sizes: dict[str, int], seconds: float) -> CopyReport:
+def _measured(plan: CopyPlan, made: dict[str, Digest], seconds: float) -> CopyReport:
     """Return the report with the sizes that files came to have."""
-    files = tuple(replace(f, after=sizes.get(f.name, f.after)) for f in plan.report.files)
+    files = tuple(replace(f, after=made[f.name][0] if f.name in made else f.after) for f in plan.report.files)
     return replace(plan.report, files=files, seconds=seconds)
 
 
 def _manifest(plan: CopyPlan, report: CopyReport) -> dict[str, Any]:
     """Return what the copy says of itself."""
     return {
-        "kind": "copy",
+        "kind": COPY,
+        "state": "complete",
         "run": plan.run,
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "versions": {name: version(name) for name in ("dxflow", "h5py", "numpy", "extra-data")},
         "fingerprint": plan.fingerprint(),
         "selection": dict(plan.parameters),
         "dropped": _dropped(plan),
-        **report.json(),
+        "report": report.json(),
+        "losses": [],
+        "account": [],
+        "times": {"wall": report.seconds, "bytes": report.after},
     }
 
 

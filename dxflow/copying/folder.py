@@ -15,10 +15,11 @@ from typing import Any
 from ..binding import PlanError
 from ..fragments import sync_directory
 from ..sizes import show
+from ..stores import _manifest
+from ..stores._manifest import MANIFEST
 from .errors import CopyError
 from .process import TEMPORARY
 
-MANIFEST = "dxflow.json"
 SUFFIX = ".partial"
 
 
@@ -156,15 +157,20 @@ class Folder:
             os.replace(part, self.partial / MANIFEST)
         except OSError as e:
             part.unlink(missing_ok=True)
-            raise CopyError(
-                f"{self.partial / MANIFEST} was not written: {e.strerror}", str(part), number=e.errno
-            ) from e
+            raise self._unwritten(e) from e
 
-    def commit(self, manifest: dict[str, Any], *, sync: bool) -> None:
-        """Give the copy its name; an older one goes away."""
+    def _unwritten(self, error: OSError) -> CopyError:
+        path = self.partial / MANIFEST
+        return CopyError(f"{path} was not written: {error.strerror}", str(path), number=error.errno)
+
+    def commit(self, manifest: dict[str, Any], files: _manifest.Digests, *, sync: bool) -> None:
+        """Add the manifest, which lists `files`, and give the copy its name; an older one goes away."""
         for leftover in self.partial.glob(f"{TEMPORARY}*"):
             leftover.unlink()
-        self._write({"state": "complete", **manifest})
+        try:
+            _manifest.write(self.partial, manifest, files, lasting=sync)
+        except OSError as e:
+            raise self._unwritten(e) from e
         if sync:
             sync_directory(self.partial)
         old = self.path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}.old")

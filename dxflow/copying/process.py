@@ -7,13 +7,14 @@ import pickle
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from .._light import command
+from ..checksums import digest
 from ..reader.files import stat_of
 from ..sizes import show
 from . import bytewise
@@ -21,15 +22,6 @@ from .errors import CopyError
 from .tasks import FileTask
 
 TEMPORARY = ".dxflow-"
-CHILD = """
-import sys, types
-package = types.ModuleType("dxflow")
-package.__path__ = sys.argv[1:]
-sys.modules["dxflow"] = package
-from dxflow.copying.child import main
-main()
-"""
-"""Begins the other process without what ``import dxflow`` loads, which would take longer than many copies."""
 
 
 class Hands:
@@ -44,8 +36,8 @@ class Hands:
         self._process: subprocess.Popen | None = None
         self._stopped = threading.Event()
 
-    def do(self, task: FileTask, folder: Path, *, sync: bool = False) -> int:
-        """Copy a file into a folder, where it appears complete; return its bytes.
+    def do(self, task: FileTask, folder: Path, *, sync: bool = False) -> tuple[int, int]:
+        """Copy a file into a folder, where it appears complete; return its bytes and CRC-32.
 
         Raises
         ------
@@ -55,7 +47,7 @@ class Hands:
         part = folder / f"{TEMPORARY}{uuid.uuid4().hex[:12]}.part"
         try:
             _check(task)
-            size = self._whole(task, part, sync) if task.whole else self._cut(task, part, sync)
+            made = self._whole(task, part, sync) if task.whole else self._cut(task, part, sync)
             _check(task)
             os.replace(part, folder / task.name)
         except OSError as e:
@@ -64,21 +56,21 @@ class Hands:
             ) from e
         finally:
             part.unlink(missing_ok=True)
-        return size
+        return made
 
-    def _whole(self, task: FileTask, part: Path, sync: bool) -> int:
-        size = bytewise.copy(task.path, part, self._stopped.is_set)
+    def _whole(self, task: FileTask, part: Path, sync: bool) -> tuple[int, int]:
+        bytewise.copy(task.path, part, self._stopped.is_set)
         if sync:
             descriptor = os.open(part, os.O_RDONLY)
             os.fsync(descriptor)
             os.close(descriptor)
-        return size
+        return digest(part)
 
-    def _cut(self, task: FileTask, part: Path, sync: bool) -> int:
-        """Let the other process write; return the bytes of what it wrote."""
+    def _cut(self, task: FileTask, part: Path, sync: bool) -> tuple[int, int]:
+        """Let the other process write; return bytes and CRC-32 of what it wrote."""
         answer = self._asked((task, part.absolute(), sync))
-        if "bytes" in answer:
-            return answer["bytes"]
+        if "digest" in answer:
+            return answer["digest"]
         said = answer.get("error") or f"the process that wrote it {_ended(answer['ended'])}"
         raise failed(task, part.parent, said, answer.get("errno"))
 
@@ -101,9 +93,7 @@ class Hands:
     def start(self) -> None:
         """Start the other process, which takes a moment to load its libraries."""
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", CHILD, str(Path(__file__).parents[1])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            command("dxflow.copying.child"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
     def stop(self) -> None:

@@ -71,6 +71,15 @@ class CopyReport:
         """Return it as JSON values, for the manifest."""
         return {**asdict(self), "before": self.before, "after": self.after, "ratio": self.ratio}
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> CopyReport:
+        """Return the report that `json` was made of."""
+        files = tuple(FileReport(**f) for f in values["files"])
+        frames = {name: (before, after) for name, (before, after) in values["frames"].items()}
+        before, after = values["trains"]
+        sources, notes = tuple(values["sources"]), tuple(values["notes"])
+        return cls(values["path"], files, frames, (before, after), sources, notes, values["seconds"])
+
     def __str__(self) -> str:
         return "\n".join([*map(_line, self.files), *self._summary()])
 

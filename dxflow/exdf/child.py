@@ -15,10 +15,8 @@ import os
 import shutil
 import signal
 import sys
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +24,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checksums import digest
 from .rows import Chunks, Rows, create, layout
 
 THREADS = min(2, os.cpu_count() or 1)
@@ -103,22 +102,10 @@ class Hdf5:
 
 def _secured(path: Path) -> dict[str, Any]:
     """Make a file last through a power loss; return its size and CRC-32."""
-    crc = 0
     with open(path, "rb") as file:
         os.fsync(file.fileno())
-        while block := file.read(2**22):
-            crc = _crc32()(block, crc)
-        return {"bytes": file.tell(), "crc32": crc}
-
-
-@cache
-def _crc32() -> Callable[[bytes, int], int]:
-    """Return the fastest CRC-32 there is."""
-    try:
-        from isal import isal_zlib
-    except ImportError:
-        return zlib.crc32
-    return isal_zlib.crc32
+    size, crc = digest(path)
+    return {"bytes": size, "crc32": crc}
 
 
 def main() -> None:
@@ -175,7 +162,3 @@ def _leave(file: Hdf5 | None, answer: dict[str, Any], code: int) -> None:
         sys.stdout.flush()
     # HDF5 would try to write what it holds when Python ends, and crash on a full disk.
     os._exit(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checksums import digest
 from ..stores import _manifest
 from ..stores._manifest import Damage
 
@@ -85,7 +86,7 @@ class File:
             raise Damage(f"{self.path}: {size} bytes, {self.bytes} were written")
         if self.checked or not (self.bytes <= CHECKED_BYTES if whole is None else whole):
             return
-        if (found := _manifest.digest(self.path)[1]) != self.crc32:
+        if (found := digest(self.path)[1]) != self.crc32:
             raise Damage(f"{self.path}: checksum {found:08x}, it was {self.crc32:08x} when written")
         self.checked = True
 

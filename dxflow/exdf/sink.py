@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._light import command
 from ..sizes import show
 from .errors import WriteError
 
@@ -50,7 +50,7 @@ class Sink:
         self.temporary = self.path.with_name(f".dxflow-{uuid.uuid4().hex[:12]}.part")
         self.answer: dict[str, Any] = {}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dxflow.exdf.child"],
+            command("dxflow.exdf.child"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -12,8 +12,7 @@ import json
 import os
 import signal
 import sys
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,17 +21,52 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import checksums
+from ..checksums import BLOCK
+
 GROUP = "dxflow"
-"""Where a file has what is about the result as a whole: ``manifest``, and ``crc32`` of the file itself."""
+"""Where a file has what is about the result as a whole: ``manifest``, ``pieces`` and ``crc32`` of the file itself."""
+MARK = b"dxflow crc32 "
+"""Stands before the checksum, so that it is found without HDF5, which damage could crash."""
 
 
 def write(task: dict[str, Any], source: BinaryIO) -> None:
     """Let a format make the file, then fill its datasets with the arrays that come in."""
     file, datasets = import_module(task["format"]).create(Path(task["path"]), task)
+    pieces: dict[str, list[Any]] = {}
     for name, region, values in _arrays(source):
         if values.size:
-            datasets[name][tuple(slice(a, a + n) for a, n in zip(region, values.shape, strict=True))] = values
+            datasets[name][_slices(region, values.shape)] = values
+            pieces.setdefault(name, []).append([region, values.shape, _crc32(values)])
     file.close()
+    with h5py.File(task["path"], "r+") as again:
+        group = again.require_group(GROUP)
+        group.create_dataset("pieces", data=json.dumps(pieces), dtype=h5py.string_dtype())
+
+
+def _slices(region: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
+    return tuple(slice(a, a + n) for a, n in zip(region, shape, strict=True))
+
+
+def _crc32(values: Any) -> int:
+    return checksums.crc32(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+
+
+def damaged(task: dict[str, Any], source: BinaryIO) -> dict[str, Any]:
+    """Return the names of the arrays of a file that are not as they were written."""
+    with h5py.File(task["path"], "r") as file:
+        pieces = json.loads(file[GROUP]["pieces"][()])
+        places = json.loads(file[GROUP]["manifest"][()])["hdf5"]["variables"]
+        return {"damaged": [n for n, of in pieces.items() if not _whole(file, places[n]["path"], of)]}
+
+
+def _whole(file: h5py.File, path: str, pieces: Sequence[Any]) -> bool:
+    """Return whether all pieces of an array can be read and are as they were written."""
+    try:
+        return all(_crc32(file[path][_slices(a, n)]) == crc for a, n, crc in pieces)
+    # Whatever HDF5 makes of changed bytes.
+    except Exception:  # noqa: BLE001
+        return False
 
 
 def seal(task: dict[str, Any], source: BinaryIO) -> None:
@@ -42,9 +76,9 @@ def seal(task: dict[str, Any], source: BinaryIO) -> None:
         group = file.require_group(GROUP)
         group.attrs["NX_class"] = "NXcollection"
         group.create_dataset("manifest", data=task["manifest"], dtype=h5py.string_dtype())
-        at = group.create_dataset("crc32", data=np.bytes_(b"0" * 8))
+        at = group.create_dataset("crc32", data=np.bytes_(MARK + b"0" * 8))
         file.flush()
-        offset = at.id.get_offset()
+        offset = at.id.get_offset() + len(MARK)
     with open(path, "r+b") as raw:
         raw.seek(offset)
         raw.write(b"%08x" % crc32(path, offset))
@@ -56,11 +90,11 @@ def crc32(path: Path, offset: int) -> int:
     """Return the CRC-32 of a file in which its own checksum counts as zeros."""
     crc, at = 0, 0
     with open(path, "rb") as file:
-        while block := file.read(2**22):
+        while block := file.read(BLOCK):
             a, b = max(offset - at, 0), min(offset + 8 - at, len(block))
             if a < b:
                 block = block[:a] + b"0" * (b - a) + block[b:]
-            crc, at = zlib.crc32(block, crc), at + len(block)
+            crc, at = checksums.crc32(block, crc), at + len(block)
     return crc
 
 
@@ -87,19 +121,16 @@ def main() -> None:
     # EXtra-data prints while it writes CXI files; the standard output is for the answer.
     answer, sys.stdout = sys.stdout, sys.stderr
     task = json.loads(sys.stdin.buffer.readline())
+    said: dict[str, Any] = {}
     try:
-        {"write": write, "seal": seal}[task["do"]](task, sys.stdin.buffer)
-        failure: dict[str, Any] = {}
+        said = {"write": write, "seal": seal, "damaged": damaged}[task["do"]](task, sys.stdin.buffer) or {}
     except BaseException as e:  # noqa: BLE001 - whatever it is, the parent is to know it
         number = getattr(e, "errno", None)
-        failure = {"error": os.strerror(number) if number else f"{type(e).__name__}: {e}", "errno": number}
-        Path(task["path"]).unlink(missing_ok=True)
+        said = {"error": os.strerror(number) if number else f"{type(e).__name__}: {e}", "errno": number}
+        if task["do"] != "damaged":
+            Path(task["path"]).unlink(missing_ok=True)
     with contextlib.suppress(BrokenPipeError):
-        answer.write(json.dumps(failure) + "\n")
+        answer.write(json.dumps(said) + "\n")
         answer.flush()
     # HDF5 would try to write what it holds when Python ends, and crash on a full disk.
-    os._exit(1 if failure else 0)
-
-
-if __name__ == "__main__":
-    main()
+    os._exit(1 if "error" in said else 0)

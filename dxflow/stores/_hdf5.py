@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._light import command
 from ..sizes import show
 from . import Store, described, refuse_dtypes, variables
 from ._labels import coordinates
@@ -168,7 +169,7 @@ class Child:
     def __init__(self, file: Path, shown: Path, task: Mapping[str, Any]) -> None:
         self.file, self.shown = file, shown
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dxflow.stores._child"],
+            command("dxflow.stores._child"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -255,23 +256,43 @@ def manifest(path: Path) -> dict[str, Any]:
 
 def problems(path: Path) -> list[str]:
     """Return what is wrong with a file; reads all of it."""
-    import h5py
-
-    from ._child import GROUP, crc32
+    from ._child import MARK, crc32
 
     try:
-        with h5py.File(path, "r") as file:
-            at = file[GROUP]["crc32"]
-            written, offset = at[()].decode(), at.id.get_offset()
+        written, offset = _written(path, MARK)
         found = crc32(path, offset)
     except FileNotFoundError:
         return [f"{path}: missing"]
-    # Whatever HDF5 makes of changed bytes.
-    except Exception as e:  # noqa: BLE001
+    except OSError as e:
         return [f"{path}: cannot be read: {e}"]
-    return (
-        [] if f"{found:08x}" == written else [f"{path}: checksum {found:08x}, it was {written} when written"]
-    )
+    if offset < 0:
+        return [f"{path}: it has no checksum of dxflow: it is damaged, or no result"]
+    if f"{found:08x}".encode() == written:
+        return []
+    said = written.decode(errors="replace")
+    return [f"{path}: checksum {found:08x}, it was {said} when written; {_blamed(path)}"]
+
+
+def _written(path: Path, mark: bytes) -> tuple[bytes, int]:
+    """Return the checksum in a file and where it is, -1 if it has none; HDF5 does not see the file."""
+    with open(path, "rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return b"", -1
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            at = content.rfind(mark)
+            return content[at + len(mark) : at + len(mark) + 8], -1 if at < 0 else at + len(mark)
+
+
+def _blamed(path: Path) -> str:
+    """Say which arrays of a damaged file are not as they were, as far as HDF5 can read them, in another process."""
+    task = json.dumps({"do": "damaged", "path": str(path.absolute())}).encode() + b"\n"
+    done = subprocess.run(command("dxflow.stores._child"), input=task, capture_output=True, check=False)
+    answer = json.loads(done.stdout) if done.stdout.startswith(b"{") else {}
+    if "damaged" not in answer:
+        return "HDF5 cannot read it"
+    if names := answer["damaged"]:
+        return f"damaged is {', '.join(names)}"
+    return "all results in it are as they were: the damage is elsewhere"
 
 
 def open_dataset(path: Path) -> xr.Dataset:

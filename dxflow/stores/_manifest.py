@@ -10,9 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..checksums import digest
+
 MANIFEST = "dxflow.json"
+PART = ".dxflow-manifest.part"
 Digests = Mapping[str, tuple[int, int]]
 """Size and CRC-32 by path in the folder."""
+COPY = "copy"
+"""The kind of a copy of a run, in its manifest."""
+CACHES = ("karabo_data_map.json",)
+"""What EXtra-data leaves in a run directory when it opens it; it makes it anew when it is not there."""
 _OWN = '"crc32": "{:08x}"'
 _FOUND = re.compile(rb'^\{\n "crc32": "([0-9a-f]{8})"')
 
@@ -21,15 +28,18 @@ class Damage(OSError):
     """A result that is not as it was written; the message names the file."""
 
 
-def write(folder: Path, manifest: Mapping[str, Any], files: Digests) -> None:
-    """Write the manifest of a folder whose other files are complete."""
+def write(folder: Path, manifest: Mapping[str, Any], files: Digests, *, lasting: bool = True) -> None:
+    """Write the manifest of a folder whose other files are complete; `lasting`: through a power loss."""
     facts = {"crc32": "0" * 8, **manifest, "files": {name: list(files[name]) for name in sorted(files)}}
     text = json.dumps(facts, indent=1).encode()
     own = _OWN.format(zlib.crc32(text)).encode()
-    with open(folder / MANIFEST, "wb") as file:
+    part = folder / PART
+    with open(part, "wb") as file:
         file.write(text.replace(_OWN.format(0).encode(), own, 1))
         file.flush()
-        os.fsync(file.fileno())
+        if lasting:
+            os.fsync(file.fileno())
+    os.replace(part, folder / MANIFEST)
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -57,15 +67,6 @@ def read(folder: Path) -> dict[str, Any]:
         raise Damage(f"{path}: {e}") from e
 
 
-def digest(path: Path) -> tuple[int, int]:
-    """Return the size and CRC-32 of a file."""
-    crc = size = 0
-    with open(path, "rb") as file:
-        while block := file.read(2**22):
-            crc, size = zlib.crc32(block, crc), size + len(block)
-    return size, crc
-
-
 def digests(folder: Path, known: Digests) -> dict[str, tuple[int, int]]:
     """Return the digests of all files in a folder; those that are known are not read again.
 
@@ -91,7 +92,7 @@ def problems(folder: Path) -> list[str]:
         return [_said(folder / MANIFEST, e)]
     found = [p for name, (size, crc) in files.items() if (p := _problem(folder / name, size, crc))]
     there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
-    extra = sorted(there - set(files) - {MANIFEST})
+    extra = sorted(there - set(files) - {MANIFEST, *CACHES})
     return found + [f"{folder / name}: it is no part of the result" for name in extra]
 
 
