@@ -16,6 +16,10 @@ NO_TRAIN = 2**48
 """Train ids count 10 per second since 2016 or so; the highest values stand for a failure."""
 
 
+FILES_AT_ONCE = 64
+"""Files up to which EXtra-data opens one after the other: starting its processes takes longer."""
+
+
 @dataclass(frozen=True, eq=False)
 class OpenedRun:
     """A run, where it is, its trains in order, and the files that did not open."""
@@ -70,7 +74,7 @@ def _directory(path: Path) -> OpenedRun:
             f"{path}: no .h5 files in this directory; is it a run directory (such as .../raw/r0012)?"
         )
     try:
-        run = extra_data.RunDirectory(path)
+        run = extra_data.RunDirectory(path, parallelize=len(files) > FILES_AT_ONCE)
     # EXtra-data raises a bare Exception when no file of a directory can be used.
     except Exception as e:
         raise PlanError(f"{path}: EXtra-data opens none of the {len(files)} files: {e}") from e
