@@ -27,7 +27,9 @@ class WorkspacePlugin(WorkerPlugin):
 
     def teardown(self, worker: Any) -> None:
         """Note, where a worker is told to end, that this is no fault of the chunk it leaves."""
-        if self.work.note and self.work.note.trying:
+        # The plan of a copy has no notes: files that are copied are not taken for what ended a worker.
+        note = getattr(self.work, "note", None)
+        if note and note.trying:
             attempts.note_end(self.work.folder, os.getpid(), None)
 
 
@@ -94,7 +96,8 @@ def on_client(client: Client, work: Workspace) -> Iterator[Runner]:
 @contextmanager
 def on_cluster(cluster: Cluster, work: Workspace) -> Iterator[Runner]:
     """Start a cluster for the time of a run."""
-    if hasattr(cluster, "fit"):
+    # The plan of a copy needs nothing that it could be fitted to.
+    if hasattr(cluster, "fit") and hasattr(work, "plan"):
         cluster.fit(work.plan)
     client = cluster.start()
     try:
