@@ -1,4 +1,4 @@
-"""The command line: ``dxflow simulate | plan | reduce | copy | recipe | list | info | verify | bench``."""
+"""The command line: one function for each command of ``dxflow``."""
 
 from __future__ import annotations
 
@@ -173,6 +173,39 @@ def verify(argv: Sequence[str]) -> int:
     return FAILED if problems else OK
 
 
+def cluster(argv: Sequence[str]) -> int:
+    """Try out a SLURM cluster: a small job, a task on it, and what is wrong in plain words."""
+    return _slurm("cluster", argv)
+
+
+def submit(argv: Sequence[str]) -> int:
+    """Put a command or a script into the queue: dxflow submit reduce RUN ..., submit script.py -- ARGS."""
+    return _slurm("submit", argv)
+
+
+def jobs(argv: Sequence[str]) -> int:
+    """List your jobs of dxflow: what was submitted, and workers."""
+    return _slurm("jobs", argv)
+
+
+def logs(argv: Sequence[str]) -> int:
+    """Show the log of a job."""
+    return _slurm("logs", argv)
+
+
+def cancel(argv: Sequence[str]) -> int:
+    """Cancel a job and its workers."""
+    return _slurm("cancel", argv)
+
+
+def _slurm(name: str, argv: Sequence[str]) -> int:
+    from .slurm import command
+
+    parser = OptionParser(prog=f"dxflow {name}", description=COMMANDS[name].__doc__, allow_abbrev=False)
+    getattr(command, name)(argv, parser, print)
+    return OK
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "simulate": simulate,
     "plan": plan,
@@ -183,6 +216,11 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "info": info,
     "verify": verify,
     "bench": bench,
+    "cluster": cluster,
+    "submit": submit,
+    "jobs": jobs,
+    "logs": logs,
+    "cancel": cancel,
 }
 
 
@@ -246,11 +284,15 @@ def _version() -> int:
 def _failed(error: Exception, *, trace: bool) -> int:
     """Say what went wrong and return the exit code."""
     from .find import NotFoundError
+    from .slurm.commands import OptionError, SlurmError
 
     if trace:
         traceback.print_exception(error)
-    if isinstance(error, (UsageError, PlanError, NotFoundError)) or _by_our_parser(error):
+    if isinstance(error, (UsageError, PlanError, NotFoundError, OptionError)) or _by_our_parser(error):
         return _complain(_text(error))
+    if isinstance(error, SlurmError):
+        _complain("\n  ".join([_text(error), *getattr(error, "__notes__", ())]))
+        return FAILED
     lines = [f"{type(error).__name__}: {_text(error)}", *_where(error), *getattr(error, "__notes__", ())]
     _complain("\n  ".join(lines))
     return FAILED

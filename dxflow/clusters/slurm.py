@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..slurm import commands, network
 from ..slurm import options as sites
-from ..slurm.commands import SlurmError
+from ..slurm.commands import OptionError, SlurmError
 from ..slurm.keeper import Keeper, Limits
 from .local import SETTINGS, refuse_unguarded
 
@@ -81,7 +81,7 @@ class Slurm:
 
     Raises
     ------
-    ValueError
+    OptionError
         If an option cannot be meant, or there is no such site.
     """
 
@@ -130,7 +130,7 @@ class Slurm:
         """
         self._need = plan.memory.total
         if plan.store.temporary and str(plan.store.path).startswith(("/tmp/", "/var/tmp/", "/dev/shm/")):
-            raise ValueError(
+            raise OptionError(
                 f"without a name the result lies in {plan.store.path.parent}, which the nodes of a cluster do not "
                 "share: give to= (--to), on a file system that they do"
             )

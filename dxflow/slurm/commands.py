@@ -22,6 +22,10 @@ class Unreachable(SlurmError):
     """Slurm does not answer now; it may later."""
 
 
+class OptionError(ValueError):
+    """An option that cannot work; the message says which, and what could."""
+
+
 def environment() -> dict[str, str]:
     """Return the environment for Slurm's commands.
 

@@ -16,7 +16,7 @@ import dask
 from distributed import Security
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from .commands import SlurmError
+from .commands import OptionError, SlurmError
 from .jobqueue import SLURMCluster, packaged
 from .options import Options
 
@@ -73,7 +73,7 @@ class Shape:
         fitting = memory // _with_headroom(worker)
         processes = options.processes or min(options.cores, fitting)
         if not 0 < processes <= fitting:
-            raise ValueError(_too_small(options, worker, processes))
+            raise OptionError(_too_small(options, worker, processes))
         return cls(processes, int((memory / processes - BESIDE) / 1.1), memory)
 
 
@@ -119,7 +119,7 @@ class Head(SLURMCluster):
             "memory": shape.limit * shape.processes,
             "job_cpu": options.cores,
             "job_mem": f"{-(-shape.memory // 2**20)}M",
-            "walltime": _walltime(options.seconds),
+            "walltime": clock(options.seconds),
             "death_timeout": DEATH,
             "local_directory": '"$scratch"',
             "job_script_prologue": [],
@@ -215,7 +215,13 @@ def plain() -> Any:
 
 def directives(options: Options, folder: Path) -> list[str]:
     """Return what the job script asks of Slurm beside what dask-jobqueue writes."""
-    named = {
+    found = ["-N 1", f'--output="{folder}/logs/%j.log"', "--open-mode=append", *named(options)]
+    return found + ["--exclusive"] * options.exclusive + list(options.directives)
+
+
+def named(options: Options) -> list[str]:
+    """Return the directives that name things of the site."""
+    values = {
         "partition": options.partition,
         "reservation": options.reservation,
         "account": options.account,
@@ -224,9 +230,7 @@ def directives(options: Options, folder: Path) -> list[str]:
         "nodelist": options.nodelist,
         "exclude": options.exclude,
     }
-    found = ["-N 1", f'--output="{folder}/logs/%j.log"', "--open-mode=append"]
-    found += [f'--{name}="{value}"' for name, value in named.items() if value is not None]
-    return found + ["--exclusive"] * options.exclusive + list(options.directives)
+    return [f'--{name}="{value}"' for name, value in values.items() if value is not None]
 
 
 def prologue(options: Options, host: str) -> list[str]:
@@ -255,7 +259,8 @@ def _lifetime(options: Options) -> list[str]:
     return ["--lifetime", f"{lifetime}s", "--lifetime-stagger", f"{stagger}s"]
 
 
-def _walltime(seconds: int) -> str:
+def clock(seconds: int) -> str:
+    """Return a time as HH:MM:SS."""
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 

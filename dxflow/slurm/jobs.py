@@ -215,15 +215,3 @@ def cause(state: str, reason: str, code: str) -> str:
         return f"was killed by signal {number} ({SIGNALS.get(number, 'no common one')})"
     said = f", {reason}" if reason not in ("", "None", "NonZeroExitCode") else ""
     return f"failed with exit code {status}{said}"
-
-
-def tail(log: str, lines: int = 8) -> str:
-    """Return the last lines of a log, or why there are none."""
-    try:
-        with open(log, "rb") as f:
-            f.seek(max(0, f.seek(0, 2) - 16384))
-            text = f.read().decode(errors="replace")
-    except OSError as e:
-        return f"no log: {e.strerror} ({log})"
-    kept = [line for line in text.splitlines() if line.strip()][-lines:]
-    return "\n".join(["  " + line for line in kept]) or f"an empty log ({log})"

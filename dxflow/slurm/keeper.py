@@ -12,6 +12,7 @@ from typing import Any
 
 from . import commands, jobs
 from .commands import SlurmError, Unreachable
+from .diagnose import tail
 from .jobs import Job
 
 log = logging.getLogger(__name__)
@@ -210,8 +211,7 @@ class Keeper:
     def _silent(self, job: Job, now: float) -> str:
         return (
             f"job {job.id} has run on {job.nodes} for {_span(now - (job.started or now))}, but no worker of it has "
-            f"reached the scheduler on this machine: a firewall, or the wrong interface=? Its log ({job.log}):\n"
-            f"{jobs.tail(job.log)}"
+            f"reached the scheduler on this machine: a firewall, or the wrong interface=?\n{tail(job.log)}"
         )
 
     def _adjust(self, now: float) -> None:
@@ -240,8 +240,8 @@ class Keeper:
             else f"{self._deaths} worker jobs have died"
         )
         raise SlurmError(
-            f"{what}. The last one, job {last.id} on {last.nodes or 'no node'}, {last.cause}. Its log ({last.log}) "
-            f"ends with:\n{jobs.tail(last.log)}"
+            f"{what}. The last one, job {last.id} on {last.nodes or 'no node'}, {last.cause}.\n"
+            f"{tail(last.log)}"
         )
 
     def _submit(self, count: int) -> None:

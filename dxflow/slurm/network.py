@@ -6,6 +6,8 @@ import re
 import socket
 from pathlib import Path
 
+from .commands import OptionError
+
 ROUTES = Path("/proc/net/route")
 FAST = re.compile(r"(ib|hsn|opa)\d+$")
 """InfiniBand, Slingshot, Omni-Path."""
@@ -29,20 +31,20 @@ def interface(wanted: str | None = None) -> str:
 
     Raises
     ------
-    ValueError
+    OptionError
         If the wanted one is not there.
     """
     there = addresses()
     if wanted is not None:
         if wanted not in there:
-            raise ValueError(f"interface={wanted!r}: this machine has {_listed(there)}")
+            raise OptionError(f"interface={wanted!r}: this machine has {_listed(there)}")
         return wanted
     fast = sorted(name for name in there if FAST.match(name))
     others = sorted(name for name in there if name != "lo")
     for name in (*fast, _default(), *others, "lo"):
         if name in there:
             return str(name)
-    raise ValueError("this machine has no network interface that is up; the nodes could not reach it")
+    raise OptionError("this machine has no network interface that is up; the nodes could not reach it")
 
 
 def _listed(there: dict[str, str]) -> str:

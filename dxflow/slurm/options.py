@@ -12,6 +12,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from .commands import OptionError
+
 SITES = Path(__file__).with_name("sites.yaml")
 USERS = Path("~/.config/dxflow/clusters.yaml")
 MOST = 2**20
@@ -80,17 +82,17 @@ class Options:
         return seconds(self.walltime, "walltime")
 
     def check(self) -> None:
-        """Raise ValueError for what cannot be meant."""
+        """Raise OptionError for what cannot be meant."""
         _span(self.jobs)
         if self.seconds < 60:
-            raise ValueError(f"walltime={self.walltime!r}: jobs last a minute at least")
+            raise OptionError(f"walltime={self.walltime!r}: jobs last a minute at least")
         seconds(self.wait, "wait")
         for name in ("cores", "processes"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"{name}={value!r}: expected a number above zero")
+                raise OptionError(f"{name}={value!r}: expected a number above zero")
         if self.processes and self.processes > self.cores:
-            raise ValueError(
+            raise OptionError(
                 f"processes={self.processes} are more than cores={self.cores}: each works with one thread"
             )
         if self.memory is not None:
@@ -107,13 +109,13 @@ class Options:
         ):
             _refuse_odd(name, getattr(self, name))
         if any("\n" in line for line in self.directives):
-            raise ValueError("directives: each is one option of sbatch, without line breaks")
+            raise OptionError("directives: each is one option of sbatch, without line breaks")
 
 
 def _refuse_odd(name: str, value: Any) -> None:
     """Raise for what is no name: it would end up in a job script."""
     if value is not None and not re.fullmatch(r"[\w.,:@&|*\[\]+-]+", str(value)):
-        raise ValueError(f"{name}={value!r}: expected a name, without blanks or quotes")
+        raise OptionError(f"{name}={value!r}: expected a name, without blanks or quotes")
 
 
 def _span(jobs: Any) -> tuple[int, int]:
@@ -121,7 +123,7 @@ def _span(jobs: Any) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)(?:-(\d+))?", str(jobs)) if isinstance(jobs, (int, str)) else None
     low, high = (match[1], match[2] or match[1]) if match else (jobs if isinstance(jobs, tuple) else (0, 0))
     if not 0 <= int(low) <= int(high) or int(high) < 1:
-        raise ValueError(f"jobs={jobs!r}: expected a number, or (least, most), in a command line least-most")
+        raise OptionError(f"jobs={jobs!r}: expected a number, or (least, most), in a command line least-most")
     return int(low), int(high)
 
 
@@ -129,7 +131,7 @@ def seconds(text: str | int, name: str) -> int:
     """Return a time as Slurm writes it, or minutes, as seconds."""
     match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d\d?))?(?::(\d\d?))?", str(text))
     if not match:
-        raise ValueError(f"{name}={text!r}: expected HH:MM:SS, D-HH:MM:SS, or minutes")
+        raise OptionError(f"{name}={text!r}: expected HH:MM:SS, D-HH:MM:SS, or minutes")
     days, a, b, c = (int(g) if g else None for g in match.groups())
     if days is not None or c is not None:
         return (days or 0) * 86400 + (a or 0) * 3600 + (b or 0) * 60 + (c or 0)
@@ -143,7 +145,7 @@ def bytes_of(memory: str | int) -> int:
     try:
         return parse(memory)
     except (ValueError, TypeError):
-        raise ValueError(f"memory={memory!r}: expected a size such as 64 GB") from None
+        raise OptionError(f"memory={memory!r}: expected a size such as 64 GB") from None
 
 
 def resolve(site: str | None, given: Mapping[str, Any]) -> Options:
@@ -151,7 +153,7 @@ def resolve(site: str | None, given: Mapping[str, Any]) -> Options:
 
     Raises
     ------
-    ValueError
+    OptionError
         If there is no such site, the user's file is broken, or a value cannot be meant.
     """
     given = {k: v for k, v in given.items() if v is not None}
@@ -160,7 +162,7 @@ def resolve(site: str | None, given: Mapping[str, Any]) -> Options:
     name = site if site is not None else own.pop("site", None) or _here()
     known = _load(SITES)
     if name not in known and name not in users:
-        raise ValueError(_unknown(f"site={name!r}", name, [*known, *users]))
+        raise OptionError(_unknown(f"site={name!r}", name, [*known, *users]))
     base = dict(known.get(own.pop("site", name), {}))
     # A reservation is in a partition of its own: that of the site would contradict it.
     if {"reservation"} & {*given, *own} and "partition" not in {*given, *own}:
@@ -201,25 +203,25 @@ def _load(path: Path) -> dict[str, dict[str, Any]]:
 
     Raises
     ------
-    ValueError
+    OptionError
         If it is not as it should be; the message says what is wrong where.
     """
     import yaml
 
     if path.stat().st_size > MOST:
-        raise ValueError(f"{path} is larger than {MOST} bytes: no list of sites")
+        raise OptionError(f"{path} is larger than {MOST} bytes: no list of sites")
     try:
         found = yaml.safe_load(path.read_text()) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise ValueError(f"{path} cannot be read: {' '.join(str(e).split())}") from None
+        raise OptionError(f"{path} cannot be read: {' '.join(str(e).split())}") from None
     if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
-        raise ValueError(
+        raise OptionError(
             f"{path}: expected sites, each with options below it: 'name:' and '  partition: upex'"
         )
     for site, entry in found.items():
         for key in entry:
             if key not in KEYS:
-                raise ValueError(_unknown(f"{path}: {site}: {key!r}", key, KEYS))
+                raise OptionError(_unknown(f"{path}: {site}: {key!r}", key, KEYS))
     return found
 
 
