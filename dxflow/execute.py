@@ -43,6 +43,8 @@ def execute(plan: Plan, cluster: Any = None) -> Result:
     """
     from .result import Result
 
+    if journal.finished(plan):
+        return Result(plan.store.path, plan.store)
     folder = journal.begin(plan)
     report = Report(plan, journal.found(folder))
     with journal.kept_on_failure(plan), connect(cluster, Workspace(plan, folder)) as runner:

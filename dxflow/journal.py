@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,8 @@ def begin(plan: Plan) -> Path:
     """
     folder = plan.store.partial
     if folder.exists():
-        if plan.resume:
+        # Without a finished chunk there is nothing to resume, and what was killed may not even have noted its plan.
+        if plan.resume and found(folder):
             _refuse_other(plan, folder)
             return folder
         _refuse_loss(plan, folder)
@@ -37,6 +39,24 @@ def begin(plan: Plan) -> Path:
     folder.mkdir(mode=0o777)
     (folder / PLAN).write_text(json.dumps(plan.fingerprint, indent=1))
     return folder
+
+
+def finished(plan: Plan) -> bool:
+    """Return whether a run that is resumed has nothing left to do: its result is there."""
+    from .verify import manifest
+
+    if not plan.resume or plan.store.path.is_symlink() or not plan.store.path.exists():
+        return False
+    try:
+        made = manifest(plan.store.path)["plan"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return not fingerprint.differences(made, json.loads(json.dumps(plan.fingerprint)))
+
+
+def restarted() -> bool:
+    """Return whether Slurm has started this driver again (``dxflow submit``): it goes on without being told to."""
+    return "DXFLOW_DRIVER" in os.environ and os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
 
 
 def found(folder: Path) -> set[int]:

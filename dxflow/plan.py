@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import memory, runs, sizes
+from . import journal, memory, runs, sizes
 from .binding import Binding, BoundAlgorithm, PlanError, bind
 from .fingerprint import fingerprint
 from .index import EntryIndex
@@ -159,7 +159,8 @@ def plan(
     frames : FrameSelection, boolean array or Result, optional
         Only these frames of detectors are read at all.
     resume : bool
-        Go on with what an interrupted run left beside `to`.
+        Go on with what an interrupted run left beside `to`; a result that it finished is taken as it is. A job
+        that ``dxflow submit`` started, and Slurm started again, always does.
     chunk, block : str or int
         Bytes of a task's input, and of one read. They order the additions, so they belong to the result:
         the same values give the same bits on any number of workers.
@@ -201,12 +202,13 @@ def plan(
         store=store_for(to),
         losses=tuple(binding.faults.losses + _missing(binding)),
         on_fault=on_fault,
-        resume=resume,
+        resume=resume or journal.restarted(),
         overwrite=overwrite,
         readers=readers,
     )
     memory.check(result, cluster)
-    result.store.check(result)
+    if not journal.finished(result):
+        result.store.check(result)
     return result
 
 

@@ -34,6 +34,13 @@ def gappy(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def long(tmp_path_factory):
+    """The truth of an AGIPD500K with tiny modules: 96 trains of 8 pulses, which make dozens of chunks."""
+    folder = tmp_path_factory.mktemp("long") / "r0003"
+    return make_run(folder, detector="AGIPD500K", trains=96, pulses=8, module_shape=(8, 8))
+
+
+@pytest.fixture(scope="session")
 def example(tmp_path_factory):
     """Return a function that gives the path of a run that EXtra-data's own tests make, by name."""
     from extra_data.tests import make_examples

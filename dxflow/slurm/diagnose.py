@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 MEANINGS = (
-    (r"\.pem.*No such file|No such file.*\.pem", "the shared directory is not shared: give directory= on a file system "
+    (r"\.pem.*(No such file|does not exist)|No such file.*\.pem", "the shared directory is not shared: give directory= on a file system "
      "that the nodes see"),
     (r"line \d+: (\S*python\S*): (No such file|command not found|Permission denied)",
      "{1} is not there on the node: install the environment on a file system that the nodes share, or give python="),

@@ -17,6 +17,9 @@ from .jobs import Job
 
 log = logging.getLogger(__name__)
 
+SILENT = 90.0
+"""Seconds that a running job may take until a worker connects."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -26,8 +29,6 @@ class Limits:
     """Jobs in a row that end before a worker of theirs connects."""
     deaths: int = 20
     """Jobs that end otherwise than by themselves or at their time limit."""
-    silent: float = 90.0
-    """Seconds that a running job may take until a worker connects."""
     queue: float = 7 * 86400.0
     """Seconds that all jobs may wait, without any that runs."""
     unreachable: float = 1800.0
@@ -197,7 +198,7 @@ class Keeper:
         """Raise if jobs run, but no worker connects; or if nothing runs for too long."""
         silent = [
             j for j in self.jobs.values()
-            if j.runs and not j.connected and j.started and now - j.started > self.limits.silent
+            if j.runs and not j.connected and j.started and now - j.started > SILENT
         ]  # fmt: skip
         alive = [j for j in self.jobs.values() if j.alive]
         if silent and len(silent) == len([j for j in alive if j.runs]):

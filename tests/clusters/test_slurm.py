@@ -16,14 +16,14 @@ import psutil
 import pytest
 from distributed import Security
 from distributed.comm import connect as connect_to
-from samples import Pause, RoiSum, Stats
+from samples import Pause, RoiSum, TrainSums
 
 import dxflow
 from dxflow.clusters import Slurm
 from dxflow.slurm.commands import SlurmError
 
-SMALL = {"chunk": "200 kB", "block": "20 kB"}
-"""A few dozen chunks."""
+SMALL = {"chunk": "40 kB", "block": "4 kB"}
+"""Some two dozen chunks."""
 
 
 def options(**more):
@@ -31,10 +31,12 @@ def options(**more):
 
 
 @pytest.fixture(scope="module")
-def expected(run, tmp_path_factory):
+def expected(long, tmp_path_factory):
     """What a run in this process gives."""
     to = tmp_path_factory.mktemp("here") / "here.zarr"
-    return dxflow.reduce(run.path, [Stats(), RoiSum()], to, cluster="here", **SMALL).dataset.load()
+    result = dxflow.reduce(long.path, [TrainSums(), RoiSum()], to, cluster="here", **SMALL)
+    assert result.manifest["chunks"]["computed"] > 20
+    return result.dataset.load()
 
 
 def assert_same_bits(found, expected):
@@ -43,10 +45,12 @@ def assert_same_bits(found, expected):
         np.testing.assert_array_equal(found[name], expected[name])
 
 
-def test_a_run_on_slurm_gives_the_bits_of_a_run_here_and_leaves_no_job(run, slurm, tmp_path, expected):
+def test_a_run_on_slurm_gives_the_bits_of_a_run_here_and_leaves_no_job(long, slurm, tmp_path, expected):
     cluster = Slurm(**options(jobs=3))
     began = time.monotonic()
-    found = dxflow.reduce(run.path, [Stats(), RoiSum()], tmp_path / "there.zarr", cluster=cluster, **SMALL)
+    found = dxflow.reduce(
+        long.path, [TrainSums(), RoiSum()], tmp_path / "there.zarr", cluster=cluster, **SMALL
+    )
     assert time.monotonic() - began < 30
     assert_same_bits(found.dataset, expected)
     slurm.wait(lambda: not slurm.jobs())
@@ -58,13 +62,13 @@ def test_a_run_on_slurm_gives_the_bits_of_a_run_here_and_leaves_no_job(run, slur
 
 
 def test_a_run_survives_jobs_that_are_cancelled_preempted_and_out_of_time_and_a_node_that_restarts(
-    run, slurm, tmp_path, expected
+    long, slurm, tmp_path, expected
 ):
     cluster = Slurm(**options(jobs=3, partition="all", walltime=2, exclusive=True, memory="2 GB", cores=2))
-    algorithms, done = [Stats(), RoiSum(), Pause(folder=tmp_path)], []
+    algorithms, done = [TrainSums(), RoiSum(), Pause(folder=tmp_path, seconds=0.4)], []
 
     def reduce():
-        done.append(dxflow.reduce(run.path, algorithms, tmp_path / "a.zarr", cluster=cluster, **SMALL))
+        done.append(dxflow.reduce(long.path, algorithms, tmp_path / "a.zarr", cluster=cluster, **SMALL))
 
     thread = threading.Thread(target=reduce)
     thread.start()
@@ -115,9 +119,9 @@ def causes(cluster):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_driver_that_is_interrupted_or_killed_leaves_no_job_and_no_credentials(
-    run, slurm, tmp_path, number
+    long, slurm, tmp_path, number
 ):
-    line = [run.path, "--to", tmp_path / "a.zarr", "--chunk", "200 kB", "--block", "20 kB"]
+    line = [long.path, "--to", tmp_path / "a.zarr", "--chunk", "40 kB", "--block", "4 kB"]
     # More than there are nodes, so that one waits in the queue.
     line += [
         "--cluster",
@@ -212,10 +216,12 @@ def test_a_mistake_is_told_before_anything_is_submitted(slurm, given, said):
     assert not list((cluster.folder or slurm.state).glob("tls"))
 
 
-def test_jobs_that_die_at_once_are_told_with_slurms_words_and_their_log(run, slurm, tmp_path):
+def test_jobs_that_die_at_once_are_told_with_slurms_words_and_their_log(long, slurm, tmp_path):
     began = time.monotonic()
     with pytest.raises(SlurmError) as e:
-        dxflow.reduce(run.path, Stats(), tmp_path / "a.zarr", cluster=Slurm(**options(python="/no/python")))
+        dxflow.reduce(
+            long.path, TrainSums(), tmp_path / "a.zarr", cluster=Slurm(**options(python="/no/python"))
+        )
     assert re.search(r"[34] worker jobs ended before a worker connected", str(e.value))
     assert re.search(r"job \d+ on node\d, failed with exit code 3", str(e.value))
     assert "/no/python: No such file or directory" in str(e.value)
@@ -229,6 +235,6 @@ def test_without_slurm_it_says_where_to_go(monkeypatch):
         Slurm(jobs=1).start()
 
 
-def test_a_result_that_nodes_would_not_see_is_refused(run):
+def test_a_result_that_nodes_would_not_see_is_refused(long):
     with pytest.raises(ValueError, match="without a name the result lies in /tmp.*: give to="):
-        dxflow.reduce(run.path, Stats(), cluster=Slurm(jobs=1))
+        dxflow.reduce(long.path, TrainSums(), cluster=Slurm(jobs=1))

@@ -1,0 +1,99 @@
+"""Drivers as jobs: queued, listed, cancelled with their workers; started again, they go on where they were."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from samples import TrainSums
+
+import dxflow
+from dxflow import cli
+from dxflow.slurm import driver
+from dxflow.slurm.commands import OptionError
+from dxflow.slurm.options import Options
+
+SAMPLES = f"{Path(__file__).parents[1]}/samples.py"
+
+
+def submitted(capsys, *words):
+    assert cli.main(["submit", "--cores", "1", *map(str, words)]) == 0
+    return capsys.readouterr().out.split()[1]
+
+
+def state(slurm, job):
+    return slurm("squeue", "-h", "-t", "all", "-j", job, "-o", "%T").strip()
+
+
+def test_a_driver_that_is_requeued_goes_on_with_its_fragments(long, slurm, tmp_path, capsys):
+    to = tmp_path / "a.zarr"
+    line = [long.path, "--to", to, "--chunk", "40 kB", "--block", "4 kB", "--cluster", "here"]
+    job = submitted(
+        capsys,
+        "reduce",
+        *line,
+        f"{SAMPLES}:TrainSums",
+        f"{SAMPLES}:Pause",
+        "--folder",
+        tmp_path,
+        "--seconds",
+        0.02,
+    )
+    slurm.wait(lambda: len(list(Path(f"{to}.partial").glob("chunk-*"))) >= 2, seconds=10)
+    assert cli.main(["jobs"]) == 0
+    assert "dxflow-driver-reduce" in capsys.readouterr().out
+    slurm("scontrol", "requeue", job)
+    (tmp_path / "go").touch()
+    slurm.wait(lambda: state(slurm, job) == "COMPLETED", seconds=60)
+    assert cli.main(["logs", job]) == 0
+    log = capsys.readouterr().out
+    assert "start 0" in log
+    assert "start 1" in log
+    chunks = dxflow.open(to).manifest["chunks"]
+    assert chunks["reused"] >= 2
+    assert chunks["computed"] >= 1
+    here = dxflow.reduce(
+        long.path, TrainSums(), tmp_path / "here.zarr", cluster="here", chunk="40 kB", block="4 kB"
+    )
+    assert here.dataset.equals(dxflow.open(to).dataset[list(here.dataset)])
+
+
+def test_a_cancelled_driver_takes_its_workers_with_it(long, slurm, tmp_path, capsys):
+    line = [long.path, "--to", tmp_path / "a.zarr", "--chunk", "40 kB", "--block", "4 kB"]
+    line += ["--cluster", "slurm:jobs=4,cores=1,partition=exfel,poll=0.5"]
+    job = submitted(capsys, "reduce", *line, f"{SAMPLES}:Pause", "--folder", tmp_path)
+    slurm.wait((tmp_path / "began").exists, seconds=60)
+    assert len(slurm.jobs()) == 5
+    assert cli.main(["cancel", job]) == 0
+    slurm.wait(lambda: not slurm.jobs(), seconds=30)
+    assert cli.main(["cancel", job]) == 1
+    assert f"there is no job '{job}' of dxflow to cancel. There are: none" in capsys.readouterr().err
+
+
+def test_a_script_and_its_arguments_reach_the_job_as_they_are(tmp_path):
+    script = tmp_path / "a b.py"
+    script.write_text("import sys; print(sys.argv[1:])")
+    argv = driver.command([str(script), "--", "--x", "it's; $HOME"])
+    text = driver.job_script(argv, Options(walltime=10), tmp_path, "a b")
+    assert "--job-name=dxflow-driver-a-b\n" in text
+    line = next(row for row in text.splitlines() if row.endswith("&"))
+    out = subprocess.run(["bash", "-c", f"{line[:-1]}"], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "['--x', \"it's; $HOME\"]"
+    assert argv[0] == sys.executable
+
+
+def test_what_is_neither_a_command_nor_a_script_is_refused():
+    with pytest.raises(
+        OptionError, match="expected a command of dxflow or a script.* Commands: simulate, plan, reduce"
+    ):
+        driver.command(["redcue"])
+    with pytest.raises(OptionError, match=r"there is no script no\.py"):
+        driver.command(["no.py"])
+
+
+def test_a_finished_result_is_taken_as_it_is_when_resumed(long, tmp_path):
+    first = dxflow.reduce(long.path, TrainSums(), tmp_path / "a.zarr", cluster="here")
+    again = dxflow.reduce(long.path, TrainSums(), tmp_path / "a.zarr", cluster="here", resume=True)
+    assert again.manifest == first.manifest
+    with pytest.raises(dxflow.PlanError, match="exists"):
+        dxflow.reduce(long.path, TrainSums(name="other"), tmp_path / "a.zarr", cluster="here", resume=True)
