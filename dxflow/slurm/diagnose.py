@@ -6,20 +6,43 @@ import re
 from pathlib import Path
 
 MEANINGS = (
-    (r"\.pem.*(No such file|does not exist)|No such file.*\.pem", "the shared directory is not shared: give directory= on a file system "
-     "that the nodes see"),
-    (r"line \d+: (\S*python\S*): (No such file|command not found|Permission denied)",
-     "{1} is not there on the node: install the environment on a file system that the nodes share, or give python="),
-    (r"line \d+: (\S+): (No such file|command not found)", "{1} is not there on the node: mind prologue="),
-    (r"No module named '?(\S+?)'?$", "Python on the node lacks {1}: is it the environment of this machine (python=)?"),
-    (r"'?(\S+)'? is not a valid network interface", "the node has no network interface {1}: give another interface="),
-    (r"(Timed out|timed out|No route to host|Connection refused|Network is unreachable).*", "the node does not reach "
-     "the scheduler on this machine ({0}): a firewall, or the wrong interface="),
-    (r"certificate verify failed|CERTIFICATE_VERIFY", "the node's credentials are not those of this run"),
-    (r"MemoryError|oom.kill|Out Of Memory|exceeded memory limit", "there was too little memory: give more memory=, or "
-     "fewer processes="),
-    (r"Disk quota exceeded|No space left on device", "a disk is full: {0}"),
-)  # fmt: skip
+    (
+        r"\.pem.*(No such file|does not exist)|No such file.*\.pem",
+        "the shared directory is not shared: give directory= on a file system that the nodes see",
+    ),
+    (
+        r"line \d+: (\S*python\S*): (No such file|command not found|Permission denied)",
+        "{1} is not there on the node: install the environment on a file system that the nodes share, or give python=",
+    ),
+    (
+        r"line \d+: (\S+): (No such file|command not found)",
+        "{1} is not there on the node: mind prologue=",
+    ),
+    (
+        r"No module named '?([^\s']+)'?",
+        "Python on the node lacks {1}: is it the environment of this machine (python=)?",
+    ),
+    (
+        r"'?([^\s']+)'? is not a valid network interface",
+        "the node has no network interface {1}: give another interface=",
+    ),
+    (
+        r"(Timed out|timed out|No route to host|Connection refused|Network is unreachable).*",
+        "the node does not reach the scheduler on this machine ({0}): a firewall, or the wrong interface=",
+    ),
+    (
+        r"CERTIFICATE_VERIFY|certificate verify failed",
+        "the node's credentials are not those of this run",
+    ),
+    (
+        r"MemoryError|oom.kill|Out Of Memory|exceeded memory limit",
+        "there was too little memory: give more memory=, or fewer processes=",
+    ),
+    (
+        r"(Disk quota exceeded|No space left on device)",
+        "a disk is full: {1}",
+    ),
+)
 """What to look for, and what it means; {0} is what was found, {1} the name in it."""
 
 
