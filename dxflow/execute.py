@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import journal, merging
 from .chunk import Summary, Workspace, chunk_path, run_chunk
-from .clusters import Runner, connect
+from .clusters import ClusterLost, Runner, connect
 from .contents import Contents
 from .progress import Progress
 from .report import Report
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .result import Result
 
+RESTARTS = 3
+"""How often a cluster that is lost is started again."""
 FAN_IN = 8
 """Fragments per merge: a constant, since it orders the additions."""
 
@@ -37,6 +39,10 @@ def execute(plan: Plan, cluster: Any = None) -> Result:
 
     Raises
     ------
+    ClusterLost
+        If the cluster of a client is gone, or one that was started here for the fourth time.
+    WorkerDied
+        If ``on_fault="raise"`` and a train killed its worker twice.
     Exception
         What a hook raised, with a note that says algorithm, run, chunk, train and module. Finished chunks
         stay beside `to`: after mending, ``resume=True`` goes on with the others.
@@ -47,22 +53,35 @@ def execute(plan: Plan, cluster: Any = None) -> Result:
         return Result(plan.store.path, plan.store)
     folder = journal.begin(plan)
     report = Report(plan, journal.found(folder))
-    with journal.kept_on_failure(plan), connect(cluster, Workspace(plan, folder)) as runner:
-        report.begin_pass()
-        futures = runner.map(run_chunk, range(len(plan.chunks)))
-        with Progress(plan.bytes_to_read) as progress:
-            runner.tell(progress.note)
-            for summary in runner.results(futures):
-                report.add(summary)
-                progress.add(summary.bytes)
-        contents = Contents(plan, folder, _events(plan, report.in_order()))
-        contents.note()
-        pieces = plan.store.create(contents)
-        _merge_and_finalize(plan, runner, folder)
-        list(runner.results(runner.map(_write_piece, pieces)))
-        plan.store.commit(contents, report.manifest())
+    with journal.kept_on_failure(plan):
+        for restarts in range(RESTARTS + 1):
+            try:
+                with connect(cluster, Workspace(plan, folder)) as runner:
+                    _run(plan, runner, report, folder)
+                break
+            except ClusterLost as lost:
+                if not lost.ours or restarts == RESTARTS:
+                    raise
+                report.restarted(str(lost))
     journal.end(plan)
     return Result(plan.store.path, plan.store)
+
+
+def _run(plan: Plan, runner: Runner, report: Report, folder: Path) -> None:
+    """Do the chunks that are not done yet, merge, and write the result."""
+    report.begin_pass()
+    todo = report.missing()
+    with Progress(plan.bytes_to_read - report.bytes) as progress:
+        runner.tell(progress.note)
+        for summary in runner.results(runner.map(run_chunk, todo)):
+            report.add(summary)
+            progress.add(summary.bytes)
+    contents = Contents(plan, folder, _events(plan, report.in_order()))
+    contents.note()
+    pieces = plan.store.create(contents)
+    _merge_and_finalize(plan, runner, folder)
+    list(runner.results(runner.map(_write_piece, pieces)))
+    plan.store.commit(contents, report.manifest())
 
 
 def _merge_and_finalize(plan: Plan, runner: Runner, folder: Path) -> None:

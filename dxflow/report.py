@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 FORMAT = 1
+log = logging.getLogger(__name__)
 
 
 class Report:
@@ -38,16 +40,32 @@ class Report:
         self.plan, self._found = plan, found
         self._began = self._pass_began = self._last = time.perf_counter()
         self._summaries: dict[int, Summary] = {}
+        self.restarts: list[str] = []
 
     def begin_pass(self) -> None:
         """Note that workers run and chunks are about to be submitted."""
-        self._pass_began = self._last = time.perf_counter()
+        if not self.restarts:
+            self._pass_began = self._last = time.perf_counter()
+
+    def restarted(self, why: str) -> None:
+        """Note that the cluster was lost and is started again."""
+        log.warning("%s; starting it again, %d chunks are done", why, len(self._summaries))
+        self.restarts.append(why)
+
+    def missing(self) -> list[int]:
+        """Return the numbers of the chunks that are not done."""
+        return [c.number for c in self.plan.chunks if c.number not in self._summaries]
 
     def add(self, summary: Summary) -> None:
         """Count a finished chunk."""
         reused = summary.reused and summary.chunk in self._found
         self._summaries[summary.chunk] = replace(summary, reused=reused)
         self._last = time.perf_counter()
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of input of the chunks that are done."""
+        return sum(s.bytes for s in self._summaries.values())
 
     def in_order(self) -> list[Summary]:
         """Return the summaries by chunk number."""
@@ -71,6 +89,7 @@ class Report:
                 "computed": sum(not s.reused for s in summaries),
                 "reused": sum(s.reused for s in summaries),
             },
+            "restarts": self.restarts,
         }
 
 

@@ -117,6 +117,7 @@ class Result:
         ]
         if self.manifest["spared"]:
             lines.insert(1, f"spared   {show(self.manifest['spared'])} that were not selected")
+        lines += [f"restart  {why}" for why in self.manifest.get("restarts", ())]
         found = losses.from_json(self.manifest["losses"])
         lines += [f"lost     {loss}" for loss in found] or ["lost     nothing"]
         return "\n".join(lines)

@@ -6,8 +6,10 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
+from distributed import Client, LocalCluster
 from samples import Stats
 
 import dxflow
@@ -182,3 +184,14 @@ def test_deaths_that_mean_nothing_change_no_bit(run, workers, tmp_path, how, tim
     expected = reduce(run, Stats(), "here").dataset
     for name, variable in expected.variables.items():
         assert result.dataset.variables[name].values.tobytes() == variable.values.tobytes(), name
+
+
+def test_a_cluster_that_gives_up_after_one_death_is_asked_again(run):
+    bad = int(run.train_ids[5])
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        result = reduce(run, Deadly(trains=[bad], how="status"), client)
+    assert result.losses.detail[0].startswith("exited with status 3, twice")

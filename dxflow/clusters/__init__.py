@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from ..chunk import Workspace
 
-__all__ = ["Cluster", "Here", "Local", "Runner", "Slurm", "connect"]
+__all__ = ["Cluster", "ClusterLost", "Here", "Local", "Runner", "Slurm", "connect"]
 
 
 class Runner(Protocol):
@@ -44,6 +44,17 @@ class Cluster(Protocol):
 
     def close(self) -> None:
         """End it."""
+
+
+class ClusterLost(RuntimeError):
+    """A cluster that is gone, or on which nothing gets done; finished chunks are in the journal.
+
+    `ours` if dxflow started it, and may start it again.
+    """
+
+    def __init__(self, why: str, *, ours: bool = False) -> None:
+        super().__init__(f"the cluster is lost: {why}")
+        self.why, self.ours = why, ours
 
 
 class Here:

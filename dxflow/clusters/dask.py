@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from distributed import Client, WorkerPlugin, as_completed, get_worker
+from distributed import Client, KilledWorker, WorkerPlugin, as_completed, get_worker
+from distributed.client import CancelledError, ClosedClientError
+from distributed.scheduler import NoWorkerError
 
 from .. import attempts
+from . import ClusterLost
+from .patience import Patience
 from .witness import Witness
 
 if TYPE_CHECKING:
     from ..chunk import Workspace
     from . import Cluster, Runner
+
+
+LOST = (CancelledError, OSError, TimeoutError)
+"""What Dask raises where scheduler or workers are gone."""
+MOST_DEATHS = 100
+"""Times that a task is done again whose workers died: halving a chunk needs some."""
 
 
 class WorkspacePlugin(WorkerPlugin):
@@ -42,13 +53,16 @@ def call(plugin: str, function: Any, args: tuple, after: Any) -> Any:
 class DaskRunner:
     """Submits functions of a workspace to a client."""
 
-    def __init__(self, client: Client, plugin: str) -> None:
-        self.client, self.plugin = client, plugin
+    def __init__(self, client: Client, plugin: str, patience: Patience) -> None:
+        self.client, self.plugin, self.patience = client, plugin, patience
+        self._retries: Counter[str] = Counter()
 
     def submit(self, function: Any, *args: Any, after: Iterable[Any] = ()) -> Any:
         """Submit a function; Dask starts it when those in `after` are done."""
         key = f"{function.__name__}-{uuid.uuid4().hex[:12]}"
-        return self.client.submit(call, self.plugin, function, args, list(after), key=key, pure=False)
+        future = self.client.submit(call, self.plugin, function, args, list(after), key=key, pure=False)
+        future.add_done_callback(lambda _: self.patience.done())
+        return future
 
     def map(self, function: Any, items: Iterable[Any]) -> list[Any]:
         """Submit a function for each item: one message to the scheduler, not one per task."""
@@ -61,14 +75,46 @@ class DaskRunner:
     def results(self, futures: Sequence[Any]) -> Iterator[Any]:
         """Yield results as they come, fetched for all that are done at once."""
         try:
-            for batch in as_completed(list(futures), loop=self.client.loop).batches():
-                yield from self.client.gather(batch)
+            yield from self._results(list(futures))
+        except ClusterLost:
+            raise
         except Exception as e:
             # The cluster knows better why: its jobs are refused, or die at once.
             if (failure := getattr(self.client.cluster, "failure", None)) is not None:
                 raise failure from e
+            # A hook may raise the same; then its task has failed, rather than vanished.
+            if isinstance(e, NoWorkerError) or (isinstance(e, LOST) and not _failed(futures)):
+                raise ClusterLost(f"{type(e).__name__}: {e}") from e
             self.client.cancel(list(futures))
             raise
+
+    def _results(self, futures: list[Any]) -> Iterator[Any]:
+        running = as_completed(futures, loop=self.client.loop)
+        while not running.is_empty():
+            batch = running.next_batch(block=False)
+            for result in self.client.gather([f for f in batch if not self._again(f, running)]):
+                self.patience.done(result)
+                yield result
+            if not batch:
+                self._wait(running)
+
+    def _again(self, future: Any, running: Any) -> bool:
+        """Have a task done again whose workers died more often than the cluster wants: notes tell what kills."""
+        if future.status != "error" or not isinstance(future.exception(), KilledWorker):
+            return False
+        self._retries[future.key] += 1
+        if self._retries[future.key] > MOST_DEATHS:
+            return False
+        future.retry()
+        running.add(future)
+        return True
+
+    def _wait(self, running: Any) -> None:
+        """Wait for the next result, but not for ever."""
+        with running.thread_condition:
+            running.thread_condition.wait(timeout=0.1)
+        if not running.has_ready() and (why := self.patience.ends()):
+            raise ClusterLost(why)
 
     def tell(self, listener: Any) -> None:
         """Have a function told what workers are waiting for, if the cluster knows."""
@@ -76,21 +122,47 @@ class DaskRunner:
             self.client.cluster.tell(listener)
 
 
+def _failed(futures: Sequence[Any]) -> bool:
+    return any(future.status == "error" for future in futures)
+
+
 @contextmanager
 def on_client(client: Client, work: Workspace) -> Iterator[Runner]:
     """Give the workers of a client the workspace, and take it away in the end."""
     name = f"dxflow-{uuid.uuid4().hex[:12]}"
-    client.register_plugin(Witness(work.folder), name=f"{name}-witness")
-    client.register_plugin(WorkspacePlugin(work, name), name=name)
+    with _lost():
+        client.register_plugin(Witness(work.folder), name=f"{name}-witness")
+        client.register_plugin(WorkspacePlugin(work, name), name=name)
     try:
-        yield DaskRunner(client, name)
-    finally:
-        if client.status == "running":
-            # A worker that is just starting or ending may not have it, or be asked twice.
-            with suppress(KeyError, OSError):
-                client.unregister_worker_plugin(f"{name}-witness", nanny=True)
-            with suppress(KeyError, OSError):
-                client.unregister_worker_plugin(name)
+        yield DaskRunner(client, name, Patience(client, work.folder))
+    except ClosedClientError as e:
+        raise ClusterLost("its client is closed") from e
+    except ClusterLost:
+        # There is nobody who would answer.
+        raise
+    except BaseException:
+        _unregister(client, name)
+        raise
+    else:
+        _unregister(client, name)
+
+
+@contextmanager
+def _lost() -> Iterator[None]:
+    """Say of a cluster that does not answer that it is lost."""
+    try:
+        yield
+    except LOST as e:
+        raise ClusterLost(f"{type(e).__name__}: {e}") from e
+
+
+def _unregister(client: Client, name: str) -> None:
+    if client.status == "running":
+        # A worker that is just starting or ending may not have it, or be asked twice.
+        with suppress(KeyError, OSError):
+            client.unregister_worker_plugin(f"{name}-witness", nanny=True)
+        with suppress(KeyError, OSError):
+            client.unregister_worker_plugin(name)
 
 
 @contextmanager
@@ -103,6 +175,8 @@ def on_cluster(cluster: Cluster, work: Workspace) -> Iterator[Runner]:
     try:
         with on_client(client, work) as runner:
             yield runner
+    except ClusterLost as e:
+        raise ClusterLost(e.why, ours=True) from e
     finally:
         client.close()
         cluster.close()

@@ -16,6 +16,8 @@ SETTINGS = {
     # A preempted or killed worker is no reason to give up on a chunk: its fragment is there or it is done again.
     "distributed.scheduler.allowed-failures": 100,
     "distributed.scheduler.no-workers-timeout": "5 minutes",
+    # A worker that is frozen, or whose hook holds the GIL for so long that it might as well be.
+    "distributed.scheduler.worker-ttl": "2 minutes",
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,

@@ -1,0 +1,245 @@
+"""Clusters that are lost or stuck: started again, or said so; in the end the same bits."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import dask
+import pytest
+from distributed import Client
+from samples import Stats
+
+import dxflow
+from dxflow._checks import cut
+from dxflow.clusters import ClusterLost, Here, Local, local, patience
+
+
+class Processes:
+    """A scheduler and two workers in processes of their own, as at a site."""
+
+    def __init__(self, folder):
+        self.folder, self.started = folder, 0
+
+    def start(self):
+        self.started += 1
+        self.file = self.folder / f"scheduler-{self.started}.json"
+        log = open(self.folder / f"log-{self.started}", "w")  # noqa: SIM115
+        run = {"stdout": log, "stderr": log, "cwd": self.folder}
+        path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(dxflow.__file__).parents[1])])
+        run["env"] = os.environ | {"PYTHONPATH": path, "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "false"}
+        python = [sys.executable, "-m"]
+        to = ["--scheduler-file", str(self.file)]
+        host = ["--host", "127.0.0.1"]
+        self.scheduler = subprocess.Popen(
+            [*python, "distributed.cli.dask_scheduler", *to, *host, "--port", "0", "--no-dashboard"], **run
+        )
+        self.workers = subprocess.Popen(
+            [
+                *python,
+                "distributed.cli.dask_worker",
+                *to,
+                *host,
+                "--nworkers",
+                "2",
+                "--nthreads",
+                "1",
+                "--no-dashboard",
+            ],
+            **run,
+        )
+        return Client(scheduler_file=str(self.file), set_as_default=False)
+
+    def describe(self):
+        return "processes"
+
+    def close(self):
+        for process in (self.workers, self.scheduler):
+            process.terminate()
+            process.wait(20)
+
+
+class Slow(Stats):
+    ALG_ID = "stats"
+
+    def process_module_data(self, block, out):
+        time.sleep(0.002)
+        super().process_module_data(block, out)
+
+
+class Freezing(Stats):
+    """Stops its process, once, when it comes to a train."""
+
+    ALG_ID = "stats"
+
+    @classmethod
+    def add_arguments(cls, parser):
+        parser.add_argument("--train", type=int, help="where")
+        parser.add_argument("--flag", help="file that says it has stopped already")
+
+    def process_module_data(self, block, out):
+        if self.train in block.train_ids and not os.path.exists(self.flag):
+            Path(self.flag).touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        super().process_module_data(block, out)
+
+
+def plan(run, algorithm, to=None, **options):
+    return cut(dxflow.plan(run.path, algorithm, to, block=1_100, **options), 1)
+
+
+def bits(result):
+    return {str(name): v.values.tobytes() for name, v in result.dataset.variables.items()}
+
+
+@pytest.fixture(scope="module")
+def expected(run):
+    return bits(dxflow.execute(plan(run, Stats()), "here"))
+
+
+@contextmanager
+def killed_after(made, chunks, process):
+    """Kill a process once so many chunks are done."""
+
+    def watch():
+        deadline = time.monotonic() + 30
+        while len(list(made.store.partial.glob("chunk-*.npz"))) < chunks and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process().kill()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    yield
+    thread.join()
+
+
+def test_a_cluster_whose_scheduler_is_killed_is_started_again_and_no_chunk_is_done_twice(
+    run, tmp_path, expected
+):
+    made, cluster = plan(run, Slow(), tmp_path / "x.zarr"), Processes(tmp_path)
+    with killed_after(made, 3, lambda: cluster.scheduler):
+        result = dxflow.execute(made, cluster)
+    assert cluster.started == 2
+    assert bits(result) == expected
+    assert result.manifest["chunks"] == {"computed": 12, "reused": 0}
+    assert len(result.manifest["restarts"]) == 1
+    assert "restart  the cluster is lost" in result.report()
+
+
+def test_a_users_client_whose_scheduler_is_killed_gives_a_clear_error_and_resuming_goes_on(
+    run, tmp_path, expected
+):
+    made, cluster = plan(run, Slow(), tmp_path / "x.zarr"), Processes(tmp_path)
+    with dask.config.set({"distributed.comm.timeouts.connect": "2s"}):
+        client = cluster.start()
+    try:
+        with killed_after(made, 3, lambda: cluster.scheduler), pytest.raises(ClusterLost) as caught:
+            dxflow.execute(made, client)
+    finally:
+        client.close()
+        cluster.close()
+    done = len(list(made.store.partial.glob("chunk-*.npz")))
+    assert 3 <= done < 12
+    # Workers go on for a moment.
+    assert f" of 12 chunks are kept in {made.store.partial}; resume=True" in caught.value.__notes__[-1]
+    assert cluster.started == 1
+    resumed = dxflow.execute(plan(run, Slow(), tmp_path / "x.zarr", resume=True), "here")
+    assert resumed.manifest["chunks"] == {"computed": 12 - done, "reused": done}
+    assert bits(resumed) == expected
+
+
+def test_a_cluster_on_which_nothing_gets_done_is_started_again(run, tmp_path, expected, monkeypatch):
+    monkeypatch.setattr(patience, "LEAST", 2)
+    monkeypatch.setattr(patience, "LOOK", 0.2)
+    monkeypatch.setattr(patience, "ANSWER", 1)
+    freezing = Freezing(train=int(run.train_ids[5]), flag=str(tmp_path / "flag"))
+    result = dxflow.execute(plan(run, freezing), Local(workers=1))
+    assert bits(result) == expected
+    (why,) = result.manifest["restarts"]
+    assert why.startswith("the cluster is lost: nothing was done in 2 s, though there are workers. ")
+    assert result.losses.empty
+
+
+def test_a_frozen_worker_is_replaced(run, tmp_path, expected, monkeypatch):
+    # Dask takes at least ten heartbeats, that is 5 s.
+    monkeypatch.setitem(local.SETTINGS, "distributed.scheduler.worker-ttl", "1s")
+    freezing = Freezing(train=int(run.train_ids[5]), flag=str(tmp_path / "flag"))
+    result = dxflow.execute(plan(run, freezing), Local(workers=1))
+    assert bits(result) == expected
+    assert result.manifest["restarts"] == []
+
+
+@pytest.fixture
+def losing(monkeypatch):
+    """Return a function that lets the cluster be lost so many times."""
+
+    def times(n, ours=True):
+        left = [n]
+
+        def connect(cluster, work):
+            if not left[0]:
+                return nullcontext(Here(work))
+            left[0] -= 1
+            raise ClusterLost(f"{left[0]} more", ours=ours)
+
+        monkeypatch.setitem(dxflow.execute.__globals__, "connect", connect)
+        return left
+
+    return times
+
+
+def test_a_cluster_is_started_again_three_times(run, losing, expected):
+    losing(3)
+    result = dxflow.execute(plan(run, Stats()))
+    assert bits(result) == expected
+    assert [why.partition(": ")[2] for why in result.manifest["restarts"]] == ["2 more", "1 more", "0 more"]
+
+
+@pytest.mark.parametrize(("times", "ours", "left"), [(4, True, 0), (2, False, 1)])
+def test_but_not_four_times_and_not_at_all_if_it_is_somebody_elses(run, losing, times, ours, left):
+    lost = losing(times, ours)
+    with pytest.raises(ClusterLost, match=f"the cluster is lost: {left} more"):
+        dxflow.execute(plan(run, Stats()))
+    assert lost == [left]
+
+
+class Quiet:
+    """What `Patience` asks of a client."""
+
+    def __init__(self, workers):
+        self.cluster = type("C", (), {"scheduler": type("S", (), {"workers": workers})})
+
+    def sync(self, *args, **kwargs):
+        raise TimeoutError
+
+    def _dump_cluster_state(self):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(("workers", "ends"), [({"a": 1}, True), ({}, False)])
+def test_time_without_workers_does_not_count(tmp_path, monkeypatch, workers, ends):
+    now = [0.0]
+    monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
+    waits = patience.Patience(Quiet(workers), tmp_path)
+    for _ in range(400):
+        now[0] += patience.LOOK
+        why = waits.ends()
+        assert why is None or now[0] >= patience.FIRST
+    assert bool(why) is ends
+    if ends:
+        assert "Its scheduler does not answer (TimeoutError)" in why
+
+
+def test_how_long_to_wait_follows_from_how_long_chunks_take(tmp_path):
+    waits = patience.Patience(Quiet({}), tmp_path)
+    assert waits.limit == patience.FIRST
+    done = type("Done", (), {"times": {"wait": 1.0, "compute": 50.0, "write": 1.0, "read": 99.0}})
+    waits.done(done)
+    assert waits.limit == 520
+    for _ in range(2):
+        waits.done(type("Done", (), {"times": {"compute": 1.0}}))
+    assert waits.limit == patience.LEAST
