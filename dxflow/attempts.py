@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .plan import Chunk
 
 FOLDER = "attempts"
 PATIENCE = 6.0
@@ -31,6 +34,11 @@ class Attempt:
     first: int
     last: int
     excluded: tuple[int, ...] = ()
+
+    def left_out(self, chunk: Chunk) -> frozenset[int]:
+        """Return the trains of a chunk that are not worked on."""
+        before, after = range(chunk.first, self.first), range(self.last, chunk.last)
+        return frozenset((*before, *after, *self.excluded))
 
 
 @dataclass(frozen=True)

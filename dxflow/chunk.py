@@ -116,20 +116,14 @@ def run_chunk(work: Workspace, number: int) -> Summary:
         work.prepare()
         while (attempt := deaths.next_attempt(chunk, note.history)) is not None:
             note.begin(attempt)
-            done = _attempt(work, chunk, attempt, note)
+            with note.hooks() if note.history.deaths else nullcontext() as say:
+                plan = deaths.witnessed(work.plan, say) if say else work.plan
+                done = _work(work, plan, chunk, attempt.left_out(chunk))
             if attempt.what == "whole":
                 lost = deaths.losses(work.plan, chunk, deaths.killers(chunk, note.history))
                 return _write(work, done.state, [*lost, *done.losses])
             note.survived(attempt)
         raise deaths.of_whole(work.plan, chunk, note.history)
-
-
-def _attempt(work: Workspace, chunk: Chunk, attempt: Attempt, note: Note) -> Done:
-    """Work on a chunk, or on some of its trains, without those that are to be left out."""
-    others = {t for t in range(chunk.first, chunk.last) if not attempt.first <= t < attempt.last}
-    with note.hooks() if note.history.deaths else nullcontext() as say:
-        plan = deaths.witnessed(work.plan, say) if say else work.plan
-        return _work(work, plan, chunk, frozenset(others).union(attempt.excluded))
 
 
 def _work(work: Workspace, plan: Plan, chunk: Chunk, excluded: frozenset[int]) -> Done:
