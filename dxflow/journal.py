@@ -37,7 +37,9 @@ def begin(plan: Plan) -> Path:
         _refuse_loss(plan, folder)
         shutil.rmtree(folder)
     folder.mkdir(mode=0o777)
-    (folder / PLAN).write_text(json.dumps(plan.fingerprint, indent=1))
+    part = folder / f"{PLAN}.part"
+    part.write_text(json.dumps(plan.fingerprint, indent=1))
+    part.rename(folder / PLAN)
     return folder
 
 
@@ -105,5 +107,11 @@ def kept_on_failure(plan: Plan) -> Iterator[None]:
 
 
 def end(plan: Plan) -> None:
-    """Remove the fragments of a finished run."""
-    shutil.rmtree(plan.store.partial, ignore_errors=True)
+    """Remove the fragments of a finished run; what says whose they are goes last, as a kill may come in between."""
+    folder = plan.store.partial
+    for path in folder.iterdir():
+        if path.name != PLAN and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != PLAN:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -9,6 +9,8 @@ import pytest
 # Worker processes get this path too, and import the algorithms of tests from it.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from disks import mounted  # noqa: E402
+
 from dxflow.simulate import Plant, make_run  # noqa: E402
 
 GAPS = Plant(
@@ -55,6 +57,20 @@ def example(tmp_path_factory):
         return made[key]
 
     return path
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder with room for 16 MiB."""
+    with mounted(tmp_path / "small", size="16m") as folder:
+        yield folder
+
+
+@pytest.fixture
+def read_only_disk(tmp_path):
+    """A folder in which nothing can be written."""
+    with mounted(tmp_path / "fixed", size="1m", ro=None) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

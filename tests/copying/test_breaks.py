@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from disks import mounted
 
 import dxflow
 from dxflow import FrameSelection, PlanError
@@ -121,17 +122,8 @@ def test_a_copy_that_was_interrupted_goes_on_with_the_files_that_are_missing(
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 8 MB."""
-    if os.geteuid() or not shutil.which("mount"):
-        pytest.skip("only root can mount")
-    place = tmp_path / "disk"
-    place.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m,nr_inodes=200", "tmpfs", place], check=False
-    )
-    if made.returncode:
-        pytest.skip("mounting is not allowed here")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
+    with mounted(tmp_path / "disk", size="8m", nr_inodes=200) as place:
+        yield place
 
 
 def fill(place, leave):
