@@ -146,7 +146,7 @@ def _check_commit(made: Plan) -> None:
     for piece in [*pieces, *reversed(pieces)]:
         store.write(Contents.of(made, work.folder), piece)
         require(not store.path.exists(), f"{store.path.name} appeared before commit()")
-    store.commit(contents, report.manifest())
+    store.commit(contents, report.manifest({"kind": "this process"}))
     journal.end(made)
     require(store.path.exists(), f"{store.path.name} is not there after commit()")
 

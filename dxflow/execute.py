@@ -62,7 +62,7 @@ def execute(plan: Plan, cluster: Any = None) -> Result:
             except ClusterLost as lost:
                 if not lost.ours or restarts == RESTARTS:
                     raise
-                report.restarted(str(lost))
+                report.restarted(str(lost), lost.account)
     journal.end(plan)
     return Result(plan.store.path, plan.store)
 
@@ -81,7 +81,7 @@ def _run(plan: Plan, runner: Runner, report: Report, folder: Path) -> None:
     pieces = plan.store.create(contents)
     _merge_and_finalize(plan, runner, folder)
     list(runner.results(runner.map(_write_piece, pieces)))
-    plan.store.commit(contents, report.manifest())
+    plan.store.commit(contents, report.manifest(runner.account()))
 
 
 def _merge_and_finalize(plan: Plan, runner: Runner, folder: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import deaths
+from .cost import cost
 from .losses import Loss
 from .reader import present
 from .sizes import bytes_spared, show
@@ -41,14 +42,16 @@ class Report:
         self._began = self._pass_began = self._last = time.perf_counter()
         self._summaries: dict[int, Summary] = {}
         self.restarts: list[str] = []
+        self._accounts: list[Mapping[str, Any]] = []
 
     def begin_pass(self) -> None:
         """Note that workers run and chunks are about to be submitted."""
         if not self.restarts:
             self._pass_began = self._last = time.perf_counter()
 
-    def restarted(self, why: str) -> None:
-        """Note that the cluster was lost and is started again."""
+    def restarted(self, why: str, account: Mapping[str, Any]) -> None:
+        """Note that the cluster was lost and is started again, and what it had cost."""
+        self._accounts.append(account)
         log.warning("%s; starting it again, %d chunks are done", why, len(self._summaries))
         self.restarts.append(why)
 
@@ -71,9 +74,16 @@ class Report:
         """Return the summaries by chunk number."""
         return [self._summaries[n] for n in sorted(self._summaries)]
 
-    def manifest(self) -> dict[str, Any]:
-        """Return everything about how the result was made."""
-        summaries = self.in_order()
+    def manifest(self, account_of_cluster: Mapping[str, Any]) -> dict[str, Any]:
+        """Return everything about how the result was made.
+
+        Parameters
+        ----------
+        account_of_cluster : dict
+            What the cluster says of itself.
+        """
+        summaries, now = self.in_order(), time.perf_counter()
+        seconds, wall = self._last - self._pass_began, now - self._began
         losses = [*self.plan.losses, *(loss for s in summaries for loss in s.losses)]
         return {
             "format": FORMAT,
@@ -83,8 +93,8 @@ class Report:
             "losses": [asdict(loss) for loss in losses],
             "account": account(self.plan, summaries, losses),
             "spared": sum(bytes_spared(i) for i in self.plan.inputs),
-            "times": times(summaries, time.perf_counter() - self._began)
-            | {"pass": self._last - self._pass_began},
+            "times": times(summaries, wall) | {"pass": seconds},
+            "cluster": cost(summaries, seconds, wall, [*self._accounts, account_of_cluster]),
             "chunks": {
                 "computed": sum(not s.reused for s in summaries),
                 "reused": sum(s.reused for s in summaries),

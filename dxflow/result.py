@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import losses
+from . import cost, losses
 from .sizes import show
 
 if TYPE_CHECKING:
@@ -78,6 +78,15 @@ class Result:
         """
         return self.manifest["times"]
 
+    @property
+    def cluster(self) -> dict[str, Any]:
+        """What the run cost: "workers", "busy", "efficiency", "nodes", "advice", and of a queue "jobs".
+
+        Where there is a queue also "asked" and "used" (node-seconds), "waited" (seconds until the first job ran),
+        "deaths" and "requeues".
+        """
+        return self.manifest["cluster"]
+
     def selection(self) -> xr.DataArray:
         """Return the boolean per-frame output by which ``frames=result`` selects.
 
@@ -117,6 +126,7 @@ class Result:
         ]
         if self.manifest["spared"]:
             lines.insert(1, f"spared   {show(self.manifest['spared'])} that were not selected")
+        lines[2:2] = cost.lines(self.manifest.get("cluster", {}))
         lines += [f"restart  {why}" for why in self.manifest.get("restarts", ())]
         found = losses.from_json(self.manifest["losses"])
         lines += [f"lost     {loss}" for loss in found] or ["lost     nothing"]

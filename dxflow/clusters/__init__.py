@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,11 +29,15 @@ class Runner(Protocol):
     def tell(self, listener: Any) -> None:
         """Have a function told, as text, what workers are waiting for; None ends that."""
 
+    def account(self) -> Mapping[str, Any]:
+        """Return "kind", what this is in a few words, and what it cost, if the cluster knows."""
+
 
 class Cluster(Protocol):
     """The seam for kinds of cluster: start it, and return a client.
 
-    A kind may also have ``fit(plan)``, called before `start`, and ``accounting()``, which returns what it cost.
+    A kind may also have ``fit(plan)``, called before `start`, and ``accounting()``, which returns what it cost: "jobs"
+    (a dict each), "asked" and "node_seconds", "waited" (seconds), "deaths", "requeues".
     """
 
     def start(self) -> Any:
@@ -49,12 +53,12 @@ class Cluster(Protocol):
 class ClusterLost(RuntimeError):
     """A cluster that is gone, or on which nothing gets done; finished chunks are in the journal.
 
-    `ours` if dxflow started it, and may start it again.
+    `ours` if dxflow started it, and may start it again; `account` is what it had cost.
     """
 
-    def __init__(self, why: str, *, ours: bool = False) -> None:
+    def __init__(self, why: str, *, ours: bool = False, account: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"the cluster is lost: {why}")
-        self.why, self.ours = why, ours
+        self.why, self.ours, self.account = why, ours, account or {}
 
 
 class Here:
@@ -89,6 +93,10 @@ class Here:
 
     def tell(self, listener: Any) -> None:
         """Tell nothing: there are no workers to wait for."""
+
+    def account(self) -> dict[str, Any]:
+        """Return what this is."""
+        return {"kind": "this process"}
 
 
 def _raise_first(futures: Iterable[Future]) -> None:

@@ -53,8 +53,8 @@ def call(plugin: str, function: Any, args: tuple, after: Any) -> Any:
 class DaskRunner:
     """Submits functions of a workspace to a client."""
 
-    def __init__(self, client: Client, plugin: str, patience: Patience) -> None:
-        self.client, self.plugin, self.patience = client, plugin, patience
+    def __init__(self, client: Client, plugin: str, patience: Patience, cluster: Cluster | None) -> None:
+        self.client, self.plugin, self.patience, self.cluster = client, plugin, patience, cluster
         self._retries: Counter[str] = Counter()
 
     def submit(self, function: Any, *args: Any, after: Iterable[Any] = ()) -> Any:
@@ -121,20 +121,24 @@ class DaskRunner:
         if hasattr(self.client.cluster, "tell"):
             self.client.cluster.tell(listener)
 
+    def account(self) -> dict[str, Any]:
+        """Return what the cluster is, and what it cost if it knows."""
+        return _account(self.cluster) if self.cluster else {"kind": "a Dask client"}
+
 
 def _failed(futures: Sequence[Any]) -> bool:
     return any(future.status == "error" for future in futures)
 
 
 @contextmanager
-def on_client(client: Client, work: Workspace) -> Iterator[Runner]:
+def on_client(client: Client, work: Workspace, cluster: Cluster | None = None) -> Iterator[Runner]:
     """Give the workers of a client the workspace, and take it away in the end."""
     name = f"dxflow-{uuid.uuid4().hex[:12]}"
     with _lost():
         client.register_plugin(Witness(work.folder), name=f"{name}-witness")
         client.register_plugin(WorkspacePlugin(work, name), name=name)
     try:
-        yield DaskRunner(client, name, Patience(client, work.folder))
+        yield DaskRunner(client, name, Patience(client, work.folder), cluster)
     except ClosedClientError as e:
         raise ClusterLost("its client is closed") from e
     except ClusterLost:
@@ -165,6 +169,12 @@ def _unregister(client: Client, name: str) -> None:
             client.unregister_worker_plugin(name)
 
 
+def _account(cluster: Cluster) -> dict[str, Any]:
+    """Return what a cluster is, and what it cost if it knows."""
+    known: Any = getattr(cluster, "accounting", dict)
+    return {"kind": cluster.describe(), **known()}
+
+
 @contextmanager
 def on_cluster(cluster: Cluster, work: Workspace) -> Iterator[Runner]:
     """Start a cluster for the time of a run."""
@@ -173,10 +183,10 @@ def on_cluster(cluster: Cluster, work: Workspace) -> Iterator[Runner]:
         cluster.fit(work.plan)
     client = cluster.start()
     try:
-        with on_client(client, work) as runner:
+        with on_client(client, work, cluster) as runner:
             yield runner
     except ClusterLost as e:
-        raise ClusterLost(e.why, ours=True) from e
+        raise ClusterLost(e.why, ours=True, account=_account(cluster)) from e
     finally:
         client.close()
         cluster.close()

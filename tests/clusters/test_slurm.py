@@ -59,6 +59,9 @@ def test_a_run_on_slurm_gives_the_bits_of_a_run_here_and_leaves_no_job(long, slu
     assert 0 < account["node_seconds"] < account["asked"]
     assert not (cluster.folder / "tls").exists()
     assert len(list((cluster.folder / "logs").glob("*.log"))) == 3
+    assert len(found.cluster["jobs"]) == 3
+    assert 0 < found.cluster["used"] < found.cluster["asked"]
+    assert "node-hours asked were used" in found.report()
 
 
 def test_a_run_survives_jobs_that_are_cancelled_preempted_and_out_of_time_and_a_node_that_restarts(
