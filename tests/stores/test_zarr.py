@@ -25,7 +25,7 @@ from dxflow.contents import Variable
 from dxflow.stores import variables as store_variables
 from dxflow.stores._layout import CHUNK_BYTES, layouts
 from dxflow.stores.zarr import Zarr
-from dxflow.testing import check_store, make_run
+from dxflow.testing import check_store
 from dxflow.verify import verify
 
 
@@ -161,22 +161,6 @@ def test_offsets_and_counts_cut_events_into_trains(result, run):
         own = rows[offsets[number] : offsets[number] + counts[number]]
         assert own.tolist() == [[train, k] for k in range(int(train) % 3)]
     assert np.array_equal(data["tsum.ev_train_id"], np.repeat(run.train_ids, counts))
-
-
-@pytest.mark.parametrize("detector", ["AGIPD1M", "AGIPD500K", "DSSC1M", "LPD1M", "JUNGFRAU"])
-def test_every_simulated_detector_is_read_back_as_extra_data_reads_it(detector, tmp_path):
-    from extra_data import RunDirectory, components
-
-    modules = {} if detector != "JUNGFRAU" else {"modules": 2}
-    truth = make_run(tmp_path / "run", trains=4, pulses=3, detector=detector, module_shape=(8, 8), **modules)
-    made = dxflow.reduce(truth.path, Average(), tmp_path / "r.zarr", cluster="here")
-    cls = getattr(components, detector)
-    key = "data.adc" if detector == "JUNGFRAU" else "image.data"
-    array = cls(RunDirectory(str(truth.path)))[key].ndarray().astype("f8")
-    frames = array.reshape(array.shape[0], -1, *array.shape[-2:])
-    data = xr.open_zarr(made.path)
-    np.testing.assert_allclose(data["average.mean"], np.nanmean(frames, axis=1), rtol=1e-12)
-    np.testing.assert_array_equal(data["average.count"], (~np.isnan(frames)).sum(axis=1))
 
 
 # How it is cut into files ---------------------------------------------------------------------------
