@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from types import TracebackType
 from typing import Any
-
-log = logging.getLogger(__name__)
 
 
 class Progress:
@@ -29,12 +26,15 @@ class Progress:
         """Count bytes."""
         self._bar.update(n)
 
-    def note(self, text: str) -> None:
-        """Show what workers are waiting for; in a log file, whenever that changes."""
-        if text != self._noted:
-            log.info("%s", text)
+    def note(self, text: str, *, lasting: bool = False) -> None:
+        """Show what workers are waiting for: beside the bar; where there is none, a line whenever it changes."""
+        if text == self._noted:
+            return
         self._noted = text
-        self._bar.set_postfix_str(text)
+        if lasting or self._bar.disable:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            self._bar.set_postfix_str(text)
 
     def __enter__(self) -> Progress:
         return self

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -113,8 +111,9 @@ class Slurm:
     ) -> None:
         given = {k: v for k, v in locals().items() if k not in ("self", "site")}
         self.options = sites.resolve(site, given)
-        self._need = 0
+        self._need: int | None = None
         self._head: Head | None = None
+        self._ended: Head | None = None
         self._keeper: Keeper | None = None
         self._guard: subprocess.Popen | None = None
         self.folder: Path | None = None
@@ -170,7 +169,7 @@ class Slurm:
         )
         head.watch(self._keeper)
         self._keeper.start()
-        log.info("%s", self.describe())
+        head.headline = self.describe()
 
     def _start_head(self, folder: Path) -> Head:
         import dask
@@ -204,7 +203,7 @@ class Slurm:
         from ..slurm.head import tunnel
 
         workers = f"{self._head.shape.processes} workers each"
-        return f"{text}, {workers}; logs in {self.folder}/logs; {tunnel(self._head, socket.getfqdn())}"
+        return f"{text}, {workers}; logs in {self.folder}/logs; {tunnel(self._head)}"
 
     def close(self) -> None:
         """Cancel the jobs, end the scheduler, remove the credentials."""
@@ -212,7 +211,7 @@ class Slurm:
             self._keeper.close()
         if self._head is not None:
             self._head.close()
-            self._head = None
+            self._ended, self._head = self._head, None
         if self._guard is not None:
             self._guard.communicate(b"done")
             self._guard = None
@@ -231,14 +230,11 @@ class Slurm:
         -------
         dict
             "jobs": one dict each (id, state, nodes, submitted, started, ended, restarts, node_seconds, cause, log;
-            times in seconds since 1970); "node_seconds" used and "asked"; "waited": seconds until the first job
-            ran; "deaths": job, node, cause; "requeues"; "processes" per job.
+            times in seconds since 1970); "node_seconds" used and "asked" (the walltimes of those that started);
+            "waited": seconds until the first job ran; "deaths": job, node, cause; "requeues"; "processes" per job.
         """
-        if self._keeper is None:
-            return {}
-        account = self._keeper.account()
-        started = sum(job["started"] is not None for job in account["jobs"])
-        return account | {"asked": started * self.options.seconds, "folder": str(self.folder)}
+        head = self._head or self._ended
+        return head.accounting() if head is not None and head.keeper is not None else {}
 
 
 def _folder(directory: str | None) -> Path:
@@ -258,7 +254,7 @@ def _guard(folder: Path) -> subprocess.Popen:
     """Start the process that cancels the jobs should this one be killed."""
     file = Path(commands.__file__).with_name("guard.py")
     return subprocess.Popen(
-        [sys.executable, "-I", str(file), folder.name, getpass.getuser(), str(folder / "tls")],
+        [sys.executable, "-I", str(file), folder.name, commands.user(), str(folder / "tls")],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

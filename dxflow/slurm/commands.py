@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -56,6 +57,14 @@ def run(*command: str, times: str = "%s") -> str:
     if done.returncode == 0:
         return done.stdout
     raise _error(command[0], done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}")
+
+
+def user() -> str:
+    """Return the name of the user whose process this is, whatever the environment says."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def missing(program: str) -> str:

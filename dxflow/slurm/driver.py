@@ -142,25 +142,23 @@ class Row:
 
 def rows() -> list[Row]:
     """Return the user's jobs of dxflow, drivers and workers, those that ended lately too."""
-    import getpass
-
     out = commands.run(
         "squeue",
         "-h",
         "-t",
         "all",
         "-u",
-        getpass.getuser(),
+        commands.user(),
         "-S",
         "i",
         "-o",
-        "%i|%j|%T|%S|%N|%r|%o",
+        "%i|%j|%T|%S|%N|%r",
         times="standard",
     )
-    lines = [line.split("|", 6) for line in out.splitlines()]
+    lines = [line.split("|", 5) for line in out.splitlines()]
     return [
         Row(i, n, state, since, nodes or (why(reason) if state == "PENDING" else ""), log_of(i))
-        for i, n, state, since, nodes, reason, _ in lines
+        for i, n, state, since, nodes, reason in lines
         if n.startswith("dxflow-")
     ]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
+import socket
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +16,7 @@ import dask
 from distributed import Security
 from distributed.diagnostics.plugin import SchedulerPlugin
 
+from . import commands
 from .commands import OptionError, SlurmError
 from .jobqueue import SLURMCluster, packaged
 from .options import Options
@@ -24,6 +25,8 @@ LEAST = 300 * 2**20
 """Bytes of an idle worker process with its libraries."""
 BESIDE = 200 * 2**20
 """Bytes of the process that watches over a worker; Slurm counts it, too."""
+UNKNOWN = 2 * 2**30
+"""Bytes of a worker beyond that, if the plan is not known when the cluster starts."""
 SECTION = "dxflow"
 """Of Dask's configuration: not the user's, which `options` has seen, so that it is not applied twice."""
 DEATH = 60
@@ -55,8 +58,8 @@ class Shape:
     """Bytes of the job."""
 
     @classmethod
-    def of(cls, options: Options, need: int) -> Shape:
-        """Return as many workers as cores and memory allow.
+    def of(cls, options: Options, need: int | None) -> Shape:
+        """Return as many workers as cores and memory allow, for plans that need so many bytes each.
 
         Raises
         ------
@@ -65,7 +68,7 @@ class Shape:
         """
         from .options import bytes_of
 
-        worker = LEAST + int(1.25 * need)
+        worker = LEAST + (int(1.25 * need) if need is not None else UNKNOWN)
         if options.memory is None:
             processes = options.processes or options.cores
             return cls(processes, worker, processes * _with_headroom(worker))
@@ -96,6 +99,8 @@ class Head(SLURMCluster):
     failure: SlurmError | None = None
     """Why the run cannot go on, once that is so."""
     keeper: Any = None
+    headline = ""
+    """What was asked for, where the logs are, how to reach the dashboard."""
 
     def __init__(self, options: Options, shape: Shape, interface: str, folder: Path) -> None:
         self.options, self.shape, self.folder = options, shape, folder
@@ -183,11 +188,19 @@ class Head(SLURMCluster):
                 keys, client=name, force=True, reason="slurm", msg=str(self.failure)
             )
 
-    def tell(self, listener: Callable[[str], None] | None) -> None:
+    def tell(self, listener: Callable[..., None] | None) -> None:
         """Have someone told the state of the jobs, whenever it was looked at."""
         self.keeper.listener = listener
         if listener is not None:
+            listener(self.headline, lasting=True)
             listener(self.keeper.line())
+
+    def accounting(self) -> dict[str, Any]:
+        """Return what the jobs cost and how they ended: see `dxflow.clusters.Slurm.accounting`."""
+        account = self.keeper.account()
+        started = sum(job["started"] is not None for job in account["jobs"])
+        asked = {"asked": started * self.options.seconds, "processes": self.shape.processes}
+        return account | asked | {"folder": str(self.folder)}
 
     def watch(self, keeper: Any) -> None:
         """Let a keeper look whenever workers come and go."""
@@ -264,7 +277,7 @@ def clock(seconds: int) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
-def tunnel(head: Head, host: str) -> str:
+def tunnel(head: Head) -> str:
     """Return how to reach the dashboard, which listens on this machine only."""
-    port = head.scheduler.http_server.port
-    return f"dashboard: ssh -L {port}:127.0.0.1:{port} {os.environ.get('USER', '$USER')}@{host}, then http://127.0.0.1:{port}/status"
+    port, host = head.scheduler.http_server.port, socket.gethostname()
+    return f"dashboard: ssh -L {port}:127.0.0.1:{port} {commands.user()}@{host}, then http://127.0.0.1:{port}/status"

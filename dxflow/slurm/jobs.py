@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,14 +51,17 @@ class Seen:
 def queue(name: str) -> dict[str, Seen]:
     """Return the jobs of this user with a name, by id: one question for all of them."""
     out = commands.run(
-        "squeue", "-h", "-t", "all", "-u", getpass.getuser(), "-n", name, "-o", "%i|%T|%r|%S|%V|%N|%D|%C"
+        "squeue", "-h", "-t", "all", "-u", commands.user(), "-n", name, "-o", "%i|%T|%r|%S|%V|%N|%D|%C"
     )
     return {seen.id: seen for seen in map(_seen, out.splitlines())}
 
 
 def _seen(line: str) -> Seen:
-    id_, state, reason, start, submitted, nodes, count, cpus = line.split("|")
-    return Seen(id_, state, reason, _time(start), _time(submitted), nodes, int(count), int(cpus))
+    try:
+        id_, state, reason, start, submitted, nodes, count, cpus = line.split("|")
+        return Seen(id_, state, reason, _time(start), _time(submitted), nodes, int(count), int(cpus))
+    except ValueError:
+        raise commands.Unreachable(f"squeue says what is not understood: {line}") from None
 
 
 def _time(text: str) -> float | None:

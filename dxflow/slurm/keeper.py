@@ -17,6 +17,8 @@ from .jobs import Job
 
 log = logging.getLogger(__name__)
 
+UNREACHABLE = 1800.0
+"""Seconds without an answer from Slurm."""
 SILENT = 90.0
 """Seconds that a running job may take until a worker connects."""
 
@@ -31,8 +33,6 @@ class Limits:
     """Jobs that end otherwise than by themselves or at their time limit."""
     queue: float = 7 * 86400.0
     """Seconds that all jobs may wait, without any that runs."""
-    unreachable: float = 1800.0
-    """Seconds without an answer from Slurm."""
     leaves: float = float("inf")
     """Seconds after its start when a job counts as leaving, so that its successor is submitted before."""
     poll: float = 15.0
@@ -71,7 +71,9 @@ class Keeper:
         self.limits = limits or Limits()
         self.jobs: dict[str, Job] = {}
         self.failure: SlurmError | None = None
-        self.listener: Callable[[str], None] | None = None
+        self.refused = ""
+        """What Slurm said when it refused further jobs."""
+        self.listener: Callable[..., None] | None = None
         self._early = self._deaths = 0
         self._answered = self._ran = self._began = time.time()
         self._wake, self._stop = threading.Event(), threading.Event()
@@ -79,7 +81,7 @@ class Keeper:
         self._thread = threading.Thread(target=self._keep, name="dxflow-slurm", daemon=True)
 
     def start(self) -> None:
-        """Submit the first jobs, and go on in a thread.
+        """Submit the first job, and go on in a thread.
 
         Raises
         ------
@@ -87,7 +89,7 @@ class Keeper:
             If Slurm refuses; nothing is left in the queue then.
         """
         try:
-            self._submit(self.wanted())
+            self._submit(min(1, self.wanted()))
         except SlurmError:
             self.close()
             raise
@@ -121,21 +123,21 @@ class Keeper:
     # In the thread ----------------------------------------------------------------------------------
 
     def _keep(self) -> None:
+        act = self._fill
         while not self._stop.is_set():
-            self._wake.wait(self._pause())
-            self._wake.clear()
-            if self._stop.is_set():
-                return
             try:
-                self.look()
+                act()
             except Unreachable as e:
                 self._unanswered(e)
             except SlurmError as e:
                 self._failed(e)
                 return
             self._tell()
+            act = self.look
             # Workers come and go in groups.
             self._stop.wait(min(1.0, self.limits.poll))
+            self._wake.wait(self._pause())
+            self._wake.clear()
 
     def _pause(self) -> float:
         """Return seconds until the next look: short while jobs start, since that takes seconds on an empty cluster."""
@@ -144,10 +146,8 @@ class Keeper:
         return min(self.limits.poll, 2.0) if starting and soon else self.limits.poll
 
     def _unanswered(self, e: Unreachable) -> None:
-        if time.time() - self._answered > self.limits.unreachable:
-            self._failed(
-                SlurmError(f"no answer from Slurm for {self.limits.unreachable / 60:.0f} minutes: {e}")
-            )
+        if time.time() - self._answered > UNREACHABLE:
+            self._failed(SlurmError(f"no answer from Slurm for {_span(UNREACHABLE)}: {e}"))
 
     def _failed(self, e: SlurmError) -> None:
         self.failure = e
@@ -176,13 +176,14 @@ class Keeper:
     def _ended(self, job: Job, now: float) -> None:
         """Note the end of a job, and count it."""
         end = jobs.end(job.id)
-        job.state, job.cause = end.state, job.cause or end.words
+        meant = bool(job.cause)
+        job.state, job.cause = ("ENDED", job.cause) if meant else (end.state, end.words)
         job.started, job.nodes = job.started or end.started, job.nodes or end.nodes
         job.ended = end.ended or now
         log.info("job %s on %s %s", job.id, job.nodes or "no node", job.cause)
-        if not job.connected and end.state != "CANCELLED":
+        if not meant and not job.connected and end.state != "CANCELLED":
             self._early += 1
-        if end.state not in ("COMPLETED", "TIMEOUT"):
+        if not meant and end.state not in ("COMPLETED", "TIMEOUT"):
             self._deaths += 1
 
     def _connected(self, busy: Mapping[str, int]) -> None:
@@ -222,7 +223,7 @@ class Keeper:
         if missing < 0:
             self._shrink(alive, -missing)
         elif missing and self._useful(alive):
-            self._submit(missing)
+            self._fill()
 
     def _leaves(self, job: Job, now: float) -> bool:
         """Return whether the workers of a job are about to retire."""
@@ -245,6 +246,17 @@ class Keeper:
             f"{tail(last.log)}"
         )
 
+    def _fill(self) -> None:
+        """Submit what is missing; a refusal is no reason to end what runs: there may be a limit to a user's jobs."""
+        alive = [j for j in self.jobs.values() if j.alive and not self._leaves(j, time.time())]
+        self.refused = ""
+        try:
+            self._submit(self.wanted() - len(alive))
+        except SlurmError as e:
+            if not alive:
+                raise
+            self.refused = str(e)
+
     def _submit(self, count: int) -> None:
         for _ in range(count):
             with self._lock:
@@ -259,8 +271,6 @@ class Keeper:
         free = [j for j in alive if j.waits] + [j for j in alive if j.runs and busy.get(j.id) == 0]
         for job in free[:surplus]:
             job.cause = "not needed any more"
-            job.connected = True
-            self._deaths -= 1
             self._cancel(job.id)
 
     # For people -------------------------------------------------------------------------------------
@@ -273,12 +283,14 @@ class Keeper:
         """Return the state of the jobs in a few words."""
         alive = [j for j in self.jobs.values() if j.alive]
         waiting, running = [j for j in alive if j.waits], [j for j in alive if j.runs]
-        lost = [j for j in self.jobs.values() if not j.alive and j.state not in ("COMPLETED",) and j.cause]
+        lost = [j for j in self.jobs.values() if j.state not in ("COMPLETED", "ENDED") and j.cause]
         parts = [f"{len(running)} of {self.wanted()} jobs run"]
         if waiting:
             parts.append(f"{len(waiting)} in the queue ({self._reason(waiting[0])})")
         if lost:
             parts.append(f"{len(lost)} lost (job {lost[-1].id} {lost[-1].cause})")
+        if self.refused:
+            parts.append(f"more are refused ({self.refused})")
         return ", ".join(parts)
 
     def _reason(self, job: Job) -> str:

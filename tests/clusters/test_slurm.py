@@ -19,6 +19,7 @@ from distributed.comm import connect as connect_to
 from samples import Pause, RoiSum, TrainSums
 
 import dxflow
+from dxflow import cli
 from dxflow.clusters import Slurm
 from dxflow.slurm.commands import SlurmError
 
@@ -241,3 +242,12 @@ def test_without_slurm_it_says_where_to_go(monkeypatch):
 def test_a_result_that_nodes_would_not_see_is_refused(long):
     with pytest.raises(ValueError, match="without a name the result lies in /tmp.*: give to="):
         dxflow.reduce(long.path, TrainSums(), cluster=Slurm(jobs=1))
+
+
+def test_the_demo_recipe_gives_the_same_bits_on_slurm_and_on_this_machine(slurm, tmp_path):
+    small = ["recipe", "demo", "--trains", "8", "--pulses", "4", "--module-shape", "16", "16"]
+    for name, cluster in (("there", "slurm:jobs=2,cores=1,poll=0.5"), ("here", "local:workers=2")):
+        assert cli.main([*small, "--to", str(tmp_path / name), "--cluster", cluster]) == 0
+    for name in ("dark.zarr", "data.zarr"):
+        found, expected = (dxflow.open(tmp_path / place / name).dataset for place in ("there", "here"))
+        assert_same_bits(found, expected)
