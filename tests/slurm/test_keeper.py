@@ -119,7 +119,7 @@ def test_how_jobs_ended_is_told_apart(slurm, tmp_path):
 
     hog = "python3 -c 'x = bytearray(400 << 20); import time; time.sleep(60)'"
     killed, failed, done, fat, cancelled = (
-        submit("kill -SEGV $$"),
+        submit("ulimit -c 0; kill -SEGV $$"),
         submit("exit 3"),
         submit("true"),
         submit(hog, "--mem", "60M"),
