@@ -70,8 +70,8 @@ def measure(folder, args):
         sequences=1,
         devices=("xgm",),
     )
-    mask = np.random.default_rng(0).random(len(run.pulse_ids)) < 0.1
-    turns = [turn(folder, run, mask) for _ in range(args.repeat)]
+    random = np.random.default_rng(0).random(len(run.pulse_ids))
+    turns = [turn(folder, run, random < 0.1, random < 0.5) for _ in range(args.repeat)]
     ways = {name: [t[name] for t in turns] for name in turns[0]}
     return {
         "machine": machine(),
@@ -86,7 +86,7 @@ def measure(folder, args):
     }
 
 
-def turn(folder, run, mask):
+def turn(folder, run, mask, half):
     """Return {way: (seconds, bytes, seconds of all cores)} of all ways, one after the other."""
     files = sorted(Path(run.path).glob("*.h5"))
     to = folder / "copy"
@@ -105,6 +105,10 @@ def turn(folder, run, mask):
     out["10 %, cp"] = timed(to, lambda: cp(parts, to))
     out["10 % synced, cp"] = timed(to, lambda: cp(parts, to, sync=True))
     out["10 %, write_frames"] = timed(to, lambda: write_frames(run, mask, to))
+    shutil.rmtree(folder / "parts")
+    out["half, dxflow"] = timed(to, lambda: dxflow.copy_run(run.path, to, frames=half))
+    parts = cut_to(folder, files, out["half, dxflow"][1])
+    out["half, cp"] = timed(to, lambda: cp(parts, to))
     shutil.rmtree(folder / "parts")
     return out
 
@@ -171,6 +175,7 @@ def ratios(ways):
         "whole copy / cp, synced": ("whole synced, dxflow", "whole synced, cp"),
         "10 % of frames / cp": ("10 %, dxflow", "10 %, cp"),
         "10 % of frames / cp, synced": ("10 % synced, dxflow", "10 % synced, cp"),
+        "half of the frames / cp": ("half, dxflow", "half, cp"),
         "10 % of frames / write_frames": ("10 %, dxflow", "10 %, write_frames"),
     }.items():
         each = [(a[1] / a[0]) / (b[1] / b[0]) for a, b in zip(ways[ours], ways[theirs], strict=True)]

@@ -1,169 +1,230 @@
-"""How fast EuXFEL files are written, by FileWriter and by h5py with its own gzip: float noise and photons."""
+"""How fast results and files are written, by one process: each format against what a user would write with, and `cp`.
+
+    python benchmarks/bench_stores.py [--small] [--json FILE] [--megabytes 256] [--folder DIR] [--only TEXT]
+
+Rates are bytes of values, before compression, per second. Of a result, what is timed is storing it: from the fragments
+of the chunks, which are there, to the finished store under its name, synchronised and with checksums. Peers write the
+same values, which they have in memory, in their usual way, and synchronise nothing. Copies of runs: `bench_copy.py`.
+"""
 
 from __future__ import annotations
 
-import argparse
-import importlib.metadata
-import json
 import os
-import platform
-import resource
-import sys
+import shutil
+import subprocess
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import perf_counter
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+import dxflow
+from dxflow import Algorithm, Frames, Output, chunk, journal, merging
+from dxflow.bench import script
+from dxflow.bench.rounds import Case, Group, Ratio, Sample
+from dxflow.contents import Contents
 from dxflow.exdf import DS, FileWriter
-from dxflow.exdf.deflate import compress, engine
+from dxflow.report import Report
+from dxflow.simulate import make_run
 
+FORMATS = {"Zarr": "r.zarr", "EXDF": "exdf/", "netCDF": "r.nc", "NeXus": "r.nxs"}
 FRAME = (512, 128)
+MEANING = (
+    "Ratios of rates are medians over rounds, in which the cases take turns. Results are stored by one process, which\n"
+    "checks and synchronises them; of others, values are in memory, and nothing is synchronised."
+)
 
 
-def main() -> None:
-    """Print a table of MB/s and ratios; write it as JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="a few MB, only to see that it runs")
-    parser.add_argument("--megabytes", type=int, default=512, help="of each kind of data")
-    parser.add_argument(
-        "--folder", help="where to write; a folder in memory shows the cost of the format alone"
-    )
-    parser.add_argument("--json", type=Path, help="file for the figures with machine and versions")
-    args = parser.parse_args()
-    rows = []
-    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        for kind, frames in data(8 if args.small else 64).items():
-            blocks = max(1, (16 if args.small else args.megabytes) * 10**6 // frames.nbytes)
-            rows += measure(kind, frames, blocks, Path(folder))
-    print(table(rows))
-    if args.json:
-        args.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
+def main(argv: list[str] | None = None) -> None:
+    parser = script.parser(__doc__)
+    parser.add_argument("--megabytes", type=int, default=256, help="of values")
+    parser.add_argument("--folder", help="on the disk to measure; default: that of temporary files")
+    args = parser.parse_args(argv)
+    megabytes = 2 if args.small else args.megabytes
+    with tempfile.TemporaryDirectory(prefix="bench-stores-", dir=args.folder) as name:
+        folder = Path(name)
+        groups = [files_group(kind, *made, folder) for kind, made in values(megabytes).items()]
+        groups.append(results_group(megabytes, folder, small=args.small))
+        print(script.finish(args, script.run(args, groups), {"megabytes": megabytes}, MEANING))
 
 
-def data(frames: int) -> dict[str, NDArray]:
-    """Return blocks of frames: noise as of a detector, which hardly compresses, and sparse photons."""
-    random = np.random.default_rng(0)
-    shape = (frames, *FRAME)
-    return {
+def values(megabytes: int) -> dict[str, tuple[NDArray, int]]:
+    """Return a block of frames of each kind and how often it is written: noise hardly compresses, sparse photons do."""
+    frames = max(4, min(64, megabytes))
+    random, shape = np.random.default_rng(0), (frames, *FRAME)
+    kinds = {
         "noise f4": random.normal(0, 1, shape).astype("f4"),
         "photons f4": random.poisson(0.1, shape).astype("f4"),
         "photons u2": random.poisson(0.1, shape).astype("u2"),
     }
+    return {kind: (block, max(1, megabytes * 10**6 // block.nbytes)) for kind, block in kinds.items()}
 
 
-def measure(kind: str, frames: NDArray, blocks: int, folder: Path) -> list[dict]:
-    """Write the blocks in each way."""
-    ways: dict[str, Callable[[Path], None]] = {
-        "FileWriter": lambda path: with_file_writer(path, frames, blocks),
-        "direct chunks, this process": lambda path: direct(path, frames, blocks),
-        "h5py shuffle+gzip1": lambda path: with_h5py(path, frames, max(1, blocks // 8)),
-        "h5py uncompressed": lambda path: with_h5py(path, frames, blocks, compression=None, shuffle=False),
+# One EuXFEL file ------------------------------------------------------------------------------------
+
+
+def files_group(kind: str, block: NDArray, times: int, folder: Path) -> Group:
+    """Return the ways to write one file of frames, shuffled and deflated."""
+    path, few = folder / "x.h5", max(1, times // 8)
+    cases = {
+        "FileWriter": written(path, block, times, lambda: with_file_writer(path, block, times)),
+        # A part of it: it takes minutes.
+        "h5py gzip": written(path, block, few, lambda: with_h5py(path, block, few)),
+        "300 MB/s": lambda: Sample(1.0, 300 * 10**6),
     }
-    rows = []
-    for way, write in ways.items():
-        path = folder / "x.h5"
-        written = frames.nbytes * (max(1, blocks // 8) if "gzip1" in way else blocks)
-        cpu, start = processor(), time.perf_counter()
-        write(path)
-        wall, cpu = time.perf_counter() - start, processor() - cpu
-        rows.append(
-            {
-                "data": kind,
-                "way": way,
-                "MB/s": written / wall / 1e6,
-                "MB per CPU second": written / cpu / 1e6,
-                "compression": written / path.stat().st_size,
-            }
-        )
-        check(path, frames)
+    ratios = (
+        Ratio(f"{kind}: FileWriter", "FileWriter", ("300 MB/s",), 1.0 if kind == "noise f4" else None),
+        Ratio(f"{kind}: FileWriter", "FileWriter", ("h5py gzip",)),
+    )
+    return Group(f"one file, {kind}", cases, ratios)
+
+
+def written(path: Path, block: NDArray, times: int, work: Callable[[], None]) -> Case:
+    """Return the case of writing a file; its first block is compared."""
+
+    def case() -> Sample:
+        path.unlink(missing_ok=True)
+        start = perf_counter()
+        work()
+        seconds = perf_counter() - start
+        with h5py.File(path) as file:
+            assert np.array_equal(file["INSTRUMENT/A/B/C:out/image/data"][: len(block)], block)
         path.unlink()
-    return rows
+        return Sample(seconds, block.nbytes * times)
+
+    return case
 
 
-def with_file_writer(path: Path, frames: NDArray, blocks: int) -> None:
-    """Write trains of frames with `FileWriter`: another process compresses with up to two threads and writes."""
-    with FileWriter(path, {"data": DS("A/B/C:out", "image.data", FRAME, frames.dtype)}) as writer:
-        for train in range(1, blocks + 1):
+def with_file_writer(path: Path, block: NDArray, times: int) -> None:
+    with FileWriter(path, {"data": DS("A/B/C:out", "image.data", FRAME, block.dtype)}) as writer:
+        for train in range(1, times + 1):
             writer.add_train(train)
-            writer.add_train_data(data=frames)
+            writer.add_train_data(data=block)
 
 
-def direct(path: Path, frames: NDArray, blocks: int) -> None:
-    """Compress and write in one thread."""
-    with h5py.File(path, "w", libver="v110") as file:
-        made = file.create_dataset(
-            "INSTRUMENT/A/B/C:out/image/data",
-            (blocks * len(frames), *FRAME),
-            frames.dtype,
-            chunks=(4, *FRAME),
-            compression="gzip",
-            compression_opts=1,
-            shuffle=True,
-        )
-        for at in range(0, len(made), 4):
-            inside = at % len(frames)
-            made.id.write_direct_chunk((at, 0, 0), compress(frames[inside : inside + 4]))
-
-
-def with_h5py(
-    path: Path, frames: NDArray, blocks: int, compression: str | None = "gzip", shuffle: bool = True
-) -> None:
-    """Write through HDF5's own filters."""
-    with h5py.File(path, "w") as file:
-        made = file.create_dataset(
-            "INSTRUMENT/A/B/C:out/image/data",
-            (blocks * len(frames), *FRAME),
-            frames.dtype,
-            chunks=(4, *FRAME),
-            compression=compression,
-            compression_opts=1 if compression else None,
-            shuffle=shuffle,
-        )
-        for block in range(blocks):
-            made[block * len(frames) : (block + 1) * len(frames)] = frames
-
-
-def check(path: Path, frames: NDArray) -> None:
-    """Read the first block back."""
-    with h5py.File(path) as file:
-        if not np.array_equal(file["INSTRUMENT/A/B/C:out/image/data"][: len(frames)], frames):
-            sys.exit(f"{path} holds something else")
-
-
-def processor() -> float:
-    """Return the processor time so far, that of ended processes included."""
-    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(r.ru_utime + r.ru_stime for r in both)
-
-
-def table(rows: list[dict]) -> str:
-    """Return the rows as text; the last column compares with h5py's gzip on the same data."""
-    lines = [f"{'data':<11} {'way':<28} {'MB/s':>7} {'MB/CPU s':>9} {'ratio':>6} {'to h5py':>8}"]
-    gzip = {r["data"]: r["MB/s"] for r in rows if "gzip1" in r["way"]}
-    for r in rows:
-        lines.append(
-            f"{r['data']:<11} {r['way']:<28} {r['MB/s']:7.0f} {r['MB per CPU second']:9.0f} "
-            f"{r['compression']:6.2f} {r['MB/s'] / gzip[r['data']]:7.1f}x"
-        )
-    return "\n".join(lines)
-
-
-def machine() -> dict[str, object]:
-    """Return what figures depend on."""
-    packages = ("dxflow", "h5py", "numpy", "isal")
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "hdf5": h5py.version.hdf5_version,
-        "deflate": engine(),
-        **{p: importlib.metadata.version(p) for p in packages if p != "isal" or engine() == "isal"},
+def with_h5py(path: Path, block: NDArray, times: int) -> None:
+    gzip: dict[str, Any] = {
+        "chunks": (4, *FRAME),
+        "compression": "gzip",
+        "compression_opts": 1,
+        "shuffle": True,
     }
+    with h5py.File(path, "w") as file:
+        shape = (times * len(block), *FRAME)
+        made = file.create_dataset("INSTRUMENT/A/B/C:out/image/data", shape, block.dtype, **gzip)
+        for number in range(times):
+            made[number * len(block) : (number + 1) * len(block)] = block
+
+
+# Results --------------------------------------------------------------------------------------------
+
+
+class Images(Algorithm):
+    """Keeps each frame, and the sum of all."""
+
+    ALG_ID = "images"
+    inputs = {"img": Frames("image.data", modules=(0, 1))}
+
+    def outputs(self, info: Any) -> Mapping[str, Output]:
+        return {"frame": Output(per=("img", "pixel"), dtype="f4"), "sum": Output(per="pixel")}
+
+    def process_train_data(self, train: Any, out: Any) -> None:
+        out.frame = train["img"]
+        out.sum += train["img"].sum(axis=0)
+
+
+def results_group(megabytes: int, folder: Path, *, small: bool) -> Group:
+    """Return the formats, and what others write of the same values."""
+    shape = (32, 32) if small else FRAME
+    frames = max(8, megabytes * 10**6 // (2 * int(np.prod(shape)) * 4))
+    options = {"modules": 2, "pulses": 8, "trains": frames // 8, "devices": (), "sequences": 1}
+    run = make_run(folder / "run", module_shape=shape, **options)
+    data = dxflow.reduce(run.path, Images(), cluster="here").dataset.load()
+    cases: dict[str, Case] = {name: stored(run.path, folder, to, data.nbytes) for name, to in FORMATS.items()}
+    cases |= {name: peer(folder / "peer", work, data) for name, work in PEERS.items()}
+    cases["write_frames"] = peer(folder / "peer", lambda data, to: write_frames(run, to), data)
+    cases["cp"] = peer(
+        folder / "peer", lambda data, to: subprocess.run(["cp", folder / "flat", to], check=True), data
+    )
+    (folder / "flat").write_bytes(data["images.frame"].values.tobytes())
+    rivals = {"Zarr": "to_zarr", "EXDF": "write_frames", "netCDF": "to_netcdf gzip", "NeXus": "h5py gzip"}
+    ratios = [Ratio(f"{name} result", name, (to,)) for name, rival in rivals.items() for to in (rival, "cp")]
+    return Group("results: an image per frame, noise f4", cases, tuple(ratios))
+
+
+def stored(run: str, folder: Path, to: str, nbytes: int) -> Case:
+    """Return the case of storing a result whose chunks are done."""
+
+    def case() -> Sample:
+        plan = dxflow.plan(run, Images(), f"{folder}/{to}", cluster="here", chunk="64 MB")
+        work, report = chunk.Workspace(plan, journal.begin(plan)), Report(plan)
+        for one in plan.chunks:
+            report.add(chunk.run_chunk(work, one.number))
+        paths = [chunk.chunk_path(work.folder, one.number) for one in plan.chunks]
+        total = merging.merge(work, 0, paths, work.folder / "merged.npz")
+        contents = Contents(plan, work.folder, {})
+        contents.note()
+        start = perf_counter()
+        pieces = plan.store.create(contents)
+        merging.finalize(work, 0, total)
+        for piece in pieces:
+            plan.store.write(contents, piece)
+        plan.store.commit(contents, report.manifest({"kind": "this process"}))
+        seconds = perf_counter() - start
+        journal.end(plan)
+        removed(plan.store.path)
+        return Sample(seconds, nbytes)
+
+    return case
+
+
+def peer(to: Path, work: Callable[[Any, Path], Any], data: Any) -> Case:
+    """Return the case of writing a dataset with another library."""
+
+    def case() -> Sample:
+        os.sync()
+        start = perf_counter()
+        work(data, to)
+        seconds = perf_counter() - start
+        removed(to)
+        return Sample(seconds, data.nbytes)
+
+    return case
+
+
+def removed(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def h5py_gzip(data: Any, to: Path) -> None:
+    with h5py.File(to, "w") as file:
+        for name, one in data.data_vars.items():
+            file.create_dataset(name, data=one.values, compression="gzip", compression_opts=1, shuffle=True)
+
+
+def to_netcdf(data: Any, to: Path) -> None:
+    gzip = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in data.data_vars}
+    data.to_netcdf(to, engine="h5netcdf", encoding=gzip)
+
+
+PEERS = {"to_zarr": lambda data, to: data.to_zarr(to), "to_netcdf gzip": to_netcdf, "h5py gzip": h5py_gzip}
+
+
+def write_frames(run: Any, to: Path) -> None:
+    """Write all frames with EXtra-data, uncompressed."""
+    import extra_data
+    from extra_data.components import AGIPD1M
+
+    modules = [int(m) for m in run.module_numbers]
+    detector = AGIPD1M(extra_data.RunDirectory(run.path), modules=modules, min_modules=1)
+    detector.write_frames(str(to), run.frame_train_ids, run.pulse_ids)
 
 
 if __name__ == "__main__":

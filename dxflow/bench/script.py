@@ -43,13 +43,17 @@ def run(args: argparse.Namespace, groups: Sequence[Group]) -> list[Measured]:
     return measured
 
 
-def finish(args: argparse.Namespace, measured: Sequence[Measured], data: dict[str, Any]) -> str:
+def finish(
+    args: argparse.Namespace, measured: Sequence[Measured], data: dict[str, Any], meaning: str = MEANING
+) -> str:
     """Write the JSON, if wanted, and return what to print.
 
     Parameters
     ----------
     data : dict
         What was measured on, for the JSON.
+    meaning : str
+        What the numbers are.
     """
     facts = {"small": args.small, "workers": args.workers, "data": data} | machine.facts()
     if args.json:
@@ -58,4 +62,4 @@ def finish(args: argparse.Namespace, measured: Sequence[Measured], data: dict[st
     if args.small:
         lines = [replace(line, reached=None) for line in lines]
     small = "SMALL DATA: the numbers mean nothing\n" if args.small else ""
-    return f"{small}{machine.headline(facts, measured)}\n{table.text(lines)}\n{MEANING}"
+    return f"{small}{machine.headline(facts, measured)}\n{table.text(lines)}\n{meaning}"

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..binding import PlanError
 from ..fragments import sync_directory
+from ..replace import replace
 from ..sizes import show
 from ..stores import _manifest
 from ..stores._manifest import MANIFEST
@@ -177,8 +178,9 @@ class Folder:
         replaced = self.path.exists()
         try:
             if replaced:
-                os.rename(self.path, old)
-            os.rename(self.partial, self.path)
+                replace(self.partial, self.path, old)
+            else:
+                os.rename(self.partial, self.path)
         except OSError as e:
             raise CopyError(
                 f"{self.path}: {e.strerror}; the files are in {self.partial}", str(self.path)

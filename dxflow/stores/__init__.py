@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..binding import PlanError
 from ..fragments import sync_directory
+from ..replace import replace
 from ..sizes import show
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Store(ABC):
         """Complete the result and give it its name, on the client."""
 
     def publish(self, made: Path, plan: Plan) -> None:
-        """Give what was made in `partial` its name, by one rename; a result to be replaced is moved away before.
+        """Give what was made in `partial` its name, by one rename; a result that it replaces is moved away.
 
         Raises
         ------
@@ -84,8 +85,9 @@ class Store(ABC):
                 raise FileExistsError(
                     f"{self.path} appeared while it was being made: move it away and go on with resume=True"
                 )
-            os.replace(self.path, self.partial / "replaced")
-        os.replace(made, self.path)
+            replace(made, self.path, self.partial / "replaced")
+        else:
+            os.replace(made, self.path)
         sync_directory(self.path.absolute().parent)
 
     def piece_bytes(self, plan: Plan) -> int:

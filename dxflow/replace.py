@@ -1,0 +1,43 @@
+"""Put a finished file or directory in the place of another, by one rename where the file system can."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from pathlib import Path
+
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
+CANNOT = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
+"""What systems say that cannot exchange two names."""
+
+
+def replace(made: Path, path: Path, old: Path) -> None:
+    """Give `made` the name `path`, and what has it so far the name `old`, in the same file system.
+
+    Where names cannot be exchanged there is nothing under `path` between two renames.
+    """
+    if exchange(made, path):
+        os.replace(made, old)
+        return
+    os.replace(path, old)
+    os.replace(made, path)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two files or directories at once; return False where that cannot be.
+
+    Raises
+    ------
+    OSError
+    """
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in CANNOT:
+        return False
+    raise OSError(number, os.strerror(number), str(one), None, str(other))
