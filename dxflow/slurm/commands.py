@@ -45,7 +45,8 @@ def run(*command: str, times: str = "%s") -> str:
     Unreachable
         If the controller does not answer.
     """
-    env = environment() | {"SLURM_TIME_FORMAT": times}
+    # Not for sbatch, whose environment jobs inherit.
+    env = environment() | ({"SLURM_TIME_FORMAT": times} if command[0] != "sbatch" else {})
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, env=env, timeout=SECONDS, errors="replace"
@@ -122,7 +123,7 @@ def try_out(script: Path, *options: str) -> str:
         If it would refuse it; the message says what there is.
     """
     try:
-        return run("sbatch", "--test-only", *options, str(script), times="standard")
+        return run("sbatch", "--test-only", *options, str(script))
     except Unreachable:
         raise
     except SlurmError as e:

@@ -42,7 +42,8 @@ def test_a_driver_that_is_requeued_goes_on_with_its_fragments(long, slurm, tmp_p
     slurm.wait(lambda: len(list(Path(f"{to}.partial").glob("chunk-*"))) >= 2, seconds=10)
     assert cli.main(["jobs"]) == 0
     assert "dxflow-driver-reduce" in capsys.readouterr().out
-    slurm("scontrol", "requeue", job)
+    # As Slurm does before the time limit.
+    slurm("scancel", "--batch", "--signal=USR1", job)
     (tmp_path / "go").touch()
     slurm.wait(lambda: state(slurm, job) == "COMPLETED", seconds=60)
     assert cli.main(["logs", job]) == 0
