@@ -21,7 +21,7 @@ from .._light import command
 from ..sizes import show
 from . import Store, described, refuse_dtypes, variables
 from ._labels import coordinates
-from ._layout import READ_BYTES, module_axis
+from ._layout import READ_BYTES, chunk_of, module_axis
 from ._manifest import Damage
 
 if TYPE_CHECKING:
@@ -138,7 +138,8 @@ def _portions(contents: Contents, variable: Variable) -> Iterator[tuple[list[int
     """Yield a variable part by part, or some rows after the other, each with where it begins."""
     nowhere = [0] * len(variable.shape)
     if variable.axis != "part":
-        step = max(1, READ_BYTES // max(1, variable.row_bytes))
+        rows = chunk_of(tuple(max(1, n) for n in variable.shape), variable.dtype)[0]
+        step = max(1, READ_BYTES // max(1, variable.row_bytes * rows)) * rows
         for a in range(0, variable.shape[0], step):
             yield [a, *nowhere[1:]], contents.rows(variable, a, min(a + step, variable.shape[0]))
     elif (axis := module_axis(variable)) < 0:
@@ -343,16 +344,8 @@ def _lazy() -> type:
 
 
 def options(shape: Sequence[int], dtype: np.dtype) -> dict[str, Any]:
-    """Return how a dataset is stored: what is large in compressed chunks with a checksum."""
-    from ._layout import chunk_of
-
+    """Return how a dataset is stored: what is large in compressed chunks, which deflate gives a checksum."""
     if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize < 2**16:
         return {}
     chunks = chunk_of(tuple(shape), dtype)
-    return {
-        "chunks": chunks,
-        "shuffle": True,
-        "compression": "gzip",
-        "compression_opts": 1,
-        "fletcher32": True,
-    }
+    return {"chunks": chunks, "shuffle": True, "compression": "gzip", "compression_opts": 1}
