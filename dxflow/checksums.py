@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -34,3 +36,12 @@ def digest(path: str | Path) -> tuple[int, int]:
         while count := file.readinto(buffer):
             crc, size = crc32(buffer[:count], crc), size + count
     return size, crc
+
+
+def secured(path: str | Path) -> tuple[int, int]:
+    """Make a file last through a power loss; return its size and CRC-32, found while the disk is written."""
+    with open(path, "rb") as file, ThreadPoolExecutor(1) as pool:
+        synced = pool.submit(os.fsync, file.fileno())
+        found = digest(path)
+        synced.result()
+    return found

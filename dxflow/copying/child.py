@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from ..checksums import digest
+from ..checksums import digest, secured
 from .cut import write
 from .tasks import FileTask
 
@@ -65,24 +65,13 @@ def _do(task: FileTask, path: Path, sync: bool, told: int) -> None:
     try:
         _die_with_parent()
         write(task, path)
-        if sync:
-            synced(path)
-        answer = {"digest": digest(path)}
+        answer = {"digest": secured(path) if sync else digest(path)}
     except BaseException as e:  # noqa: BLE001 - whatever it is, the parent is to know it
         answer = failure(e)
     with open(told, "wb") as pipe:
         pickle.dump(answer, pipe)
     # HDF5 would try to write what it holds when Python ends, and crash on a full disk.
     os._exit(0)
-
-
-def synced(path: Path) -> None:
-    """Make a file last through a power loss."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def failure(error: BaseException) -> dict[str, Any]:

@@ -7,8 +7,7 @@ import re
 from typing import Any
 
 from .. import arguments
-from .copy import execute
-from .plan import plan_copy
+from .copy import copy_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,11 +46,11 @@ def run(args: argparse.Namespace) -> str:
     """
     names = ("sources", "modules", "trains", "detector", "resume", "overwrite", "sync")
     options: dict[str, Any] = {name: getattr(args, name) for name in names}
-    frames = arguments.frames_of(args.frames)
-    plan = plan_copy(arguments.run_of(args.run), args.to, frames=frames, **options)
-    if args.dry_run:
-        return f"{plan}\n(nothing was written: sizes of files that are cut are estimates)"
-    return str(execute(plan, arguments.cluster_of(args.cluster) if args.cluster else None))
+    options |= {"frames": arguments.frames_of(args.frames), "dry_run": args.dry_run}
+    cluster = arguments.cluster_of(args.cluster) if args.cluster else None
+    report = copy_run(arguments.run_of(args.run), args.to, cluster=cluster, **options)
+    note = "\n(nothing was written: sizes of files that are cut are estimates)" if args.dry_run else ""
+    return f"{report}{note}"
 
 
 def _modules(text: str) -> list[int]:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from .._light import command
-from ..checksums import digest
+from ..checksums import digest, secured
 from ..reader.files import stat_of
 from ..sizes import show
 from . import bytewise
@@ -60,11 +60,7 @@ class Hands:
 
     def _whole(self, task: FileTask, part: Path, sync: bool) -> tuple[int, int]:
         bytewise.copy(task.path, part, self._stopped.is_set)
-        if sync:
-            descriptor = os.open(part, os.O_RDONLY)
-            os.fsync(descriptor)
-            os.close(descriptor)
-        return digest(part)
+        return secured(part) if sync else digest(part)
 
     def _cut(self, task: FileTask, part: Path, sync: bool) -> tuple[int, int]:
         """Let the other process write; return bytes and CRC-32 of what it wrote."""

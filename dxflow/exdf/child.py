@@ -24,7 +24,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checksums import digest
+from ..checksums import secured
 from .rows import Chunks, Rows, create, layout
 
 THREADS = min(2, os.cpu_count() or 1)
@@ -97,15 +97,8 @@ class Hdf5:
         for path, values in self._attributes:
             self._file[path].attrs.update(values)
         self._file.close()
-        return _secured(self.path)
-
-
-def _secured(path: Path) -> dict[str, Any]:
-    """Make a file last through a power loss; return its size and CRC-32."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-    size, crc = digest(path)
-    return {"bytes": size, "crc32": crc}
+        size, crc = secured(self.path)
+        return {"bytes": size, "crc32": crc}
 
 
 def main() -> None:
