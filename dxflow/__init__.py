@@ -52,7 +52,7 @@ def reduce(
     frames: Any = None,
     resume: bool = False,
     chunk: str | int = "1 GiB",
-    block: str | int = "2 MiB",
+    block: str | int = "4 MiB",
     on_fault: str | None = None,
     overwrite: bool = False,
     readers: int | None = None,

@@ -48,7 +48,7 @@ class Case:
         algorithms: list[Algorithm] | None = None,
         *,
         trains: int | None = None,
-        block: int | str = "2 MiB",
+        block: int | str = "4 MiB",
         to: Any = None,
         overwrite: bool = False,
     ) -> Plan:

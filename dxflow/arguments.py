@@ -47,7 +47,7 @@ def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
     add("--modules", type=_numbers, metavar="0,1,...", help="only these modules (0,1,2 or 0-7)")
     add("--on-fault", choices=("mask", "raise"), help="go on without what is broken, or stop at it")
     add("--chunk", metavar="SIZE", help="input of one task (default: 1 GiB)")
-    add("--block", metavar="SIZE", help="bytes read at once (default: 2 MiB)")
+    add("--block", metavar="SIZE", help="bytes read at once (default: 4 MiB)")
     add("--resume", action="store_true", help="go on with an interrupted run")
     add("--overwrite", action="store_true", help="replace an existing result")
     add("--traceback", action="store_true", help="show the whole traceback of an error")

@@ -56,6 +56,25 @@ class Group:
     algorithms: tuple[BoundAlgorithm, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Frames of a block that are good and follow each other.
+
+    `rows` are those of the lead input's index, `own` the same as counted from the chunk's first; `trains` positions
+    in the plan; `arrays` what was read of these frames, by input number.
+    """
+
+    group: Group
+    module: int
+    rows: slice
+    own: slice
+    trains: NDArray
+    arrays: dict[int, NDArray]
+
+    def __len__(self) -> int:
+        return self.rows.stop - self.rows.start
+
+
 class BlockPass:
     """Steps through a chunk module by module, block by block."""
 
@@ -112,68 +131,61 @@ class BlockPass:
     def work(self, step: Step, filled: Filled) -> None:
         """Let the algorithms work on what was read of a block."""
         for start, stop in filled.stretches():
-            for bound, trains, block, out in self._views(step, filled, start, stop):
-                with hook_context(bound.algorithm, "process_module_data", self.state, trains, step.module):
+            frames = self._stretch(step, filled, start, stop)
+            for bound, block, out in self._views(frames):
+                with hook_context(
+                    bound.algorithm, "process_module_data", self.state, frames.trains, step.module
+                ):
                     bound.algorithm.process_module_data(block, out)
-            self._account(step, filled, start, stop)
+            self._account(frames)
 
-    def _views(
-        self, step: Step, filled: Filled, start: int, stop: int
-    ) -> Iterator[tuple[BoundAlgorithm, NDArray, ModuleBlock, Partial]]:
-        """Yield algorithms, one after the other, with what each sees of frames start:stop and may write to."""
-        group = self.groups[step.group]
-        rows = slice(step.rows.start + start, step.rows.start + stop)
-        trains = self.plan.inputs[group.lead].index.train_positions(rows)
-        for bound in group.algorithms:
-            scratch = self._transients(bound, stop - start)
-            own, positions = self._own(group, rows), trains - self.state.chunk.first
-            out = self.state.block_view(bound, step.module, own, positions, scratch)
-            block = self._block(bound, step.module, rows, trains, filled.arrays, start, stop)
-            yield bound, trains, block, out
-
-    def _own(self, group: Group, rows: slice) -> slice:
-        """Return rows as counted from the chunk's first."""
+    def _stretch(self, step: Step, filled: Filled, start: int, stop: int) -> Stretch:
+        """Return frames start:stop of a block."""
+        group, rows = self.groups[step.group], slice(step.rows.start + start, step.rows.start + stop)
         first = self.state.rows[self.plan.rows[group.lead]].start
-        return slice(rows.start - first, rows.stop - first)
+        return Stretch(
+            group,
+            step.module,
+            rows,
+            slice(rows.start - first, rows.stop - first),
+            self.plan.inputs[group.lead].index.train_positions(rows),
+            {number: array[start:stop] for number, array in filled.arrays.items()},
+        )
 
-    def _account(self, step: Step, filled: Filled, start: int, stop: int) -> None:
-        """Count frames start:stop of a block as used."""
-        group = self.groups[step.group]
-        rows = slice(step.rows.start + start, step.rows.start + stop)
-        trains = self.plan.inputs[group.lead].index.train_positions(rows)
-        self.state.modules[self.plan.rows[group.lead]][self._own(group, rows)] += 1
-        self.state.trains_done[trains - self.state.chunk.first] = True
-        for number in group.inputs:
-            self.state.used[number, step.module] += stop - start
-            self.state.bytes += filled.arrays[number][start:stop].nbytes
+    def _views(self, frames: Stretch) -> Iterator[tuple[BoundAlgorithm, ModuleBlock, Partial]]:
+        """Yield algorithms, one after the other, with what each sees of the frames and may write to."""
+        positions = frames.trains - self.state.chunk.first
+        for bound in frames.group.algorithms:
+            scratch = self._transients(bound, len(frames))
+            out = self.state.block_view(bound, frames.module, frames.own, positions, scratch)
+            yield bound, self._block(bound, frames), out
 
-    def _block(
-        self,
-        bound: BoundAlgorithm,
-        module: int,
-        rows: slice,
-        trains: NDArray,
-        arrays: dict,
-        start: int,
-        stop: int,
-    ) -> ModuleBlock:
+    def _account(self, frames: Stretch) -> None:
+        """Count the frames as used."""
+        self.state.modules[self.plan.rows[frames.group.lead]][frames.own] += 1
+        self.state.trains_done[frames.trains - self.state.chunk.first] = True
+        for number in frames.group.inputs:
+            self.state.used[number, frames.module] += len(frames)
+            self.state.bytes += frames.arrays[number].nbytes
+
+    def _block(self, bound: BoundAlgorithm, frames: Stretch) -> ModuleBlock:
         """Return what the algorithm sees."""
         lead = self.plan.inputs[bound.stream]
         seen = {}
         for alias, ref in bound.aliases.items():
             if isinstance(ref, str):
-                seen[alias] = self._scratch_of(ref, module, rows, stop - start)
-            elif ref in arrays:
-                seen[alias] = arrays[ref][start:stop]
+                seen[alias] = self._scratch_of(ref, frames)
+            elif ref in frames.arrays:
+                seen[alias] = frames.arrays[ref]
             else:
-                seen[alias] = self.state.key_of_frames(ref, trains, rows)
+                seen[alias] = self.state.key_of_frames(ref, frames.trains, frames.rows)
         pulses, cells = lead.index.pulse_ids, lead.index.cell_ids
         return ModuleBlock(
-            module,
-            lead.modules[module],
-            lead.index.train_ids[trains],
-            None if pulses is None else pulses[rows],
-            None if cells is None else cells[rows],
+            frames.module,
+            lead.modules[frames.module],
+            lead.index.train_ids[frames.trains],
+            None if pulses is None else pulses[frames.rows],
+            None if cells is None else cells[frames.rows],
             seen,
         )
 
@@ -186,15 +198,17 @@ class BlockPass:
                 out[o.name][:] = identity(o.output.dtype, o.output.merge)
         return out
 
-    def _scratch_of(self, name: str, module: int, rows: slice, n: int) -> NDArray:
-        """Return an earlier algorithm's images of this block."""
+    def _scratch_of(self, name: str, frames: Stretch) -> NDArray:
+        """Return an earlier algorithm's images of these frames."""
         if name in self._scratch:
-            return self._scratch[name][:n]
+            return self._scratch[name][: len(frames)]
         array = self.state.arrays[name]
         output = next(o for o in self.plan.outputs if o.name == name)
         first = self.state.rows[output.rows].start
         assert isinstance(array, np.ndarray)
-        return array[module - self.state.part.start, rows.start - first : rows.stop - first]
+        return array[
+            frames.module - self.state.part.start, frames.rows.start - first : frames.rows.stop - first
+        ]
 
 
 def groups(plan: Plan) -> list[Group]:

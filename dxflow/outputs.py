@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -77,7 +78,7 @@ class Output:
         per = self.per[0] if isinstance(self.per, tuple) else self.per
         return None if per in ("run", "train", "pixel", "event") else per
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """One of "run", "train", "pixel", "event", "entry", "image"."""
         if isinstance(self.per, tuple):

@@ -139,7 +139,7 @@ def plan(
     frames: Any = None,
     resume: bool = False,
     chunk: str | int = "1 GiB",
-    block: str | int = "2 MiB",
+    block: str | int = "4 MiB",
     on_fault: str | None = None,
     overwrite: bool = False,
     readers: int | None = None,
@@ -291,6 +291,8 @@ def _edges(per_train: NDArray, target: float) -> list[int]:
     """Return positions that cut trains into stretches of about `target` bytes."""
     before = np.concatenate([[0], np.cumsum(per_train)])
     wanted = max(1, min(len(per_train), round(before[-1] / target)))
+    # As many as there are with the same number of trains in each: a chunk with twice the work of others ends last.
+    wanted = -(-len(per_train) // -(-len(per_train) // wanted))
     marks = np.searchsorted(before, np.arange(1, wanted) * before[-1] / wanted)
     return [0, *(int(m) for m in np.unique(marks) if 0 < m < len(per_train)), len(per_train)]
 

@@ -21,8 +21,11 @@ SETTINGS = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
-    # Task keys carry no meaning for stealing: chunks are of equal size.
-    "distributed.scheduler.worker-saturation": 1.0,
+    # One task waits on each worker while another runs: with 1.0, workers idle for a round trip after each chunk.
+    "distributed.scheduler.worker-saturation": 2.0,
+    # Dask's threshold gives every large array back to the system at once: each next one is paged in anew.
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 128 * 2**20,
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 TRIAL_STEPS = 12
-TRIAL_BYTES = 32 * 2**20
+TRIAL_BYTES = 64 * 2**20
 """What is read with each candidate; enough to see through the noise of a few milliseconds, little beside a chunk."""
 WARM_UP_STEPS = 4
 """Not measured: files are opened and kernels compiled."""
@@ -40,9 +40,9 @@ class Tuner:
 
     @property
     def _declining(self) -> bool:
-        """Whether the largest number that was tried, at least two, is slower than another."""
+        """Whether the largest number that was tried is slower than another."""
         last = max(self.rates, default=0)
-        return last > 1 and self.rates[last] < max(self.rates.values())
+        return last > 0 and self.rates[last] < max(self.rates.values())
 
     def next(self, step_bytes: int) -> tuple[int, int | None]:
         """Return how many threads to use next, and for how many steps (None: for all)."""
@@ -67,4 +67,4 @@ def candidates(buffers: int, fixed: int | None) -> tuple[int, ...]:
     """Return the numbers of threads to try with so many buffers."""
     if fixed is not None:
         return (min(fixed, buffers - 1),)
-    return tuple(n for n in (1, 0, 2, 4) if n < buffers)
+    return tuple(n for n in (0, 1, 2, 4) if n < buffers)
