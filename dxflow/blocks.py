@@ -131,15 +131,15 @@ class BlockPass:
     def work(self, step: Step, filled: Filled) -> None:
         """Let the algorithms work on what was read of a block."""
         for start, stop in filled.stretches():
-            frames = self._stretch(step, filled, start, stop)
-            for bound, block, out in self._views(frames):
+            frames = self.stretch(step, filled, start, stop)
+            for bound, block, out in self.views(frames):
                 with hook_context(
                     bound.algorithm, "process_module_data", self.state, frames.trains, step.module
                 ):
                     bound.algorithm.process_module_data(block, out)
             self._account(frames)
 
-    def _stretch(self, step: Step, filled: Filled, start: int, stop: int) -> Stretch:
+    def stretch(self, step: Step, filled: Filled, start: int, stop: int) -> Stretch:
         """Return frames start:stop of a block."""
         group, rows = self.groups[step.group], slice(step.rows.start + start, step.rows.start + stop)
         first = self.state.rows[self.plan.rows[group.lead]].start
@@ -152,7 +152,7 @@ class BlockPass:
             {number: array[start:stop] for number, array in filled.arrays.items()},
         )
 
-    def _views(self, frames: Stretch) -> Iterator[tuple[BoundAlgorithm, ModuleBlock, Partial]]:
+    def views(self, frames: Stretch) -> Iterator[tuple[BoundAlgorithm, ModuleBlock, Partial]]:
         """Yield algorithms, one after the other, with what each sees of the frames and may write to."""
         positions = frames.trains - self.state.chunk.first
         for bound in frames.group.algorithms:

@@ -47,7 +47,7 @@ class Blocks:
         """Time the hook of the last algorithm on the first block, again and again; others run once before."""
         step, filled = self.first()
         self.walk.work(step, filled)
-        *_, (bound, _, block, out) = self.walk._views(step, filled, 0, len(filled.good))
+        *_, (bound, block, out) = self.walk.views(self.walk.stretch(step, filled, 0, len(filled.good)))
         lead = next(iter(filled.arrays.values()))
         return repeated(lambda: bound.algorithm.process_module_data(block, out), lead.nbytes, seconds)
 
