@@ -63,7 +63,7 @@ class History:
 
 
 class Note:
-    """The note of one chunk: written before something is tried, removed when the chunk is done.
+    """The note of one chunk: written before something is tried, removed when that has ended, whatever the end.
 
     It costs a small file per chunk, created and removed, and a look at what is there only if it exists already.
 
@@ -87,11 +87,8 @@ class Note:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._now = None
-        if kind is not None and self.history.deaths:
-            self._write(None)
-        else:
-            self.path.unlink(missing_ok=True)
-            self.path.with_suffix(".hook").unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+        self.path.with_suffix(".hook").unlink(missing_ok=True)
 
     @property
     def trying(self) -> bool:
@@ -145,8 +142,8 @@ class Note:
         except OSError:
             return ""
 
-    def _write(self, attempt: Attempt | None, *, new: bool = False) -> None:
-        running = attempt and {"attempt": asdict(attempt), **_whoami(), "session": self.session}
+    def _write(self, attempt: Attempt, *, new: bool = False) -> None:
+        running = {"attempt": asdict(attempt), **_whoami(), "session": self.session}
         text = json.dumps({"running": running, **asdict(self.history)})
         if new:
             self.path.parent.mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import fingerprint
+from . import attempts, fingerprint
 from .binding import PlanError
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def begin(plan: Plan) -> Path:
         # Without a finished chunk there is nothing to resume, and what was killed may not even have noted its plan.
         if plan.resume and found(folder):
             _refuse_other(plan, folder)
+            # What killed workers then may work now: with more memory, on other nodes.
+            shutil.rmtree(folder / attempts.FOLDER, ignore_errors=True)
             return folder
         _refuse_loss(plan, folder)
         shutil.rmtree(folder)

@@ -86,16 +86,24 @@ def test_what_an_earlier_start_of_the_cluster_left_was_ended_with_it_but_its_dea
     assert len(learned(tmp_path).deaths) == 1
 
 
-def test_what_is_known_is_kept_when_the_run_ends_with_an_error(tmp_path):
+def test_what_survived_is_known_to_the_next_worker(tmp_path):
     die(tmp_path)
     attempts.note_end(tmp_path, os.getpid(), "x")
     note = Note(tmp_path, 3, "now")
     note.open(WHOLE)
-    note.survived(Attempt("probe", 4, 5))
+    note.survived(Attempt("probe", 4, 6))
+    note.begin(Attempt("probe", 6, 8))
+    attempts.note_end(tmp_path, os.getpid(), "y")
+    history = learned(tmp_path)
+    assert [d.cause for d in history.deaths] == ["x", "y"]
+    assert history.survived == (Attempt("probe", 4, 6),)
+
+
+def test_an_error_in_a_hook_leaves_no_note(tmp_path):
+    note = Note(tmp_path, 3, "now")
+    note.open(WHOLE)
     note.__exit__(KeyError, KeyError(), None)
-    history = learned(tmp_path, "later")
-    assert [d.cause for d in history.deaths] == ["x"]
-    assert history.survived == (Attempt("probe", 4, 5),)
+    assert list((tmp_path / attempts.FOLDER).iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"running": null}'])

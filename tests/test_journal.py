@@ -41,8 +41,12 @@ def test_overwriting_begins_afresh(begun):
 
 
 def test_the_same_run_is_resumed_with_its_chunks(begun):
-    folder = journal.begin(begun(resume=True))
+    folder = begun().store.partial
+    (folder / "attempts").mkdir()
+    journal.begin(begun(resume=True))
     assert (folder / "chunk-000000.npz").exists()
+    # What killed a worker is tried afresh.
+    assert not (folder / "attempts").exists()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ import pytest
 from dxflow import cli
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/index.md", "docs/algorithms.md", "docs/results.md", "docs/exdf.md", "docs/copying.md"]
+PAGES = [
+    "README.md",
+    "docs/index.md",
+    "docs/algorithms.md",
+    "docs/results.md",
+    "docs/exdf.md",
+    "docs/copying.md",
+]
 # Chains and plans need a run, which the first page of each kind simulates with these options.
 RUN = ["simulate", "r0001", "--trains", "8", "--pulses", "4", "--pool", "4"]
 

@@ -8,7 +8,7 @@ import pytest
 SCRIPTS = sorted((Path(__file__).parents[2] / "benchmarks").glob("bench_*.py"))
 
 
-@pytest.fixture(params=["read", "reduce", "kernels", "overhead", "stores", "copy"])
+@pytest.fixture(params=["read", "reduce", "kernels", "overhead", "stores", "copy", "scaling"])
 def script(request):
     """A script, as a module: worker processes import the test, not the script."""
     path = next(p for p in SCRIPTS if p.stem == f"bench_{request.param}")
