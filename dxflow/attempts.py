@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,8 @@ PATIENCE = 6.0
 class Attempt:
     """What is tried: ``first:last`` are positions of trains in the plan, `excluded` those left out.
 
-    `what` is "initialize", "whole" (leave the chunk's fragment), "probe" (work on some trains, keep nothing) or
-    "piece" (leave a fragment of some trains).
+    `what` is "initialize", "whole" (leave the chunk's fragment), "probe" (work on some trains, keep nothing), "piece"
+    (leave a fragment of some trains) or "join" (make the chunk's fragment of those).
     """
 
     what: str
@@ -35,10 +35,9 @@ class Attempt:
     last: int
     excluded: tuple[int, ...] = ()
 
-    def left_out(self, chunk: Chunk) -> frozenset[int]:
-        """Return the trains of a chunk that are not worked on."""
-        before, after = range(chunk.first, self.first), range(self.last, chunk.last)
-        return frozenset((*before, *after, *self.excluded))
+    def of(self, chunk: Chunk) -> Chunk:
+        """Return the part of a chunk that is worked on."""
+        return replace(chunk, first=self.first, last=self.last)
 
 
 @dataclass(frozen=True)

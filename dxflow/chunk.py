@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import deaths, fragments, memory
+from . import deaths, fragments, memory, pieces
 from .attempts import Attempt, Note
 from .blocks import BlockPass
 from .faults import TrainsFailed, hook_context
@@ -52,6 +52,8 @@ class Summary:
     readers: int | None = None
     """Threads that read ahead on this worker, once that is measured."""
     reused: bool = False
+    pieces: int = 1
+    """In how many parts it was done: more than one where it was too large for its workers."""
 
 
 class Workspace:
@@ -106,7 +108,7 @@ def run_chunk(work: Workspace, number: int) -> Summary:
     """
     path, chunk = chunk_path(work.folder, number), work.plan.chunks[number]
     if (meta := fragments.intact(path)) is not None:
-        return replace(_summary(meta), reused=True)
+        return replace(summary_of(meta), reused=True)
     with Note(work.folder, number, work.session) as work.note:
         note = work.note
         first = Attempt("whole" if work.ready else "initialize", chunk.first, chunk.last)
@@ -116,12 +118,16 @@ def run_chunk(work: Workspace, number: int) -> Summary:
         work.prepare()
         while (attempt := deaths.next_attempt(chunk, note.history)) is not None:
             note.begin(attempt)
+            lost = deaths.losses(work.plan, chunk, deaths.killers(chunk, note.history))
+            if attempt.what == "join":
+                return pieces.join(work, chunk, deaths.pieces(attempt, note.history), lost)
             with note.hooks() if note.history.deaths else nullcontext() as say:
                 plan = deaths.witnessed(work.plan, say) if say else work.plan
-                done = _work(work, plan, chunk, attempt.left_out(chunk))
+                done = _work(work, plan, attempt.of(chunk), frozenset(attempt.excluded))
             if attempt.what == "whole":
-                lost = deaths.losses(work.plan, chunk, deaths.killers(chunk, note.history))
-                return _write(work, done.state, [*lost, *done.losses])
+                return _write(work, done.state, [*lost, *done.losses], path)
+            if attempt.what == "piece":
+                _write(work, done.state, done.losses, pieces.path_of(work, chunk, attempt))
             note.survived(attempt)
         raise deaths.of_whole(work.plan, chunk, note.history)
 
@@ -176,8 +182,8 @@ def _finalize_chunk(bound: BoundAlgorithm, state: ChunkState) -> None:
         bound.algorithm.finalize_chunk_processing(out)
 
 
-def _write(work: Workspace, state: ChunkState, losses: list[Loss]) -> Summary:
-    """Leave the fragment of a finished chunk and return its summary."""
+def _write(work: Workspace, state: ChunkState, losses: list[Loss], path: Path) -> Summary:
+    """Leave the fragment of a finished chunk, or of a piece of it, and return its summary."""
     start = perf_counter()
     arrays: dict[str, NDArray] = {f"modules/{n}": m for n, m in enumerate(state.modules)}
     arrays["trains_used"] = state.trains_done.astype(np.uint8)
@@ -202,13 +208,12 @@ def _write(work: Workspace, state: ChunkState, losses: list[Loss]) -> Summary:
         events=events,
         losses=tuple(state.summed_losses() + losses),
     )
-    path = chunk_path(work.folder, state.chunk.number)
     fragments.write(path, asdict(summary), arrays, lasting=not work.plan.store.temporary)
     summary.times["write"] = perf_counter() - start
     return summary
 
 
-def _summary(meta: dict[str, Any]) -> Summary:
+def summary_of(meta: dict[str, Any]) -> Summary:
     """Return the summary that a fragment holds."""
     return Summary(**{**meta, "losses": from_json(meta["losses"])})
 

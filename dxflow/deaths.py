@@ -24,11 +24,12 @@ class WorkerDied(RuntimeError):
 
 
 def next_attempt(chunk: Chunk, history: History) -> Attempt | None:
-    """Return what to try next, None if the chunk can only be done in pieces.
+    """Return what to try next, None if there is nothing more.
 
     The whole chunk, twice; then its halves without keeping anything, then halves of what killed, down to single
     trains, twice each; then the whole chunk without those. So what is left is exactly the result without these
-    trains, whoever died in between.
+    trains, whoever died in between. Where that kills, too, because memory adds up over trains, the chunk is done in
+    halves that are kept, then in halves of what killed, and these are joined.
     """
     whole = Attempt("whole", chunk.first, chunk.last)
     if len(history.of(whole)) < TWICE:
@@ -39,7 +40,29 @@ def next_attempt(chunk: Chunk, history: History) -> Attempt | None:
     # That no train alone kills may mean that the deaths had to do with something else: two more.
     patience = TWICE if lost else 2 * TWICE
     rest = replace(whole, excluded=lost)
-    return rest if len(history.of(rest)) < patience else None
+    return rest if len(history.of(rest)) < patience else _piecewise(rest, history)
+
+
+def _piecewise(rest: Attempt, history: History) -> Attempt | None:
+    """Return the next piece, or the joining of all, None if a single train kills that lived before."""
+    cut = pieces(rest, history)
+    todo = [p for p in cut if p not in history.survived]
+    if not todo:
+        return replace(rest, what="join")
+    hopeless = any(p.last - p.first == 1 and len(history.of(p)) >= TWICE for p in todo)
+    return None if hopeless else todo[0]
+
+
+def pieces(rest: Attempt, history: History) -> list[Attempt]:
+    """Return the pieces of a chunk: halves, and halves of those that killed twice."""
+    middle = (rest.first + rest.last) // 2
+    halves = [(rest.first, middle), (middle, rest.last)]
+    out = []
+    for first, last in halves if middle > rest.first else [(rest.first, rest.last)]:
+        piece = Attempt("piece", first, last, rest.excluded)
+        again = len(history.of(piece)) >= TWICE and last - first > 1
+        out += pieces(piece, history) if again else [piece]
+    return out
 
 
 def _undecided(first: int, last: int, history: History, *, known: bool = False) -> Attempt | None:
@@ -103,7 +126,7 @@ def _loss(plan: Plan, chunk: Chunk, train: int, death: Death) -> Loss:
 
 
 def of_whole(plan: Plan, chunk: Chunk, history: History) -> WorkerDied:
-    """Return the error for a chunk that kills although none of its trains does."""
+    """Return the error for a chunk that kills in any size, although none of its trains did."""
     ids = plan.train_ids[[chunk.first, chunk.last - 1]]
     return WorkerDied(
         f"run {plan.run}, chunk {chunk.number}, trains {ids[0]}-{ids[1]}: killed its worker {len(history.deaths)} "

@@ -21,6 +21,12 @@ def merge(work: Workspace, part: int, children: Iterable[Path], into: Path) -> P
     """Merge the whole-run outputs of some fragments of a part, in order, into one; starts from an empty partial."""
     if fragments.intact(into) is not None:
         return into
+    fragments.write(into, {}, merged(work, part, children), lasting=not work.plan.store.temporary)
+    return into
+
+
+def merged(work: Workspace, part: int, children: Iterable[Path]) -> dict[str, NDArray]:
+    """Return the whole-run outputs of some fragments of a part, merged in order into empty ones, by name."""
     work.prepare()
     totals = _empty(work.plan, part)
     for path in children:
@@ -29,9 +35,7 @@ def merge(work: Workspace, part: int, children: Iterable[Path], into: Path) -> P
                 if bound.name in totals:
                     other = Partial({key: child[f"{bound.name}.{key}"] for key in totals[bound.name]})
                     bound.algorithm.merge(totals[bound.name], other)
-    arrays = _arrays(work.plan, totals, stored=False)
-    fragments.write(into, {}, arrays, lasting=not work.plan.store.temporary)
-    return into
+    return _arrays(work.plan, totals, stored=False)
 
 
 def finalize(work: Workspace, part: int, total: Path) -> None:

@@ -99,6 +99,7 @@ class Report:
                 "computed": sum(not s.reused for s in summaries),
                 "reused": sum(s.reused for s in summaries),
             },
+            "pieces": {str(s.chunk): s.pieces for s in summaries if s.pieces > 1},
             "restarts": self.restarts,
         }
 

@@ -127,6 +127,10 @@ class Result:
         if self.manifest["spared"]:
             lines.insert(1, f"spared   {show(self.manifest['spared'])} that were not selected")
         lines[2:2] = cost.lines(self.manifest.get("cluster", {}))
+        cut = self.manifest.get("pieces", {}).items()
+        lines += [
+            f"pieces   chunk {chunk} was too large for its workers: done in {n} parts" for chunk, n in cut
+        ]
         lines += [f"restart  {why}" for why in self.manifest.get("restarts", ())]
         found = losses.from_json(self.manifest["losses"])
         lines += [f"lost     {loss}" for loss in found] or ["lost     nothing"]

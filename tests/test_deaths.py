@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from distributed import Client, LocalCluster
 from samples import Stats
 
 import dxflow
-from dxflow import deaths
+from dxflow import FrameSelection, deaths
 from dxflow._checks import cut
 from dxflow.attempts import Attempt, Death, History
 from dxflow.clusters import Local
@@ -53,6 +54,23 @@ class DeadlyStart(Stats):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Hoarding(Stats):
+    """Keeps memory from train to train, until the chunk is done."""
+
+    ALG_ID = "stats"
+    kept = {}
+
+    def process_module_data(self, block, out):
+        for train in set(block.train_ids.tolist()) - set(self.kept):
+            self.kept[train] = np.ones(11_000_000)
+        # Dask looks ten times a second.
+        time.sleep(0.02 * (len(self.kept) > 2))
+        super().process_module_data(block, out)
+
+    def finalize_chunk_processing(self, out):
+        self.kept.clear()
+
+
 def die(how):
     if how == "memory":
         kept = []
@@ -67,13 +85,15 @@ def die(how):
     os.kill(os.getpid(), signal.Signals[how])
 
 
-def outcome(chunk, deadly, together=lambda trains: False):
+def outcome(chunk, deadly, together=lambda trains: False, by_kind=()):
     """Return what is tried with a chunk, until it is done, if some trains kill."""
     history, tried = History(), []
     while (attempt := deaths.next_attempt(chunk, history)) is not None:
         tried.append(attempt)
         trains = set(range(attempt.first, attempt.last)) - set(attempt.excluded)
-        if trains & deadly or together(trains):
+        if attempt.what == "join":
+            return attempt, tried, deaths.killers(chunk, history)
+        if trains & deadly or together(trains) or (attempt.what in by_kind and by_kind[attempt.what]):
             history = replace(history, deaths=(*history.deaths, Death(attempt, "x")))
         elif attempt.what == "whole":
             return attempt, tried, deaths.killers(chunk, history)
@@ -107,11 +127,18 @@ def test_one_death_is_bad_luck_and_costs_one_more_try():
     assert deaths.next_attempt(chunk, once) == Attempt("whole", 0, 8)
 
 
-def test_a_chunk_that_kills_only_as_a_whole_is_not_tried_for_ever():
+def test_a_chunk_that_kills_only_as_a_whole_is_done_in_halves_and_what_kills_in_halves_again():
     last, tried, found = outcome(Chunk(0, 0, 8), set(), together=lambda trains: len(trains) > 4)
-    assert last is None
+    assert last == Attempt("join", 0, 8)
     assert found == {}
-    assert [a.what for a in tried] == ["whole"] * 2 + ["probe"] * 2 + ["whole"] * 2
+    assert [a.what for a in tried] == ["whole"] * 2 + ["probe"] * 2 + ["whole"] * 2 + ["piece"] * 2 + ["join"]
+
+
+def test_a_chunk_that_kills_in_any_size_is_not_tried_for_ever():
+    kills = {"probe": False, "whole": True, "piece": True}
+    last, tried, _ = outcome(Chunk(0, 0, 8), set(), together=lambda trains: False, by_kind=kills)
+    assert last is None
+    assert tried[-1] == Attempt("piece", 0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +222,18 @@ def test_a_cluster_that_gives_up_after_one_death_is_asked_again(run):
     ):
         result = reduce(run, Deadly(trains=[bad], how="status"), client)
     assert result.losses.detail[0].startswith("exited with status 3, twice")
+
+
+def test_a_chunk_too_large_for_its_workers_is_done_in_pieces_and_the_report_says_so(run, workers):
+    four = FrameSelection(trains=run.train_ids[:4].tolist())
+    made = dxflow.plan(run.path, Hoarding(), block=1_100, frames=four)
+    result = dxflow.execute(cut(made, 4), workers)
+    assert result.losses.empty
+    assert result.manifest["pieces"] == {"0": 2}
+    assert "chunk 0 was too large for its workers: done in 2 parts" in result.report()
+    # In pieces it is what smaller chunks give.
+    expected = dxflow.execute(
+        cut(dxflow.plan(run.path, Stats(), block=1_100, frames=four), 2), "here"
+    ).dataset
+    for name, variable in expected.variables.items():
+        assert result.dataset.variables[name].values.tobytes() == variable.values.tobytes(), name
