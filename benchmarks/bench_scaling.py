@@ -1,6 +1,6 @@
 """From one worker to many: two against one here, jobs of a real Slurm, 64 workers that sleep, a model up to 256 nodes.
 
-python benchmarks/bench_scaling.py [--small] [--json FILE] [--data "10 TB"] [--per-node 32] [--node-reads "10 GB"] [--filesystem "50 GB"]
+python benchmarks/bench_scaling.py [--small] [--json FILE] [--data "10 TB"] [--per-node 32] [--node-reads "10 GB"]
 """
 
 from __future__ import annotations
