@@ -116,7 +116,12 @@ def momentum_transfer(positions: NDArray, wavelength: float) -> NDArray:
     wavelength : float
         Angstrom.
     """
-    return 4 * np.pi / wavelength * np.sin(scattering_angle(positions) / 2)
+    x, y, z = np.moveaxis(positions, -1, 0)
+    across = x * x + y * y
+    r = np.sqrt(across + z * z)
+    # sin^2(theta) = (r - z) / 2r, without its cancellation near the beam.
+    square = across / (2 * r * (r + np.abs(z)))
+    return 4 * np.pi / wavelength * np.sqrt(np.where(z < 0, 1 - square, square))
 
 
 def polarization(positions: NDArray, factor: float) -> NDArray:
@@ -163,20 +168,25 @@ def solid_angle(positions: NDArray) -> NDArray:
     J. Kieffer et al. (2020), J. Synchrotron Rad. 27, 558-566 (for one plane).
     """
     # Module by module: the normals of a whole detector would be the largest arrays of a worker.
-    plane = np.concatenate([np.abs(np.einsum("...i,...i", normals(m), m)) for m in positions[:, None]])
-    r = np.sqrt(np.einsum("...i,...i", positions, positions))
-    return np.nanmedian(plane) ** 2 * plane / r**3
+    plane = np.stack([_distance_to_plane(module) for module in positions])
+    x, y, z = np.moveaxis(positions, -1, 0)
+    square = x * x + y * y + z * z
+    return np.nanmedian(plane) ** 2 * plane / (square * np.sqrt(square))
 
 
-def normals(positions: NDArray) -> NDArray:
-    """Return the unit normal of each pixel, (module, ss, fs, 3), from where its neighbours are.
+def _distance_to_plane(module: NDArray) -> NDArray:
+    """Return the distance of the sample from the plane that each pixel of a module lies in, (ss, fs).
 
-    Gaps between tiles in one plane do not matter. Modules of a single row or column are taken to face the beam.
+    The plane is known from where the pixel's neighbours are; gaps between tiles in one plane do not matter. Modules of
+    a single row or column are taken to face the beam.
     """
-    if min(positions.shape[1:3]) < 2:
-        return np.broadcast_to([0.0, 0.0, 1.0], positions.shape)
-    normal = np.cross(np.gradient(positions, axis=2), np.gradient(positions, axis=1))
-    return normal / np.linalg.norm(normal, axis=-1, keepdims=True)
+    x, y, z = np.ascontiguousarray(np.moveaxis(module, -1, 0))
+    if min(x.shape) < 2:
+        return np.abs(z)
+    ux, uy, uz = (np.gradient(a, axis=1) for a in (x, y, z))
+    vx, vy, vz = (np.gradient(a, axis=0) for a in (x, y, z))
+    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+    return np.abs(nx * x + ny * y + nz * z) / np.sqrt(nx * nx + ny * ny + nz * nz)
 
 
 # Sources of geometry ----------------------------------------------------------------------------
