@@ -15,7 +15,7 @@ from ..slurm import commands, network
 from ..slurm import options as sites
 from ..slurm.commands import OptionError, SlurmError
 from ..slurm.keeper import Keeper, Limits
-from .local import SETTINGS, refuse_unguarded
+from .local import SETTINGS
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -146,7 +146,6 @@ class Slurm:
         """
         from distributed import Client
 
-        refuse_unguarded()
         if not commands.there():
             raise SlurmError(commands.missing("sbatch"))
         try:

@@ -250,15 +250,24 @@ def prologue(options: Options, host: str) -> list[str]:
     """Return the lines before the worker's command."""
     python = shlex.quote(options.python or sys.executable)
     base = f"{shlex.quote(options.scratch)}" if options.scratch else '"${TMPDIR:-/tmp}"'
+    scripts = beside()
     return [
         *options.prologue,
         *(f"export {name}={value}" for name, value in ON_NODES.items()),
-        f'scratch={base}"/dxflow-$SLURM_JOB_ID"',
+        *([f"export PYTHONPATH={shlex.quote(scripts)}${{PYTHONPATH:+:$PYTHONPATH}}"] if scripts else []),
+        # Under a name that nobody can have taken, for this user only.
+        f'scratch=$(mktemp -d {base}"/dxflow-$SLURM_JOB_ID-XXXXXX") || exit 3',
         "trap 'rm -rf \"$scratch\"' EXIT",
-        'mkdir -p -m 700 "$scratch"',
         'echo "dxflow: job $SLURM_JOB_ID on $SLURMD_NODENAME, start ${SLURM_RESTART_COUNT:-0}"',
         f"host=$({python} -S -c {shlex.quote(HOST)} {shlex.quote(host)}) || exit 3",
     ]
+
+
+def beside() -> str | None:
+    """Return the folder of the main script: what lies beside it can be imported there, so on workers too."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    folder = Path(file).absolute().parent if file else None
+    return str(folder) if folder is not None and str(folder) in sys.path else None
 
 
 def margins(walltime: int) -> tuple[int, int]:

@@ -21,6 +21,8 @@ UNREACHABLE = 1800.0
 """Seconds without an answer from Slurm."""
 SILENT = 90.0
 """Seconds that a running job may take until a worker connects."""
+FATE = ("CANCELLED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL")
+"""Ends that say nothing of what the job would have done."""
 
 
 @dataclass(frozen=True)
@@ -181,9 +183,9 @@ class Keeper:
         job.started, job.nodes = job.started or end.started, job.nodes or end.nodes
         job.ended = end.ended or now
         log.info("job %s on %s %s", job.id, job.nodes or "no node", job.cause)
-        if not meant and not job.connected and end.state != "CANCELLED":
+        if not meant and not job.connected and end.state not in FATE:
             self._early += 1
-        if not meant and end.state not in ("COMPLETED", "TIMEOUT"):
+        if not meant and end.state not in ("COMPLETED", "TIMEOUT", "PREEMPTED"):
             self._deaths += 1
 
     def _connected(self, busy: Mapping[str, int]) -> None:
@@ -204,6 +206,10 @@ class Keeper:
         alive = [j for j in self.jobs.values() if j.alive]
         if silent and len(silent) == len([j for j in alive if j.runs]):
             raise SlurmError(self._silent(silent[0], now))
+        for job in silent:
+            # Others work, so it is this node; another may be better.
+            log.warning("job %s is cancelled: no worker of it connects (%s)", job.id, job.log)
+            self._cancel(job.id)
         if now - self._ran > self.limits.queue:
             raise SlurmError(
                 f"no job has had a worker for {_span(now - self._ran)}: {self.line()}. Ask for less (fewer jobs, "

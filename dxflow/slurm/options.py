@@ -122,7 +122,7 @@ def _span(jobs: Any) -> tuple[int, int]:
     """Return fewest and most jobs."""
     match = re.fullmatch(r"(\d+)(?:-(\d+))?", str(jobs)) if isinstance(jobs, (int, str)) else None
     low, high = (match[1], match[2] or match[1]) if match else (jobs if isinstance(jobs, tuple) else (0, 0))
-    if not 0 <= int(low) <= int(high) or int(high) < 1:
+    if not 1 <= int(low) <= int(high):
         raise OptionError(f"jobs={jobs!r}: expected a number, or (least, most), in a command line least-most")
     return int(low), int(high)
 

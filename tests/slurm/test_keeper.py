@@ -159,3 +159,16 @@ def test_a_time_is_told_in_the_largest_fitting_unit():
         "3 hours",
         "4 days",
     ]
+
+
+def test_where_slurm_has_forgotten_a_job_its_accounting_is_asked(monkeypatch):
+    # What sacct -n -X -P prints for a job of a user that was cancelled.
+    line = "CANCELLED by 1000|0:15|1763725862|1763725900|node2\n"
+
+    def run(program, *_):
+        if program == "scontrol":
+            raise SlurmError("scontrol: slurm_load_jobs error: Invalid job id specified")
+        return line
+
+    monkeypatch.setattr(commands, "run", run)
+    assert jobs.end("7") == jobs.End("CANCELLED", "was cancelled", 1763725862.0, 1763725900.0, "node2")
