@@ -271,7 +271,7 @@ def problems(path: Path) -> list[str]:
     if f"{found:08x}".encode() == written:
         return []
     said = written.decode(errors="replace")
-    return [f"{path}: checksum {found:08x}, it was {said} when written; {_blamed(path)}"]
+    return [f"{path}: checksum {found:08x}, it was {said} when written; {blamed(path)}"]
 
 
 def _written(path: Path, mark: bytes) -> tuple[bytes, int]:
@@ -284,15 +284,20 @@ def _written(path: Path, mark: bytes) -> tuple[bytes, int]:
             return content[at + len(mark) : at + len(mark) + 8], -1 if at < 0 else at + len(mark)
 
 
-def _blamed(path: Path) -> str:
-    """Say which arrays of a damaged file are not as they were, as far as HDF5 can read them, in another process."""
-    task = json.dumps({"do": "damaged", "path": str(path.absolute())}).encode() + b"\n"
+def blamed(path: Path, do: str = "damaged") -> str:
+    """Say which arrays of a damaged file are not as they were, as far as HDF5 can read them, in another process.
+
+    With ``"unreadable"``, of a file without checksums of its arrays, which of them HDF5 cannot read.
+    """
+    task = json.dumps({"do": do, "path": str(path.absolute())}).encode() + b"\n"
     done = subprocess.run(command("dxflow.stores._child"), input=task, capture_output=True, check=False)
     answer = json.loads(done.stdout) if done.stdout.startswith(b"{") else {}
     if "damaged" not in answer:
         return "HDF5 cannot read it"
     if names := answer["damaged"]:
         return f"damaged is {', '.join(names)}"
+    if do == "unreadable":
+        return "HDF5 reads all that is compressed: the damage is elsewhere"
     return "all results in it are as they were: the damage is elsewhere"
 
 

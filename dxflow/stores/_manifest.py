@@ -104,7 +104,17 @@ def _problem(path: Path, size: int, crc: int) -> str:
         return _said(path, e)
     if now != size:
         return f"{path}: {now} bytes, {size} were written"
-    return "" if found == crc else f"{path}: checksum {found:08x}, it was {crc:08x} when written"
+    if found == crc:
+        return ""
+    said = f"{path}: checksum {found:08x}, it was {crc:08x} when written"
+    return f"{said}; {_blamed(path)}" if path.suffix == ".h5" else said
+
+
+def _blamed(path: Path) -> str:
+    """Say what of an HDF5 file is damaged, as far as that is seen."""
+    from ._hdf5 import blamed
+
+    return blamed(path, "unreadable")
 
 
 def _said(path: Path, error: Exception) -> str:
