@@ -38,7 +38,7 @@ def workers_group(one: Subject, two: Subject, times: int) -> Group:
     busy = Busy(times=times)
     shape, frames = (
         one.plan.inputs[0].location.shape,
-        one.plan.bytes_to_read // one.plan.inputs[0].frame_bytes,
+        int(one.plan.bytes_to_read) // one.plan.inputs[0].frame_bytes,
     )
     n = two.workers
     cases = {

@@ -145,7 +145,9 @@ def on_client(client: Client, work: Workspace, cluster: Cluster | None = None) -
         # There is nobody who would answer.
         raise
     except BaseException:
-        _unregister(client, name)
+        # A cluster of ours is closed at once; it might not even answer.
+        if cluster is None:
+            _unregister(client, name)
         raise
     else:
         _unregister(client, name)
