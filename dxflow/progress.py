@@ -13,7 +13,7 @@ class Progress:
     def __init__(self, total: int) -> None:
         from tqdm.auto import tqdm
 
-        self._noted = ""
+        self._noted, self._over = "", False
         self._bar: Any = tqdm(
             total=int(total),
             unit="B",
@@ -28,7 +28,7 @@ class Progress:
 
     def note(self, text: str, *, lasting: bool = False) -> None:
         """Show what workers are waiting for: beside the bar; where there is none, a line whenever it changes."""
-        if text == self._noted:
+        if text == self._noted or self._over:
             return
         self._noted = text
         if lasting or self._bar.disable:
@@ -40,6 +40,7 @@ class Progress:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._over = True
         self._bar.close()
 
 

@@ -80,8 +80,8 @@ class DaskRunner:
             raise
         except Exception as e:
             # The cluster knows better why: its jobs are refused, or die at once.
-            if (failure := getattr(self.client.cluster, "failure", None)) is not None:
-                raise failure from e
+            if (failure := self._failure()) is not None:
+                raise failure from (e if e is not failure else None)
             # A hook may raise the same; then its task has failed, rather than vanished.
             if isinstance(e, NoWorkerError) or (isinstance(e, LOST) and not _failed(futures)):
                 raise ClusterLost(f"{type(e).__name__}: {e}") from e
@@ -113,8 +113,14 @@ class DaskRunner:
         """Wait for the next result, but not for ever."""
         with running.thread_condition:
             running.thread_condition.wait(timeout=0.1)
+        if (failure := self._failure()) is not None:
+            raise failure
         if not running.has_ready() and (why := self.patience.ends()):
             raise ClusterLost(why)
+
+    def _failure(self) -> Exception | None:
+        """Return why the cluster cannot go on, if it knows."""
+        return getattr(self.client.cluster, "failure", None)
 
     def tell(self, listener: Any) -> None:
         """Have a function told what workers are waiting for, if the cluster knows."""

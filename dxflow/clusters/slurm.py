@@ -164,7 +164,14 @@ class Slurm:
         log.debug("Slurm says: %s", commands.try_out(script))
         self._guard = _guard(self.folder)
         self._keeper = Keeper(
-            self.folder.name, script, self.folder / "logs", head.wanted, head.busy, head.fail, self._limits()
+            self.folder.name,
+            script,
+            self.folder / "logs",
+            head.wanted,
+            head.busy,
+            head.fail,
+            self._limits(),
+            self.options.exclude,
         )
         head.watch(self._keeper)
         self._keeper.start()

@@ -41,10 +41,10 @@ ON_NODES = {
 }
 
 HOST = (
-    "import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
-    "s.connect((sys.argv[1], 9)); print(s.getsockname()[0])"
+    "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10); "
+    "print(s.getsockname()[0])"
 )
-"""Prints the address of this node in the network of the scheduler."""
+"""Prints the address of this node in the network of the scheduler, if it reaches the scheduler."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,9 @@ class Head(SLURMCluster):
     def script(self) -> str:
         """Return the job script; each worker is named after its job."""
         address = self.scheduler.contact_address or self.scheduler.address
-        host = address.rpartition("://")[2].rpartition(":")[0]
+        host, _, port = address.rpartition("://")[2].rpartition(":")
         kwargs = dict(self._job_kwargs)
-        kwargs["job_script_prologue"] = list(prologue(self.options, host))
+        kwargs["job_script_prologue"] = list(prologue(self.options, host, port))
         if not self.options.interface:
             kwargs["worker_extra_args"] = [*kwargs["worker_extra_args"], "--host", '"$host"']
         name = '"$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"'
@@ -176,17 +176,8 @@ class Head(SLURMCluster):
         return max(least, min(most, -(-(waiting + self.busy().total()) // self.shape.processes)))
 
     def fail(self, error: SlurmError) -> None:
-        """End the run: its tasks are cancelled, and whoever waits for them finds the reason here."""
+        """Note why the run cannot go on: whoever waits for results looks here."""
         self.failure = error
-        loop: Any = self.loop
-        loop.add_callback(self._cancel_all)
-
-    def _cancel_all(self) -> None:
-        for name, client in list(self.scheduler.clients.items()):
-            keys = [task.key for task in client.wants_what]
-            self.scheduler.stimulus_cancel(
-                keys, client=name, force=True, reason="slurm", msg=str(self.failure)
-            )
 
     def tell(self, listener: Callable[..., None] | None) -> None:
         """Have someone told the state of the jobs, whenever it was looked at."""
@@ -246,7 +237,7 @@ def named(options: Options) -> list[str]:
     return [f'--{name}="{value}"' for name, value in values.items() if value is not None]
 
 
-def prologue(options: Options, host: str) -> list[str]:
+def prologue(options: Options, host: str, port: str) -> list[str]:
     """Return the lines before the worker's command."""
     python = shlex.quote(options.python or sys.executable)
     base = f"{shlex.quote(options.scratch)}" if options.scratch else '"${TMPDIR:-/tmp}"'
@@ -259,7 +250,7 @@ def prologue(options: Options, host: str) -> list[str]:
         f'scratch=$(mktemp -d {base}"/dxflow-$SLURM_JOB_ID-XXXXXX") || exit 3',
         "trap 'rm -rf \"$scratch\"' EXIT",
         'echo "dxflow: job $SLURM_JOB_ID on $SLURMD_NODENAME, start ${SLURM_RESTART_COUNT:-0}"',
-        f"host=$({python} -S -c {shlex.quote(HOST)} {shlex.quote(host)}) || exit 3",
+        f"host=$({python} -S -c {shlex.quote(HOST)} {shlex.quote(host)} {port}) || exit 3",
     ]
 
 

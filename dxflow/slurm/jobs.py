@@ -86,6 +86,8 @@ class Job:
     reason: str = ""
     started: float | None = None
     ended: float | None = None
+    since: float | None = None
+    """When it was first seen running, by the clock of this machine."""
     nodes: str = ""
     count: int = 1
     cpus: int = 0
@@ -125,6 +127,7 @@ class Job:
             self.expected = seen.start
         else:
             self.started = seen.start or self.started or now
+            self.since = self.since or now
             self.nodes, self.count, self.cpus = seen.nodes or self.nodes, seen.count, seen.cpus
 
     def _requeued(self, now: float, reason: str) -> None:
@@ -132,7 +135,7 @@ class Job:
         self.connected = False
         self.history.append(f"put back into the queue ({reason}) at {now:.0f}")
         self.used += self.count * (now - self.started) if self.started else 0.0
-        self.started = None
+        self.started = self.since = None
 
     def node_seconds(self, now: float) -> float:
         """Return the time its nodes were held, times their number."""

@@ -19,8 +19,9 @@ log = logging.getLogger(__name__)
 
 UNREACHABLE = 1800.0
 """Seconds without an answer from Slurm."""
-SILENT = 90.0
-"""Seconds that a running job may take until a worker connects."""
+SILENT = 180.0
+"""Seconds that a running job may take until a worker connects: Python may be slow to start from a shared disk, and
+a scheduler that cannot be reached is noticed by the job itself."""
 FATE = ("CANCELLED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL")
 """Ends that say nothing of what the job would have done."""
 
@@ -56,6 +57,8 @@ class Keeper:
         Returns, for each job that has workers now, how many tasks they have.
     fail : callable
         Is told the error that ends the run.
+    exclude : str, optional
+        Nodes that the script excludes; nodes on which jobs die at once, while others work, are added.
     """
 
     def __init__(
@@ -67,10 +70,12 @@ class Keeper:
         busy: Callable[[], Mapping[str, int]],
         fail: Callable[[SlurmError], None],
         limits: Limits | None = None,
+        exclude: str | None = None,
     ) -> None:
         self.name, self.script, self.logs = name, script, logs
         self.wanted, self.busy, self.fail = wanted, busy, fail
-        self.limits = limits or Limits()
+        self.limits, self.exclude = limits or Limits(), exclude
+        self._avoid: set[str] = set()
         self.jobs: dict[str, Job] = {}
         self.failure: SlurmError | None = None
         self.refused = ""
@@ -127,19 +132,25 @@ class Keeper:
     def _keep(self) -> None:
         act = self._fill
         while not self._stop.is_set():
-            try:
-                act()
-            except Unreachable as e:
-                self._unanswered(e)
-            except SlurmError as e:
-                self._failed(e)
-                return
-            self._tell()
+            self._do(act)
             act = self.look
             # Workers come and go in groups.
             self._stop.wait(min(1.0, self.limits.poll))
             self._wake.wait(self._pause())
             self._wake.clear()
+
+    def _do(self, act: Callable[[], None]) -> None:
+        """Do one round, and tell of it; jobs must be watched whatever else goes wrong."""
+        try:
+            act()
+            self._tell()
+        except Unreachable as e:
+            self._unanswered(e)
+        except SlurmError as e:
+            self._failed(e)
+        # Such as a listener that cannot print.
+        except Exception:  # noqa: BLE001
+            log.exception("while watching jobs")
 
     def _pause(self) -> float:
         """Return seconds until the next look: short while jobs start, since that takes seconds on an empty cluster."""
@@ -153,6 +164,7 @@ class Keeper:
 
     def _failed(self, e: SlurmError) -> None:
         self.failure = e
+        self._stop.set()
         self._cancel("--name", self.name)
         self.fail(e)
 
@@ -185,6 +197,9 @@ class Keeper:
         log.info("job %s on %s %s", job.id, job.nodes or "no node", job.cause)
         if not meant and not job.connected and end.state not in FATE:
             self._early += 1
+            # Where others work, a node on which jobs die at once would take every further job.
+            if job.nodes and any(j.connected for j in self.jobs.values()):
+                self._avoid.add(job.nodes)
         if not meant and end.state not in ("COMPLETED", "TIMEOUT", "PREEMPTED"):
             self._deaths += 1
 
@@ -201,7 +216,7 @@ class Keeper:
         """Raise if jobs run, but no worker connects; or if nothing runs for too long."""
         silent = [
             j for j in self.jobs.values()
-            if j.runs and not j.connected and j.started and now - j.started > SILENT
+            if j.runs and not j.connected and j.since and now - j.since > SILENT
         ]  # fmt: skip
         alive = [j for j in self.jobs.values() if j.alive]
         if silent and len(silent) == len([j for j in alive if j.runs]):
@@ -218,7 +233,7 @@ class Keeper:
 
     def _silent(self, job: Job, now: float) -> str:
         return (
-            f"job {job.id} has run on {job.nodes} for {_span(now - (job.started or now))}, but no worker of it has "
+            f"job {job.id} has run on {job.nodes} for {_span(now - (job.since or now))}, but no worker of it has "
             f"reached the scheduler on this machine: a firewall, or the wrong interface=?\n{tail(job.log)}"
         )
 
@@ -233,7 +248,7 @@ class Keeper:
 
     def _leaves(self, job: Job, now: float) -> bool:
         """Return whether the workers of a job are about to retire."""
-        return job.runs and job.started is not None and now - job.started > self.limits.leaves
+        return job.runs and job.since is not None and now - job.since > self.limits.leaves
 
     def _useful(self, alive: list[Job]) -> bool:
         """Return whether more jobs may help; raise if there is nothing else."""
@@ -268,8 +283,13 @@ class Keeper:
             with self._lock:
                 if self._stop.is_set():
                     return
-                job = commands.submit(self.script)
+                job = commands.submit(self.script, *self._elsewhere())
             self.jobs[job] = Job(job, str(self.logs / f"{job}.log"), submitted=time.time())
+
+    def _elsewhere(self) -> list[str]:
+        """Return the option that keeps jobs away from bad nodes; it overrules that of the script."""
+        avoid = sorted(self._avoid)
+        return [f"--exclude={','.join([*filter(None, [self.exclude]), *avoid])}"] if avoid else []
 
     def _shrink(self, alive: list[Job], surplus: int) -> None:
         """Cancel jobs that wait, then those without tasks."""

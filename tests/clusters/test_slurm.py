@@ -245,8 +245,8 @@ def test_a_result_that_nodes_would_not_see_is_refused(long):
 
 
 def test_the_demo_recipe_gives_the_same_bits_on_slurm_and_on_this_machine(slurm, tmp_path):
-    small = ["recipe", "demo", "--trains", "8", "--pulses", "4", "--module-shape", "16", "16"]
-    for name, cluster in (("there", "slurm:jobs=2,cores=1,poll=0.5"), ("here", "local:workers=2")):
+    small = ["recipe", "demo", "--trains", "4", "--pulses", "4", "--module-shape", "16", "16"]
+    for name, cluster in (("there", "slurm:jobs=1,cores=1,poll=0.5"), ("here", "local:workers=1")):
         assert cli.main([*small, "--to", str(tmp_path / name), "--cluster", cluster]) == 0
     for name in ("dark.zarr", "data.zarr"):
         found, expected = (dxflow.open(tmp_path / place / name).dataset for place in ("there", "here"))

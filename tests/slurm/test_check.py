@@ -35,6 +35,11 @@ def test_a_cluster_that_works_is_said_to(slurm, capsys):
         ),
         ({"prologue": ["rm -rf {home}/runs/*/tls"]}, "Probably the shared directory is not shared"),
         (
+            # Nothing listens at port 1, as behind a firewall that rejects.
+            {"prologue": ['python3() { /usr/bin/env python3 "${@:1:4}" 1; }'], "python": "python3"},
+            "Probably the node does not reach the scheduler on this machine .*a firewall, or the wrong interface",
+        ),
+        (
             {"prologue": ["sleep 60"]},
             "no worker of it has reached the scheduler .*: a firewall, or the wrong interface",
         ),

@@ -77,11 +77,24 @@ def test_waiting_has_an_end(slurm, make):
     assert "JobHeldUser" in str(one.failures[0])
 
 
+def test_a_node_on_which_jobs_die_at_once_is_avoided(slurm, make):
+    one = make("#SBATCH --exclusive\nif [ $SLURMD_NODENAME = node1 ]; then exit 1; fi; sleep 100", lambda: 2)
+    one.busy = lambda: {j.id: 1 for j in one.jobs.values() if j.alive and j.nodes > "node1"}
+    one.start()
+    slurm.wait(
+        lambda: (
+            {slurm("squeue", "-h", "-j", job, "-o", "%N").strip() for job in slurm.jobs("-t", "R")}
+            == {"node2", "node3"}
+        )
+    )
+    assert one.failures == []
+
+
 def test_a_limit_of_jobs_is_no_reason_to_end_those_that_run(slurm, make, monkeypatch):
     one = make("sleep 100", lambda: 3)
     real = commands.submit
 
-    def limited(script):
+    def limited(script, *_):
         if one.jobs:
             raise SlurmError("sbatch: Job violates accounting/QOS policy")
         return real(script)
