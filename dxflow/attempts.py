@@ -87,7 +87,8 @@ class Note:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._now = None
         self.path.unlink(missing_ok=True)
-        self.path.with_suffix(".hook").unlink(missing_ok=True)
+        if self.history.deaths:
+            self.path.with_suffix(".hook").unlink(missing_ok=True)
 
     @property
     def trying(self) -> bool:
@@ -145,14 +146,23 @@ class Note:
         running = {"attempt": asdict(attempt), **_whoami(), "session": self.session}
         text = json.dumps({"running": running, **asdict(self.history)})
         if new:
-            self.path.parent.mkdir(exist_ok=True)
-            with open(self.path, "x") as f:
-                f.write(text)
+            _create(self.path, text)
         else:
             temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}")
             temporary.write_text(text)
             os.replace(temporary, self.path)
         self._now = attempt
+
+
+def _create(path: Path, text: str) -> None:
+    """Write a file that must not be there; its folder is made for the first one."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileNotFoundError:
+        path.parent.mkdir(exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    with os.fdopen(handle, "w") as f:
+        f.write(text)
 
 
 def _whoami() -> dict[str, Any]:
