@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any
 
 from .._light import command
-from ..checksums import digest, secured
 from ..reader.files import stat_of
 from ..sizes import show
 from . import bytewise
@@ -59,8 +58,11 @@ class Hands:
         return made
 
     def _whole(self, task: FileTask, part: Path, sync: bool) -> tuple[int, int]:
-        bytewise.copy(task.path, part, self._stopped.is_set)
-        return secured(part) if sync else digest(part)
+        made = bytewise.copy(task.path, part, self._stopped.is_set)
+        if sync:
+            with open(part, "rb") as file:
+                os.fsync(file.fileno())
+        return made
 
     def _cut(self, task: FileTask, part: Path, sync: bool) -> tuple[int, int]:
         """Let the other process write; return bytes and CRC-32 of what it wrote."""
