@@ -129,7 +129,11 @@ class DaskRunner:
 
     def account(self) -> dict[str, Any]:
         """Return what the cluster is, and what it cost if it knows."""
-        return _account(self.cluster) if self.cluster else {"kind": "a Dask client"}
+        if self.cluster:
+            return _account(self.cluster)
+        # That of a script of several passes: what it cost so far.
+        known: Any = getattr(self.client.cluster, "accounting", dict)
+        return {"kind": "a Dask client", **known()}
 
 
 def _failed(futures: Sequence[Any]) -> bool:

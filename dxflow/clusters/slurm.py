@@ -175,7 +175,7 @@ class Slurm:
         )
         head.watch(self._keeper)
         self._keeper.start()
-        head.headline = self.describe()
+        head.kind = self.describe()
 
     def _start_head(self, folder: Path) -> Head:
         import dask
@@ -199,17 +199,12 @@ class Slurm:
         )
 
     def describe(self) -> str:
-        """Return what was asked for, where the logs are, and how to reach the dashboard."""
+        """Return how many jobs of how many workers, and where."""
         o = self.options
         jobs = f"{o.least}" if o.least == o.most else f"{o.least} to {o.most}"
         where = f"reservation {o.reservation}" if o.reservation else f"partition {o.partition or 'default'}"
-        text = f"{jobs} SLURM jobs, {where}"
-        if self._head is None:
-            return text
-        from ..slurm.head import tunnel
-
-        workers = f"{self._head.shape.processes} workers each"
-        return f"{text}, {workers}; logs in {self.folder}/logs; {tunnel(self._head)}"
+        head = self._head or self._ended
+        return f"{jobs} SLURM jobs, {where}" + (f", {head.shape.processes} workers each" if head else "")
 
     def close(self) -> None:
         """Cancel the jobs, end the scheduler, remove the credentials."""

@@ -39,7 +39,7 @@ def check(cluster: Slurm, say: Callable[[str], None], lasts: float = LASTS) -> N
     cluster.options = replace(cluster.options, jobs=1)
     client = cluster.start()
     try:
-        say(f"submitted      {cluster.describe().partition(';')[0]}; logs in {cluster.folder}/logs")
+        say(f"submitted      {cluster.describe()}; logs in {cluster.folder}/logs")
         _wait(client, say, lasts)
         _compare(_ask(client, cluster), say)
     finally:

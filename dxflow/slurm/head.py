@@ -99,8 +99,8 @@ class Head(SLURMCluster):
     failure: SlurmError | None = None
     """Why the run cannot go on, once that is so."""
     keeper: Any = None
-    headline = ""
-    """What was asked for, where the logs are, how to reach the dashboard."""
+    kind = ""
+    """What was asked for, in a few words."""
 
     def __init__(self, options: Options, shape: Shape, interface: str, folder: Path) -> None:
         self.options, self.shape, self.folder = options, shape, folder
@@ -183,15 +183,20 @@ class Head(SLURMCluster):
         """Have someone told the state of the jobs, whenever it was looked at."""
         self.keeper.listener = listener
         if listener is not None:
-            listener(self.headline, lasting=True)
+            listener(f"{self.kind}; logs in {self.folder}/logs; {self.tunnel()}", lasting=True)
             listener(self.keeper.line())
+
+    def tunnel(self) -> str:
+        """Return how to reach the dashboard, which listens on this machine only."""
+        port, host = self.scheduler.http_server.port, socket.gethostname()
+        return f"dashboard: ssh -L {port}:127.0.0.1:{port} {commands.user()}@{host}, then http://127.0.0.1:{port}/status"
 
     def accounting(self) -> dict[str, Any]:
         """Return what the jobs cost and how they ended: see `dxflow.clusters.Slurm.accounting`."""
         account = self.keeper.account()
         started = sum(job["started"] is not None for job in account["jobs"])
         asked = {"asked": started * self.options.seconds, "processes": self.shape.processes}
-        return account | asked | {"folder": str(self.folder)}
+        return {"kind": self.kind} | account | asked | {"folder": str(self.folder)}
 
     def watch(self, keeper: Any) -> None:
         """Let a keeper look whenever workers come and go."""
@@ -275,9 +280,3 @@ def _lifetime(options: Options) -> list[str]:
 def clock(seconds: int) -> str:
     """Return a time as HH:MM:SS."""
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-
-
-def tunnel(head: Head) -> str:
-    """Return how to reach the dashboard, which listens on this machine only."""
-    port, host = head.scheduler.http_server.port, socket.gethostname()
-    return f"dashboard: ssh -L {port}:127.0.0.1:{port} {commands.user()}@{host}, then http://127.0.0.1:{port}/status"

@@ -179,7 +179,8 @@ def test_nobody_else_is_let_in_or_can_read_the_credentials(slurm):
         others = [c.laddr for pid in pids for c in listening(pid) if c.laddr.port not in ports]
         assert {a.ip for a in others} == {"127.0.0.1"}
         assert_private(cluster.folder)
-        assert "127.0.0.1:" in cluster.describe()
+        assert re.search(r"ssh -L (\d+):127.0.0.1:\1 \w+@", client.cluster.tunnel())
+        assert cluster.describe() == "1 SLURM jobs, partition default, 1 workers each"
     finally:
         client.close()
         cluster.close()
