@@ -143,8 +143,10 @@ class Note:
             return ""
 
     def _write(self, attempt: Attempt, *, new: bool = False) -> None:
-        running = {"attempt": asdict(attempt), **_whoami(), "session": self.session}
-        text = json.dumps({"running": running, **asdict(self.history)})
+        # No asdict of what is flat or empty: it copies deeply, and there is one note per chunk.
+        running = {"attempt": vars(attempt), **_whoami(), "session": self.session}
+        history = asdict(self.history) if self.history != History() else {}
+        text = json.dumps({"running": running, **history})
         if new:
             _create(self.path, text)
         else:
@@ -161,8 +163,10 @@ def _create(path: Path, text: str) -> None:
     except FileNotFoundError:
         path.parent.mkdir(exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    with os.fdopen(handle, "w") as f:
-        f.write(text)
+    try:
+        os.write(handle, text.encode())
+    finally:
+        os.close(handle)
 
 
 def _whoami() -> dict[str, Any]:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Generator
 from contextlib import closing, nullcontext
 from copy import copy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,10 @@ class Summary:
     reused: bool = False
     pieces: int = 1
     """In how many parts it was done: more than one where it was too large for its workers."""
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON values; not by asdict, which copies deeply."""
+        return vars(self) | {"losses": [vars(loss) for loss in self.losses]}
 
 
 class Workspace:
@@ -208,7 +212,7 @@ def _write(work: Workspace, state: ChunkState, losses: list[Loss], path: Path) -
         events=events,
         losses=tuple(state.summed_losses() + losses),
     )
-    fragments.write(path, asdict(summary), arrays, lasting=not work.plan.store.temporary)
+    fragments.write(path, summary.json(), arrays, lasting=not work.plan.store.temporary)
     summary.times["write"] = perf_counter() - start
     return summary
 

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from .checksums import crc32
 
 META = "meta"
+SMALL = 2**18
+"""Bytes of arrays that are written in one piece."""
 # What zipfile and numpy raise for a file that is not as it was written.
 DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, RuntimeError)
 
@@ -37,17 +39,28 @@ def write(
     """
     text = np.frombuffer(json.dumps({"meta": meta, "arrays": sorted(arrays)}).encode(), np.uint8)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    whole = {META: text, **arrays}
     try:
         with open(temporary, "xb") as f:
-            with zipfile.ZipFile(f, "w") as archive:
-                for name, array in {META: text, **arrays}.items():
-                    _append(f, archive, f"{name}.npy", array)
-            f.flush()
+            _archive(f, whole)
             if lasting:
                 os.fsync(f.fileno())
         os.replace(temporary, path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+def _archive(file: BinaryIO, arrays: Mapping[str, NDArray]) -> None:
+    """Write arrays as a zip file: in memory first, and at once, what is small; each call of the system takes long."""
+    small = sum(array.nbytes for array in arrays.values()) < SMALL
+    into: BinaryIO = io.BytesIO() if small else file
+    with zipfile.ZipFile(into, "w") as archive:
+        for name, array in arrays.items():
+            _append(into, archive, f"{name}.npy", array)
+    if isinstance(into, io.BytesIO):
+        file.write(into.getbuffer())
+    file.flush()
 
 
 def _append(file: BinaryIO, archive: zipfile.ZipFile, name: str, array: NDArray) -> None:

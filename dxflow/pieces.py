@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ def join(work: Workspace, chunk: Chunk, pieces: Sequence[Attempt], lost: list[Lo
                 )
         summary = _sum([summary_of(f.meta) for f in opened], lost)
     lasting = not work.plan.store.temporary
-    fragments.write(chunk_path(work.folder, chunk.number), asdict(summary), arrays, lasting=lasting)
+    fragments.write(chunk_path(work.folder, chunk.number), summary.json(), arrays, lasting=lasting)
     for path in paths:
         path.unlink(missing_ok=True)
     return summary

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -92,11 +94,23 @@ class DaskRunner:
         running = as_completed(futures, loop=self.client.loop)
         while not running.is_empty():
             batch = running.next_batch(block=False)
-            for result in self.client.gather([f for f in batch if not self._again(f, running)]):
+            for result in self._gather([f for f in batch if not self._again(f, running)]):
                 self.patience.done(result)
                 yield result
             if not batch:
                 self._wait(running)
+
+    def _gather(self, futures: list[Any]) -> list[Any]:
+        """Fetch results, but do not wait for ever: they may be held by a worker that is frozen."""
+        loop: Any = self.client.loop
+        fetching = asyncio.run_coroutine_threadsafe(
+            self.client.gather(futures, asynchronous=True), loop.asyncio_loop
+        )
+        while not wait([fetching], timeout=1).done:
+            if why := self.patience.ends():
+                fetching.cancel()
+                raise ClusterLost(why)
+        return fetching.result()
 
     def _again(self, future: Any, running: Any) -> bool:
         """Have a task done again whose workers died more often than the cluster wants: notes tell what kills."""
