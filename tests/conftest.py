@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-# Worker processes get this path too, and import the algorithms of tests from it.
-sys.path.insert(0, str(Path(__file__).parent))
+# Worker processes get this path too, and import the algorithms of tests from it, or from the test that defines them.
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 from disks import mounted  # noqa: E402
 
