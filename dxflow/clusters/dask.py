@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 LOST = (CancelledError, OSError, TimeoutError)
 """What Dask raises where scheduler or workers are gone."""
+MANY, TOGETHER = 100, 0.05
+"""With more tasks than that to come, results are fetched every so many seconds: each fetch costs workers a message."""
 MOST_DEATHS = 100
 """Times that a task is done again whose workers died: halving a chunk needs some."""
 
@@ -93,6 +96,8 @@ class DaskRunner:
     def _results(self, futures: list[Any]) -> Iterator[Any]:
         running = as_completed(futures, loop=self.client.loop)
         while not running.is_empty():
+            if running.count() > MANY:
+                time.sleep(TOGETHER)
             batch = running.next_batch(block=False)
             for result in self._gather([f for f in batch if not self._again(f, running)]):
                 self.patience.done(result)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 TRIAL_STEPS = 12
 TRIAL_BYTES = 64 * 2**20
 """What is read with each candidate; enough to see through the noise of a few milliseconds, little beside a chunk."""
+WORTHWHILE = 1.1
+"""How much faster more threads must be: less is noise, and they take the core of another worker."""
 WARM_UP_STEPS = 4
 """Not measured: files are opened and kernels compiled."""
 
@@ -15,8 +17,8 @@ WARM_UP_STEPS = 4
 class Tuner:
     """Chooses among numbers of reader threads by trying each for some steps.
 
-    More threads are not tried when the last step up made it slower. What is chosen changes how fast a result comes,
-    never the result.
+    More threads are taken only where that is clearly faster, and not tried when the last step up was not. What is
+    chosen changes how fast a result comes, never the result.
 
     Parameters
     ----------
@@ -36,13 +38,13 @@ class Tuner:
             return self.candidates[0]
         if len(self.rates) < len(self.candidates) and not self._declining:
             return None
-        return max(self.rates, key=lambda n: self.rates[n])
+        return min(n for n, rate in self.rates.items() if rate * WORTHWHILE >= max(self.rates.values()))
 
     @property
     def _declining(self) -> bool:
-        """Whether the largest number that was tried is slower than another."""
-        last = max(self.rates, default=0)
-        return last > 0 and self.rates[last] < max(self.rates.values())
+        """Whether the largest number that was tried is hardly faster than a smaller one."""
+        *fewer, last = sorted(self.rates) or [0]
+        return bool(fewer) and self.rates[last] < WORTHWHILE * max(self.rates[n] for n in fewer)
 
     def next(self, step_bytes: int) -> tuple[int, int | None]:
         """Return how many threads to use next, and for how many steps (None: for all)."""

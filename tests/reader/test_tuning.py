@@ -55,3 +55,10 @@ def test_more_threads_are_tried_while_they_help():
     tried = run(tuner, {0: 10.0, 1: 20.0, 2: 30.0, 4: 40.0})
     assert tuner.chosen == 4
     assert 4 in tried
+
+
+def test_more_threads_that_are_hardly_faster_are_not_taken():
+    tuner = Tuner(candidates(buffers=6, fixed=None))
+    tried = run(tuner, {0: 10.0, 1: 10.9, 2: 99.0, 4: 99.0})
+    assert tuner.chosen == 0
+    assert 2 not in tried
