@@ -1,9 +1,13 @@
-"""Start a Python process for one module of dxflow, without what `import dxflow` loads."""
+"""Python processes for one module of dxflow, without what `import dxflow` loads."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 _PROGRAM = """
 import sys, types
@@ -13,6 +17,7 @@ package.__path__ = [sys.argv[1]]
 sys.modules["dxflow"] = package
 import_module(sys.argv[2]).main()
 """
+SECONDS_TO_END = 3600
 
 
 def command(module: str) -> list[str]:
@@ -21,3 +26,27 @@ def command(module: str) -> list[str]:
     The package is there for its modules, but empty: loading it would take longer than much of what such processes do.
     """
     return [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parent), module]
+
+
+def start(module: str, **streams: Any) -> subprocess.Popen:
+    """Start the process of a module, with pipes to its input and from its output."""
+    return subprocess.Popen(command(module), stdin=subprocess.PIPE, stdout=subprocess.PIPE, **streams)
+
+
+def finish(process: subprocess.Popen) -> tuple[str, str]:
+    """Close the input of a process and wait for its end; return what it left on output and error output."""
+    if process.stdin is not None:
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        process.stdin = None
+    try:
+        out, err = process.communicate(timeout=SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+    return out.decode(errors="replace"), err.decode(errors="replace")
+
+
+def ended(code: int) -> str:
+    """Say how a process ended."""
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

@@ -6,13 +6,14 @@ import json
 import os
 import socket
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+from .replace import put
 
 if TYPE_CHECKING:
     from .plan import Chunk
@@ -150,9 +151,7 @@ class Note:
         if new:
             _create(self.path, text)
         else:
-            temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}")
-            temporary.write_text(text)
-            os.replace(temporary, self.path)
+            put(self.path, text)
         self._now = attempt
 
 
@@ -193,11 +192,9 @@ def _history(found: Mapping[str, Any]) -> History:
 def note_end(folder: Path, pid: int, cause: str | None) -> None:
     """Note why a worker process of this machine ended; None for an end that is no fault of what it was doing."""
     path = folder / FOLDER / _end_name(socket.gethostname(), pid)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         path.parent.mkdir(exist_ok=True)
-        temporary.write_text(json.dumps({"cause": cause, "ended": time.time()}))
-        os.replace(temporary, path)
+        put(path, json.dumps({"cause": cause, "ended": time.time()}))
     except FileNotFoundError:
         # The run is over and its journal removed.
         return

@@ -81,9 +81,9 @@ def _append(file: BinaryIO, archive: zipfile.ZipFile, name: str, array: NDArray)
     archive.start_dir, archive.comment = file.tell(), b""
 
 
-def sync_directory(folder: Path) -> None:
-    """Make renames in a directory last through a power loss."""
-    handle = os.open(folder, os.O_RDONLY)
+def persist(path: Path) -> None:
+    """Make a file, or the names in a directory, last through a power loss."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from . import attempts, fingerprint
 from .binding import PlanError
+from .replace import put
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -39,9 +40,7 @@ def begin(plan: Plan) -> Path:
         _refuse_loss(plan, folder)
         shutil.rmtree(folder)
     folder.mkdir(mode=0o777)
-    part = folder / f"{PLAN}.part"
-    part.write_text(json.dumps(plan.fingerprint, indent=1))
-    part.rename(folder / PLAN)
+    put(folder / PLAN, json.dumps(plan.fingerprint, indent=1))
     return folder
 
 

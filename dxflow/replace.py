@@ -1,16 +1,24 @@
-"""Put a finished file or directory in the place of another, by one rename where the file system can."""
+"""Files and directories that appear whole under their name, by one rename where the file system can."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
 import os
+import uuid
 from pathlib import Path
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
 CANNOT = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 """What systems say that cannot exchange two names."""
+
+
+def put(path: Path, text: str) -> None:
+    """Write a small file, which appears whole, or takes the place of another."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    temporary.write_text(text)
+    os.replace(temporary, path)
 
 
 def replace(made: Path, path: Path, old: Path) -> None:

@@ -107,7 +107,7 @@ class Failing(RoiSum):
 
 
 class Killer(Stats):
-    """Kills its own process, once, when it comes to a train."""
+    """Kills or stops its own process, once, when it comes to a train."""
 
     ALG_ID = "stats"
 
@@ -115,6 +115,7 @@ class Killer(Stats):
     def add_arguments(cls, parser):
         parser.add_argument("--train", type=int, help="where it kills")
         parser.add_argument("--flag", help="file that says it has killed already")
+        parser.add_argument("--signal", type=int, default=int(signal.SIGKILL), help="by which signal")
 
     def process_module_data(self, block, out):
         if self.train in block.train_ids:
@@ -123,7 +124,7 @@ class Killer(Stats):
             except FileExistsError:
                 pass
             else:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self.signal)
         super().process_module_data(block, out)
 
 

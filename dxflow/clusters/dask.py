@@ -99,11 +99,12 @@ class DaskRunner:
             if running.count() > MANY:
                 time.sleep(TOGETHER)
             batch = running.next_batch(block=False)
+            if not batch:
+                self._wait(running)
+                continue
             for result in self._gather([f for f in batch if not self._again(f, running)]):
                 self.patience.done(result)
                 yield result
-            if not batch:
-                self._wait(running)
 
     def _gather(self, futures: list[Any]) -> list[Any]:
         """Fetch results, but do not wait for ever: they may be held by a worker that is frozen."""

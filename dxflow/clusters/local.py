@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
+# Dask's threshold gives every large array back to the system at once: each next one is paged in anew.
+MALLOC = {"MALLOC_TRIM_THRESHOLD_": 128 * 2**20, "MALLOC_MMAP_THRESHOLD_": 32 * 2**20}
 SETTINGS = {
     # A preempted or killed worker is no reason to give up on a chunk: its fragment is there or it is done again.
     "distributed.scheduler.allowed-failures": 100,
@@ -23,9 +25,7 @@ SETTINGS = {
     "distributed.worker.memory.pause": False,
     # One task waits on each worker while another runs: with 1.0, workers idle for a round trip after each chunk.
     "distributed.scheduler.worker-saturation": 2.0,
-    # Dask's threshold gives every large array back to the system at once: each next one is paged in anew.
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 128 * 2**20,
-    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 32 * 2**20,
+    **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in MALLOC.items()},
 }
 
 

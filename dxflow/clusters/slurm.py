@@ -30,8 +30,6 @@ WAITING = {
     "distributed.scheduler.no-workers-timeout": None,
     # A frozen node; hooks that hold the GIL for so long are no hooks.
     "distributed.scheduler.worker-ttl": "2 minutes",
-    # The keeper asks Slurm; a job that was put back into the queue comes again.
-    "distributed.deploy.lost-worker-timeout": "1 day",
 }
 KEPT_DAYS = 30
 """How long folders of runs are kept."""

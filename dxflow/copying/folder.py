@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..binding import PlanError
-from ..fragments import sync_directory
+from ..fragments import persist
 from ..replace import replace
 from ..sizes import show
 from ..stores import _manifest
@@ -173,7 +173,7 @@ class Folder:
         except OSError as e:
             raise self._unwritten(e) from e
         if sync:
-            sync_directory(self.partial)
+            persist(self.partial)
         old = self.path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}.old")
         replaced = self.path.exists()
         try:
@@ -186,6 +186,6 @@ class Folder:
                 f"{self.path}: {e.strerror}; the files are in {self.partial}", str(self.path)
             ) from e
         if sync:
-            sync_directory(self.path.absolute().parent)
+            persist(self.path.absolute().parent)
         if replaced:
             shutil.rmtree(old, ignore_errors=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-import signal
 import subprocess
 import threading
 import uuid
@@ -13,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .._light import command
+from .._light import ended, start
+from ..fragments import persist
 from ..reader.files import stat_of
 from ..sizes import show
 from . import bytewise
@@ -60,8 +60,7 @@ class Hands:
     def _whole(self, task: FileTask, part: Path, sync: bool) -> tuple[int, int]:
         made = bytewise.copy(task.path, part, self._stopped.is_set)
         if sync:
-            with open(part, "rb") as file:
-                os.fsync(file.fileno())
+            persist(part)
         return made
 
     def _cut(self, task: FileTask, part: Path, sync: bool) -> tuple[int, int]:
@@ -69,7 +68,7 @@ class Hands:
         answer = self._asked((task, part.absolute(), sync))
         if "digest" in answer:
             return answer["digest"]
-        said = answer.get("error") or f"the process that wrote it {_ended(answer['ended'])}"
+        said = answer.get("error") or f"the process that wrote it {ended(answer['ended'])}"
         raise failed(task, part.parent, said, answer.get("errno"))
 
     def _asked(self, task: tuple[FileTask, Path, bool]) -> dict[str, Any]:
@@ -90,9 +89,7 @@ class Hands:
 
     def start(self) -> None:
         """Start the other process, which takes a moment to load its libraries."""
-        self._process = subprocess.Popen(
-            command("dxflow.copying.child"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self._process = start("dxflow.copying.child")
 
     def stop(self) -> None:
         """Let `do`, in another thread, fail soon."""
@@ -149,7 +146,3 @@ def failed(task: FileTask, folder: Path, said: str, number: int | None) -> CopyE
         free,
         number,
     )
-
-
-def _ended(code: int) -> str:
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
+from .._light import ended
+from ..sizes import show
+
 
 class ExdfError(ValueError):
     """Data that a file cannot hold; the message says source, key and train, and what to do.
@@ -31,3 +38,15 @@ class ExdfError(ValueError):
 
 class WriteError(OSError):
     """A file that could not be written: the disk is full or read-only, or the process that wrote it died."""
+
+
+def unwritten(path: Path, code: int, out: str, err: str) -> WriteError:
+    """Return the error of a file whose process ended early; it may have left an answer, with "error" and "errno"."""
+    answer = json.loads(out) if out.startswith("{") else {}
+    said = answer.get("error") or f"the process that wrote it {ended(code)}. {err.strip()[-500:]}"
+    # The process looked before it removed what it had written.
+    free = answer.get("free")
+    free = shutil.disk_usage(path.absolute().parent).free if free is None else free
+    error = WriteError(f"{path} was not written: {said.strip()} ({show(free)} are free there)")
+    error.errno = answer.get("errno")
+    return error

@@ -5,8 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
-import signal
 import subprocess
 import uuid
 from collections.abc import Sequence
@@ -17,12 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._light import command
-from ..sizes import show
-from .errors import WriteError
+from .._light import finish, start
+from .errors import WriteError, unwritten
 
 PIPE_BYTES = 2**20
-SECONDS_TO_END = 3600
 """How long compressing and synchronising what was sent last may take."""
 
 
@@ -49,12 +45,7 @@ class Sink:
         # Readers of a run directory look for *.h5. The name is short where the final one is as long as may be.
         self.temporary = self.path.with_name(f".dxflow-{uuid.uuid4().hex[:12]}.part")
         self.answer: dict[str, Any] = {}
-        self._process = subprocess.Popen(
-            command("dxflow.exdf.child"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        self._process = start("dxflow.exdf.child", stderr=subprocess.PIPE)
         assert self._process.stdin is not None
         self._pipe = self._process.stdin
         with suppress(OSError):
@@ -104,7 +95,7 @@ class Sink:
     def close(self) -> dict[str, Any]:
         """Finish the file, still under its temporary name; return its "bytes" and "crc32"."""
         self._send("close")
-        out, err = self._end()
+        out, err = finish(self._process)
         if self._process.returncode or not out:
             raise self._failure(out, err)
         self.answer = json.loads(out)
@@ -121,7 +112,7 @@ class Sink:
         """End the process and remove what it wrote."""
         if self._process.poll() is None:
             self._process.kill()
-            self._end()
+            finish(self._process)
         self.temporary.unlink(missing_ok=True)
 
     def _send(self, name: str, *arguments: Any, array: NDArray | None = None) -> None:
@@ -133,39 +124,12 @@ class Sink:
                 self._pipe.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
             self._pipe.flush()
         except (BrokenPipeError, ValueError) as e:
-            raise self._failure(*self._end()) from e
-
-    def _end(self) -> tuple[str, str]:
-        """Wait for the end of the process; return what it left."""
-        with suppress(BrokenPipeError):
-            self._pipe.close()
-        self._process.stdin = None
-        try:
-            out, err = self._process.communicate(timeout=SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            out, err = self._process.communicate()
-        return out.decode(errors="replace"), err.decode(errors="replace")
+            raise self._failure(*finish(self._process)) from e
 
     def _failure(self, out: str, err: str) -> WriteError:
         """Return the error for a process that ended early, and clean up."""
         self.temporary.unlink(missing_ok=True)
-        answer = json.loads(out) if out.startswith("{") else {}
-        said = (
-            answer.get("error") or f"the process that wrote it {self._how_it_ended()}. {err.strip()[-500:]}"
-        )
-        free = (
-            answer["free"]
-            if answer.get("free") is not None
-            else shutil.disk_usage(self.path.absolute().parent).free
-        )
-        error = WriteError(f"{self.path} was not written: {said.strip()} ({show(free)} are free there)")
-        error.errno = answer.get("errno")
-        return error
-
-    def _how_it_ended(self) -> str:
-        code = self._process.returncode
-        return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return unwritten(self.path, self._process.returncode, out, err)
 
 
 def check(path: Path) -> None:

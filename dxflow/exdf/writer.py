@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..fragments import sync_directory
+from ..fragments import persist
 from ..sizes import show
 from . import names
 from .declare import DS, declared
@@ -271,7 +271,7 @@ class FileWriter:
                 old.unlink()
         for file in reversed(self._finished):
             file.sink.publish()
-        sync_directory(mine[0].absolute().parent)
+        persist(mine[0].absolute().parent)
 
     def discard(self) -> None:
         """Give up: leave no file."""

@@ -16,10 +16,11 @@ import dask
 from distributed import Security
 from distributed.diagnostics.plugin import SchedulerPlugin
 
+from ..clusters.local import MALLOC
 from . import commands
 from .commands import OptionError, SlurmError
 from .jobqueue import SLURMCluster, packaged
-from .options import Options
+from .options import NAMED, Options
 
 LEAST = 300 * 2**20
 """Bytes of an idle worker process with its libraries."""
@@ -38,6 +39,7 @@ ON_NODES = {
     "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False",
     # On preemption there are seconds.
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "30s",
+    **MALLOC,
 }
 
 HOST = (
@@ -230,15 +232,7 @@ def directives(options: Options, folder: Path) -> list[str]:
 
 def named(options: Options) -> list[str]:
     """Return the directives that name things of the site."""
-    values = {
-        "partition": options.partition,
-        "reservation": options.reservation,
-        "account": options.account,
-        "qos": options.qos,
-        "constraint": options.constraint,
-        "nodelist": options.nodelist,
-        "exclude": options.exclude,
-    }
+    values = {name: getattr(options, name) for name in NAMED}
     return [f'--{name}="{value}"' for name, value in values.items() if value is not None]
 
 

@@ -19,6 +19,8 @@ USERS = Path("~/.config/dxflow/clusters.yaml")
 MOST = 2**20
 """Bytes of a user's file that are read at all."""
 
+NAMED = ("partition", "reservation", "account", "qos", "constraint", "nodelist", "exclude")
+"""Options that sbatch has under the same name."""
 FROM_DASK = {"queue": "partition", "account": "account", "cores": "cores", "processes": "processes",
              "memory": "memory", "walltime": "walltime", "interface": "interface", "python": "python",
              "local-directory": "scratch", "job-script-prologue": "prologue", "job-extra-directives": "directives",
@@ -97,16 +99,7 @@ class Options:
             )
         if self.memory is not None:
             bytes_of(self.memory)
-        for name in (
-            "partition",
-            "reservation",
-            "account",
-            "qos",
-            "constraint",
-            "nodelist",
-            "exclude",
-            "interface",
-        ):
+        for name in (*NAMED, "interface"):
             _refuse_odd(name, getattr(self, name))
         if any("\n" in line for line in self.directives):
             raise OptionError("directives: each is one option of sbatch, without line breaks")

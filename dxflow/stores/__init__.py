@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..binding import PlanError
-from ..fragments import sync_directory
+from ..fragments import persist
 from ..replace import replace
 from ..sizes import show
 
@@ -88,7 +88,7 @@ class Store(ABC):
             replace(made, self.path, self.partial / "replaced")
         else:
             os.replace(made, self.path)
-        sync_directory(self.path.absolute().parent)
+        persist(self.path.absolute().parent)
 
     def piece_bytes(self, plan: Plan) -> int:
         """Return the memory that writing a piece needs."""
@@ -166,6 +166,11 @@ def described(contents: Contents) -> dict[str, Any]:
         if bound.algorithm.SELECTS:
             attributes["selection"] = f"{bound.name}.{bound.algorithm.SELECTS}"
     return attributes
+
+
+def is_number(dtype: np.dtype) -> bool:
+    """Return whether values are numbers or booleans that have the same size everywhere."""
+    return dtype.kind in "biufc" and dtype.char not in "gG"
 
 
 def refuse_dtypes(plan: Plan, what: str, holds: Callable[[np.dtype], bool]) -> None:

@@ -6,7 +6,6 @@ import json
 import mmap
 import os
 import shutil
-import signal
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._light import command
+from .._light import command, finish, start
+from ..exdf.errors import unwritten
 from ..sizes import show
-from . import Store, described, refuse_dtypes, variables
+from . import Store, described, is_number, refuse_dtypes, variables
 from ._labels import coordinates
 from ._layout import READ_BYTES, chunk_of, module_axis
 from ._manifest import Damage
@@ -32,11 +32,6 @@ if TYPE_CHECKING:
 
 CHECKED_BYTES = 2**28
 """Files up to this size are compared with their checksum when they are opened."""
-SECONDS_TO_END = 3600
-
-
-class WriteError(OSError):
-    """A file that could not be written: the message says which, why, and how much space is free."""
 
 
 class Hdf5Store(Store):
@@ -53,7 +48,7 @@ class Hdf5Store(Store):
 
     def holds(self, dtype: np.dtype) -> bool:
         """Return whether the format has a type like this."""
-        return dtype.kind in "biufc" and dtype.char not in "gG"
+        return is_number(dtype)
 
     def place(self, name: str) -> str:
         """Return the path of a variable in the file."""
@@ -169,12 +164,7 @@ class Child:
 
     def __init__(self, file: Path, shown: Path, task: Mapping[str, Any]) -> None:
         self.file, self.shown = file, shown
-        self._process = subprocess.Popen(
-            command("dxflow.stores._child"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        self._process = start("dxflow.stores._child", stderr=subprocess.PIPE)
         assert self._process.stdin is not None
         self._pipe = self._process.stdin
         self._line({"path": str(file.absolute()), **task})
@@ -212,23 +202,10 @@ class Child:
         WriteError
             If it failed.
         """
-        with suppress(BrokenPipeError):
-            self._pipe.close()
-        self._process.stdin = None
-        out, err = self._process.communicate(timeout=SECONDS_TO_END)
-        code = self._process.returncode
-        if code == 0:
-            return
-        self.file.unlink(missing_ok=True)
-        answer = json.loads(out) if out.startswith(b"{") else {}
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        said = (
-            answer.get("error") or f"the process that wrote it {how}. {err.decode(errors='replace')[-300:]}"
-        )
-        free = show(shutil.disk_usage(self.shown.absolute().parent).free)
-        error = WriteError(f"{self.shown} was not written: {said.strip()} ({free} are free there)")
-        error.errno = answer.get("errno")
-        raise error
+        out, err = finish(self._process)
+        if code := self._process.returncode:
+            self.file.unlink(missing_ok=True)
+            raise unwritten(self.shown, code, out, err)
 
 
 # Reading ------------------------------------------------------------------------------------------

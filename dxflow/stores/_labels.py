@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from ..contents import Contents
     from ..plan import Plan
 
-TIME_UNITS = "nanoseconds since 1970-01-01"
+TIME = {"units": "nanoseconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+"""Attributes of times that are stored as integers, as CF has them."""
 
 
 def coordinates(contents: Contents) -> dict[str, Coordinate]:

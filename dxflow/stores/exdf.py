@@ -22,8 +22,9 @@ from ..exdf.file import Head, holds
 from ..exdf.origin import origin
 from ..exdf.places import Places
 from ..exdf.reduced import Piece, write
-from ..fragments import Fragment, sync_directory
+from ..fragments import Fragment, persist
 from ..losses import Loss, from_json
+from ..replace import put
 from ..sizes import show
 from . import Store, _manifest, described, refuse_dtypes, variables
 from ._labels import coordinates
@@ -113,10 +114,7 @@ class Exdf(Store):
     def write(self, contents: Contents, piece: Piece) -> None:
         """Write one file, in a process of its own."""
         answer = write(Places(contents, piece.labels), self._root, piece)
-        note = self._note(str(piece.head.name))
-        temporary = note.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(answer))
-        os.replace(temporary, note)
+        put(self._note(str(piece.head.name)), json.dumps(answer))
 
     def commit(self, contents: Contents, manifest: dict[str, Any]) -> None:
         """Add manifest and aliases, and rename the directory to its name."""
@@ -128,7 +126,7 @@ class Exdf(Store):
             known[file.name] = (note["bytes"], note["crc32"])
         own = {"exdf": {"attributes": described(contents), "variables": facts(places)}}
         _manifest.write(self._root, {**manifest, **own}, _manifest.digests(self._root, known))
-        sync_directory(self._root)
+        persist(self._root)
         self.publish(self._root, contents.plan)
 
     def piece_bytes(self, plan: Plan) -> int:

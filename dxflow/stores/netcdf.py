@@ -10,7 +10,7 @@ import numpy as np
 
 from ..binding import PlanError
 from ._hdf5 import Hdf5Store, options
-from ._labels import TIME_UNITS
+from ._labels import TIME
 
 if TYPE_CHECKING:
     from ..plan import Plan
@@ -59,7 +59,7 @@ def create(path: Path, task: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 def _type(dtype: np.dtype, attrs: dict[str, Any]) -> tuple[np.dtype, dict[str, Any]]:
     """Return how a dtype is stored, and the attributes that say so."""
     if dtype.kind == "M":
-        return np.dtype("i8"), attrs | {"units": TIME_UNITS, "calendar": "proleptic_gregorian"}
+        return np.dtype("i8"), attrs | TIME
     if dtype.kind == "b":
         return np.dtype("i1"), attrs | {"dtype": "bool"}
     return dtype, attrs

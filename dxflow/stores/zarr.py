@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import uuid
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from ..fragments import sync_directory
+from ..fragments import persist
+from ..replace import put
 from ..sizes import show
-from . import Store, described, refuse_dtypes, variables
-from ._labels import TIME_UNITS, coordinates
+from . import Store, described, is_number, refuse_dtypes, variables
+from ._labels import TIME, coordinates
 from ._layout import Layout, Piece, Portion, layouts
 from ._manifest import digests
 from ._manifest import write as write_manifest
@@ -39,7 +39,7 @@ class Zarr(Store):
     def check(self, plan: Plan) -> None:
         """Refuse also what arrays cannot hold."""
         super().check(plan)
-        refuse_dtypes(plan, "a Zarr store", lambda t: t.kind in "biufc" and t.char not in "gG")
+        refuse_dtypes(plan, "a Zarr store", is_number)
 
     def create(self, contents: Contents) -> Sequence[Piece]:
         """Make the arrays, write coordinates and attributes; return one piece per shard."""
@@ -99,9 +99,7 @@ class Zarr(Store):
 
     def _note(self, name: str, files: Mapping[str, tuple[int, int]]) -> None:
         """Leave sizes and checksums of shards for `commit`."""
-        temporary = self._notes / f".{uuid.uuid4().hex[:12]}"
-        temporary.write_text(json.dumps(files))
-        os.replace(temporary, self._notes / f"{name}.json")
+        put(self._notes / f"{name}.json", json.dumps(files))
 
     def _write_scalar(self, name: str, value: NDArray) -> None:
         """Write an array without axes, which cannot be in a shard."""
@@ -170,7 +168,7 @@ def _create_coordinate(group: Any, name: str, coordinate: Coordinate) -> None:
     values, attrs = coordinate.values, dict(coordinate.attrs)
     if values.dtype.kind == "M":
         values = values.astype("M8[ns]").view("i8")
-        attrs |= {"units": TIME_UNITS, "calendar": "proleptic_gregorian"}
+        attrs |= TIME
     array = group.create_array(
         name,
         shape=values.shape,
@@ -186,10 +184,6 @@ def _create_coordinate(group: Any, name: str, coordinate: Coordinate) -> None:
 def _sync(folder: Path, files: set[str]) -> None:
     """Make files of a store, and the names of all of them, last before it gets its name."""
     for name in sorted(files):
-        handle = os.open(folder / name, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        persist(folder / name)
     for directory in {folder, *(p for p in folder.rglob("*") if p.is_dir())}:
-        sync_directory(directory)
+        persist(directory)

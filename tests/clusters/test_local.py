@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 from distributed import Security
-from distributed.comm import connect as connect_to
+from doors import lets_in
 
 from dxflow.clusters import Local, connect, local
 
@@ -37,16 +37,6 @@ def test_every_listening_socket_of_the_cluster_is_bound_to_loopback(client):
     ]
     assert len(listening) >= 3
     assert set(listening) == {"127.0.0.1"}
-
-
-async def lets_in(address, security):
-    """Return whether an address accepts a connection and shakes hands."""
-    try:
-        comm = await connect_to(address, timeout=3, **security.get_connection_args("client"))
-        await comm.close()
-    except (TimeoutError, OSError, TypeError):
-        return False
-    return True
 
 
 @pytest.mark.parametrize("certificate", ["its own", "none, plain TCP", "none", "foreign"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import dask
 import pytest
 from distributed import Client
-from samples import Stats
+from samples import Killer, Stats
 
 import dxflow
 from dxflow._checks import cut
@@ -71,21 +71,9 @@ class Slow(Stats):
         super().process_module_data(block, out)
 
 
-class Freezing(Stats):
-    """Stops its process, once, when it comes to a train."""
-
-    ALG_ID = "stats"
-
-    @classmethod
-    def add_arguments(cls, parser):
-        parser.add_argument("--train", type=int, help="where")
-        parser.add_argument("--flag", help="file that says it has stopped already")
-
-    def process_module_data(self, block, out):
-        if self.train in block.train_ids and not os.path.exists(self.flag):
-            Path(self.flag).touch()
-            os.kill(os.getpid(), signal.SIGSTOP)
-        super().process_module_data(block, out)
+def freezing(run, folder):
+    """Return an algorithm that stops its process, once, when it comes to a train."""
+    return Killer(train=int(run.train_ids[5]), flag=str(folder / "flag"), signal=int(signal.SIGSTOP))
 
 
 def plan(run, algorithm, to=None, **options):
@@ -156,8 +144,7 @@ def test_a_cluster_on_which_nothing_gets_done_is_started_again(run, tmp_path, ex
     monkeypatch.setattr(patience, "LEAST", 2)
     monkeypatch.setattr(patience, "LOOK", 0.2)
     monkeypatch.setattr(patience, "ANSWER", 1)
-    freezing = Freezing(train=int(run.train_ids[5]), flag=str(tmp_path / "flag"))
-    result = dxflow.execute(plan(run, freezing), Local(workers=1))
+    result = dxflow.execute(plan(run, freezing(run, tmp_path)), Local(workers=1))
     assert bits(result) == expected
     (why,) = result.manifest["restarts"]
     assert why.startswith("the cluster is lost: nothing was done in 2 s, though there are workers. ")
@@ -167,8 +154,7 @@ def test_a_cluster_on_which_nothing_gets_done_is_started_again(run, tmp_path, ex
 def test_a_frozen_worker_is_replaced(run, tmp_path, expected, monkeypatch):
     # Dask takes at least ten heartbeats, that is 5 s.
     monkeypatch.setitem(local.SETTINGS, "distributed.scheduler.worker-ttl", "1s")
-    freezing = Freezing(train=int(run.train_ids[5]), flag=str(tmp_path / "flag"))
-    result = dxflow.execute(plan(run, freezing), Local(workers=1))
+    result = dxflow.execute(plan(run, freezing(run, tmp_path)), Local(workers=1))
     assert bits(result) == expected
     assert result.manifest["restarts"] == []
 

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 from distributed import Security
-from distributed.comm import connect as connect_to
+from doors import lets_in
 from samples import Pause, RoiSum, TrainSums
 
 import dxflow
@@ -149,16 +149,6 @@ def test_a_driver_that_is_interrupted_or_killed_leaves_no_job_and_no_credentials
     assert driver.returncode == (130 if number == signal.SIGINT else -number), said
     slurm.wait(lambda: not slurm.jobs(), seconds=20)
     slurm.wait(lambda: not list((tmp_path / "home" / "runs").glob("*/tls")))
-
-
-async def lets_in(address, security):
-    """Return whether an address accepts a connection and shakes hands."""
-    try:
-        comm = await connect_to(address, timeout=3, **security.get_connection_args("client"))
-        await comm.close()
-    except (TimeoutError, OSError, TypeError):
-        return False
-    return True
 
 
 def test_nobody_else_is_let_in_or_can_read_the_credentials(slurm):
