@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -24,6 +25,10 @@ class TrainsFailed(Exception):
         self.trains, self.loss = trains, loss
 
 
+class HookExit(RuntimeError):
+    """A hook that would have ended the process: ``sys.exit()``, or an interrupt that no user made."""
+
+
 @contextmanager
 def hook_context(
     algorithm: Algorithm, hook: str, state: ChunkState, trains: NDArray, module: int | None = None
@@ -39,13 +44,28 @@ def hook_context(
     """
     try:
         yield
-    except Exception as e:
+    except BaseException as raised:
+        e = _exception(raised)
         where = _where(algorithm, hook, state, trains, module)
         if state.plan.on_fault != "mask":
             e.add_note(where)
-            raise
+            if e is raised:
+                raise
+            raise e from raised
         positions = np.unique(trains)
         raise TrainsFailed(frozenset(positions.tolist()), _loss(algorithm, state, positions, where, e)) from e
+
+
+def _exception(raised: BaseException) -> Exception:
+    """Return what a hook raised as an exception; raise it if it came from outside, such as Ctrl-C."""
+    if isinstance(raised, Exception):
+        return raised
+    # Python interrupts the main thread only: in others, where workers run hooks, it was the hook.
+    ours = isinstance(raised, SystemExit) or threading.current_thread() is not threading.main_thread()
+    if not ours or isinstance(raised, GeneratorExit):
+        raise raised
+    what = f"{type(raised).__name__}({', '.join(map(repr, raised.args))})"
+    return HookExit(f"{what} would end the worker; a hook that cannot go on raises an exception")
 
 
 def _where(algorithm: Algorithm, hook: str, state: ChunkState, trains: NDArray, module: int | None) -> str:

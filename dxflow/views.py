@@ -70,9 +70,18 @@ class ModuleBlock:
     pulse_ids: NDArray | None
     cell_ids: NDArray | None
     _arrays: Mapping[str, NDArray] = field(repr=False)
+    _valid: Mapping[str, NDArray] = field(repr=False, default_factory=dict)
 
     def __getitem__(self, alias: str) -> NDArray:
         return self._arrays[alias]
+
+    def valid(self, alias: str) -> NDArray:
+        """Return which frames have a value, (frame,) bool, or which pixels, (frame, ss, fs), where integers are masked.
+
+        Floats are NaN where this is false, integers 0.
+        """
+        there = self._valid.get(alias)
+        return np.ones(len(self), bool) if there is None else there
 
     def __len__(self) -> int:
         return len(self.train_ids)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 
 import h5py
 import numpy as np
@@ -12,6 +13,7 @@ from samples import Failing, RoiSum, Stats, TrainSums
 import dxflow
 from dxflow import Frames, PlanError
 from dxflow._checks import cut
+from dxflow.faults import HookExit
 from dxflow.simulate import Plant, make_run
 
 FILE = "CORR-R0001-AGIPD02-S00000.h5"
@@ -302,3 +304,35 @@ def test_an_exception_in_every_train_leaves_an_empty_but_whole_result(good):
     result = reduce(good.path, Failing(trains=good.train_ids.tolist()), on_fault="mask")
     assert result.dataset["failing.intensity"].isnull().all()
     assert adds_up(result) == {"exception in hook": 32}
+
+
+class Exits(RoiSum):
+    """Ends the process, or tries to, in some trains."""
+
+    ALG_ID = "failing"
+    train = 0
+
+    def process_module_data(self, block, out):
+        if self.train in block.train_ids:
+            sys.exit(3)
+        super().process_module_data(block, out)
+
+
+def test_a_hook_that_exits_is_named_as_one_that_raises_and_can_be_masked(good):
+    algorithm = Exits()
+    algorithm.train = int(good.train_ids[2])
+    with pytest.raises(HookExit, match=r"SystemExit\(3\)") as caught:
+        reduce(good.path, algorithm)
+    assert any("failing.process_module_data(), run" in note for note in caught.value.__notes__)
+    result = reduce(good.path, algorithm, on_fault="mask")
+    assert result.losses["detail"].str.contains(r"HookExit: SystemExit\(3\)").all()
+    assert result.dataset["failing.intensity"].isnull().sum() == 4
+
+
+def test_ctrl_c_in_a_hook_of_this_process_stays_what_it_is(good):
+    class Interrupted(RoiSum):
+        def process_module_data(self, block, out):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reduce(good.path, Interrupted(), on_fault="mask")
