@@ -8,15 +8,13 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import find
 from .algorithm import Algorithm, OptionParser
-from .inputs import Frames, From, Key
-from .selection import FrameSelection
-
-SELECTORS = ("trains", "pulses", "cells")
+from .inputs import From, Key
+from .options import RUN, add_pass_options, narrowed
 
 
 def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
@@ -31,25 +29,9 @@ def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("run", metavar="RUN", help="a run directory, one file, or PROPOSAL:RUN such as 900123:34")
+    add("run", metavar="RUN", help=RUN)
     add("--to", metavar="PATH", required=command == "reduce", help="the result: name.zarr")
-    add("--cluster", default="local", help="here, local, or another kind with options: local:workers=4")
-    add("--workers", type=_positive, metavar="N", help="worker processes (default: one per core)")
-    add(
-        "--frames",
-        action="append",
-        default=[],
-        metavar="WHICH",
-        help="only these frames: a result that selects (lit.zarr), or trains=, pulses=, cells= with a "
-        "half-open range of ids 0:100 or a list 0,4,8; may be repeated",
-    )
-    add("--detector", metavar="NAME", help="which detector, where the run has several")
-    add("--modules", type=_numbers, metavar="0,1,...", help="only these modules (0,1,2 or 0-7)")
-    add("--on-fault", choices=("mask", "raise"), help="go on without what is broken, or stop at it")
-    add("--chunk", metavar="SIZE", help="input of one task (default: 1 GiB)")
-    add("--block", metavar="SIZE", help="bytes read at once (default: 4 MiB)")
-    add("--resume", action="store_true", help="go on with an interrupted run")
-    add("--overwrite", action="store_true", help="replace an existing result")
+    add_pass_options(parser)
     add("--traceback", action="store_true", help="show the whole traceback of an error")
     return parser
 
@@ -170,16 +152,9 @@ def _algorithm(section: Section, shared: argparse.Namespace) -> Algorithm:
     """Make the algorithm of a section."""
     assert section.cls is not None
     options = vars(section.parser.parse_args(section.tokens))
-    inputs = _narrowed(section.cls, shared)
+    inputs = narrowed(section.cls, shared)
     inputs |= dict(_rebound(text, section) for text in options.pop("rebound"))
     return section.cls(**options, **inputs)
-
-
-def _narrowed(cls: type[Algorithm], shared: argparse.Namespace) -> dict[str, Any]:
-    """Return the frames inputs of an algorithm with the detector and modules that were asked for."""
-    asked = {k: v for k in ("detector", "modules") if (v := getattr(shared, k)) is not None}
-    frames = {alias: what for alias, what in cls.inputs.items() if isinstance(what, Frames)}
-    return {alias: replace(what, **asked) for alias, what in frames.items()} if asked else {}
 
 
 def _rebound(text: str, section: Section) -> tuple[str, From | Key]:
@@ -193,48 +168,6 @@ def _rebound(text: str, section: Section) -> tuple[str, From | Key]:
         )
     source, comma, key = what.rpartition(",")
     return alias, Key(source, key) if comma else From(what)
-
-
-def run_of(run: Any) -> Any:
-    """Return ``900123:34`` or ``p900123/r0034`` as (proposal, run); a path, or an opened run, as it is."""
-    from pathlib import Path
-
-    match = re.fullmatch(r"p?(\d+)[:/]r?(\d+)", run) if isinstance(run, str) else None
-    return (int(match[1]), int(match[2])) if match and not Path(run).exists() else run
-
-
-def frames_of(texts: Sequence[str]) -> Any:
-    """Return what ``--frames`` selects: None, a result, or a `FrameSelection`."""
-    from .result import Result
-
-    results = [text for text in texts if "=" not in text]
-    if results and len(texts) > 1:
-        raise ValueError(f"--frames {results[0]}: a result cannot be combined with another selection")
-    if results:
-        return Result(_existing(results[0]))
-    return FrameSelection(**dict(_selector(text) for text in texts)) if texts else None
-
-
-def _existing(path: str) -> str:
-    from pathlib import Path
-
-    if not ((place := Path(path)) / "dxflow.json").is_file() and not place.is_file():
-        raise ValueError(
-            f"--frames {path}: no result of dxflow is there; expected one, or trains=, pulses= or cells= "
-            "with 0:100 or 0,4,8"
-        )
-    return path
-
-
-def _selector(text: str) -> tuple[str, Any]:
-    """Return the field of `FrameSelection` and its value of ``pulses=0:100``."""
-    name, _, which = text.partition("=")
-    pattern = r"\d*:\d*(:\d+)?" if ":" in which else r"\d+(,\d+)*"
-    if name not in SELECTORS or not re.fullmatch(pattern, which):
-        raise ValueError(f"--frames {text}: expected one of {', '.join(SELECTORS)} = 0:100, 0:100:2 or 0,4,8")
-    if ":" in which:
-        return name, slice(*(int(part) if part else None for part in which.split(":")))
-    return name, [int(part) for part in which.split(",")]
 
 
 def cluster_of(text: str, workers: int | None = None) -> Any:
@@ -269,17 +202,3 @@ def _value(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return int(text)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    """Return ``0,1,4-6`` as numbers."""
-    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
-        raise argparse.ArgumentTypeError(f"{text!r}: write 0,1,2 or 0-7")
-    spans = [part.split("-") for part in text.split(",")]
-    return tuple(n for span in spans for n in range(int(span[0]), int(span[-1]) + 1))

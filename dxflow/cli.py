@@ -147,15 +147,15 @@ def list_(argv: Sequence[str]) -> int:
 
 def info(argv: Sequence[str]) -> int:
     """Show what a run holds: trains, detectors, modules, sources, keys."""
-    from . import arguments
     from .describe import describe
+    from .options import RUN, run_of
 
     parser = OptionParser(prog="dxflow info", description=info.__doc__, allow_abbrev=False)
-    parser.add_argument("run", metavar="RUN", help="a run directory, one file, or PROPOSAL:RUN")
+    parser.add_argument("run", metavar="RUN", help=RUN)
     parser.add_argument("sources", nargs="?", help="only sources like this, in detail: '*XGM*'")
     args = parser.parse_args(argv)
     try:
-        print(describe(arguments.run_of(args.run), args.sources))
+        print(describe(run_of(args.run), args.sources))
     except (KeyError, OSError) as e:
         raise UsageError(_text(e)) from e
     return OK
@@ -237,23 +237,19 @@ def _planned(command: str, argv: Sequence[str]) -> tuple[Any, Any]:
     What is wrong with options, run or result is found here, so that a plain message says it.
     """
     from . import arguments
+    from . import options as of_line
     from .plan import plan as make_plan
 
     doc = str(COMMANDS[command].__doc__)
     try:
         options, algorithms = arguments.parse(arguments.shared_parser(command, doc), argv)
-        cluster = arguments.cluster_of(options.cluster, options.workers)
-        given = {k: v for k in ("chunk", "block") if (v := getattr(options, k)) is not None}
+        cluster = of_line.cluster_of_pass(options)
         planned = make_plan(
-            arguments.run_of(options.run),
+            of_line.run_of(options.run),
             algorithms,
             options.to,
             cluster=cluster,
-            frames=arguments.frames_of(options.frames),
-            resume=options.resume,
-            overwrite=options.overwrite,
-            on_fault=options.on_fault,
-            **given,
+            **of_line.of_plan(options),
         )
     except (ValueError, OSError) as e:
         raise UsageError(_text(e)) from e

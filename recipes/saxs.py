@@ -16,7 +16,7 @@ from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.subtract import Subtract
-from dxflow.arguments import cluster_of, frames_of, run_of
+from dxflow.options import add_pass_options, cluster_of_pass, narrowed, of_plan, run_of
 
 SUBTRACTED = From("subtract.img")
 
@@ -60,18 +60,7 @@ def parser() -> argparse.ArgumentParser:
     add("--energy", type=float, help="photon energy in keV, if the geometry does not say it")
     add("--nbins", type=int, default=500, help="bins of q (default: %(default)s)")
     add("--threshold", type=float, help="a pixel above this is bright, in the unit of the data (lit frames)")
-    add(
-        "--frames",
-        action="append",
-        default=[],
-        metavar="WHICH",
-        help="of both runs: pulses=0:100, cells=4:32",
-    )
-    add("--cluster", default="local", help="here, local, or another kind (default: %(default)s)")
-    add("--workers", type=int, help="worker processes (default: one per core)")
-    add("--on-fault", choices=("mask", "raise"), help="go on without what is broken, or stop at it")
-    add("--resume", action="store_true", help="go on with an interrupted run")
-    add("--overwrite", action="store_true", help="replace existing results")
+    add_pass_options(parser)
     return parser
 
 
@@ -82,15 +71,14 @@ def reduce(args: argparse.Namespace) -> Saxs:
     """
     folder = Path(args.to)
     folder.mkdir(parents=True, exist_ok=True)
-    options = {
-        "frames": frames_of(args.frames),
-        "on_fault": args.on_fault,
-        "resume": args.resume,
-        "overwrite": args.overwrite,
-    }
+    options = of_plan(args)
     with connected(args) as cluster:
         dark = dxflow.reduce(
-            run_of(args.dark_run), Average(per="cell"), folder / "dark.zarr", cluster=cluster, **options
+            run_of(args.dark_run),
+            Average(per="cell", **narrowed(Average, args)),
+            folder / "dark.zarr",
+            cluster=cluster,
+            **options,
         )
         data = dxflow.reduce(
             run_of(args.data_run), chain(dark, args), folder / "data.zarr", cluster=cluster, **options
@@ -110,13 +98,13 @@ def chain(dark: Result, args: argparse.Namespace) -> list[Algorithm]:
         nbins=args.nbins,
     )
     lit = LitFrames(img=SUBTRACTED, threshold=args.threshold)
-    return [Subtract(dark=dark), azint, Average(img=SUBTRACTED), lit]
+    return [Subtract(dark=dark, **narrowed(Subtract, args)), azint, Average(img=SUBTRACTED), lit]
 
 
 @contextmanager
 def connected(args: argparse.Namespace) -> Iterator[Any]:
     """Give what both passes run on: worker processes are started, and load their libraries, only once."""
-    cluster = cluster_of(args.cluster, args.workers)
+    cluster = cluster_of_pass(args)
     if cluster == "here":
         yield cluster
         return

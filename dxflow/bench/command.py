@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments import run_of
 from ..find import algorithm
 from ..inputs import Frames
+from ..options import RUN, run_of
 from ..plan import plan as make_plan
 from ..runs import opened
 from ..sizes import show
@@ -36,7 +36,7 @@ FLOOR, READ, TOGETHER = "bare read()", "read and decode", "together"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``dxflow bench`` to a parser."""
     add = parser.add_argument
-    add("run", metavar="RUN", help="a run directory, one file, or PROPOSAL:RUN")
+    add("run", metavar="RUN", help=RUN)
     add(
         "--algorithms",
         nargs="+",

@@ -3,7 +3,6 @@
 import pytest
 
 from dxflow.cli import main
-from dxflow.copying import command
 
 
 @pytest.fixture
@@ -33,10 +32,3 @@ def test_what_cannot_work_is_wrong_usage(run, tmp_path, capsys):
     for bad in (["--modules", "a"], ["--trains", "x:y"]):
         assert main(["copy", run.path, str(tmp_path / "copy"), *bad]) == 2
         assert "write" in capsys.readouterr().err
-
-
-def test_numbers_are_read_as_they_are_written():
-    assert command._modules("0,3,8-10") == [0, 3, 8, 9, 10]
-    assert command._trains("5:9") == slice(5, 9)
-    assert command._trains(":9") == slice(None, 9)
-    assert command._trains("5,9") == [5, 9]

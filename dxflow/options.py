@@ -1,0 +1,152 @@
+"""The options of a pass on the command line: those that every command which reads a run shares."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .inputs import Frames
+from .selection import FrameSelection
+
+if TYPE_CHECKING:
+    from .algorithm import Algorithm
+
+SELECTORS = ("trains", "pulses", "cells")
+RANGE, LIST = r"\d*:\d*(:\d+)?", r"\d+(,\d+)*"
+RUN = "a run directory, one file, or PROPOSAL:RUN such as 900123:34"
+
+
+def ids(text: str) -> slice | list[int]:
+    """Return ``10001:10050`` as a slice and ``10001,10004`` as numbers."""
+    if re.fullmatch(RANGE, text):
+        return slice(*(int(part) if part else None for part in text.split(":")))
+    if re.fullmatch(LIST, text):
+        return [int(part) for part in text.split(",")]
+    raise argparse.ArgumentTypeError(
+        f"{text!r}: write 10001:10050 (end excluded), 10001:10050:2 or 10001,10004"
+    )
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Return ``0,1,4-6`` as numbers."""
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: write 0,1,2 or 0-7")
+    spans = [part.split("-") for part in text.split(",")]
+    return tuple(n for span in spans for n in range(int(span[0]), int(span[-1]) + 1))
+
+
+def positive(text: str) -> int:
+    """Return a number of at least 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "frames": {
+        "action": "append",
+        "metavar": "WHICH",
+        "help": "only these frames: a result that selects (lit.zarr), or pulses=, cells=, trains= with a half-open "
+        "range of ids 0:100 or a list 0,4,8; may be repeated, all must agree",
+    },
+    "trains": {
+        "type": ids,
+        "metavar": "IDS",
+        "help": "only these train ids: 10001:10050 (end excluded) or 1,2,3",
+    },
+    "detector": {"metavar": "NAME", "help": "which detector, where the run has several"},
+    "modules": {"type": numbers, "metavar": "0,1,...", "help": "only these modules (0,1,2 or 0-7)"},
+    "cluster": {
+        "metavar": "KIND",
+        "help": "where it runs: here, local, or another kind with options, local:workers=4 (default: local)",
+    },
+    "workers": {"type": positive, "metavar": "N", "help": "worker processes (default: one per core)"},
+    "on-fault": {"choices": ("mask", "raise"), "help": "go on without what is broken, or stop at it"},
+    "chunk": {"metavar": "SIZE", "help": "input of one task (default: 1 GiB)"},
+    "block": {"metavar": "SIZE", "help": "bytes read at once (default: 4 MiB)"},
+    "resume": {"action": "store_true", "help": "go on with an interrupted run"},
+    "overwrite": {"action": "store_true", "help": "replace an existing result"},
+}
+"""Name -> arguments of `argparse.ArgumentParser.add_argument`. Those of `PLAN` go to `dxflow.plan` as they are."""
+OF_FRAMES = ("detector", "modules")
+"""Those that say which data of a detector are read: fields of `dxflow.Frames`."""
+PLAN = ("on_fault", "chunk", "block", "resume", "overwrite")
+
+
+def add_pass_options(parser: argparse.ArgumentParser, but: Sequence[str] = ()) -> None:
+    """Add the options of a pass to a parser.
+
+    Parameters
+    ----------
+    but : sequence of str
+        Those that mean nothing to this command.
+    """
+    for name, given in OPTIONS.items():
+        if name not in but:
+            parser.add_argument(f"--{name}", **given)
+
+
+def of_plan(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of a pass that were given as keyword arguments of `dxflow.plan`."""
+    given = {k: v for k in PLAN if (v := getattr(args, k, None)) is not None}
+    return {"frames": frames_of(args.frames or (), args.trains), **given}
+
+
+def narrowed(cls: type[Algorithm], args: argparse.Namespace) -> dict[str, Any]:
+    """Return the frames inputs of an algorithm with the detector and modules that were asked for."""
+    asked = {k: v for k in OF_FRAMES if (v := getattr(args, k)) is not None}
+    frames = {alias: what for alias, what in cls.inputs.items() if isinstance(what, Frames)}
+    return {alias: replace(what, **asked) for alias, what in frames.items()} if asked else {}
+
+
+def cluster_of_pass(args: argparse.Namespace) -> Any:
+    """Return what ``--cluster`` and ``--workers`` mean to `dxflow.execute`."""
+    from .arguments import cluster_of
+
+    return cluster_of(args.cluster or "local", args.workers)
+
+
+def run_of(run: Any) -> Any:
+    """Return ``900123:34`` or ``p900123/r0034`` as (proposal, run); a path, or an opened run, as it is."""
+    from pathlib import Path
+
+    match = re.fullmatch(r"p?(\d+)[:/]r?(\d+)", run) if isinstance(run, str) else None
+    return (int(match[1]), int(match[2])) if match and not Path(run).exists() else run
+
+
+def frames_of(texts: Sequence[str], trains: slice | Sequence[int] | None = None) -> FrameSelection | None:
+    """Return what ``--frames`` and ``--trains`` select together; None where neither is given."""
+    chosen: dict[str, Any] = {} if trains is None else {"trains": trains}
+    for text in texts:
+        name, which = _selector(text) if "=" in text else ("frames", _selected_by(text))
+        if name in chosen:
+            raise ValueError(f"--frames {text}: {name} are selected twice; give one range or list of them")
+        chosen[name] = which
+    return FrameSelection(**chosen) if chosen else None
+
+
+def _selected_by(path: str) -> Any:
+    """Return the (train ids, pulse ids) that a result selects."""
+    from pathlib import Path
+
+    from .result import Result
+
+    if not ((place := Path(path)) / "dxflow.json").is_file() and not place.is_file():
+        raise ValueError(
+            f"--frames {path}: no result of dxflow is there; expected one, or trains=, pulses= or cells= "
+            "with 0:100 or 0,4,8"
+        )
+    selection = FrameSelection.of(Result(path))
+    assert selection is not None
+    return selection.frames
+
+
+def _selector(text: str) -> tuple[str, Any]:
+    """Return the field of `FrameSelection` and its value of ``pulses=0:100``."""
+    name, _, which = text.partition("=")
+    if name not in SELECTORS or not re.fullmatch(f"{RANGE}|{LIST}", which):
+        raise ValueError(f"--frames {text}: expected one of {', '.join(SELECTORS)} = 0:100, 0:100:2 or 0,4,8")
+    return name, ids(which)
