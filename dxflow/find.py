@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import logging
@@ -16,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from .algorithm import Algorithm
+from .near import did_you_mean, listed
 
 GROUP = "dxflow.algorithms"
 """Entry point group in which other packages name their algorithms."""
@@ -215,7 +215,4 @@ def _checked(value: object, name: str) -> type[Algorithm]:
 def _no(what: str, name: str, known: Iterable[str], where: str = "") -> str:
     """Return that there is no such name, which it may have been, and which there are."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    listed = ", ".join(names) or "none"
-    return f"no {what} {name!r}{where}.{hint} There are: {listed}"
+    return f"no {what} {name!r}{where}.{did_you_mean(name, names)} There are: {listed(names)}"

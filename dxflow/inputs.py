@@ -13,6 +13,7 @@ from . import detectors
 from .frameids import frame_ids
 from .index import EntryIndex, align, plain
 from .locate import Faults, Location, locate
+from .near import no_source, other_images, written
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .selection import FrameSelection
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Frames:
     """Frames of a multi-module detector, aligned over modules by train and pulse.
 
@@ -72,6 +73,9 @@ class Frames:
     def __hash__(self) -> int:
         # Slices cannot be hashed before Python 3.12.
         return hash(repr(self))
+
+    def __repr__(self) -> str:
+        return written(self)
 
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find the detector, its modules and its frames in a run."""
@@ -143,7 +147,10 @@ class Frames:
             return fits[0]
         have = sorted({f"{f.name} ({f.data})" for f in found}) or "none"
         what = f"several detectors fit: {sorted(names)}" if fits else "no such detector"
-        raise KeyError(f"{self}: {what}. Detectors in this run: {have}. Say which with detector=, data=")
+        images = other_images(run, {source for f in found for source in f.sources.values()})
+        raise KeyError(
+            f"{self}: {what}. Detectors in this run: {have}. Say which with detector=, data={images}"
+        )
 
     @staticmethod
     def _expected(found: detectors.Found) -> Sequence[int]:
@@ -175,7 +182,8 @@ class Key:
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find the key in a run."""
         source = run.legacy_sources.get(self.source, self.source)
-        _check_key(run, source, self.key)
+        if source not in run.all_sources:
+            raise KeyError(no_source(run, source))
         at = locate(run, (source,), self.key, trains, faults, offset=self.offset)
         return BoundInput(
             declared=self,
@@ -318,16 +326,6 @@ def selected(bound: BoundInput, selection: FrameSelection | None) -> BoundInput:
     from dataclasses import replace
 
     return replace(bound, index=bound.index.select(selection.apply(bound.index)))
-
-
-def _check_key(run: DataCollection, source: str, key: str) -> None:
-    """Raise a KeyError that names what is there."""
-    if source not in run.all_sources:
-        names = sorted(run.all_sources - set(run.legacy_sources))
-        near = [s for s in names if s.split("/")[0] == source.split("/")[0]]
-        raise KeyError(f"no source {source!r} in this run. Sources like it: {near or names}")
-    if key not in run[source]:
-        raise KeyError(f"source {source!r} has no key {key!r}. Its keys: {sorted(run[source].keys())}")
 
 
 def _frame_index(run: DataCollection, kind: detectors.Detector, trains: NDArray, at: Location) -> EntryIndex:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .fileindex import FileIndex
 from .losses import Loss
+from .near import did_you_mean, listed
 from .reader.files import Stat, stat_of
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def locate(
         If frames do not have the plane or the region that is wanted.
     """
     data = [_key_data(run, s, key, faults) for s in sources]
-    one = _agreed(data, key, sources)
+    one = _agreed(run, data, key, [s for s in sources if s])
     files: dict[str, int] = {}
     where = np.full((3, len(sources), len(trains)), -1, np.int64)
     where[1:] = 0
@@ -157,7 +158,7 @@ def _holds(file: Any, source: str, key: str) -> bool:
     return file.has_source_key(source, key) or file.has_source_key(source, f"{key}.value")
 
 
-def _agreed(data: Sequence[Any], key: str, sources: Sequence[str]) -> Any:
+def _agreed(run: DataCollection, data: Sequence[Any], key: str, sources: Sequence[str]) -> Any:
     """Return the KeyData of a module that has the shape and dtype which most modules have."""
     kinds: dict[tuple, list[Any]] = {}
     for one in data:
@@ -166,7 +167,10 @@ def _agreed(data: Sequence[Any], key: str, sources: Sequence[str]) -> Any:
             if one is not None:
                 kinds.setdefault((one.dtype, one.entry_shape), []).append(one)
     if not kinds:
-        raise KeyError(f"no key {key!r} in {[s for s in sources if s]}")
+        keys = set().union(*(run[s].keys() for s in sources))
+        raise KeyError(
+            f"no key {key!r} in {listed(sources, 3)}.{did_you_mean(key, keys)} There are: {listed(keys)}"
+        )
     return max(kinds.values(), key=len)[0]
 
 

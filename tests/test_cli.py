@@ -282,7 +282,7 @@ WRONG = {
     "a value": (["plan", "RUN", "BAND", "--ss", "0", "x"], "argument --ss: invalid int value: 'x'"),
     "too few values": (["plan", "RUN", "BAND", "--ss", "0"], "argument --ss: expected 2 arguments"),
     "a source": (["plan", "RUN", "BAND", "--input", "img=SPB/NO,key"], "no source 'SPB/NO' in this run"),
-    "a key": (["plan", "RUN", "BAND", "--input", "img=XGM,data.no"], "has no key 'data.no'. Its keys: "),
+    "a key": (["plan", "RUN", "BAND", "--input", "img=XGM,data.no"], "no key 'data.no' in "),
     "an alias": (["plan", "RUN", "BAND", "--input", "im=a.b"], "aliases: img"),
     "an earlier output": (["plan", "RUN", "BAND", "--input", "img=a.b"], "no algorithm before it makes that"),
     "a detector": (["plan", "RUN", "--detector", "LPD", "BAND"], "no such detector. Detectors in this run: "),

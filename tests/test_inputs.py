@@ -125,13 +125,18 @@ def test_a_file_alone_is_a_run(example):
 @pytest.mark.parametrize(
     ("what", "says"),
     [
-        (Frames("image.colour"), r"no key 'image.colour'"),
+        (
+            Frames("image.colour"),
+            r"no key 'image.colour' in .*CORR/0CH0:output, .*16 in all.* There are: ",
+        ),
+        (Frames("image.dat"), r"no key 'image.dat' in .* Did you mean 'image.data'\? There are: "),
         (
             Frames(detector="MPX"),
             r"no such detector. Detectors in this run: \['SPB_DET_AGIPD1M-1 \(corrected\)'",
         ),
         (Frames(modules=(30,)), r"has modules \[0, 1, .*, 15\], not \[30\]"),
-        (Key("SA1_XGM", "x"), r"no source 'SA1_XGM' in this run. Sources like it"),
+        (Key("SA1_XGM", "x"), r"no source 'SA1_XGM' in this run\. Did you mean '.*XGM.*'\? There are: "),
+        (Key("SA1_XTD2_XGM/XGM/MAIN", "x"), r"no source .* Sources of SA1_XTD2_XGM: SA1_XTD2_XGM/"),
         (Frames(data="dark"), "no such detector"),
     ],
 )
@@ -140,9 +145,20 @@ def test_what_is_not_in_the_run_is_refused_with_what_is(run, what, says):
         dxflow.plan(run.path, RoiSum(img=what))
 
 
+def test_messages_show_of_an_input_only_what_was_said():
+    assert str(Frames()) == "Frames()"
+    assert str(Frames("image.mask", modules=[3, 4])) == "Frames(key='image.mask', modules=(3, 4))"
+
+
+def test_detectors_of_unknown_kinds_are_pointed_out_as_keys(tmp_path):
+    make_run(tmp_path / "r", trains=2, detector=None, devices=("camera",))
+    with pytest.raises(PlanError, match=r"Frames\(\): no such detector.*Key\('.*CAM.*pixels"):
+        dxflow.plan(tmp_path / "r", RoiSum())
+
+
 def test_a_wrong_key_of_a_source_is_refused_with_its_keys(run):
     source = f"{run.devices['xgm']}:output"
-    with pytest.raises(PlanError, match=r"has no key 'data.x'. Its keys: \['data.intensity"):
+    with pytest.raises(PlanError, match=r"no key 'data.x' in .*XGM.* There are: data\.intensity"):
         dxflow.plan(run.path, RoiSum(img=Key(source, "data.x")))
 
 
