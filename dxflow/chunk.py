@@ -61,10 +61,11 @@ class Summary:
 
 
 class Workspace:
-    """A plan on a worker process: its algorithms initialized once, its buffers kept between chunks."""
+    """A plan on a worker, for one thread: algorithms initialized once, buffers kept between chunks."""
 
     def __init__(self, plan: Plan, folder: Path, session: str = "") -> None:
         # Copies, so that in the client's own process `initialize` leaves the user's objects alone.
+        self._given = plan
         own = tuple(replace(a, algorithm=copy(a.algorithm)) for a in plan.algorithms)
         self.plan, self.folder = replace(plan, algorithms=own), folder
         self.session = session or uuid.uuid4().hex[:12]
@@ -90,6 +91,10 @@ class Workspace:
             for bound in self.plan.algorithms:
                 bound.algorithm.initialize(bound.info)
             self.ready = True
+
+    def another(self) -> Workspace:
+        """Return one for another thread: hooks may keep scratch arrays on self, so algorithms are its own, too."""
+        return type(self)(self._given, self.folder, self.session)
 
     def __reduce__(self) -> tuple:
         return type(self), (self.plan, self.folder, self.session)

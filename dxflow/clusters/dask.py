@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 import uuid
 from collections import Counter
@@ -41,18 +42,37 @@ class WorkspacePlugin(WorkerPlugin):
     def __init__(self, work: Workspace, name: str) -> None:
         self.work, self.name = work, name
 
+    def setup(self, worker: Any) -> None:
+        """Begin with one workspace; threads that run tasks at the same time get one each."""
+        self._all, self._idle, self._lock = [self.work], [self.work], threading.Lock()
+
+    @contextmanager
+    def lent(self) -> Iterator[Workspace]:
+        """Lend a workspace to a task as long as it runs: its buffers are for one thread."""
+        with self._lock:
+            if not self._idle:
+                # The plan of a copy is only read.
+                self._all.append(self.work.another() if hasattr(self.work, "another") else self.work)
+                self._idle.append(self._all[-1])
+            work = self._idle.pop()
+        try:
+            yield work
+        finally:
+            self._idle.append(work)
+
     def teardown(self, worker: Any) -> None:
         """Note, where a worker is told to end, that this is no fault of the chunk it leaves."""
         # The plan of a copy has no notes: files that are copied are not taken for what ended a worker.
-        note = getattr(self.work, "note", None)
-        if note and note.trying:
+        notes = [getattr(work, "note", None) for work in self._all]
+        if any(note and note.trying for note in notes):
             attempts.note_end(self.work.folder, os.getpid(), None)
 
 
 def call(plugin: str, function: Any, args: tuple, after: Any) -> Any:
     """Run a function on the workspace of this worker; `after` only orders tasks."""
     held: Any = get_worker().plugins[plugin]
-    return function(held.work, *args)
+    with held.lent() as work:
+        return function(work, *args)
 
 
 class DaskRunner:
