@@ -1,0 +1,85 @@
+"""Run the campaign: python -m campaign [--damages N] [--seed N] [--only PATTERN] [--processes N] [--table FILE]."""
+
+import argparse
+import collections
+import sys
+import tempfile
+from pathlib import Path
+
+from campaign import damage, rows, trial, work
+from campaign.catalogue import CASES
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--damages", type=int, default=1000, help="how many random damages")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the first damage; the others follow")
+    parser.add_argument("--only", default="", help="only rows that match this regular expression")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--table", type=Path, help="also write the table to this file")
+    parser.add_argument("--all", action="store_true", help="print every line, not only what is not right")
+    return parser.parse_args()
+
+
+def catalogue(args, folder):
+    bases = work.prepare(folder)
+    cases = [c for c in CASES if work.named(c, args.only)]
+    return work.in_processes(cases, lambda c: work.faulty(c, bases, folder), args.processes)
+
+
+def damages(args, folder):
+    damage.make_bases(folder)
+    bases = work.Bases(folder)
+    for name in damage.CONFIGS:
+        bases.truth(name)
+    seeds = range(args.seed, args.seed + args.damages)
+    return work.in_processes(seeds, lambda s: work.damaged(s, bases, folder), args.processes)
+
+
+def line(row):
+    mark = "ok   " if row.right else "WRONG"
+    said = "" if row.right else f"\n             {row.said}"
+    return f"{mark} {row.row:7} {row.text[:150]:60} {row.mode:16} {row.verdict}{said}"
+
+
+def main():
+    args = arguments()
+    done = []
+    with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
+        trial.warm(folder)
+        parts = [catalogue(args, folder)]
+        if args.damages:
+            parts.append(damages(args, folder))
+        for part in parts:
+            for row in part:
+                done.append(row)
+                if args.all or not row.right:
+                    print(line(row), flush=True)
+    summary = table(done, args)
+    print(summary)
+    if args.table:
+        args.table.write_text("\n".join(line(r) for r in done) + "\n\n" + summary + "\n")
+    return 0 if done and all(r.right for r in done) else 1
+
+
+def table(done, args):
+    """Return the table: rows of the catalogue and kinds of verdicts on random damage."""
+    known = collections.defaultdict(list)
+    for row in done:
+        if row.row != "damage":
+            known[row.row].append(row)
+    right = sum(all(r.right for r in rows_) for rows_ in known.values())
+    lines = [
+        f"catalogue: {right} of {len(known)} rows as they must be ({sum(map(len, known.values()))} runs)"
+    ]
+    lines += [f"  impossible: {name}: {why}" for name, why in rows.IMPOSSIBLE.items()]
+    random_ = [r for r in done if r.row == "damage"]
+    counts = collections.Counter((r.verdict.split(":")[0], r.mode or "default") for r in random_)
+    lines.append(f"random damages from seed {args.seed}: {len({r.text for r in random_})}")
+    lines += [f"  {n:5} {verdict} ({mode})" for (verdict, mode), n in counts.most_common()]
+    slowest = max((r.seconds for r in done), default=0)
+    return "\n".join([*lines, f"slowest {slowest:.1f} s"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
