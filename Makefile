@@ -8,7 +8,7 @@ WHOLE := build/whole
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types docs whole bench clean
+.PHONY: help install demo test faults campaign lint types docs whole bench clean
 
 help:                ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -33,6 +33,18 @@ demo: $(VENV)/.installed         ## Simulate a small AGIPD-1M run, reduce it, sa
 
 test: $(VENV)/.installed-dev     ## Run the tests
 	$(BIN)/pytest -n auto --dist worksteal $(PYTEST_OPTIONS)
+
+# How many random damages, and hypothesis examples of each property, the campaign tries; its tables are in build/.
+DAMAGES ?= 1000
+EXAMPLES ?= 500
+
+faults: $(VENV)/.installed-dev   ## Try every known fault and random damages; fails on anything wrong, hung or unnamed
+	@mkdir -p build
+	cd tests && ../$(BIN)/python -m campaign --damages $(DAMAGES) --table ../build/faults.txt
+
+campaign: faults                 ## The numbers that a release is judged by: faults, properties, load
+	DXFLOW_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n auto --dist worksteal -m properties --timeout 3600
+	$(BIN)/python benchmarks/bench_load.py --json build/load.json
 
 lint: $(VENV)/.installed-dev     ## Check style and format
 	$(BIN)/ruff check .

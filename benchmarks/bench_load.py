@@ -198,7 +198,11 @@ def main(argv: list[str] | None = None) -> None:
         with simulated(case, size) as run:
             lines.append(measured(case, size, run, args.workers))
         sys.stderr.write(text(lines[-1:]) + "\n")
-    facts = {"small": args.small, "workers": args.workers, "load_average": os.getloadavg()[0]} | machine.facts()
+    facts = {
+        "small": args.small,
+        "workers": args.workers,
+        "load_average": os.getloadavg()[0],
+    } | machine.facts()
     if args.json:
         Path(args.json).write_text(json.dumps(facts | {"rows": [asdict(line) for line in lines]}, indent=1))
     print(f"load average {facts['load_average']:.1f}, {args.workers} workers each\n{text(lines)}")

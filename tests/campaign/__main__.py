@@ -36,6 +36,11 @@ def damages(args, folder):
     return work.in_processes(seeds, lambda s: work.damaged(s, bases, folder), args.processes)
 
 
+def say(text):
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def line(row):
     mark = "ok   " if row.right else "WRONG"
     said = "" if row.right else f"\n             {row.said}"
@@ -54,9 +59,9 @@ def main():
             for row in part:
                 done.append(row)
                 if args.all or not row.right:
-                    print(line(row), flush=True)
+                    say(line(row))
     summary = table(done, args)
-    print(summary)
+    say(summary)
     if args.table:
         args.table.write_text("\n".join(line(r) for r in done) + "\n\n" + summary + "\n")
     return 0 if done and all(r.right for r in done) else 1

@@ -517,7 +517,7 @@ def _(run):
     with opened(run) as file:
         sources = file["METADATA/dataSources/dataSourceId"]
         sources[0] = b"FOO/" + sources[0]
-        file["METADATA/dataSources/exp"][0] = b"FOO"
+        file["METADATA/dataSources/root"][0] = b"FOO"
 
 
 @case("D29", "name of a source is not UTF-8")
@@ -811,7 +811,13 @@ def _(run):
     change(run, f"{IMAGE}/data", lambda data: data.astype(">f4"))
 
 
-KILLED = "import h5py, os; f = h5py.File({path!r}, 'r+', **{options}); f['x'] = [1] * 1000; {then}os.kill(os.getpid(), 9)"
+KILLED = """
+import h5py, os
+f = h5py.File({path!r}, 'r+', **{options})
+f['x'] = [1] * 1000
+{then}
+os.kill(os.getpid(), 9)
+"""
 
 
 def _killed(run, options, then=""):
@@ -826,7 +832,7 @@ def _(run):
 
 @case("D51", "writer of the latest format killed", default=(OK, REFUSED), mask=(OK, LOST))
 def _(run):
-    _killed(run, {"libver": "latest"}, "f.flush(); ")
+    _killed(run, {"libver": "latest"}, "f.flush()")
 
 
 @case(

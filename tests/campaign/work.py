@@ -85,9 +85,9 @@ def _judged(case, mode, expected, done):
     return Row(case.row, case.text, mode, verdict, right, done.first, done.seconds)
 
 
-def damaged(seed, bases, folder):
+def damaged(seed, bases, folder, configs=tuple(damage.CONFIGS)):
     """Yield the rows of a random damage: by default, and masked where it was refused."""
-    random, config = damage.chosen(seed)
+    random, config = damage.chosen(seed, configs)
     run = bases.folder / f"damaged-{os.getpid()}"
     shutil.rmtree(run, ignore_errors=True)
     shutil.copytree(bases.folder / config, run, copy_function=os.link)
