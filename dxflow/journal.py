@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import attempts, fingerprint
+from . import attempts, fingerprint, ours
 from .binding import PlanError
 from .replace import put
 
 if TYPE_CHECKING:
     from .plan import Plan
 
-PLAN = "plan.json"
+PLAN = ours.PLAN
 
 
 def begin(plan: Plan) -> Path:
@@ -30,6 +30,7 @@ def begin(plan: Plan) -> Path:
         be resumed but belongs to something else.
     """
     folder = plan.store.partial
+    plan.store.check_partial(plan)
     if folder.exists():
         # Without a finished chunk there is nothing to resume, and what was killed may not even have noted its plan.
         if plan.resume and found(folder):
@@ -73,7 +74,7 @@ def _refuse_other(plan: Plan, folder: Path) -> None:
         old = json.loads((folder / PLAN).read_text())
     except (OSError, ValueError) as e:
         raise PlanError(
-            f"{folder}: cannot be resumed, its {PLAN} is not readable ({e}); use overwrite=True"
+            f"{folder}: cannot be resumed, its {PLAN} is not readable ({e}); remove the folder yourself to start afresh"
         ) from e
     if changed := fingerprint.differences(old, json.loads(json.dumps(plan.fingerprint))):
         raise PlanError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import journal, memory, runs, sizes
+from . import journal, memory, ours, runs, sizes
 from .binding import Binding, BoundAlgorithm, PlanError, bind
 from .fingerprint import fingerprint
 from .index import EntryIndex
@@ -21,6 +21,8 @@ from .selection import FrameSelection
 from .stores import Store, store_for
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .algorithm import Algorithm
 
 __all__ = ["Chunk", "Plan", "PlanError", "plan"]
@@ -77,6 +79,8 @@ class Plan:
     resume: bool
     overwrite: bool
     readers: int | None = None
+    selected_by: tuple[Path, ...] = ()
+    """Results that say which frames are read."""
 
     @property
     def by_module(self) -> bool:
@@ -205,6 +209,7 @@ def plan(
         resume=resume or journal.restarted(),
         overwrite=overwrite,
         readers=readers,
+        selected_by=tuple(ours.paths_in(frames)),
     )
     memory.check(result, cluster)
     if not journal.finished(result):

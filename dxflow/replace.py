@@ -9,9 +9,10 @@ import uuid
 from pathlib import Path
 
 AT_FDCWD = -100
+RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
 CANNOT = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
-"""What systems say that cannot exchange two names."""
+"""What systems say that cannot exchange two names, or look whether one is free."""
 
 
 def put(path: Path, text: str) -> None:
@@ -33,6 +34,21 @@ def replace(made: Path, path: Path, old: Path) -> None:
     os.replace(made, path)
 
 
+def appear(made: Path, path: Path) -> None:
+    """Give `made` the name `path`, which nothing may have.
+
+    Raises
+    ------
+    FileExistsError
+        If something has it.
+    """
+    if _rename(made, path, RENAME_NOREPLACE):
+        return
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(made), None, str(path))
+    os.rename(made, path)
+
+
 def exchange(one: Path, other: Path) -> bool:
     """Exchange the names of two files or directories at once; return False where that cannot be.
 
@@ -40,10 +56,15 @@ def exchange(one: Path, other: Path) -> bool:
     ------
     OSError
     """
+    return _rename(one, other, RENAME_EXCHANGE)
+
+
+def _rename(one: Path, other: Path, how: int) -> bool:
+    """Rename in a way that only some systems know; return whether this one does."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False
-    if rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
+    if rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), how) == 0:
         return True
     number = ctypes.get_errno()
     if number in CANNOT:

@@ -85,6 +85,14 @@ def manifest(path: Path) -> dict[str, Any]:
 
 def dataset(path: Path, keep: Any = None) -> Any:
     """Return a result as an `xarray.Dataset`, of any format; `keep` lives as long as it."""
+    found = _dataset(path, keep)
+    # As xarray itself notes where a dataset comes from: so it is known what a lazy option is read from.
+    for one in (found, *found.variables.values()):
+        one.encoding["source"] = str(path)
+    return found
+
+
+def _dataset(path: Path, keep: Any) -> Any:
     from .exdf import dataset as exdf
     from .stores import _hdf5
 

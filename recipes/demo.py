@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from dxflow import ours
 from dxflow.recipes import saxs
 from dxflow.simulate import Flat, PowderRings, Truth, make_run
 
@@ -83,7 +84,9 @@ def parser() -> argparse.ArgumentParser:
 
 def simulate(path: Path, args: argparse.Namespace, **what: Any) -> Truth:
     """Write a raw run in place of the one of an earlier demonstration."""
-    if (path / "truth.json").exists():
+    if why := ours.obstacle(path, [ours.RUN, ours.EMPTY]):
+        raise FileExistsError(why)
+    if path.exists():
         shutil.rmtree(path)
     return make_run(
         path,

@@ -84,7 +84,7 @@ def test_other_chunks_are_not_resumed(begun):
 def test_an_unreadable_journal_is_not_resumed(begun):
     made = begun(resume=True)
     (made.store.partial / "plan.json").write_text("{")
-    with pytest.raises(PlanError, match="cannot be resumed, its plan.json is not readable"):
+    with pytest.raises(PlanError, match="whose plan.json is damaged, or of other origin: it is not replaced"):
         journal.begin(made)
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import ours
 from ..slurm import commands, network
 from ..slurm import options as sites
 from ..slurm.commands import OptionError, SlurmError
@@ -31,6 +32,8 @@ WAITING = {
     # A frozen node; hooks that hold the GIL for so long are no hooks.
     "distributed.scheduler.worker-ttl": "2 minutes",
 }
+PREFIX = "dxflow-"
+"""Of the names of jobs and of their folders."""
 KEPT_DAYS = 30
 """How long folders of runs are kept."""
 
@@ -157,7 +160,7 @@ class Slurm:
         """Start the scheduler, then the guard, then the jobs."""
         self.folder = _folder(self.options.directory)
         head = self._head = self._start_head(self.folder)
-        script = self.folder / "job.sh"
+        script = self.folder / ours.SCRIPT
         script.write_text(head.script())
         log.debug("Slurm says: %s", commands.try_out(script))
         self._guard = _guard(self.folder)
@@ -240,10 +243,10 @@ def _folder(directory: str | None) -> Path:
     """Return a new folder for a run, which only its user can read; remove those of long ago."""
     base = sites.home(directory) / "runs"
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for old in base.iterdir():
-        if old.is_dir() and time.time() - old.stat().st_mtime > KEPT_DAYS * 86400:
+    for old in base.glob(f"{PREFIX}*"):
+        if time.time() - old.lstat().st_mtime > KEPT_DAYS * 86400 and not ours.obstacle(old, [ours.JOBS]):
             shutil.rmtree(old, ignore_errors=True)
-    folder = base / f"dxflow-{time.strftime('%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    folder = base / f"{PREFIX}{time.strftime('%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     for path in (folder, folder / "logs", folder / "tls"):
         path.mkdir(mode=0o700)
     return folder

@@ -122,7 +122,7 @@ def _execute(plan: CopyPlan, cluster: Any, crew: list[Hands], begun: float) -> C
             )
             raise
         report = _measured(plan, files, time.monotonic() - begun)
-        folder.commit(_manifest(plan, report), files, sync=plan.sync)
+        folder.commit(_manifest(plan, report), files, sync=plan.sync, overwrite=plan.overwrite)
     return report
 
 

@@ -7,14 +7,15 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .. import ours
 from ..binding import PlanError
 from ..fragments import persist
-from ..replace import replace
+from ..replace import appear, replace
 from ..sizes import show
 from ..stores import _manifest
 from ..stores._manifest import MANIFEST
@@ -22,6 +23,8 @@ from .errors import CopyError
 from .process import TEMPORARY
 
 SUFFIX = ".partial"
+BEGUN = (ours.BEGUN, ours.COPY, ours.EMPTY)
+"""What an interrupted copy may have left: it is complete before it gets its name."""
 
 
 class Folder:
@@ -31,13 +34,15 @@ class Folder:
     ----------
     path : path
         Of the finished copy; until then files are in `partial` beside it.
+    inputs : iterable of path
+        Files and folders that are read, which a copy never replaces.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
+        self.path, self.inputs = Path(path), list(inputs)
         self.partial = self.path.with_name(self.path.name + SUFFIX)
 
-    def check(self, source: str, *, overwrite: bool) -> None:
+    def check(self, *, overwrite: bool) -> None:
         """Refuse a place where no copy can be made.
 
         Raises
@@ -59,23 +64,19 @@ class Folder:
             )
         if not os.access(parent, os.W_OK | os.X_OK):
             raise PlanError(f"{self.path}: the folder {parent} is read-only; choose another")
-        if there:
-            self._check_existing(source, overwrite)
-
-    def _check_existing(self, source: str, overwrite: bool) -> None:
-        """Refuse to replace what is there, unless it is an older copy and that is wanted."""
-        if not overwrite:
+        self._refuse(self.path, ours.COPY)
+        if there and not overwrite:
             raise PlanError(
                 f"{self.path} exists: choose another name, or overwrite=True (--overwrite) to replace it"
             )
-        here, run = self.path.resolve(), Path(source).resolve()
-        if run.is_relative_to(here):
-            raise PlanError(f"{self.path} is, or holds, the run that is copied; choose another name")
-        if self.path.is_symlink() or not (self.path / MANIFEST).is_file():
-            raise PlanError(
-                f"{self.path} is no copy made by dxflow (it has no {MANIFEST}), so it is not replaced; "
-                "remove it yourself or choose another name"
-            )
+        self._refuse(self.partial, *BEGUN)
+        if why := ours.inside_run(self.path, self.inputs):
+            raise PlanError(why)
+
+    def _refuse(self, path: Path, *kinds: str) -> None:
+        """Raise a PlanError if something else than one of these kinds is at a path."""
+        if why := ours.obstacle(path, kinds, self.inputs):
+            raise PlanError(why)
 
     def check_space(self, need: int) -> None:
         """Refuse a copy that does not fit.
@@ -105,6 +106,7 @@ class Folder:
             raise CopyError(f"{self.partial}: {e.strerror}; choose another place", str(self.partial)) from e
         try:
             self._lock(lock)
+            self._refuse(self.partial, *BEGUN)
             done = self._resumed(fingerprint, resume=resume, overwrite=overwrite)
             yield done
         finally:
@@ -164,7 +166,9 @@ class Folder:
         path = self.partial / MANIFEST
         return CopyError(f"{path} was not written: {error.strerror}", str(path), number=error.errno)
 
-    def commit(self, manifest: dict[str, Any], files: _manifest.Digests, *, sync: bool) -> None:
+    def commit(
+        self, manifest: dict[str, Any], files: _manifest.Digests, *, sync: bool, overwrite: bool
+    ) -> None:
         """Add the manifest, which lists `files`, and give the copy its name; an older one goes away."""
         for leftover in self.partial.glob(f"{TEMPORARY}*"):
             leftover.unlink()
@@ -175,12 +179,13 @@ class Folder:
         if sync:
             persist(self.partial)
         old = self.path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}.old")
-        replaced = self.path.exists()
+        replaced = overwrite and os.path.lexists(self.path)
+        self._refuse(self.path, ours.COPY)
         try:
             if replaced:
                 replace(self.partial, self.path, old)
             else:
-                os.rename(self.partial, self.path)
+                appear(self.partial, self.path)
         except OSError as e:
             raise CopyError(
                 f"{self.path}: {e.strerror}; the files are in {self.partial}", str(self.path)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import ours
 from ..binding import PlanError
 from ..reader.files import stat_of
 from ..runs import OpenedRun, opened
@@ -87,8 +88,9 @@ def plan_copy(
     PlanError
         If it cannot work: no such run, source, module or train; files that do not open; an existing copy; no space.
     """
-    source, folder = opened(run), Folder(to)
-    folder.check(source.path, overwrite=overwrite)
+    source = opened(run)
+    folder = Folder(to, _read(source, frames))
+    folder.check(overwrite=overwrite)
     accesses = _files(source)
     choice = choose(source, accesses, sources=sources, modules=modules, trains=trains, detector=detector)
     kept = source.train_ids if choice.trains is None else choice.trains
@@ -111,6 +113,12 @@ def plan_copy(
     folder.check_space(report.after)
     ways = {"resume": resume, "overwrite": overwrite, "sync": sync}
     return CopyPlan(source.path, folder, tasks, report, parameters, unsaid, **ways)
+
+
+def _read(source: OpenedRun, frames: Any) -> list[Path]:
+    """Return the files and folders that a copy is made of."""
+    files = [Path(f.filename) for f in source.run.files]
+    return [*ours.folders_of(files), *files, *ours.paths_in(frames)]
 
 
 def _files(source: OpenedRun) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ def existing(pattern: str) -> list[Path]:
     """Return the files that are there of any sequence of a pattern."""
     if not SEQUENCE.search(pattern):
         path = Path(pattern)
-        return [path] if path.exists() else []
+        return [path] if os.path.lexists(path) else []
     folder, name = Path(pattern).parent, Path(pattern).name
     digits = re.compile("".join(r"\d+" if n % 2 else re.escape(p) for n, p in enumerate(_split(name))))
     return sorted(p for p in folder.iterdir() if digits.fullmatch(p.name)) if folder.is_dir() else []

@@ -7,8 +7,8 @@ import json
 import os
 import subprocess
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._light import finish, start
+from ..replace import appear
 from .errors import WriteError, unwritten
 
 PIPE_BYTES = 2**20
@@ -130,6 +131,52 @@ class Sink:
         """Return the error for a process that ended early, and clean up."""
         self.temporary.unlink(missing_ok=True)
         return unwritten(self.path, self._process.returncode, out, err)
+
+
+def replace_all(made: Mapping[Path, Sink], gone: Iterable[Path]) -> list[Path]:
+    """Give finished files their names, in this order, and take others theirs away; all of it, or nothing.
+
+    Returns
+    -------
+    list of path
+        What the files that had a name before are called now: to be removed.
+
+    Raises
+    ------
+    WriteError
+    """
+    aside: list[Path] = []
+    with ExitStack() as undo:
+        for path, sink in made.items():
+            if os.path.lexists(path):
+                aside.append(_aside(path, undo, move=False))
+                sink.publish()
+            else:
+                _appear(sink)
+                undo.callback(path.unlink)
+        aside += [_aside(path, undo, move=True) for path in gone]
+        undo.pop_all()
+    return aside
+
+
+def _appear(sink: Sink) -> None:
+    try:
+        appear(sink.temporary, sink.path)
+    except OSError as e:
+        raise WriteError(e.errno, f"{sink.path}: {e.strerror}") from e
+
+
+def _aside(path: Path, undo: ExitStack, *, move: bool) -> Path:
+    """Give a file another name, or a second one where it can have two."""
+    old = path.with_name(f".dxflow-{uuid.uuid4().hex[:12]}.old")
+    try:
+        (os.rename if move else os.link)(path, old)
+    except OSError as e:
+        if move:
+            raise WriteError(e.errno, f"{path}: {e.strerror}") from e
+        return _aside(path, undo, move=True)
+    undo.callback(os.replace, old, path)
+    return old
 
 
 def check(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .. import ours
 from ..fragments import persist
 from ..sizes import show
 from . import names
@@ -20,7 +21,7 @@ from .file import Head
 from .groups import Group
 from .ledger import Ledger
 from .sequence import SequenceFile
-from .sink import Sink, check
+from .sink import Sink, check, replace_all
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,11 @@ class FileWriter:
 
     def _refuse_existing(self) -> None:
         check(names.numbered(self._pattern, 0))
-        if not self._overwrite and (there := names.existing(self._pattern)):
+        there = names.existing(self._pattern)
+        for path in there:
+            if why := ours.obstacle(path, [ours.FILE]):
+                raise FileExistsError(why)
+        if there and not self._overwrite:
             raise FileExistsError(f"{there[0]} exists: choose another name, or overwrite=True to replace it")
 
     @property
@@ -264,14 +269,17 @@ class FileWriter:
             self._finish(number)
 
     def _publish(self) -> None:
-        """Rename the files, the first sequence last: where that is, all are."""
-        mine = [f.sink.path for f in self._finished]
-        for old in names.existing(self._pattern):
-            if old not in mine:
-                old.unlink()
-        for file in reversed(self._finished):
-            file.sink.publish()
-        persist(mine[0].absolute().parent)
+        """Rename the files, the first sequence last: where that is, all are; only then remove what they replace."""
+        made = {file.sink.path: file.sink for file in reversed(self._finished)}
+        try:
+            self._refuse_existing()
+            old = replace_all(made, [p for p in names.existing(self._pattern) if p not in made])
+        except BaseException:
+            self.discard()
+            raise
+        persist(self._finished[0].sink.path.absolute().parent)
+        for path in old:
+            path.unlink()
 
     def discard(self) -> None:
         """Give up: leave no file."""

@@ -25,7 +25,7 @@ def make_run(path: str | Path, **options: Any) -> Truth:
     Parameters
     ----------
     path : path
-        Run directory, made if need be; it must not hold HDF5 files yet.
+        Run directory, made if need be; it must be empty.
     **options
         The fields of `Settings`: ``detector="AGIPD1M"``, ``data="corr"``, ``trains=16``, ``pulses=8``,
         ``module_shape=None``, ``signal=PowderRings()``, ``lit="all"``, ``version="1.3"``, ``sequences=2``,
@@ -39,7 +39,7 @@ def make_run(path: str | Path, **options: Any) -> Truth:
     Raises
     ------
     FileExistsError
-        If there are HDF5 files in the directory.
+        If there is something in the directory.
     TypeError, ValueError
         If an option is unknown or makes no sense.
 
@@ -57,8 +57,9 @@ def make_run(path: str | Path, **options: Any) -> Truth:
     chosen = settings(options)
     directory = Path(path)
     directory.mkdir(parents=True, exist_ok=True)
-    if next(directory.glob("*.h5"), None):
-        raise FileExistsError(f"{directory} already holds HDF5 files: choose an empty directory")
+    if there := sorted(p.name for p in directory.iterdir()):
+        what = "HDF5 files" if any(name.endswith(".h5") for name in there) else ", ".join(there[:3])
+        raise FileExistsError(f"{directory} already holds {what}: choose an empty directory")
     plan = schedule(chosen)
     write_devices(directory, chosen, plan)
     pieces = _write_detector(directory, chosen, plan) if chosen.kind else _no_detector()

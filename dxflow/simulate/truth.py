@@ -139,9 +139,13 @@ class Truth:
         arrays.pop("positions")
         rest = {name: value for name, value in values.items() if not isinstance(value, np.ndarray)}
         rest.pop("path")
-        with (Path(self.path) / ARRAYS).open("wb") as file:
+        folder = Path(self.path)
+        with (folder / ARRAYS).open("xb") as file:
             np.savez(file, allow_pickle=False, **arrays)
-        (Path(self.path) / REST).write_text(json.dumps(rest, indent=1), encoding="utf-8")
+        # So that it is known which files are a simulation's, and may be removed as such.
+        rest["files"] = {f.name: f.stat().st_size for f in sorted(folder.iterdir()) if f.is_file()}
+        with (folder / REST).open("x", encoding="utf-8") as text:
+            text.write(json.dumps(rest, indent=1))
 
     @classmethod
     def load(cls, path: str | Path) -> Truth:
@@ -156,6 +160,7 @@ class Truth:
         if not (path / REST).is_file():
             raise FileNotFoundError(f"no {REST} in {path}: not a simulated run, or make_run did not finish")
         rest = json.loads((path / REST).read_text(encoding="utf-8"))
+        rest.pop("files", None)
         for name in ("sources", "adu_per_photon"):
             rest[name] = tuple(rest[name])
         with np.load(path / ARRAYS, allow_pickle=False) as file:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import ours
 from ..binding import PlanError
 from ..fragments import persist
-from ..replace import replace
+from ..replace import appear, replace
 from ..sizes import show
 
 if TYPE_CHECKING:
@@ -80,15 +81,21 @@ class Store(ABC):
         FileExistsError
             If something appeared under the name while the reduction ran.
         """
-        if os.path.lexists(self.path):
-            if not plan.overwrite:
-                raise FileExistsError(
-                    f"{self.path} appeared while it was being made: move it away and go on with resume=True"
-                )
+        if plan.overwrite and os.path.lexists(self.path):
+            if why := ours.obstacle(self.path, [ours.RESULT], ours.inputs_of(plan)):
+                raise FileExistsError(f"{why}. Then go on with resume=True")
             replace(made, self.path, self.partial / "replaced")
         else:
-            os.replace(made, self.path)
+            self._appear(made)
         persist(self.path.absolute().parent)
+
+    def _appear(self, made: Path) -> None:
+        try:
+            appear(made, self.path)
+        except FileExistsError as e:
+            raise FileExistsError(
+                f"{self.path} appeared while it was being made: move it away and go on with resume=True"
+            ) from e
 
     def piece_bytes(self, plan: Plan) -> int:
         """Return the memory that writing a piece needs."""
@@ -117,11 +124,32 @@ class Store(ABC):
                 f"{self.path.name!r} is too long: with '.partial' for the time being it may have {limit} bytes; "
                 "choose a shorter name"
             )
-        if self.path.is_symlink() or (self.path.exists() and not plan.overwrite):
-            raise PlanError(
-                f"{self.path} exists: choose another name, or overwrite=True (--overwrite) to replace it"
-            )
+        _check_place(self, plan)
         _check_room(self, plan, parent)
+
+    def check_partial(self, plan: Plan) -> None:
+        """Refuse a place where `partial` is anything but the fragments of a reduction.
+
+        Raises
+        ------
+        PlanError
+        """
+        if why := ours.obstacle(self.partial, [ours.JOURNAL, ours.EMPTY], ours.inputs_of(plan)):
+            raise PlanError(f"{why}. A reduction to {self.path} needs this name for the time being")
+
+
+def _check_place(store: Store, plan: Plan) -> None:
+    """Refuse a name under which there is something that is not to be replaced, and one inside the run."""
+    inputs = ours.inputs_of(plan)
+    if why := ours.obstacle(store.path, [ours.RESULT], inputs):
+        raise PlanError(why)
+    store.check_partial(plan)
+    if os.path.lexists(store.path) and not plan.overwrite:
+        raise PlanError(
+            f"{store.path} exists: choose another name, or overwrite=True (--overwrite) to replace it"
+        )
+    if why := ours.inside_run(store.path, ours.run_folders(plan)):
+        raise PlanError(why)
 
 
 def _check_room(store: Store, plan: Plan, folder: Path) -> None:
