@@ -56,12 +56,14 @@ def reduce(
     on_fault: str | None = None,
     overwrite: bool = False,
     readers: int | None = None,
+    hook_timeout: float | None = None,
+    quiet: bool = False,
 ) -> Result:
     """Reduce a run in one pass: `plan` it, then `execute` the plan.
 
     Parameters
     ----------
-    run, algorithms, to, frames, resume, chunk, block, on_fault, overwrite, readers
+    run, algorithms, to, frames, resume, chunk, block, on_fault, overwrite, readers, hook_timeout, quiet
         See `plan`.
     cluster
         See `execute`.
@@ -88,8 +90,10 @@ def reduce(
         on_fault=on_fault,
         overwrite=overwrite,
         readers=readers,
+        hook_timeout=hook_timeout,
+        quiet=quiet,
     )
-    return execute(planned, cluster)
+    return execute(planned, cluster, quiet=quiet)
 
 
 def __getattr__(name: str) -> Any:

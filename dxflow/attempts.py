@@ -23,6 +23,10 @@ PATIENCE = 6.0
 """Seconds to wait for the note that a dead worker's nanny leaves. A nanny that kills waits 4 s before."""
 
 
+SAID = 10.0
+"""Seconds in which the note that a process left of its own end is about this end."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """What is tried: ``first:last`` are positions of trains in the plan, `excluded` those left out.
@@ -186,7 +190,28 @@ def _history(found: Mapping[str, Any]) -> History:
     return History(tuple(deaths), tuple(_attempt(a) for a in found.get("survived", ())))
 
 
+def running(folder: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Return the chunks that are being worked on, with host, pid, job and when that began."""
+    found = []
+    for path in sorted((folder / FOLDER).glob("chunk-*.json")):
+        try:
+            found.append((int(path.stem.removeprefix("chunk-")), json.loads(path.read_text())["running"]))
+        except (OSError, ValueError, KeyError):
+            # Just being removed or written.
+            continue
+    return found
+
+
 # How workers ended ------------------------------------------------------------------------------
+
+
+def said_its_end(folder: Path, pid: int) -> bool:
+    """Return whether a process of this machine that just ended has said why."""
+    path = folder / FOLDER / _end_name(socket.gethostname(), pid)
+    try:
+        return time.time() - path.stat().st_mtime < SAID
+    except OSError:
+        return False
 
 
 def note_end(folder: Path, pid: int, cause: str | None) -> None:

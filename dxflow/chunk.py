@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from . import deaths, fragments, memory, pieces
 from .attempts import Attempt, Note
 from .blocks import BlockPass
-from .faults import TrainsFailed, hook_context
+from .faults import TrainsFailed, hook_context, named
 from .losses import Loss, from_json
 from .outputs import Events, Partial
 from .reader.files import Files
@@ -28,6 +28,7 @@ from .reader.ring import Ring
 from .reader.tuning import Tuner, candidates
 from .state import ChunkState
 from .trains import TrainPass
+from .watch import Doing
 
 if TYPE_CHECKING:
     from .binding import BoundAlgorithm
@@ -75,6 +76,7 @@ class Workspace:
         self.tuner = Tuner(candidates(memory.buffers(plan), plan.readers))
         self._buffers: list[NDArray] = []
         self.ready = False
+        self.doing = Doing(plan.hook_timeout)
         self.note: Note | None = None
         """The last chunk's."""
 
@@ -89,12 +91,15 @@ class Workspace:
         """Initialize the algorithms, once per process."""
         if not self.ready:
             for bound in self.plan.algorithms:
-                bound.algorithm.initialize(bound.info)
+                with named(self.doing, f"in {bound.name}.initialize(), run {self.plan.run}"):
+                    bound.algorithm.initialize(bound.info)
             self.ready = True
 
     def another(self) -> Workspace:
         """Return one for another thread: hooks may keep scratch arrays on self, so algorithms are its own, too."""
-        return type(self)(self._given, self.folder, self.session)
+        other = type(self)(self._given, self.folder, self.session)
+        other.doing = self.doing
+        return other
 
     def __reduce__(self) -> tuple:
         return type(self), (self.plan, self.folder, self.session)
@@ -145,7 +150,7 @@ def _work(work: Workspace, plan: Plan, chunk: Chunk, excluded: frozenset[int]) -
     """Read the trains of a chunk while the algorithms work on what was read, and finish its outputs."""
     losses: list[Loss] = []
     while True:
-        state = ChunkState(plan, chunk, excluded, work.files, work.masks)
+        state = ChunkState(plan, chunk, excluded, work.files, work.masks, work.doing)
         one_pass: Any = (BlockPass if plan.by_module else TrainPass)(state)
         try:
             with closing(_read_ahead(work, one_pass)) as steps:

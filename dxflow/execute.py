@@ -23,7 +23,7 @@ FAN_IN = 8
 """Fragments per merge: a constant, since it orders the additions."""
 
 
-def execute(plan: Plan, cluster: Any = None) -> Result:
+def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
     """Run a plan.
 
     Parameters
@@ -32,6 +32,8 @@ def execute(plan: Plan, cluster: Any = None) -> Result:
     cluster : optional
         None: processes of this machine, one per core; ``"here"``: this process; a `distributed.Client`;
         or an object of `dxflow.clusters`.
+    quiet : bool
+        Show no progress: neither a bar, nor lines in a log. The same as the variable DXFLOW_QUIET.
 
     Returns
     -------
@@ -51,41 +53,52 @@ def execute(plan: Plan, cluster: Any = None) -> Result:
 
     if journal.finished(plan):
         return Result(plan.store.path, plan.store)
-    folder = journal.begin(plan)
-    report = Report(plan, journal.found(folder))
-    with journal.kept_on_failure(plan):
+    with Progress("preparing", quiet=quiet) as progress, journal.kept_on_failure(plan):
+        folder = journal.begin(plan)
+        report = Report(plan, journal.found(folder))
         for restarts in range(RESTARTS + 1):
             try:
+                progress.phase("starting workers")
                 with connect(cluster, Workspace(plan, folder)) as runner:
-                    _run(plan, runner, report, folder)
+                    _run(plan, runner, report, folder, progress)
+                    progress.phase("ending workers")
                 break
             except ClusterLost as lost:
                 if not lost.ours or restarts == RESTARTS:
                     raise
+                progress.note(f"{lost}; it is started again", lasting=True)
                 report.restarted(str(lost), lost.account)
-    journal.end(plan)
+        progress.phase("removing what is not needed any more")
+        journal.end(plan)
     return Result(plan.store.path, plan.store)
 
 
-def _run(plan: Plan, runner: Runner, report: Report, folder: Path) -> None:
+def _run(plan: Plan, runner: Runner, report: Report, folder: Path, progress: Progress) -> None:
     """Do the chunks that are not done yet, merge, and write the result."""
     report.begin_pass()
     todo = report.missing()
-    with Progress(plan.bytes_to_read - report.bytes) as progress:
-        runner.tell(progress.note)
-        for summary in runner.results(runner.map(run_chunk, todo)):
-            report.add(summary)
-            progress.add(summary.bytes)
+    progress.phase("reading", plan.bytes_to_read - report.bytes)
+    progress.watch(runner.waiting)
+    runner.tell(progress.note)
+    for summary in runner.results(runner.map(run_chunk, todo)):
+        report.add(summary)
+        progress.add(summary.bytes, reused=summary.reused)
     contents = Contents(plan, folder, _events(plan, report.in_order()))
     contents.note()
     pieces = plan.store.create(contents)
-    _merge_and_finalize(plan, runner, folder)
-    list(runner.results(runner.map(_write_piece, pieces)))
+    progress.phase("merging", len(plan.parts), "parts")
+    for _ in _merge_and_finalize(plan, runner, folder):
+        progress.add(1)
+    progress.phase("writing", len(pieces), "pieces")
+    for _ in runner.results(runner.map(_write_piece, pieces)):
+        progress.add(1)
+    progress.phase("finishing the result")
     plan.store.commit(contents, report.manifest(runner.account()))
+    runner.tell(None)
 
 
-def _merge_and_finalize(plan: Plan, runner: Runner, folder: Path) -> None:
-    """Merge the chunks of each part in a fixed tree, then finalize each part."""
+def _merge_and_finalize(plan: Plan, runner: Runner, folder: Path) -> Iterator[Any]:
+    """Merge the chunks of each part in a fixed tree, then finalize each part; yield when one is done."""
     if not any(o.whole_run for o in plan.outputs):
         return
     finals = []
@@ -93,7 +106,7 @@ def _merge_and_finalize(plan: Plan, runner: Runner, folder: Path) -> None:
         level = [(chunk_path(folder, c.number), None) for c in plan.chunks if c.part == part]
         path, future = _tree(runner, folder, part, level)
         finals.append(runner.submit(merging.finalize, part, path, after=[future] if future else []))
-    list(runner.results(finals))
+    yield from runner.results(finals)
 
 
 def _tree(runner: Runner, folder: Path, part: int, nodes: Sequence[tuple[Path, Any]]) -> tuple[Path, Any]:

@@ -15,6 +15,7 @@ from .losses import Loss
 if TYPE_CHECKING:
     from .algorithm import Algorithm
     from .state import ChunkState
+    from .watch import Doing
 
 
 class TrainsFailed(Exception):
@@ -43,7 +44,8 @@ def hook_context(
         Position of the module.
     """
     try:
-        yield
+        with state.doing.hook(lambda: _where(algorithm, hook, state, trains, module)):
+            yield
     except BaseException as raised:
         e = _exception(raised)
         where = _where(algorithm, hook, state, trains, module)
@@ -66,6 +68,20 @@ def _exception(raised: BaseException) -> Exception:
         raise raised
     what = f"{type(raised).__name__}({', '.join(map(repr, raised.args))})"
     return HookExit(f"{what} would end the worker; a hook that cannot go on raises an exception")
+
+
+@contextmanager
+def named(doing: Doing, where: str) -> Iterator[None]:
+    """Add to an exception of a hook of the whole run where it happened."""
+    try:
+        with doing.hook(lambda: where):
+            yield
+    except BaseException as raised:
+        e = _exception(raised)
+        e.add_note(where)
+        if e is raised:
+            raise
+        raise e from raised
 
 
 def _where(algorithm: Algorithm, hook: str, state: ChunkState, trains: NDArray, module: int | None) -> str:

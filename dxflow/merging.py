@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from . import fragments
 from .contents import Contents
+from .faults import named
 from .outputs import Partial
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def merged(work: Workspace, part: int, children: Iterable[Path]) -> dict[str, ND
             for bound in work.plan.algorithms:
                 if bound.name in totals:
                     other = Partial({key: child[f"{bound.name}.{key}"] for key in totals[bound.name]})
-                    bound.algorithm.merge(totals[bound.name], other)
+                    with named(work.doing, f"in {bound.name}.merge(), run {work.plan.run}, {path.stem}"):
+                        bound.algorithm.merge(totals[bound.name], other)
     return _arrays(work.plan, totals, stored=False)
 
 
@@ -48,7 +50,8 @@ def finalize(work: Workspace, part: int, total: Path) -> None:
         }
     for bound in work.plan.algorithms:
         if bound.name in totals:
-            bound.algorithm.finalize(totals[bound.name])
+            with named(work.doing, f"in {bound.name}.finalize(), run {work.plan.run}"):
+                bound.algorithm.finalize(totals[bound.name])
     work.plan.store.keep(Contents.of(work.plan, work.folder), part, _arrays(work.plan, totals, stored=True))
 
 

@@ -67,13 +67,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "on-fault": {"choices": ("mask", "raise"), "help": "go on without what is broken, or stop at it"},
     "chunk": {"metavar": "SIZE", "help": "input of one task (default: 1 GiB)"},
     "block": {"metavar": "SIZE", "help": "bytes read at once (default: 4 MiB)"},
+    "hook-timeout": {
+        "type": float,
+        "metavar": "SECONDS",
+        "help": "end a call of a hook that takes longer, as an error or a loss (default: wait, and say so)",
+    },
+    "quiet": {"action": "store_true", "help": "show no progress"},
     "resume": {"action": "store_true", "help": "go on with an interrupted run"},
     "overwrite": {"action": "store_true", "help": "replace an existing result"},
 }
 """Name -> arguments of `argparse.ArgumentParser.add_argument`. Those of `PLAN` go to `dxflow.plan` as they are."""
 OF_FRAMES = ("detector", "modules")
 """Those that say which data of a detector are read: fields of `dxflow.Frames`."""
-PLAN = ("on_fault", "chunk", "block", "resume", "overwrite")
+PLAN = ("on_fault", "chunk", "block", "hook_timeout", "quiet", "resume", "overwrite")
 
 
 def add_pass_options(parser: argparse.ArgumentParser, but: Sequence[str] = ()) -> None:

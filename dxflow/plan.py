@@ -17,6 +17,7 @@ from .index import EntryIndex
 from .inputs import BoundInput
 from .losses import Loss
 from .outputs import BoundOutput
+from .progress import during
 from .selection import FrameSelection
 from .stores import Store, store_for
 
@@ -81,6 +82,7 @@ class Plan:
     readers: int | None = None
     selected_by: tuple[Path, ...] = ()
     """Results that say which frames are read."""
+    hook_timeout: float | None = None
 
     @property
     def by_module(self) -> bool:
@@ -147,6 +149,8 @@ def plan(
     on_fault: str | None = None,
     overwrite: bool = False,
     readers: int | None = None,
+    hook_timeout: float | None = None,
+    quiet: bool = False,
 ) -> Plan:
     """Check a reduction and cut it into chunks, without reading detector data.
 
@@ -175,6 +179,11 @@ def plan(
         Replace an existing result.
     readers : int, optional
         Threads per worker that read ahead; 0 reads in between. Measured on the first chunks by default.
+    hook_timeout : float, optional
+        Seconds that a call of a hook may take; one that takes longer is ended, as if it had raised `HookTimeout`.
+        Any time by default: after a minute it is said what is waited for.
+    quiet : bool
+        Do not show what is being done if that lasts.
 
     Returns
     -------
@@ -187,9 +196,10 @@ def plan(
     """
     if on_fault not in ON_FAULT:
         raise PlanError(f"on_fault={on_fault!r}: expected one of {list(ON_FAULT)}")
-    opened = runs.opened(run)
+    opened = during(f"opening {run}", runs.opened, run, quiet=quiet)
     binding = Binding(opened.run, opened.path, opened.train_ids, FrameSelection.of(frames), opened.faults)
-    bind(binding, list(algorithms) if isinstance(algorithms, Sequence) else [algorithms])
+    given = list(algorithms) if isinstance(algorithms, Sequence) else [algorithms]
+    during("planning", bind, binding, given, quiet=quiet)
     _refuse_faults(binding, on_fault)
     _refuse_nothing(binding)
     parts = memory.parts(binding)
@@ -210,11 +220,18 @@ def plan(
         overwrite=overwrite,
         readers=readers,
         selected_by=tuple(ours.paths_in(frames)),
+        hook_timeout=_seconds(hook_timeout),
     )
     memory.check(result, cluster)
     if not journal.finished(result):
         result.store.check(result)
     return result
+
+
+def _seconds(hook_timeout: float | None) -> float | None:
+    if hook_timeout is not None and not (isinstance(hook_timeout, (int, float)) and hook_timeout > 0):
+        raise PlanError(f"hook_timeout={hook_timeout!r}: expected seconds, more than 0, or None for any time")
+    return hook_timeout
 
 
 def _refuse_faults(binding: Binding, on_fault: str | None) -> None:

@@ -19,6 +19,7 @@ from .reader.extents import Extents, extents
 from .reader.files import Files
 from .reader.masks import Masks
 from .views import missing_value
+from .watch import Doing
 
 if TYPE_CHECKING:
     from .binding import BoundAlgorithm
@@ -48,10 +49,17 @@ class ChunkState:
     """
 
     def __init__(
-        self, plan: Plan, chunk: Chunk, excluded: frozenset[int], files: Files, masks: Masks
+        self,
+        plan: Plan,
+        chunk: Chunk,
+        excluded: frozenset[int],
+        files: Files,
+        masks: Masks,
+        doing: Doing | None = None,
     ) -> None:
         self.plan, self.chunk, self.excluded = plan, chunk, excluded
         self.files, self.masks = files, masks
+        self.doing = doing or Doing()
         self._extents: dict[tuple[BoundInput, int, bool], tuple[Extents, int]] = {}
         self._lock = threading.Lock()
         self.part = plan.modules(chunk)

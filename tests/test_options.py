@@ -43,7 +43,7 @@ def test_numbers_are_read_as_they_are_written():
 
 
 def test_what_is_not_given_is_left_to_plan():
-    assert options.of_plan(parsed()) == {"frames": None, "resume": False, "overwrite": False}
+    assert options.of_plan(parsed()) == {"frames": None, "quiet": False, "resume": False, "overwrite": False}
     assert options.narrowed(Average, parsed()) == {}
 
 

@@ -7,7 +7,6 @@ from samples import RoiSum
 
 import dxflow
 from dxflow.chunk import Summary
-from dxflow.progress import Progress
 from dxflow.report import account, times
 
 
@@ -45,21 +44,6 @@ def test_what_no_loss_explains_was_lost_to_a_hook(run):
     rows = account(plan, [summary(0, "a:1", used=used)], [])
     assert [r["used"] for r in rows] == [72, 72, 72, 66] + [72] * 12
     assert [r["masked"] for r in rows if r["masked"]] == [{"exception in hook": 6}]
-
-
-def test_no_progress_is_shown_where_nobody_looks(capsys):
-    with Progress(100) as progress:
-        progress.add(40)
-    assert capsys.readouterr() == ("", "")
-
-
-def test_progress_is_shown_on_a_terminal(capsys, monkeypatch):
-    import sys
-
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with Progress(100) as progress:
-        progress.add(100)
-    assert "100%" in capsys.readouterr().err
 
 
 def test_the_manifest_keeps_what_is_needed_to_do_it_again(run):

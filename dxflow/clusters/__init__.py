@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
+
+from ..watch import Doing, Watch
 
 if TYPE_CHECKING:
     from ..chunk import Workspace
@@ -28,6 +30,9 @@ class Runner(Protocol):
 
     def tell(self, listener: Any) -> None:
         """Have a function told, as text, what workers are waiting for; None ends that."""
+
+    def waiting(self) -> str:
+        """Return in words what is waited for just now; asked from another thread."""
 
     def account(self) -> Mapping[str, Any]:
         """Return "kind", what this is in a few words, and what it cost, if the cluster knows."""
@@ -66,6 +71,7 @@ class Here:
 
     def __init__(self, work: Workspace) -> None:
         self.work = work
+        self.doing: Doing = getattr(work, "doing", None) or Doing()
         self._waiting: deque[tuple[Future, Iterable[Future], Any, tuple]] = deque()
 
     def submit(self, function: Any, *args: Any, after: Iterable[Any] = ()) -> Future:
@@ -85,7 +91,8 @@ class Here:
                 now, after, function, args = self._waiting.popleft()
                 try:
                     _raise_first(after)
-                    now.set_result(function(self.work, *args))
+                    with self.doing.task(function.__name__, number_of(args)):
+                        now.set_result(function(self.work, *args))
                 # It is raised where the result is asked for, as from any other runner.
                 except Exception as e:  # noqa: BLE001
                     now.set_exception(e)
@@ -94,9 +101,32 @@ class Here:
     def tell(self, listener: Any) -> None:
         """Tell nothing: there are no workers to wait for."""
 
+    def waiting(self) -> str:
+        """Return what this process is doing."""
+        from .patience import doing
+
+        return "; ".join(doing(one, "this process", self.work) for one in self.doing.said())
+
     def account(self) -> dict[str, Any]:
         """Return what this is."""
         return {"kind": "this process"}
+
+
+def number_of(args: Iterable[Any]) -> int | None:
+    """Return which chunk, part or file a task is about."""
+    return next((a for a in args if isinstance(a, int)), None)
+
+
+@contextmanager
+def _here(work: Workspace) -> Iterator[Here]:
+    """Run in this process, and end hooks that take too long."""
+    here = Here(work)
+    watch = Watch(here.doing, work.folder)
+    watch.start()
+    try:
+        yield here
+    finally:
+        watch.stop()
 
 
 def _raise_first(futures: Iterable[Future]) -> None:
@@ -115,10 +145,8 @@ def connect(cluster: Any, work: Workspace) -> AbstractContextManager[Runner]:
     NotFoundError, TypeError
         If it is a name, and there is no such kind or it has no such option.
     """
-    from contextlib import nullcontext
-
     if cluster == "here":
-        return nullcontext(Here(work))
+        return _here(work)
     from .dask import on_client, on_cluster
 
     if cluster is None:

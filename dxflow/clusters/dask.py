@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distributed import Client, KilledWorker, WorkerPlugin, as_completed, get_worker
@@ -19,7 +20,8 @@ from distributed.client import CancelledError, ClosedClientError
 from distributed.scheduler import NoWorkerError
 
 from .. import attempts
-from . import ClusterLost
+from ..watch import Doing, Watch
+from . import ClusterLost, number_of
 from .patience import Patience
 from .witness import Witness
 
@@ -45,6 +47,12 @@ class WorkspacePlugin(WorkerPlugin):
     def setup(self, worker: Any) -> None:
         """Begin with one workspace; threads that run tasks at the same time get one each."""
         self._all, self._idle, self._lock = [self.work], [self.work], threading.Lock()
+        self.doing = getattr(self.work, "doing", None) or Doing()
+        # The plan of a copy has no journal: its files are seen to grow.
+        self.watch = None
+        if isinstance(self.work.folder, Path):
+            self.watch = Watch(self.doing, self.work.folder, mortal=worker.nanny is not None)
+            self.watch.start()
 
     @contextmanager
     def lent(self) -> Iterator[Workspace]:
@@ -62,6 +70,8 @@ class WorkspacePlugin(WorkerPlugin):
 
     def teardown(self, worker: Any) -> None:
         """Note, where a worker is told to end, that this is no fault of the chunk it leaves."""
+        if self.watch is not None:
+            self.watch.stop()
         # The plan of a copy has no notes: files that are copied are not taken for what ended a worker.
         notes = [getattr(work, "note", None) for work in self._all]
         if any(note and note.trying for note in notes):
@@ -71,8 +81,16 @@ class WorkspacePlugin(WorkerPlugin):
 def call(plugin: str, function: Any, args: tuple, after: Any) -> Any:
     """Run a function on the workspace of this worker; `after` only orders tasks."""
     held: Any = get_worker().plugins[plugin]
-    with held.lent() as work:
-        return function(work, *args)
+    with held.lent() as work, held.doing.task(function.__name__, number_of(args)):
+        try:
+            return function(work, *args)
+        except (SystemExit, KeyboardInterrupt) as e:
+            # They would end the thread of the worker, and nobody would hear of the task again.
+            raise Exited(f"{type(e).__name__}({', '.join(map(repr, e.args))})") from e
+
+
+class Exited(RuntimeError):
+    """Code on a worker asked for the end of its process (``sys.exit()``), or pretended a Ctrl-C."""
 
 
 class DaskRunner:
@@ -167,6 +185,10 @@ class DaskRunner:
         if hasattr(self.client.cluster, "tell"):
             self.client.cluster.tell(listener)
 
+    def waiting(self) -> str:
+        """Return what is waited for, as far as workers and cluster say it."""
+        return self.patience.waiting()
+
     def account(self) -> dict[str, Any]:
         """Return what the cluster is, and what it cost if it knows."""
         if self.cluster:
@@ -185,10 +207,11 @@ def on_client(client: Client, work: Workspace, cluster: Cluster | None = None) -
     """Give the workers of a client the workspace, and take it away in the end."""
     name = f"dxflow-{uuid.uuid4().hex[:12]}"
     with _lost():
-        client.register_plugin(Witness(work.folder), name=f"{name}-witness")
+        if isinstance(work.folder, Path):
+            client.register_plugin(Witness(work.folder), name=f"{name}-witness")
         client.register_plugin(WorkspacePlugin(work, name), name=name)
     try:
-        yield DaskRunner(client, name, Patience(client, work.folder), cluster)
+        yield DaskRunner(client, name, Patience(client, work, ours=cluster is not None), cluster)
     except ClosedClientError as e:
         raise ClusterLost("its client is closed") from e
     except ClusterLost:

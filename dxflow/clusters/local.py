@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import logging
 import os
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+from ..slurm.commands import OptionError
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -17,7 +21,7 @@ MALLOC = {"MALLOC_TRIM_THRESHOLD_": 128 * 2**20, "MALLOC_MMAP_THRESHOLD_": 32 * 
 SETTINGS = {
     # A preempted or killed worker is no reason to give up on a chunk: its fragment is there or it is done again.
     "distributed.scheduler.allowed-failures": 100,
-    "distributed.scheduler.no-workers-timeout": "5 minutes",
+    "distributed.scheduler.no-workers-timeout": "2 minutes",
     # A worker that is frozen, or whose hook holds the GIL for so long that it might as well be.
     "distributed.scheduler.worker-ttl": "2 minutes",
     "distributed.worker.memory.target": False,
@@ -27,6 +31,16 @@ SETTINGS = {
     "distributed.scheduler.worker-saturation": 2.0,
     **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in MALLOC.items()},
 }
+
+DARK = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+"""Dask listens for HTTP in any case, and would tell whoever can log in here what runs."""
+RISK = (
+    "the dashboard, %s, asks nobody for a password: whoever can log in on this machine can read what runs, with "
+    "names of files and parts of data"
+)
+LOOK = 5.0
+"""Seconds between looks whether a worker is frozen."""
+log = logging.getLogger(__name__)
 
 
 class Local:
@@ -38,11 +52,16 @@ class Local:
         One per core that this process may use, by default.
     memory : str, optional
         Limit per worker at which Dask restarts it; an equal share of the machine by default.
+    dashboard : bool
+        Start Dask's dashboard on a port of this machine. It asks nobody for a password: whoever can log in here can
+        read in it what runs, with names of files and parts of the data.
     """
 
-    def __init__(self, workers: int | None = None, memory: str | None = None) -> None:
+    def __init__(
+        self, workers: int | None = None, memory: str | None = None, *, dashboard: bool = False
+    ) -> None:
         self.workers = workers or len(os.sched_getaffinity(0))
-        self.memory = memory
+        self.memory, self.dashboard = memory, dashboard
         self._cluster: LocalCluster | None = None
 
     def start(self) -> Client:
@@ -50,6 +69,8 @@ class Local:
 
         Raises
         ------
+        OptionError
+            If there is no bokeh for the dashboard that is asked for.
         RuntimeError
             If called from a script whose call is not guarded by ``if __name__ == "__main__":``.
         """
@@ -57,7 +78,9 @@ class Local:
         from distributed import Client, Security
 
         refuse_unguarded()
-        with dask.config.set(SETTINGS):
+        if self.dashboard:
+            need_bokeh()
+        with dask.config.set(SETTINGS if self.dashboard else SETTINGS | DARK):
             self._cluster = _lasting()(
                 n_workers=self.workers,
                 threads_per_worker=1,
@@ -66,9 +89,13 @@ class Local:
                 host="127.0.0.1",
                 protocol="tls://",
                 security=Security.temporary(),
-                dashboard_address=_dashboard(),
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": self.dashboard},
                 silence_logs=50,
             )
+        if self.dashboard:
+            log.warning(RISK, self._cluster.dashboard_link)
+        look_often(self._cluster)
         return Client(self._cluster, set_as_default=False)
 
     def describe(self) -> str:
@@ -95,11 +122,35 @@ def _lasting() -> type[LocalCluster]:
     return Lasting
 
 
-def _dashboard() -> str | None:
-    """Return a loopback address for the dashboard, or None where bokeh is not installed."""
+def need_bokeh() -> None:
+    """Raise if the dashboard cannot be shown."""
     from importlib.util import find_spec
 
-    return "127.0.0.1:0" if find_spec("bokeh") else None
+    if not find_spec("bokeh"):
+        raise OptionError("dashboard=True: bokeh is not installed; pip install 'dxflow[dashboard]'")
+
+
+def look_often(cluster: Any) -> None:
+    """Have the scheduler look for frozen workers every few seconds, not only as often as they may be silent."""
+    scheduler = cluster.scheduler
+    cluster.sync(_look_often, scheduler)
+
+
+async def _look_often(scheduler: Any) -> None:
+    from tornado.ioloop import PeriodicCallback
+
+    seen = time.monotonic()
+
+    async def look() -> None:
+        nonlocal seen
+        before, seen = seen, time.monotonic()
+        # After this process was stopped itself, the signs of life of its workers are still to be read.
+        if seen - before < 3 * LOOK:
+            await scheduler.check_worker_ttl()
+
+    scheduler.periodic_callbacks["worker-ttl"].stop()
+    scheduler.periodic_callbacks["worker-ttl"] = PeriodicCallback(look, 1000 * LOOK)
+    scheduler.periodic_callbacks["worker-ttl"].start()
 
 
 def refuse_unguarded() -> None:

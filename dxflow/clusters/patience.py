@@ -3,53 +3,112 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
+
+from .. import attempts, watch
 
 if TYPE_CHECKING:
     from distributed import Client
 
-MEDIANS = 10
-LEAST = 300.0
-"""Seconds without anything done that are never too long."""
-FIRST = 1800.0
-"""Seconds until the first chunk is done, before it is known how long one takes."""
+LEAST = 150.0
+"""Seconds without anything done, and without a sign that anything is being done, after which a cluster is lost."""
+FOREIGN = 1800.0
+"""The same for a client of the user, whose workers may have other things to do."""
 ANSWER = 20.0
 """Seconds that a cluster may take to describe its state."""
 LOOK = 5.0
-"""Seconds between looks whether there are workers at all."""
+"""Seconds between looks whether there are workers, and at their signs of life."""
+MUTE = 30.0
+"""Seconds after which a worker that gave a sign every few seconds is said to give none."""
+SHOWN = 3
+"""Of what is waited for, how much is said in one line."""
+TASKS = {
+    "run_chunk": "chunk {}",
+    "merge": "merging part {}",
+    "finalize": "finalizing part {}",
+    "_write_piece": "writing the result",
+    "copy_file": "copying file {}",
+}
+"""What tasks are called, by their functions."""
 
 
 class Patience:
-    """Notes when something was done; time without any worker does not count."""
+    """Notes when something was done, or is being done; time without any worker does not count."""
 
-    def __init__(self, client: Client, folder: Path) -> None:
-        self.client, self.folder = client, folder
-        self._seconds: list[float] = []
+    def __init__(self, client: Client, work: Any, *, ours: bool = True) -> None:
+        self.client, self.work, self.ours = client, work, ours
+        # The plan of a copy has a folder of its own kind.
+        self.folder: Path = getattr(work.folder, "partial", work.folder)
+        self._signs: dict[tuple[str, int], tuple[int, float]] = {}
+        """The last sign of each worker, and when it was first seen here: clocks of nodes differ."""
+        self._sizes: dict[str, int] = {}
         self._last = self._looked = time.monotonic()
 
     def done(self, result: Any = None) -> None:
-        """Note that a task is done, and how long it took if its result says so."""
+        """Note that a task is done."""
         self._last = time.monotonic()
-        if times := getattr(result, "times", None):
-            self._seconds.append(times.get("wait", 0) + times.get("compute", 0) + times.get("write", 0))
-
-    @property
-    def limit(self) -> float:
-        """Seconds after which something is wrong."""
-        return max(MEDIANS * median(self._seconds), LEAST) if self._seconds else FIRST
 
     def ends(self) -> str | None:
         """Return what is wrong, None if it is too early to tell."""
         now = time.monotonic()
         if now - self._looked >= LOOK:
+            # This process, too, may have been stopped for a while.
+            stopped = now - self._looked > LEAST / 2
             self._looked = now
-            if not _workers(self.client):
+            if stopped or self._signs_of_life(now) or not _workers(self.client):
                 self._last = now
-        if now - self._last < self.limit:
+        if now - self._last < (LEAST if self.ours else FOREIGN):
             return None
-        return f"nothing was done in {now - self._last:.0f} s, though there are workers. {self._state()}"
+        return (
+            f"nothing was done in {now - self._last:.0f} s, though there are workers, and none of them says "
+            f"that it is at work. {self._state()}"
+        )
+
+    def _signs_of_life(self, now: float) -> bool:
+        """Return whether any worker has given a sign since the last look, or any file has grown."""
+        before, self._sizes = self._sizes, _sizes(self.folder)
+        return any([*(self._new(sign, now) for sign in watch.signs(self.folder)), self._sizes != before])
+
+    def _new(self, sign: Mapping[str, Any], now: float) -> bool:
+        key = sign["host"], sign["pid"]
+        if self._signs.get(key, (0, 0.0))[0] == sign["signs"]:
+            return False
+        self._signs[key] = sign["signs"], now
+        return True
+
+    # For people -------------------------------------------------------------------------------------
+
+    def waiting(self) -> str:
+        """Return what is waited for: chunk, trains, hook, worker; empty if nothing is known."""
+        if not _workers(self.client):
+            return NOBODY_OURS if self.ours else NOBODY
+        lines = [line for sign in watch.signs(self.folder) for line in self._lines(sign)]
+        lines += self._mute()
+        if not lines:
+            return "nothing is said by the workers: they are about to begin, or the cluster is stuck"
+        more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+        return "; ".join(lines[:SHOWN]) + more
+
+    def _lines(self, sign: Mapping[str, Any]) -> list[str]:
+        who = named(sign)
+        seen = self._signs.get((sign["host"], sign["pid"]))
+        if seen is None or time.monotonic() - seen[1] > MUTE:
+            # Of another start, or mute: `_mute` tells of what it was doing.
+            return []
+        return [doing(one, who, self.work) for one in sign["what"]]
+
+    def _mute(self) -> list[str]:
+        """Return the chunks that were begun by workers that give no sign of life."""
+        now = time.monotonic()
+        heard = {key for key, (_, when) in self._signs.items() if now - when <= MUTE}
+        running = attempts.running(self.folder)
+        return [
+            f"chunk {number} ({of_trains(self.work, number)}) on {named(note)}, which gives no sign of life"
+            for number, note in running
+            if (note["host"], note["pid"]) not in heard and time.time() - note["began"] > MUTE
+        ]
 
     def _state(self) -> str:
         """Leave the state of the cluster in the journal, if it answers; return where."""
@@ -72,3 +131,46 @@ def _workers(client: Client) -> bool:
         return bool(client.sync(remote.identity, callback_timeout=10, n_workers=1)["workers"])
     except (OSError, TimeoutError, RuntimeError):
         return True
+
+
+NOBODY = (
+    "there are no workers: the cluster of this client has none. Start some (client.cluster.scale(4), or "
+    "dask worker ADDRESS); work begins with the first"
+)
+NOBODY_OURS = "there are no workers: they are starting, or ended and are not back yet"
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the size of each file of a folder; those that are just being renamed are left out."""
+    found = {}
+    for path in folder.glob("*"):
+        try:
+            found[path.name] = path.stat().st_size
+        except OSError:
+            continue
+    return found
+
+
+def named(sign: Mapping[str, Any]) -> str:
+    """Return who gave a sign of life."""
+    return f"{sign['host']}:{sign['pid']}" + (f" (job {sign['job']})" if sign["job"] else "")
+
+
+def doing(one: Mapping[str, Any], who: str, work: Any) -> str:
+    """Return in words what a worker is doing, and since when."""
+    name, item = TASKS.get(one["task"], one["task"]), one["item"]
+    trains = f" ({of_trains(work, item)})" if one["task"] == "run_chunk" else ""
+    what = f"{name.format(item)}{trains} on {who} for {one['seconds']:.0f} s"
+    if "hook" in one:
+        return f"{what}: {one['hook']}, for {one['in_hook']:.0f} s"
+    return f"{what}: no hook runs, it reads or writes"
+
+
+def of_trains(work: Any, number: int) -> str:
+    """Return the trains of a chunk."""
+    plan = getattr(work, "plan", None)
+    if plan is None:
+        return "no trains"
+    chunk = plan.chunks[number]
+    first, last = plan.train_ids[chunk.first], plan.train_ids[chunk.last - 1]
+    return f"train {first}" if first == last else f"trains {first}-{last}"

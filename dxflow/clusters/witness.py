@@ -16,6 +16,9 @@ from ..sizes import show
 
 EVERY = 0.1
 """Seconds between looks at the worker's memory."""
+STOPPED = 60.0
+"""Seconds after which a worker process is replaced that was stopped by a signal: nobody else may ever wake it."""
+FROZEN = "stopped by a signal"
 CLOSING = (Status.closing, Status.closing_gracefully)
 TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals by which batch systems and people end what is innocent."""
@@ -29,6 +32,8 @@ class Seen:
     rss: int = 0
     asked: str = ""
     """Why its nanny ended it, if it did."""
+    stopped: int = 0
+    """Looks in a row that found it stopped: counted, since this process may have been stopped as well."""
 
 
 class Witness(NannyPlugin):
@@ -66,6 +71,14 @@ class Witness(NannyPlugin):
             if pid != self.seen.pid:
                 self.seen = Seen(pid)
             self.seen.rss = _rss(pid) or self.seen.rss
+            self._end_if_stopped(process, pid)
+
+    def _end_if_stopped(self, process: Any, pid: int) -> None:
+        """Kill a worker that has been stopped (SIGSTOP) for long; its nanny starts another."""
+        self.seen.stopped = self.seen.stopped + 1 if _state(pid) == "T" else 0
+        if self.seen.stopped * EVERY >= STOPPED and not self.seen.asked:
+            self.seen.asked = FROZEN
+            process.process.kill()
 
     def _stand_in(self, nanny: Any, process: Any) -> None:
         """Be called when the process is killed by its nanny, and when it ended."""
@@ -76,7 +89,7 @@ class Witness(NannyPlugin):
             return await kill(*args, reason=reason, **kwargs)
 
         def ended(code: int) -> None:
-            if self._on:
+            if self._on and not attempts.said_its_end(self.folder, self.seen.pid):
                 why = cause(code, self.seen, memory(nanny, self.seen))
                 attempts.note_end(self.folder, self.seen.pid, why)
             on_exit(code)
@@ -131,6 +144,8 @@ def _name(number: int) -> str:
 
 def _asked(reason: str) -> str | None:
     """Return the cause if a nanny ended its worker: only silence is a fault."""
+    if reason == FROZEN:
+        return f"was stopped by a signal (SIGSTOP), and not woken within {STOPPED:.0f} s"
     return "stopped answering (worker-ttl)" if "ttl" in reason else None
 
 
@@ -140,3 +155,11 @@ def _rss(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def _state(pid: int) -> str:
+    """Return the state of a process: R, S, D, T..."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""

@@ -1,5 +1,6 @@
 """Clusters that are lost or stuck: started again, or said so; in the end the same bits."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from samples import Killer, Stats
 
 import dxflow
 from dxflow._checks import cut
-from dxflow.clusters import ClusterLost, Here, Local, local, patience
+from dxflow.clusters import ClusterLost, Here, Local, local, patience, witness
 
 
 class Processes:
@@ -69,6 +70,17 @@ class Slow(Stats):
     def process_module_data(self, block, out):
         time.sleep(0.002)
         super().process_module_data(block, out)
+
+
+class Long(Stats):
+    """Takes its time with the first chunk."""
+
+    ALG_ID = "stats"
+    inputs = Stats.inputs
+
+    def initialize(self, info):
+        super().initialize(info)
+        time.sleep(6)
 
 
 def freezing(run, folder):
@@ -151,12 +163,39 @@ def test_a_cluster_on_which_nothing_gets_done_is_started_again(run, tmp_path, ex
     assert result.losses.empty
 
 
-def test_a_frozen_worker_is_replaced(run, tmp_path, expected, monkeypatch):
-    # Dask takes at least ten heartbeats, that is 5 s.
-    monkeypatch.setitem(local.SETTINGS, "distributed.scheduler.worker-ttl", "1s")
+@pytest.mark.parametrize("seen_by", ["scheduler", "nanny"])
+def test_a_frozen_worker_is_replaced(run, tmp_path, expected, monkeypatch, seen_by):
+    if seen_by == "scheduler":
+        # Dask takes at least ten heartbeats, that is 5 s.
+        monkeypatch.setitem(local.SETTINGS, "distributed.scheduler.worker-ttl", "1s")
+        monkeypatch.setattr(local, "LOOK", 0.5)
+    else:
+        monkeypatch.setattr(witness, "STOPPED", 2)
     result = dxflow.execute(plan(run, freezing(run, tmp_path)), Local(workers=1))
     assert bits(result) == expected
     assert result.manifest["restarts"] == []
+
+
+def test_after_the_driver_was_stopped_its_workers_are_not_taken_for_frozen(monkeypatch):
+    # A suspended terminal or laptop: signs of life of the workers lie in sockets and are still to be read.
+    asked, now = [], [0.0]
+
+    class Scheduler:
+        periodic_callbacks = {"worker-ttl": type("P", (), {"stop": lambda self: None})()}  # noqa: RUF012
+
+        async def check_worker_ttl(self):
+            asked.append(now[0])
+
+    async def go():
+        monkeypatch.setattr(local.time, "monotonic", lambda: now[0])
+        await local._look_often(Scheduler())
+        timer = Scheduler.periodic_callbacks["worker-ttl"]
+        timer.stop()
+        for now[0] in (5.0, 10.0, 160.0, 165.0):
+            await timer.callback()
+
+    asyncio.run(go())
+    assert asked == [5.0, 10.0, 165.0]
 
 
 @pytest.fixture
@@ -206,26 +245,58 @@ class Quiet:
         raise NotImplementedError
 
 
-@pytest.mark.parametrize(("workers", "ends"), [({"a": 1}, True), ({}, False)])
-def test_time_without_workers_does_not_count(tmp_path, monkeypatch, workers, ends):
+def looked_at(monkeypatch, waits, seconds, happens=lambda: None):
+    """Return what `Patience` says first, and after how many seconds, while something happens every few seconds."""
     now = [0.0]
     monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
-    waits = patience.Patience(Quiet(workers), tmp_path)
-    for _ in range(400):
+    waits._last = waits._looked = 0.0
+    while now[0] < seconds:
         now[0] += patience.LOOK
-        why = waits.ends()
-        assert why is None or now[0] >= patience.FIRST
+        happens()
+        if why := waits.ends():
+            return why, now[0]
+    return None, now[0]
+
+
+@pytest.mark.parametrize(("workers", "ends"), [({"a": 1}, True), ({}, False)])
+def test_time_without_workers_does_not_count(tmp_path, monkeypatch, workers, ends):
+    work = type("Work", (), {"folder": tmp_path})
+    why, after = looked_at(monkeypatch, patience.Patience(Quiet(workers), work), 2000)
     assert bool(why) is ends
     if ends:
+        assert patience.LEAST <= after <= 180
         assert "Its scheduler does not answer (TimeoutError)" in why
 
 
-def test_how_long_to_wait_follows_from_how_long_chunks_take(tmp_path):
-    waits = patience.Patience(Quiet({}), tmp_path)
-    assert waits.limit == patience.FIRST
-    done = type("Done", (), {"times": {"wait": 1.0, "compute": 50.0, "write": 1.0, "read": 99.0}})
-    waits.done(done)
-    assert waits.limit == 520
-    for _ in range(2):
-        waits.done(type("Done", (), {"times": {"compute": 1.0}}))
-    assert waits.limit == patience.LEAST
+def test_a_client_of_the_user_may_have_other_things_to_do(tmp_path, monkeypatch):
+    work = type("Work", (), {"folder": tmp_path})
+    waits = patience.Patience(Quiet({"a": 1}), work, ours=False)
+    assert looked_at(monkeypatch, waits, 4000)[1] >= patience.FOREIGN
+
+
+def test_as_long_as_a_worker_says_that_it_works_or_files_grow_nothing_is_lost(tmp_path, monkeypatch):
+    work, signs = type("Work", (), {"folder": tmp_path}), [0]
+
+    def sign():
+        signs[0] += 1
+        (tmp_path / "attempts").mkdir(exist_ok=True)
+        text = f'{{"host": "a", "pid": 1, "job": "", "signs": {signs[0]}, "what": []}}'
+        (tmp_path / "attempts" / "doing-a-1.json").write_text(text)
+
+    def grow():
+        with (tmp_path / "copied.h5").open("a") as f:
+            f.write("x")
+
+    for happens in (sign, grow):
+        assert looked_at(monkeypatch, patience.Patience(Quiet({"a": 1}), work), 9000, happens)[0] is None
+
+
+def test_a_chunk_may_take_longer_than_any_patience(run, tmp_path, monkeypatch, expected):
+    monkeypatch.setattr(patience, "LEAST", 2)
+    monkeypatch.setattr(patience, "LOOK", 0.2)
+    # In the worker processes.
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "sitecustomize.py").write_text("import dxflow.watch\ndxflow.watch.EVERY = 0.3\n")
+    result = dxflow.execute(plan(run, Long()), Local(workers=1))
+    assert bits(result) == expected
+    assert result.manifest["restarts"] == []

@@ -1,0 +1,181 @@
+"""Progress fits where it is shown: one line on a terminal, lines in a log, a bar in a notebook, nothing if so asked."""
+
+import io
+import re
+import sys
+import time
+import types
+
+import pytest
+
+import dxflow
+from dxflow import progress
+from dxflow.progress import Log, Notebook, Progress, Terminal, clock, html
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Time that passes in tests."""
+    monkeypatch.setattr(progress, "TICK", 0.02)
+    monkeypatch.setattr(progress, "LINES", 0.1)
+    monkeypatch.setattr(progress, "SILENCE", 0.2)
+    monkeypatch.setattr(progress, "AGAIN", 0.2)
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """What a terminal of 80 columns is sent."""
+    out = io.StringIO()
+    out.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", out)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setenv("COLUMNS", "80")
+    return out
+
+
+def screen(text):
+    """Return the lines that are seen on a terminal after it was sent a text."""
+    lines, row, column = [""], 0, 0
+    for part in re.findall(r"\x1b\[K|\r|\n|[^\r\n\x1b]+", text):
+        if part == "\n":
+            lines, row, column = [*lines, ""], row + 1, 0
+        elif part == "\r":
+            column = 0
+        elif part == "\x1b[K":
+            lines[row] = lines[row][:column]
+        else:
+            lines[row] = lines[row][:column].ljust(column) + part + lines[row][column + len(part) :]
+            column += len(part)
+    return [line for line in lines if line]
+
+
+def test_a_log_gets_whole_lines_every_now_and_then(capsys, quick):
+    with Progress("opening r0001") as p:
+        time.sleep(0.25)
+        p.phase("reading", 1000)
+        p.add(500)
+        time.sleep(0.3)
+    lines = capsys.readouterr().err.splitlines()
+    assert 3 <= len(lines) <= 6
+    assert lines[0] == "dxflow: opening r0001  0:00"
+    assert re.fullmatch(r"dxflow: reading   50 %  500 B of 1 kB  \S+ k?B/s  0:\d\d left", lines[-1])
+    assert "\r" not in "".join(lines)
+
+
+def test_what_takes_no_time_leaves_no_trace(capsys, terminal):
+    with Progress("reading") as p:
+        p.add(40)
+    assert (terminal.getvalue(), capsys.readouterr().out) == ("", "")
+
+
+def test_a_terminal_has_one_line_that_gives_way_to_warnings_and_prints(terminal, quick):
+    with Progress() as p:
+        p.phase("reading", 100)
+        for n in range(4):
+            p.add(25)
+            time.sleep(0.06)
+            # As `warnings` does, which pytest catches.
+            sys.stderr.write(f"careful {n}\n")
+            sys.stdout.write(f"own {n}\n")
+            time.sleep(0.06)
+        seen = screen(terminal.getvalue())
+    assert seen[-1].startswith("[####################] reading  100 %")
+    others = [line for line in seen[:-1] if not line.startswith("  ")]
+    assert [line for line in others if "own" in line] == [f"own {n}" for n in range(4)]
+    assert len([line for line in others if "careful" in line]) == 4
+    assert not any("[#" in line for line in others)
+    assert not any("reading" in line for line in screen(terminal.getvalue()))
+    assert sys.stdout is terminal
+
+
+def test_a_line_is_never_wider_than_the_terminal_and_does_not_cut_that_of_somebody_else(terminal, quick):
+    with Progress("p" * 300):
+        time.sleep(0.1)
+        sys.stdout.write("in the middle")
+        time.sleep(0.1)
+        sys.stdout.write(" of a line\n")
+    assert screen(terminal.getvalue()) == ["in the middle of a line"]
+    assert max(len(line) for line in re.split(r"[\r\n]", terminal.getvalue())) <= 80 + len("\x1b[K")
+
+
+def test_chunks_that_were_there_are_no_speed():
+    p = Progress(quiet=True)
+    p.phase("reading", 1000)
+    p._began -= 10
+    p.add(900, reused=True)
+    p.add(50)
+    assert p.line() == "reading   50 %  50 B of 100 B  5 B/s  0:10 left"
+
+
+def test_what_is_waited_for_is_said_when_nothing_is_done_and_again(capsys, quick):
+    with Progress("reading") as p:
+        p.watch(lambda: "chunk 3 (trains 1-9) on a:1 for 60 s: in x.f(), train 4")
+        time.sleep(0.9)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "nothing done" in line]
+    assert 2 <= len(lines) <= 4
+    assert lines[0].endswith("chunk 3 (trains 1-9) on a:1 for 60 s: in x.f(), train 4")
+
+
+def test_a_cluster_that_cannot_be_asked_does_not_end_the_run(capsys, quick):
+    with Progress("reading") as p:
+        p.watch(lambda: 1 / 0)
+        time.sleep(0.4)
+    assert "not known (ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_nothing_may_take_longer_than_a_minute_without_a_word():
+    assert progress.SILENCE + 2 * progress.TICK < 60
+    assert progress.LINES < 60
+    assert progress.AGAIN <= 60
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_it_can_be_quiet(how, capsys, quick, monkeypatch):
+    if how == "variable":
+        monkeypatch.setenv("DXFLOW_QUIET", "1")
+    with Progress("reading", quiet=how == "option") as p:
+        p.note("something", lasting=True)
+        time.sleep(0.3)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_notebook_has_a_bar_with_the_line_and_the_last_words(monkeypatch):
+    shown = []
+    handle = types.SimpleNamespace(update=shown.append)
+    fake = types.SimpleNamespace(HTML=str, display=lambda what, display_id: shown.append(what) or handle)
+    monkeypatch.setitem(sys.modules, "IPython.display", fake)
+    book = Notebook()
+    book.say("3 of 4 <jobs> run")
+    book.update("reading  50 %", 0.5)
+    book.close()
+    assert '<progress max="1" value="0.500"' in shown[0]
+    assert "reading  50 %" in shown[0]
+    assert shown[-1] == "3 of 4 &lt;jobs&gt; run"
+    assert "value" not in html("opening", None, [])
+
+
+def test_what_fits_is_chosen(monkeypatch, terminal):
+    assert isinstance(progress._fitting(), Terminal)
+    terminal.isatty = lambda: False
+    assert isinstance(progress._fitting(), Log)
+
+
+def test_every_phase_of_a_run_is_said(run, monkeypatch, capsys):
+    from samples import RoiSum
+
+    said = []
+    monkeypatch.setattr(
+        Progress, "phase", lambda self, name, *a, **k: said.append(name) or phase(self, name, *a, **k)
+    )
+    dxflow.reduce(run.path, RoiSum(), cluster="here")
+    wanted = ["starting workers", "reading", "merging", "writing", "finishing the result"]
+    assert [s for s in said if s in wanted] == wanted
+    assert said[0].startswith("opening")
+
+
+phase = Progress.phase
+
+
+def test_times_are_short_to_read():
+    shown = {0.4: "0:00", 59.6: "1:00", 61: "1:01", 3599: "59:59", 3600: "1:00:00", 45296: "12:34:56"}
+    assert {s: clock(s) for s in shown} == shown
