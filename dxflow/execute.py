@@ -66,7 +66,6 @@ def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
             except ClusterLost as lost:
                 if not lost.ours or restarts == RESTARTS:
                     raise
-                progress.note(f"{lost}; it is started again", lasting=True)
                 report.restarted(str(lost), lost.account)
         progress.phase("removing what is not needed any more")
         journal.end(plan)

@@ -127,7 +127,7 @@ class Progress:
             return [done, f"{self.count} of {self.total} {self.unit}"]
         speed = self.count / seconds if seconds > 0 else 0
         left = f"{clock((self.total - self.count) / speed)} left" if speed else f"since {clock(seconds)}"
-        return [done, f"{show(self.count)} of {show(self.total)}", f"{show(int(speed))}/s", left]
+        return [done, f"{show(self.count)} of {show(self.total)}", f"{show(round(speed))}/s", left]
 
 
 def during(phase: str, function: Callable[..., Any], *args: Any, quiet: bool = False) -> Any:

@@ -24,13 +24,18 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """What a terminal of 80 columns is sent."""
-    out = io.StringIO()
-    out.isatty = lambda: True
-    monkeypatch.setattr(sys, "stderr", out)
-    monkeypatch.setattr(sys, "stdout", out)
-    monkeypatch.setenv("COLUMNS", "80")
-    return out
+    """Return a function that makes both streams a terminal of 80 columns, and returns what it is sent."""
+
+    def begin():
+        out = io.StringIO()
+        out.isatty = lambda: True
+        # Not when the fixture is made: pytest sets its own streams again before the test.
+        monkeypatch.setattr(sys, "stderr", out)
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setenv("COLUMNS", "80")
+        return out
+
+    return begin
 
 
 def screen(text):
@@ -63,12 +68,14 @@ def test_a_log_gets_whole_lines_every_now_and_then(capsys, quick):
 
 
 def test_what_takes_no_time_leaves_no_trace(capsys, terminal):
+    out = terminal()
     with Progress("reading") as p:
         p.add(40)
-    assert (terminal.getvalue(), capsys.readouterr().out) == ("", "")
+    assert (out.getvalue(), capsys.readouterr().out) == ("", "")
 
 
 def test_a_terminal_has_one_line_that_gives_way_to_warnings_and_prints(terminal, quick):
+    out = terminal()
     with Progress() as p:
         p.phase("reading", 100)
         for n in range(4):
@@ -78,24 +85,25 @@ def test_a_terminal_has_one_line_that_gives_way_to_warnings_and_prints(terminal,
             sys.stderr.write(f"careful {n}\n")
             sys.stdout.write(f"own {n}\n")
             time.sleep(0.06)
-        seen = screen(terminal.getvalue())
+        seen = screen(out.getvalue())
     assert seen[-1].startswith("[####################] reading  100 %")
     others = [line for line in seen[:-1] if not line.startswith("  ")]
     assert [line for line in others if "own" in line] == [f"own {n}" for n in range(4)]
     assert len([line for line in others if "careful" in line]) == 4
     assert not any("[#" in line for line in others)
-    assert not any("reading" in line for line in screen(terminal.getvalue()))
-    assert sys.stdout is terminal
+    assert not any("reading" in line for line in screen(out.getvalue()))
+    assert sys.stdout is out
 
 
 def test_a_line_is_never_wider_than_the_terminal_and_does_not_cut_that_of_somebody_else(terminal, quick):
+    out = terminal()
     with Progress("p" * 300):
         time.sleep(0.1)
         sys.stdout.write("in the middle")
         time.sleep(0.1)
         sys.stdout.write(" of a line\n")
-    assert screen(terminal.getvalue()) == ["in the middle of a line"]
-    assert max(len(line) for line in re.split(r"[\r\n]", terminal.getvalue())) <= 80 + len("\x1b[K")
+    assert screen(out.getvalue()) == ["in the middle of a line"]
+    assert max(len(line) for line in re.split(r"[\r\n]", out.getvalue())) <= 80 + len("\x1b[K")
 
 
 def test_chunks_that_were_there_are_no_speed():
@@ -155,8 +163,9 @@ def test_a_notebook_has_a_bar_with_the_line_and_the_last_words(monkeypatch):
 
 
 def test_what_fits_is_chosen(monkeypatch, terminal):
+    out = terminal()
     assert isinstance(progress._fitting(), Terminal)
-    terminal.isatty = lambda: False
+    out.isatty = lambda: False
     assert isinstance(progress._fitting(), Log)
 
 

@@ -20,6 +20,8 @@ ANSWER = 20.0
 """Seconds that a cluster may take to describe its state."""
 LOOK = 5.0
 """Seconds between looks whether there are workers, and at their signs of life."""
+LATE = 30.0
+"""Seconds since the last look after which this process itself was stopped, rather than busy."""
 MUTE = 30.0
 """Seconds after which a worker that gave a sign every few seconds is said to give none."""
 SHOWN = 3
@@ -55,7 +57,7 @@ class Patience:
         now = time.monotonic()
         if now - self._looked >= LOOK:
             # This process, too, may have been stopped for a while.
-            stopped = now - self._looked > LEAST / 2
+            stopped = now - self._looked > LATE
             self._looked = now
             if stopped or self._signs_of_life(now) or not _workers(self.client):
                 self._last = now

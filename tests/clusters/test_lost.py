@@ -159,7 +159,7 @@ def test_a_cluster_on_which_nothing_gets_done_is_started_again(run, tmp_path, ex
     result = dxflow.execute(plan(run, freezing(run, tmp_path)), Local(workers=1))
     assert bits(result) == expected
     (why,) = result.manifest["restarts"]
-    assert why.startswith("the cluster is lost: nothing was done in 2 s, though there are workers. ")
+    assert why.startswith("the cluster is lost: nothing was done in 2 s, though there are workers, and none")
     assert result.losses.empty
 
 
