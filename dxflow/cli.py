@@ -93,7 +93,7 @@ def reduce(argv: Sequence[str]) -> int:
 
     planned, cluster = _planned("reduce", argv)
     print(planned)
-    print(execute(planned, cluster, quiet="--quiet" in argv).report())
+    print(execute(planned, cluster, quiet="--quiet" in argv).report(said=planned.losses))
     return OK
 
 

@@ -1,4 +1,4 @@
-"""What a run cost: workers, nodes, jobs, how much of them was used, and what would be better next time."""
+"""What a run cost: workers, nodes, jobs, and how much of them was used."""
 
 from __future__ import annotations
 
@@ -11,21 +11,16 @@ from .sizes import show
 if TYPE_CHECKING:
     from .chunk import Summary
 
-FEW = 3
-"""Chunks per worker below which the last ones leave workers idle."""
-SHORT = 0.1
-"""Seconds of a chunk below which handing it out counts."""
-
 
 def cost(
-    summaries: Sequence[Summary], seconds: float, wall: float, accounts: Sequence[Mapping[str, Any]]
+    summaries: Sequence[Summary], seconds: float, accounts: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Return what a run cost, as JSON values.
 
     Parameters
     ----------
-    seconds, wall : float
-        Of the pass over the data, and of everything.
+    seconds : float
+        Of the pass over the data.
     accounts : sequence of dict
         What clusters say of themselves, one for each start; see `dxflow.clusters.Cluster`.
 
@@ -34,12 +29,12 @@ def cost(
     dict
         "kind"; "workers" that did something; "busy" seconds of theirs; "efficiency": busy / (workers x pass);
         "nodes": name -> workers, bytes, bytes per second; "jobs", "asked" and "used" (node-seconds), "waited"
-        (seconds), "deaths", "requeues" where there is a queue; "advice".
+        (seconds), "deaths", "requeues" where there is a queue.
     """
     done = [s for s in summaries if not s.reused]
     busy = sum(_busy(s) for s in done)
     workers = len({s.worker for s in done})
-    out = {
+    return {
         "kind": accounts[-1].get("kind", "") if accounts else "",
         "starts": len(accounts),
         "workers": workers,
@@ -48,7 +43,6 @@ def cost(
         "nodes": _nodes(done, seconds),
         **_jobs(accounts),
     }
-    return out | {"advice": advice(done, out, seconds, wall)}
 
 
 def _busy(summary: Summary) -> float:
@@ -85,37 +79,19 @@ def _jobs(accounts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def advice(done: Sequence[Summary], found: Mapping[str, Any], seconds: float, wall: float) -> str:
-    """Say in one sentence what would be better next time."""
-    workers, busy = found["workers"], found["busy"]
-    if not busy:
-        return "nothing was computed"
-    if wall > 3 * seconds and workers > 1 and wall - seconds > 2:
-        return f"starting and finishing took {wall - seconds:.0f} of {wall:.0f} s: fewer nodes would do"
-    if found["efficiency"] < 0.7 and len(done) < FEW * workers and workers > 1:
-        return f"{len(done)} chunks for {workers} workers leave some idle: fewer nodes, or smaller chunks"
-    if busy / len(done) < SHORT:
-        return f"a chunk takes {1000 * busy / len(done):.0f} ms: larger chunks, or fewer nodes"
-    if sum(s.times.get("wait", 0.0) for s in done) > 0.5 * busy:
-        return f"bound by reading at {_rate(found)}: more workers per node will not help, more nodes may"
-    return "bound by computing: more workers will help"
-
-
-def lines(found: Mapping[str, Any]) -> list[str]:
-    """Return what a run cost as lines of a report."""
+def rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a run cost as (label, text)."""
     if not found.get("workers"):
         return []
     kind = found["kind"].partition(";")[0]
-    out = [f"cluster  {kind}: {found['efficiency']:.0%} busy, {_rate(found)}"]
+    out = [("cluster", f"{kind}: {found['efficiency']:.0%} busy in the pass, {_rate(found)}")]
     if "jobs" in found:
         used, asked = found["used"] / 3600, found["asked"] / 3600
         lost = f", {len(found['deaths'])} died" if found["deaths"] else ""
         back = f", {found['requeues']} requeued" if found["requeues"] else ""
-        out.append(
-            f"jobs     {len(found['jobs'])}{lost}{back}; waited {found['waited']:.0f} s; "
-            f"{used:.3g} of {asked:.3g} node-hours asked were used"
-        )
-    return [*out, f"advice   {found['advice']}"]
+        waited = f"waited {found['waited']:.0f} s; {used:.3g} of {asked:.3g} node-hours asked were used"
+        out.append(("jobs", f"{len(found['jobs'])}{lost}{back}; {waited}"))
+    return out
 
 
 def _rate(found: Mapping[str, Any]) -> str:

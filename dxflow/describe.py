@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import detectors, runs
+from .losses import ranges
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -60,8 +61,8 @@ def _detector(run: DataCollection, found: detectors.Found) -> Iterator[str]:
     key = kind.keys.get("image.data", "image.data")
     yield f"detector  {found.name} ({kind.kind}, {found.data})"
     yield (
-        f"          {len(found.sources)} of {len(expected)} modules: {_ranges(sorted(found.sources))}"
-        + (f"; missing: {_ranges(missing)}" if missing else "")
+        f"          {len(found.sources)} of {len(expected)} modules: {ranges(sorted(found.sources))}"
+        + (f"; missing: {ranges(missing)}" if missing else "")
     )
     with_data = [s for s in found.sources.values() if key in run[s]]
     if not with_data:
@@ -108,14 +109,3 @@ def _keys(run: DataCollection, source: str) -> list[str]:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "number"
-
-
-def _ranges(numbers: list[int]) -> str:
-    """Return numbers in a row as ranges: 0-3, 7."""
-    spans: list[list[int]] = []
-    for n in numbers:
-        if spans and n == spans[-1][1] + 1:
-            spans[-1][1] = n
-        else:
-            spans.append([n, n])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans) or "none"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+MOST = 30
+"""Lines of a report about losses; all of them are in `Result.losses`."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,91 @@ class Loss:
     detail: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.source}" if self.source else self.algorithm
-        span = f"train {self.first_train}"
-        if self.last_train != self.first_train:
-            span = f"{self.trains} trains {self.first_train}-{self.last_train}"
-        tail = f": {self.detail}" if self.detail else ""
-        return f"{self.cause}: {where}, {span}, {self.frames} frames{tail}"
+        return _words(self, [self.module])
+
+
+def _words(loss: Loss, modules: Sequence[int]) -> str:
+    """Return a loss in words; the same one of several modules at once."""
+    where = ", ".join(part for part in (_place(loss, modules), _span(loss)) if part)
+    each = " each" if len(modules) > 1 else ""
+    count = f", {loss.frames} {'frame' if loss.frames == 1 else 'frames'}{each}" if loss.frames else ""
+    detail = f": {' '.join(loss.detail.split())}" if loss.detail else ""
+    return f"{where}: {loss.cause}{count}{detail}"
+
+
+def _place(loss: Loss, modules: Sequence[int]) -> str:
+    """Return module and file, source and file, or algorithm."""
+    name = Path(loss.file).name
+    if modules[0] < 0:
+        what = loss.source or loss.algorithm
+        return f"{what} ({name})" if what and name else what or name
+    numbers = f"module {modules[0]}" if len(modules) == 1 else f"modules {ranges(modules)}"
+    return f"{numbers} ({name or loss.source})" if name or loss.source else numbers
+
+
+def _span(loss: Loss) -> str:
+    if not loss.trains:
+        return ""
+    if loss.first_train == loss.last_train:
+        return f"train {loss.first_train}"
+    gaps = loss.trains < loss.last_train - loss.first_train + 1
+    return f"{f'{loss.trains} trains in' if gaps else 'trains'} {loss.first_train}-{loss.last_train}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Return numbers as ``0-2, 5``."""
+    out: list[list[int]] = []
+    for n in sorted(numbers):
+        if out and n == out[-1][1] + 1:
+            out[-1][1] = n
+        else:
+            out.append([n, n])
+    return ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in out)
+
+
+def ordered(losses: Iterable[Loss]) -> list[Loss]:
+    """Return losses in an order that does not depend on who found them first, each once."""
+    return sorted(dict.fromkeys(losses), key=_order)
+
+
+def _order(loss: Loss) -> tuple[Any, ...]:
+    return loss.source, loss.module, loss.file, loss.algorithm, loss.cause, loss.first_train, loss.detail
+
+
+def lines(losses: Iterable[Loss]) -> list[str]:
+    """Return losses in words: what follows each other as one, the same of several modules as one."""
+    joined = [_joined(list(same)) for _, same in groupby(_once(ordered(losses)), _but_trains)]
+    alike: dict[Loss, list[int]] = {}
+    for loss in joined:
+        # With a file it is of this module alone.
+        key = loss if loss.file or loss.module < 0 else replace(loss, module=0, source=_detector(loss))
+        alike.setdefault(key, []).append(loss.module)
+    said = [_words(loss, modules) for loss, modules in alike.items()]
+    more = len(said) - MOST
+    return said if more <= 0 else [*said[:MOST], f"and {more} more, all of them in Result.losses"]
+
+
+def _once(losses: Sequence[Loss]) -> Iterator[Loss]:
+    """Yield losses, without modules that another one of the same cause counts in frames."""
+    counted = {(_detector(x), x.module, x.cause) for x in losses if x.frames and x.module >= 0}
+    return (x for x in losses if x.frames or (_detector(x), x.module, x.cause) not in counted)
+
+
+def _but_trains(loss: Loss) -> tuple[Any, ...]:
+    detail = "" if loss.file else loss.detail
+    return loss.source, loss.module, loss.file, loss.cause, loss.algorithm, detail
+
+
+def _joined(same: Sequence[Loss]) -> Loss:
+    """Return the losses of neighbouring chunks as one."""
+    first, last = same[0].first_train, max(x.last_train for x in same)
+    trains = min(sum(x.trains for x in same), last - first + 1)
+    return replace(same[0], frames=sum(x.frames for x in same), trains=trains, last_train=last)
+
+
+def _detector(loss: Loss) -> str:
+    """Return the name of the detector that a module's source belongs to."""
+    return loss.source.partition("/")[0]
 
 
 def table(losses: Iterable[Loss]) -> pd.DataFrame:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import journal, memory, ours, runs, sizes
+from . import html, journal, memory, ours, runs, sizes, words
 from .binding import Binding, BoundAlgorithm, PlanError, bind
 from .fingerprint import fingerprint
 from .index import EntryIndex
@@ -42,7 +42,7 @@ class Chunk:
     part: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """A reduction that can run: made by `plan`, run by `execute`; printing it shows what it will do.
 
@@ -128,12 +128,13 @@ class Plan:
         return explain(self)
 
     def __str__(self) -> str:
-        return table(self)
+        return words.text(words.of_plan(self), 12)
+
+    def __repr__(self) -> str:
+        return f"<dxflow.Plan of {len(self.chunks)} chunks>\n{self}"
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"
+        return html.table("Plan", words.of_plan(self), self.run)
 
 
 def plan(
@@ -270,8 +271,20 @@ def _missing(binding: Binding) -> list[Loss]:
     seen: dict[int, BoundInput] = {}
     for number, bound in zip(binding.rows, binding.inputs, strict=True):
         seen.setdefault(number, bound)
-    modules = [loss for i in seen.values() for loss in i.index.missing(i.modules, i.location.sources)]
+    modules = [
+        _filed(loss, i, binding.trains)
+        for i in seen.values()
+        for loss in i.index.missing(i.modules, i.location.sources)
+    ]
     return modules + [loss for bound in binding.inputs for loss in _empty_trains(bound, binding.trains)]
+
+
+def _filed(loss: Loss, bound: BoundInput, trains: NDArray) -> Loss:
+    """Return a loss of a module with the file that has these trains, if it is one."""
+    among = (trains >= loss.first_train) & (trains <= loss.last_train)
+    files = np.unique(bound.location.file[bound.modules.index(loss.module), among])
+    files = files[files >= 0]
+    return replace(loss, file=bound.location.files[files[0]]) if len(files) == 1 else loss
 
 
 def _empty_trains(bound: BoundInput, trains: NDArray) -> list[Loss]:
@@ -317,31 +330,3 @@ def _edges(per_train: NDArray, target: float) -> list[int]:
     wanted = -(-len(per_train) // -(-len(per_train) // wanted))
     marks = np.searchsorted(before, np.arange(1, wanted) * before[-1] / wanted)
     return [0, *(int(m) for m in np.unique(marks) if 0 < m < len(per_train)), len(per_train)]
-
-
-def table(plan: Plan) -> str:
-    """Return the plan as text: inputs, chunks, memory per worker, bytes to read, files to be written."""
-    lines = [
-        f"run         {plan.run}",
-        f"trains      {len(plan.train_ids)}: {plan.train_ids[0]}-{plan.train_ids[-1]}",
-    ]
-    for number, bound in enumerate(plan.inputs):
-        lines.append(f"input {number}     {_input_line(bound)}")
-    for a in plan.algorithms:
-        made = ", ".join(o.key for o in a.outputs if o.output.store)
-        lines.append(f"algorithm   {a.name}: {a.algorithm!r} -> {made}")
-    how = "module blocks" if plan.by_module else "whole trains"
-    apart = f", {len(plan.parts)} groups of modules apart" if len(plan.parts) > 1 else ""
-    lines += [
-        f"chunks      {len(plan.chunks)} of up to {sizes.show(sizes.largest_chunk(plan))}, read as {how}{apart}",
-        f"to read     {sizes.show(plan.bytes_to_read)}",
-        f"memory      {plan.memory} per worker",
-        f"result      {plan.store.describe(plan)}",
-    ]
-    lines += [f"loss        {loss}" for loss in plan.losses]
-    return "\n".join(lines)
-
-
-def _input_line(bound: BoundInput) -> str:
-    shape = " x ".join(str(n) for n in bound.shape)
-    return f"{bound.name} {bound.key}: {len(bound.index)} entries of {shape} {bound.dtype}"

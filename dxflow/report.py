@@ -13,9 +13,10 @@ import numpy as np
 
 from . import deaths
 from .cost import cost
-from .losses import Loss
+from .losses import Loss, ordered
 from .reader import present
-from .sizes import bytes_spared, show
+from .sizes import bytes_spared
+from .verdict import Facts, verdict
 
 if TYPE_CHECKING:
     from .chunk import Summary
@@ -84,7 +85,9 @@ class Report:
         """
         summaries, now = self.in_order(), time.perf_counter()
         seconds, wall = self._last - self._pass_began, now - self._began
-        losses = [*self.plan.losses, *(loss for s in summaries for loss in s.losses)]
+        losses = ordered([*self.plan.losses, *(loss for s in summaries for loss in s.losses)])
+        accounts = [*self._accounts, account_of_cluster]
+        said = verdict(facts(self.plan, summaries, seconds, wall, any("jobs" in a for a in accounts)))
         return {
             "format": FORMAT,
             "plan": self.plan.fingerprint,
@@ -93,8 +96,8 @@ class Report:
             "losses": [asdict(loss) for loss in losses],
             "account": account(self.plan, summaries, losses),
             "spared": sum(bytes_spared(i) for i in self.plan.inputs),
-            "times": times(summaries, wall) | {"pass": seconds},
-            "cluster": cost(summaries, seconds, wall, [*self._accounts, account_of_cluster]),
+            "times": times(summaries, wall) | {"pass": seconds, "bound": said.bound},
+            "cluster": cost(summaries, seconds, accounts) | {"advice": said.advice},
             "chunks": {
                 "computed": sum(not s.reused for s in summaries),
                 "reused": sum(s.reused for s in summaries),
@@ -108,7 +111,8 @@ def account(plan: Plan, summaries: list[Summary], losses: list[Loss]) -> list[di
     """Return, per module of each frames input, expected = used + masked frames.
 
     "masked" has one entry per cause; what is not explained by a loss that was counted in frames (trains that were
-    left out because a hook raised) is "exception in hook". Trains that killed workers are counted here.
+    left out because a hook raised) is "exception in hook". Trains that killed workers are counted here. "there" are the
+    frames in the files, before any selection.
     """
     used: Counter[tuple[int, int]] = Counter()
     for summary in summaries:
@@ -118,6 +122,7 @@ def account(plan: Plan, summaries: list[Summary], losses: list[Loss]) -> list[di
     for number, bound in enumerate(plan.inputs):
         if bound.kind != "frames":
             continue
+        readers = [a.name for a in plan.algorithms if number in (a.stream, *a.aliases.values())]
         for position, (module, source) in enumerate(zip(bound.modules, bound.location.sources, strict=True)):
             masked = _masked(losses, source, module, bound.name)
             expected = len(bound.index)
@@ -133,6 +138,8 @@ def account(plan: Plan, summaries: list[Summary], losses: list[Loss]) -> list[di
                     "expected": expected,
                     "used": used[number, position],
                     "masked": masked,
+                    "there": int(bound.location.count[position].sum()) * bound.location.per_entry,
+                    "algorithms": readers,
                 }
             )
     return rows
@@ -158,7 +165,7 @@ def _masked(losses: list[Loss], source: str, module: int, detector: str) -> dict
 
 
 def times(summaries: list[Summary], wall: float) -> dict[str, Any]:
-    """Return seconds by worker and in sum, rates, and a sentence on what bounded the run."""
+    """Return seconds by worker and in sum, and rates."""
     workers: dict[str, Counter[str]] = defaultdict(Counter)
     for summary in summaries:
         if not summary.reused:
@@ -174,22 +181,24 @@ def times(summaries: list[Summary], wall: float) -> dict[str, Any]:
         "sum": dict(total),
         "workers": {name: dict(one) for name, one in sorted(workers.items())},
         "readers": {s.worker: s.readers for s in summaries if not s.reused and s.readers is not None},
-        "bound": _bound(total, wall, len(workers), read),
     }
 
 
-def _bound(total: Counter[str], wall: float, workers: int, read: int) -> str:
-    """Say in one sentence what bounded the run."""
-    busy = total["wait"] + total["compute"] + total["write"]
-    if not busy:
-        return "nothing was computed"
-    if busy < 0.5 * wall * workers:
-        return f"bounded by starting and finishing: workers were busy {busy / workers:.2g} s of {wall:.2g} s"
-    share = {k: total[k] / busy for k in ("wait", "compute", "write")}
-    what = max(share, key=lambda k: share[k])
-    words = {
-        "wait": f"bounded by reading: workers waited {share['wait']:.0%} of their time for data",
-        "compute": f"bounded by computing: {share['compute']:.0%} of the workers' time, reading hid behind it",
-        "write": f"bounded by writing fragments: {share['write']:.0%} of the workers' time",
-    }
-    return f"{words[what]} ({show(read / wall)}/s on {workers} workers)"
+def facts(plan: Plan, summaries: list[Summary], seconds: float, wall: float, queued: bool) -> Facts:
+    """Return what a verdict on a run needs."""
+    done = [s for s in summaries if not s.reused]
+    busy: Counter[str] = Counter()
+    for summary in done:
+        busy.update({k: summary.times.get(k, 0.0) for k in ("wait", "compute", "write")})
+    workers = {s.worker for s in done}
+    return Facts(
+        wall=wall,
+        seconds=seconds,
+        bytes=sum(s.bytes for s in done),
+        workers=len(workers),
+        nodes=len({w.rpartition(":")[0] for w in workers}),
+        chunks=len(done),
+        busy=busy,
+        divisible=any(c.last - c.first > 1 for c in plan.chunks),
+        queued=queued,
+    )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import cost, losses
-from .sizes import show
+from . import html, losses, words
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+    from .losses import Loss
 
 
 class Result:
@@ -60,11 +61,15 @@ class Result:
 
     @property
     def account(self) -> pd.DataFrame:
-        """Frames per module: expected = used + masked, one column per cause."""
+        """Frames per module: expected = used + masked, one column per cause.
+
+        "there" are those of the files before any selection.
+        """
         import pandas as pd
 
         rows = [
-            {**{k: v for k, v in r.items() if k != "masked"}, **r["masked"]} for r in self.manifest["account"]
+            {**{k: v for k, v in r.items() if k not in ("masked", "algorithms")}, **r["masked"]}
+            for r in self.manifest["account"]
         ]
         return pd.DataFrame(rows).fillna(0)
 
@@ -111,34 +116,25 @@ class Result:
         """Whether it is a copy of a run, made by `dxflow.copy_run`: files for EXtra-data, and no `dataset`."""
         return self.manifest.get("kind") == "copy"
 
-    def report(self) -> str:
-        """Return a summary: what was read, how fast, what was lost, where the result is."""
+    def report(self, said: Iterable[Loss] = ()) -> str:
+        """Return a summary: what was read, how fast, what was used and lost, where the result is.
+
+        Parameters
+        ----------
+        said : iterable of Loss
+            Losses that stand above it already, such as those of a printed plan.
+        """
         if self.is_copy:
             from .copying import CopyReport
 
             return str(CopyReport.from_json({**self.manifest["report"], "path": str(self.path)}))
-        t, chunks = self.times, self.manifest["chunks"]
-        lines = [
-            f"read     {show(t['bytes'])} in {t['wall']:.1f} s, {show(t['rate'])}/s"
-            f" ({chunks['computed']} chunks computed, {chunks['reused']} reused)",
-            f"time     {t['bound']}",
-            f"result   {self.path}",
-        ]
-        if self.manifest["spared"]:
-            lines.insert(1, f"spared   {show(self.manifest['spared'])} that were not selected")
-        lines[2:2] = cost.lines(self.manifest.get("cluster", {}))
-        cut = self.manifest.get("pieces", {}).items()
-        lines += [
-            f"pieces   chunk {chunk} was too large for its workers: done in {n} parts" for chunk, n in cut
-        ]
-        lines += [f"restart  {why}" for why in self.manifest.get("restarts", ())]
-        found = losses.from_json(self.manifest["losses"])
-        lines += [f"lost     {loss}" for loss in found] or ["lost     nothing"]
-        return "\n".join(lines)
+        return words.text(words.of_result(self, said), 9)
 
     def __repr__(self) -> str:
         return f"<dxflow.Result {self.path}>\n{self.report()}"
 
     def _repr_html_(self) -> str:
-        shown = "" if self.is_copy else self.dataset._repr_html_()
-        return f"<pre>{escape(self.report())}</pre>{shown}"
+        if self.is_copy:
+            return html.table("Copy", [("", line) for line in self.report().splitlines()], str(self.path))
+        about = html.table("Result", words.of_result(self), str(self.path))
+        return about + html.folded("dataset", self.dataset._repr_html_())

@@ -182,7 +182,18 @@ def test_the_table_says_inputs_chunks_memory_bytes_and_files(run, tmp_path):
     ):
         assert re.search(pattern, text), (pattern, text)
     assert made.bytes_to_read == 72 * 16 * 16 * 16 * 4
-    assert text.split("\n")[0] in made._repr_html_()
+    assert run.path in made._repr_html_()
+
+
+def test_a_plan_fits_a_screen_and_its_html_is_a_table_with_everything_escaped(run, tmp_path):
+    made = dxflow.plan(run.path, RoiSum(name="a<b>"), tmp_path / "x.zarr", chunk=100)
+    assert len(made.chunks) == 12
+    assert len(repr(made)) < 2000
+    assert repr(made).splitlines()[0] == "<dxflow.Plan of 12 chunks>"
+    html = made._repr_html_()
+    assert "<table" in html
+    assert "a&lt;b&gt;" in html
+    assert "<pre" not in html
 
 
 def test_the_number_of_files_in_the_table_is_what_is_written(run, tmp_path):

@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-import pytest
 from samples import RoiSum
 
 import dxflow
@@ -13,20 +12,6 @@ from dxflow.report import account, times
 def summary(chunk, worker, read=0.0, wait=0.0, compute=0.0, write=0.0, reused=False, **more):
     seconds = {"read": read, "wait": wait, "compute": compute, "write": write}
     return Summary(chunk, worker, 10**9, seconds, more.pop("used", []), reused=reused, **more)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "wall", "says"),
-    [
-        ({"read": 9, "wait": 8, "compute": 1, "write": 1}, 10, "bounded by reading: workers waited 80% of"),
-        ({"read": 9, "wait": 1, "compute": 8, "write": 1}, 10, "bounded by computing: 80% of"),
-        ({"read": 1, "wait": 1, "compute": 1, "write": 8}, 10, "bounded by writing fragments: 80% of"),
-        ({"wait": 1}, 10, "bounded by starting and finishing: workers were busy 1 s of 10 s"),
-        ({}, 10, "nothing was computed"),
-    ],
-)
-def test_one_sentence_says_what_bounded_the_run(seconds, wall, says):
-    assert times([summary(0, "a:1", **seconds)], wall)["bound"].startswith(says)
 
 
 def test_times_are_summed_by_worker_and_reused_chunks_count_for_nothing():

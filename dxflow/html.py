@@ -1,0 +1,46 @@
+"""Tables for notebooks, from plain values; everything is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from itertools import groupby
+
+# Jupyter aligns cells right, stripes rows and breaks no words; colours are its own, so that dark themes work.
+TABLE = "border-collapse:collapse;margin:0;font-size:13px;max-width:100%"
+LABEL = (
+    "text-align:left;vertical-align:top;padding:2px 14px 2px 0;font-weight:600;white-space:nowrap;"
+    "background:none;border:0"
+)
+CELL = "text-align:left;vertical-align:top;padding:2px 0;background:none;border:0;overflow-wrap:anywhere"
+TITLE = "font-weight:600;font-size:14px;padding:4px 0;border-bottom:1px solid currentColor;margin-bottom:4px"
+MUTED = "opacity:0.65;font-weight:400"
+
+
+def table(title: str, rows: Iterable[tuple[str, str]], note: str = "") -> str:
+    """Return a title and rows of label and text; neighbours with the same label are one row.
+
+    Parameters
+    ----------
+    note : str
+        Behind the title, fainter.
+    """
+    groups = [(label, [what for _, what in same]) for label, same in groupby(rows, key=lambda row: row[0])]
+    body = "".join(
+        f'<tr style="background:none"><th style="{LABEL}">{escape(label)}</th>'
+        f'<td style="{CELL}">{"<br>".join(_line(what) for what in lines)}</td></tr>'
+        for label, lines in groups
+    )
+    said = f' <span style="{MUTED}">{escape(note)}</span>' if note else ""
+    return f'<div style="{TITLE}">{escape(title)}{said}</div><table style="{TABLE}"><tbody>{body}</tbody></table>'
+
+
+def _line(text: str) -> str:
+    """Return escaped text; what is indented stays so."""
+    spaces = len(text) - len(text.lstrip(" "))
+    return "&emsp;" * (spaces // 2) + escape(text.lstrip(" "))
+
+
+def folded(summary: str, html: str) -> str:
+    """Return something that opens when its title is clicked."""
+    return f'<details style="margin-top:6px"><summary>{escape(summary)}</summary>{html}</details>'

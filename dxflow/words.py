@@ -1,0 +1,144 @@
+"""A plan and a finished reduction in words: (label, text) for terminals and for tables of notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from . import cost, losses, sizes
+
+if TYPE_CHECKING:
+    from .inputs import BoundInput
+    from .losses import Loss
+    from .plan import Plan
+    from .result import Result
+
+Row = tuple[str, str]
+
+
+def text(rows: Iterable[Row], width: int) -> str:
+    """Return rows as lines, the label before the first line of each group of the same one."""
+    out, before = [], ""
+    for label, what in rows:
+        out.append(f"{label if label != before else '':<{width}}{what}")
+        before = label
+    return "\n".join(out)
+
+
+# A plan -----------------------------------------------------------------------------------------------
+
+
+def of_plan(plan: Plan) -> list[Row]:
+    """Return what a plan will do."""
+    ids = plan.train_ids
+    how = "module blocks" if plan.by_module else "whole trains"
+    apart = f", {len(plan.parts)} groups of modules apart" if len(plan.parts) > 1 else ""
+    return [
+        ("run", plan.run),
+        ("trains", f"{len(ids)}: {ids[0]}-{ids[-1]}"),
+        *((f"input {number}", _input(bound)) for number, bound in enumerate(plan.inputs)),
+        *(("algorithm", _algorithm(a)) for a in plan.algorithms),
+        (
+            "chunks",
+            f"{len(plan.chunks)} of up to {sizes.show(sizes.largest_chunk(plan))}, read as {how}{apart}",
+        ),
+        ("to read", sizes.show(plan.bytes_to_read)),
+        ("memory", f"{plan.memory} per worker"),
+        ("result", plan.store.describe(plan)),
+        *(("loss", line) for line in losses.lines(plan.losses)),
+    ]
+
+
+def _input(bound: BoundInput) -> str:
+    shape = " x ".join(str(n) for n in bound.shape)
+    return f"{bound.name} {bound.key}: {len(bound.index)} entries of {shape} {bound.dtype}"
+
+
+def _algorithm(bound: Any) -> str:
+    made = ", ".join(o.key for o in bound.outputs if o.output.store)
+    return f"{bound.name}: {bound.algorithm!r} -> {made}"
+
+
+# A result ---------------------------------------------------------------------------------------------
+
+
+def of_result(result: Result, said: Iterable[Loss] = ()) -> list[Row]:
+    """Return what was read, used and lost, what bounded it, and where the result is.
+
+    Parameters
+    ----------
+    said : iterable of Loss
+        Losses that stand above it already.
+    """
+    manifest, t = result.manifest, result.times
+    return [
+        ("read", _read(manifest, t)),
+        *(
+            [("spared", f"{sizes.show(spared)} that were not selected")]
+            if (spared := manifest["spared"])
+            else []
+        ),
+        *(("used", line) for line in used(manifest["account"])),
+        ("time", t["bound"]),
+        *_advice(result.cluster),
+        *cost.rows(result.cluster),
+        ("result", str(result.path)),
+        *(
+            ("pieces", f"chunk {chunk} was too large for its workers: done in {n} parts")
+            for chunk, n in manifest.get("pieces", {}).items()
+        ),
+        *(("restart", why) for why in manifest.get("restarts", ())),
+        *(("lost", line) for line in _lost(losses.from_json(manifest["losses"]), frozenset(said))),
+    ]
+
+
+def _read(manifest: Mapping[str, Any], t: Mapping[str, Any]) -> str:
+    chunks = manifest["chunks"]
+    reused = f", {chunks['reused']} of an interrupted run" if chunks["reused"] else ""
+    what = "chunk" if chunks["computed"] == 1 else "chunks"
+    rate = f"{sizes.show(t['bytes'])} in {t['wall']:.1f} s, {sizes.show(t['rate'])}/s"
+    return f"{rate} ({chunks['computed']} {what}{reused})"
+
+
+def _advice(cluster: Mapping[str, Any]) -> list[Row]:
+    return [("advice", cluster["advice"])] if cluster.get("advice") else []
+
+
+def _lost(found: Sequence[Loss], said: frozenset[Loss]) -> list[str]:
+    """Return lines about losses; those that were said already as one."""
+    if not found:
+        return ["nothing"]
+    new = [loss for loss in found if loss not in said]
+    return [*losses.lines(new), *(["what the plan says above"] if len(new) < len(found) else [])]
+
+
+def used(account: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return how many frames of how many each input gave, and the modules that gave less."""
+    by_input = groupby(account, key=lambda row: row["input"])
+    return [line for name, rows in by_input for line in _used(name, list(rows))]
+
+
+def _used(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    there, frames = max(r.get("there", r["expected"]) for r in rows), rows[0]["expected"]
+    chosen = f" selected of {there}" if there > frames else ""
+    by = f" by {', '.join(readers)}" if (readers := rows[0].get("algorithms")) else ""
+    of = f"of {len(rows)} modules" if len(rows) > 1 else "of one module"
+    total, got = sum(r["expected"] for r in rows), sum(r["used"] for r in rows)
+    if got == total:
+        return [f"{name}: all {frames} frames{chosen} {of}{by}"]
+    share = f"{100 * got / total:.3g}" if total else "0"
+    # What is almost all is not said to be all.
+    share = "99.9" if share == "100" else share
+    first = f"{name}: {share}% of {frames} frames{chosen} {of}, {got} of {total}{by}"
+    return [first, *(f"  {line}" for line in _short(rows))]
+
+
+def _short(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what modules lack, those that lack the same in one line."""
+    alike: dict[str, list[int]] = {}
+    for r in rows:
+        if r["used"] < r["expected"]:
+            why = ", ".join(f"{n} {cause}" for cause, n in sorted(r["masked"].items()))
+            alike.setdefault(f"{r['used']} of {r['expected']} ({why})", []).append(r["module"])
+    return [f"module{'s' if len(m) > 1 else ''} {losses.ranges(m)}: {what}" for what, m in alike.items()]
