@@ -280,7 +280,8 @@ def _missing(binding: Binding) -> list[Loss]:
 
 
 def _filed(loss: Loss, bound: BoundInput, trains: NDArray) -> Loss:
-    """Return a loss of a module with the file that has these trains, if it is one."""
+    """Return a loss of a module with its source, or detector, and the file that has these trains, if it is one."""
+    loss = replace(loss, source=loss.source or bound.name)
     among = (trains >= loss.first_train) & (trains <= loss.last_train)
     files = np.unique(bound.location.file[bound.modules.index(loss.module), among])
     files = files[files >= 0]
