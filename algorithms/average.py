@@ -141,7 +141,8 @@ class Average(Algorithm):
 def _check(img: InputInfo, per: str) -> None:
     """Refuse data without the ids that are asked for, or that are no numbers."""
     if per != "run" and not len(_ids(img, per)):
-        raise PlanError(f"average: per={per!r}, but {img.name} {img.key} has no {per} ids; use per='run'")
+        use = "per='run' or per='cell'" if len(img.cells) else "per='run'"
+        raise PlanError(f"average: per={per!r}, but {img.name} {img.key} has no {per} ids; use {use}")
     if img.dtype.kind not in "fiub":
         raise PlanError(f"average: {img.name} {img.key} is {img.dtype}; expected real numbers")
 

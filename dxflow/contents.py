@@ -16,6 +16,7 @@ from . import fragments
 from .chunk import chunk_path
 
 if TYPE_CHECKING:
+    from .index import EntryIndex
     from .outputs import BoundOutput
     from .plan import Plan
 
@@ -173,10 +174,9 @@ class Contents:
         yield Variable(
             o.name, (axis, *dims), (n, *o.output.shape), dtype, attrs, f"{o.name}/rows", "event", -1, o.name
         )
-        for label in ("train_id", "pulse_id"):
-            if label == "train_id" or self.plan.indexes[o.rows].pulse_ids is not None:
-                words = {"long_name": f"{label.replace('_', ' ')} of each row of {o.name}"}
-                yield Variable(f"{o.name}_{label}", (axis,), (n,), ids, words, label, "event", o.rows, "")
+        for label in _event_ids(self.plan.indexes[o.rows]):
+            words = {"long_name": f"{label.replace('_', ' ')} of each row of {o.name}"}
+            yield Variable(f"{o.name}_{label}", (axis,), (n,), ids, words, label, "event", o.rows, "")
         words = {"long_name": f"rows of {o.name} in each train"}
         shape = (len(self.plan.train_ids),)
         yield Variable(
@@ -266,14 +266,14 @@ class Contents:
         return fragment[variable.entry]
 
     def _event_labels(self, variable: Variable, first_train: int, fragment: fragments.Fragment) -> NDArray:
-        """Return train or pulse ids of a chunk's events; pulse ids are 0 where an event has no frame."""
+        """Return train or other ids of a chunk's events; those of frames are 0 where an event has no frame."""
         name = variable.dims[0].removesuffix("_event")
         if variable.entry == "train_id":
             return self.plan.train_ids[fragment[f"{name}/trains"] + first_train]
         index, frames = self.plan.indexes[variable.index], fragment[f"{name}/frames"]
-        assert index.pulse_ids is not None
+        values = index.labels(slice(0, len(index)))[variable.entry]
         first = index.offsets[first_train]
-        return np.where(frames < 0, 0, index.pulse_ids[np.maximum(frames, 0) + first]).astype(variable.dtype)
+        return np.where(frames < 0, 0, values[np.maximum(frames, 0) + first]).astype(variable.dtype)
 
 
 class _Names:
@@ -346,6 +346,12 @@ class _Names:
             if name in o.output.coords:
                 values, unit = o.output.coordinate(name)
                 yield dim, Coordinate((dim,), values, {"units": unit} if unit else {})
+
+
+def _event_ids(index: EntryIndex) -> list[str]:
+    """Return which labels of its frame an event has: pulse ids are enough where there are some."""
+    ids = index.labels(slice(0, 0))
+    return ["train_id", "pulse_id"] if "pulse_id" in ids else list(ids)
 
 
 def _attrs(o: BoundOutput) -> dict[str, Any]:

@@ -44,6 +44,16 @@ class EntryIndex:
         """Rows in each train, (train,)."""
         return np.diff(self.offsets)
 
+    @cached_property
+    def entry_ids(self) -> NDArray:
+        """Number of each row's entry in its train, (row,): what tells frames without pulse ids apart."""
+        return self.entry.max(axis=0)
+
+    @cached_property
+    def _numbered(self) -> bool:
+        """Whether rows are told apart by their entry in the train."""
+        return self.pulse_ids is None and bool(self.entry_ids.max(initial=0) > 0)
+
     def rows(self, first: int, last: int) -> slice:
         """Return the rows of the trains at positions ``first:last``."""
         return slice(int(self.offsets[first]), int(self.offsets[last]))
@@ -62,8 +72,13 @@ class EntryIndex:
         return self.entry[module if len(self.entry) > 1 else 0, rows]
 
     def labels(self, rows: slice) -> dict[str, NDArray]:
-        """Return train_id and, where there are, pulse_id and cell_id of each row."""
+        """Return train_id and, where there are, pulse_id and cell_id of each row.
+
+        Without pulse ids, where a train has several entries, entry_id is the number of the entry in its train.
+        """
         out = {"train_id": self.train_ids[self.train_positions(rows)]}
+        if self._numbered:
+            out["entry_id"] = self.entry_ids[rows]
         if self.pulse_ids is not None:
             out["pulse_id"] = self.pulse_ids[rows]
         if self.cell_ids is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -235,6 +235,8 @@ class BoundInput:
     mask: BoundMask | None = None
     parts: tuple[BoundInput, ...] = ()
     """Inputs that it is made of, where it is not read as it is."""
+    reference: int = 0
+    """Of a `PulseKey`: pulse id of the frame that the first pulse of a train falls into."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -323,27 +325,31 @@ def selected(bound: BoundInput, selection: FrameSelection | None) -> BoundInput:
     """Return the input with only the selected frames; keys are not touched."""
     if selection is None or bound.kind not in ("frames", "pulses"):
         return bound
-    from dataclasses import replace
-
     return replace(bound, index=bound.index.select(selection.apply(bound.index)))
 
 
 def _frame_index(run: DataCollection, kind: detectors.Detector, trains: NDArray, at: Location) -> EntryIndex:
     """Read pulse and cell ids of every module and align them."""
     counts = at.count.astype(np.int64) * at.per_entry
-    read = [_ids(run, at, module, kind, c) for module, c in enumerate(counts)]
-    return align(trains, counts, [r[0] for r in read], [r[1] for r in read])
+    read = [_ids(run, at, module, kind) for module in range(len(counts))]
+    known = any(pulses is not None for pulses, _ in read)
+    pulses = [_numbers(c) if p is None else p for c, (p, _) in zip(counts, read, strict=True)]
+    index = align(trains, counts, pulses, [cells for _, cells in read])
+    # Where nothing says which pulse a frame saw, its number in the train is not taken for one.
+    return index if known else replace(index, pulse_ids=None)
 
 
 def _ids(
-    run: DataCollection, at: Location, module: int, kind: detectors.Detector, counts: NDArray
-) -> tuple[NDArray, NDArray | None]:
-    """Return pulse and cell ids of one module, (entry,) each; positions where there are no pulse ids."""
+    run: DataCollection, at: Location, module: int, kind: detectors.Detector
+) -> tuple[NDArray | None, NDArray | None]:
+    """Return pulse and cell ids of one module, (entry,) each; None where there are none."""
     pulses = frame_ids(run, at, module, kind.pulses) if kind.pulses else None
-    cells = frame_ids(run, at, module, kind.cells) if kind.cells else None
-    if pulses is None:
-        pulses = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return pulses, cells
+    return pulses, frame_ids(run, at, module, kind.cells) if kind.cells else None
+
+
+def _numbers(counts: NDArray) -> NDArray:
+    """Return the number of each entry in its train, (entry,)."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def _check_align(align: str) -> None:

@@ -276,7 +276,8 @@ def _missing(binding: Binding) -> list[Loss]:
         for i in seen.values()
         for loss in i.index.missing(i.modules, i.location.sources)
     ]
-    return modules + [loss for bound in binding.inputs for loss in _empty_trains(bound, binding.trains)]
+    read = [part for bound in binding.inputs for part in (bound.parts or (bound,))]
+    return modules + [loss for bound in read for loss in _empty_trains(bound, binding.trains)]
 
 
 def _filed(loss: Loss, bound: BoundInput, trains: NDArray) -> Loss:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from .inputs import BoundInput, Frames, Key
 from .locate import Faults
+from .losses import Loss
+from .near import written
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -32,13 +34,14 @@ MEASURED = {1: (DESTINATION, SASE1_AND_3), 2: (DESTINATION, SASE2), 3: (DESTINAT
 """The same of the pulses that the gas monitor has an entry for: SASE1 and SASE3 share theirs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PulseKey:
     """A key with one entry per X-ray pulse, as one value per frame of a detector.
 
     ``train[alias]`` is (pulse,) and ``block[alias]`` (frame,): the sum over the pulses in the exposure of the frame, 0
-    for a frame without pulses, NaN in trains without entries or without bunch pattern. The k-th entry belongs to the
-    k-th pulse of the bunch pattern that the device sees.
+    for a frame without pulses. NaN where one of these pulses has no entry or that is NaN, and in trains without
+    entries or without bunch pattern. The k-th entry belongs to the k-th pulse of the bunch pattern that the device
+    sees. Frames are joined by pulse id, so that a value does not depend on which other frames are read.
 
     Parameters
     ----------
@@ -47,16 +50,19 @@ class PulseKey:
     pattern : str
         Source of the bunch pattern table, ``...TIMESERVER:outputBunchPattern``.
     sase : {1, 2, 3}
-        Undulator of the beamline.
+        Undulator of the beamline. Trains in which it has no pulse are counted in the losses.
     frames : Frames
         Of the detector whose frames get the values.
     offset : int, optional
         Slot of the bunch pattern of a frame is its pulse id + offset. By default the first pulse of each train is
-        taken to fall into frame number `reference_frame`.
+        taken to fall into frame number `reference_frame`: the pulse id that most trains have there.
     reference_frame : int
         See `offset`.
     exposure : int
         Slots (of 222 ns) that a frame sees.
+    stride : int, optional
+        Slots from one frame to the next, of detectors whose frames have no pulse ids (JUNGFRAU): a frame's number in
+        its train, times this, is taken as its pulse id.
 
     References
     ----------
@@ -71,6 +77,10 @@ class PulseKey:
     offset: int | None = None
     reference_frame: int = 0
     exposure: int = 1
+    stride: int | None = None
+
+    def __repr__(self) -> str:
+        return written(self)
 
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find the entries, the bunch pattern and the detector's frames in a run."""
@@ -85,11 +95,45 @@ class PulseKey:
         frames = self.frames.bind(run, trains, Faults())
         at = replace(entries.location, shape=(), dtype=np.dtype("f8"))
         return replace(
-            entries, declared=self, kind="pulses", index=frames.index, location=at, parts=(entries, pattern)
+            entries,
+            declared=self,
+            kind="pulses",
+            index=frames.index,
+            location=at,
+            parts=(entries, pattern),
+            reference=self._reference(frames.index),
         )
 
+    def _reference(self, index: EntryIndex) -> int:
+        """Return the pulse id that most trains have in frame number `reference_frame`, the lowest of several."""
+        if self.reference_frame < 0 or self.exposure < 1:
+            raise ValueError(f"{self}: reference_frame counts from 0, exposure from 1")
+        rows = index.offsets[:-1][index.counts > self.reference_frame] + self.reference_frame
+        ids, times = np.unique(self._ids(index)[rows], return_counts=True)
+        if not len(ids) and self.offset is None and len(index):
+            raise ValueError(f"{self}: no train has a frame number {self.reference_frame}")
+        return int(ids[np.argmax(times)]) if len(ids) else 0
+
+    def _ids(self, index: EntryIndex) -> NDArray:
+        """Return the pulse id of each row, or what stands for it, (row,) int64."""
+        if index.pulse_ids is not None:
+            return index.pulse_ids.astype(np.int64)
+        if self.stride is None:
+            raise ValueError(
+                f"{self}: the frames have no pulse ids to join by; give stride=, the slots from one frame to the next"
+            )
+        return self.stride * index.entry_ids.astype(np.int64)
+
     def per_frame(
-        self, entries: NDArray, table: NDArray, there: NDArray, index: EntryIndex, rows: slice
+        self,
+        entries: NDArray,
+        table: NDArray,
+        there: NDArray,
+        index: EntryIndex,
+        rows: slice,
+        *,
+        first: int | None = None,
+        reference: int = 0,
     ) -> NDArray:
         """Return one value per frame, (row,).
 
@@ -104,36 +148,51 @@ class PulseKey:
             Of the frames.
         rows : slice
             The frames of these trains.
+        first : int, optional
+            Position of the first of these trains; that of the first frame by default.
+        reference : int
+            Pulse id of the frame that the first pulse of each train falls into; unused where there is an `offset`.
         """
-        if index.pulse_ids is None:
-            raise ValueError(f"{self}: the frames have no pulse ids to join by")
         trains = index.train_positions(rows)
-        trains = trains - trains[0] if len(trains) else trains
-        sums = self._summed(entries, table)
-        slots = index.pulse_ids[rows].astype(np.int64) + self._shift(table, trains, index, rows)
-        last = table.shape[1]
-        start, stop = (np.clip(s, 0, last) for s in (slots, slots + self.exposure))
-        values = sums[trains, stop] - sums[trains, start]
-        return np.where(there[trains], values, np.nan)
+        if not len(trains):
+            return np.zeros(0)
+        trains = trains - (trains[0] if first is None else first)
+        values = self._of_slots(entries, table)
+        slots = self._ids(index)[rows] + self._shift(table, reference)[trains]
+        out = np.zeros(len(trains))
+        for slot in range(self.exposure):
+            inside = (slots + slot >= 0) & (slots + slot < values.shape[1])
+            out[inside] += values[trains[inside], slots[inside] + slot]
+        return np.where(there[trains], out, np.nan)
 
-    def _summed(self, entries: NDArray, table: NDArray) -> NDArray:
-        """Return the sum of our pulses' entries before each slot, (train, slot + 1)."""
+    def _of_slots(self, entries: NDArray, table: NDArray) -> NDArray:
+        """Return the entry of our pulse in each slot, (train, slot): 0 without a pulse, NaN for one without entry."""
         measured, own = (_pulses(table, *bits[self.sase]) for bits in (MEASURED, OWN))
-        row = np.clip(np.cumsum(measured, axis=1) - 1, 0, entries.shape[1] - 1)
-        values = np.where(own, np.take_along_axis(entries.astype(float), row, axis=1), 0.0)
-        return np.pad(np.cumsum(values, axis=1), ((0, 0), (1, 0)))
+        number = np.cumsum(measured, axis=1) - 1
+        width = entries.shape[1]
+        values = np.take_along_axis(
+            np.pad(entries.astype(float), ((0, 0), (0, 1)), constant_values=np.nan),
+            np.clip(number, 0, width),
+            axis=1,
+        )
+        return np.where(own, values, 0.0)
 
-    def _shift(self, table: NDArray, trains: NDArray, index: EntryIndex, rows: slice) -> NDArray | int:
-        """Return what is added to pulse ids to make slots, (row,)."""
-        assert index.pulse_ids is not None
+    def _shift(self, table: NDArray, reference: int) -> NDArray:
+        """Return what is added to pulse ids to make slots, (train,)."""
         if self.offset is not None:
-            return self.offset
-        first_pulse = np.argmax(_pulses(table, *OWN[self.sase]), axis=1)
-        first_row = np.searchsorted(trains, np.arange(len(table)))
-        last_row = np.searchsorted(trains, np.arange(len(table)), side="right") - 1
-        reference = np.clip(first_row + self.reference_frame, 0, np.maximum(last_row, 0))
-        ids = index.pulse_ids[rows].astype(np.int64)
-        return (first_pulse - ids[np.minimum(reference, len(ids) - 1)])[trains]
+            return np.full(len(table), self.offset)
+        return np.argmax(_pulses(table, *OWN[self.sase]), axis=1) - reference
+
+    def without_pulses(self, table: NDArray, train_ids: NDArray) -> list[Loss]:
+        """Return a loss of the trains, (train,), in whose bunch pattern the undulator has no pulse."""
+        empty = ~_pulses(table, *OWN[self.sase]).any(axis=1)
+        if not empty.any():
+            return []
+        others = [n for n in OWN if _pulses(table[empty], *OWN[n]).any()]
+        hint = f"; there are pulses of SASE {others}: is sase={self.sase} right?" if others else ""
+        detail = f"none of SASE {self.sase} in the bunch pattern, so that {self.key} is 0{hint}"
+        span = int(train_ids[empty][0]), int(train_ids[empty][-1])
+        return [Loss("no pulses", 0, int(empty.sum()), *span, self.source, detail=detail)]
 
 
 def _pulses(table: NDArray, bits: int, value: int) -> NDArray:

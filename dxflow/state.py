@@ -109,10 +109,22 @@ class ChunkState:
 
     def _joined(self, bound: BoundInput, rows: slice) -> NDArray:
         """Return a key with one entry per pulse as one value per frame, (row,)."""
-        parts = [self._per_train(part) for part in bound.parts]
-        there = np.logical_and.reduce([good for _, good in parts])
+        (entries, there), (table, known) = (self._per_train(part) for part in bound.parts)
         declared: Any = bound.declared
-        return np.asarray(declared.per_frame(*(values for values, _ in parts), there, bound.index, rows))
+        if self.chunk.part == 0:
+            trains = self.plan.train_ids[self.chunk.first : self.chunk.last]
+            self.losses += declared.without_pulses(table[known], trains[known])
+        return np.asarray(
+            declared.per_frame(
+                entries,
+                table,
+                there & known,
+                bound.index,
+                rows,
+                first=self.chunk.first,
+                reference=bound.reference,
+            )
+        )
 
     def _per_train(self, bound: BoundInput) -> tuple[NDArray, NDArray]:
         """Return the first entry of each train, (train, ...), 0 where there is none, and where there is one."""

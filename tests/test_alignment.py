@@ -6,6 +6,7 @@ from extra_data import RunDirectory, by_id
 
 import dxflow
 from dxflow import Algorithm, Frames, Key, Output, PlanError
+from dxflow.algorithms.average import Average
 from dxflow.simulate import Plant, make_run
 
 SIZE = {"trains": 6, "pulses": 4, "modules": 3, "module_shape": (8, 8)}
@@ -147,3 +148,15 @@ def test_two_detectors_of_different_size_share_a_pass(tmp_path):
             name = f"{one.name}.{key}"
             np.testing.assert_array_equal(together[name].values, alone[name].values)
             assert np.isfinite(together[name]).all()
+
+
+def test_frames_without_pulse_ids_are_told_apart_by_their_number_in_the_train(tmp_path):
+    truth = make_run(tmp_path / "j", detector="JUNGFRAU", **(SIZE | {"modules": 2, "pulses": 3}))
+    made = dxflow.plan(truth.path, Average())
+    assert made.inputs[0].index.pulse_ids is None
+    assert made.inputs[0].info().pulses.size == 0
+    labels = made.inputs[0].index.labels(slice(0, 6))
+    assert labels["entry_id"].tolist() == labels["cell_id"].tolist() == [0, 1, 2, 0, 1, 2]
+    assert "pulse_id" not in labels
+    with pytest.raises(PlanError, match="has no pulse ids; use per='run' or per='cell'"):
+        dxflow.plan(truth.path, Average(per="pulse"))

@@ -87,7 +87,8 @@ def test_a_source_without_pulses_has_its_entries_as_they_come():
     assert index.entries(0, slice(0, 6)).tolist() == [0, 1, 0, 0, 1, 2]
     assert index.train_positions(slice(1, 4)).tolist() == [0, 2, 3]
     assert index.rows(1, 3) == slice(2, 3)
-    assert list(index.labels(slice(0, 6))) == ["train_id"]
+    assert index.labels(slice(0, 6))["entry_id"].tolist() == [0, 1, 0, 0, 1, 2]
+    assert list(plain(TRAINS, np.array([1, 0, 1, 1])).labels(slice(0, 3))) == ["train_id"]
 
 
 def test_ids_beyond_what_the_index_can_hold_are_refused_rather_than_mixed_up():

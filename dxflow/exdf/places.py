@@ -18,6 +18,9 @@ PASS = "REDUCTION"
 METHOD = "DXFLOW_REDUCTION"
 """First part of the name of the source in the section REDUCTION."""
 
+LABELS = {"train_id": "trainId", "pulse_id": "pulseId", "cell_id": "cellId", "entry_id": "entryId"}
+"""Label of rows -> its key."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -126,7 +129,7 @@ class Places:
                 return Place("INSTRUMENT", f"{source}:output", f"{v.dims[0]}.{key}")
             case "count":
                 return Place("INDEX", f"{source}:output/{self._event_group(key)}", "count")
-        label = {"train_id": "trainId", "pulse_id": "pulseId"}.get(v.entry, "value")
+        label = LABELS.get(v.entry, "value")
         return Place("INSTRUMENT", f"{source}:output", f"{self._event_group(key)}.{label}")
 
     def _split(self, output: str) -> tuple[str, str]:
@@ -147,11 +150,10 @@ class Places:
     def _coordinate(self, name: str, dim: str) -> Place:
         if name in ("train", "time"):
             return Place("INDEX", "", {"train": "trainId", "time": "timestamp"}[name])
-        words = {"train_id": "trainId", "pulse_id": "pulseId", "cell_id": "cellId"}
-        label = next((k for k in words if name.endswith(k)), None)
+        label = next((k for k in LABELS if name.endswith(k)), None)
         if name == dim or label is None:
             return Place("RUN", self.shared, f"axes.{name.replace('.', '_')}")
-        return Place("INSTRUMENT", f"{self.shared}:output", f"{dim}.{words[label]}")
+        return Place("INSTRUMENT", f"{self.shared}:output", f"{dim}.{LABELS[label]}")
 
     def aliases(self) -> dict[str, Any]:
         """Return what EXtra-data's ``with_aliases`` reads: variables with rows, and sources of algorithms, by name."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..losses import Loss
 from .file import ExdfFile, Head, data_path, storable
-from .places import Item, Places
+from .places import LABELS, Item, Places
 from .rows import CHUNK_BYTES, layout
 from .sink import Sink
 from .units import described
@@ -167,9 +167,9 @@ class _Reduced:
         """Write pulse and cell IDs of rows."""
         rows = self.plan.indexes[index].rows(self.piece.first, self.piece.last)
         labels = self.plan.indexes[index].labels(rows)
-        for label, key, dtype in (("pulse_id", "pulseId", np.uint64), ("cell_id", "cellId", np.uint16)):
+        for label, dtype in (("pulse_id", np.uint64), ("cell_id", np.uint16), ("entry_id", np.uint32)):
             if label in labels:
-                path = data_path("INSTRUMENT", source, f"{group}.{key}")
+                path = data_path("INSTRUMENT", source, f"{group}.{LABELS[label]}")
                 self.file.append_key(path, labels[label].astype(dtype))
 
     def _rows(self, item: Item) -> None:

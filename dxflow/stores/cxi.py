@@ -16,6 +16,7 @@ from ._hdf5 import Hdf5Store, options
 
 if TYPE_CHECKING:
     from ..contents import Contents
+    from ..index import EntryIndex
     from ..inputs import BoundInput
     from ..outputs import BoundOutput
     from ..plan import Plan
@@ -24,8 +25,8 @@ SUFFIXES = (".cxi",)
 PEAK = "peak"
 COLUMNS = ("module", "ss", "fs", "intensity")
 RESULTS = "/dxflow/results"
-PULSES = ("pulseId", "memoryCell")
-"""What EXtra-data calls the number of a frame in its train: for most detectors, for JUNGFRAU."""
+PULSES = {"pulseId": "pulse_id", "memoryCell": "cell_id"}
+"""What EXtra-data and we call what tells the frames of a train apart: of most detectors, of JUNGFRAU."""
 
 
 class Cxi(Hdf5Store):
@@ -57,10 +58,10 @@ class Cxi(Hdf5Store):
                 f"{self.path}: CXI is for frames of a detector, and no algorithm reads Frames(...)"
             )
         for bound in _peaks(plan):
-            if bound.output.shape[0] < len(COLUMNS) or plan.indexes[bound.rows].pulse_ids is None:
+            if bound.output.shape[0] < len(COLUMNS) or not _told_apart(plan.indexes[bound.rows]):
                 raise PlanError(
-                    f"{bound.name} has an axis {PEAK!r}, so it is a list of peaks: it needs frames with pulse ids, and "
-                    f"the columns {list(COLUMNS)}, but has {bound.output.shape[0]}; name other axes otherwise"
+                    f"{bound.name} has an axis {PEAK!r}, so it is a list of peaks: it needs frames with pulse or cell "
+                    f"ids, and the columns {list(COLUMNS)}, but has {bound.output.shape[0]}; name other axes otherwise"
                 )
 
     def extra(self, contents: Contents) -> dict[str, Any]:
@@ -104,6 +105,11 @@ STORE = Cxi
 def _frames(plan: Plan) -> BoundInput | None:
     """Return the first frames input."""
     return next((i for i in plan.inputs if i.kind == "frames"), None)
+
+
+def _told_apart(index: EntryIndex) -> bool:
+    """Return whether the frames of a train have ids that EXtra-data's files have, too."""
+    return index.pulse_ids is not None or index.cell_ids is not None
 
 
 def _peaks(plan: Plan) -> Iterator[BoundOutput]:
@@ -176,10 +182,10 @@ class _File:
     def _frames_of(self, name: str) -> NDArray:
         """Return the number of the frame of each peak in the file."""
         entry, kept = self.file["/entry_1"], self.file[RESULTS]
-        pulses = next(entry[key][()] for key in PULSES if key in entry)
-        of_frame = list(zip(entry["trainId"][()].tolist(), pulses.tolist(), strict=True))
+        key, label = next((key, label) for key, label in PULSES.items() if key in entry)
+        of_frame = list(zip(entry["trainId"][()].tolist(), entry[key][()].tolist(), strict=True))
         number = {ids: n for n, ids in enumerate(of_frame)}
-        ids = zip(kept[f"{name}_train_id"][()].tolist(), kept[f"{name}_pulse_id"][()].tolist(), strict=True)
+        ids = zip(kept[f"{name}_train_id"][()].tolist(), kept[f"{name}_{label}"][()].tolist(), strict=True)
         try:
             return np.array([number[one] for one in ids], np.int64)
         except KeyError as e:

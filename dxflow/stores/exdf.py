@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..plan import Plan
 
 ALIASES = "aliases.json"
-TAKEN = ("classId", "trainId", "pulseId", "cellId", "modulesUsed")
+TAKEN = ("classId", "trainId", "pulseId", "cellId", "entryId", "modulesUsed")
 """Keys that an output cannot have."""
 FILE_BYTES = 2**32
 TRAINS_PER_FILE = 3500
