@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -25,6 +26,10 @@ def catalogue(args, folder):
     bases = work.prepare(folder)
     cases = [c for c in CASES if work.named(c, args.only)]
     return work.in_processes(cases, lambda c: work.faulty(c, bases, folder), args.processes)
+
+
+def tests(args):
+    return rows.outcomes(args.processes, lambda text: re.search(args.only, text) is not None)
 
 
 def damages(args, folder):
@@ -52,7 +57,7 @@ def main():
     done = []
     with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
         trial.warm(folder)
-        parts = [catalogue(args, folder)]
+        parts = [catalogue(args, folder), tests(args)]
         if args.damages:
             parts.append(damages(args, folder))
         for part in parts:
