@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .algorithm import Algorithm
 from .index import EntryIndex
-from .inputs import BoundInput, From, InputInfo, RunInfo, selected
+from .inputs import BoundInput, Frames, From, InputInfo, Key, RunInfo
 from .locate import Faults
 from .outputs import BoundOutput
 
@@ -88,9 +88,10 @@ class Binding:
             raise PlanError(
                 f"{algorithm.name}: input {alias!r} is a {type(what).__name__}; expected Frames, Key or From"
             )
-        if what not in self._numbers:
-            self._numbers[what] = self._bind(algorithm, alias, what)
-        return self._numbers[what]
+        which = what, _stand_for_frames(what, algorithm.inputs)
+        if which not in self._numbers:
+            self._numbers[which] = self._bind(algorithm, alias, *which)
+        return self._numbers[which]
 
     def _resolve_from(self, algorithm: Algorithm, alias: str, what: From) -> str:
         made = self.made
@@ -106,10 +107,11 @@ class Binding:
             )
         return what.output
 
-    def _bind(self, algorithm: Algorithm, alias: str, what: Any) -> int:
+    def _bind(self, algorithm: Algorithm, alias: str, what: Any, frames: bool) -> int:
         """Bind an input; one with the same data as an earlier one is that one."""
         try:
-            bound = selected(what.bind(self.run, self.trains, self.faults), self.selection)
+            bound = what.bind(self.run, self.trains, self.faults)
+            bound = _selected(bound, self.selection) if frames else bound
         except (KeyError, ValueError) as e:
             message = e.args[0] if e.args else str(e)
             raise PlanError(f"{algorithm.name}: input {alias!r}: {message}") from e
@@ -256,6 +258,27 @@ def _check_in_block(binding: Binding, bound: BoundAlgorithm, alias: str, ref: in
             )
     elif other.index.counts.max(initial=0) > 1:
         raise PlanError(f"{what} has several entries per train, a block needs one per frame{ADVICE}")
+
+
+def _selected(bound: BoundInput, selection: FrameSelection | None) -> BoundInput:
+    """Return the input with only the selected frames."""
+    if selection is None:
+        return bound
+    try:
+        return replace(bound, index=bound.index.select(selection.apply(bound.index)))
+    except ValueError as e:
+        raise ValueError(f"{bound.name} {bound.key}: {e}") from e
+
+
+def _stand_for_frames(what: Any, inputs: Mapping[str, Any]) -> bool:
+    """Return whether entries of an input are frames, which a selection is about.
+
+    Those of a key are where it is what an algorithm reads first and no detector is among its inputs: a camera.
+    """
+    if not isinstance(what, Key):
+        return True
+    first = next(iter(inputs.values()))
+    return what == first and not any(isinstance(other, Frames) for other in inputs.values())
 
 
 def _same(a: BoundInput, b: BoundInput) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,8 +17,6 @@ from .near import no_source, other_images, written
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
-
-    from .selection import FrameSelection
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,7 +65,7 @@ class Frames:
 
     def __post_init__(self) -> None:
         if self.modules is not None:
-            object.__setattr__(self, "modules", tuple(int(m) for m in self.modules))
+            object.__setattr__(self, "modules", _module_numbers(self.modules))
         _check_align(self.align)
 
     def __hash__(self) -> int:
@@ -321,13 +319,6 @@ class RunInfo:
         return next(iter(self.inputs.values()))
 
 
-def selected(bound: BoundInput, selection: FrameSelection | None) -> BoundInput:
-    """Return the input with only the selected frames; keys are not touched."""
-    if selection is None or bound.kind not in ("frames", "pulses"):
-        return bound
-    return replace(bound, index=bound.index.select(selection.apply(bound.index)))
-
-
 def _frame_index(run: DataCollection, kind: detectors.Detector, trains: NDArray, at: Location) -> EntryIndex:
     """Read pulse and cell ids of every module and align them."""
     counts = at.count.astype(np.int64) * at.per_entry
@@ -350,6 +341,16 @@ def _ids(
 def _numbers(counts: NDArray) -> NDArray:
     """Return the number of each entry in its train, (entry,)."""
     return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _module_numbers(modules: Iterable[int]) -> tuple[int, ...]:
+    """Return module numbers as a tuple; refuse none, and one twice."""
+    numbers = tuple(int(m) for m in modules)
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ValueError(
+            f"Frames: modules={numbers}: expected different module numbers, or None for all modules"
+        )
+    return numbers
 
 
 def _check_align(align: str) -> None:

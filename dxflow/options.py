@@ -126,16 +126,20 @@ def run_of(run: Any) -> Any:
 def frames_of(texts: Sequence[str], trains: slice | Sequence[int] | None = None) -> FrameSelection | None:
     """Return what ``--frames`` and ``--trains`` select together; None where neither is given."""
     chosen: dict[str, Any] = {} if trains is None else {"trains": trains}
+    if results := tuple(_selected_by(text) for text in texts if "=" not in text):
+        chosen["also"] = results
     for text in texts:
-        name, which = _selector(text) if "=" in text else ("frames", _selected_by(text))
+        if "=" not in text:
+            continue
+        name, which = _selector(text)
         if name in chosen:
             raise ValueError(f"--frames {text}: {name} are selected twice; give one range or list of them")
         chosen[name] = which
     return FrameSelection(**chosen) if chosen else None
 
 
-def _selected_by(path: str) -> Any:
-    """Return the (train ids, pulse ids) that a result selects."""
+def _selected_by(path: str) -> FrameSelection:
+    """Return what a result selects."""
     from pathlib import Path
 
     from .result import Result
@@ -147,7 +151,7 @@ def _selected_by(path: str) -> Any:
         )
     selection = FrameSelection.of(Result(path))
     assert selection is not None
-    return selection.frames
+    return selection
 
 
 def _selector(text: str) -> tuple[str, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .. import detectors
 from ..binding import PlanError
 from ..runs import OpenedRun
-from ..selection import _among
+from ..selection import among, checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ def _trains(opened: OpenedRun, accesses: Sequence[Any], trains: Any) -> NDArray 
         # A run that was opened by the caller may hold a part of the trains in its files.
         return None if len(opened.run.train_ids) == len(in_files) else there
     if isinstance(trains, (slice, list, tuple, range, np.ndarray)):
-        kept = there[_among(there, trains if isinstance(trains, slice) else [int(t) for t in trains])]
+        kept = there[among(there, checked("trains", trains))]
     else:
         kept = np.asarray(opened.run.select_trains(trains).train_ids, np.uint64)
     if not len(kept):

@@ -251,9 +251,14 @@ def _frames(frames: Any) -> str:
     if hasattr(frames, "selection"):
         return f"result {frames.path}"
     if hasattr(frames, "pulses"):
-        fields = ("pulses", "cells", "trains", "frames", "mask")
+        fields = ("pulses", "cells", "trains", "frames", "mask", "entries")
         given = ((f, getattr(frames, f)) for f in fields)
-        return ", ".join(f"{f}={_short(v)}" for f, v in given if v is not None)
+        own = [f"{f}={_short(v)}" for f, v in given if v is not None]
+        return " and ".join(filter(None, [", ".join(own), *(_frames(one) for one in frames.also)]))
+    if isinstance(frames, (list, tuple)) and any(
+        hasattr(f, "pulses") or hasattr(f, "selection") for f in frames
+    ):
+        return " and ".join(_frames(one) for one in frames)
     return _short(frames)
 
 
