@@ -18,10 +18,142 @@ IMPOSSIBLE = {
     "S12": "icechunk as a store: no fault, and dxflow writes plain Zarr",
 }
 
-EXECUTE, LOST, DEATHS = "tests/test_execute.py", "tests/clusters/test_lost.py", "tests/test_deaths.py"
-FORMATS = "tests/stores/test_round_trips.py"
+# Files of tests; a row names tests in them, or all tests of a file.
+TESTS = {
+    "attempts": "tests/test_attempts.py",
+    "breaks": "tests/copying/test_breaks.py",
+    "dask": "tests/clusters/test_dask.py",
+    "deaths": "tests/test_deaths.py",
+    "driver": "tests/slurm/test_driver.py",
+    "execute": "tests/test_execute.py",
+    "faults": "tests/test_faults.py",
+    "fragments": "tests/test_fragments.py",
+    "guard": "tests/slurm/test_guard.py",
+    "journal": "tests/test_journal.py",
+    "keeper": "tests/slurm/test_keeper.py",
+    "local": "tests/clusters/test_local.py",
+    "lost": "tests/clusters/test_lost.py",
+    "options": "tests/slurm/test_options.py",
+    "ours": "tests/test_ours.py",
+    "ring": "tests/reader/test_ring.py",
+    "sink": "tests/exdf/test_sink.py",
+    "slurm": "tests/clusters/test_slurm.py",
+    "stores": "tests/stores/test_zarr.py",
+    "threads": "tests/clusters/test_threads.py",
+    "verify": "tests/test_verify.py",
+    "watch": "tests/test_watch.py",
+}
 
-SHOWN: dict[str, tuple[str, list[str]]] = {}
+
+def shown(text, *tests):
+    """Return what a row is, with the tests that show it: ("file", "name of the test") or ("file",)."""
+    return text, ["::".join((TESTS[file], *name)) for file, *name in tests]
+
+
+SHOWN: dict[str, tuple[str, list[str]]] = {
+    "R1": shown("a worker is killed", ("execute", "test_a_worker_killed_during_the_run_changes_no_bit")),
+    "R2": shown(
+        "a train that always kills its worker",
+        ("deaths", "test_a_train_that_kills_workers_is_left_out_exactly_and_its_cause_is_said"),
+    ),
+    "R3": shown(
+        "out of memory",
+        ("deaths", "test_a_train_that_kills_workers_is_left_out_exactly_and_its_cause_is_said"),
+    ),
+    "R6": shown(
+        "the scheduler is killed",
+        ("lost", "test_a_cluster_whose_scheduler_is_killed_is_started_again_and_no_chunk_is_done_twice"),
+        ("lost", "test_a_users_client_whose_scheduler_is_killed_gives_a_clear_error_and_resuming_goes_on"),
+    ),
+    "R7": shown(
+        "the driver is killed",
+        ("execute", "test_resuming_after_a_kill_of_the_driver_computes_only_the_missing_chunks"),
+    ),
+    "R8": shown("a worker is frozen", ("lost", "test_a_frozen_worker_is_replaced")),
+    "R9": shown("no worker comes", ("watch", "test_a_client_without_workers_is_said_with_what_to_do")),
+    "R10": shown("a worker is told to end", ("deaths", "test_deaths_that_mean_nothing_change_no_bit")),
+    "R11": shown(
+        "jobs are preempted again and again",
+        ("attempts", "test_an_end_that_is_no_fault_of_the_data_does_not_count"),
+        (
+            "slurm",
+            "test_a_run_survives_jobs_that_are_cancelled_preempted_and_out_of_time_and_a_node_that_restarts",
+        ),
+    ),
+    "R12": shown("a job ends before its chunk", ("options", "test_workers_retire_before_slurm_ends_them")),
+    "R13": shown(
+        "jobs are not started again",
+        ("keeper", "test_there_are_as_many_jobs_as_wanted_and_those_without_tasks_go_first"),
+    ),
+    "R14": shown(
+        "what was scattered is lost",
+        ("dask", "test_tasks_carry_numbers_and_names_and_workers_hold_one_workspace_each"),
+        ("execute", "test_only_small_things_pass_through_the_client"),
+    ),
+    "R15": shown("nothing gets done", ("lost", "test_a_cluster_on_which_nothing_gets_done_is_started_again")),
+    "R17": shown(
+        "the disk of a worker is full",
+        (
+            "round trips",
+            "test_a_disk_that_fills_up_while_it_is_written_is_a_named_error_and_the_run_is_resumed",
+        ),
+    ),
+    "R18": shown(
+        "a hook raises", ("execute", "test_an_exception_in_a_hook_says_where_and_keeps_the_users_line")
+    ),
+    "R20": shown("a reader thread at the end of a process", ("ring",)),
+    "R22": shown(
+        "a script without its guard",
+        ("execute", "test_a_script_without_the_main_guard_gets_one_clear_sentence"),
+    ),
+    "R24": shown(
+        "the process of a local cluster is killed",
+        ("execute", "test_resuming_after_a_kill_of_the_driver_computes_only_the_missing_chunks"),
+    ),
+    "R25": shown(
+        "bits", ("execute", "test_one_and_two_workers_and_this_process_give_the_same_bits"), ("threads",)
+    ),
+    "S1": shown(
+        "killed while it stores",
+        ("stores", "test_kill_9_at_any_moment_of_storing_leaves_a_whole_result_or_none"),
+    ),
+    "S2": shown(
+        "a result is damaged", ("verify", "test_a_thousand_of_a_thousand_seeded_damages_are_found_and_named")
+    ),
+    "S3": shown(
+        "two write one shard", ("stores", "test_shards_are_whole_chunks_and_no_two_pieces_share_one")
+    ),
+    "S4": shown("the writer of an HDF5 file is killed", ("sink",)),
+    "S5": shown(
+        "the disk is full",
+        ("stores", "test_a_full_disk_is_foreseen_by_the_plan"),
+        (
+            "round trips",
+            "test_a_disk_that_fills_up_while_it_is_written_is_a_named_error_and_the_run_is_resumed",
+        ),
+    ),
+    "S6": shown(
+        "the disk is full, HDF5",
+        ("breaks", "test_a_disk_that_gets_full_is_an_error_with_path_need_and_free_space"),
+        ("sink",),
+    ),
+    "S7": shown(
+        "too few file numbers",
+        ("stores", "test_a_quota_of_files_that_is_used_up_meanwhile_is_a_named_error"),
+    ),
+    "S8": shown("two write one copy", ("breaks", "test_two_copies_to_one_place_at_once_are_refused")),
+    "S10": shown("metadata of a store", ("stores", "test_consolidated_and_plain_metadata_agree")),
+    "S11": shown("power is lost", ("fragments", "test_data_are_synced_before_the_name_appears")),
+    "X1": shown(
+        "ports that run code",
+        ("local", "test_only_a_client_with_the_clusters_certificate_is_let_in"),
+        ("slurm", "test_nobody_else_is_let_in_or_can_read_the_credentials"),
+    ),
+    "X2": shown("keys on disk", ("slurm", "test_nobody_else_is_let_in_or_can_read_the_credentials")),
+    "X8": shown("pickles", ("fragments", "test_pickles_are_neither_written_nor_read")),
+    "X14": shown("paths that lead elsewhere", ("ours",)),
+    "X16": shown("names in shell scripts", ("options", "test_names_are_quoted_in_scripts")),
+}
 """Row -> what it is, and the tests that show that it is answered as it must be."""
 
 
