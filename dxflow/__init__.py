@@ -78,6 +78,8 @@ def reduce(
     >>> result = dxflow.reduce("/gpfs/.../proc/r0034", Average(per="cell"), "r0034.zarr")
     >>> result.dataset["average.mean"]
     """
+    # IPython leaves out this frame, so that an error shows the caller's line and that of the hook.
+    __tracebackhide__ = True
     planned = plan(
         run,
         algorithms,

@@ -12,6 +12,7 @@ from .clusters import ClusterLost, Runner, connect
 from .contents import Contents
 from .progress import Progress
 from .report import Report
+from .tracebacks import Short
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -53,7 +54,7 @@ def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
 
     if journal.finished(plan):
         return Result(plan.store.path, plan.store)
-    with Progress("preparing", quiet=quiet) as progress, journal.kept_on_failure(plan):
+    with Short(), Progress("preparing", quiet=quiet) as progress, journal.kept_on_failure(plan):
         folder = journal.begin(plan)
         report = Report(plan, journal.found(folder))
         for restarts in range(RESTARTS + 1):

@@ -20,6 +20,7 @@ from .outputs import BoundOutput
 from .progress import during
 from .selection import FrameSelection
 from .stores import Store, store_for
+from .tracebacks import Short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,10 +198,11 @@ def plan(
     """
     if on_fault not in ON_FAULT:
         raise PlanError(f"on_fault={on_fault!r}: expected one of {list(ON_FAULT)}")
-    opened = during(f"opening {run}", runs.opened, run, quiet=quiet)
-    binding = Binding(opened.run, opened.path, opened.train_ids, FrameSelection.of(frames), opened.faults)
     given = list(algorithms) if isinstance(algorithms, Sequence) else [algorithms]
-    during("planning", bind, binding, given, quiet=quiet)
+    with Short():
+        opened = during(f"opening {run}", runs.opened, run, quiet=quiet)
+        binding = Binding(opened.run, opened.path, opened.train_ids, FrameSelection.of(frames), opened.faults)
+        during("planning", bind, binding, given, quiet=quiet)
     _refuse_faults(binding, on_fault)
     _refuse_nothing(binding)
     parts = memory.parts(binding)
