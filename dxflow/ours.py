@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +18,8 @@ RESULT, COPY = "a result", "a copy of a run"
 JOURNAL, BEGUN = "an interrupted reduction", "an interrupted copy"
 FILE = "a file of a FileWriter"
 RUN = "a simulated run"
+_COPIED = re.compile(r"[^/]+\.h5|\.+(dxflow|done)-[^/]*")
+"""Files of an interrupted copy beside its manifest."""
 EMPTY = "an empty folder"
 JOBS = "the folder of a run's Slurm jobs"
 SCRIPT = "job.sh"
@@ -56,7 +59,7 @@ def obstacle(path: Path, kinds: Iterable[str], inputs: Iterable[str | Path] = ()
         return f"{path} is, or holds, {read}, which is read: it is not replaced; choose another name"
     if (found := kind_of(path)) not in kinds:
         return _refused(path, found, mode)
-    if found in (RESULT, COPY) and (others := _others(path)):
+    if found in (RESULT, COPY, BEGUN) and (others := _others(path, found)):
         listed = ", ".join(others[:NAMED]) + (", ..." if len(others) > NAMED else "")
         return f"{path} is {found}, but also holds {listed}: move these away, or choose another name"
     return ""
@@ -143,15 +146,17 @@ def _regular(path: Path) -> bool:
         return False
 
 
-def _others(path: Path) -> list[str]:
+def _others(path: Path, kind: str) -> list[str]:
     """Return the files in a folder with a manifest that are no part of it."""
     from .stores._manifest import CACHES, MANIFEST, PART, read
 
     if not path.is_dir():
         return []
-    own = {*read(path)["files"], MANIFEST, PART, *CACHES}
+    there = set(_files(path))
+    listed = {n for n in there if _COPIED.fullmatch(n)} if kind == BEGUN else set(read(path)["files"])
     # What NFS calls files that were removed while somebody has them open.
-    return sorted(n for n in _files(path) if n not in own and not os.path.basename(n).startswith(".nfs"))
+    left = {n for n in there if os.path.basename(n).startswith(".nfs")}
+    return sorted(there - listed - left - {MANIFEST, PART, *CACHES})
 
 
 def _files(folder: Path) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..watch import Doing, Watch
@@ -121,6 +122,10 @@ def number_of(args: Iterable[Any]) -> int | None:
 def _here(work: Workspace) -> Iterator[Here]:
     """Run in this process, and end hooks that take too long."""
     here = Here(work)
+    # The plan of a copy has no journal.
+    if not isinstance(work.folder, Path):
+        yield here
+        return
     watch = Watch(here.doing, work.folder)
     watch.start()
     try:

@@ -15,12 +15,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..checksums import digest
 from ..clusters import connect
 from ..reader import runs
 from ..stores._manifest import COPY
+from . import notes
 from .plan import CopyPlan, plan_copy
-from .process import Hands
+from .process import Hands, failed
 from .report import CopyReport
 from .tasks import FileTask
 
@@ -112,7 +112,7 @@ def _execute(plan: CopyPlan, cluster: Any, crew: list[Hands], begun: float) -> C
     """Do the tasks that are left, write the manifest and give the copy its name."""
     folder = plan.folder
     with folder.begun(plan.fingerprint(), resume=plan.resume, overwrite=plan.overwrite) as done:
-        files = {name: digest(folder.partial / name) for name in done}
+        files = dict(done)
         left = [n for n, task in enumerate(plan.tasks) if task.name not in done]
         try:
             files |= _run(plan, left, cluster, crew)
@@ -141,8 +141,14 @@ def copy_file(plan: CopyPlan, number: int) -> tuple[str, Digest]:
 
 
 def _do(plan: CopyPlan, number: int, hands: Hands) -> tuple[str, Digest]:
-    task = plan.tasks[number]
-    return task.name, hands.do(task, plan.folder.partial, sync=plan.sync)
+    task, folder = plan.tasks[number], plan.folder.partial
+    made = hands.do(task, folder, sync=plan.sync)
+    # A file without a note is copied again when an interrupted copy goes on.
+    try:
+        notes.write(folder, task.name, made)
+    except OSError as e:
+        raise failed(task, folder, os.strerror(e.errno or 0), e.errno) from e
+    return task.name, made
 
 
 def _in_threads(plan: CopyPlan, numbers: Iterable[int], crew: list[Hands]) -> Iterator[tuple[str, Digest]]:

@@ -37,6 +37,11 @@ def write(task: FileTask, path: str | Path) -> None:
     os.close(descriptor)
 
 
+def _of_others(item: h5py.Dataset) -> bool:
+    """Return whether a dataset only refers to other files, which may not be beside the copy, or not the same there."""
+    return item.is_virtual and any(source.file_name != "." for source in item.virtual_sources())
+
+
 class _Cutter:
     """Copies groups object by object; what is linked several times in the original is so in the copy."""
 
@@ -100,7 +105,7 @@ class _Cutter:
         elif item.dtype.hasobject:
             # HDF5's own copy of strings fails in files that have been written to: "past end of allocation".
             again(item, there, name)
-        elif item.shape and item.id.get_storage_size() > LARGE and not item.is_virtual:
+        elif item.shape and (_of_others(item) or item.id.get_storage_size() > LARGE and not item.is_virtual):
             move(item, dataset_like(there, name, item, len(item)), np.arange(len(item)), self.descriptor)
         else:
             h5o.copy(item.parent.id, name.encode(), there.id, name.encode())

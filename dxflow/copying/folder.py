@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import uuid
@@ -14,14 +15,17 @@ from typing import Any
 
 from .. import ours
 from ..binding import PlanError
+from ..checksums import digest
 from ..fragments import persist
 from ..replace import appear, replace
 from ..sizes import show
 from ..stores import _manifest
 from ..stores._manifest import MANIFEST
+from . import notes
 from .errors import CopyError
 from .process import TEMPORARY
 
+log = logging.getLogger(__name__)
 SUFFIX = ".partial"
 BEGUN = (ours.BEGUN, ours.COPY, ours.EMPTY)
 """What an interrupted copy may have left: it is complete before it gets its name."""
@@ -91,8 +95,10 @@ class Folder:
             raise PlanError(f"{self.path}: {show(need - there)} are needed there, {show(free)} are free")
 
     @contextmanager
-    def begun(self, fingerprint: str, *, resume: bool, overwrite: bool) -> Iterator[set[str]]:
-        """Make the partial folder or take up that of an interrupted copy; yield the names of finished files.
+    def begun(
+        self, fingerprint: str, *, resume: bool, overwrite: bool
+    ) -> Iterator[dict[str, tuple[int, int]]]:
+        """Make the partial folder or take up that of an interrupted copy; yield size and CRC-32 of finished files.
 
         Raises
         ------
@@ -123,8 +129,8 @@ class Folder:
             # File systems without locks: two copies to one place are then the user's care.
             return
 
-    def _resumed(self, fingerprint: str, *, resume: bool, overwrite: bool) -> set[str]:
-        """Return the names of files that are done; begin afresh where nothing is or is wanted of it."""
+    def _resumed(self, fingerprint: str, *, resume: bool, overwrite: bool) -> dict[str, tuple[int, int]]:
+        """Return size and CRC-32 of files that are done; begin afresh where nothing is or is wanted of it."""
         for leftover in self.partial.glob(f"{TEMPORARY}*"):
             leftover.unlink()
         done = {f.name for f in self.partial.glob("*.h5")}
@@ -135,7 +141,7 @@ class Folder:
                     "with it, overwrite=True (--overwrite) starts afresh"
                 )
             if self._begun_as() == fingerprint:
-                return done
+                return self._sound(done)
             raise PlanError(
                 f"{self.partial}: cannot be resumed, another copy was begun there. Give the same run and "
                 "selection, or overwrite=True (--overwrite) to start afresh"
@@ -143,7 +149,19 @@ class Folder:
         for old in self.partial.iterdir():
             old.unlink()
         self._write({"state": "partial", "fingerprint": fingerprint})
-        return set()
+        return {}
+
+    def _sound(self, names: set[str]) -> dict[str, tuple[int, int]]:
+        """Return size and CRC-32 of the files that are as they were when they were done; remove the others."""
+        sound = {}
+        for name in sorted(names):
+            found, noted = digest(self.partial / name), notes.read(self.partial, name)
+            if found == noted:
+                sound[name] = found
+                continue
+            log.warning("%s: is not as it was when it was copied, and is copied again", self.partial / name)
+            (self.partial / name).unlink()
+        return sound
 
     def _begun_as(self) -> str | None:
         """Return the fingerprint of the interrupted copy, None if it is not readable."""
@@ -174,6 +192,7 @@ class Folder:
             leftover.unlink()
         try:
             _manifest.write(self.partial, manifest, files, lasting=sync)
+            notes.remove(self.partial)
         except OSError as e:
             raise self._unwritten(e) from e
         if sync:

@@ -43,6 +43,8 @@ def dataset_like(parent: h5py.Group, name: str, original: h5py.Dataset, rows: in
     """Make an empty dataset of another length with the same type, properties and attributes."""
     shape = (rows, *original.shape[1:])
     creation = original.id.get_create_plist()
+    if creation.get_external_count():
+        raise Damaged(f"{original.name}: what is written here would go into the other file its data lie in")
     if creation.get_layout() == h5d.VIRTUAL:
         creation = _stored(original)
     longest = (

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,9 +18,11 @@ from ..binding import PlanError
 from ..reader.files import stat_of
 from ..runs import OpenedRun, opened
 from .choice import Choice, choose
+from .elsewhere import refuse
 from .estimate import estimate
 from .folder import Folder
 from .frames import Cuts, FrameCount, cuts
+from .objects import Damaged
 from .record import can_hold
 from .report import CopyReport, FileReport
 from .tasks import FileTask, Record
@@ -153,10 +156,22 @@ def _tasks(
         task = _task(access, choice, cut.get(access.filename, {}), record)
         listed = access.control_sources | access.instrument_sources
         if listed - choice.dropped and (task.trains is None or task.trains.any()):
-            tasks.append(replace(task, bytes=estimate(task)))
+            tasks.append(task)
         else:
             left_out.append(FileReport(task.name, task.stat[0], 0, "left out"))
+    whole = {task.name for task in tasks if task.whole}
+    tasks = [replace(task, bytes=_estimated(task, whole)) for task in tasks]
     return tuple(sorted(tasks, key=lambda t: (-t.bytes, t.name))), left_out
+
+
+def _estimated(task: FileTask, whole: set[str]) -> int:
+    """Return the expected bytes of a file; raise a PlanError if it cannot be copied."""
+    try:
+        with h5py.File(task.path, "r") as file:
+            refuse(file, whole, whole=task.whole)
+        return estimate(task)
+    except Damaged as e:
+        raise PlanError(f"{task.path}: {e}. Leave its source out, with sources=") from e
 
 
 def _task(access: Any, choice: Choice, cut: Mapping[str, Any], record: Record | None) -> FileTask:

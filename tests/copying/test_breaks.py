@@ -274,3 +274,63 @@ def test_an_index_that_cannot_be_true_is_refused_for_frames_until_its_train_is_l
     with h5py.File(tmp_path / "copy" / name) as f:
         assert f["INDEX/trainId"].shape == (9,)
         assert f[f"INSTRUMENT/{run.sources[0]}/image/data"].shape[0] == 9 * 5
+
+
+@pytest.mark.parametrize("how", ["cut short", "one byte", "not noted", "none"])
+@pytest.mark.parametrize("what", ["whole", "frames"])
+def test_files_of_an_interrupted_copy_that_were_damaged_since_are_copied_again(
+    run, selection, tmp_path, monkeypatch, same_file, what, how
+):
+    frames = {"frames": selection} if what == "frames" else {}
+    real, done = Hands.do, []
+
+    def some(self, task, folder, **options):
+        if len(done) == 3:
+            raise CopyError("planned failure")
+        done.append(task.name)
+        return real(self, task, folder, **options)
+
+    monkeypatch.setattr(Hands, "do", some)
+    with pytest.raises(CopyError, match="planned failure"):
+        dxflow.copy_run(run.path, tmp_path / "copy", cluster="here", **frames)
+    spoil(tmp_path / "copy.partial", done[1], how)
+    again = []
+    monkeypatch.setattr(Hands, "do", lambda *a, **k: (again.append(a[1].name), real(*a, **k))[1])
+    dxflow.copy_run(run.path, tmp_path / "copy", cluster="here", resume=True, **frames)
+    assert sorted(again) == sorted({*names(run.path)} - {*done} | ({done[1]} if how != "none" else set()))
+    monkeypatch.undo()
+    dxflow.copy_run(run.path, tmp_path / "fresh", cluster="here", **frames)
+    assert sorted(os.listdir(tmp_path / "copy")) == sorted(os.listdir(tmp_path / "fresh"))
+    assert not dxflow.verify.verify(tmp_path / "copy")
+    for name in names(run.path):
+        same_file(tmp_path / "fresh" / name, tmp_path / "copy" / name)
+
+
+def spoil(folder, name, how):
+    content = (folder / name).read_bytes()
+    if how == "cut short":
+        (folder / name).write_bytes(content[: len(content) // 2])
+    elif how == "one byte":
+        (folder / name).write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    elif how == "not noted":
+        next(p for p in folder.glob(".done-*") if name in p.read_text()).unlink()
+
+
+def test_a_copy_that_was_complete_but_for_its_name_is_checked_and_gets_it(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("dxflow.copying.folder.appear", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        dxflow.copy_run(run.path, tmp_path / "copy", cluster="here")
+    monkeypatch.undo()
+    spoil(tmp_path / "copy.partial", names(run.path)[0], "one byte")
+    dxflow.copy_run(run.path, tmp_path / "copy", cluster="here", resume=True)
+    assert not dxflow.verify.verify(tmp_path / "copy")
+    assert os.listdir(tmp_path) == ["copy"]
+
+
+def test_what_a_user_put_beside_an_interrupted_copy_is_not_removed(run, tmp_path):
+    plan = plan_copy(run.path, tmp_path / "copy")
+    with plan.folder.begun(plan.fingerprint(), resume=False, overwrite=False):
+        (plan.folder.partial / "notes.txt").write_text("mine")
+    with pytest.raises(PlanError, match=r"an interrupted copy, but also holds notes.txt"):
+        dxflow.copy_run(run.path, tmp_path / "copy", overwrite=True)
+    assert (plan.folder.partial / "notes.txt").read_text() == "mine"
