@@ -105,10 +105,6 @@ class AzimuthalIntegration(Algorithm):
             raise ValueError("azint: energy= and wavelength= were given; expected one of them")
         if self.qrange is not None and not 0 <= self.qrange[0] < self.qrange[1]:
             raise ValueError(f"azint: qrange={tuple(self.qrange)}; expected two rising numbers in 1/angstrom")
-        if hasattr(self.geometry, "get_pixel_positions"):
-            # What identifies the reduction must not depend on where in memory an object lies.
-            points = geometry.positions(self.geometry, self.distance or 1.0)
-            self.options = {**self.options, "geometry": points[:, ::64, ::64].round(9).tolist()}
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         axis: dict[str, Any] = {"shape": (self.nbins,), "dims": ("q",)}
@@ -128,6 +124,10 @@ class AzimuthalIntegration(Algorithm):
     def memory(self, info: RunInfo) -> int:
         # Bins and weights, and while these are made, positions and some arrays of their size.
         return int(np.prod(info["img"].shape)) * (4 + 4 + 3 * 24)
+
+    def depends(self, info: RunInfo) -> Mapping[str, Any]:
+        # What lies beside the run counts as if it had been given.
+        return {} if self.geometry is not None else {"geometry": geometry.beside(info.path)}
 
     def initialize(self, info: RunInfo) -> None:
         table = self._table(info)

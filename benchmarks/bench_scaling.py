@@ -120,7 +120,7 @@ def merge_seconds(path: str, folder: str) -> float:
     work = Workspace(plan, Path(folder))
     for number in range(len(plan.chunks)):
         run_chunk(work, number)
-    paths = [chunk_path(work.folder, c.number) for c in plan.chunks]
+    paths = [chunk_path(work.folder, c.number, plan) for c in plan.chunks]
     times = []
     for n in range(4):
         start = perf_counter()

@@ -164,7 +164,7 @@ def stored(run: str, folder: Path, to: str, nbytes: int) -> Case:
         work, report = chunk.Workspace(plan, journal.begin(plan)), Report(plan)
         for one in plan.chunks:
             report.add(chunk.run_chunk(work, one.number))
-        paths = [chunk.chunk_path(work.folder, one.number) for one in plan.chunks]
+        paths = [chunk.chunk_path(work.folder, one.number, plan) for one in plan.chunks]
         total = merging.merge(work, 0, paths, work.folder / "merged.npz")
         contents = Contents(plan, work.folder, {})
         contents.note()

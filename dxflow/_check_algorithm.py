@@ -183,7 +183,7 @@ def _check_merge(case: Case) -> None:
     work = chunk.Workspace(made, journal.begin(made))
     for one in made.chunks:
         chunk.run_chunk(work, one.number)
-        path = chunk.chunk_path(work.folder, one.number)
+        path = chunk.chunk_path(work.folder, one.number, made)
         merged = merging.merge(work, one.part, [path], work.folder / f"merged-{one.number}.npz")
         with fragments.Fragment(path) as partial, fragments.Fragment(merged) as total:
             for name in total.names():

@@ -134,7 +134,7 @@ def _check_commit(made: Plan) -> None:
     report = Report(made)
     for one in made.chunks:
         report.add(chunk.run_chunk(work, one.number))
-    paths = [chunk.chunk_path(work.folder, one.number) for one in made.chunks]
+    paths = [chunk.chunk_path(work.folder, one.number, made) for one in made.chunks]
     contents = Contents(
         made, work.folder, {"every.event": [s.events["every.event"] for s in report.in_order()]}
     )

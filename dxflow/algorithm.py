@@ -25,6 +25,7 @@ class Algorithm:
     configure                  client   once, in the constructor    ``self`` (picklable values)
     outputs                    client   once per plan               nothing
     memory                     client   once per plan               nothing
+    depends                    client   once per plan               nothing
     initialize                 worker   once per process            ``self`` (tables; not pickled)
     process_train_data         worker   once per train              ``out``
     process_module_data        worker   once per block              ``out``
@@ -82,6 +83,13 @@ class Algorithm:
         Default: 0.
         """
         return 0
+
+    def depends(self, info: RunInfo) -> Mapping[str, Any]:
+        """Return what the result depends on beside options, inputs and code, by name: files that are found, values.
+
+        A resumed run must have the same; the result says what it was, files with a digest. Default: nothing.
+        """
+        return {}
 
     # On the worker ------------------------------------------------------------------------------
 

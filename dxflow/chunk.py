@@ -69,6 +69,8 @@ class Workspace:
         self._given = plan
         own = tuple(replace(a, algorithm=copy(a.algorithm)) for a in plan.algorithms)
         self.plan, self.folder = replace(plan, algorithms=own), folder
+        # It is that of the algorithms as they were given, and travels with the plan.
+        vars(self.plan)["fingerprint"] = plan.fingerprint
         self.session = session or uuid.uuid4().hex[:12]
         """Names this start of the workers: what another start left unfinished is no fault of the data."""
         self.files = Files()
@@ -120,8 +122,8 @@ def run_chunk(work: Workspace, number: int) -> Summary:
     be masked, by doing the chunk again without them: what is left is exactly the result without these trains. The
     same goes for trains that killed workers: what earlier workers tried and died of is told by a note.
     """
-    path, chunk = chunk_path(work.folder, number), work.plan.chunks[number]
-    if (meta := fragments.intact(path)) is not None:
+    path, chunk = chunk_path(work.folder, number, work.plan), work.plan.chunks[number]
+    if (meta := fragments.intact(path, work.plan.digest)) is not None:
         return replace(summary_of(meta), reused=True)
     with Note(work.folder, number, work.session) as work.note:
         note = work.note
@@ -222,7 +224,8 @@ def _write(work: Workspace, state: ChunkState, losses: list[Loss], path: Path) -
         events=events,
         losses=tuple(state.summed_losses() + losses),
     )
-    fragments.write(path, summary.json(), arrays, lasting=not work.plan.store.temporary)
+    lasting = not work.plan.store.temporary
+    fragments.write(path, summary.json(), arrays, of=work.plan.digest, lasting=lasting)
     summary.times["write"] = perf_counter() - start
     return summary
 
@@ -232,6 +235,6 @@ def summary_of(meta: dict[str, Any]) -> Summary:
     return Summary(**{**meta, "losses": from_json(meta["losses"])})
 
 
-def chunk_path(folder: Path, number: int) -> Path:
-    """Return where a chunk's fragment is."""
-    return folder / f"chunk-{number:06d}.npz"
+def chunk_path(folder: Path, number: int, plan: Plan) -> Path:
+    """Return where a chunk's fragment is: workers of another plan, whose driver is gone, leave theirs elsewhere."""
+    return folder / f"chunk-{number:06d}-{plan.digest[:8]}.npz"

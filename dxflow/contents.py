@@ -231,13 +231,17 @@ class Contents:
         for chunk, first, last in self._holders(variable):
             a, b = max(start, first), min(stop, last)
             if a < b:
-                with fragments.Fragment(chunk_path(self.folder, chunk)) as fragment:
-                    pieces.append(self._of_chunk(variable, chunk, fragment)[a - first : b - first])
+                with fragments.Fragment(
+                    chunk_path(self.folder, chunk, self.plan), self.plan.digest
+                ) as fragment:
+                    pieces.append(
+                        self._of_chunk(variable, chunk, fragment, last - first)[a - first : b - first]
+                    )
         return np.concatenate(pieces) if pieces else np.zeros((0, *variable.shape[1:]), variable.dtype)
 
     def part(self, variable: Variable, number: int) -> NDArray:
         """Return one part of a whole-run variable, all of it where modules are not apart."""
-        with fragments.Fragment(final_path(self.folder, number)) as fragment:
+        with fragments.Fragment(final_path(self.folder, number, self.plan), self.plan.digest) as fragment:
             return fragment[variable.entry]
 
     def _holders(self, variable: Variable) -> Iterator[tuple[int, int, int]]:
@@ -255,7 +259,7 @@ class Contents:
                 case _:
                     yield chunk.number, chunk.first, chunk.last
 
-    def _of_chunk(self, variable: Variable, number: int, fragment: fragments.Fragment) -> NDArray:
+    def _of_chunk(self, variable: Variable, number: int, fragment: fragments.Fragment, rows: int) -> NDArray:
         """Return a chunk's rows of a variable."""
         chunk = self.plan.chunks[number]
         if variable.axis == "count":
@@ -263,7 +267,7 @@ class Contents:
             return counts.astype(variable.dtype)
         if variable.axis == "event" and not variable.output:
             return self._event_labels(variable, chunk.first, fragment)
-        return fragment[variable.entry]
+        return fragment.of(variable.entry, (rows, *variable.shape[1:]), variable.dtype)
 
     def _event_labels(self, variable: Variable, first_train: int, fragment: fragments.Fragment) -> NDArray:
         """Return train or other ids of a chunk's events; those of frames are 0 where an event has no frame."""
@@ -364,6 +368,6 @@ def _attrs(o: BoundOutput) -> dict[str, Any]:
     return attrs
 
 
-def final_path(folder: Path, part: int) -> Path:
+def final_path(folder: Path, part: int, plan: Plan) -> Path:
     """Return where the finalized totals of a part are."""
-    return folder / f"final-{part:03d}.npz"
+    return folder / f"final-{part:03d}-{plan.digest[:8]}.npz"

@@ -15,6 +15,7 @@ from .report import Report
 from .tracebacks import Short
 
 if TYPE_CHECKING:
+    from .lock import Lock
     from .plan import Plan
     from .result import Result
 
@@ -48,20 +49,25 @@ def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
         If ``on_fault="raise"`` and a train killed its worker twice.
     Exception
         What a hook raised, with a note that says algorithm, run, chunk, train and module. Finished chunks
-        stay beside `to`: after mending, ``resume=True`` goes on with the others.
+        stay beside `to`: ``resume=True`` goes on with the others, unless code, options or data were changed.
     """
     from .result import Result
 
-    if journal.finished(plan):
+    if plan.finished:
         return Result(plan.store.path, plan.store)
-    with Short(), Progress("preparing", quiet=quiet) as progress, journal.kept_on_failure(plan):
+    with (
+        Short(),
+        Progress("preparing", quiet=quiet) as progress,
+        journal.held(plan) as lock,
+        journal.kept_on_failure(plan),
+    ):
         folder = journal.begin(plan)
-        report = Report(plan, journal.found(folder))
+        report = Report(plan, journal.found(folder, plan))
         for restarts in range(RESTARTS + 1):
             try:
                 progress.phase("starting workers")
                 with connect(cluster, Workspace(plan, folder)) as runner:
-                    _run(plan, runner, report, folder, progress)
+                    _run(plan, runner, report, folder, progress, lock)
                     progress.phase("ending workers")
                 break
             except ClusterLost as lost:
@@ -73,7 +79,9 @@ def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
     return Result(plan.store.path, plan.store)
 
 
-def _run(plan: Plan, runner: Runner, report: Report, folder: Path, progress: Progress) -> None:
+def _run(
+    plan: Plan, runner: Runner, report: Report, folder: Path, progress: Progress, lock: Lock | None
+) -> None:
     """Do the chunks that are not done yet, merge, and write the result."""
     report.begin_pass()
     todo = report.missing()
@@ -85,6 +93,8 @@ def _run(plan: Plan, runner: Runner, report: Report, folder: Path, progress: Pro
         progress.add(summary.bytes, reused=summary.reused)
     contents = Contents(plan, folder, _events(plan, report.in_order()))
     contents.note()
+    if lock is not None:
+        lock.check()
     pieces = plan.store.create(contents)
     progress.phase("merging", len(plan.parts), "parts")
     for _ in _merge_and_finalize(plan, runner, folder):
@@ -103,13 +113,15 @@ def _merge_and_finalize(plan: Plan, runner: Runner, folder: Path) -> Iterator[An
         return
     finals = []
     for part in range(len(plan.parts)):
-        level = [(chunk_path(folder, c.number), None) for c in plan.chunks if c.part == part]
-        path, future = _tree(runner, folder, part, level)
+        level = [(chunk_path(folder, c.number, plan), None) for c in plan.chunks if c.part == part]
+        path, future = _tree(runner, folder, part, level, plan.digest[:8])
         finals.append(runner.submit(merging.finalize, part, path, after=[future] if future else []))
     yield from runner.results(finals)
 
 
-def _tree(runner: Runner, folder: Path, part: int, nodes: Sequence[tuple[Path, Any]]) -> tuple[Path, Any]:
+def _tree(
+    runner: Runner, folder: Path, part: int, nodes: Sequence[tuple[Path, Any]], tag: str
+) -> tuple[Path, Any]:
     """Submit the merges of a part, always in groups of the same neighbours; return the root.
 
     What stands alone is not merged: merging into an empty partial would not change it.
@@ -118,7 +130,7 @@ def _tree(runner: Runner, folder: Path, part: int, nodes: Sequence[tuple[Path, A
     while len(nodes) > 1:
         merged = []
         for number, group in enumerate(_groups(nodes)):
-            into = folder / f"merged-{part:03d}-{level}-{number:06d}.npz"
+            into = folder / f"merged-{part:03d}-{level}-{number:06d}-{tag}.npz"
             merged.append(group[0] if len(group) == 1 else _merge(runner, into, part, group))
         nodes, level = merged, level + 1
     return nodes[0]

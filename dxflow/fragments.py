@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -20,7 +22,9 @@ from .checksums import crc32
 
 META = "meta"
 SMALL = 2**18
-"""Bytes of arrays that are written in one piece."""
+"""Bytes of arrays that are written in one piece, and read at once."""
+LONGEST = 2**26
+"""Bytes of a fragment's meta."""
 # What zipfile and numpy raise for a file that is not as it was written.
 DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, RuntimeError)
 
@@ -30,14 +34,16 @@ class DamagedFragment(OSError):
 
 
 def write(
-    path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray], *, lasting: bool = True
+    path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray], *, of: str = "", lasting: bool = True
 ) -> None:
     """Write a fragment: raw arrays with a checksum each, under a temporary name, synced if it is to last, renamed.
+
+    `of` is the digest of what its content depends on: a fragment of something else is not taken for this one.
 
     The format is ``.npz`` without pickles, whose zip entries carry CRC-32. The directory is not synced: a rename
     that a power loss undoes leaves the fragment absent, and its chunk is done again.
     """
-    text = np.frombuffer(json.dumps({"meta": meta, "arrays": sorted(arrays)}).encode(), np.uint8)
+    text = np.frombuffer(json.dumps({"of": of, "meta": meta, "arrays": sorted(arrays)}).encode(), np.uint8)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     whole = {META: text, **arrays}
     try:
@@ -91,46 +97,135 @@ def persist(path: Path) -> None:
 
 
 class Fragment:
-    """An open fragment: `meta`, and arrays read and checked one by one."""
+    """An open fragment: `meta`, and arrays read and checked one by one.
 
-    def __init__(self, path: Path) -> None:
+    Nothing in it is compressed, so that no more bytes are made of it than the file has.
+
+    Parameters
+    ----------
+    path : path
+    of : str, optional
+        What it must belong to: see `write`.
+    """
+
+    def __init__(self, path: Path, of: str | None = None) -> None:
         self.path = path
         try:
-            self._file = np.load(path, allow_pickle=False)
-            text = json.loads(self[META].tobytes())
-            self.meta: dict[str, Any] = text["meta"]
-            written = text["arrays"]
+            self._zip = zipfile.ZipFile(path)
+            try:
+                text = json.loads(self._meta())
+                self.meta: dict[str, Any] = text["meta"]
+                self._check(text, of)
+            except BaseException:
+                self._zip.close()
+                raise
         except DAMAGE as e:
             if isinstance(e, (FileNotFoundError, DamagedFragment)):
                 raise
             raise DamagedFragment(f"{path}: {e}") from e
+
+    def _meta(self) -> bytes:
+        if (size := self._entry(META).file_size) > LONGEST:
+            raise DamagedFragment(f"{self.path}: {META} of {size} bytes; at most {LONGEST} were written")
+        return self[META].tobytes()
+
+    def _check(self, text: Mapping[str, Any], of: str | None) -> None:
+        """Raise if it belongs to something else, or does not hold what was written."""
+        if of is not None and text["of"] != of:
+            raise DamagedFragment(f"{self.path}: belongs to another plan ({text['of']}, not {of})")
         # The directory of a zip file has no checksum: a changed byte there can hide an array.
-        if written != sorted(self.names()):
-            raise DamagedFragment(f"{path}: holds {sorted(self.names())}, but {written} were written")
+        if text["arrays"] != sorted(self.names()):
+            raise DamagedFragment(
+                f"{self.path}: holds {sorted(self.names())}, but {text['arrays']} were written"
+            )
 
     def __getitem__(self, name: str) -> NDArray:
+        with self._opened(name) as (file, shape, dtype):
+            array = np.empty(shape, dtype)
+            data = array.reshape(-1).view(np.uint8).data
+            for at in range(0, len(data), SMALL):
+                data[at : at + SMALL] = file.read(min(SMALL, len(data) - at))
+            return array
+
+    def like(self, name: str, expected: NDArray) -> NDArray:
+        """Return an array that must have the shape and dtype of another; nothing is read of one that has not.
+
+        Raises
+        ------
+        DamagedFragment
+        """
+        return self.of(name, expected.shape, expected.dtype)
+
+    def of(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray:
+        """Return an array of which shape and dtype are known.
+
+        Raises
+        ------
+        DamagedFragment
+        """
+        with self._opened(name) as (_, found, kind):
+            if (found, kind) != (tuple(shape), np.dtype(dtype)):
+                raise DamagedFragment(
+                    f"{self.path}: {name} is {kind} {found}, but the plan has {np.dtype(dtype)} {tuple(shape)}"
+                )
+        return self[name]
+
+    def verify(self) -> None:
+        """Read all arrays and compare their checksums, without keeping them.
+
+        Raises
+        ------
+        DamagedFragment
+        """
+        for name in self.names():
+            with self._opened(name) as (file, _, _):
+                while file.read(SMALL):
+                    pass
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[tuple[Any, tuple[int, ...], np.dtype]]:
+        """Open an array: its bytes, shape and dtype, which fit each other."""
         try:
-            return self._file[name]
+            entry = self._entry(name)
+            with self._zip.open(entry) as file:
+                version = np.lib.format.read_magic(file)
+                shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+                size = math.prod(shape) * dtype.itemsize
+                if version != (1, 0) or fortran or dtype.hasobject or file.tell() + size != entry.file_size:
+                    raise DamagedFragment(f"{self.path}: {name}: {dtype} {shape} in {entry.file_size} bytes")
+                yield file, shape, dtype
         except DAMAGE as e:
+            if isinstance(e, DamagedFragment):
+                raise
             raise DamagedFragment(f"{self.path}: {name}: {e}") from e
+
+    def _entry(self, name: str) -> zipfile.ZipInfo:
+        """Return the entry of an array, which is stored as it is."""
+        entry = self._zip.getinfo(f"{name}.npy")
+        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+            raise DamagedFragment(f"{self.path}: {name} is compressed; fragments are not")
+        if entry.header_offset + entry.file_size > (size := self.path.stat().st_size):
+            raise DamagedFragment(
+                f"{self.path}: {name} would have {entry.file_size} bytes, the file has {size}"
+            )
+        return entry
 
     def names(self) -> Iterable[str]:
         """Return the names of the arrays."""
-        return [n for n in self._file.files if n != META]
+        return [n for e in self._zip.namelist() if (n := e.removesuffix(".npy")) != META]
 
     def __enter__(self) -> Fragment:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        self._zip.close()
 
 
-def intact(path: Path) -> dict[str, Any] | None:
-    """Return the meta of a fragment all of whose arrays are as written, or None."""
+def intact(path: Path, of: str | None = None) -> dict[str, Any] | None:
+    """Return the meta of a fragment all of whose arrays are as written, or None; of another plan's, None."""
     try:
-        with Fragment(path) as fragment:
-            for name in fragment.names():
-                fragment[name]
+        with Fragment(path, of) as fragment:
+            fragment.verify()
             return fragment.meta
     except OSError:
         return None

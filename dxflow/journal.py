@@ -5,19 +5,47 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from . import attempts, fingerprint, ours
+from . import attempts, lock, ours
 from .binding import PlanError
 from .replace import put
 
 if TYPE_CHECKING:
+    from .lock import Lock
     from .plan import Plan
 
 PLAN = ours.PLAN
+MOST = 10
+"""Reasons that a message lists."""
+
+
+@contextmanager
+def held(plan: Plan) -> Iterator[Lock | None]:
+    """Work in a plan's journal, alone; a place that has no name for others needs no lock.
+
+    Raises
+    ------
+    PlanError
+        If another process works there, or it is no place for a journal.
+    """
+    if plan.store.temporary:
+        yield None
+        return
+    plan.store.check_partial(plan)
+    with lock.held(plan.store.partial, f"reduction to {plan.store.path.name}") as own:
+        yield own
+
+
+def refuse_held(plan: Plan) -> None:
+    """Raise a PlanError if another process reduces to the same place now."""
+    if (other := lock.holder(plan.store.partial)) is not None:
+        raise PlanError(
+            f"{plan.store.path}: {other} works there now; wait for it, or choose another name for the result"
+        )
 
 
 def begin(plan: Plan) -> Path:
@@ -31,31 +59,85 @@ def begin(plan: Plan) -> Path:
     """
     folder = plan.store.partial
     plan.store.check_partial(plan)
-    if folder.exists():
-        # Without a finished chunk there is nothing to resume, and what was killed may not even have noted its plan.
-        if plan.resume and found(folder):
-            _refuse_other(plan, folder)
-            # What killed workers then may work now: with more memory, on other nodes.
-            shutil.rmtree(folder / attempts.FOLDER, ignore_errors=True)
-            return folder
-        _refuse_loss(plan, folder)
-        shutil.rmtree(folder)
-    folder.mkdir(mode=0o777)
-    put(folder / PLAN, json.dumps(plan.fingerprint, indent=1))
+    folder.mkdir(mode=0o777, exist_ok=True)
+    # Without a finished chunk there is nothing to resume, and what was killed may not even have noted its plan.
+    if plan.resume and _fragments(folder):
+        _refuse_other(plan, folder)
+        # What killed workers then may work now: with more memory, on other nodes.
+        shutil.rmtree(folder / attempts.FOLDER, ignore_errors=True)
+        return folder
+    _refuse_loss(plan, folder)
+    _clear(folder)
+    put(folder / PLAN, json.dumps(plan.fingerprint.facts, indent=1))
     return folder
 
 
-def finished(plan: Plan) -> bool:
-    """Return whether a run that is resumed has nothing left to do: its result is there."""
-    from .verify import manifest
+def _clear(folder: Path, kept: Iterable[str] = ()) -> None:
+    """Remove what is in a folder, its lock aside."""
+    for path in folder.iterdir():
+        if path.name not in (*kept, lock.NAME):
+            _remove(path)
 
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def finished(plan: Plan) -> bool:
+    """Return whether a run that is resumed has nothing left to do: its result is there, made of the same, and intact.
+
+    What a run that was killed in the end left beside it is removed.
+
+    Raises
+    ------
+    PlanError
+        If a result is there that was made of something else, or that is damaged, and it is not to be replaced.
+    """
     if not plan.resume or plan.store.path.is_symlink() or not plan.store.path.exists():
         return False
+    from .verify import manifest, verify
+
     try:
         made = manifest(plan.store.path)["plan"]
     except (OSError, ValueError, KeyError):
         return False
-    return not fingerprint.differences(made, json.loads(json.dumps(plan.fingerprint)))
+    if not (why := _unlike(plan, made) or verify(plan.store.path)):
+        _leftover(plan)
+        return True
+    if not plan.overwrite:
+        raise PlanError(
+            f"{plan.store.path}: this result cannot be gone on with:{_listed(why)}\n"
+            "Give another name, or overwrite=True (--overwrite) to make it anew"
+        )
+    return False
+
+
+def _leftover(plan: Plan) -> None:
+    """Remove the journal of a finished result, if it is its own and nobody works there."""
+    folder = plan.store.partial
+    if not (folder / PLAN).is_file() or lock.holder(folder) is not None:
+        return
+    with suppress(OSError, ValueError, PlanError):
+        if not _unlike(plan, json.loads((folder / PLAN).read_text())):
+            with held(plan):
+                end(plan)
+
+
+def _unlike(plan: Plan, made: Mapping[str, Any]) -> list[str]:
+    """Return what keeps a plan from being the one by which something was made, in words."""
+    unknown = [
+        f"{what} has no digest, so nobody knows whether it is the same" for what in plan.fingerprint.unknown
+    ]
+    return unknown or plan.fingerprint.differences(made)
+
+
+def _listed(why: Sequence[str]) -> str:
+    """Return reasons as lines; of many the first ones."""
+    more = [f"and {len(why) - MOST} more"] if len(why) > MOST else []
+    return "".join(f"\n- {one}" for one in [*why[:MOST], *more])
 
 
 def restarted() -> bool:
@@ -63,9 +145,17 @@ def restarted() -> bool:
     return "DXFLOW_DRIVER" in os.environ and os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
 
 
-def found(folder: Path) -> set[int]:
-    """Return the numbers of the chunks that have a fragment."""
-    return {int(path.stem.removeprefix("chunk-")) for path in folder.glob("chunk-*.npz")}
+def found(folder: Path, plan: Plan) -> set[int]:
+    """Return the numbers of the chunks of a plan that have a fragment."""
+    from .chunk import chunk_path
+
+    there = _fragments(folder)
+    return {c.number for c in plan.chunks if chunk_path(folder, c.number, plan).name in there}
+
+
+def _fragments(folder: Path) -> set[str]:
+    """Return the names of the fragments of chunks, of whichever plan."""
+    return {path.name for path in folder.glob("chunk-*.npz")}
 
 
 def _refuse_other(plan: Plan, folder: Path) -> None:
@@ -76,16 +166,17 @@ def _refuse_other(plan: Plan, folder: Path) -> None:
         raise PlanError(
             f"{folder}: cannot be resumed, its {PLAN} is not readable ({e}); remove the folder yourself to start afresh"
         ) from e
-    if changed := fingerprint.differences(old, json.loads(json.dumps(plan.fingerprint))):
+    if why := _unlike(plan, old):
         raise PlanError(
-            f"{folder}: cannot be resumed, what was begun there differs in {changed}. "
-            "Give the same run, algorithms, options and versions, or overwrite=True to start afresh"
+            f"{folder}: cannot be resumed:{_listed(why)}\n"
+            "Give the same run, algorithms, options and versions, or, without resume, overwrite=True (--overwrite) to "
+            "start afresh"
         )
 
 
 def _refuse_loss(plan: Plan, folder: Path) -> None:
     """Raise if finished chunks would be deleted unasked."""
-    done = len(list(folder.glob("chunk-*.npz")))
+    done = len(_fragments(folder))
     if done and not plan.overwrite:
         raise PlanError(
             f"{folder} holds {done} chunks of an interrupted run: resume=True (--resume) goes on with it, "
@@ -111,9 +202,8 @@ def kept_on_failure(plan: Plan) -> Iterator[None]:
 def end(plan: Plan) -> None:
     """Remove the fragments of a finished run; what says whose they are goes last, as a kill may come in between."""
     folder = plan.store.partial
-    for path in folder.iterdir():
-        if path.name != PLAN and path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name != PLAN:
-            path.unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    _clear(folder, [PLAN])
+    _clear(folder)
+    with suppress(OSError):
+        # Not as long as it is locked: then whoever holds it does this.
+        folder.rmdir()

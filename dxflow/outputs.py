@@ -142,16 +142,20 @@ class BoundOutput:
 
     def array(self, rows: int, trains: int, modules: int) -> NDArray:
         """Return a fresh array at the identity, for a chunk of so many rows, trains and modules."""
+        shape, out = self.shape(rows, trains, modules), self.output
+        value = identity(out.dtype, out.merge)
+        return np.full(shape, value, out.dtype) if value else np.zeros(shape, out.dtype)
+
+    def shape(self, rows: int, trains: int, modules: int) -> tuple[int, ...]:
+        """Return the shape of the array of a chunk of so many rows, trains and modules."""
         out = self.output
-        shape = {
+        return {
             "run": out.shape,
             "pixel": (*out.shape, modules, *self.pixels[1:]),
             "train": (trains, *out.shape),
             "entry": (rows, *out.shape),
             "image": (modules, rows, *out.shape, *self.pixels[1:]),
         }[out.kind]
-        value = identity(out.dtype, out.merge)
-        return np.full(shape, value, out.dtype) if value else np.zeros(shape, out.dtype)
 
 
 class Events:

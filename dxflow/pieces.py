@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 def path_of(work: Workspace, chunk: Chunk, piece: Attempt) -> Path:
     """Return where the fragment of a piece is."""
-    name = f"piece-{chunk.number:06d}-{piece.first:08d}-{piece.last:08d}.npz"
+    tag = work.plan.digest[:8]
+    name = f"piece-{chunk.number:06d}-{piece.first:08d}-{piece.last:08d}-{tag}.npz"
     return work.folder / attempts.FOLDER / name
 
 
@@ -39,7 +40,7 @@ def join(work: Workspace, chunk: Chunk, pieces: Sequence[Attempt], lost: list[Lo
     paths = [path_of(work, chunk, piece) for piece in pieces]
     arrays = merging.merged(work, chunk.part, paths)
     with ExitStack() as stack:
-        opened = [stack.enter_context(fragments.Fragment(path)) for path in paths]
+        opened = [stack.enter_context(fragments.Fragment(path, work.plan.digest)) for path in paths]
         for name in opened[0].names():
             if name not in arrays:
                 arrays[name] = np.concatenate(
@@ -49,8 +50,8 @@ def join(work: Workspace, chunk: Chunk, pieces: Sequence[Attempt], lost: list[Lo
                     ]
                 )
         summary = _sum([summary_of(f.meta) for f in opened], lost)
-    lasting = not work.plan.store.temporary
-    fragments.write(chunk_path(work.folder, chunk.number), summary.json(), arrays, lasting=lasting)
+    lasting, into = not work.plan.store.temporary, chunk_path(work.folder, chunk.number, work.plan)
+    fragments.write(into, summary.json(), arrays, of=work.plan.digest, lasting=lasting)
     for path in paths:
         path.unlink(missing_ok=True)
     return summary

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from . import html, journal, memory, ours, runs, sizes, words
 from .binding import Binding, BoundAlgorithm, PlanError, bind
-from .fingerprint import fingerprint
+from .fingerprint import Fingerprint, fingerprint
 from .index import EntryIndex
 from .inputs import BoundInput
 from .losses import Loss
@@ -114,9 +114,19 @@ class Plan:
         return memory.estimate(self)
 
     @cached_property
-    def fingerprint(self) -> dict[str, Any]:
-        """What a resumed run must have in common with the first: files, algorithms, options, versions, chunks."""
+    def fingerprint(self) -> Fingerprint:
+        """What the result depends on: files, algorithms with options and code, versions, chunks; can be printed."""
         return fingerprint(self)
+
+    @property
+    def digest(self) -> str:
+        """Of all that the result depends on."""
+        return self.fingerprint.digest
+
+    @cached_property
+    def finished(self) -> bool:
+        """Whether it is to be resumed and has nothing left to do: its result is there, and intact."""
+        return journal.finished(self)
 
     def modules(self, chunk: Chunk) -> slice:
         """Return the positions of the modules that a chunk works on."""
@@ -226,7 +236,8 @@ def plan(
         hook_timeout=_seconds(hook_timeout),
     )
     memory.check(result, cluster)
-    if not journal.finished(result):
+    journal.refuse_held(result)
+    if not result.finished:
         result.store.check(result)
     return result
 

@@ -90,7 +90,7 @@ class Report:
         said = verdict(facts(self.plan, summaries, seconds, wall, any("jobs" in a for a in accounts)))
         return {
             "format": FORMAT,
-            "plan": self.plan.fingerprint,
+            "plan": self.plan.fingerprint.facts,
             "table": str(self.plan),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "losses": [asdict(loss) for loss in losses],

@@ -107,9 +107,9 @@ class Result:
             )
         return self.dataset[name]
 
-    def fingerprint_value(self) -> list[Any]:
-        """Return what identifies it where it is an option of another reduction."""
-        return [self.manifest["plan"], self.manifest["created"]]
+    def fingerprint_value(self) -> Path:
+        """Return what identifies it where it is an option of another reduction: what it holds."""
+        return self.path
 
     @property
     def is_copy(self) -> bool:

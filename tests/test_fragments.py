@@ -1,8 +1,11 @@
 """Fragments: whole or not there, and every changed byte is noticed."""
 
+import io
 import json
 import os
 import re
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -116,3 +119,55 @@ def test_data_are_synced_before_the_name_appears(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda *a: (calls.append(("rename", path.exists())), rename(*a)))
     fragments.write(path, {}, ARRAYS)
     assert calls == [("sync", False), ("rename", False)]
+
+
+def test_a_fragment_of_another_plan_is_not_taken_for_this_one(tmp_path):
+    path = tmp_path / "x.npz"
+    fragments.write(path, META, ARRAYS, of="one")
+    assert fragments.intact(path, "one") == META
+    assert fragments.intact(path, "other") is None
+    with pytest.raises(fragments.DamagedFragment, match=r"belongs to another plan \(one, not other\)"):
+        fragments.Fragment(path, "other")
+
+
+def bomb(path, name, *, stored=False):
+    """Write a fragment one array of which would have 6 GiB."""
+    fragments.write(path, META, ARRAYS)
+    with np.load(path) as good:
+        arrays = {k: good[k] for k in good.files}
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": (6 << 30,)})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED) as archive:
+        for key, array in arrays.items():
+            if key != name:
+                with archive.open(f"{key}.npy", "w") as file:
+                    np.lib.format.write_array(file, array)
+        with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+            file.write(head.getvalue())
+            for _ in range(1 if stored else 8):
+                file.write(bytes(2**20))
+
+
+@pytest.mark.parametrize("name", ["meta", "a.x"])
+@pytest.mark.parametrize("stored", [True, False])
+def test_no_more_bytes_are_made_of_a_fragment_than_it_has(tmp_path, name, stored):
+    path = tmp_path / "bomb.npz"
+    bomb(path, name, stored=stored)
+    tracemalloc.start()
+    try:
+        assert fragments.intact(path) is None
+        with pytest.raises(fragments.DamagedFragment), fragments.Fragment(path) as fragment:
+            fragment[name]
+        assert tracemalloc.get_traced_memory()[1] < 5e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_array_that_the_plan_does_not_have_is_refused_before_it_is_read(good):
+    with fragments.Fragment(good) as fragment:
+        np.testing.assert_array_equal(fragment.of("b/rows", (2, 3), "u2"), ARRAYS["b/rows"])
+        for shape, dtype in (((3, 2), "u2"), ((2, 3), "i2"), ((6,), "u2")):
+            with pytest.raises(
+                fragments.DamagedFragment, match=r"b/rows is uint16 \(2, 3\), but the plan has"
+            ):
+                fragment.of("b/rows", shape, dtype)

@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +14,8 @@ from samples import RoiSum, Stats
 
 import dxflow
 from dxflow import FrameSelection, PlanError, journal
-from dxflow.fingerprint import plain
+from dxflow.chunk import Workspace, chunk_path, run_chunk
+from dxflow.digests import Digests
 
 
 @pytest.fixture
@@ -24,7 +28,7 @@ def begun(run, tmp_path):
         )
 
     first = plan()
-    (journal.begin(first) / "chunk-000000.npz").touch()
+    chunk_path(journal.begin(first), 0, first).touch()
     return plan
 
 
@@ -43,8 +47,8 @@ def test_overwriting_begins_afresh(begun):
 def test_the_same_run_is_resumed_with_its_chunks(begun):
     folder = begun().store.partial
     (folder / "attempts").mkdir()
-    journal.begin(begun(resume=True))
-    assert (folder / "chunk-000000.npz").exists()
+    again = begun(resume=True)
+    assert journal.found(journal.begin(again), again) == {0}
     # What killed a worker is tried afresh.
     assert not (folder / "attempts").exists()
 
@@ -52,15 +56,15 @@ def test_the_same_run_is_resumed_with_its_chunks(begun):
 @pytest.mark.parametrize(
     ("other", "changed"),
     [
-        ({"algorithm": RoiSum(ss=(0, 5))}, "algorithms"),
-        ({"algorithm": Stats()}, "algorithms"),
-        ({"algorithm": RoiSum(ss=(0, 4), name="other")}, "algorithms"),
-        ({"frames": FrameSelection(pulses=[0])}, "selection"),
-        ({"on_fault": "mask"}, "on_fault"),
+        ({"algorithm": RoiSum(ss=(0, 5))}, r"option ss of roisum: \[0, 4\] -> \[0, 5\]"),
+        ({"algorithm": Stats()}, "algorithms: roisum -> stats"),
+        ({"algorithm": RoiSum(ss=(0, 4), name="other")}, "algorithms: roisum -> other"),
+        ({"frames": FrameSelection(pulses=[0])}, "the frames that are read"),
+        ({"on_fault": "mask"}, "on_fault: none -> mask"),
     ],
 )
 def test_another_reduction_is_not_resumed_as_this_one(begun, other, changed):
-    with pytest.raises(PlanError, match=f"differs in .*'{changed}'"):
+    with pytest.raises(PlanError, match=rf"cannot be resumed:(\n- .*)*{changed}"):
         journal.begin(begun(resume=True, **other))
 
 
@@ -69,7 +73,7 @@ def test_changed_input_files_are_not_resumed(begun, run):
     stat = file.stat()
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
     try:
-        with pytest.raises(PlanError, match="differs in .*'files'"):
+        with pytest.raises(PlanError, match=f"file {file} has changed since"):
             journal.begin(begun(resume=True))
     finally:
         os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
@@ -77,7 +81,7 @@ def test_changed_input_files_are_not_resumed(begun, run):
 
 def test_other_chunks_are_not_resumed(begun):
     made = begun(resume=True)
-    with pytest.raises(PlanError, match="differs in .*'chunks'"):
+    with pytest.raises(PlanError, match="how the run is cut into chunks"):
         journal.begin(replace(made, chunks=made.chunks[:-1]))
 
 
@@ -90,12 +94,148 @@ def test_an_unreadable_journal_is_not_resumed(begun):
 
 def test_the_fingerprint_is_the_same_after_json_and_for_every_plan_of_the_same(begun):
     first, second = begun().fingerprint, begun().fingerprint
-    assert json.loads(json.dumps(first)) == json.loads(json.dumps(second))
+    assert first.facts == second.facts == json.loads(json.dumps(first.facts))
     assert {"numpy", "h5py", "zarr"} <= set(first["versions"])
 
 
 def test_options_become_json_values_and_arrays_a_digest_of_their_content():
+    plain = Digests().plain
     assert plain([1, (2.5, None), "x"]) == [1, [2.5, None], "x"]
     one, other = np.arange(3), np.arange(3) + 1
     assert plain(one) == plain(one.copy()) != plain(other)
     assert plain(one) != plain(one.astype("f8"))
+
+
+# Two at a time, and what is finished ---------------------------------------------------------------
+
+
+def reduce(run, to, algorithm=None, **options):
+    return dxflow.reduce(run.path, algorithm or RoiSum(ss=(0, 4)), to, cluster="here", chunk=5_000, **options)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_second_reduction_to_the_same_name_is_refused(run, tmp_path, resume):
+    to = tmp_path / "x.zarr"
+    first, second = (dxflow.plan(run.path, RoiSum(), to, resume=resume) for _ in range(2))
+    with journal.held(first):
+        journal.begin(first)
+        with pytest.raises(PlanError, match="works there now"):
+            dxflow.plan(run.path, RoiSum(), to, resume=resume)
+        with pytest.raises(PlanError, match="works there now"):
+            dxflow.execute(second, "here")
+    assert not to.exists()
+
+
+def test_fragments_of_another_plan_are_done_again(run, tmp_path, truth_of_band):
+    """As a worker leaves them whose driver was killed, in the folder of a run that has begun since."""
+    to = tmp_path / "x.zarr"
+    old = dxflow.plan(run.path, RoiSum(ss=(0, 4)), to, chunk=5_000)
+    work = Workspace(old, journal.begin(old))
+    run_chunk(work, 0)
+    new = dxflow.plan(run.path, RoiSum(ss=(0, 16)), to, chunk=5_000, overwrite=True)
+    folder = journal.begin(new)
+    for number in (0, 1):
+        run_chunk(work, number)
+        # Even under the name that the new run would give it.
+        os.link(chunk_path(folder, number, old), chunk_path(folder, number, new))
+    result = dxflow.execute(replace(new, resume=True), "here")
+    np.testing.assert_allclose(result.dataset["roisum.intensity"], truth_of_band(0, 16), rtol=1e-5)
+
+
+@pytest.fixture
+def truth_of_band(run):
+    def sums(first, last):
+        import oracle
+
+        _, frames = oracle.frames(run.path, run.sources)
+        return frames[:, :, first:last].astype("f8").sum(axis=(1, 2, 3))
+
+    return sums
+
+
+def test_a_finished_result_is_taken_as_it_is_and_its_journal_removed(run, tmp_path, monkeypatch):
+    to = tmp_path / "x.zarr"
+    monkeypatch.setattr(journal, "end", lambda plan: None)
+    created = reduce(run, to).manifest["created"]
+    monkeypatch.undo()
+    assert (tmp_path / "x.zarr.partial").exists()
+    assert reduce(run, to, resume=True).manifest["created"] == created
+    assert not (tmp_path / "x.zarr.partial").exists()
+
+
+@pytest.mark.parametrize("name", ["x.zarr", "x.nc", "x/"])
+def test_a_damaged_result_is_not_taken_for_finished(run, tmp_path, name):
+    to = f"{tmp_path}/{name}"
+    reduce(run, to)
+    files = (
+        [p for p in Path(to).rglob("*") if p.is_file() and p.suffix != ".json"]
+        if Path(to).is_dir()
+        else [Path(to)]
+    )
+    largest = max(files, key=lambda p: p.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.write_bytes(data)
+    with pytest.raises(PlanError, match=f"cannot be gone on with:\n- .*{largest.name}"):
+        reduce(run, to, resume=True)
+    reduce(run, to, resume=True, overwrite=True)
+    assert dxflow.verify.verify(to) == []
+
+
+def test_a_result_that_was_made_otherwise_is_not_taken_for_finished(run, tmp_path):
+    to = tmp_path / "x.zarr"
+    reduce(run, to)
+    with pytest.raises(
+        PlanError, match=r"cannot be gone on with:\n- option ss of roisum: \[0, 4\] -> \[0, 5\]"
+    ):
+        reduce(run, to, RoiSum(ss=(0, 5)), resume=True)
+
+
+def test_what_has_no_digest_is_not_resumed(begun):
+    marked = RoiSum(ss=(0, 4))
+    marked.lock = threading.Lock()
+    with pytest.raises(PlanError, match=r"attribute lock of roisum \(.*\) has no digest"):
+        journal.begin(begun(marked, resume=True))
+
+
+STARTS = """
+import sys, time; sys.path.insert(0, {tests!r})
+import dxflow
+from samples import RoiSum
+class Slow(RoiSum):
+    def process_module_data(self, block, out):
+        time.sleep(0.002)
+        super().process_module_data(block, out)
+time.sleep(float(sys.argv[2]))
+resume = sys.argv[3] == "resume"
+dxflow.reduce({run!r}, Slow(ss=(0, int(sys.argv[1]))), {to!r}, cluster="here", chunk=5_000, resume=resume)
+"""
+
+
+@pytest.mark.parametrize("resume", ["resume", "afresh"])
+def test_whatever_starts_overlap_the_result_is_of_one_plan(run, tmp_path, truth_of_band, resume):
+    to = tmp_path / "x.zarr"
+    code = STARTS.format(tests=str(Path(__file__).parent), run=str(run.path), to=str(to))
+    command = [sys.executable, "-c", code]
+    bands = (4, 8, 16)
+    started = [
+        subprocess.Popen([*command, str(band), str(delay), resume], stderr=subprocess.PIPE, text=True)
+        for band, delay in zip(bands, (0, 0.05, 0.4), strict=True)
+    ]
+    errors = [process.communicate(timeout=120)[1].strip().splitlines() for process in started]
+    done = [band for band, process in zip(bands, started, strict=True) if process.returncode == 0]
+    assert len(done) == 1, errors
+    for process, lines in zip(started, errors, strict=True):
+        if process.returncode:
+            assert any(
+                said in "\n".join(lines)
+                for said in ("works there now", "exists", "interrupted run", "gone on with")
+            ), lines
+    result = dxflow.open(to)
+    np.testing.assert_allclose(
+        result.dataset["roisum.intensity"],
+        truth_of_band(0, done[0]),
+        rtol=1e-5,
+    )
+    assert dxflow.verify.verify(to) == []
+    assert not to.with_name("x.zarr.partial").exists()

@@ -35,16 +35,16 @@ def died(work, chunk, *more):
 def test_pieces_are_joined_to_what_the_whole_chunk_would_be(work, number, quarters):
     chunk = work.plan.chunks[number]
     whole = run_chunk(work, number)
-    with fragments.Fragment(chunk_path(work.folder, number)) as f:
+    with fragments.Fragment(chunk_path(work.folder, number, work.plan)) as f:
         expected = {name: f[name] for name in f.names()}
-    chunk_path(work.folder, number).unlink()
+    chunk_path(work.folder, number, work.plan).unlink()
     middle = (chunk.first + chunk.last) // 2
     second = Attempt("piece", middle, chunk.last)
     died(work, chunk, *([second] * 2 if quarters else []))
     joined = run_chunk(work, number)
     assert joined.pieces == (3 if quarters else 2)
     assert (joined.used, joined.bytes, joined.events) == (whole.used, whole.bytes, whole.events)
-    with fragments.Fragment(chunk_path(work.folder, number)) as f:
+    with fragments.Fragment(chunk_path(work.folder, number, work.plan)) as f:
         assert sorted(f.names()) == sorted(expected)
         for name, array in expected.items():
             if name in ("stats.mean", "tsum.tot", "tsum.pix"):

@@ -52,8 +52,8 @@ def test_a_chunk_found_after_its_worker_died_was_computed_by_this_run(run, tmp_p
     first = run_chunk(work, 0)
     again = run_chunk(work, 0)
     assert again.reused
-    for found, reused in ((set(), False), (journal.found(work.folder), True)):
+    for found, reused in ((set(), False), (journal.found(work.folder, plan), True)):
         report = Report(plan, found)
         report.add(again)
         assert report.in_order()[0] == replace(again, reused=reused)
-    assert first.chunk in journal.found(work.folder)
+    assert first.chunk in journal.found(work.folder, plan)

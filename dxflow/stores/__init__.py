@@ -63,7 +63,8 @@ class Store(ABC):
         from .. import contents as where
         from .. import fragments
 
-        fragments.write(where.final_path(contents.folder, part), {}, arrays, lasting=not self.temporary)
+        path, of = where.final_path(contents.folder, part, contents.plan), contents.plan.digest
+        fragments.write(path, {}, arrays, of=of, lasting=not self.temporary)
 
     @abstractmethod
     def write(self, contents: Contents, piece: Any) -> None:

@@ -87,7 +87,7 @@ class Cxi(Hdf5Store):
         """
         for bound in _peaks(contents.plan):
             for chunk in contents.plan.chunks:
-                with Fragment(chunk_path(contents.folder, chunk.number)) as fragment:
+                with Fragment(chunk_path(contents.folder, chunk.number, contents.plan)) as fragment:
                     # The label of these is pulse 0, which another frame may have.
                     homeless = fragment[f"{bound.name}/frames"] < 0
                     trains = fragment[f"{bound.name}/trains"][homeless] + chunk.first

@@ -171,7 +171,7 @@ def _losses(contents: Contents) -> list[Loss]:
     """Return what is known to be missing, and what chunks could not use."""
     found = list(contents.plan.losses)
     for chunk in contents.plan.chunks:
-        with Fragment(chunk_path(contents.folder, chunk.number)) as fragment:
+        with Fragment(chunk_path(contents.folder, chunk.number, contents.plan)) as fragment:
             found += from_json(fragment.meta["losses"])
     return found
 
