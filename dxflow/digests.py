@@ -9,23 +9,16 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cached_property, lru_cache
-from itertools import islice
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from .reader.files import Stat, stat_of
+from .diskdigests import LENGTH, NoDigest, content, digest
 
-LENGTH = 16
-"""Hexadecimal digits of a digest."""
 PIECE = 2**26
 """Bytes that are looked at at once of what is copied for it."""
-LARGE = 2**32
-"""Bytes of a file from which on its size, date and inode stand for its content."""
-MOST_FILES = 1000
-"""Files of a folder that is no store: more are not looked at."""
 MOST_SHOWN = 50
 """Values of a list that are kept as they are."""
 
@@ -37,10 +30,6 @@ NOT_CODE = frozenset(
     )
 )
 """What Python keeps with a class."""
-STORES = ("dxflow.json", "zarr.json", ".zgroup", ".zarray")
-"""What tells a folder that holds data."""
-IGNORED = (STORES[0], "karabo_data_map.json")
-"""The manifest, which says when a result was made, and what EXtra-data leaves in a folder."""
 WRAPPERS = {
     staticmethod: "__func__",
     classmethod: "__func__",
@@ -49,19 +38,6 @@ WRAPPERS = {
     type(lru_cache(len)): "__wrapped__",
 }
 """Functions in another guise, and where they are in it."""
-
-
-class NoDigest(TypeError):
-    """A value whose content cannot be told; the message says why."""
-
-
-def digest(*parts: str | bytes) -> str:
-    """Return a digest of texts, each apart from its neighbours."""
-    h = hashlib.sha256()
-    for part in parts:
-        data = part.encode(errors="surrogatepass") if isinstance(part, str) else part
-        h.update(len(data).to_bytes(8, "little") + data)
-    return h.hexdigest()[:LENGTH]
 
 
 class Digests:
@@ -123,35 +99,8 @@ class Digests:
 
     def _text(self, value: str | Path) -> Any:
         """Return a text; if it names a file or a folder of data, with a digest of that."""
-        found = self.content(value)
+        found = content(value, self.apart)
         return {"path": str(value), "content": found} if found else str(value)
-
-    # Files ----------------------------------------------------------------------------------------
-
-    def content(self, path: str | Path) -> str:
-        """Return the digest of what a file or folder holds; "" if there is none, or it is not data."""
-        try:
-            there = Path(os.path.abspath(path)) if str(path).strip() else None
-            if there is None or there in self.apart:
-                return ""
-            if there.is_file():
-                return _file(str(there), stat_of(str(there)))
-            return self._folder(there) if there.is_dir() else ""
-        # A text that is too long for a name, or has characters that no name has.
-        except (OSError, ValueError):
-            return ""
-
-    def _folder(self, path: Path) -> str:
-        """Return the digest of a folder, unless all work is done in it."""
-        if any((path / name).exists() for name in STORES):
-            return _store(path)
-        around = {p for a in [*self.apart, Path.cwd()] for p in (a, *a.parents)}
-        if path in around:
-            return ""
-        listed = list(islice(_files(path), MOST_FILES + 1))
-        if len(listed) > MOST_FILES:
-            raise NoDigest(f"the folder {path} has more than {MOST_FILES} files")
-        return digest(*(f"{p.relative_to(path)} {stat_of(str(p))}" for p in sorted(listed)))
 
     # For comparison -------------------------------------------------------------------------------
 
@@ -181,7 +130,7 @@ class Digests:
         if value is None or value is Ellipsis or isinstance(value, (bool, int, float, complex, bytes)):
             return digest(type(value).__name__, repr(value))
         if isinstance(value, (str, Path)):
-            return digest("text", str(value), self.content(value))
+            return digest("text", str(value), content(value, self.apart))
         if isinstance(value, np.ndarray):
             return self._array(value)
         if isinstance(value, Mapping) and type(value).__module__ in ("builtins", "collections", "types"):
@@ -365,50 +314,3 @@ def _is_default(field: Any, value: Any) -> bool:
     # Arrays have no single truth.
     except ValueError:
         return False
-
-
-@lru_cache(maxsize=1024)
-def _file(path: str, stat: Stat) -> str:
-    """Return the digest of a file's content; read once as long as the file is the same."""
-    if stat[0] > LARGE:
-        return digest(str(stat))
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]
-
-
-def _store(path: Path) -> str:
-    """Return the digest of a folder of data: of the checksums in its manifest, and of files that these do not fit."""
-    listed, began = _listed(path)
-    parts = [f"{name} {listed[name]}" for name in sorted(listed)]
-    for file in sorted(_files(path)):
-        name, (size, changed, _) = str(file.relative_to(path)), stat_of(str(file))
-        known = listed.get(name)
-        if name not in IGNORED and (known is None or known[0] != size or changed > began):
-            parts += _unlike(file, name, known)
-    gone = [name for name in listed if not (path / name).exists()]
-    return digest(*parts, *gone)
-
-
-def _listed(path: Path) -> tuple[Mapping[str, Any], int]:
-    """Return size and checksum of each file as the manifest has them, and when it was written."""
-    from .stores._manifest import MANIFEST, read
-
-    try:
-        return read(path)["files"], stat_of(str(path / MANIFEST))[1]
-    except (OSError, KeyError):
-        return {}, 0
-
-
-def _unlike(file: Path, name: str, known: Any) -> list[str]:
-    """Return what identifies a file, nothing if it is what the manifest says."""
-    from .checksums import digest as checksum
-
-    if known is not None and list(checksum(file)) == list(known):
-        return []
-    return [name, _file(str(file), stat_of(str(file)))]
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder."""
-    for root, _, names in os.walk(folder):
-        yield from (Path(root, name) for name in names if Path(root, name).is_file())

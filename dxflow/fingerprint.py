@@ -12,7 +12,8 @@ from dataclasses import fields, is_dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .digests import Digests, NoDigest, digest
+from .digests import Digests
+from .diskdigests import NoDigest, digest
 from .locate import Location
 from .reader.files import Stat
 from .sourcecode import code_of, libraries_of

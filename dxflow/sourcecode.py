@@ -14,7 +14,8 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 from .algorithm import Algorithm
-from .digests import Digests, digest
+from .digests import Digests
+from .diskdigests import content, digest
 from .reader.files import Stat, stat_of
 
 Import = tuple[int, str, tuple[str, ...]]
@@ -36,7 +37,7 @@ def code_of(cls: type, digests: Digests) -> dict[str, str]:
             files |= _closure(origin)
     for path, origin in sorted(files.items()):
         label = origin.label(path)
-        found[label] = digest(found.get(label, ""), digests.content(path))
+        found[label] = digest(found.get(label, ""), content(path))
     return found
 
 
