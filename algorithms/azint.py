@@ -18,6 +18,11 @@ from dxflow.views import ModuleBlock
 
 from .litframes import comparable
 
+ENERGIES = (0.1, 200.0)
+"""keV: what an X-ray laser and its harmonics can have, with room; numbers in eV are beyond."""
+WAVELENGTHS = (0.06, 124.0)
+"""The same in angstrom."""
+
 
 class AzimuthalIntegration(Algorithm):
     """Average the pixels of equal momentum transfer q, for each frame and for the run.
@@ -103,7 +108,11 @@ class AzimuthalIntegration(Algorithm):
             raise ValueError(f"azint: nbins={self.nbins}; expected a positive number")
         if self.energy is not None and self.wavelength is not None:
             raise ValueError("azint: energy= and wavelength= were given; expected one of them")
-        if self.qrange is not None and not 0 <= self.qrange[0] < self.qrange[1]:
+        _plausible("energy", self.energy, ENERGIES, "keV")
+        _plausible("wavelength", self.wavelength, WAVELENGTHS, "angstrom")
+        _plausible("distance", self.distance, (0, 100), "m")
+        _plausible("polarization", self.polarization, (-1, 1), "")
+        if self.qrange is not None and not 0 <= self.qrange[0] < self.qrange[1] < np.inf:
             raise ValueError(f"azint: qrange={tuple(self.qrange)}; expected two rising numbers in 1/angstrom")
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
@@ -163,7 +172,16 @@ class AzimuthalIntegration(Algorithm):
             raise PlanError(f"azint: {e}") from e
         if bad.all():
             raise PlanError(f"azint: the mask leaves no pixel of {img.name}")
+        self._check_range(q[~bad], img)
         return _binned(q, weights, bad, self.nbins, self.qrange)
+
+    def _check_range(self, q: NDArray, img: InputInfo) -> None:
+        """Refuse a range without pixels."""
+        if self.qrange is not None and not ((q >= self.qrange[0]) & (q <= self.qrange[1])).any():
+            raise PlanError(
+                f"azint: qrange={tuple(self.qrange)} 1/angstrom holds no pixel of {img.name}: they are from "
+                f"{q.min():.4g} to {q.max():.4g} 1/angstrom"
+            )
 
     def _wavelength(self, layout: geometry.Layout) -> float:
         if self.energy is not None:
@@ -173,6 +191,8 @@ class AzimuthalIntegration(Algorithm):
             raise ValueError(
                 "the geometry holds no wavelength: give energy= in keV or wavelength= in angstrom"
             )
+        # That of a file may be given in another unit than the file's format has.
+        _plausible("wavelength of the geometry", known, WAVELENGTHS, "angstrom")
         return known
 
     def _corrections(self, points: NDArray, whole: NDArray, img: InputInfo) -> NDArray:
@@ -219,25 +239,27 @@ def _binned(q: NDArray, weights: NDArray, bad: NDArray, nbins: int, qrange: Any)
 
 def _fitting(what: str, array: NDArray, img: InputInfo) -> NDArray:
     """Return the rows of an array over modules, (module, ss, fs, ...), that belong to the modules that are read."""
-    modules, *frame = img.shape
+    _, *frame = img.shape
     if array.shape[0] == 1 and array.shape[1:3] != tuple(frame) and array.shape[1] % frame[0] == 0:
         # CrystFEL files may stack the modules along the slow scan.
         array = array.reshape(-1, *frame, array.shape[-1]) if array.shape[2] == frame[1] else array
     if img.roi is not None and array.shape[1:3] != tuple(frame):
         array = array[:, img.roi[0], img.roi[1]]
-    numbers = np.asarray(img.modules) - _first_number(img)
-    if array.shape[1:3] != tuple(frame) or (array.shape[0] != modules and array.shape[0] <= numbers.max()):
+    rows = detectors.rows_of(img.modules, img.sources, len(array))
+    if array.shape[1:3] != tuple(frame) or not rows:
         raise ValueError(
             f"{what} has (module, ss, fs) = {array.shape[:3]}; expected {img.shape} for modules "
             f"{list(img.modules)} of {img.name}, or all modules of the detector"
         )
-    return array if array.shape[0] == modules else array[numbers]
+    return array if rows == list(range(len(array))) else array[rows]
 
 
-def _first_number(img: InputInfo) -> int:
-    """Return the number of the detector's first module, 0 for cameras."""
-    found = detectors.find({s for s in img.sources if s})
-    return found[0].detector.first if found else 0
+def _plausible(name: str, value: float | None, limits: tuple[float, float], unit: str) -> None:
+    """Refuse a number that can only be a mistake, or in another unit."""
+    if value is not None and not limits[0] <= value <= limits[1]:
+        raise ValueError(
+            f"azint: {name}={value:g}; expected {limits[0]:g} to {limits[1]:g}{f' {unit}' if unit else ''}"
+        )
 
 
 def ratio(numerator: NDArray, denominator: NDArray) -> NDArray:

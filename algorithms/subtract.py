@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow import Algorithm, Frames, Output, PlanError, Result
+from dxflow import Algorithm, Frames, Output, PlanError, Result, detectors
 from dxflow.inputs import InputInfo, RunInfo
+from dxflow.near import listed
 from dxflow.outputs import Partial
 from dxflow.views import ModuleBlock
 
@@ -143,7 +145,8 @@ class Darks:
     modules: NDArray
 
     def check(self, img: InputInfo) -> None:
-        """Refuse darks of other pixels, of none of the modules or none of the cells."""
+        """Refuse darks of other detectors and pixels, of none of the modules or none of the cells."""
+        self._check_detector(img)
         if self.values.shape[-2:] != img.shape[1:]:
             raise PlanError(
                 f"subtract: the dark has frames of {self.values.shape[-2:]} pixels; "
@@ -164,6 +167,36 @@ class Darks:
             raise PlanError(
                 f"subtract: the dark has none of the memory cells of {img.name}, {_range(img.cells)}"
             )
+        if len(lacking := np.setdiff1d(img.cells, self.cells)):
+            _warn(f"none of the memory cells {listed(map(str, lacking))}: frames of these become NaN")
+
+    def _check_detector(self, img: InputInfo) -> None:
+        """Refuse the dark of another detector or region; warn of modules that it does not have."""
+        name = getattr(self.values, "attrs", {}).get("detector", img.name)
+        if name != img.name:
+            raise PlanError(
+                f"subtract: the dark is of {name}, the frames are of {img.name}; if it is meant, give it as an array, "
+                f"dark=result.dataset[...].values, with the modules {list(img.modules)}"
+            )
+        highest = detectors.highest(img.sources)
+        if highest is not None and self.modules.max() > highest:
+            raise PlanError(
+                f"subtract: the dark has modules up to {self.modules.max()}, {img.name} up to {highest}: it is of "
+                "another detector"
+            )
+        if len(lacking := np.setdiff1d(img.modules, self.modules)) < len(img.modules) and len(lacking):
+            _warn(f"no module {listed(map(str, lacking))}: frames of these become NaN")
+        self._check_region(img)
+
+    def _check_region(self, img: InputInfo) -> None:
+        """Refuse the dark of another region of pixels."""
+        for axis, part in zip(("ss", "fs"), img.roi or (slice(0, n) for n in img.shape[1:]), strict=False):
+            pixels = getattr(self.values, "coords", {}).get(axis)
+            if pixels is not None and len(pixels) and int(pixels[0]) != part.start:
+                raise PlanError(
+                    f"subtract: the dark begins at pixel {axis} = {int(pixels[0])}, the frames at {part.start}; read "
+                    "the same roi= of both"
+                )
 
     def load(self, img: InputInfo) -> NDArray:
         """Return the darks of the modules that are read, float32, (module, cell, pixel)."""
@@ -189,7 +222,7 @@ def opened(dark: Any, variable: str | None, img: InputInfo) -> Darks:
         raise ValueError(f"the dark is {values.dtype} {values.shape}; expected {EXPECTED}")
     if values.ndim == 2:
         values = values[None] if isinstance(values, np.ndarray) else values.expand_dims("module")
-    modules = _labels(values, -3, img.modules)
+    modules = _module_numbers(values, img)
     if values.ndim == 3:
         return Darks(values, None, None, modules)
     known = _labels(values, 0, range(len(values)))
@@ -222,12 +255,24 @@ def _labels(values: Any, axis: int, default: Any) -> NDArray:
     return np.asarray(default)
 
 
+def _module_numbers(values: Any, img: InputInfo) -> NDArray:
+    """Return the number of each module of a dark: its labels; those of all modules, or of those that are read."""
+    size = values.shape[-3]
+    rows = detectors.rows_of(img.modules, img.sources, size) if size == len(img.modules) else []
+    return _labels(values, -3, np.asarray(img.modules)[np.argsort(rows)] if rows else img.modules)
+
+
 def positions(known: NDArray, wanted: Any) -> NDArray:
     """Return where each wanted id is among the known ones, -1 where it is not."""
     order = np.argsort(known)
     found = np.searchsorted(known, wanted, sorter=order)
     at = order[np.minimum(found, len(known) - 1)]
     return np.where(np.asarray(known)[at] == wanted, at, -1)
+
+
+def _warn(what: str) -> None:
+    """Warn of what the dark does not have."""
+    warnings.warn(f"subtract: the dark has {what}", stacklevel=2)
 
 
 def _range(ids: NDArray) -> str:

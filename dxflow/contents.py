@@ -128,7 +128,7 @@ class Contents:
 
     def _of_output(self, o: BoundOutput) -> Iterator[Variable]:
         out, dtype = o.output, np.dtype(o.output.dtype)
-        dims, attrs = self._names.value_dims(o), _attrs(o)
+        dims, attrs = self._names.value_dims(o), _attrs(o) | self._names.detector(o)
         trains, pixels = len(self.plan.train_ids), o.pixels
         match out.kind:
             case "run":
@@ -327,6 +327,10 @@ class _Names:
         if key not in self._pixels:
             self._pixels[key] = f"_{len(self._pixels) + 1}" if self._pixels else ""
         return self._pixels[key]
+
+    def detector(self, o: BoundOutput) -> dict[str, str]:
+        """Return the attribute that says whose pixels these are."""
+        return {"detector": self._lead(o).name} if o.output.kind in ("pixel", "image") else {}
 
     def _lead(self, o: BoundOutput) -> Any:
         bound = next(a for a in self.plan.algorithms if a.name == o.algorithm)

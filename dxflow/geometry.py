@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 HC = 12.398419843320026
 """Planck's constant times the speed of light, keV angstrom (exact in SI 2019)."""
 
+LARGEST = (10.0, 10.0, 100.0)
+"""x, y and z in m, beyond which positions are in mm."""
+
 FORMS = (
     "a CrystFEL .geom file, a EuXFEL .h5 geometry file, a pyFAI .poni file, an .npy file, an array "
     "(module, ss, fs, 3) in m, or an extra_geom object"
@@ -204,6 +207,11 @@ def _from_array(array: Any, distance: float | None) -> Layout:
             f"geometry: z from {nearest:g} m, so it is not counted from the sample: give distance= in m"
         )
     points[..., 2] += distance or 0.0
+    if (np.nanmax(np.abs(points), axis=(0, 1, 2)) > LARGEST).any():
+        far = np.nanmax(np.abs(points))
+        raise ValueError(
+            f"geometry: pixels are up to {far:g} m from the beam or the sample; expected positions in m"
+        )
     return Layout(points)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -78,6 +78,39 @@ def find(sources: Iterable[str]) -> list[Found]:
         for name, modules in _matches(pattern, names).items()
     ]
     return sorted(found, key=lambda f: (f.data != "corrected", f.name))
+
+
+def rows_of(modules: Sequence[int], sources: Iterable[str], count: int) -> list[int]:
+    """Return which row of an array over modules belongs to each module that is read; [] where it cannot be known.
+
+    An array has all modules of the detector in the order of their numbers, or those that are read, as they are read.
+
+    Parameters
+    ----------
+    modules : sequence of int
+        Numbers of the modules that are read.
+    sources : iterable of str
+        Their sources, "" where a module is missing.
+    count : int
+        Rows of the array.
+    """
+    kind = next((f.detector for f in find(s for s in sources if s)), None)
+    numbers = [m - (kind.first if kind else 0) for m in modules]
+    if (
+        count == (kind.modules if kind else 0)
+        or sorted(numbers) == list(range(count))
+        and not (kind and kind.modules)
+    ):
+        return numbers
+    if count == len(numbers):
+        return list(range(count))
+    return numbers if count > max(numbers) else []
+
+
+def highest(sources: Iterable[str]) -> int | None:
+    """Return the highest module number that the detector of these sources can have; None where that varies."""
+    kind = next((f.detector for f in find(s for s in sources if s)), None)
+    return kind.first + kind.modules - 1 if kind and kind.modules else None
 
 
 def _matches(pattern: str, names: list[str]) -> dict[str, dict[int, str]]:

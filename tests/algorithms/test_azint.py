@@ -170,6 +170,22 @@ def test_some_modules_of_a_geometry_of_all(holey):
     assert data["q"].values[-1] < holey.q()[some][inside].max() < data["q"].values[-1] + step(data)
 
 
+def test_modules_in_any_order_have_their_own_pixels(holey):
+    forward, backward = (
+        integrated(holey, of(holey, img=Frames(modules=m))) for m in (range(8), (7, 0, 6, 1, 5, 2, 4, 3))
+    )
+    near(backward["azint.mean"], forward["azint.mean"])
+    near(backward["azint.intensity"], forward["azint.intensity"], 1e-6)
+
+
+def test_a_geometry_of_the_modules_that_are_read_is_in_their_order(holey):
+    some = [6, 1, 3]
+    points = holey.positions[some] + [0, 0, holey.distance]
+    given = of(holey, img=Frames(modules=some), geometry=points, distance=None, solid_angle=False)
+    whole = of(holey, img=Frames(modules=some), solid_angle=False)
+    near(integrated(holey, given)["azint.mean"], integrated(holey, whole)["azint.mean"])
+
+
 def test_two_of_them_chain_after_a_subtraction(holey):
     dark = np.full((8, 16, 40), 0.5, "f4")
     chain = [Subtract(dark=dark), of(holey, img=From("subtract.img")), of(holey, name="plain", nbins=20)]
@@ -257,9 +273,39 @@ def test_what_does_not_fit_is_refused_in_the_plan(run):
 
 
 def test_options_that_make_no_sense_are_refused(run):
-    for options in ({"nbins": 0}, {"wavelength": 1.0}, {"qrange": (2, 1)}):
+    for options in ({"nbins": 0}, {"wavelength": 1.0}, {"qrange": (2, 1)}, {"qrange": (0, np.inf)}):
         with pytest.raises(ValueError, match=next(iter(options))):
             of(run, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"energy": 9300}, r"energy=9300; expected 0\.1 to 200 keV"),
+        ({"energy": -9.3}, "energy=-9.3; expected"),
+        ({"energy": np.nan}, "energy=nan; expected"),
+        ({"energy": None, "wavelength": 1.33e-10}, r"wavelength=1\.33e-10; expected 0\.06 to 124 angstrom"),
+        ({"distance": 200}, "distance=200; expected 0 to 100 m"),
+        ({"distance": -1}, "distance=-1; expected"),
+        ({"polarization": 95}, "polarization=95; expected -1 to 1"),
+    ],
+)
+def test_numbers_in_another_unit_are_refused_with_the_right_one(run, options, says):
+    with pytest.raises(ValueError, match=says):
+        of(run, **options)
+
+
+def test_geometries_in_another_unit_and_ranges_without_pixels_are_refused_in_the_plan(run, tmp_path):
+    np.save(tmp_path / "g.npy", run.positions)
+    (tmp_path / "g.json").write_text('{"distance": 0.2, "photon_energy": 9.3}')
+    cases = {
+        "wavelength of the geometry=1333": {"geometry": tmp_path / "g.npy", "energy": None},
+        "expected positions in m": {"geometry": run.positions * 1e3},
+        r"qrange=\(50, 60\) 1/angstrom holds no pixel of SPB_DET.*: they are from": {"qrange": (50, 60)},
+    }
+    for message, options in cases.items():
+        with pytest.raises(PlanError, match=message):
+            dxflow.plan(run.path, of(run, **options))
 
 
 def test_the_geometry_beside_the_run_is_taken_unless_one_is_given(run, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from readings import Whole, images, near, pixels
 
 import dxflow
-from dxflow import Algorithm, From, Output, PlanError
+from dxflow import Algorithm, Frames, From, Output, PlanError
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.subtract import Subtract
 from dxflow.simulate import Flat, make_run
@@ -156,13 +156,51 @@ def test_memory_counts_the_cells_of_the_run(raw, darks):
     assert plan.memory.tables - only.memory.tables == 5 * 8 * 16 * 24 * 4
 
 
+def test_a_plain_array_of_all_modules_is_taken_by_module_number(raw):
+    dark = np.arange(8.0)[:, None, None] * np.ones((1, 16, 24))
+    order = (5, 0, 7, 1, 2, 3, 4, 6)
+    chain = [Subtract(img=Frames(modules=order), dark=dark), Average(img=From("subtract.img"))]
+    mean = dxflow.reduce(raw.path, chain, cluster="here").dataset["average.mean"].values
+    near(mean, (images(raw).mean(axis=0) - dark)[list(order)], 1e-5)
+
+
+def test_the_dark_of_another_detector_or_region_is_refused(raw, tmp_path):
+    options = {"trains": 2, "pulses": 6, "module_shape": (16, 24), "data": "raw"}
+    big = make_run(tmp_path / "big", **options)
+    dark = dxflow.reduce(big.path, Average(per="cell"), tmp_path / "dark.zarr", cluster="here")
+    for form in (dark, str(dark.path), dark.dataset, dark.dataset["average.mean"]):
+        with pytest.raises(
+            PlanError, match="the dark is of SPB_DET_AGIPD1M-1, the frames are of SPB_DET_AGIPD500K2G"
+        ):
+            dxflow.plan(raw.path, Subtract(dark=form))
+    with pytest.raises(PlanError, match="modules up to 15, SPB_DET_AGIPD500K2G up to 7"):
+        dxflow.plan(raw.path, Subtract(dark=dark.dataset["average.mean"].drop_attrs()))
+    part = Frames(roi=np.s_[4:8, :])
+    cut = dxflow.reduce(raw.path, Average(img=part), tmp_path / "cut.zarr", cluster="here")
+    dxflow.plan(raw.path, Subtract(dark=cut, img=part))
+    with pytest.raises(
+        PlanError, match="the dark begins at pixel ss = 4, the frames at 8; read the same roi="
+    ):
+        dxflow.plan(raw.path, Subtract(dark=cut, img=Frames(roi=np.s_[8:12, :])))
+
+
+def test_modules_and_cells_that_the_dark_has_not_are_warned_of(raw, darks):
+    variable = darks.dataset["average.mean"]
+    with pytest.warns(UserWarning, match="the dark has no module 2, 5: frames of these become NaN"):
+        dxflow.plan(raw.path, Subtract(dark=variable.drop_sel(module=[2, 5])))
+    with pytest.warns(
+        UserWarning, match="the dark has none of the memory cells 3: frames of these become NaN"
+    ):
+        dxflow.plan(raw.path, Subtract(dark=variable.drop_sel(cell=[3])))
+
+
 def test_what_does_not_fit_is_refused_in_the_plan(raw, camera, darks, tmp_path):
     variable = darks.dataset["average.mean"]
     per_pulse = variable.rename(cell="pulse")
     cases = {
         r"frames of \(8, 8\) pixels; expected \(16, 24\)": np.zeros((8, 8, 8)),
         "none of the memory cells": variable.assign_coords(cell=variable.cell + 100),
-        r"modules \[20": variable.assign_coords(module=variable.module + 20),
+        "modules up to 27, SPB_DET_AGIPD500K2G up to 7": variable.assign_coords(module=variable.module + 20),
         "has 3 modules; expected 8": np.zeros((3, 16, 24)),
         "expected a Result of Average": np.zeros(5),
         "2 variables named mean": darks,
