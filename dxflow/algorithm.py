@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from . import signatures
+from .near import written
 from .outputs import Output, Partial, merge_into
+from .usage import OptionParser
 
 if TYPE_CHECKING:
     from .inputs import Frames, From, Key, RunInfo
@@ -54,8 +57,11 @@ class Algorithm:
     inputs: Mapping[str, Frames | Key | From] = {}
     """Alias -> what is read. The first one sets the blocks and the pixels."""
 
-    def __init__(self, *, name: str | None = None, **options: Any) -> None:
+    __signature__ = signatures.Options()
+
+    def __init__(self, *args: Any, name: str | None = None, **options: Any) -> None:
         cls = type(self)
+        signatures.refuse_positional(cls, args)
         rebound = {alias: options.pop(alias) for alias in list(options) if alias in cls.inputs}
         self.name = name or cls.ALG_ID or cls.__name__.lower()
         self.inputs = {**cls.inputs, **rebound}
@@ -147,16 +153,10 @@ class Algorithm:
         return self.overrides("process_module_data")
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{k}={_short(v)}" for k, v in self.options.items())
+        rebound = {k: written(v) for k, v in self.inputs.items() if v != type(self).inputs.get(k)}
+        given = {k: _short(v) for k, v in self.options.items()} | rebound
+        shown = ", ".join(f"{k}={v}" for k, v in given.items())
         return f"{type(self).__name__}({shown})"
-
-
-class OptionParser(argparse.ArgumentParser):
-    """An argument parser that raises TypeError rather than ending the process."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise the message."""
-        raise TypeError(f"{self.prog}: {message}")
 
 
 def _parse(cls: type[Algorithm], options: dict[str, Any]) -> dict[str, Any]:
@@ -164,10 +164,8 @@ def _parse(cls: type[Algorithm], options: dict[str, Any]) -> dict[str, Any]:
     parser = OptionParser(prog=cls.__name__, add_help=False)
     cls.add_arguments(parser)
     actions = {action.dest: action for action in parser._actions}
-    if unknown := sorted(set(options) - set(actions)):
-        raise TypeError(
-            f"{cls.__name__}: unknown option {unknown[0]!r}. Options: {sorted(actions)}; inputs: {sorted(cls.inputs)}"
-        )
+    signatures.refuse_unknown(cls, options, actions)
+    signatures.refuse_without(cls, options, actions)
     for dest, value in options.items():
         action = actions[dest]
         action.required, action.nargs = False, "?" if not action.option_strings else action.nargs

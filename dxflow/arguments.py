@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import find
-from .algorithm import Algorithm, OptionParser
+from .algorithm import Algorithm
 from .inputs import From, Key
 from .options import RUN, add_pass_options, narrowed
+from .usage import OptionParser, UsageError
 
 
 def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
@@ -78,7 +79,7 @@ def parse(shared: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argpars
 
     Raises
     ------
-    TypeError, ValueError
+    UsageError
         If an option is unknown or has no fitting value; the message says which there are.
     NotFoundError
         If there is no such algorithm.
@@ -86,7 +87,7 @@ def parse(shared: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argpars
     first, *sections = split(shared, argv)
     options = first.parser.parse_args(first.tokens)
     if not sections:
-        raise TypeError(
+        raise UsageError(
             f"{shared.prog}: no algorithm is given. There are: {', '.join(find.algorithm_names())}"
         )
     return options, [_algorithm(section, options) for section in sections]
@@ -133,7 +134,9 @@ def _owner(sections: list[Section], flag: str) -> tuple[Section, argparse.Action
     own = sorted(f for f in sections[-1].parser._option_string_actions if f.startswith("--"))
     close = difflib.get_close_matches(flag, [*own, *sections[0].parser._option_string_actions], n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
-    raise TypeError(f"{sections[-1].parser.prog}: unknown option {flag}.{hint} Its options: {', '.join(own)}")
+    raise UsageError(
+        f"{sections[-1].parser.prog}: unknown option {flag}.{hint} Its options: {', '.join(own)}"
+    )
 
 
 def _wanted(action: argparse.Action) -> tuple[int, bool]:
@@ -154,7 +157,14 @@ def _algorithm(section: Section, shared: argparse.Namespace) -> Algorithm:
     options = vars(section.parser.parse_args(section.tokens))
     inputs = narrowed(section.cls, shared)
     inputs |= dict(_rebound(text, section) for text in options.pop("rebound"))
-    return section.cls(**options, **inputs)
+    try:
+        return section.cls(**options, **inputs)
+    except (TypeError, ValueError, OSError) as e:
+        raise UsageError(
+            f"{section.parser.prog}: {e}".replace(
+                f"{section.parser.prog}: {section.parser.prog}", section.parser.prog
+            )
+        ) from e
 
 
 def _rebound(text: str, section: Section) -> tuple[str, From | Key]:
@@ -162,7 +172,7 @@ def _rebound(text: str, section: Section) -> tuple[str, From | Key]:
     assert section.cls is not None
     alias, equals, what = text.partition("=")
     if not equals or alias not in section.cls.inputs or not what:
-        raise TypeError(
+        raise UsageError(
             f"{section.parser.prog}: --input {text}: expected ALIAS=ALGORITHM.OUTPUT or ALIAS=SOURCE,KEY; "
             f"aliases: {', '.join(section.cls.inputs)}"
         )
@@ -175,7 +185,7 @@ def cluster_of(text: str, workers: int | None = None) -> Any:
 
     Raises
     ------
-    NotFoundError, TypeError
+    NotFoundError, UsageError
         If there is no such kind, or it has no such option.
     """
     name, _, listed = text.partition(":")
@@ -184,7 +194,7 @@ def cluster_of(text: str, workers: int | None = None) -> Any:
         options["workers"] = workers
     if name == "here":
         if options:
-            raise TypeError("--cluster here is this process: it has no workers and no options")
+            raise UsageError("--cluster here is this process: it has no workers and no options")
         return name
     kind = find.cluster(name)
     _check_names(f"--cluster {name}", options, inspect.signature(kind).parameters)
@@ -193,7 +203,7 @@ def cluster_of(text: str, workers: int | None = None) -> Any:
 
 def _check_names(what: str, options: Iterable[str], known: Iterable[str]) -> None:
     if unknown := sorted(set(options) - set(known)):
-        raise TypeError(f"{what}: unknown option {unknown[0]!r}. Its options: {', '.join(known)}")
+        raise UsageError(f"{what}: unknown option {unknown[0]!r}. Its options: {', '.join(known)}")
 
 
 def _value(text: str) -> Any:

@@ -13,7 +13,8 @@ from .algorithm import Algorithm
 from .index import EntryIndex
 from .inputs import BoundInput, Frames, From, InputInfo, Key, RunInfo
 from .locate import Faults
-from .outputs import BoundOutput
+from .near import did_you_mean, listed
+from .outputs import BoundOutput, Output
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -97,8 +98,8 @@ class Binding:
         made = self.made
         if what.output not in made:
             raise PlanError(
-                f"{algorithm.name} reads {what.output!r} as {alias!r}, but no algorithm before it makes that; "
-                f"made so far: {sorted(made)}"
+                f"{algorithm.name} reads {what.output!r} as {alias!r}, but no algorithm before it makes that."
+                f"{did_you_mean(what.output, made)} Made so far: {listed(made)}"
             )
         if made[what.output].output.kind in ("run", "pixel", "event"):
             raise PlanError(
@@ -154,6 +155,7 @@ class Binding:
         declared = bound.algorithm.outputs(bound.info)
         if not declared:
             raise PlanError(f"{bound.name}: outputs() declares nothing; what should be kept of it?")
+        _check_declared(bound.name, declared)
         pixels = bound.info.first_input.shape
         return tuple(self._output(bound, key, output, pixels) for key, output in declared.items())
 
@@ -165,8 +167,8 @@ class Binding:
         if output.alias is not None:
             if output.alias not in bound.aliases:
                 raise PlanError(
-                    f"{name}: per={output.per!r} is neither 'run', 'train', 'pixel', 'event' nor an input; "
-                    f"inputs: {sorted(bound.aliases)}"
+                    f"{name}: per={output.per!r} is neither 'run', 'train', 'pixel', 'event' nor an input."
+                    f"{did_you_mean(output.alias, bound.aliases)} Inputs: {listed(bound.aliases)}"
                 )
             rows = self.rows[self._stream(bound.aliases[output.alias])]
         elif output.kind == "event":
@@ -195,12 +197,32 @@ def _check_instance(algorithm: Any, names: list[str]) -> None:
         raise PlanError(f"{algorithm.__name__} is a class: make an instance, {algorithm.__name__}(...)")
     if not isinstance(algorithm, Algorithm):
         raise PlanError(f"expected an Algorithm, got {type(algorithm).__name__}")
+    if not {"options", "name"} <= set(vars(algorithm)):
+        raise PlanError(
+            f"{type(algorithm).__name__} has an __init__ that does not call super().__init__(): declare options in "
+            "add_arguments() and check them in configure() instead, or call it"
+        )
     if algorithm.name in names:
         raise PlanError(f"two algorithms are named {algorithm.name!r}: give one of them name=...")
     if not algorithm.inputs:
         raise PlanError(
             f"{algorithm.name}: no inputs are declared; set inputs = {{'img': Frames()}} on the class"
         )
+
+
+def _check_declared(name: str, declared: Any) -> None:
+    """Refuse what outputs() should not return."""
+    if not isinstance(declared, Mapping):
+        raise PlanError(
+            f"{name}: outputs() returned a {type(declared).__name__}; expected a dictionary such as "
+            '{"mean": Output(per="pixel")}'
+        )
+    for key, output in declared.items():
+        if not isinstance(output, Output) or not isinstance(key, str):
+            raise PlanError(
+                f"{name}: outputs() declares {key!r} as a {type(output).__name__}; "
+                "expected a name and an Output(per=...)"
+            )
 
 
 def _check_hooks(algorithm: Algorithm) -> None:

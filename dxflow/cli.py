@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .algorithm import OptionParser
 from .binding import PlanError
+from .near import did_you_mean
+from .usage import OptionParser, UsageError, spoken
 
-OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, WRONG_USAGE, INTERRUPTED, CUT_SHORT = 0, 1, 2, 130, 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0: done. 1: the run failed. 2: wrong usage, or a plan that cannot work. 130: interrupted.
+        141: what reads the output, such as ``head``, ended before the command.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
@@ -34,11 +38,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name == "--version":
         return _version()
     if name not in COMMANDS:
-        return _complain(f"no command {name!r}. Commands: {', '.join(COMMANDS)}")
+        return _complain(
+            f"no command {name!r}.{did_you_mean(name, COMMANDS)} Commands: {', '.join(COMMANDS)}"
+        )
     try:
-        return COMMANDS[name](rest)
+        code = COMMANDS[name](rest)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return _interrupted()
+    except BrokenPipeError as e:
+        return CUT_SHORT if _nobody_reads() else _failed(e, trace="--traceback" in rest)
     # Everything that a hook or a file may raise ends here, as a message and an exit code.
     except Exception as e:  # noqa: BLE001
         return _failed(e, trace="--traceback" in rest)
@@ -93,7 +103,7 @@ def reduce(argv: Sequence[str]) -> int:
 
     planned, cluster = _planned("reduce", argv)
     print(planned)
-    print(execute(planned, cluster, quiet="--quiet" in argv).report(said=planned.losses))
+    print(spoken(execute(planned, cluster, quiet="--quiet" in argv).report(said=planned.losses)))
     return OK
 
 
@@ -146,18 +156,19 @@ def list_(argv: Sequence[str]) -> int:
 
 
 def info(argv: Sequence[str]) -> int:
-    """Show what a run holds: trains, detectors, modules, sources, keys."""
+    """Show what a run holds: trains, detectors, modules, sources, keys; or what a result is."""
     from .describe import describe
     from .options import RUN, run_of
 
     parser = OptionParser(prog="dxflow info", description=info.__doc__, allow_abbrev=False)
     parser.add_argument("run", metavar="RUN", help=RUN)
-    parser.add_argument("sources", nargs="?", help="only sources like this, in detail: '*XGM*'")
+    parser.add_argument("sources", nargs="?", help="only sources like this, in detail: XGM or '*XGM*'")
     args = parser.parse_args(argv)
     try:
-        print(describe(run_of(args.run), args.sources))
+        shown = describe(run_of(args.run), args.sources)
     except (KeyError, OSError) as e:
         raise UsageError(_text(e)) from e
+    print(shown)
     return OK
 
 
@@ -168,9 +179,26 @@ def verify(argv: Sequence[str]) -> int:
     parser = OptionParser(prog="dxflow verify", description=verify.__doc__, allow_abbrev=False)
     parser.add_argument("result", metavar="RESULT", help="of any format")
     path = parser.parse_args(argv).result
+    _refuse_no_result(path)
     problems = problems_of(path)
     print(*problems or [f"{path}: as it was written"], sep="\n")
     return FAILED if problems else OK
+
+
+def _refuse_no_result(path: str) -> None:
+    """Raise if a path is nothing that dxflow made, rather than something damaged."""
+    from pathlib import Path
+
+    from .verify import open_result
+
+    try:
+        open_result(path)
+    except FileNotFoundError as e:
+        if not (Path(path) / "zarr.json").exists():
+            raise UsageError(_text(e)) from e
+    except OSError:
+        # Its damage is to be named.
+        pass
 
 
 def cluster(argv: Sequence[str]) -> int:
@@ -227,10 +255,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 # What they share ------------------------------------------------------------------------------------
 
 
-class UsageError(ValueError):
-    """Something in the command line that cannot work."""
-
-
 def _planned(command: str, argv: Sequence[str]) -> tuple[Any, Any]:
     """Return the plan and the cluster of a command line.
 
@@ -261,9 +285,10 @@ def _algorithm_help(cls: type[Any], name: str) -> str:
     from inspect import getdoc
 
     from .arguments import algorithm_parser
+    from .near import written
 
     parser = algorithm_parser(cls, name)
-    inputs = "\n".join(f"  {alias} = {what}" for alias, what in cls.inputs.items())
+    inputs = "\n".join(f"  {alias} = {written(what)}" for alias, what in cls.inputs.items())
     return f"{parser.format_help()}\ninputs:\n{inputs}\n\n{getdoc(cls) or ''}".rstrip()
 
 
@@ -284,7 +309,7 @@ def _failed(error: Exception, *, trace: bool) -> int:
 
     if trace:
         traceback.print_exception(error)
-    if isinstance(error, (UsageError, PlanError, NotFoundError, OptionError)) or _by_our_parser(error):
+    if isinstance(error, (UsageError, PlanError, NotFoundError, OptionError)):
         return _complain(_text(error))
     if isinstance(error, SlurmError):
         _complain("\n  ".join([_text(error), *getattr(error, "__notes__", ())]))
@@ -292,14 +317,6 @@ def _failed(error: Exception, *, trace: bool) -> int:
     lines = [f"{type(error).__name__}: {_text(error)}", *_where(error), *getattr(error, "__notes__", ())]
     _complain("\n  ".join(lines))
     return FAILED
-
-
-def _by_our_parser(error: Exception) -> bool:
-    """Return whether an option was refused: by a parser, or by an algorithm that was being made."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, TypeError) and any(
-        f.name in ("parse", "parse_args", "cluster_of") for f in frames
-    )
 
 
 def _where(error: Exception) -> list[str]:
@@ -334,11 +351,25 @@ def _text(error: BaseException) -> str:
     return str(error)
 
 
+def _nobody_reads() -> bool:
+    """Return whether what reads the output has ended, as ``head`` does; what is left goes nowhere then."""
+    out = select.poll()
+    try:
+        out.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):
+        return False
+    ended = any(event & select.POLLERR for _, event in out.poll(0))
+    if ended:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ended
+
+
 def _interrupted() -> int:
     _complain("interrupted. Finished chunks are kept beside the result; --resume goes on with them")
     return INTERRUPTED
 
 
 def _complain(message: str) -> int:
-    print(message if message.startswith("dxflow") else f"dxflow: {message}", file=sys.stderr)
+    said = spoken(message)
+    print(said if said.startswith("dxflow") else f"dxflow: {said}", file=sys.stderr)
     return WRONG_USAGE

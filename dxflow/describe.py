@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import detectors, runs
+from . import detectors, ours, runs
 from .losses import ranges
+from .near import did_you_mean, listed
+from .verify import open_result
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
+    from xarray import DataArray
 
 SOME = 6
 """Keys of a source that are named in the overview; a pattern shows them all."""
@@ -26,7 +30,8 @@ def describe(run: Any, pattern: str | None = None) -> str:
     run
         As for `dxflow.plan`.
     pattern : str, optional
-        Only the sources whose name fits (``"*XGM*"``), each key with type and shape; no detectors.
+        Only the sources whose name has this in it (``"XGM"``) or fits (``"*XGM*:output"``), each key with type and
+        shape; no detectors.
 
     Raises
     ------
@@ -35,6 +40,8 @@ def describe(run: Any, pattern: str | None = None) -> str:
     KeyError
         If no source fits the pattern.
     """
+    if isinstance(run, (str, Path)) and ours.kind_of(Path(run)) in (ours.RESULT, ours.COPY):
+        return _of_result(Path(run))
     opened = runs.opened(run)
     if pattern is not None:
         return "\n".join(_matching(opened.run, pattern))
@@ -45,6 +52,23 @@ def describe(run: Any, pattern: str | None = None) -> str:
         lines += _detector(opened.run, detector)
     modules = {source for detector in found for source in detector.sources.values()}
     return "\n".join([*lines, *_sources(opened.run, modules)])
+
+
+def _of_result(path: Path) -> str:
+    """Return what a result is: how it was made, and what it holds."""
+    result = open_result(path)
+    if result.is_copy:
+        return result.report()
+    about, _, _ = result.manifest["table"].partition("\nloss ")
+    holds = [f"holds     {name}: {_variable(array)}" for name, array in result.dataset.data_vars.items()]
+    return "\n".join(["result of", *(f"  {line}" for line in about.splitlines()), *holds, result.report()])
+
+
+def _variable(array: DataArray) -> str:
+    """Return type, axes and meaning of a variable."""
+    axes = " x ".join(f"{n} {dim}" for dim, n in array.sizes.items()) or "one value"
+    said = array.attrs.get("long_name")
+    return f"{array.dtype} {axes}{f', {said}' if said else ''}"
 
 
 def _trains(ids: np.ndarray) -> str:
@@ -90,9 +114,13 @@ def _sources(run: DataCollection, modules: set[str]) -> Iterator[str]:
 
 def _matching(run: DataCollection, pattern: str) -> Iterator[str]:
     """Yield the sources that fit a pattern, with all keys."""
-    fits = [s for s in sorted(run.all_sources) if fnmatchcase(s, pattern)]
+    # A part of a name, in any capitals, is enough.
+    wanted = pattern if any(c in pattern for c in "*?[") else f"*{pattern.lower()}*"
+    lower = str.lower if wanted != pattern else str
+    fits = [s for s in sorted(run.all_sources) if fnmatchcase(lower(s), wanted)]
     if not fits:
-        raise KeyError(f"no source fits {pattern!r}. Sources: {', '.join(sorted(run.all_sources))}")
+        known = run.all_sources
+        raise KeyError(f"no source fits {pattern!r}.{did_you_mean(pattern, known)} Sources: {listed(known)}")
     for source in fits:
         yield source
         for key in _keys(run, source):

@@ -120,12 +120,15 @@ def cluster_names() -> list[str]:
     """Return the kinds of cluster beside ``here``."""
     package = _package("clusters")
     # dask.py is what all kinds have in common; importing it takes a third of a second.
-    files = [name for name in _files(package) if name != "dask"]
     return [
-        name
-        for name in files
-        if hasattr(importlib.import_module(f"{package.__name__}.{name}"), name.capitalize())
+        name for name in _files(package) if name != "dask" and _is_cluster(f"{package.__name__}.{name}", name)
     ]
+
+
+def _is_cluster(module: str, name: str) -> bool:
+    """Return whether a file of ``dxflow.clusters`` has a kind of cluster, and is no helper of others."""
+    kind = getattr(importlib.import_module(module), name.capitalize(), None)
+    return all(hasattr(kind, method) for method in ("start", "describe", "close"))
 
 
 def is_file(name: str) -> bool:

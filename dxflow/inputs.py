@@ -13,7 +13,7 @@ from . import detectors
 from .frameids import frame_ids
 from .index import EntryIndex, align, plain
 from .locate import Faults, Location, locate
-from .near import no_source, other_images, written
+from .near import by_alias, no_source, other_images, written
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -311,7 +311,7 @@ class RunInfo:
     inputs: Mapping[str, InputInfo] = field(default_factory=dict)
 
     def __getitem__(self, alias: str) -> InputInfo:
-        return self.inputs[alias]
+        return by_alias(self.inputs, alias)
 
     @property
     def first_input(self) -> InputInfo:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
-from dataclasses import fields
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
 
+T = TypeVar("T")
 SHOWN = 20
 """Names that a message lists."""
 IMAGES = ("data.image.pixels", "data.image", "data.adc", "data.pixels")
@@ -38,8 +39,18 @@ def listed(names: Iterable[str], shown: int = SHOWN) -> str:
     return ", ".join(names) or "none"
 
 
+def by_alias(inputs: Mapping[str, T], alias: str) -> T:
+    """Return what an algorithm knows under an alias; raise a KeyError that names its inputs if there is none."""
+    try:
+        return inputs[alias]
+    except KeyError:
+        raise KeyError(f"no input {alias!r}.{did_you_mean(alias, inputs)} Inputs: {listed(inputs)}") from None
+
+
 def written(declared: Any) -> str:
     """Return an input as it is written, without what it has by default."""
+    if not is_dataclass(declared):
+        return repr(declared)
     given = ((f.name, repr(getattr(declared, f.name)), repr(f.default)) for f in fields(declared))
     return f"{type(declared).__name__}({', '.join(f'{n}={v}' for n, v, default in given if v != default)})"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .inputs import Frames
 from .selection import FrameSelection
+from .usage import UsageError
 
 if TYPE_CHECKING:
     from .algorithm import Algorithm
@@ -123,6 +124,13 @@ def run_of(run: Any) -> Any:
     return (int(match[1]), int(match[2])) if match and not Path(run).exists() else run
 
 
+@dataclass(frozen=True, eq=False)
+class Selected(FrameSelection):
+    """A selection that knows the result it was made of, so that it is not replaced."""
+
+    path: str = ""
+
+
 def frames_of(texts: Sequence[str], trains: slice | Sequence[int] | None = None) -> FrameSelection | None:
     """Return what ``--frames`` and ``--trains`` select together; None where neither is given."""
     chosen: dict[str, Any] = {} if trains is None else {"trains": trains}
@@ -133,7 +141,7 @@ def frames_of(texts: Sequence[str], trains: slice | Sequence[int] | None = None)
             continue
         name, which = _selector(text)
         if name in chosen:
-            raise ValueError(f"--frames {text}: {name} are selected twice; give one range or list of them")
+            raise UsageError(f"--frames {text}: {name} are selected twice; give one range or list of them")
         chosen[name] = which
     return FrameSelection(**chosen) if chosen else None
 
@@ -145,18 +153,21 @@ def _selected_by(path: str) -> FrameSelection:
     from .result import Result
 
     if not ((place := Path(path)) / "dxflow.json").is_file() and not place.is_file():
-        raise ValueError(
+        raise UsageError(
             f"--frames {path}: no result of dxflow is there; expected one, or trains=, pulses= or cells= "
             "with 0:100 or 0,4,8"
         )
-    selection = FrameSelection.of(Result(path))
+    try:
+        selection = FrameSelection.of(Result(path))
+    except (TypeError, KeyError, ValueError, OSError) as e:
+        raise UsageError(f"--frames {path}: {e.args[0] if isinstance(e, KeyError) else e}") from e
     assert selection is not None
-    return selection
+    return Selected(**vars(selection), path=path)
 
 
 def _selector(text: str) -> tuple[str, Any]:
     """Return the field of `FrameSelection` and its value of ``pulses=0:100``."""
     name, _, which = text.partition("=")
     if name not in SELECTORS or not re.fullmatch(f"{RANGE}|{LIST}", which):
-        raise ValueError(f"--frames {text}: expected one of {', '.join(SELECTORS)} = 0:100, 0:100:2 or 0,4,8")
+        raise UsageError(f"--frames {text}: expected one of {', '.join(SELECTORS)} = 0:100, 0:100:2 or 0,4,8")
     return name, ids(which)

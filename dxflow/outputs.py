@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from .near import did_you_mean, listed
+
 MERGE_RULES = ("sum", "min", "max", "custom")
 
 
@@ -238,7 +240,8 @@ class Partial:
             return object.__getattribute__(self, "_arrays")[name]
         except KeyError:
             raise AttributeError(
-                f"no output named {name!r} was declared; declared: {sorted(self._arrays)}"
+                f"no output named {name!r} was declared.{did_you_mean(name, self._arrays)} "
+                f"Declared: {listed(self._arrays)}"
             ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -16,6 +16,7 @@ from .fingerprint import Fingerprint, fingerprint
 from .index import EntryIndex
 from .inputs import BoundInput
 from .losses import Loss
+from .losses import lines as in_words
 from .outputs import BoundOutput
 from .progress import during
 from .selection import FrameSelection
@@ -206,9 +207,11 @@ def plan(
     PlanError
         If it cannot work. The message says why, what there is, and what to do.
     """
+    given = list(algorithms) if isinstance(algorithms, Sequence) else [algorithms]
+    if not given:
+        raise PlanError("no algorithm is given: a pass needs at least one, such as Average()")
     if on_fault not in ON_FAULT:
         raise PlanError(f"on_fault={on_fault!r}: expected one of {list(ON_FAULT)}")
-    given = list(algorithms) if isinstance(algorithms, Sequence) else [algorithms]
     with Short():
         opened = during(f"opening {run}", runs.opened, run, quiet=quiet)
         binding = Binding(opened.run, opened.path, opened.train_ids, FrameSelection.of(frames), opened.faults)
@@ -252,18 +255,12 @@ def _refuse_faults(binding: Binding, on_fault: str | None) -> None:
     """Raise all faults that were found, in one message, unless they are to be masked."""
     faults = binding.faults.losses
     if faults and on_fault != "mask":
-        lines = "\n".join(
-            f"- {f.cause}: {f.source or f.file}{_module(f)}: {f.detail} {f.file}" for f in faults
-        )
+        lines = "\n".join(f"- {line}" for line in in_words(faults))
         raise PlanError(
             f"{binding.path}: {len(faults)} fault(s) in the data:\n{lines}\n"
             'Go on without the affected data with on_fault="mask" (they are counted in Result.losses), '
             "or name the modules to use with Frames(modules=[...])"
         )
-
-
-def _module(loss: Loss) -> str:
-    return f" module {loss.module}" if loss.module >= 0 else ""
 
 
 def _refuse_nothing(binding: Binding) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .near import by_alias
+
 
 @dataclass(frozen=True, eq=False)
 class Train:
@@ -39,11 +41,11 @@ class Train:
     _valid: Mapping[str, NDArray] = field(repr=False)
 
     def __getitem__(self, alias: str) -> Any:
-        return self._arrays[alias]
+        return by_alias(self._arrays, alias)
 
     def valid(self, alias: str) -> NDArray:
         """Return which modules have which frames, (pulse, module) bool."""
-        return self._valid[alias]
+        return by_alias(self._valid, alias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,7 @@ class ModuleBlock:
     _valid: Mapping[str, NDArray] = field(repr=False, default_factory=dict)
 
     def __getitem__(self, alias: str) -> NDArray:
-        return self._arrays[alias]
+        return by_alias(self._arrays, alias)
 
     def valid(self, alias: str) -> NDArray:
         """Return which frames have a value, (frame,) bool, or which pixels, (frame, ss, fs), where integers are masked.

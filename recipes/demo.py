@@ -16,6 +16,7 @@ from typing import Any
 from dxflow import ours
 from dxflow.recipes import saxs
 from dxflow.simulate import Flat, PowderRings, Truth, make_run
+from dxflow.usage import OptionParser
 
 SIGNAL = PowderRings(q=(0.6, 1.0, 1.4, 1.8), photons=(5.0, 3.5, 2.5, 1.5), width=0.05, background=1.0)
 
@@ -72,7 +73,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the demonstration's options."""
-    parser = argparse.ArgumentParser(prog="dxflow recipe demo", description=__doc__)
+    parser = OptionParser(prog="dxflow recipe demo", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("--to", default="demo", metavar="DIR", help="folder for runs and results (default: %(default)s)")
     add("--trains", type=int, default=24, help="trains of the data run (default: %(default)s)")

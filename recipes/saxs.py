@@ -17,6 +17,7 @@ from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.subtract import Subtract
 from dxflow.options import add_pass_options, cluster_of_pass, narrowed, of_plan, run_of
+from dxflow.usage import OptionParser
 
 SUBTRACTED = From("subtract.img")
 
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the recipe's options."""
-    parser = argparse.ArgumentParser(prog="dxflow recipe saxs", description=__doc__)
+    parser = OptionParser(prog="dxflow recipe saxs", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("dark_run", metavar="DARK", help="run without X-rays: a directory, one file, or PROPOSAL:RUN")
     add("data_run", metavar="DATA", help="run to reduce")

@@ -6,6 +6,8 @@ import pytest
 from samples import Bright, Failing, RoiSum, ScaleTrains, Stats
 
 from dxflow import Algorithm, From
+from dxflow.algorithms.average import Average
+from dxflow.algorithms.subtract import Subtract
 from dxflow.outputs import Partial
 
 
@@ -21,9 +23,44 @@ def test_without_configure_options_are_kept_under_their_names():
 
 def test_an_unknown_option_is_refused_with_those_there_are():
     with pytest.raises(
-        TypeError, match=r"RoiSum: unknown option 'sss'. Options: \['ss'\]; inputs: \['img'\]"
+        TypeError, match=r"RoiSum: unknown option 'sss'. Did you mean 'ss'\? Options: ss; inputs: img$"
     ):
         RoiSum(sss=1)
+
+
+def test_a_value_without_a_name_is_refused_with_the_option_that_was_meant():
+    with pytest.raises(
+        TypeError, match=r"^Average\('cell'\): options are given by name, Average\(per='cell'\)\. Opt"
+    ):
+        Average("cell")
+    with pytest.raises(TypeError, match=r"RoiSum\(3\): options are given by name, RoiSum\(OPTION=3\)"):
+        RoiSum(3)
+
+
+def test_the_signature_has_options_inputs_and_name():
+    import inspect
+
+    shown = inspect.signature(Average)
+    assert list(shown.parameters) == ["per", "ddof", "img", "name"]
+    assert shown.parameters["per"].default == "run"
+    assert all(p.kind == p.KEYWORD_ONLY for p in shown.parameters.values())
+    assert inspect.signature(RoiSum).parameters["ss"].default == RoiSum().options["ss"]
+
+
+def test_the_signature_of_a_constructor_of_ones_own_is_that():
+    import inspect
+
+    class Own(Algorithm):
+        def __init__(self, width):
+            super().__init__()
+
+    assert list(inspect.signature(Own).parameters) == ["width"]
+
+
+def test_an_option_without_a_default_has_none_in_the_signature():
+    import inspect
+
+    assert inspect.signature(Subtract).parameters["dark"].default is inspect.Parameter.empty
 
 
 def test_a_value_that_is_no_choice_is_refused():
@@ -43,7 +80,7 @@ def test_a_missing_required_option_is_a_type_error_and_not_the_end_of_the_proces
         def add_arguments(cls, parser):
             parser.add_argument("--geometry", required=True)
 
-    with pytest.raises(TypeError, match="--geometry"):
+    with pytest.raises(TypeError, match="^Needs: geometry= is needed$"):
         Needs()
     assert Needs(geometry="x").geometry == "x"
 

@@ -56,7 +56,7 @@ def test_lit_frames_dark_subtraction_integration_and_average_run_as_printed(runs
 
 def test_the_wrong_order_fails_in_plan_with_the_printed_words(runs):
     integration = integrate(runs[0])
-    says = "azint reads 'subtract.img' as 'img', but no algorithm before it makes that; made so far: "
+    says = "azint reads 'subtract.img' as 'img', but no algorithm before it makes that."
     with pytest.raises(PlanError, match=says):
         dxflow.plan(runs[0].path, [integration])
 

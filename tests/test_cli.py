@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ import pytest
 import xarray as xr
 
 from dxflow import cli
-from dxflow.simulate import make_run
+from dxflow.simulate import Plant, make_run
 
 ALGORITHM = '''
 from dxflow import Algorithm, Frames, Output
@@ -266,7 +267,7 @@ def test_no_space_is_said_before_anything_is_read(here, band, monkeypatch, capsy
 
 
 WRONG = {
-    "a command": (["reduse"], "no command 'reduse'. Commands: simulate, plan, reduce"),
+    "a command": (["reduse"], "no command 'reduse'. Did you mean 'reduce'? Commands: simulate, plan, reduce"),
     "a run": (["plan", "/no/such/run", "BAND"], "no such run: /no/such/run"),
     "a run of a proposal": (["plan", "p999999/r0001", "BAND"], "999999"),
     "no algorithm": (["plan", "RUN"], "no algorithm is given. There are: "),
@@ -312,6 +313,23 @@ WRONG = {
     "a recipe": (["recipe", "sax"], "no recipe 'sax'. Did you mean 'saxs'?"),
     "a run to describe": (["info", "/no/such/run"], "no such run"),
     "sources to describe": (["info", "RUN", "*nothing*"], "no source fits '*nothing*'. Sources: "),
+    "frames of a recipe": (
+        ["recipe", "saxs", "RUN", "RUN", "--to", "/tmp/never", "--geometry", "x", "--frames", "lit=3"],
+        "expected one of trains, pulses, cells",
+    ),
+    "a recipe's option": (["recipe", "saxs", "RUN", "--wokers"], "dxflow recipe saxs: "),
+    "frames of a copy": (
+        ["copy", "RUN", "/tmp/never", "--frames", "x=1"],
+        "expected one of trains, pulses, cells",
+    ),
+    "trains": (["plan", "RUN", "--trains", "a:b", "BAND"], "write 10001:10050 (end excluded)"),
+    "a run to copy": (["copy", "/no/such/run", "/tmp/never"], "no such run"),
+    "a run to bench": (["bench", "/no/such/run"], "no such run"),
+    "an algorithm to bench": (["bench", "RUN", "--algorithms", "averge"], "Did you mean 'average'?"),
+    "a result to verify": (["verify", "/no/such/result"], "no such result"),
+    "what is no result": (["verify", "RUN"], "is no result of dxflow"),
+    "an option of verify": (["verify"], "the following arguments are required: RESULT"),
+    "a job": (["logs"], "the following arguments are required: job"),
     "a directory to simulate into": (["simulate", "RUN"], "already holds HDF5 files"),
     "a parameter of a signal": (["simulate", "/tmp/never", "--set", "size=3"], "signal 'rings' has no size"),
     "an option of simulate": (["simulate", "/tmp/never", "--trans", "3"], "unrecognized arguments: --trans"),
@@ -328,6 +346,50 @@ def test_wrong_usage_is_one_clear_message_and_exit_code_2(what, small, band, cap
     assert message in shown
     assert "Traceback" not in shown
     assert shown.count("\n") == 1, "one line"
+
+
+def run_piped(*words, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "dxflow", *words], text=True, stderr=subprocess.PIPE, check=False, **more
+    )
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_ends_early_gets_no_message(small, unbuffered):
+    env = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        done = run_piped("info", small.path, stdout=closed, env=env)
+    assert done.stderr == ""
+    assert done.returncode == 141
+
+
+def test_messages_speak_of_options_of_the_command_line(tmp_path, band, capsys):
+    make_run(tmp_path / "r1", trains=2, pulses=2, module_shape=(4, 4), plant=Plant(missing_modules=(3, 4)))
+    assert cli.main(["plan", f"{tmp_path}/r1", "average"]) == 2
+    assert capsys.readouterr().err == (
+        f"dxflow: {tmp_path}/r1: 2 fault(s) in the data:\n"
+        "- modules 3-4 (SPB_DET_AGIPD1M-1): missing module: not in this run\n"
+        "Go on without the affected data with --on-fault mask (they are counted in Result.losses), or name the modules "
+        "to use with --modules\n"
+    )
+
+
+def test_a_result_is_described_as_what_it_is(here, band, tmp_path, capsys):
+    assert cli.main([*here, band]) == 0
+    capsys.readouterr()
+    assert cli.main(["info", f"{tmp_path}/out.zarr"]) == 0
+    shown = capsys.readouterr().out
+    assert "holds     band.intensity: float64 16 frame\n" in shown
+    assert "used     SPB_DET_AGIPD1M-1 image.data: all 16 frames of 16 modules by band\n" in shown
+
+
+def test_info_of_a_part_of_a_name_in_any_capitals(small, capsys):
+    assert cli.main(["info", small.path, "xgm"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{small.devices['xgm']}:output" in shown
+    assert "data.intensityTD: float32 1000, 4 entries" in shown
 
 
 def test_an_exception_in_a_hook_shows_the_line_and_where_in_the_data(here, band, capsys):

@@ -160,3 +160,7 @@ def test_kinds_of_cluster_are_the_files_that_define_one():
         find.NotFoundError, match=r"no cluster 'locl'\. Did you mean 'local'\? There are: here, local"
     ):
         find.cluster("locl")
+
+
+def test_helpers_of_clusters_are_no_kinds_of_cluster():
+    assert find.cluster_names() == ["local", "slurm"]

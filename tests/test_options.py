@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 import dxflow
-from dxflow import cli, options
+from dxflow import cli, options, usage
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.simulate import make_run
@@ -74,3 +74,42 @@ def test_what_is_selected_twice_is_refused(given):
 def test_detector_and_modules_narrow_the_frames_of_an_algorithm():
     img = options.narrowed(Average, parsed("--detector", "AGIPD1M", "--modules", "0-2"))["img"]
     assert (img.detector, img.modules) == ("AGIPD1M", (0, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("said", "spoken"),
+    [
+        ("exists: choose another name, or overwrite=True to replace it", "or --overwrite to replace it"),
+        ("resume=True (--resume) goes on", "--resume goes on"),
+        ('Go on with on_fault="mask" (they are counted)', "Go on with --on-fault mask (they are counted)"),
+        ("or name the modules to use with Frames(modules=[...])", "the modules to use with --modules"),
+        ("Say which with detector=, data=", "Say which with --detector, data="),
+        ("give one of them name=...", "give one of them --name"),
+        ("hook_timeout=5 s", "--hook-timeout 5 s"),
+        ("(frames=, roi=)", "(--frames, roi=)"),
+        ("Average(name='x')", "Average(name='x')"),
+    ],
+)
+def test_messages_of_the_command_line_speak_its_language(said, spoken):
+    assert usage.spoken(said).endswith(spoken)
+
+
+def test_a_result_that_selects_is_not_replaced_by_what_it_selects(tmp_path, capsys):
+    run = make_run(tmp_path / "r1", trains=2, pulses=2, module_shape=(4, 4), lit=0.5)
+    lit = f"{tmp_path}/lit.zarr"
+    dxflow.reduce(run.path, LitFrames(threshold=0.5), lit, cluster="here")
+    line = ["reduce", run.path, "--to", lit, "--overwrite", "--cluster", "here", "--frames", lit, "average"]
+    assert cli.main(line) == 2
+    assert "which is read: it is not replaced" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["mean.zarr", "run.h5", "text.txt"])
+def test_what_does_not_select_is_wrong_usage_in_one_line(name, tmp_path, capsys):
+    run = make_run(tmp_path / "r1", trains=2, pulses=2, module_shape=(4, 4))
+    dxflow.reduce(run.path, Average(), tmp_path / "mean.zarr", cluster="here")
+    (tmp_path / "run.h5").symlink_to(next(tmp_path.glob("r1/*.h5")))
+    (tmp_path / "text.txt").write_text("hello")
+    assert cli.main(["plan", run.path, "--frames", f"{tmp_path}/{name}", "average"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"dxflow: --frames {tmp_path}/{name}: ")
+    assert shown.count("\n") == 1

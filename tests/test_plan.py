@@ -79,6 +79,21 @@ class Reads(TrainSums):
     inputs = {"img": From("scale.img")}
 
 
+class Listed(RoiSum):
+    def outputs(self, info):
+        return ["intensity"]
+
+
+class NotOutput(RoiSum):
+    def outputs(self, info):
+        return {"intensity": {"per": "img"}}
+
+
+class OwnInit(RoiSum):
+    def __init__(self, width=3):
+        self.width = width
+
+
 def late(what):
     algorithm = RoiSum()
     algorithm.inputs = {"img": Frames(), "late": what}
@@ -91,16 +106,27 @@ def late(what):
         ([RoiSum], r"RoiSum is a class: make an instance, RoiSum\(...\)"),
         ([3], "expected an Algorithm, got int"),
         ([RoiSum(), RoiSum()], r"two algorithms are named 'roisum': give one of them name="),
+        ([], "no algorithm is given: a pass needs at least one"),
+        (None, "expected an Algorithm, got NoneType"),
+        (
+            [OwnInit()],
+            r"OwnInit has an __init__ that does not call super\(\).__init__\(\): declare options in",
+        ),
+        ([Listed()], r"outputs\(\) returned a list; expected a dictionary such as"),
+        (
+            [NotOutput()],
+            r"outputs\(\) declares 'intensity' as a dict; expected a name and an Output\(per=...\)",
+        ),
         ([NoOutputs()], "declares nothing"),
         ([BadName()], "'mean value' cannot be an output's name"),
-        ([BadAlias()], r"per='image' is neither 'run', .* nor an input; inputs: \['img'\]"),
+        ([BadAlias()], r"per='image' is neither 'run', .* nor an input\. Did you mean 'img'\? Inputs: img"),
         ([NoMerge()], r"merge='custom', but NoMerge does not implement merge\(\)"),
         ([NoHook()], "implements neither of process_train_data and process_module_data"),
         ([BothHooks()], "implements both of"),
         ([NoInputs()], "no inputs are declared"),
         (
             [Reads(), Scale()],
-            r"tsum reads 'scale.img' as 'img', but no algorithm before it makes that; made so far: \[\]",
+            r"tsum reads 'scale.img' as 'img', but no algorithm before it makes that\. Made so far: none",
         ),
         ([Stats(), TrainSums(img=From("stats.mean"))], "that is an output per pixel"),
         ([Scale(img=3)], "is a int; expected Frames, Key or From"),

@@ -171,8 +171,8 @@ def test_the_command_exits_with_0_for_a_whole_result_and_1_for_a_damaged_one(sto
 
 
 def test_the_command_says_that_there_is_no_such_result(tmp_path, capsys):
-    assert cli.main(["verify", str(tmp_path / "none.zarr")]) == 1
-    assert "missing" in capsys.readouterr().out
+    assert cli.main(["verify", str(tmp_path / "none.zarr")]) == 2
+    assert capsys.readouterr().err == f"dxflow: {tmp_path}/none.zarr: no such result\n"
 
 
 # Copies of runs -------------------------------------------------------------------------------------
