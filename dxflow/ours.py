@@ -24,7 +24,7 @@ EMPTY = "an empty folder"
 JOBS = "the folder of a run's Slurm jobs"
 SCRIPT = "job.sh"
 """In the folder of a run's jobs: what Slurm is to start."""
-BESIDE_SCRIPT = ("logs", "tls", "sign")
+BESIDE_SCRIPT = ("logs", "tls", "sign", "answer", "about.json")
 PLAN = "plan.json"
 """In a folder of fragments: says of which reduction they are."""
 MARKS = ("dxflow.json", PLAN)

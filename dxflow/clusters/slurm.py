@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import ours
-from ..slurm import commands, network
+from ..slurm import commands, listing, network, private
 from ..slurm import options as sites
 from ..slurm.commands import OptionError, SlurmError
 from ..slurm.keeper import Keeper, Limits
-from .local import SETTINGS
+from .local import DARK, SETTINGS, look_often, need_bokeh
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -77,6 +77,9 @@ class Slurm:
         How long to wait while no job runs; as `walltime`.
     poll : float
         Seconds between questions to Slurm.
+    dashboard : bool
+        Start Dask's dashboard on the loopback interface of this machine. It asks nobody for a password: whoever can
+        log in here can read in it what runs, with names of files and parts of the data.
 
     Raises
     ------
@@ -109,10 +112,12 @@ class Slurm:
         directory: str | None = None,
         wait: str | int | None = None,
         poll: float | None = None,
+        dashboard: bool | None = None,
     ) -> None:
         given = {k: v for k, v in locals().items() if k not in ("self", "site")}
         self.options = sites.resolve(site, given)
         self._need: int | None = None
+        self._about: dict[str, Any] = {}
         self._head: Head | None = None
         self._ended: Head | None = None
         self._keeper: Keeper | None = None
@@ -128,7 +133,7 @@ class Slurm:
         ValueError
             If its result would lie where nodes do not see it.
         """
-        self._need = plan.memory.total
+        self._need, self._about = plan.memory.total, listing.of_plan(plan)
         if plan.store.temporary and str(plan.store.path).startswith(("/tmp/", "/var/tmp/", "/dev/shm/")):
             raise OptionError(
                 f"without a name the result lies in {plan.store.path.parent}, which the nodes of a cluster do not "
@@ -153,6 +158,9 @@ class Slurm:
             self._begin()
         except BaseException:
             self.close()
+            if self.folder is not None and not (self._keeper and self._keeper.jobs):
+                # Nothing was submitted that could have left a log.
+                shutil.rmtree(self.folder, ignore_errors=True)
             raise
         return Client(self._head, set_as_default=False)
 
@@ -162,6 +170,7 @@ class Slurm:
         head = self._head = self._start_head(self.folder)
         script = self.folder / ours.SCRIPT
         script.write_text(head.script())
+        listing.note(self.folder / listing.ABOUT, **self._about)
         log.debug("Slurm says: %s", commands.try_out(script))
         self._guard = _guard(self.folder)
         self._keeper = Keeper(
@@ -185,8 +194,13 @@ class Slurm:
 
         interface = network.interface(self.options.interface)
         shape = Shape.of(self.options, self._need)
-        with dask.config.set({**SETTINGS, **WAITING}):
-            return Head(self.options, shape, interface, folder)
+        if self.options.dashboard:
+            need_bokeh()
+        dark = {} if self.options.dashboard else DARK
+        with dask.config.set({**SETTINGS, **WAITING, **dark}):
+            head = Head(self.options, shape, interface, folder)
+        look_often(head)
+        return head
 
     def _limits(self) -> Limits:
         from ..slurm.head import margins
@@ -217,8 +231,15 @@ class Slurm:
         if self._guard is not None:
             self._guard.communicate(b"done")
             self._guard = None
-        if self.folder is not None:
+        if self.folder is not None and self.folder.is_dir():
             shutil.rmtree(self.folder / "tls", ignore_errors=True)
+            self._note_ends(self.folder / listing.ABOUT)
+
+    def _note_ends(self, file: Path) -> None:
+        """Note which jobs ended with the run: Slurm says of them that they were cancelled."""
+        jobs = self._keeper.jobs.values() if self._keeper else ()
+        if ended := [job.id for job in jobs if job.state == "ENDED"]:
+            listing.note(file, ended=ended)
 
     def restart(self) -> Client:
         """Begin anew with another scheduler and other jobs."""
@@ -242,13 +263,14 @@ class Slurm:
 def _folder(directory: str | None) -> Path:
     """Return a new folder for a run, which only its user can read; remove those of long ago."""
     base = sites.home(directory) / "runs"
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.folder(base)
     for old in base.glob(f"{PREFIX}*"):
         if time.time() - old.lstat().st_mtime > KEPT_DAYS * 86400 and not ours.obstacle(old, [ours.JOBS]):
             shutil.rmtree(old, ignore_errors=True)
     folder = base / f"{PREFIX}{time.strftime('%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     for path in (folder, folder / "logs", folder / "tls"):
         path.mkdir(mode=0o700)
+        private.refuse_shared(path)
     return folder
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from . import commands, driver
+from . import commands, driver, listing
 from .commands import OptionError, SlurmError
 
 MEANT = (
@@ -75,11 +75,8 @@ def submit(argv: Sequence[str], parser: argparse.ArgumentParser, say: Callable[[
 def jobs(argv: Sequence[str], parser: argparse.ArgumentParser, say: Callable[[str], None]) -> None:
     """List jobs."""
     parser.parse_args(argv)
-    found = driver.rows()
-    for row in found:
-        say(f"{row.id:>10}  {row.state:<10} {row.since:<19}  {row.name:<32} {row.where}")
-    if not found:
-        say("no jobs of dxflow")
+    found = listing.rows()
+    say(listing.table(found) if found else "no jobs of dxflow")
 
 
 def logs(argv: Sequence[str], parser: argparse.ArgumentParser, say: Callable[[str], None]) -> None:
@@ -88,9 +85,9 @@ def logs(argv: Sequence[str], parser: argparse.ArgumentParser, say: Callable[[st
     parser.add_argument("-f", "--follow", action="store_true", help="go on as it grows, until the job ends")
     parser.add_argument("-n", "--lines", type=int, default=200, help="at most (default: %(default)s)")
     args = parser.parse_args(argv)
-    log = driver.log_of(args.job)
+    log = listing.log_of(args.job)
     if not log:
-        known = ", ".join(r.id for r in driver.rows()) if commands.there() else ""
+        known = ", ".join(r.id for r in listing.rows()) if commands.there() else ""
         raise SlurmError(f"there is no log of job {args.job}: has it begun? Jobs: {known or 'none'}")
     text = Path(log).read_text(errors="replace")
     say("\n".join(text.splitlines()[-args.lines :]))
@@ -104,7 +101,7 @@ def _growing(log: Path, job: str, position: int) -> Iterator[str]:
     """Yield what is added to a log as long as its job is in the queue."""
     while True:
         ended = not any(
-            r.id == job and r.state in ("RUNNING", "PENDING", "COMPLETING") for r in driver.rows()
+            r.id == job and r.state in ("RUNNING", "PENDING", "COMPLETING") for r in listing.rows()
         )
         with log.open("rb") as f:
             f.seek(position)

@@ -127,7 +127,19 @@ def try_out(script: Path, *options: str) -> str:
     except Unreachable:
         raise
     except SlurmError as e:
-        raise SlurmError(f"Slurm would refuse this job: {e}{_hint(str(e))}") from None
+        asked = "; ".join(asked_of(script))
+        raise SlurmError(f"Slurm would refuse this job: {e}{_hint(str(e))}. Asked for: {asked}") from None
+
+
+def asked_of(script: Path) -> list[str]:
+    """Return what a job script asks of Slurm, but for names and files."""
+    lines = [
+        line.removeprefix("#SBATCH ")
+        for line in script.read_text().splitlines()
+        if line.startswith("#SBATCH ")
+    ]
+    beside = ("-J", "--job-name", "--output", "-o", "-e", "--error", "--open-mode", "--requeue", "--signal")
+    return [line for line in lines if not line.startswith(beside)]
 
 
 def _hint(words: str) -> str:

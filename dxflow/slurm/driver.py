@@ -8,16 +8,14 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from . import commands
+from .. import find
+from . import commands, listing, private
 from .commands import OptionError, SlurmError
-from .jobs import why
 from .options import Options, home
 
-PREFIX = "dxflow-driver-"
-"""Of names of drivers; jobs of workers begin with "dxflow-" only."""
 WARNING = 120
 """Seconds before the time limit at which a driver is put back into the queue."""
 STARTS = 20
@@ -64,14 +62,50 @@ def submit(words: Sequence[str], options: Options, name: str | None = None) -> t
     if not commands.there():
         raise SlurmError(commands.missing("sbatch"))
     argv = command(words, options.python)
-    folder = home(options.directory) / "drivers"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    facts = checked(words)
+    folder = private.folder(home(options.directory) / "drivers")
     script = folder / f"{time.strftime('%m%d-%H%M%S')}-{os.getpid()}.sh"
     script.write_text(job_script(argv, options, folder, name or Path(words[0]).stem))
-    commands.try_out(script)
-    job = commands.submit(script)
+    try:
+        commands.try_out(script)
+        job = commands.submit(script)
+    except SlurmError:
+        # It has never run: nobody will look for it.
+        script.unlink()
+        raise
     script.replace(folder / f"{job}.sh")
+    listing.note(folder / f"{job}.json", **facts)
     return job, folder / f"{job}.log"
+
+
+def checked(words: Sequence[str]) -> dict[str, Any]:
+    """Return what a command is about; raise now what would end it as soon as it begins.
+
+    Raises
+    ------
+    PlanError, ValueError
+        As the command itself: a reduction and a copy are planned, of a recipe there is only the name.
+    """
+    from .. import cli
+
+    words = list(words[1:]) if words[:1] == ["--"] else list(words)
+    if words[0] == "reduce":
+        return listing.of_plan(cli._planned("reduce", words[1:])[0])
+    if words[0] == "copy":
+        _check_copy(words[1:])
+    elif words[0] == "recipe":
+        find.recipe(words[1] if len(words) > 1 else "")
+    return {}
+
+
+def _check_copy(words: Sequence[str]) -> None:
+    """Plan a copy."""
+    from ..algorithm import OptionParser
+    from ..copying import command as copying
+
+    parser = OptionParser(prog="dxflow copy", allow_abbrev=False)
+    copying.add_arguments(parser)
+    copying.run(parser.parse_args([*words, "--dry-run"]))
 
 
 def command(words: Sequence[str], python: str | None = None) -> list[str]:
@@ -112,7 +146,7 @@ def directives(options: Options, folder: Path, name: str) -> list[str]:
 
     warning = min(WARNING, options.seconds // 4)
     found = [
-        f"--job-name={PREFIX}{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}",
+        f"--job-name={listing.PREFIX}{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}",
         "--nodes=1",
         "--ntasks=1",
         "--requeue",
@@ -128,48 +162,6 @@ def directives(options: Options, folder: Path, name: str) -> list[str]:
     return [*found, f"--cpus-per-task={options.cores}", *memory, *options.directives]
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of ``dxflow jobs``."""
-
-    id: str
-    name: str
-    state: str
-    since: str
-    where: str
-    log: str
-
-
-def rows() -> list[Row]:
-    """Return the user's jobs of dxflow, drivers and workers, those that ended lately too."""
-    out = commands.run(
-        "squeue",
-        "-h",
-        "-t",
-        "all",
-        "-u",
-        commands.user(),
-        "-S",
-        "i",
-        "-o",
-        "%i|%j|%T|%S|%N|%r",
-        times="standard",
-    )
-    lines = [line.split("|", 5) for line in out.splitlines()]
-    return [
-        Row(i, n, state, since, nodes or (why(reason) if state == "PENDING" else ""), log_of(i))
-        for i, n, state, since, nodes, reason in lines
-        if n.startswith("dxflow-")
-    ]
-
-
-def log_of(job: str) -> str:
-    """Return the log of a job of dxflow, empty if there is none."""
-    base = home()
-    found = [*base.glob(f"drivers/{job}.log"), *base.glob(f"runs/*/logs/{job}.log")]
-    return str(found[-1]) if found else ""
-
-
 def cancel(job: str) -> list[str]:
     """Cancel a driver, or a job of workers; return the ids that were cancelled.
 
@@ -178,8 +170,10 @@ def cancel(job: str) -> list[str]:
     SlurmError
         If the user has no such job in the queue.
     """
-    alive = [r for r in rows() if r.state in ("PENDING", "RUNNING", "SUSPENDED", "REQUEUED", "CONFIGURING")]
-    chosen = [r.id for r in alive if job in (r.id, r.name, r.name.removeprefix(PREFIX))]
+    alive = [
+        r for r in listing.rows() if r.state in ("PENDING", "RUNNING", "SUSPENDED", "REQUEUED", "CONFIGURING")
+    ]
+    chosen = [r.id for r in alive if job in (r.id, r.name, r.name.removeprefix(listing.PREFIX))]
     if not chosen:
         listed = ", ".join(f"{r.id} ({r.name})" for r in alive) or "none"
         raise SlurmError(f"there is no job {job!r} of dxflow to cancel. There are: {listed}")

@@ -37,6 +37,8 @@ ON_NODES = {
     "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
     "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
     "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False",
+    # Nodes may be shared: nothing is told to whoever asks by HTTP.
+    "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "'[]'",
     # On preemption there are seconds.
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "30s",
     **MALLOC,
@@ -78,7 +80,7 @@ class Shape:
         fitting = memory // _with_headroom(worker)
         processes = options.processes or min(options.cores, fitting)
         if not 0 < processes <= fitting:
-            raise OptionError(_too_small(options, worker, processes))
+            raise OptionError(_too_small(options, worker, processes, known=need is not None))
         return cls(processes, int((memory / processes - BESIDE) / 1.1), memory)
 
 
@@ -87,11 +89,14 @@ def _with_headroom(worker: int) -> int:
     return int(1.1 * worker) + BESIDE
 
 
-def _too_small(options: Options, worker: int, processes: int) -> str:
+def _too_small(options: Options, worker: int, processes: int, *, known: bool) -> str:
     from ..sizes import show
 
     most = f"{processes} workers need {show(processes * _with_headroom(worker))}" if processes else ""
-    one = f"one worker of this plan needs {show(_with_headroom(worker))}"
+    whose = (
+        "one worker of this plan needs" if known else "one worker with its libraries and 2 GiB of data needs"
+    )
+    one = f"{whose} {show(_with_headroom(worker))}"
     return f"memory={options.memory!r} per job: {most or one}. Give more memory, or fewer processes"
 
 
@@ -117,7 +122,11 @@ class Head(SLURMCluster):
             "protocol": "tls://",
             "silence_logs": 50,
             "config_name": SECTION,
-            "scheduler_options": {"interface": interface, "dashboard_address": "127.0.0.1:0"},
+            "scheduler_options": {
+                "interface": interface,
+                "dashboard_address": "127.0.0.1:0",
+                "dashboard": options.dashboard,
+            },
             "interface": options.interface,
             "job_name": folder.name,
             "python": shlex.quote(options.python or sys.executable),
@@ -132,7 +141,12 @@ class Head(SLURMCluster):
             "job_script_prologue": [],
             "job_extra_directives": list(directives(options, folder)),
             "job_directives_skip": ["--mem=", "--cpus-per-task=", "-n 1"] if options.exclusive else [],
-            "worker_extra_args": ["--dashboard-address", "127.0.0.1:0", *_lifetime(options)],
+            "worker_extra_args": [
+                "--dashboard-address",
+                "127.0.0.1:0",
+                "--no-dashboard",
+                *_lifetime(options),
+            ],
         }
 
     def _get_worker_security(self, security: Any) -> Any:
@@ -185,7 +199,8 @@ class Head(SLURMCluster):
         """Have someone told the state of the jobs, whenever it was looked at."""
         self.keeper.listener = listener
         if listener is not None:
-            listener(f"{self.kind}; logs in {self.folder}/logs; {self.tunnel()}", lasting=True)
+            tunnel = f"; {self.tunnel()}" if self.options.dashboard else ""
+            listener(f"{self.kind}; logs in {self.folder}/logs{tunnel}", lasting=True)
             listener(self.keeper.line())
 
     def tunnel(self) -> str:

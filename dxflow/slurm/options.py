@@ -67,6 +67,8 @@ class Options:
     """How long to wait for a first job, or for another when all are lost; as walltime."""
     poll: float = 15.0
     """Seconds between questions to Slurm."""
+    dashboard: bool = False
+    """Dask's, which asks nobody for a password."""
 
     @property
     def least(self) -> int:
@@ -205,19 +207,26 @@ def _load(path: Path) -> dict[str, dict[str, Any]]:
         raise OptionError(f"{path} is larger than {MOST} bytes: no list of sites")
     try:
         found = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as e:
         raise OptionError(f"{path} cannot be read: {' '.join(str(e).split())}") from None
+    except RecursionError:
+        raise OptionError(f"{path} cannot be read: it is nested too deeply for a list of sites") from None
     if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
         raise OptionError(
             f"{path}: expected sites, each with options below it: 'name:' and '  partition: upex'"
         )
     for site, entry in found.items():
-        for key in entry:
+        for key, value in entry.items():
             if key not in KEYS:
                 raise OptionError(_unknown(f"{path}: {site}: {key!r}", key, KEYS))
+            if not all(
+                isinstance(v, (*PLAIN, type(None))) for v in (value if isinstance(value, list) else [value])
+            ):
+                raise OptionError(f"{path}: {site}: {key}: expected a word, a number, or a list of these")
     return found
 
 
+PLAIN = (str, int, float)
 KEYS = (*(f.name for f in fields(Options)), "hosts", "site")
 
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +172,9 @@ def test_nobody_else_is_let_in_or_can_read_the_credentials(slurm):
         assert {a.ip for a in others} == {"127.0.0.1"}
         assert_private(cluster.folder)
         assert re.search(r"ssh -L (\d+):127.0.0.1:\1 \w+@", client.cluster.tunnel())
+        for port in {a.port for a in others}:
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/json/identity.json", timeout=5)
         assert cluster.describe() == "1 SLURM jobs, partition default, 1 workers each"
     finally:
         client.close()
@@ -199,16 +204,16 @@ def assert_private(folder):
         ({"memory": "900 GB"}, "Nodes: .*2 cores, 6000 MB"),
         ({"cores": 64}, "Nodes: .*2 cores"),
         ({"interface": "ib7"}, "interface='ib7': this machine has .*lo \\(127.0.0.1\\)"),
-        ({"memory": "100 MB"}, "one worker of this plan needs .* Give more memory"),
+        ({"memory": "100 MB"}, "one worker with its libraries and 2 GiB of data needs .* Give more memory"),
         ({"directives": ["--gres=warp:9"]}, "nvalid generic resource"),
     ],
 )
-def test_a_mistake_is_told_before_anything_is_submitted(slurm, given, said):
+def test_a_mistake_is_told_before_anything_is_submitted(slurm, tmp_path, given, said):
     cluster = Slurm(**options(**given))
     with pytest.raises((SlurmError, ValueError), match=said):
         cluster.start()
     assert not slurm.jobs()
-    assert not list((cluster.folder or slurm.state).glob("tls"))
+    assert not list((tmp_path / "home").glob("runs/*"))
 
 
 def test_jobs_that_die_at_once_are_told_with_slurms_words_and_their_log(long, slurm, tmp_path):

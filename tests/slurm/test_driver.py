@@ -41,7 +41,7 @@ def test_a_driver_that_is_requeued_goes_on_with_its_fragments(long, slurm, tmp_p
     )
     slurm.wait(lambda: len(list(Path(f"{to}.partial").glob("chunk-*"))) >= 2, seconds=10)
     assert cli.main(["jobs"]) == 0
-    assert "dxflow-driver-reduce" in capsys.readouterr().out
+    assert "reduce  r0003 -> a.zarr" in capsys.readouterr().out
     # As Slurm does before the time limit.
     slurm("scancel", "--batch", "--signal=USR1", job)
     (tmp_path / "go").touch()
@@ -98,3 +98,30 @@ def test_a_finished_result_is_taken_as_it_is_when_resumed(long, tmp_path):
     assert again.manifest == first.manifest
     with pytest.raises(dxflow.PlanError, match="exists"):
         dxflow.reduce(long.path, TrainSums(name="other"), tmp_path / "a.zarr", cluster="here", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["reduce", "nowhere", "--to", "a.zarr", "average"], "no such run: nowhere"),
+        (["reduce", "{run}", "--to", "a.zarr", "averag"], "Did you mean 'average'"),
+        (["reduce", "{run}", "--to", "nowhere/a.zarr", "average"], "nowhere"),
+        (["copy", "{run}", "{run}"], "which is read: it is not replaced"),
+        (["recipe", "sax"], "Did you mean 'saxs'"),
+    ],
+)
+def test_what_cannot_work_is_not_queued(long, slurm, tmp_path, capsys, words, said):
+    words = [word.replace("{run}", str(long.path)) for word in words]
+    assert cli.main(["submit", "--cores", "1", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not slurm.jobs()
+    assert not list((tmp_path / "home").glob("*/*"))
+
+
+def test_what_slurm_refuses_leaves_nothing_and_says_what_was_asked(long, slurm, tmp_path, capsys):
+    line = ["submit", "--cores", "1", "--partition", "upx", "--walltime", "00:10:00"]
+    assert cli.main([*line, "reduce", str(long.path), "--to", str(tmp_path / "a.zarr"), "average"]) == 1
+    error = capsys.readouterr().err
+    assert "Partitions: all, exfel, upex" in error
+    assert 'Asked for: --nodes=1; --ntasks=1; --time=00:10:00; --partition="upx"; --cpus-per-task=1' in error
+    assert not list((tmp_path / "home").glob("*/*"))

@@ -71,6 +71,9 @@ def test_a_site_is_known_by_the_name_of_the_machine(monkeypatch):
         ("default: !!python/object/apply:os.getcwd []", "cannot be read.*could not determine a constructor"),
         ("default: {site: maxwel}", "site='maxwel': there is no such name. Did you mean 'maxwell-"),
         (" " * 2**20 + "#", "is larger than"),
+        ("default: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
+        ("default: {jobs: [1, [2]]}", "default: jobs: expected a word, a number, or a list of these"),
+        ("a: &a {jobs: 1}\ndefault: {partition: [*a, *a]}", "default: partition: expected a word"),
     ],
 )
 def test_a_broken_file_of_the_user_is_told(users, text, said):
