@@ -13,7 +13,7 @@ from . import detectors
 from .frameids import frame_ids
 from .index import EntryIndex, align, plain
 from .locate import Faults, Location, locate
-from .near import by_alias, no_source, other_images, written
+from .near import by_alias, listed, no_source, other_images, written
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -168,30 +168,42 @@ class Key:
     Parameters
     ----------
     source, key : str
-        As in EXtra-data: ``Key("SA1_XTD2_XGM/XGM/DOOCS:output", "data.intensityTD")``.
+        As in EXtra-data: ``Key("SA1_XTD2_XGM/XGM/DOOCS:output", "data.intensityTD")``. An alias of the run that is
+        read (``run.alias``) is a source, or alone a source with its key: ``Key("xgm-energy")``.
     offset : int
         What the source recorded for train t belongs to train t + offset.
     """
 
     source: str
-    key: str
+    key: str = ""
     offset: int = 0
 
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find the key in a run."""
-        source = run.legacy_sources.get(self.source, self.source)
-        if source not in run.all_sources:
-            raise KeyError(no_source(run, source))
-        at = locate(run, (source,), self.key, trains, faults, offset=self.offset)
+        source, key = self._named(run)
+        at = locate(run, (source,), key, trains, faults, offset=self.offset)
         return BoundInput(
             declared=self,
             name=source,
-            key=self.key,
+            key=key,
             kind="control" if source in run.control_sources else "key",
             modules=(0,),
             location=at,
             index=plain(trains, at.count[0]),
         )
+
+    def _named(self, run: DataCollection) -> tuple[str, str]:
+        """Return the source and key of a run that are meant."""
+        source, key = self.source, self.key
+        if source not in run.all_sources and source in run.alias:
+            found = run.alias[source]
+            source, key = found.source, key or getattr(found, "key", "")
+        source = run.legacy_sources.get(source, source)
+        if source not in run.all_sources:
+            raise KeyError(no_source(run, source))
+        if not key:
+            raise ValueError(f"Key({self.source!r}): which key? There are: {listed(run[source].keys())}")
+        return source, key
 
 
 @dataclass(frozen=True)

@@ -167,3 +167,29 @@ def test_what_was_allocated_but_never_written_is_missing_and_counted_and_not_zer
     frames = dxflow.reduce(run, RoiSum(img=Frames(modules=(1,))), cluster="here", on_fault="mask")
     assert np.isnan(frames.dataset["roisum.intensity"]).all()
     assert frames.losses[["cause", "module", "frames"]].values.tolist() == [["never written", 1, 64]]
+
+
+def test_aliases_of_a_run_are_sources_and_keys(run):
+    xgm, motor = f"{run.devices['xgm']}:output", run.devices["motor"]
+    opened = extra_data.RunDirectory(run.path).with_aliases(
+        {"xgm": xgm, "xgm-energy": (xgm, "data.intensityTD"), "theta": (motor, "actualPosition.value")}
+    )
+    pairs = [
+        (Key("xgm", "data.intensityTD"), Key(xgm, "data.intensityTD")),
+        (Key("xgm-energy"), Key(xgm, "data.intensityTD")),
+        (Key("theta"), Key(motor, "actualPosition.value")),
+    ]
+    for alias, literal in pairs:
+        # EXtra-data reads the literal one.
+        found = dxflow.plan(opened, RoiSum(img=alias)).inputs[0]
+        assert (found.name, found.key) == (literal.source, literal.key)
+        expected = dxflow.plan(run.path, RoiSum(img=literal)).inputs[0]
+        assert (found.kind, found.shape, len(found.index)) == (
+            expected.kind,
+            expected.shape,
+            len(expected.index),
+        )
+    with pytest.raises(PlanError, match=r"no source 'xgm-enrgy' in this run\. Did you mean 'xgm-energy'\?"):
+        dxflow.plan(opened, RoiSum(img=Key("xgm-enrgy")))
+    with pytest.raises(PlanError, match="which key\\? There are: data.intensity"):
+        dxflow.plan(opened, RoiSum(img=Key(xgm)))
