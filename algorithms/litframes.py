@@ -37,7 +37,8 @@ class LitFrames(Algorithm):
     fraction : float
         Share of the valid pixels, 0.01 by default: more than the hot pixels of a module, less than any powder.
     pixels : int, optional
-        This many bright pixels make a frame lit, in place of `fraction`. For sparse data (single particles).
+        This many bright pixels make a frame lit, in place of `fraction`. For sparse data (single particles,
+        photon-counting cameras), whose hits no default tells from blanks: see the notes.
     img : Frames, Key or From
         ``Frames("image.data")`` by default.
 
@@ -54,6 +55,13 @@ class LitFrames(Algorithm):
     -----
     NaN is neither bright nor valid. Bad pixels that are not NaN (hot ones) count as bright: keep them below
     `fraction`, or mask them before.
+
+    To choose `threshold` and `pixels` of sparse data, reduce some trains with a threshold between the noise and one
+    photon (for data in photons 0.7) and look at the numbers that came out, best for a dark run, too::
+
+        result.dataset["litframes.lit_pixels"].plot.hist(bins=100)
+
+    Blanks make one peak, near 0; hits lie above it. `pixels` belongs in between.
     """
 
     ALG_ID = "litframes"
@@ -78,6 +86,10 @@ class LitFrames(Algorithm):
 
     def configure(self, args: argparse.Namespace) -> None:
         self.threshold, self.fraction, self.pixels = args.threshold, args.fraction, args.pixels
+        if self.threshold is not None and not 0 <= self.threshold < np.inf:
+            raise ValueError(
+                f"litframes: threshold={self.threshold}; expected a number from 0, unit of the data"
+            )
         if not 0 <= self.fraction <= 1:
             raise ValueError(f"litframes: fraction={self.fraction}; expected a share of the pixels, 0 to 1")
         if self.pixels is not None and self.pixels < 1:
@@ -100,8 +112,9 @@ class LitFrames(Algorithm):
             raise PlanError(f"litframes: {img.name} {img.key} is {img.dtype}; expected real numbers")
         if self.threshold is None and img.dtype.kind != "f":
             raise PlanError(
-                f"litframes: {img.name} {img.key} is {img.dtype}, not photons: give threshold= in its unit, or "
-                'subtract a dark first, [Subtract(dark=...), LitFrames(img=From("subtract.img"), threshold=...)]'
+                f"litframes: {img.name} {img.key} is {img.dtype}, and whether it counts photons is not known: give "
+                "threshold= in its unit (0.7 if it does) and, for sparse data, pixels= that make a hit; or subtract "
+                'a dark first, [Subtract(dark=...), LitFrames(img=From("subtract.img"), threshold=...)]'
             )
 
     def _threshold(self, img: InputInfo) -> float:
