@@ -94,7 +94,7 @@ SHOWN: dict[str, tuple[str, list[str]]] = {
     "R17": shown(
         "the disk of a worker is full",
         (
-            "round trips",
+            "stores",
             "test_a_disk_that_fills_up_while_it_is_written_is_a_named_error_and_the_run_is_resumed",
         ),
     ),
@@ -128,7 +128,7 @@ SHOWN: dict[str, tuple[str, list[str]]] = {
         "the disk is full",
         ("stores", "test_a_full_disk_is_foreseen_by_the_plan"),
         (
-            "round trips",
+            "stores",
             "test_a_disk_that_fills_up_while_it_is_written_is_a_named_error_and_the_run_is_resumed",
         ),
     ),
