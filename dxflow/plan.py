@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import html, journal, memory, ours, runs, sizes, words
+from . import html, journal, memory, openfiles, ours, runs, sizes, words
 from .binding import Binding, BoundAlgorithm, PlanError, bind
 from .fingerprint import Fingerprint, fingerprint
 from .index import EntryIndex
@@ -149,6 +149,7 @@ class Plan:
         return html.table("Plan", words.of_plan(self), self.run)
 
 
+@openfiles.few()
 def plan(
     run: Any,
     algorithms: Algorithm | Sequence[Algorithm],

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import ours
+from .. import openfiles, ours
 from ..binding import PlanError
 from ..reader.files import stat_of
 from ..runs import OpenedRun, opened
@@ -71,6 +71,7 @@ class CopyPlan:
         return str(self.report)
 
 
+@openfiles.few()
 def plan_copy(
     run: Any,
     to: str | Path,
