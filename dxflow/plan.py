@@ -146,7 +146,7 @@ class Plan:
         return f"<dxflow.Plan of {len(self.chunks)} chunks>\n{self}"
 
     def _repr_html_(self) -> str:
-        return html.table("Plan", words.of_plan(self), self.run)
+        return html.table("Plan", words.of_plan(self))
 
 
 @openfiles.few()
