@@ -47,14 +47,14 @@ class LitFrames(Algorithm):
     lit : bool, (frame,)
         What ``frames=`` of the next reduction takes. False for a frame of which nothing could be read.
     lit_pixels, dim_pixels, valid_pixels : int32, (frame,)
-        Pixels above the threshold, below minus the threshold, and not NaN, of all modules.
+        Pixels above the threshold, below minus the threshold, and valid, of all modules.
     intensity : float64, (frame,)
         Sum of the valid pixels; NaN for a frame of which nothing could be read.
 
     Notes
     -----
-    NaN is neither bright nor valid. Bad pixels that are not NaN (hot ones) count as bright: keep them below
-    `fraction`, or mask them before.
+    NaN and masked pixels are neither bright nor valid. Hot pixels of which no mask knows count as bright: keep
+    them below `fraction`, or give a ``mask=``.
 
     To choose `threshold` and `pixels` of sparse data, reduce some trains with a threshold between the noise and one
     photon (for data in photons 0.7) and look at the numbers that came out, best for a dark run, too::
@@ -103,7 +103,7 @@ class LitFrames(Algorithm):
             "lit": Output(per="img", dtype="?", doc="X-rays were there"),
             "lit_pixels": Output(per="img", dtype="i4", doc=f"pixels above {at}"),
             "dim_pixels": Output(per="img", dtype="i4", doc=f"pixels below -{at}"),
-            "valid_pixels": Output(per="img", dtype="i4", doc="pixels that are not NaN"),
+            "valid_pixels": Output(per="img", dtype="i4", doc="pixels that are neither masked nor NaN"),
             "intensity": Output(per="img", unit=img.unit, doc="sum of the valid pixels"),
         }
 
@@ -121,14 +121,13 @@ class LitFrames(Algorithm):
         return PHOTON if self.threshold is None else float(self.threshold)
 
     def initialize(self, info: RunInfo) -> None:
-        dtype = info["img"].dtype
-        self._bounds = _bounds(self._threshold(info["img"]), dtype)
+        self._level = self._threshold(info["img"])
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         from ._frame_kernels import count_lit
 
-        frames = comparable(block["img"])
-        high, low = self._bounds
+        frames = usable(block)
+        high, low = _bounds(self._level, frames.dtype)
         count_lit(
             frames.reshape(len(block), -1),
             high,
@@ -146,6 +145,15 @@ class LitFrames(Algorithm):
         excess = out.lit_pixels - out.dim_pixels
         chance = SIGMAS * np.sqrt(out.lit_pixels + out.dim_pixels)
         out.lit = (excess >= np.maximum(self.fraction * out.valid_pixels, chance)) & (excess > 0)
+
+
+def usable(block: ModuleBlock, alias: str = "img") -> NDArray:
+    """Return contiguous frames for kernels, NaN where a pixel is masked and its value does not say so."""
+    frames = block[alias]
+    if block.masked(alias) and not (valid := block.valid(alias)).all():
+        frames = frames.astype("f4" if frames.dtype.itemsize <= 2 else np.result_type(frames.dtype, "f4"))
+        frames[~valid] = np.nan
+    return comparable(frames)
 
 
 def comparable(frames: NDArray) -> NDArray:

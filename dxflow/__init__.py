@@ -50,6 +50,8 @@ def reduce(
     *,
     cluster: Any = None,
     frames: Any = None,
+    mask: Any = "auto",
+    mask_bits: Any = None,
     resume: bool = False,
     chunk: str | int = "1 GiB",
     block: str | int = "4 MiB",
@@ -63,7 +65,8 @@ def reduce(
 
     Parameters
     ----------
-    run, algorithms, to, frames, resume, chunk, block, on_fault, overwrite, readers, hook_timeout, quiet
+    run, algorithms, to, frames, mask, mask_bits, resume, chunk, block, on_fault, overwrite, readers, hook_timeout,
+    quiet
         See `plan`.
     cluster
         See `execute`.
@@ -86,6 +89,8 @@ def reduce(
         to,
         cluster=cluster,
         frames=frames,
+        mask=mask,
+        mask_bits=mask_bits,
         resume=resume,
         chunk=chunk,
         block=block,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 def check_input(what: Input, run: Any, *, on_fault: str | None = None) -> Result:
     """Check that every frame or entry of an input is what EXtra-data reads for its labels, and others are missing.
 
+    Bad pixels by a mask of the run are what the input makes of them.
+
     Parameters
     ----------
     what : Input
@@ -136,6 +138,13 @@ def _frames_and_labels(
     if bound.location.plane is not None:
         frames = frames[:, bound.location.plane]
     frames = frames.reshape(-1, *bound.location.shape)
+    if bound.mask is not None and bound.mask.key:
+        bad = read(bound.mask.key).reshape(frames.shape) & np.array(
+            bound.mask.bits, bound.mask.location.dtype
+        )
+        frames = np.where(bad != 0, frames if bound.mask.fill is None else bound.mask.fill, frames).astype(
+            frames.dtype
+        )
     ids = [k for k in ("image.pulseId", "image.cellId") if k in have]
     if bound.kind != "frames" or len(ids) < 2:
         return frames, None

@@ -55,6 +55,9 @@ class Binding:
     trains: NDArray
     selection: FrameSelection | None
     faults: Faults
+    mask: Any = "auto"
+    bits: Any = None
+    """Mask and its bits for images whose input does not say which."""
 
     def __post_init__(self) -> None:
         self.inputs: list[BoundInput] = []
@@ -89,7 +92,11 @@ class Binding:
             raise PlanError(
                 f"{algorithm.name}: input {alias!r} is a {type(what).__name__}; expected Frames, Key or From"
             )
-        which = what, _stand_for_frames(what, algorithm.inputs)
+        try:
+            masked = what.with_mask(self.mask, self.bits) if isinstance(what, Frames) else what
+        except ValueError as e:
+            raise PlanError(f"mask: {e}") from e
+        which = masked, _stand_for_frames(what, algorithm.inputs)
         if which not in self._numbers:
             self._numbers[which] = self._bind(algorithm, alias, *which)
         return self._numbers[which]
@@ -311,7 +318,7 @@ def _same(a: BoundInput, b: BoundInput) -> bool:
 def _what(bound: BoundInput) -> tuple:
     """Return what is read of an input, its frames aside."""
     at, mask = bound.location, bound.mask
-    masked = None if mask is None else (mask.location.datasets, mask.bits, repr(mask.fill))
+    masked = None if mask is None else mask.what()
     joined = repr(bound.declared) if bound.parts else ""
     return at.sources, at.datasets, at.plane, at.roi, bound.modules, masked, joined
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import detectors
+from . import badpixels, detectors, masks
 from .frameids import frame_ids
 from .index import EntryIndex, align, plain
 from .locate import Faults, Location, locate
+from .masks import BoundMask
 from .near import by_alias, listed, no_source, other_images, written
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
+
+
+IMAGES = ("image.data", "data.adc")
+"""Keys of what detectors see."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,12 +41,18 @@ class Frames:
         Corrected where there is corrected data, by default.
     plane : str
         Of raw data with several planes: ``"data"`` or ``"gain"``.
-    mask : str, optional
-        Key of a mask, such as ``"image.mask"``: pixels with one of `bits` become `fill` as they are read.
-    bits : int, optional
-        Mask bits that make a pixel bad; any bit by default.
-    fill : float
-        What bad pixels become; NaN needs floats.
+    mask : str, array, path, several of these, or None
+        Which pixels are bad. ``"auto"`` (the default) is the run's own mask, ``image.mask``, for corrected images,
+        and none for raw data and other keys. None uses all pixels. Else another key of the run, an array or a
+        result's ``mask``, ([cell,] module, ss, fs) of bool (True is bad) or integers (bits), or a file:
+        ``"bad.npy"``, ``"bad.h5:/entry/mask"``, ``"bad.zarr:name.mask"``. ``mask=["auto", "beamstop.npy"]``: bad in
+        any of them. Arrays have all modules of the detector, by number, or those of `modules`, in their order.
+    bits : int, str or sequence of them, optional
+        Mask bits that make a pixel bad, as numbers or by their names at EuXFEL (``"NOISE_OUT_OF_THRESHOLD"``); any
+        bit by default.
+    fill : float, optional
+        What bad pixels become as they are read: NaN by default. Integers have no NaN and stay as they are unless
+        this is given; ``block.valid(alias)`` says which are good in any case.
     roi : (slice, slice), optional
         Slow-scan and fast-scan pixels to read of each module, such as ``np.s_[100:200, :]``. Nothing else is read.
     align : {"outer", "inner", "strict"}
@@ -56,9 +67,9 @@ class Frames:
     modules: tuple[int, ...] | None = None
     data: str | None = None
     plane: str = "data"
-    mask: str | None = None
-    bits: int | None = None
-    fill: float = np.nan
+    mask: Any = badpixels.AUTO
+    bits: Any = None
+    fill: float | None = None
     roi: tuple[slice, slice] | None = None
     align: str = "outer"
     offset: int = 0
@@ -66,6 +77,8 @@ class Frames:
     def __post_init__(self) -> None:
         if self.modules is not None:
             object.__setattr__(self, "modules", _module_numbers(self.modules))
+        object.__setattr__(self, "mask", badpixels.given(self.mask))
+        badpixels.bits_of(self.bits)
         _check_align(self.align)
 
     def __hash__(self) -> int:
@@ -74,6 +87,13 @@ class Frames:
 
     def __repr__(self) -> str:
         return written(self)
+
+    def with_mask(self, mask: Any, bits: Any) -> Frames:
+        """Return the same frames with the mask of the pass, where nothing else is said and they are images."""
+        if self.mask != badpixels.AUTO:
+            return self
+        bits = bits if self.bits is None else self.bits
+        return replace(self, mask=mask if self.key in IMAGES else self.mask, bits=bits)
 
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find the detector, its modules and its frames in a run."""
@@ -97,6 +117,8 @@ class Frames:
             offset=self.offset,
         )
         index = _frame_index(run, kind, trains, at)
+        frame = masks.Frame(found.name, key, at, wanted, sources, trains, index.cell_ids, found)
+        mask, said = masks.bind(self.mask, self.bits, self.fill, run, frame, faults)
         return BoundInput(
             declared=self,
             name=found.name,
@@ -105,31 +127,8 @@ class Frames:
             modules=tuple(wanted),
             location=at,
             index=_aligned(index, self.align, found.name),
-            mask=self._bind_mask(run, kind, sources, trains, at, faults),
-        )
-
-    def _bind_mask(
-        self,
-        run: DataCollection,
-        kind: detectors.Detector,
-        sources: Sequence[str],
-        trains: NDArray,
-        at: Location,
-        faults: Faults,
-    ) -> BoundMask | None:
-        """Find the mask, and check that it fits the data."""
-        if self.mask is None:
-            return None
-        key = kind.keys.get(self.mask, self.mask)
-        mask = locate(run, sources, key, trains, faults, roi=self.roi, offset=self.offset)
-        if mask.shape != at.shape or mask.dtype.kind not in "ui":
-            raise ValueError(f"{key} is {mask.dtype} {mask.shape}: not a mask for frames of {at.shape}")
-        if at.dtype.kind not in "fc" and not np.can_cast(np.min_scalar_type(self.fill), at.dtype):
-            raise ValueError(
-                f"fill={self.fill}: frames of {at.dtype} cannot hold it; give fill=0 or another integer"
-            )
-        return BoundMask(
-            mask, self.bits if self.bits is not None else int(np.iinfo(mask.dtype).max), self.fill
+            mask=mask,
+            masked=said,
         )
 
     def _find(self, run: DataCollection) -> detectors.Found:
@@ -220,15 +219,6 @@ class From:
 
 
 @dataclass(frozen=True, eq=False)
-class BoundMask:
-    """Where a mask is, the bits that make a pixel bad, and what such a pixel becomes."""
-
-    location: Location
-    bits: int
-    fill: float
-
-
-@dataclass(frozen=True, eq=False)
 class BoundInput:
     """An input after binding: where it is in the files, and which entries it has.
 
@@ -243,6 +233,8 @@ class BoundInput:
     location: Location
     index: EntryIndex
     mask: BoundMask | None = None
+    masked: str = ""
+    """In words which mask it has, or why it has none; "" for what is no image."""
     parts: tuple[BoundInput, ...] = ()
     """Inputs that it is made of, where it is not read as it is."""
     reference: int = 0
@@ -262,6 +254,11 @@ class BoundInput:
     def frame_bytes(self) -> int:
         """Bytes of one entry of one module."""
         return int(np.prod(self.location.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    @property
+    def keeps_valid(self) -> bool:
+        """Whether its valid pixels are kept beside the values: of integers, or of floats filled with a number."""
+        return self.mask is not None and self.mask.kept
 
     def info(self) -> InputInfo:
         """Return what algorithms are told of it."""

@@ -112,7 +112,7 @@ def locate(
     ValueError
         If frames do not have the plane or the region that is wanted.
     """
-    data = [_key_data(run, s, key, faults) for s in sources]
+    data = [key_data(run, s, key, faults) for s in sources]
     one = _agreed(run, data, key, [s for s in sources if s])
     files: dict[str, int] = {}
     where = np.full((3, len(sources), len(trains)), -1, np.int64)
@@ -140,7 +140,7 @@ def locate(
     )
 
 
-def _key_data(run: DataCollection, source: str, key: str, faults: Faults) -> Any:
+def key_data(run: DataCollection, source: str, key: str, faults: Faults, cause: str = "missing key") -> Any:
     """Return a key of a source; None, and a fault, where the source lacks it."""
     if not source:
         return None
@@ -150,7 +150,7 @@ def _key_data(run: DataCollection, source: str, key: str, faults: Faults) -> Any
     if key in data:
         return data[key]
     file = data.files[0].filename
-    faults.add("missing key", file, source, f"there is no {key!r} in this source")
+    faults.add(cause, file, source, f"there is no {key!r} in this source")
     return None
 
 

@@ -147,7 +147,8 @@ def _key_bytes(plan: Plan) -> int:
 
 def _mask_bytes(plan: Plan) -> int:
     """Return the bytes of masks that are kept."""
-    return CACHE_BYTES if any(i.mask for i in plan.inputs) else 0
+    masks = [i.mask for i in plan.inputs if i.mask]
+    return sum(m.packed.nbytes for m in masks if m.packed is not None) + (CACHE_BYTES if masks else 0)
 
 
 def _option_bytes(plan: Plan) -> int:

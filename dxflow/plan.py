@@ -17,6 +17,7 @@ from .index import EntryIndex
 from .inputs import BoundInput
 from .losses import Loss
 from .losses import lines as in_words
+from .masks import MISSING
 from .outputs import BoundOutput
 from .progress import during
 from .selection import FrameSelection
@@ -157,6 +158,8 @@ def plan(
     *,
     cluster: Any = None,
     frames: Any = None,
+    mask: Any = "auto",
+    mask_bits: Any = None,
     resume: bool = False,
     chunk: str | int = "1 GiB",
     block: str | int = "4 MiB",
@@ -180,6 +183,9 @@ def plan(
         Only used to know where memory must suffice; see `execute`.
     frames : FrameSelection, boolean array or Result, optional
         Only these frames of detectors are read at all.
+    mask, mask_bits
+        Which pixels are bad, as ``mask=`` and ``bits=`` of `Frames`, for all images whose input does not say it
+        itself. ``"auto"``: the run's own mask for corrected data; None: all pixels are used.
     resume : bool
         Go on with what an interrupted run left beside `to`; a result that it finished is taken as it is. A job
         that ``dxflow submit`` started, and Slurm started again, always does.
@@ -215,7 +221,10 @@ def plan(
         raise PlanError(f"on_fault={on_fault!r}: expected one of {list(ON_FAULT)}")
     with Short():
         opened = during(f"opening {run}", runs.opened, run, quiet=quiet)
-        binding = Binding(opened.run, opened.path, opened.train_ids, FrameSelection.of(frames), opened.faults)
+        selection = FrameSelection.of(frames)
+        binding = Binding(
+            opened.run, opened.path, opened.train_ids, selection, opened.faults, mask, mask_bits
+        )
         during("planning", bind, binding, given, quiet=quiet)
     _refuse_faults(binding, on_fault)
     _refuse_nothing(binding)
@@ -261,6 +270,7 @@ def _refuse_faults(binding: Binding, on_fault: str | None) -> None:
             f"{binding.path}: {len(faults)} fault(s) in the data:\n{lines}\n"
             'Go on without the affected data with on_fault="mask" (they are counted in Result.losses), '
             "or name the modules to use with Frames(modules=[...])"
+            + ("; mask=None uses them without a mask" if any(f.cause == MISSING for f in faults) else "")
         )
 
 

@@ -28,7 +28,7 @@ class RoiSum(Algorithm):
         return {"intensity": Output(per="img", dtype="f4", unit="adu", doc="sum of the band")}
 
     def process_module_data(self, block, out):
-        out.intensity += block["img"][:, self.ss].sum(axis=(1, 2))
+        out.intensity += np.nansum(block["img"][:, self.ss], axis=(1, 2))
 
 
 class Stats(Algorithm):

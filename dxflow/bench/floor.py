@@ -45,7 +45,7 @@ def spans(plan: Plan) -> list[Span]:
             span
             for bound in plan.inputs
             if bound.kind == "frames"
-            for at in [bound.location, *([bound.mask.location] if bound.mask else [])]
+            for at in [bound.location, *([bound.mask.location] if bound.mask and bound.mask.location else [])]
             for span in _of_location(files, bound, at)
         ]
     finally:
