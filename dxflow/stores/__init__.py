@@ -191,9 +191,9 @@ def described(contents: Contents) -> dict[str, Any]:
     }
     for algorithm in made["algorithms"]:
         attributes[f"{algorithm['name']}.options"] = json.dumps(algorithm["options"])
-    for bound in contents.plan.algorithms:
-        if bound.algorithm.SELECTS:
-            attributes["selection"] = f"{bound.name}.{bound.algorithm.SELECTS}"
+    chosen = (f"{a.name}.{a.algorithm.SELECTS}" for a in contents.plan.algorithms if a.algorithm.SELECTS)
+    if names := ", ".join(chosen):
+        attributes["selection"] = names
     return attributes
 
 

@@ -187,6 +187,24 @@ def test_a_geometry_of_the_modules_that_are_read_is_in_their_order(holey):
     near(integrated(holey, given)["azint.mean"], integrated(holey, whole)["azint.mean"])
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_any_modules_and_any_region_have_the_pixels_of_the_whole_detector(holey, seed):
+    random = np.random.default_rng(seed)
+    modules = random.permutation(8)[: random.integers(1, 9)].tolist()
+    ss, fs = sorted(random.choice(17, 2, replace=False)), sorted(random.choice(41, 2, replace=False))
+    roi = np.s_[ss[0] : ss[1], fs[0] : fs[1]]
+    one = of(holey, img=Frames(modules=modules, roi=roi), nbins=7, solid_angle=False)
+    found = integrated(holey, one)["azint.mean"].values
+    frames, q = (a[..., modules, *roi] for a in (images(holey), holey.q()))
+    edges = np.linspace(q.min(), q.max(), 8)
+    which = np.clip(np.searchsorted(edges, q, side="right") - 1, 0, 6)
+    means = []
+    for k in range(7):
+        values = frames[:, which == k]
+        means.append(np.nanmean(values) if np.isfinite(values).any() else np.nan)
+    np.testing.assert_allclose(found, means, rtol=1e-6)
+
+
 def test_two_of_them_chain_after_a_subtraction(holey):
     dark = np.full((8, 16, 40), 0.5, "f4")
     chain = [Subtract(dark=dark), of(holey, img=From("subtract.img")), of(holey, name="plain", nbins=20)]
