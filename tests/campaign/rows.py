@@ -96,7 +96,11 @@ SHOWN: dict[str, tuple[str, list[str]]] = {
         ("dask", "test_tasks_carry_numbers_and_names_and_workers_hold_one_workspace_each"),
         ("execute", "test_only_small_things_pass_through_the_client"),
     ),
-    "R15": shown("nothing gets done", ("lost", "test_a_cluster_on_which_nothing_gets_done_is_started_again")),
+    "R15": shown(
+        "nothing gets done, or a hook never ends",
+        ("lost", "test_a_cluster_on_which_nothing_gets_done_is_started_again"),
+        ("watch", "test_a_hook_that_never_ends_is_an_error_that_names_it"),
+    ),
     "R17": shown(
         "the disk of a worker is full",
         (
