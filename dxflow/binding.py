@@ -209,6 +209,7 @@ def _check_instance(algorithm: Any, names: list[str]) -> None:
             f"{type(algorithm).__name__} has an __init__ that does not call super().__init__(): declare options in "
             "add_arguments() and check them in configure() instead, or call it"
         )
+    _refuse_hidden(algorithm)
     if algorithm.name in names:
         raise PlanError(f"two algorithms are named {algorithm.name!r}: give one of them name=...")
     if not algorithm.inputs:
@@ -229,6 +230,15 @@ def _check_declared(name: str, declared: Any) -> None:
             raise PlanError(
                 f"{name}: outputs() declares {key!r} as a {type(output).__name__}; "
                 "expected a name and an Output(per=...)"
+            )
+
+
+def _refuse_hidden(algorithm: Algorithm) -> None:
+    """Refuse values under the name of a hook, as `configure` keeps an option that is called so."""
+    for name, value in vars(algorithm).items():
+        if callable(getattr(Algorithm, name, None)) and not callable(value):
+            raise PlanError(
+                f"{algorithm.name}: self.{name} is {value!r}, which hides the hook {name}(); call the option otherwise"
             )
 
 

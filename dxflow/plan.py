@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import html, journal, memory, openfiles, ours, runs, sizes, words
+from . import html, journal, memory, names, openfiles, ours, runs, sizes, words
 from .binding import Binding, BoundAlgorithm, PlanError, bind
 from .fingerprint import Fingerprint, fingerprint
 from .index import EntryIndex
@@ -248,6 +248,7 @@ def plan(
         selected_by=tuple(ours.paths_in(frames)),
         hook_timeout=_seconds(hook_timeout),
     )
+    names.check(result)
     memory.check(result, cluster)
     journal.refuse_held(result)
     if not result.finished:

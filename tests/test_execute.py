@@ -291,3 +291,18 @@ def test_only_small_things_pass_through_the_client(run, client, monkeypatch):
     smallest = result.dataset["tsum.pix"].nbytes
     assert len(sizes) > 10
     assert max(sizes) < 4096 < smallest
+
+
+def test_a_plan_is_executed_again_in_another_place_or_refused_before_anything_is_read(
+    run, tmp_path, monkeypatch
+):
+    made = dxflow.plan(run.path, RoiSum(ss=(0, 4)))
+    first, second = dxflow.execute(made, "here"), dxflow.execute(made, "here")
+    assert first.path != second.path
+    assert first.dataset.load().equals(second.dataset.load())
+    made = dxflow.plan(run.path, RoiSum(ss=(0, 4)), tmp_path / "x.zarr")
+    dxflow.execute(made, "here")
+    monkeypatch.setattr(sys.modules["dxflow.execute"], "_run", lambda *_: pytest.fail("data were read"))
+    with pytest.raises(dxflow.PlanError, match=r"x.zarr exists: choose another name"):
+        dxflow.execute(made, "here")
+    assert not (tmp_path / "x.zarr.partial").exists()
