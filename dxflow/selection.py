@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .index import EntryIndex
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
 Which = slice | Sequence[int] | NDArray | None
+# Arrays after the checks of the constructor.
+Pairs = tuple[NDArray, NDArray] | tuple[Sequence[int], Sequence[int]] | None
 BEYOND = 2**62
 """All ids are below."""
 
@@ -41,9 +43,9 @@ class FrameSelection:
     pulses: Which = None
     cells: Which = None
     trains: Which = None
-    frames: tuple[ArrayLike, ArrayLike] | None = None
+    frames: Pairs = None
     mask: NDArray | None = None
-    entries: tuple[ArrayLike, ArrayLike] | None = None
+    entries: Pairs = None
     also: tuple[FrameSelection, ...] = ()
 
     def __post_init__(self) -> None:
@@ -94,7 +96,8 @@ class FrameSelection:
             )
         for label, name in (("pulse_id", "frames"), ("entry_id", "entries")):
             if (ids := _ids(array, label)) is not None:
-                return cls(**{name: (trains[keep], ids[keep])})
+                chosen: dict[str, Any] = {name: (trains[keep], ids[keep])}
+                return cls(**chosen)
         return cls(trains=trains[keep])
 
     def apply(self, index: EntryIndex) -> NDArray:
@@ -147,7 +150,7 @@ def checked(name: str, which: Any) -> Any:
     """Return ids as they were given, or say why they select nothing sensible."""
     if which is None:
         return None
-    what = f"frames: {name}={_text(which)}: expected"
+    what = f"frames: {name} {_text(which)}: expected"
     if isinstance(which, slice):
         parts = (which.start, which.stop, which.step)
         if not all(p is None or isinstance(p, (int, np.integer)) for p in parts):
@@ -196,7 +199,7 @@ def among(values: NDArray, which: Any) -> NDArray:
     return (ids >= start) & (ids < stop) & ((ids - start) % min(int(which.step or 1), BEYOND) == 0)
 
 
-def _pairs(trains: NDArray, ids: NDArray, wanted: tuple[NDArray, NDArray]) -> NDArray:
+def _pairs(trains: NDArray, ids: NDArray, wanted: Any) -> NDArray:
     """Return where (train, id) is one of the wanted pairs."""
     # Ids of frames are below 2**32; with the position of the train rather than its id, a pair fits one integer.
     known, position = np.unique(trains, return_inverse=True)

@@ -88,13 +88,13 @@ def test_several_selections_must_all_agree(rules):
         (
             {"pulses": slice(-5, None)},
             ValueError,
-            "pulses=-5::: expected a range of ids, which are not negative",
+            "pulses -5::: expected a range of ids, which are not negative",
         ),
-        ({"trains": slice(None, -1)}, ValueError, "trains=:-1:: expected a range of ids"),
-        ({"trains": slice(None, None, 0)}, ValueError, "trains=::0: expected .* step of at least 1"),
-        ({"cells": slice(9, 0, -1)}, ValueError, "cells=9:0:-1: expected"),
-        ({"cells": slice(0, 2.5)}, TypeError, "cells=0:2.5:: expected whole numbers"),
-        ({"cells": [3, -1]}, ValueError, r"cells=\[3, -1\]: expected ids, which are not negative"),
+        ({"trains": slice(None, -1)}, ValueError, "trains :-1:: expected a range of ids"),
+        ({"trains": slice(None, None, 0)}, ValueError, "trains ::0: expected .* step of at least 1"),
+        ({"cells": slice(9, 0, -1)}, ValueError, "cells 9:0:-1: expected"),
+        ({"cells": slice(0, 2.5)}, TypeError, "cells 0:2.5:: expected whole numbers"),
+        ({"cells": [3, -1]}, ValueError, r"cells \[3, -1\]: expected ids, which are not negative"),
         ({"pulses": [True, False]}, TypeError, "booleans, one per frame, are a mask="),
         ({"pulses": [1.5]}, TypeError, "a list of ids, got float64"),
         ({"trains": "10001"}, TypeError, "a list of ids, got <U5"),
@@ -319,7 +319,7 @@ def test_ranges_given_twice_on_the_command_line_are_refused_and_results_together
 ):
     with pytest.raises(ValueError, match="pulses are selected twice"):
         frames_of(["pulses=0:10", "pulses=20:30"])
-    with pytest.raises(ValueError, match="trains=::0"):
+    with pytest.raises(ValueError, match="trains ::0"):
         frames_of(["trains=::0"])
     made = []
     for above in (0.0, float(np.median(cameras.intensity))):
