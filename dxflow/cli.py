@@ -134,7 +134,7 @@ def bench(argv: Sequence[str]) -> int:
 
     parser = OptionParser(prog="dxflow bench", description=bench.__doc__, allow_abbrev=False)
     command.add_arguments(parser)
-    print(command.run(parser.parse_args(argv)))
+    print(spoken(command.run(parser.parse_args(argv))))
     return OK
 
 

@@ -106,9 +106,14 @@ def of_plan(args: argparse.Namespace) -> dict[str, Any]:
     return {"frames": frames_of(args.frames or (), args.trains), **given}
 
 
+def of_frames(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that say which data of a detector are read, as keyword arguments of `dxflow.Frames`."""
+    return {k: v for k in OF_FRAMES if (v := getattr(args, k, None)) is not None}
+
+
 def narrowed(cls: type[Algorithm], args: argparse.Namespace) -> dict[str, Any]:
     """Return the frames inputs of an algorithm with the detector and modules that were asked for."""
-    asked = {k: v for k in OF_FRAMES if (v := getattr(args, k)) is not None}
+    asked = of_frames(args)
     frames = {alias: what for alias, what in cls.inputs.items() if isinstance(what, Frames)}
     return {alias: replace(what, **asked) for alias, what in frames.items()} if asked else {}
 

@@ -7,6 +7,7 @@ from statistics import median
 
 from ..sizes import show
 from .rounds import Measured
+from .said import FLOOR, READ, TOGETHER
 
 READING_SHARE = 0.7
 """Of the pass: from this on the pass is bound by reading."""
@@ -27,18 +28,18 @@ def advice(measured: Sequence[Measured]) -> str:
         name: median(s.rate for s in last.samples(name)) for name in last.group.cases if last.samples(name)
     }
     said = samples[-1].bound or "it is not known what bounded it"
-    return f"{work} on {last.group.title}, {show(rates[work])}/s: {said}. {_help(measured, work, rates)}"
+    return f"{work} on {last.group.title}: {said}. {_help(measured, work, rates)}"
 
 
 def _work(measured: Measured) -> str:
     """Return the case that does most: all algorithms, else the only one."""
     names = list(measured.group.cases)
-    return "together" if "together" in names else names[2]
+    return TOGETHER if TOGETHER in names else names[2]
 
 
 def _help(measured: Sequence[Measured], work: str, rates: dict[str, float]) -> str:
     """Say what would help."""
-    floor, reading = rates.get("bare read()"), rates["read and decode"]
+    floor, reading = rates.get(FLOOR), rates[READ]
     if rates[work] < READING_SHARE * reading:
         return f"Reading alone would go at {show(reading)}/s: {_more_workers(measured, work)}."
     if floor is not None and reading < SLOW_READING * floor:

@@ -53,6 +53,8 @@ def shares(plan: Plan, n: int) -> list[Share]:
     sources = tuple(s for s in bound.location.sources if s)
     # A run that was given as (proposal, run), or opened, is found again by its files.
     path = plan.run if Path(plan.run).exists() else str(Path(bound.location.files[0]).parent)
+    # Positions count from the first train of the run, also where some trains were selected.
+    edges = [n + int(np.searchsorted(opened(path).train_ids, plan.train_ids[0])) for n in edges]
     return [Share(path, sources, bound.key, a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
 
 

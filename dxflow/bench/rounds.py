@@ -93,7 +93,14 @@ class Measured:
         return [r[case] for r in self.rounds if case in r]
 
 
-def measure(group: Group, rounds: int, *, warm_up: bool = True, until: float | None = None) -> Measured:
+def measure(
+    group: Group,
+    rounds: int,
+    *,
+    warm_up: bool = True,
+    until: float | None = None,
+    say: Callable[[str], None] = lambda what: None,
+) -> Measured:
     """Time all cases of a group once per round.
 
     Parameters
@@ -103,24 +110,28 @@ def measure(group: Group, rounds: int, *, warm_up: bool = True, until: float | N
         Do each case once before, untimed: files come into the page cache, kernels are compiled.
     until : float, optional
         Value of `time.perf_counter` after which no further round is begun; there is always one.
+    say : callable, optional
+        Told what is done, case by case.
     """
     out = Measured(group)
     if warm_up:
-        _round(out, group.cases)
+        _round(out, group.cases, lambda case: say(f"warming up, {case}"))
     for number in range(rounds):
         if number and until is not None and perf_counter() > until:
             break
         out.loads.append(os.getloadavg()[0])
-        out.rounds.append(_round(out, group.cases))
+        of = f"round {number + 1} of {rounds}"
+        out.rounds.append(_round(out, group.cases, lambda case, of=of: say(f"{of}, {case}")))
     return out
 
 
-def _round(measured: Measured, cases: Iterable[str]) -> dict[str, Sample]:
+def _round(measured: Measured, cases: Iterable[str], say: Callable[[str], None]) -> dict[str, Sample]:
     """Do each case once; those that cannot are not tried again."""
     samples = {}
     for name in cases:
         if name in measured.cannot:
             continue
+        say(name)
         try:
             samples[name] = measured.group.cases[name]()
         except (Cannot, ImportError) as e:

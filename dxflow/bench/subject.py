@@ -41,14 +41,14 @@ class Subject:
 
     def planned(self, algorithms: Any, **options: Any) -> Plan:
         """Return a plan of this run."""
-        return make_plan(self.run, algorithms, on_fault="mask", **options)
+        return make_plan(self.run, algorithms, on_fault="mask", quiet=True, **options)
 
     def dxflow(self, algorithms: Callable[[], list[Any]], **options: Any) -> Case:
         """Time a pass of dxflow; it is planned anew each time, which is not timed, and runs on running workers."""
 
         def case() -> Sample:
             plan, start = self.planned(algorithms(), **options), perf_counter()
-            result = execute(plan, self.crew.client)
+            result = execute(plan, self.crew.client, quiet=True)
             whole, times = perf_counter() - start, result.times
             return Sample(times["pass"], times["bytes"], whole, times["bound"])
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 
 import pytest
 
@@ -25,12 +26,17 @@ def bench(*argv):
 
 def test_it_compares_reading_algorithms_and_others_and_says_what_bounds(path, tmp_path):
     file = str(tmp_path / "out.json")
-    said = bench(path, "--workers", "1", "2", "--rounds", "1", "--trains", "4", "--json", file)
-    for words in ("1 worker\n", "2 workers\n", "average / bare read()", "together / (average + litframes)"):
+    said = bench(path, "--workers", "1", "2", "--rounds", "1", "--first", "4", "--json", file)
+    first, what, *_ = said.splitlines()
+    assert re.fullmatch(
+        r"this run: dxflow [\d.]+ s, EXtra-data \+ numpy [\d.]+ s, bare reading [\d.]+ s", first
+    )
+    assert (
+        "393 kB in 6 trains; measured on the first 4 trains, 262 kB, and scaled; 2 workers, 1 round" in what
+    )
+    for words in ("-- 1 worker\n", "-- 2 workers\n", "all together", "EXtra-data + numpy, mean", "x faster"):
         assert words in said
-    assert "average / EXtra-data + numpy, mean" in said
-    assert said.splitlines()[-1].startswith("together on 2 workers")
-    assert "would" in said.splitlines()[-1]
+    assert "all together on 2 workers" in said.splitlines()[-2]
     with open(file) as f:
         content = json.load(f)
     assert content["trains"] == 4
@@ -38,9 +44,32 @@ def test_it_compares_reading_algorithms_and_others_and_says_what_bounds(path, tm
 
 
 def test_what_cannot_be_compared_is_said(path):
-    said = bench(path, "--workers", "1", "--rounds", "1", "--trains", "2", "--algorithms", "average")
-    assert "average / LiberTEM (no NaN test)" in said
-    assert "cannot: LiberTEM" in said  # not some trains of a file, if it is installed
+    said = bench(
+        path, "--workers", "1", "--rounds", "1", "--trains", "10003:10005", "--algorithms", "average"
+    )
+    assert "131 kB in 2 trains; 1 worker, 1 round" in said.splitlines()[1]
+    (line,) = (line for line in said.splitlines() if "LiberTEM (no NaN test)" in line)
+    assert "cannot: LiberTEM" in line  # not some trains of a file, if it is installed
+
+
+def test_it_says_what_it_is_doing(path, monkeypatch):
+    phases, phase = [], command.Progress.phase
+    monkeypatch.setattr(
+        command.Progress, "phase", lambda self, name, *more: phases.append(name) or phase(self, name, *more)
+    )
+    bench(path, "--workers", "1", "--rounds", "1", "--first", "2", "--no-peers", "--algorithms", "average")
+    wanted = ["opening the run", "starting 1 worker", "1 worker: warming up, bare reading"]
+    assert [name for name in phases if name in wanted] == wanted
+    assert "1 worker: round 1 of 1, average" in phases
+
+
+def test_raw_data_are_measured_with_what_works_on_them(tmp_path):
+    make_run(tmp_path / "raw", data="raw", trains=2, pulses=2, module_shape=(8, 8), modules=2)
+    said = bench(str(tmp_path / "raw"), "--workers", "1", "--rounds", "1", "--no-peers")
+    assert "average" in said
+    assert "litframes" not in said
+    with pytest.raises(PlanError, match="whether it counts photons is not known"):
+        bench(str(tmp_path / "raw"), "--workers", "1", "--algorithms", "litframes", "--no-peers")
 
 
 def test_a_run_that_is_not_there_is_said(tmp_path):
