@@ -13,13 +13,15 @@ from dxflow.inputs import InputInfo, RunInfo
 from dxflow.outputs import Partial
 from dxflow.views import ModuleBlock
 
+from .litframes import usable
+
 PER = ("run", "cell", "pulse")
 SLAB = 2**20
 """Values that `finalize` works on at once."""
 
 
 class Average(Algorithm):
-    """Mean, variance and count of each pixel; NaN is neither used nor counted.
+    """Mean, variance and count of each pixel; masked pixels and NaN are neither used nor counted.
 
     Parameters
     ----------
@@ -99,22 +101,35 @@ class Average(Algorithm):
         self._exact = _exact(info["img"].dtype)
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
-        frames = np.ascontiguousarray(_plain(block["img"]).reshape(len(block), -1))
+        frames, masked = self._frames(block)
         if self.per == "run":
-            self._add(frames, out.count, out.mean, out.variance)
+            self._add(frames, out.count, out.mean, out.variance, masked)
             return
         ids = block.cell_ids if self.per == "cell" else block.pulse_ids
         assert ids is not None  # `outputs` refused data without them
         for slot, start, stop in _stretches(np.searchsorted(self._ids, ids)):
-            self._add(frames[start:stop], out.count[slot], out.mean[slot], out.variance[slot])
+            bad = None if masked is None else masked[start:stop]
+            self._add(frames[start:stop], out.count[slot], out.mean[slot], out.variance[slot], bad)
 
-    def _add(self, frames: NDArray, count: NDArray, mean: NDArray, squares: NDArray) -> None:
-        """Add frames (frame, pixel) to the state of these pixels."""
+    def _frames(self, block: ModuleBlock) -> tuple[NDArray, NDArray | None]:
+        """Return frames (frame, pixel), and which pixels are masked where the kernels cannot see it: exact integers."""
+        n = len(block)
+        if not self._exact or not block.masked("img"):
+            return np.ascontiguousarray(_plain(usable(block)).reshape(n, -1)), None
+        good = block.valid("img")
+        return np.where(good, _plain(block["img"]), 0).reshape(n, -1), ~good.reshape(n, -1)
+
+    def _add(
+        self, frames: NDArray, count: NDArray, mean: NDArray, squares: NDArray, masked: NDArray | None = None
+    ) -> None:
+        """Add frames (frame, pixel) to the state of these pixels; those that are `masked` are 0 and do not count."""
         from . import _average_kernels as kernels
 
         if self._exact:
             # The bits of the float64 outputs hold int64 sums until `finalize`: 0 is 0 in both.
             kernels.add_integers(frames, _flat(count), _flat(mean.view("i8")), _flat(squares.view("i8")))
+            if masked is not None:
+                _flat(count)[:] -= masked.sum(axis=0, dtype=np.int32)
         else:
             kernels.add_floats(frames, _flat(count), _flat(mean), _flat(squares))
 

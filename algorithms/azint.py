@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from dxflow.inputs import InputInfo, RunInfo
 from dxflow.outputs import Partial
 from dxflow.views import ModuleBlock
 
-from .litframes import comparable
+from .litframes import usable
 
 ENERGIES = (0.1, 200.0)
 """keV: what an X-ray laser and its harmonics can have, with room; numbers in eV are beyond."""
@@ -41,9 +40,7 @@ class AzimuthalIntegration(Algorithm):
     nbins : int
         Bins of q, 500 by default.
     qrange : (float, float), optional
-        First and last edge of the bins, 1/angstrom. Smallest and largest q of the unmasked pixels by default.
-    mask : path or array, optional
-        ``.npy`` file or array of (module, ss, fs), for the same modules as the geometry; not 0 is bad.
+        First and last edge of the bins, 1/angstrom. Smallest and largest q of the pixels that are read by default.
     polarization : float, optional
         Polarization factor f: 1 for horizontal, -1 for vertical, 0 for circular. No correction by default.
     solid_angle : bool
@@ -90,7 +87,6 @@ class AzimuthalIntegration(Algorithm):
         add("--wavelength", type=float, help="wavelength in angstrom, instead of --energy")
         add("--nbins", type=int, default=500, help="bins of q; default 500")
         add("--qrange", type=float, nargs=2, metavar=("FIRST", "LAST"), help="edges of the bins, 1/angstrom")
-        add("--mask", help=".npy file (module, ss, fs); pixels that are not 0 are bad")
         add("--polarization", type=float, help="factor: 1 horizontal, -1 vertical, 0 circular; default: off")
         add(
             "--solid-angle",
@@ -102,7 +98,7 @@ class AzimuthalIntegration(Algorithm):
     def configure(self, args: argparse.Namespace) -> None:
         self.geometry, self.distance = args.geometry, args.distance
         self.energy, self.wavelength = args.energy, args.wavelength
-        self.nbins, self.qrange, self.mask = int(args.nbins), args.qrange, args.mask
+        self.nbins, self.qrange = int(args.nbins), args.qrange
         self.polarization, self.solid_angle = args.polarization, args.solid_angle
         if self.nbins < 1:
             raise ValueError(f"azint: nbins={self.nbins}; expected a positive number")
@@ -145,7 +141,7 @@ class AzimuthalIntegration(Algorithm):
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         from ._azint_kernels import integrate
 
-        frames = comparable(block["img"]).reshape(len(block), -1)
+        frames = usable(block).reshape(len(block), -1)
         integrate(
             frames, self._bins[block.module], self._weights[block.module], out.numerator, out.denominator
         )
@@ -167,11 +163,11 @@ class AzimuthalIntegration(Algorithm):
             points = _fitting("geometry", layout.positions, img)
             q = geometry.momentum_transfer(points, self._wavelength(layout))
             weights = self._corrections(points, layout.positions, img)
-            bad = ~np.isfinite(q * weights) | self._masked(img)
+            bad = ~np.isfinite(q * weights)
         except (ValueError, OSError) as e:
             raise PlanError(f"azint: {e}") from e
         if bad.all():
-            raise PlanError(f"azint: the mask leaves no pixel of {img.name}")
+            raise PlanError(f"azint: the geometry has no pixel of {img.name}")
         self._check_range(q[~bad], img)
         return _binned(q, weights, bad, self.nbins, self.qrange)
 
@@ -203,15 +199,6 @@ class AzimuthalIntegration(Algorithm):
         if self.polarization is not None:
             c *= geometry.polarization(points, float(self.polarization))
         return c
-
-    def _masked(self, img: InputInfo) -> NDArray:
-        """Return which pixels the mask takes out, (module, ss, fs)."""
-        if self.mask is None:
-            return np.zeros(img.shape, bool)
-        is_file = isinstance(self.mask, (str, os.PathLike))
-        mask = np.load(self.mask, allow_pickle=False) if is_file else np.asarray(self.mask)
-        mask = mask[None] if mask.ndim == 2 else mask
-        return _fitting("mask", (mask != 0)[..., None], img)[..., 0]
 
 
 @dataclass(frozen=True, eq=False)

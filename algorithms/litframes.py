@@ -37,7 +37,8 @@ class LitFrames(Algorithm):
     fraction : float
         Share of the valid pixels, 0.01 by default: more than the hot pixels of a module, less than any powder.
     pixels : int, optional
-        This many bright pixels make a frame lit, in place of `fraction`. For sparse data (single particles).
+        This many bright pixels make a frame lit, in place of `fraction`. For sparse data (single particles,
+        photon-counting cameras), whose hits no default tells from blanks: see the notes.
     img : Frames, Key or From
         ``Frames("image.data")`` by default.
 
@@ -46,14 +47,21 @@ class LitFrames(Algorithm):
     lit : bool, (frame,)
         What ``frames=`` of the next reduction takes. False for a frame of which nothing could be read.
     lit_pixels, dim_pixels, valid_pixels : int32, (frame,)
-        Pixels above the threshold, below minus the threshold, and not NaN, of all modules.
+        Pixels above the threshold, below minus the threshold, and valid, of all modules.
     intensity : float64, (frame,)
         Sum of the valid pixels; NaN for a frame of which nothing could be read.
 
     Notes
     -----
-    NaN is neither bright nor valid. Bad pixels that are not NaN (hot ones) count as bright: keep them below
-    `fraction`, or mask them before.
+    NaN and masked pixels are neither bright nor valid. Hot pixels of which no mask knows count as bright: keep
+    them below `fraction`, or give a ``mask=``.
+
+    To choose `threshold` and `pixels` of sparse data, reduce some trains with a threshold between the noise and one
+    photon (for data in photons 0.7) and look at the numbers that came out, best for a dark run, too::
+
+        result.dataset["litframes.lit_pixels"].plot.hist(bins=100)
+
+    Blanks make one peak, near 0; hits lie above it. `pixels` belongs in between.
     """
 
     ALG_ID = "litframes"
@@ -78,6 +86,10 @@ class LitFrames(Algorithm):
 
     def configure(self, args: argparse.Namespace) -> None:
         self.threshold, self.fraction, self.pixels = args.threshold, args.fraction, args.pixels
+        if self.threshold is not None and not 0 <= self.threshold < np.inf:
+            raise ValueError(
+                f"litframes: threshold={self.threshold}; expected a number from 0, unit of the data"
+            )
         if not 0 <= self.fraction <= 1:
             raise ValueError(f"litframes: fraction={self.fraction}; expected a share of the pixels, 0 to 1")
         if self.pixels is not None and self.pixels < 1:
@@ -91,7 +103,7 @@ class LitFrames(Algorithm):
             "lit": Output(per="img", dtype="?", doc="X-rays were there"),
             "lit_pixels": Output(per="img", dtype="i4", doc=f"pixels above {at}"),
             "dim_pixels": Output(per="img", dtype="i4", doc=f"pixels below -{at}"),
-            "valid_pixels": Output(per="img", dtype="i4", doc="pixels that are not NaN"),
+            "valid_pixels": Output(per="img", dtype="i4", doc="pixels that are neither masked nor NaN"),
             "intensity": Output(per="img", unit=img.unit, doc="sum of the valid pixels"),
         }
 
@@ -100,22 +112,22 @@ class LitFrames(Algorithm):
             raise PlanError(f"litframes: {img.name} {img.key} is {img.dtype}; expected real numbers")
         if self.threshold is None and img.dtype.kind != "f":
             raise PlanError(
-                f"litframes: {img.name} {img.key} is {img.dtype}, not photons: give threshold= in its unit, or "
-                'subtract a dark first, [Subtract(dark=...), LitFrames(img=From("subtract.img"), threshold=...)]'
+                f"litframes: {img.name} {img.key} is {img.dtype}, and whether it counts photons is not known: give "
+                "threshold= in its unit (0.7 if it does) and, for sparse data, pixels= that make a hit; or subtract "
+                'a dark first, [Subtract(dark=...), LitFrames(img=From("subtract.img"), threshold=...)]'
             )
 
     def _threshold(self, img: InputInfo) -> float:
         return PHOTON if self.threshold is None else float(self.threshold)
 
     def initialize(self, info: RunInfo) -> None:
-        dtype = info["img"].dtype
-        self._bounds = _bounds(self._threshold(info["img"]), dtype)
+        self._level = self._threshold(info["img"])
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         from ._frame_kernels import count_lit
 
-        frames = comparable(block["img"])
-        high, low = self._bounds
+        frames = usable(block)
+        high, low = _bounds(self._level, frames.dtype)
         count_lit(
             frames.reshape(len(block), -1),
             high,
@@ -133,6 +145,15 @@ class LitFrames(Algorithm):
         excess = out.lit_pixels - out.dim_pixels
         chance = SIGMAS * np.sqrt(out.lit_pixels + out.dim_pixels)
         out.lit = (excess >= np.maximum(self.fraction * out.valid_pixels, chance)) & (excess > 0)
+
+
+def usable(block: ModuleBlock, alias: str = "img") -> NDArray:
+    """Return contiguous frames for kernels, NaN where a pixel is masked and its value does not say so."""
+    frames = block[alias]
+    if block.masked(alias) and not (valid := block.valid(alias)).all():
+        frames = frames.astype("f4" if frames.dtype.itemsize <= 2 else np.result_type(frames.dtype, "f4"))
+        frames[~valid] = np.nan
+    return comparable(frames)
 
 
 def comparable(frames: NDArray) -> NDArray:

@@ -12,7 +12,7 @@ from dxflow.inputs import InputInfo, RunInfo
 from dxflow.outputs import Partial
 from dxflow.views import ModuleBlock
 
-from .litframes import comparable
+from .litframes import usable
 
 
 class RoiSum(Algorithm):
@@ -34,7 +34,7 @@ class RoiSum(Algorithm):
     sum : float64, (frame,)
         Sum of the valid pixels, unit of the data; NaN where there are none.
     pixels : int32, (frame,)
-        Valid pixels: not NaN, and read.
+        Valid pixels: read, and neither masked nor NaN.
     mean : float64, (frame,)
         sum / pixels; NaN where there are none.
     """
@@ -85,7 +85,7 @@ class RoiSum(Algorithm):
         if self.modules is None or block.module_number in self.modules:
             from ._frame_kernels import sum_region
 
-            sum_region(comparable(block["img"]), *self._region, out.sum, out.pixels)
+            sum_region(usable(block), *self._region, out.sum, out.pixels)
 
     def finalize_chunk_processing(self, out: Partial) -> None:
         out.sum[out.pixels == 0] = np.nan

@@ -18,7 +18,7 @@ from dxflow.near import listed
 from dxflow.outputs import Partial
 from dxflow.views import ModuleBlock
 
-from .litframes import comparable
+from .litframes import usable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,8 +41,8 @@ class Subtract(Algorithm):
     Outputs
     -------
     img : float32, (frame, module, ss, fs)
-        Unit of the data; not stored, read it with ``From("subtract.img")``. NaN where the dark is NaN, where the dark
-        has no such module, and in frames of a memory cell that it does not have.
+        Unit of the data; not stored, read it with ``From("subtract.img")``. NaN in masked pixels, where the dark is
+        NaN, where it has no such module, and in frames of a memory cell that it does not have.
 
     Notes
     -----
@@ -102,7 +102,7 @@ class Subtract(Algorithm):
         from ._subtract_kernels import subtract
 
         n, darks = len(block), self._images[block.module]
-        frames = comparable(block["img"]).reshape(n, -1)
+        frames = usable(block).reshape(n, -1)
         target = np.reshape(out.img, (n, -1), copy=False)
         subtract(frames, darks, self._which(block), target)
 

@@ -50,11 +50,12 @@ def reduce(
     *,
     cluster: Any = None,
     frames: Any = None,
+    mask: Any = "auto",
+    mask_bits: Any = None,
     resume: bool = False,
     chunk: str | int = "1 GiB",
     block: str | int = "4 MiB",
     on_fault: str | None = None,
-    suspect: str = "use",
     overwrite: bool = False,
     readers: int | None = None,
     hook_timeout: float | None = None,
@@ -64,7 +65,8 @@ def reduce(
 
     Parameters
     ----------
-    run, algorithms, to, frames, resume, chunk, block, on_fault, suspect, overwrite, readers, hook_timeout, quiet
+    run, algorithms, to, frames, mask, mask_bits, resume, chunk, block, on_fault, overwrite, readers, hook_timeout,
+    quiet
         See `plan`.
     cluster
         See `execute`.
@@ -87,11 +89,12 @@ def reduce(
         to,
         cluster=cluster,
         frames=frames,
+        mask=mask,
+        mask_bits=mask_bits,
         resume=resume,
         chunk=chunk,
         block=block,
         on_fault=on_fault,
-        suspect=suspect,
         overwrite=overwrite,
         readers=readers,
         hook_timeout=hook_timeout,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 def check_input(what: Input, run: Any, *, on_fault: str | None = None) -> Result:
     """Check that every frame or entry of an input is what EXtra-data reads for its labels, and others are missing.
 
+    Bad pixels by a mask of the run are what the input makes of them.
+
     Parameters
     ----------
     what : Input
@@ -95,14 +97,13 @@ def _check_frames(made: Plan, copies: xr.DataArray, run: Any) -> None:
     """Check all frames of all modules against EXtra-data."""
     from .runs import opened
 
-    bound, values = made.inputs[0], copies.values
-    with opened(run) as source_of:
-        for train, train_id in enumerate(made.train_ids.tolist()):
-            rows = bound.index.rows(train, train + 1)
-            for module, source in enumerate(bound.location.sources):
-                expected = _expected(source_of.run, bound, source, train_id, rows)
-                how = difference(expected, values[rows, module])
-                require(not how, f"{source} {bound.key}, train {train_id}: {how}")
+    source_of, bound, values = opened(run).run, made.inputs[0], copies.values
+    for train, train_id in enumerate(made.train_ids.tolist()):
+        rows = bound.index.rows(train, train + 1)
+        for module, source in enumerate(bound.location.sources):
+            expected = _expected(source_of, bound, source, train_id, rows)
+            how = difference(expected, values[rows, module])
+            require(not how, f"{source} {bound.key}, train {train_id}: {how}")
 
 
 def _expected(run: Any, bound: Any, source: str, train_id: int, rows: slice) -> NDArray:
@@ -137,6 +138,13 @@ def _frames_and_labels(
     if bound.location.plane is not None:
         frames = frames[:, bound.location.plane]
     frames = frames.reshape(-1, *bound.location.shape)
+    if bound.mask is not None and bound.mask.key:
+        bad = read(bound.mask.key).reshape(frames.shape) & np.array(
+            bound.mask.bits, bound.mask.location.dtype
+        )
+        frames = np.where(bad != 0, frames if bound.mask.fill is None else bound.mask.fill, frames).astype(
+            frames.dtype
+        )
     ids = [k for k in ("image.pulseId", "image.cellId") if k in have]
     if bound.kind != "frames" or len(ids) < 2:
         return frames, None

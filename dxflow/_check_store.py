@@ -89,9 +89,11 @@ class _Every(Algorithm):
         """Make values that `_values` can predict."""
         out.run += train.id
         out.train = train.id
-        out.pixel[1] += train.pulse_ids.sum()
-        out.entry = train.pulse_ids
-        out.image = np.asarray(train.pulse_ids, float)[:, None, None, None]
+        # Frames of some detectors have memory cells, but no pulses.
+        ids = train.cell_ids if train.pulse_ids is None else train.pulse_ids
+        out.pixel[1] += ids.sum()
+        out.entry = ids
+        out.image = np.asarray(ids, float)[:, None, None, None]
         out.event.append(np.array([[train.id, n] for n in range(train.id % 3)]).reshape(-1, 2))
 
 

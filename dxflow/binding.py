@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .algorithm import Algorithm
 from .index import EntryIndex
 from .inputs import BoundInput, Frames, From, InputInfo, Key, RunInfo
-from .locate import Faults, Location
+from .locate import Faults
 from .near import did_you_mean, listed
 from .outputs import BoundOutput, Output
 
@@ -55,6 +55,9 @@ class Binding:
     trains: NDArray
     selection: FrameSelection | None
     faults: Faults
+    mask: Any = "auto"
+    bits: Any = None
+    """Mask and its bits for images whose input does not say which."""
 
     def __post_init__(self) -> None:
         self.inputs: list[BoundInput] = []
@@ -89,7 +92,11 @@ class Binding:
             raise PlanError(
                 f"{algorithm.name}: input {alias!r} is a {type(what).__name__}; expected Frames, Key or From"
             )
-        which = what, _stand_for_frames(what, algorithm.inputs)
+        try:
+            masked = what.with_mask(self.mask, self.bits) if isinstance(what, Frames) else what
+        except ValueError as e:
+            raise PlanError(f"mask: {e}") from e
+        which = masked, _stand_for_frames(what, algorithm.inputs)
         if which not in self._numbers:
             self._numbers[which] = self._bind(algorithm, alias, *which)
         return self._numbers[which]
@@ -202,6 +209,7 @@ def _check_instance(algorithm: Any, names: list[str]) -> None:
             f"{type(algorithm).__name__} has an __init__ that does not call super().__init__(): declare options in "
             "add_arguments() and check them in configure() instead, or call it"
         )
+    _refuse_hidden(algorithm)
     if algorithm.name in names:
         raise PlanError(f"two algorithms are named {algorithm.name!r}: give one of them name=...")
     if not algorithm.inputs:
@@ -222,6 +230,15 @@ def _check_declared(name: str, declared: Any) -> None:
             raise PlanError(
                 f"{name}: outputs() declares {key!r} as a {type(output).__name__}; "
                 "expected a name and an Output(per=...)"
+            )
+
+
+def _refuse_hidden(algorithm: Algorithm) -> None:
+    """Refuse values under the name of a hook, as `configure` keeps an option that is called so."""
+    for name, value in vars(algorithm).items():
+        if callable(getattr(Algorithm, name, None)) and not callable(value):
+            raise PlanError(
+                f"{algorithm.name}: self.{name} is {value!r}, which hides the hook {name}(); call the option otherwise"
             )
 
 
@@ -304,21 +321,14 @@ def _stand_for_frames(what: Any, inputs: Mapping[str, Any]) -> bool:
 
 
 def _same(a: BoundInput, b: BoundInput) -> bool:
-    """Return whether two inputs are the same data, of the same trains."""
-    return _what(a) == _what(b) and _same_rows(a.index, b.index) and _same_place(a.location, b.location)
-
-
-def _same_place(a: Location, b: Location) -> bool:
-    """Return whether two inputs are the same rows of the same files: an offset makes them others."""
-    return a.files == b.files and all(
-        np.array_equal(x, y) for x, y in ((a.file, b.file), (a.first, b.first), (a.count, b.count))
-    )
+    """Return whether two inputs are the same data."""
+    return _what(a) == _what(b) and _same_rows(a.index, b.index)
 
 
 def _what(bound: BoundInput) -> tuple:
     """Return what is read of an input, its frames aside."""
     at, mask = bound.location, bound.mask
-    masked = None if mask is None else (mask.location.datasets, mask.bits, repr(mask.fill))
+    masked = None if mask is None else mask.what()
     joined = repr(bound.declared) if bound.parts else ""
     return at.sources, at.datasets, at.plane, at.roi, bound.modules, masked, joined
 

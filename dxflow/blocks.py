@@ -18,6 +18,7 @@ from .views import ModuleBlock
 
 if TYPE_CHECKING:
     from .binding import BoundAlgorithm
+    from .inputs import BoundInput
     from .plan import Plan
 
 
@@ -32,9 +33,10 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Filled:
-    """What was read for a step: arrays by input number, and which of its frames are good."""
+    """What was read for a step: arrays by input number, their valid pixels if kept, and which frames are good."""
 
     arrays: dict[int, NDArray]
+    valid: dict[int, NDArray]
     good: NDArray
 
     def stretches(self) -> Iterator[tuple[int, int]]:
@@ -70,6 +72,7 @@ class Stretch:
     own: slice
     trains: NDArray
     arrays: dict[int, NDArray]
+    valid: dict[int, NDArray]
 
     def __len__(self) -> int:
         return self.rows.stop - self.rows.start
@@ -118,15 +121,17 @@ class BlockPass:
 
     def fill(self, step: Step, buffer: NDArray) -> Filled:
         """Read a block; runs in the reader thread."""
-        arrays, offset, n = {}, 0, step.rows.stop - step.rows.start
+        arrays, valid, offset, n = {}, {}, 0, step.rows.stop - step.rows.start
         good = None
         for number in self.groups[step.group].inputs:
             bound = self.plan.inputs[number]
             arrays[number], offset = view(buffer, (n, *bound.location.shape), bound.location.dtype, offset)
-            there = self.state.read(bound, step.module, step.rows, arrays[number])
+            if bound.keeps_valid:
+                valid[number], offset = view(buffer, arrays[number].shape, np.dtype(bool), offset)
+            there = self.state.read(bound, step.module, step.rows, arrays[number], valid.get(number))
             good = there if good is None else good & there
         assert good is not None
-        return Filled(arrays, good)
+        return Filled(arrays, valid, good)
 
     def work(self, step: Step, filled: Filled) -> None:
         """Let the algorithms work on what was read of a block."""
@@ -150,6 +155,7 @@ class BlockPass:
             slice(rows.start - first, rows.stop - first),
             self.plan.inputs[group.lead].index.train_positions(rows),
             {number: array[start:stop] for number, array in filled.arrays.items()},
+            {number: array[start:stop] for number, array in filled.valid.items()},
         )
 
     def views(self, frames: Stretch) -> Iterator[tuple[BoundAlgorithm, ModuleBlock, Partial]]:
@@ -187,6 +193,7 @@ class BlockPass:
             None if pulses is None else pulses[frames.rows],
             None if cells is None else cells[frames.rows],
             seen,
+            {a: frames.valid[ref] for a, ref in bound.aliases.items() if ref in frames.valid},
         )
 
     def _transients(self, bound: BoundAlgorithm, n: int) -> dict[str, NDArray]:
@@ -235,9 +242,14 @@ def frames_per_block(plan: Plan, group: Group) -> int:
     return max(1, plan.block_bytes // max(plan.inputs[n].frame_bytes for n in group.inputs))
 
 
+def frame_buffer_bytes(bound: BoundInput) -> int:
+    """Return the bytes that a frame of a module takes in a buffer, with its valid pixels where they are kept."""
+    return bound.frame_bytes + (bound.frame_bytes // bound.dtype.itemsize if bound.keeps_valid else 0)
+
+
 def block_bytes(plan: Plan) -> int:
     """Return the bytes that the largest block needs, with room to align its arrays."""
     return max(
-        sum(frames_per_block(plan, g) * plan.inputs[n].frame_bytes + 64 for n in g.inputs)
+        sum(frames_per_block(plan, g) * frame_buffer_bytes(plan.inputs[n]) + 128 for n in g.inputs)
         for g in groups(plan)
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import deaths, fragments, memory, pieces
+from . import deaths, fragments, memory, parcels, pieces
 from .attempts import Attempt, Note
 from .blocks import BlockPass
 from .faults import TrainsFailed, hook_context, named
@@ -77,6 +77,7 @@ class Workspace:
         self.masks = Masks()
         self.tuner = Tuner(candidates(memory.buffers(plan), plan.readers))
         self._buffers: list[NDArray] = []
+        self._parcel: parcels.Parcel | None = None
         self.ready = False
         self.doing = Doing(plan.hook_timeout)
         self.note: Note | None = None
@@ -103,12 +104,15 @@ class Workspace:
         other.doing = self.doing
         return other
 
-    def close(self) -> None:
-        """Close the files, when no task runs on it; those of one that does are closed with it."""
-        self.files.close()
-
     def __reduce__(self) -> tuple:
-        return type(self), (self.plan, self.folder, self.session)
+        # Once for all workers, those included that come later.
+        if self._parcel is None:
+            self._parcel = parcels.packed(self.plan, self.folder / f"arrays-{self.session}.bin")
+        return _unpacked, (self._parcel, self.folder, self.session)
+
+
+def _unpacked(parcel: parcels.Parcel, folder: Path, session: str) -> Workspace:
+    return Workspace(parcel.unpack(), folder, session)
 
 
 @dataclass(frozen=True, eq=False)

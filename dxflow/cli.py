@@ -324,24 +324,13 @@ def _where(error: Exception) -> list[str]:
 
     The user's code is what lies outside dxflow itself and outside installed packages and Python.
     """
+    from .tracebacks import is_users
+
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return []
-    last = next((f for f in reversed(frames) if not _ours(f.filename)), frames[-1])
+    last = next((f for f in reversed(frames) if is_users(f.filename)), frames[-1])
     return [f"{last.filename}, line {last.lineno}, in {last.name}", f"  {last.line}"]
-
-
-def _ours(file: str) -> bool:
-    """Return whether a file is dxflow's own or an installed one, algorithms and recipes excepted."""
-    from pathlib import Path
-    from sysconfig import get_paths
-
-    path, package = Path(file).resolve(), Path(__file__).resolve().parent
-    inside = path.relative_to(package).parts if path.is_relative_to(package) else ()
-    if inside:
-        return inside[0] not in ("algorithms", "recipes")
-    libraries = {Path(get_paths()[name]).resolve() for name in ("purelib", "platlib", "stdlib")}
-    return file.startswith("<") or any(path.is_relative_to(folder) for folder in libraries)
 
 
 def _text(error: BaseException) -> str:

@@ -43,6 +43,8 @@ class Variable:
         Number of the index its rows follow.
     output : str
         Name of the output it belongs to.
+    pixels : int
+        Of its last axes, how many are modules and their pixels; only where the first is cut by "part".
     """
 
     name: str
@@ -54,6 +56,7 @@ class Variable:
     axis: str = "part"
     index: int = -1
     output: str = ""
+    pixels: int = 0
 
     @property
     def row_bytes(self) -> int:
@@ -135,8 +138,9 @@ class Contents:
                 yield Variable(o.name, dims, out.shape, dtype, attrs, o.name, "part", -1, o.name)
             case "pixel":
                 axes = self._names.pixel_dims(o)
+                shape = out.shape + pixels
                 yield Variable(
-                    o.name, dims + axes, out.shape + pixels, dtype, attrs, o.name, "part", -1, o.name
+                    o.name, dims + axes, shape, dtype, attrs, o.name, "part", -1, o.name, len(axes)
                 )
             case "train":
                 shape = (trains, *out.shape)

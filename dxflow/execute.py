@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from .clusters import ClusterLost, Runner, connect
 from .contents import Contents
 from .progress import Progress
 from .report import Report
+from .stores import store_for
 from .tracebacks import Short
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
 
     if plan.finished:
         return Result(plan.store.path, plan.store)
+    plan = _free(plan)
     with (
         Short(),
         Progress("preparing", quiet=quiet) as progress,
@@ -77,6 +80,20 @@ def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
         progress.phase("removing what is not needed any more")
         journal.end(plan)
     return Result(plan.store.path, plan.store)
+
+
+def _free(plan: Plan) -> Plan:
+    """Return a plan whose result has a place: of one that was executed before and has no name, another place.
+
+    Raises
+    ------
+    PlanError
+        If something has its name by now.
+    """
+    if plan.store.temporary and plan.store.path.exists():
+        return replace(plan, store=store_for(None))
+    plan.store.check_place(plan)
+    return plan
 
 
 def _run(

@@ -67,7 +67,8 @@ def _exception(raised: BaseException) -> Exception:
     if not ours or isinstance(raised, GeneratorExit):
         raise raised
     what = f"{type(raised).__name__}({', '.join(map(repr, raised.args))})"
-    return HookExit(f"{what} would end the worker; a hook that cannot go on raises an exception")
+    said = f"{what} would end the worker; a hook that cannot go on raises an exception"
+    return HookExit(said).with_traceback(raised.__traceback__)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from html import escape
 from itertools import groupby
 
 # Jupyter aligns cells right, stripes rows and breaks no words; colours are its own, so that dark themes work.
-TABLE = "border-collapse:collapse;margin:0;font-size:13px;max-width:100%"
+TABLE = "color:inherit;border-collapse:collapse;margin:0;font-size:13px;max-width:100%"
 LABEL = (
     "text-align:left;vertical-align:top;padding:2px 14px 2px 0;font-weight:600;white-space:nowrap;"
     "background:none;border:0"

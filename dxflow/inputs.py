@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import detectors
-from .frameids import aligned, frame_index
-from .index import EntryIndex, plain
+from . import badpixels, detectors, masks
+from .frameids import frame_ids
+from .index import EntryIndex, align, plain
 from .locate import Faults, Location, locate
-from .near import by_alias, no_source, other_images, written
+from .masks import BoundMask
+from .near import by_alias, listed, no_source, other_images, written
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
+
+
+IMAGES = ("image.data", "data.adc")
+"""Keys of what detectors see."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,12 +41,18 @@ class Frames:
         Corrected where there is corrected data, by default.
     plane : str
         Of raw data with several planes: ``"data"`` or ``"gain"``.
-    mask : str, optional
-        Key of a mask, such as ``"image.mask"``: pixels with one of `bits` become `fill` as they are read.
-    bits : int, optional
-        Mask bits that make a pixel bad; any bit by default.
-    fill : float
-        What bad pixels become; NaN needs floats.
+    mask : str, array, path, several of these, or None
+        Which pixels are bad. ``"auto"`` (the default) is the run's own mask, ``image.mask``, for corrected images,
+        and none for raw data and other keys. None uses all pixels. Else another key of the run, an array or a
+        result's ``mask``, ([cell,] module, ss, fs) of bool (True is bad) or integers (bits), or a file:
+        ``"bad.npy"``, ``"bad.h5:/entry/mask"``, ``"bad.zarr:name.mask"``. ``mask=["auto", "beamstop.npy"]``: bad in
+        any of them. Arrays have all modules of the detector, by number, or those of `modules`, in their order.
+    bits : int, str or sequence of them, optional
+        Mask bits that make a pixel bad, as numbers or by their names at EuXFEL (``"NOISE_OUT_OF_THRESHOLD"``); any
+        bit by default.
+    fill : float, optional
+        What bad pixels become as they are read: NaN by default. Integers have no NaN and stay as they are unless
+        this is given; ``block.valid(alias)`` says which are good in any case.
     roi : (slice, slice), optional
         Slow-scan and fast-scan pixels to read of each module, such as ``np.s_[100:200, :]``. Nothing else is read.
     align : {"outer", "inner", "strict"}
@@ -56,9 +67,9 @@ class Frames:
     modules: tuple[int, ...] | None = None
     data: str | None = None
     plane: str = "data"
-    mask: str | None = None
-    bits: int | None = None
-    fill: float = np.nan
+    mask: Any = badpixels.AUTO
+    bits: Any = None
+    fill: float | None = None
     roi: tuple[slice, slice] | None = None
     align: str = "outer"
     offset: int = 0
@@ -66,6 +77,8 @@ class Frames:
     def __post_init__(self) -> None:
         if self.modules is not None:
             object.__setattr__(self, "modules", _module_numbers(self.modules))
+        object.__setattr__(self, "mask", badpixels.given(self.mask))
+        badpixels.bits_of(self.bits)
         _check_align(self.align)
 
     def __hash__(self) -> int:
@@ -74,6 +87,13 @@ class Frames:
 
     def __repr__(self) -> str:
         return written(self)
+
+    def with_mask(self, mask: Any, bits: Any) -> Frames:
+        """Return the same frames with the mask of the pass, where nothing else is said and they are images."""
+        if self.mask != badpixels.AUTO:
+            return self
+        bits = bits if self.bits is None else self.bits
+        return replace(self, mask=mask if self.key in IMAGES else self.mask, bits=bits)
 
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find the detector, its modules and its frames in a run."""
@@ -84,7 +104,6 @@ class Frames:
         if not any(m in found.sources for m in wanted):
             raise KeyError(f"{self}: {found.name} has modules {sorted(found.sources)}, not {list(wanted)}")
         sources = tuple(found.sources.get(m, "") for m in wanted)
-        faults.modules = {**faults.modules, **{s: m for m, s in found.sources.items()}}
         faults.missing_modules(found.name, [m for m in wanted if m not in found.sources])
         at = locate(
             run,
@@ -97,7 +116,9 @@ class Frames:
             roi=self.roi,
             offset=self.offset,
         )
-        index = frame_index(run, kind, trains, at, faults)
+        index = _frame_index(run, kind, trains, at)
+        frame = masks.Frame(found.name, key, at, wanted, sources, trains, index.cell_ids, found)
+        mask, said = masks.bind(self.mask, self.bits, self.fill, run, frame, faults)
         return BoundInput(
             declared=self,
             name=found.name,
@@ -105,43 +126,10 @@ class Frames:
             kind="frames",
             modules=tuple(wanted),
             location=at,
-            index=aligned(index, self.align, found.name, wanted, at, faults),
-            raw=found.data == "raw",
-            mask=self._bind_mask(run, kind, sources, trains, at, faults),
+            index=_aligned(index, self.align, found.name),
+            mask=mask,
+            masked=said,
         )
-
-    def _bind_mask(
-        self,
-        run: DataCollection,
-        kind: detectors.Detector,
-        sources: Sequence[str],
-        trains: NDArray,
-        at: Location,
-        faults: Faults,
-    ) -> BoundMask | None:
-        """Find the mask, and check that it fits the data."""
-        if self.mask is None:
-            return None
-        key = kind.keys.get(self.mask, self.mask)
-        mask = locate(
-            run,
-            sources,
-            key,
-            trains,
-            faults,
-            planes=kind.planes,
-            plane=self.plane,
-            roi=self.roi,
-            offset=self.offset,
-        )
-        fits = (mask.shape, mask.per_entry) == (at.shape, at.per_entry)
-        if not fits or mask.dtype.kind not in "ui":
-            raise ValueError(f"{key} is {mask.dtype} {mask.shape}: not a mask for frames of {at.shape}")
-        if at.dtype.kind not in "fc" and not np.can_cast(np.min_scalar_type(self.fill), at.dtype):
-            raise ValueError(
-                f"fill={self.fill}: frames of {at.dtype} cannot hold it; give fill=0 or another integer"
-            )
-        return BoundMask(mask, _bits(self.bits, mask.dtype, key), self.fill)
 
     def _find(self, run: DataCollection) -> detectors.Found:
         """Return the detector meant, or say which there are."""
@@ -179,30 +167,42 @@ class Key:
     Parameters
     ----------
     source, key : str
-        As in EXtra-data: ``Key("SA1_XTD2_XGM/XGM/DOOCS:output", "data.intensityTD")``.
+        As in EXtra-data: ``Key("SA1_XTD2_XGM/XGM/DOOCS:output", "data.intensityTD")``. An alias of the run that is
+        read (``run.alias``) is a source, or alone a source with its key: ``Key("xgm-energy")``.
     offset : int
         What the source recorded for train t belongs to train t + offset.
     """
 
     source: str
-    key: str
+    key: str = ""
     offset: int = 0
 
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find the key in a run."""
-        source = run.legacy_sources.get(self.source, self.source)
-        if source not in run.all_sources:
-            raise KeyError(no_source(run, source))
-        at = locate(run, (source,), self.key, trains, faults, offset=self.offset)
+        source, key = self._named(run)
+        at = locate(run, (source,), key, trains, faults, offset=self.offset)
         return BoundInput(
             declared=self,
             name=source,
-            key=self.key,
+            key=key,
             kind="control" if source in run.control_sources else "key",
             modules=(0,),
             location=at,
             index=plain(trains, at.count[0]),
         )
+
+    def _named(self, run: DataCollection) -> tuple[str, str]:
+        """Return the source and key of a run that are meant."""
+        source, key = self.source, self.key
+        if source not in run.all_sources and source in run.alias:
+            found = run.alias[source]
+            source, key = found.source, key or getattr(found, "key", "")
+        source = run.legacy_sources.get(source, source)
+        if source not in run.all_sources:
+            raise KeyError(no_source(run, source))
+        if not key:
+            raise ValueError(f"Key({self.source!r}): which key? There are: {listed(run[source].keys())}")
+        return source, key
 
 
 @dataclass(frozen=True)
@@ -216,15 +216,6 @@ class From:
     """
 
     output: str
-
-
-@dataclass(frozen=True, eq=False)
-class BoundMask:
-    """Where a mask is, the bits that make a pixel bad, and what such a pixel becomes."""
-
-    location: Location
-    bits: int
-    fill: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,12 +233,12 @@ class BoundInput:
     location: Location
     index: EntryIndex
     mask: BoundMask | None = None
+    masked: str = ""
+    """In words which mask it has, or why it has none; "" for what is no image."""
     parts: tuple[BoundInput, ...] = ()
     """Inputs that it is made of, where it is not read as it is."""
     reference: int = 0
     """Of a `PulseKey`: pulse id of the frame that the first pulse of a train falls into."""
-    raw: bool = False
-    """Whether it is raw data of a detector."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -263,6 +254,11 @@ class BoundInput:
     def frame_bytes(self) -> int:
         """Bytes of one entry of one module."""
         return int(np.prod(self.location.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    @property
+    def keeps_valid(self) -> bool:
+        """Whether its valid pixels are kept beside the values: of integers, or of floats filled with a number."""
+        return self.mask is not None and self.mask.kept
 
     def info(self) -> InputInfo:
         """Return what algorithms are told of it."""
@@ -332,14 +328,28 @@ class RunInfo:
         return next(iter(self.inputs.values()))
 
 
-def _bits(bits: int | None, dtype: np.dtype, key: str) -> int:
-    """Return the bits of a mask that make a pixel bad: all of them by default, the sign of signed values, too."""
-    every = 2 ** (8 * dtype.itemsize) - 1
-    if bits is None:
-        return every
-    if not 0 < bits <= every:
-        raise ValueError(f"bits={bits:#x}: {key} is {dtype}, which has bits 0x1 to {every:#x}")
-    return bits
+def _frame_index(run: DataCollection, kind: detectors.Detector, trains: NDArray, at: Location) -> EntryIndex:
+    """Read pulse and cell ids of every module and align them."""
+    counts = at.count.astype(np.int64) * at.per_entry
+    read = [_ids(run, at, module, kind) for module in range(len(counts))]
+    known = any(pulses is not None for pulses, _ in read)
+    pulses = [_numbers(c) if p is None else p for c, (p, _) in zip(counts, read, strict=True)]
+    index = align(trains, counts, pulses, [cells for _, cells in read])
+    # Where nothing says which pulse a frame saw, its number in the train is not taken for one.
+    return index if known else replace(index, pulse_ids=None)
+
+
+def _ids(
+    run: DataCollection, at: Location, module: int, kind: detectors.Detector
+) -> tuple[NDArray | None, NDArray | None]:
+    """Return pulse and cell ids of one module, (entry,) each; None where there are none."""
+    pulses = frame_ids(run, at, module, kind.pulses) if kind.pulses else None
+    return pulses, frame_ids(run, at, module, kind.cells) if kind.cells else None
+
+
+def _numbers(counts: NDArray) -> NDArray:
+    """Return the number of each entry in its train, (entry,)."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def _module_numbers(modules: Iterable[int]) -> tuple[int, ...]:
@@ -355,3 +365,22 @@ def _module_numbers(modules: Iterable[int]) -> tuple[int, ...]:
 def _check_align(align: str) -> None:
     if align not in ("outer", "inner", "strict"):
         raise ValueError(f"align={align!r}: expected 'outer', 'inner' or 'strict'")
+
+
+def _aligned(index: EntryIndex, align: str, detector: str) -> EntryIndex:
+    """Return the index with the rows that `align` asks for.
+
+    Modules that lack everything do not count: without them nothing would be left.
+    """
+    there = index.entry[(index.entry >= 0).any(axis=1)]
+    everywhere: NDArray = np.all(there >= 0, axis=0)
+    if align == "outer" or everywhere.all():
+        return index
+    if align == "strict":
+        first = int(np.flatnonzero(~everywhere)[0])
+        label = {k: int(v[0]) for k, v in index.labels(slice(first, first + 1)).items()}
+        raise ValueError(
+            f"{detector}: {(~everywhere).sum()} of {len(index)} frames are not in all modules, the first at {label}; "
+            "align='inner' takes those that are, 'outer' fills what is missing"
+        )
+    return index.select(everywhere)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import blocks, sizes, trains
+from . import blocks, parcels, sizes, trains
 from .binding import Binding, BoundAlgorithm, PlanError
 from .reader.masks import CACHE_BYTES
 
@@ -57,6 +57,7 @@ def estimate(plan: Plan) -> Memory:
         partials=3 * partial_bytes(plan.algorithms, part),
         rows=2 * _rows_bytes(plan) + _key_bytes(plan),
         tables=sum(a.algorithm.memory(a.info) for a in plan.algorithms)
+        + _option_bytes(plan)
         + _index_bytes(plan)
         + _mask_bytes(plan),
         writing=plan.store.piece_bytes(plan),
@@ -146,7 +147,14 @@ def _key_bytes(plan: Plan) -> int:
 
 def _mask_bytes(plan: Plan) -> int:
     """Return the bytes of masks that are kept."""
-    return CACHE_BYTES if any(i.mask for i in plan.inputs) else 0
+    masks = [i.mask for i in plan.inputs if i.mask]
+    return sum(m.packed.nbytes for m in masks if m.packed is not None) + (CACHE_BYTES if masks else 0)
+
+
+def _option_bytes(plan: Plan) -> int:
+    """Return the bytes of arrays that were given as options."""
+    given = [list(vars(a.algorithm).values()) + list(a.algorithm.options.values()) for a in plan.algorithms]
+    return parcels.bytes_of([value for values in given for value in values])
 
 
 def _index_bytes(plan: Plan) -> int:

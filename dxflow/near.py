@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from itertools import islice
@@ -19,9 +20,11 @@ IMAGES = ("data.image.pixels", "data.image", "data.adc", "data.pixels")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known name that is most like this one, whatever its capitals; "" if none is."""
+    """Return the known name that is most like this one, or has all its words, whatever capitals; "" if none is."""
     by_lower = {k.lower(): k for k in sorted(known, reverse=True)}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    words = [w for w in re.split(r"[^a-z0-9]+", name.lower()) if len(w) > 1]
+    close += sorted((k for k in by_lower if words and all(w in k for w in words)), key=len)
     return by_lower[close[0]] if close else ""
 
 
@@ -61,7 +64,9 @@ def no_source(run: DataCollection, source: str) -> str:
     device = source.split("/")[0]
     near = [s for s in names if s.split("/")[0] == device]
     what = f"Sources of {device}" if near else "There are"
-    return f"no source {source!r} in this run.{did_you_mean(source, names)} {what}: {listed(near or names)}"
+    # Private, but there is no other list of them.
+    meant = did_you_mean(source, names | set(getattr(run, "_aliases", ())))
+    return f"no source {source!r} in this run.{meant} {what}: {listed(near or names)}"
 
 
 def other_images(run: DataCollection, modules: Collection[str]) -> str:

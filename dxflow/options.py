@@ -60,16 +60,22 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "detector": {"metavar": "NAME", "help": "which detector, where the run has several"},
     "modules": {"type": numbers, "metavar": "0,1,...", "help": "only these modules (0,1,2 or 0-7)"},
+    "mask": {
+        "action": "append",
+        "metavar": "WHICH",
+        "help": "which pixels of images are bad: auto (default: the run's own mask for corrected data), none, a key, "
+        "or a file: bad.npy, bad.h5:/path, result.zarr:name; may be repeated: bad in any of them",
+    },
+    "mask-bits": {
+        "metavar": "BITS",
+        "help": "bits of masks that make a pixel bad: 0x1f, or names such as NOISE_OUT_OF_THRESHOLD (default: all)",
+    },
     "cluster": {
         "metavar": "KIND",
         "help": "where it runs: here, local, or another kind with options, local:workers=4 (default: local)",
     },
     "workers": {"type": positive, "metavar": "N", "help": "worker processes (default: one per core)"},
     "on-fault": {"choices": ("mask", "raise"), "help": "go on without what is broken, or stop at it"},
-    "suspect": {
-        "choices": ("use", "skip"),
-        "help": "trains that files flag as suspect (INDEX/flag): use and count them, or leave them out (default: use)",
-    },
     "chunk": {"metavar": "SIZE", "help": "input of one task (default: 1 GiB)"},
     "block": {"metavar": "SIZE", "help": "bytes read at once (default: 4 MiB)"},
     "hook-timeout": {
@@ -84,7 +90,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Name -> arguments of `argparse.ArgumentParser.add_argument`. Those of `PLAN` go to `dxflow.plan` as they are."""
 OF_FRAMES = ("detector", "modules")
 """Those that say which data of a detector are read: fields of `dxflow.Frames`."""
-PLAN = ("on_fault", "suspect", "chunk", "block", "hook_timeout", "quiet", "resume", "overwrite")
+PLAN = ("mask_bits", "on_fault", "chunk", "block", "hook_timeout", "quiet", "resume", "overwrite")
 
 
 def add_pass_options(parser: argparse.ArgumentParser, but: Sequence[str] = ()) -> None:
@@ -103,12 +109,25 @@ def add_pass_options(parser: argparse.ArgumentParser, but: Sequence[str] = ()) -
 def of_plan(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options of a pass that were given as keyword arguments of `dxflow.plan`."""
     given = {k: v for k in PLAN if (v := getattr(args, k, None)) is not None}
+    if getattr(args, "mask", None):
+        given["mask"] = mask_of(args.mask)
     return {"frames": frames_of(args.frames or (), args.trains), **given}
 
 
 def of_frames(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options that say which data of a detector are read, as keyword arguments of `dxflow.Frames`."""
     return {k: v for k in OF_FRAMES if (v := getattr(args, k, None)) is not None}
+
+
+def mask_of(texts: Sequence[str]) -> Any:
+    """Return what ``--mask`` means to `dxflow.plan`."""
+    if "none" not in texts:
+        return tuple(texts) if len(texts) > 1 else texts[0]
+    if len(texts) > 1:
+        raise ValueError(
+            f"--mask none together with {[t for t in texts if t != 'none']}: expected none alone"
+        )
+    return None
 
 
 def narrowed(cls: type[Algorithm], args: argparse.Namespace) -> dict[str, Any]:

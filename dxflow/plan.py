@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import html, journal, memory, ours, runs, sizes, words
+from . import html, journal, memory, names, openfiles, ours, runs, sizes, words
 from .binding import Binding, BoundAlgorithm, PlanError, bind
 from .fingerprint import Fingerprint, fingerprint
 from .index import EntryIndex
 from .inputs import BoundInput
 from .losses import Loss
 from .losses import lines as in_words
+from .masks import MISSING
 from .outputs import BoundOutput
 from .progress import during
-from .selection import FrameSelection, among
+from .selection import FrameSelection
 from .stores import Store, store_for
 from .tracebacks import Short
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Chunk", "Plan", "PlanError", "plan"]
 
 ON_FAULT = (None, "mask", "raise")
-SUSPECT = ("use", "skip")
 MOST_CHUNKS_OF_A_SMALL_RUN = 32
 
 
@@ -147,9 +147,10 @@ class Plan:
         return f"<dxflow.Plan of {len(self.chunks)} chunks>\n{self}"
 
     def _repr_html_(self) -> str:
-        return html.table("Plan", words.of_plan(self), self.run)
+        return html.table("Plan", words.of_plan(self))
 
 
+@openfiles.few()
 def plan(
     run: Any,
     algorithms: Algorithm | Sequence[Algorithm],
@@ -157,11 +158,12 @@ def plan(
     *,
     cluster: Any = None,
     frames: Any = None,
+    mask: Any = "auto",
+    mask_bits: Any = None,
     resume: bool = False,
     chunk: str | int = "1 GiB",
     block: str | int = "4 MiB",
     on_fault: str | None = None,
-    suspect: str = "use",
     overwrite: bool = False,
     readers: int | None = None,
     hook_timeout: float | None = None,
@@ -181,6 +183,9 @@ def plan(
         Only used to know where memory must suffice; see `execute`.
     frames : FrameSelection, boolean array or Result, optional
         Only these frames of detectors are read at all.
+    mask, mask_bits
+        Which pixels are bad, as ``mask=`` and ``bits=`` of `Frames`, for all images whose input does not say it
+        itself. ``"auto"``: the run's own mask for corrected data; None: all pixels are used.
     resume : bool
         Go on with what an interrupted run left beside `to`; a result that it finished is taken as it is. A job
         that ``dxflow submit`` started, and Slurm started again, always does.
@@ -190,9 +195,6 @@ def plan(
     on_fault : {None, "mask", "raise"}
         None: what can be seen now raises now, what is met while running is masked and counted;
         "mask" masks both, "raise" stops at both.
-    suspect : {"use", "skip"}
-        Trains that files flag as suspect (``INDEX/flag``, or train ids out of order in the oldest files): they are
-        counted in `Result.losses`, and used or left out.
     overwrite : bool
         Replace an existing result.
     readers : int, optional
@@ -217,13 +219,12 @@ def plan(
         raise PlanError("no algorithm is given: a pass needs at least one, such as Average()")
     if on_fault not in ON_FAULT:
         raise PlanError(f"on_fault={on_fault!r}: expected one of {list(ON_FAULT)}")
-    if suspect not in SUSPECT:
-        raise PlanError(f"suspect={suspect!r}: expected one of {list(SUSPECT)}")
-    selection = FrameSelection.of(frames)
-    with Short(), during(f"opening {run}", runs.opened, run, quiet=quiet) as opened:
-        opened.faults.suspect = suspect == "use" and opened.run.inc_suspect_trains
-        opened.faults.trains = _asked_for(selection, opened.train_ids)
-        binding = Binding(opened.run, opened.path, opened.train_ids, selection, opened.faults)
+    with Short():
+        opened = during(f"opening {run}", runs.opened, run, quiet=quiet)
+        selection = FrameSelection.of(frames)
+        binding = Binding(
+            opened.run, opened.path, opened.train_ids, selection, opened.faults, mask, mask_bits
+        )
         during("planning", bind, binding, given, quiet=quiet)
     _refuse_faults(binding, on_fault)
     _refuse_nothing(binding)
@@ -239,7 +240,7 @@ def plan(
         parts=parts,
         block_bytes=sizes.parse(block),
         store=store_for(to),
-        losses=tuple(binding.faults.losses + binding.faults.notes + _missing(binding)),
+        losses=tuple(binding.faults.losses + _missing(binding)),
         on_fault=on_fault,
         resume=resume or journal.restarted(),
         overwrite=overwrite,
@@ -247,6 +248,7 @@ def plan(
         selected_by=tuple(ours.paths_in(frames)),
         hook_timeout=_seconds(hook_timeout),
     )
+    names.check(result)
     memory.check(result, cluster)
     journal.refuse_held(result)
     if not result.finished:
@@ -260,16 +262,6 @@ def _seconds(hook_timeout: float | None) -> float | None:
     return hook_timeout
 
 
-def _asked_for(selection: FrameSelection | None, trains: NDArray) -> NDArray:
-    """Return the trains that something may be read of: what is wrong with others does not matter."""
-    for one in (selection, *selection.also) if selection is not None else ():
-        if one.trains is not None:
-            trains = trains[among(trains, one.trains)]
-        if one.frames is not None:
-            trains = trains[np.isin(trains, one.frames[0])]
-    return trains
-
-
 def _refuse_faults(binding: Binding, on_fault: str | None) -> None:
     """Raise all faults that were found, in one message, unless they are to be masked."""
     faults = binding.faults.losses
@@ -279,6 +271,7 @@ def _refuse_faults(binding: Binding, on_fault: str | None) -> None:
             f"{binding.path}: {len(faults)} fault(s) in the data:\n{lines}\n"
             'Go on without the affected data with on_fault="mask" (they are counted in Result.losses), '
             "or name the modules to use with Frames(modules=[...])"
+            + ("; mask=None uses them without a mask" if any(f.cause == MISSING for f in faults) else "")
         )
 
 

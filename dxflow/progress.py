@@ -7,8 +7,10 @@ import shutil
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from html import escape
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +24,8 @@ SILENCE = 45.0
 """Seconds without anything done after which it is said what is waited for."""
 AGAIN = 60.0
 """Seconds until it is said again."""
+RECENT, FEW = 300.0, 10
+"""Speed is that of the last so many seconds, and of so many chunks at least."""
 CELLS = 20
 """Of a bar."""
 MINUTE, HOUR = 60, 3600
@@ -53,6 +57,7 @@ class Progress:
         with self._lock:
             self.name, self.total, self.unit, self.count = name, int(total), unit, 0
             self._began = self._moved = self._said = time.monotonic()
+            self._samples = deque([(self._began, 0)])
 
     def add(self, n: int, *, reused: bool = False) -> None:
         """Count what is done; what had been done before is no speed."""
@@ -62,6 +67,13 @@ class Progress:
                 self.total -= int(n)
             else:
                 self.count += int(n)
+                self._sample()
+
+    def _sample(self) -> None:
+        """Note how much is done now; forget what is long ago, such as hours in a queue before the first chunk."""
+        self._samples.append((self._moved, self.count))
+        while len(self._samples) > FEW and self._moved - self._samples[1][0] > RECENT:
+            self._samples.popleft()
 
     def note(self, text: str, *, lasting: bool = False) -> None:
         """Show the state of the cluster: beside the bar; `lasting`, or where there is no bar, in a line of its own."""
@@ -125,7 +137,8 @@ class Progress:
         done = f"{100 * self.count // self.total:3d} %"
         if self.unit:
             return [done, f"{self.count} of {self.total} {self.unit}"]
-        speed = self.count / seconds if seconds > 0 else 0
+        since, before = self._samples[0]
+        speed = (self.count - before) / max(time.monotonic() - since, TICK) if self.count else 0
         left = f"{clock((self.total - self.count) / speed)} left" if speed else f"since {clock(seconds)}"
         return [done, f"{show(self.count)} of {show(self.total)}", f"{show(round(speed))}/s", left]
 
@@ -203,12 +216,13 @@ class Terminal(Nothing):
     def update(self, line: str, fraction: float | None) -> None:
         """Write the line anew, unless somebody is in the middle of one."""
         with self._lock:
-            if not self._within:
-                width = shutil.get_terminal_size().columns - 1
-                # In the end the cursor is at the begin: what other processes print is not behind it.
-                self._out.write(f"\r{(bar(fraction) + line)[:width]}\x1b[K\r")
-                self._out.flush()
-                self._shown = True
+            if self._within or _debugging():
+                return
+            width = shutil.get_terminal_size().columns - 1
+            # In the end the cursor is at the begin: what other processes print is not behind it.
+            self._out.write(f"\r{(bar(fraction) + line)[:width]}\x1b[K\r")
+            self._out.flush()
+            self._shown = True
 
     def write(self, stream: Any, text: str) -> int:
         """Write what somebody prints."""
@@ -231,6 +245,16 @@ class Terminal(Nothing):
             sys.stdout = self._streams[0]
         if isinstance(sys.stderr, _Around):
             sys.stderr = self._streams[1]
+
+
+def _debugging() -> bool:
+    """Return whether the main thread is at the prompt of a debugger, which must not be written over."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    for _ in range(3):
+        if frame is not None and Path(frame.f_code.co_filename).name in ("pdb.py", "bdb.py", "cmd.py"):
+            return True
+        frame = frame.f_back if frame is not None else None
+    return False
 
 
 class _Around:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from extra_data import DataCollection
 
     from .index import EntryIndex
+    from .plan import Plan
 
 DESTINATION = 0xF << 18
 SASE1_AND_3 = 4 << 18
@@ -198,3 +199,19 @@ class PulseKey:
 def _pulses(table: NDArray, bits: int, value: int) -> NDArray:
     """Return which slots have these bits at this value, (train, slot)."""
     return np.asarray((table & np.uint32(bits)) == np.uint32(value))
+
+
+def hints(plan: Plan) -> list[str]:
+    """Return, for arrays of a gas monitor that are read as if they belonged to the train, what to read instead."""
+    refs = [
+        (a, alias, plan.inputs[ref])
+        for a in plan.algorithms
+        for alias, ref in a.aliases.items()
+        if isinstance(ref, int) and plan.inputs[a.stream].kind == "frames"
+    ]
+    return [
+        f"{a.name}: {alias!r} has all {i.shape[1]} pulses of a train at once; PulseKey({i.name!r}, {i.key!r}, ...) "
+        "gives each frame the value of its own"
+        for a, alias, i in refs
+        if i.kind == "key" and len(i.shape) == 2 and i.shape[1] > 1 and "XGM" in i.name.upper()
+    ]

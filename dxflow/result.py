@@ -105,6 +105,11 @@ class Result:
             raise TypeError(
                 f"{self.path} selects no frames; it holds {sorted(map(str, self.dataset.data_vars))}"
             )
+        if ", " in name:
+            raise TypeError(
+                f"{self.path} holds several selections, {name}: give one of them as frames=result.dataset[...], "
+                "or a list of those that must all agree"
+            )
         return self.dataset[name]
 
     def fingerprint_value(self) -> Path:

@@ -13,18 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .losses import Loss
+from .masks import MISSING
 from .outputs import BoundOutput, Events, EventView, Partial
 from .reader import ReadFault
 from .reader.extents import Extents, extents
 from .reader.files import Files
-from .reader.masks import Masks
+from .reader.masks import Masks, Pixels
 from .views import missing_value
 from .watch import Doing
 
 if TYPE_CHECKING:
     from .binding import BoundAlgorithm
     from .inputs import BoundInput
+    from .locate import Location
     from .plan import Chunk, Plan
+
+
+MASK_CAUSES = {"never written": "mask never written"}
+"""What a fault of a mask counts as, where it is not "unreadable mask"."""
 
 
 class ChunkState:
@@ -138,10 +144,13 @@ class ChunkState:
         out[there] = values[first[there]]
         return out, there
 
-    def read(self, bound: BoundInput, module: int, rows: slice, out: NDArray) -> NDArray:
+    def read(
+        self, bound: BoundInput, module: int, rows: slice, out: NDArray, valid: NDArray | None = None
+    ) -> NDArray:
         """Read rows of a module into ``out`` (row, ...); return which are there and could be read, (row,) bool.
 
-        The other rows of `out` keep what they held. A stretch that fails is read again frame by frame, so that
+        Which of their pixels are not masked goes to `valid`, bool like `out`, where the mask asks for that. The other
+        rows of `out` keep what they held. A stretch that fails is read again frame by frame, so that
         only what cannot be read is lost. Runs in the reader threads.
         """
         where, first = self._where(bound, module)
@@ -150,7 +159,7 @@ class ChunkState:
             part = slice(a - offset, b - offset)
             try:
                 piece.read(a - start, b - start, out[part])
-                self._mask(bound, module, slice(a, b), out[part])
+                self._mask(bound, module, slice(a, b), Pixels.of(bound.mask, out, valid, part))
                 good[part] = True
             except ReadFault as fault:
                 if self.plan.on_fault == "raise":
@@ -158,34 +167,62 @@ class ChunkState:
                 if b - a == 1:
                     self.lose(bound, module, first + a, fault)
                 else:
-                    good[part] = self._read_singly(bound, module, slice(first + a, first + b), out[part])
+                    good[part] = self._read_singly(
+                        bound,
+                        module,
+                        slice(first + a, first + b),
+                        out[part],
+                        None if valid is None else valid[part],
+                    )
         return good
 
-    def _read_singly(self, bound: BoundInput, module: int, rows: slice, out: NDArray) -> NDArray:
+    def _read_singly(
+        self, bound: BoundInput, module: int, rows: slice, out: NDArray, valid: NDArray | None
+    ) -> NDArray:
         """Read rows one by one; return which could be read."""
-        singles = (slice(row, row + 1) for row in range(rows.start, rows.stop))
-        return np.array([self.read(bound, module, one, out[i : i + 1])[0] for i, one in enumerate(singles)])
+        good = np.zeros(len(out), bool)
+        for i, row in enumerate(range(rows.start, rows.stop)):
+            one = slice(i, i + 1)
+            part = None if valid is None else valid[one]
+            good[one] = self.read(bound, module, slice(row, row + 1), out[one], part)
+        return good
 
-    def _mask(self, bound: BoundInput, module: int, rows: slice, out: NDArray) -> None:
-        """Set the bad pixels of frames that were just read; rows count from the chunk's first."""
+    def _mask(self, bound: BoundInput, module: int, rows: slice, pixels: Pixels) -> None:
+        """Strike out the bad pixels of frames that were just read; rows count from the chunk's first."""
         mask = bound.mask
         if mask is None:
             return
-        done = 0
-        for a, b, piece, first in self._where(bound, module, mask=True)[0].overlapping(rows.start, rows.stop):
-            part = out[a - rows.start : b - rows.start]
-            self.masks.apply(piece, a - first, b - first, part, mask.location.dtype, mask.bits, mask.fill)
+        if mask.location is not None:
+            self._mask_by_key(bound, mask.location, module, rows, pixels)
+        if mask.packed is not None:
+            first, ids = self._where(bound, module)[1], bound.index.cell_ids
+            cells = None if mask.cells is None else ids[first + rows.start : first + rows.stop]
+            self.masks.apply_static(mask, module, cells, pixels)
+
+    def _mask_by_key(self, bound: BoundInput, at: Location, module: int, rows: slice, pixels: Pixels) -> None:
+        """Strike out what the masks of these frames, which are read now, say."""
+        done, bits = 0, bound.mask.bits if bound.mask else 0
+        where, row = self._where(bound, module, mask=True)
+        for a, b, piece, first in where.overlapping(rows.start, rows.stop):
+            part = pixels.part(a - rows.start, b - rows.start)
+            try:
+                self.masks.apply(piece, a - first, b - first, part, at.dtype, bits)
+            except ReadFault as fault:
+                raise fault.named(MASK_CAUSES.get(fault.cause, "unreadable mask")) from fault
             done += b - a
         if done < rows.stop - rows.start:
-            dataset = mask.location.datasets[module] or mask.location.datasets[0]
-            raise ReadFault(bound.location.files[0], dataset, 0, len(out), "no mask for these frames")
+            train = int(bound.index.train_positions(slice(row + rows.start, row + rows.stop))[0])
+            file = bound.location.files[bound.location.file[module, train]]
+            dataset = at.datasets[module] or next(filter(None, at.datasets))
+            first = int(bound.location.first[module, train])
+            raise ReadFault(file, dataset, first, rows.stop - rows.start, "these frames have none", MISSING)
 
     def _where(self, bound: BoundInput, module: int, *, mask: bool = False) -> tuple[Extents, int]:
         """Return where the chunk's rows of a module, or their masks, lie, and the first row; found when asked for."""
         with self._lock:
             if (bound, module, mask) not in self._extents:
                 rows = bound.index.rows(self.chunk.first, self.chunk.last)
-                at = bound.mask.location if mask and bound.mask else bound.location
+                at = (bound.mask.location if mask and bound.mask else None) or bound.location
                 found = extents(self.files, at, bound.index, module, rows), rows.start
                 self._extents[bound, module, mask] = found
             return self._extents[bound, module, mask]

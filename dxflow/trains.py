@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .blocks import frames_per_block, groups
+from .blocks import frame_buffer_bytes, frames_per_block, groups
 from .faults import hook_context
 from .outputs import identity
 from .reader import runs
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Filled:
-    """A train: arrays (module, frame, ss, fs) by input number, and which modules have which frames."""
+    """A train: arrays (module, frame, ss, fs) by input number, and which modules have which frames.
+
+    `good` are the valid pixels of the inputs for which these are kept, like their arrays.
+    """
 
     arrays: dict[int, NDArray]
     valid: dict[int, NDArray]
+    good: dict[int, NDArray]
 
 
 class TrainPass:
@@ -46,17 +50,22 @@ class TrainPass:
 
     def fill(self, train: int, buffer: NDArray) -> Filled:
         """Read all modules of a train; runs in the reader thread."""
-        filled, offset = Filled({}, {}), 0
+        filled, offset = Filled({}, {}, {}), 0
         for number in self._frames:
             bound = self.plan.inputs[number]
             rows = self.plan.indexes[self.plan.rows[number]].rows(train, train + 1)
             shape = (len(bound.modules), rows.stop - rows.start, *bound.location.shape)
             filled.arrays[number], offset = view(buffer, shape, bound.dtype, offset)
             filled.valid[number] = np.zeros(shape[:2], bool)
+            if bound.keeps_valid:
+                filled.good[number], offset = view(buffer, shape, np.dtype(bool), offset)
             for module, out in enumerate(filled.arrays[number]):
-                good = self.state.read(bound, module, rows, out)
+                pixels = filled.good[number][module] if bound.keeps_valid else None
+                good = self.state.read(bound, module, rows, out, pixels)
                 # The buffer holds another train's data where nothing was read.
                 out[~good] = missing_value(bound.dtype)
+                if pixels is not None:
+                    pixels[~good] = False
                 filled.valid[number][module] = good
         return filled
 
@@ -116,7 +125,8 @@ class TrainPass:
             cell_ids=None if index.cell_ids is None else index.cell_ids[rows],
             missing=frozenset(a for a, root in roots.items() if not self._has(root, train, filled)),
             _arrays={a: self._value(ref, train, filled) for a, ref in bound.aliases.items()},
-            _valid={a: filled.valid[root].T for a, root in roots.items() if root in filled.valid},
+            _valid={a: filled.valid[root].T for a, root in roots.items() if root in filled.valid}
+            | {a: filled.good[n].swapaxes(0, 1) for a, n in bound.aliases.items() if n in filled.good},
         )
 
     def _root(self, ref: int | str) -> int:
@@ -177,6 +187,7 @@ class TrainPass:
             None if pulses is None else pulses[rows],
             None if cells is None else cells[rows],
             seen,
+            {a: filled.good[n][module, start:stop] for a, n in bound.aliases.items() if n in filled.good},
         )
 
     def _block_value(
@@ -221,5 +232,5 @@ def train_bytes(plan: Plan) -> int:
     frames = [i for i in plan.inputs if i.kind == "frames"]
     if not frames:
         return 64
-    per_train = np.sum([i.index.counts * (i.frame_bytes * len(i.modules)) for i in frames], axis=0)
-    return int(per_train.max()) + 64 * len(frames)
+    per_train = np.sum([i.index.counts * (frame_buffer_bytes(i) * len(i.modules)) for i in frames], axis=0)
+    return int(per_train.max()) + 128 * len(frames)

@@ -11,6 +11,8 @@ FEW = 3
 """Chunks per worker below which the last ones leave workers idle."""
 SHORT = 0.1
 """Seconds of a chunk below which handing it out counts."""
+LONG = 5.0
+"""Seconds of a chunk above which smaller ones are worth more tasks."""
 IDLE = 0.7
 """Busy share of the workers below which something else than their work bounds a run."""
 LESS = "reading less helps: frames=, modules=, roi="
@@ -68,9 +70,7 @@ def _around(run: Facts) -> Verdict | None:
     if rest < 0.5 * run.wall:
         return None
     bound = f"bounded by starting and finishing: {rest:.3g} of {run.wall:.3g} s, the pass took {run.seconds:.2g} s"
-    if run.queued:
-        return Verdict(bound, "fewer nodes would do")
-    return Verdict(bound, "several runs in one session, with one cluster=, start it once")
+    return Verdict(bound, "fewer nodes would do" if run.queued else "")
 
 
 def _idle(run: Facts) -> Verdict | None:
@@ -109,9 +109,10 @@ def _work(run: Facts) -> Verdict:
     bound = f"bounded by computing: {share}, reading hid behind it, {run.rate}"
     if run.chunks > run.workers:
         return Verdict(bound, "more workers would help, on cores that are free")
-    if run.divisible:
+    each = total / run.chunks
+    if run.divisible and each > LONG:
         return Verdict(
-            bound, f"smaller chunks (chunk=), of which there were {run.chunks}, let more workers help"
+            bound, f"a chunk takes {each:.0f} s: smaller ones (chunk=) would let more workers help"
         )
     return Verdict(bound, "")
 

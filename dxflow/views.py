@@ -44,7 +44,10 @@ class Train:
         return by_alias(self._arrays, alias)
 
     def valid(self, alias: str) -> NDArray:
-        """Return which modules have which frames, (pulse, module) bool."""
+        """Return which modules have which frames, (pulse, module) bool, or which pixels, (pulse, module, ss, fs).
+
+        Pixels are told where integers are masked: they keep their value, while masked floats are NaN.
+        """
         return by_alias(self._valid, alias)
 
 
@@ -80,10 +83,15 @@ class ModuleBlock:
     def valid(self, alias: str) -> NDArray:
         """Return which frames have a value, (frame,) bool, or which pixels, (frame, ss, fs), where integers are masked.
 
-        Floats are NaN where this is false, integers 0.
+        Missing floats and masked pixels are NaN, missing integers 0; masked integers keep their value.
         """
         there = self._valid.get(alias)
         return np.ones(len(self), bool) if there is None else there
+
+    def masked(self, alias: str) -> bool:
+        """Return whether `valid` tells masked pixels, since values do not: of integers, or filled with a number."""
+        there = self._valid.get(alias)
+        return there is not None and there.ndim > 1
 
     def __len__(self) -> int:
         return len(self.train_ids)

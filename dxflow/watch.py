@@ -19,7 +19,9 @@ from .attempts import FOLDER, note_end
 from .replace import put
 
 EVERY = 5.0
-"""Seconds between signs of life of what lasts so long."""
+"""Seconds between looks; what takes less is not said."""
+SIGNS = 15.0
+"""Seconds between signs of life: many workers write them into one folder."""
 GRACE = 15.0
 """Seconds that a hook has to end once it was told to: code that is not Python hears nothing."""
 SIGN = "doing-"
@@ -161,7 +163,7 @@ class Watch:
 
     def __init__(self, doing: Doing, folder: Path, *, mortal: bool = False) -> None:
         self.doing, self.folder, self.mortal = doing, folder, mortal
-        self._signs, self._stop = 0, threading.Event()
+        self._signs, self._last, self._stop = 0, 0.0, threading.Event()
         self._thread = threading.Thread(target=self._run, name="dxflow-watch", daemon=True)
 
     def start(self) -> None:
@@ -199,10 +201,10 @@ class Watch:
 
     def _say(self) -> None:
         """Leave a sign of life."""
-        what = self.doing.said(EVERY)
-        if not what:
+        now, what = time.monotonic(), self.doing.said(EVERY)
+        if not what or (self._signs and now - self._last < SIGNS):
             return
-        self._signs += 1
+        self._signs, self._last = self._signs + 1, now
         who = {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID", "")}
         try:
             self.path.parent.mkdir(exist_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from . import cost, losses, sizes
+from . import cost, losses, pulses, sizes
 
 if TYPE_CHECKING:
     from .inputs import BoundInput
@@ -39,6 +39,7 @@ def of_plan(plan: Plan) -> list[Row]:
         ("trains", f"{len(ids)}: {ids[0]}-{ids[-1]}"),
         *((f"input {number}", _input(bound)) for number, bound in enumerate(plan.inputs)),
         *(("algorithm", _algorithm(a)) for a in plan.algorithms),
+        *(("hint", line) for line in pulses.hints(plan)),
         (
             "chunks",
             f"{len(plan.chunks)} of up to {sizes.show(sizes.largest_chunk(plan))}, read as {how}{apart}",
@@ -52,8 +53,7 @@ def of_plan(plan: Plan) -> list[Row]:
 
 def _input(bound: BoundInput) -> str:
     shape = " x ".join(str(n) for n in bound.shape)
-    raw = " (raw data)" if bound.raw else ""
-    return f"{bound.name} {bound.key}{raw}: {len(bound.index)} entries of {shape} {bound.dtype}"
+    return f"{bound.name} {bound.key}: {len(bound.index)} entries of {shape} {bound.dtype}"
 
 
 def _algorithm(bound: Any) -> str:

@@ -13,15 +13,19 @@ if TYPE_CHECKING:
 
     from dxflow import Result
 
+MOSTLY = 0.9
+"""Share of I(q) above zero from which on its axis is logarithmic."""
 BLUE, ORANGE, GREY = "#1f5fa8", "#d9731a", "#8a8a8a"
 
 
-def plot(result: Result, positions: NDArray, path: Path) -> Path:
+def plot(result: Result, averaged: Result, positions: NDArray, path: Path) -> Path:
     """Save the plot of a result of the recipe's data pass.
 
     Parameters
     ----------
     result : Result
+    averaged : Result
+        With the mean image: of lit frames, or the same result where there are none.
     positions : ndarray, (module, ss, fs, 3)
         Pixel centres of the modules that were read or of all of the detector, m.
     path : Path
@@ -32,8 +36,11 @@ def plot(result: Result, positions: NDArray, path: Path) -> Path:
 
     data = result.dataset
     figure = Figure(figsize=(12.5, 7.2), layout="constrained", dpi=130)
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=0.12, h_pad=0.1)
     image, *right = _axes(figure)
-    _mean_image(figure, image, data["average.mean"], positions)
+    which = "all" if averaged is result else "lit"
+    _mean_image(figure, image, averaged.dataset["average.mean"], positions, f"mean of {which} frames")
     _intensity(right[0], data)
     _trace(right[1], data)
     figure.suptitle(f"{Path(result.manifest['plan']['run']).name}: {_frames(data)}", fontsize=13, x=0.5)
@@ -53,14 +60,18 @@ def _frames(data: xr.Dataset) -> str:
     return f"{len(lit)} frames of {trains} trains, {int(lit.sum())} of them lit"
 
 
-def _mean_image(figure: Any, axes: Any, mean: xr.DataArray, positions: NDArray) -> None:
+def _mean_image(figure: Any, axes: Any, mean: xr.DataArray, positions: NDArray, title: str) -> None:
     """Draw the mean of each pixel where it is."""
     values = mean.values
     assembled, extent = assemble(values, _modules(mean, positions))
     low, high = np.percentile(values[np.isfinite(values)], (1, 99.7)) if np.isfinite(values).any() else (0, 1)
     shown = axes.imshow(assembled, extent=extent, origin="lower", cmap="magma", vmin=min(low, 0), vmax=high)
     axes.set_facecolor("#d8d8d8")
-    axes.set(xlabel="x (mm)", ylabel="y (mm)", title="mean of all frames, dark subtracted")
+    axes.set(xlabel="x (mm)", ylabel="y (mm)", title=f"{title}, dark subtracted")
+    # The outermost modules do not touch the frame.
+    left, right, bottom, top = extent
+    around = 0.03 * max(right - left, top - bottom)
+    axes.set(xlim=(left - around, right + around), ylim=(bottom - around, top + around))
     figure.colorbar(shown, ax=axes, label=_unit("mean intensity", mean), shrink=0.72, extend="both")
 
 
@@ -77,10 +88,23 @@ def _intensity(axes: Any, data: xr.Dataset) -> None:
         return
     low, high = np.nanpercentile(values[:, used], (5, 95), axis=0)
     axes.fill_between(q[used], low, high, color=BLUE, alpha=0.22, lw=0, label="90 % of single frames")
-    axes.plot(q[used], np.nanmean(values[:, used], axis=0), color=BLUE, lw=1.6, label="mean of lit frames")
-    axes.axhline(0, color=GREY, lw=0.6)
-    axes.set_xlim(q[used].min(), q[used].max())
+    mean = np.nanmean(values[:, used], axis=0)
+    which = "lit" if lit.any() else "all"
+    axes.plot(q[used], mean, color=BLUE, lw=1.6, label=f"mean of {which} frames")
+    around = 0.02 * (q[used].max() - q[used].min())
+    axes.set_xlim(q[used].min() - around, q[used].max() + around)
+    _scale(axes, mean, high)
     axes.legend(frameon=False)
+
+
+def _scale(axes: Any, mean: NDArray, high: NDArray) -> None:
+    """Make the axis of intensity logarithmic, unless much of it is not above zero."""
+    above = mean[mean > 0]
+    if len(above) < MOSTLY * len(mean):
+        axes.axhline(0, color=GREY, lw=0.6)
+        return
+    axes.set_yscale("log", nonpositive="clip")
+    axes.set_ylim(np.percentile(above, 1) / 2, 1.5 * np.nanmax(high))
 
 
 def _trace(axes: Any, data: xr.Dataset) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dxflow import ours
+from dxflow.options import OPTIONS, add_pass_options
 from dxflow.recipes import saxs
 from dxflow.simulate import Flat, PowderRings, Truth, make_run
 from dxflow.usage import OptionParser
@@ -79,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     add("--trains", type=int, default=24, help="trains of the data run (default: %(default)s)")
     add("--pulses", type=int, default=4, help="frames per train (default: %(default)s)")
     add("--module-shape", type=int, nargs=2, metavar=("SS", "FS"), help="(default: the real one)")
-    add("--cluster", default="local", help="here, local, or another kind (default: %(default)s)")
+    add_pass_options(parser, but=[name for name in OPTIONS if name not in ("cluster", "workers", "quiet")])
     return parser
 
 
@@ -109,7 +110,9 @@ def options(dark: Truth, data: Truth, args: argparse.Namespace) -> list[str]:
     return [
         dark.path,
         data.path,
-        *("--to", args.to, "--geometry", str(geometry), "--cluster", args.cluster),
+        *("--to", args.to, "--geometry", str(geometry), "--cluster", args.cluster or "local"),
+        *(["--workers", str(args.workers)] if args.workers else []),
+        *(["--quiet"] if args.quiet else []),
         *("--distance", str(data.distance), "--energy", str(data.photon_energy)),
         # Raw data are in ADU: a bright pixel has more than two thirds of a photon.
         *("--threshold", f"{0.67 * data.adu_per_photon[0]:.1f}", "--overwrite"),
@@ -121,4 +124,6 @@ def _frames(run: Truth) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from dxflow.cli import main as command
+
+    sys.exit(command(["recipe", "demo", *sys.argv[1:]]))

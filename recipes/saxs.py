@@ -16,18 +16,19 @@ from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.subtract import Subtract
-from dxflow.options import add_pass_options, cluster_of_pass, narrowed, of_plan, run_of
-from dxflow.usage import OptionParser
+from dxflow.options import add_pass_options, cluster_of_pass, frames_of, narrowed, of_plan, run_of
+from dxflow.usage import OptionParser, spoken
 
 SUBTRACTED = From("subtract.img")
 
 
 @dataclass(frozen=True)
 class Saxs:
-    """What the two passes made: results, and the plot."""
+    """What the passes made: results, and the plot; `lit` is the mean of lit frames, None if there are none."""
 
     dark: Result
     data: Result
+    lit: Result | None
     plot: Path
 
 
@@ -55,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("dark_run", metavar="DARK", help="run without X-rays: a directory, one file, or PROPOSAL:RUN")
     add("data_run", metavar="DATA", help="run to reduce")
-    add("--to", metavar="DIR", required=True, help="folder for dark.zarr, data.zarr and saxs.png")
+    add("--to", metavar="DIR", required=True, help="folder for dark.zarr, data.zarr, lit.zarr and saxs.png")
     add("--geometry", required=True, help=".geom, .h5, .poni or .npy file with the pixel positions")
     add("--distance", type=float, help="sample to detector in m, if the geometry does not say it")
     add("--energy", type=float, help="photon energy in keV, if the geometry does not say it")
@@ -66,27 +67,40 @@ def parser() -> argparse.ArgumentParser:
 
 
 def reduce(args: argparse.Namespace) -> Saxs:
-    """Run the two passes and plot.
+    """Run the passes and plot.
 
-    Each pass reads its run once: the dark first, then the data with all algorithms together.
+    The dark run and the data run are read once, the latter with all algorithms together. Which frames are lit is known
+    after that: these are read again for their mean.
     """
     folder = Path(args.to)
     folder.mkdir(parents=True, exist_ok=True)
-    options = of_plan(args)
     with connected(args) as cluster:
+        options = of_plan(args) | {"cluster": cluster}
         dark = dxflow.reduce(
             run_of(args.dark_run),
             Average(per="cell", **narrowed(Average, args)),
             folder / "dark.zarr",
-            cluster=cluster,
-            **options,
+            **options | {"frames": of_any_run(args)},
         )
-        data = dxflow.reduce(
-            run_of(args.data_run), chain(dark, args), folder / "data.zarr", cluster=cluster, **options
-        )
+        run = run_of(args.data_run)
+        data = dxflow.reduce(run, chain(dark, args), folder / "data.zarr", **options)
+        lit = None
+        if data.selection().any():
+            mean = [subtract(dark, args), Average(img=SUBTRACTED)]
+            lit = dxflow.reduce(run, mean, folder / "lit.zarr", **options | {"frames": data})
     from dxflow.recipes._saxs_plot import plot
 
-    return Saxs(dark, data, plot(data, layout(args), folder / "saxs.png"))
+    return Saxs(dark, data, lit, plot(data, lit or data, layout(args), folder / "saxs.png"))
+
+
+def of_any_run(args: argparse.Namespace) -> Any:
+    """Return the selection of pulses and cells, which the dark run has too; trains and results are of the data run."""
+    return frames_of([text for text in args.frames or () if text.startswith(("pulses=", "cells="))])
+
+
+def subtract(dark: Result, args: argparse.Namespace) -> Subtract:
+    """Return what subtracts the dark from the modules that were asked for."""
+    return Subtract(dark=dark, **narrowed(Subtract, args))
 
 
 def chain(dark: Result, args: argparse.Namespace) -> list[Algorithm]:
@@ -99,7 +113,7 @@ def chain(dark: Result, args: argparse.Namespace) -> list[Algorithm]:
         nbins=args.nbins,
     )
     lit = LitFrames(img=SUBTRACTED, threshold=args.threshold)
-    return [Subtract(dark=dark, **narrowed(Subtract, args)), azint, Average(img=SUBTRACTED), lit]
+    return [subtract(dark, args), azint, Average(img=SUBTRACTED), lit]
 
 
 @contextmanager
@@ -126,10 +140,13 @@ def layout(args: argparse.Namespace) -> Any:
 
 def report(made: Saxs) -> None:
     """Print what was read, how fast, what was lost and where the results are."""
-    for title, result in (("dark", made.dark), ("data", made.data)):
-        print(f"--- {title}\n{result.report()}")
+    for title, result in (("dark", made.dark), ("data", made.data), ("mean of lit frames", made.lit)):
+        if result is not None:
+            print(f"--- {title}\n{spoken(result.report())}")
     print(f"plot     {made.plot}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from dxflow.cli import main as command
+
+    sys.exit(command(["recipe", "saxs", *sys.argv[1:]]))

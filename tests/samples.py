@@ -28,7 +28,7 @@ class RoiSum(Algorithm):
         return {"intensity": Output(per="img", dtype="f4", unit="adu", doc="sum of the band")}
 
     def process_module_data(self, block, out):
-        out.intensity += block["img"][:, self.ss].sum(axis=(1, 2))
+        out.intensity += np.nansum(block["img"][:, self.ss], axis=(1, 2))
 
 
 class Stats(Algorithm):
@@ -207,3 +207,20 @@ class Pause(Algorithm):
         (Path(self.folder) / "began").touch()
         if not (Path(self.folder) / "go").exists():
             time.sleep(self.seconds)
+
+
+class WithValues(Algorithm):
+    """Sums the values that it was given as an option, in each frame."""
+
+    ALG_ID = "values"
+    inputs = {"img": Frames("image.data")}
+
+    @classmethod
+    def add_arguments(cls, parser):
+        parser.add_argument("--values")
+
+    def outputs(self, info):
+        return {"sum": Output(per="img", merge="max")}
+
+    def process_module_data(self, block, out):
+        out.sum = self.values.sum()

@@ -27,7 +27,7 @@ class Brightness(Algorithm):
         }
 
     def process_module_data(self, block, out):
-        out.sum += block["img"].sum(axis=(1, 2), dtype="f8")
+        out.sum += np.nansum(block["img"], axis=(1, 2), dtype="f8")
         out.motor = np.nan_to_num(block["motor"], nan=-99)
         out.n += 1
 
@@ -52,10 +52,12 @@ def sums(truth, module):
     run, source = RunDirectory(truth.path), truth.sources[module]
     out = {}
     for train in run[source, "image.data"].drop_empty_trains().train_ids:
-        data, pulses = (
-            run[source, k].select_trains(by_id[[train]]).ndarray() for k in ("image.data", "image.pulseId")
+        data, mask, pulses = (
+            run[source, f"image.{k}"].select_trains(by_id[[train]]).ndarray()
+            for k in ("data", "mask", "pulseId")
         )
-        out |= {(int(train), int(p)): x.sum(dtype="f8") for x, p in zip(data, pulses.ravel(), strict=True)}
+        good = np.where(mask == 0, data, 0)
+        out |= {(int(train), int(p)): x.sum(dtype="f8") for x, p in zip(good, pulses.ravel(), strict=True)}
     return out
 
 
@@ -134,8 +136,8 @@ def test_two_detectors_of_different_size_share_a_pass(tmp_path):
             return {"sum": Output(per="pixel"), "frame": Output(per="img")}
 
         def process_module_data(self, block, out):
-            out.sum += block["img"].sum(axis=0, dtype="f8")
-            out.frame += block["img"].sum(axis=(1, 2), dtype="f8")
+            out.sum += np.nansum(block["img"], axis=0, dtype="f8")
+            out.frame += np.nansum(block["img"], axis=(1, 2), dtype="f8")
 
     both = [
         Total(name="agipd", img=Frames(detector="AGIPD1M", modules=MODULES)),

@@ -12,6 +12,8 @@ from dxflow import cli
 from dxflow.simulate import Plant, make_run
 
 ALGORITHM = '''
+import numpy as np
+
 from dxflow import Algorithm, Frames, Output
 
 class RoiSum(Algorithm):
@@ -36,7 +38,7 @@ class RoiSum(Algorithm):
             raise ZeroDivisionError("on purpose")  # the line that failed
         if self.stop:
             raise KeyboardInterrupt
-        out.intensity += self.scale * block["img"][:, slice(*self.ss)].sum(axis=(1, 2), dtype="f8")
+        out.intensity += self.scale * np.nansum(block["img"][:, slice(*self.ss)], axis=(1, 2), dtype="f8")
 '''
 
 
@@ -65,11 +67,13 @@ def opened(tmp_path, name="out.zarr"):
 
 
 def frames(run):
-    """All frames of a run, (module, frame, ss, fs)."""
+    """All frames of a run, (module, frame, ss, fs), bad pixels NaN."""
     import extra_data
 
     opened = extra_data.RunDirectory(run.path)
-    return np.stack([opened[s, "image.data"].ndarray() for s in run.sources]).astype("f8")
+    read = (np.stack([opened[s, key].ndarray() for s in run.sources]) for key in ("image.data", "image.mask"))
+    data, mask = read
+    return np.where(mask == 0, data.astype("f8"), np.nan)
 
 
 # What works
@@ -135,8 +139,10 @@ def test_several_algorithms_in_one_line_share_one_pass(here, band, tmp_path, sma
     line = [*here, band, "--ss", "0", "4", "--name", "low", band, "--scale", "2"]
     assert cli.main(line) == 0
     expected = frames(small)
-    np.testing.assert_allclose(opened(tmp_path)["low.intensity"], expected[:, :, :4].sum(axis=(0, 2, 3)))
-    np.testing.assert_allclose(opened(tmp_path)["band.intensity"], 2 * expected.sum(axis=(0, 2, 3)))
+    np.testing.assert_allclose(
+        opened(tmp_path)["low.intensity"], np.nansum(expected[:, :, :4], axis=(0, 2, 3))
+    )
+    np.testing.assert_allclose(opened(tmp_path)["band.intensity"], 2 * np.nansum(expected, axis=(0, 2, 3)))
     shown = capsys.readouterr().out
     assert shown.count("input ") == 1, "read once"
     assert "/out.zarr" in shown.splitlines()[-2]
@@ -169,7 +175,9 @@ def test_a_name_that_is_the_value_of_an_option_starts_no_algorithm(here, band, t
 
 def test_negative_numbers_are_values(here, band, tmp_path, small):
     assert cli.main([*here, band, "--scale", "-2"]) == 0
-    np.testing.assert_allclose(opened(tmp_path)["band.intensity"], -2 * frames(small).sum(axis=(0, 2, 3)))
+    np.testing.assert_allclose(
+        opened(tmp_path)["band.intensity"], -2 * np.nansum(frames(small), axis=(0, 2, 3))
+    )
 
 
 def test_modules_and_frames_narrow_what_is_read(here, band, tmp_path, small):
@@ -179,7 +187,7 @@ def test_modules_and_frames_narrow_what_is_read(here, band, tmp_path, small):
         )
         == 0
     )
-    picked = frames(small)[[0, 2, 3]].sum(axis=(0, 2, 3)).reshape(4, 4)[1:3, :2]
+    picked = np.nansum(frames(small)[[0, 2, 3]], axis=(0, 2, 3)).reshape(4, 4)[1:3, :2]
     np.testing.assert_allclose(opened(tmp_path)["band.intensity"], picked.ravel())
 
 

@@ -148,7 +148,7 @@ def truth_of_band(run):
         import oracle
 
         _, frames = oracle.frames(run.path, run.sources)
-        return frames[:, :, first:last].astype("f8").sum(axis=(1, 2, 3))
+        return np.nansum(frames[:, :, first:last].astype("f8"), axis=(1, 2, 3))
 
     return sums
 

@@ -12,7 +12,9 @@ KEYS = ["image.data", "image.mask", "data.image.pixels", "SA1_XTD2_XGM/XGM/DOOCS
         ("IMAGE.MASK", "image.mask"),
         ("data.image.pixel", "data.image.pixels"),
         ("sa1_xtd2_xgm/xgm/doocs", "SA1_XTD2_XGM/XGM/DOOCS:output"),
+        ("sa1_xgm", "SA1_XTD2_XGM/XGM/DOOCS:output"),
         ("temperature", ""),
+        ("", ""),
     ],
 )
 def test_the_name_that_was_perhaps_meant_is_found_whatever_its_capitals(name, meant):

@@ -109,7 +109,7 @@ def test_a_line_is_never_wider_than_the_terminal_and_does_not_cut_that_of_somebo
 def test_chunks_that_were_there_are_no_speed():
     p = Progress(quiet=True)
     p.phase("reading", 1000)
-    p._began -= 10
+    p._samples[0] = (p._began - 10, 0)
     p.add(900, reused=True)
     p.add(50)
     assert p.line() == "reading   50 %  50 B of 100 B  5 B/s  0:10 left"
@@ -188,3 +188,40 @@ phase = Progress.phase
 def test_times_are_short_to_read():
     shown = {0.4: "0:00", 59.6: "1:00", 61: "1:01", 3599: "59:59", 3600: "1:00:00", 45296: "12:34:56"}
     assert {s: clock(s) for s in shown} == shown
+
+
+def test_hours_in_a_queue_do_not_count_as_slowness(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    p = Progress(quiet=True)
+    p.phase("reading", 1000 * 10**6)
+    now[0] = 7200.0
+    for _ in range(40):
+        now[0] += 20
+        p.add(10**6)
+    speed, left = re.fullmatch(r"reading    4 %  40 MB of 1 GB  (\S+) kB/s  (\S+) left", p.line()).groups()
+    assert 45 < float(speed) < 55
+    assert left.startswith("5:")
+
+
+def test_the_prompt_of_a_debugger_is_not_written_over(terminal, quick, tmp_path):
+    out = terminal()
+    # As far as files say, this is at a prompt.
+    code = compile("import time\ndef stay():\n    time.sleep(0.3)", str(tmp_path / "pdb.py"), "exec")
+    space = {}
+    exec(code, space)
+    with Progress("reading"):
+        space["stay"]()
+        assert out.getvalue() == ""
+
+
+def test_a_copy_says_what_it_does(run, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        Progress, "phase", lambda self, name, *a, **k: said.append((name, *a)) or phase(self, name, *a, **k)
+    )
+    dxflow.copy_run(run.path, tmp_path / "copy")
+    files = len(list(run.path.glob("*.h5"))) if hasattr(run.path, "glob") else 0
+    assert said[0] == ("planning the copy",)
+    assert said[-1][0] == "copying"
+    assert said[-1][1] >= files

@@ -226,3 +226,11 @@ def test_frames_without_pulse_ids_need_the_slots_between_them(tmp_path):
     one = ByBlock(img=frames, energy=key(truth, frames=frames, stride=second - first))
     result = dxflow.reduce(truth.path, one, cluster="here").dataset
     np.testing.assert_allclose(result["energy.energy"], expected(truth), rtol=1e-6)
+
+
+def test_a_plan_hints_at_arrays_of_pulses_that_are_read_as_if_they_belonged_to_the_train(tmp_path):
+    truth = make_run(tmp_path / "r", **DETECTOR)
+    array = dxflow.Key(f"{truth.devices['xgm']}:output", "data.intensityTD")
+    plain = str(dxflow.plan(truth.path, ByBlock(energy=array)))
+    assert "energy: 'energy' has all 1000 pulses of a train at once; PulseKey('SA1_XTD2_XGM" in plain
+    assert "\nhint" not in str(dxflow.plan(truth.path, ByBlock(energy=key(truth))))

@@ -329,3 +329,15 @@ def test_ranges_given_twice_on_the_command_line_are_refused_and_results_together
     index = dxflow.plan(cameras.path, Average(img=Frames(modules=(0, 1)))).inputs[0].index
     keep = np.logical_and.reduce([r.dataset["bright.is_bright"].values for r in made])
     assert both.apply(index).tolist() == (keep & (index.pulse_ids < 1)).tolist()
+
+
+def test_a_result_of_two_selecting_algorithms_does_not_say_which_is_meant(cameras, tmp_path):
+    img = Frames(modules=(0, 1))
+    both = [Bright(img=img), LitFrames(img=img)]
+    result = dxflow.reduce(cameras.path, both, tmp_path / "both.zarr", cluster="here")
+    with pytest.raises(
+        TypeError, match=r"several selections, bright.is_bright, litframes.lit: give one of them"
+    ):
+        dxflow.plan(cameras.path, Average(img=img), frames=result)
+    one = dxflow.plan(cameras.path, Average(img=img), frames=result.dataset["bright.is_bright"])
+    assert len(one.inputs[0].index) == int(result.dataset["bright.is_bright"].sum())

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..reader import runs
-from ..reader.extents import extents
+from ..reader.extents import Decoded, Direct, Piece, extents
 from ..reader.files import Files
-from ..reader.pieces import Decoded, Direct, Piece
 
 if TYPE_CHECKING:
     from ..inputs import BoundInput
@@ -46,7 +45,7 @@ def spans(plan: Plan) -> list[Span]:
             span
             for bound in plan.inputs
             if bound.kind == "frames"
-            for at in [bound.location, *([bound.mask.location] if bound.mask else [])]
+            for at in [bound.location, *([bound.mask.location] if bound.mask and bound.mask.location else [])]
             for span in _of_location(files, bound, at)
         ]
     finally:

@@ -22,8 +22,10 @@ LOOK = 5.0
 """Seconds between looks whether there are workers, and at their signs of life."""
 LATE = 30.0
 """Seconds since the last look after which this process itself was stopped, rather than busy."""
-MUTE = 30.0
-"""Seconds after which a worker that gave a sign every few seconds is said to give none."""
+MUTE = 40.0
+"""Seconds after which a worker that gave signs of life is said to give none."""
+IDLE = 10.0
+"""Seconds without anything done after which signs of life are looked for."""
 SHOWN = 3
 """Of what is waited for, how much is said in one line."""
 TASKS = {
@@ -59,14 +61,19 @@ class Patience:
             # This process, too, may have been stopped for a while.
             stopped = now - self._looked > LATE
             self._looked = now
-            if stopped or self._signs_of_life(now) or not _workers(self.client):
+            idle = now - self._last >= min(IDLE, self._limit / 2)
+            if stopped or (idle and self._signs_of_life(now)) or not _workers(self.client):
                 self._last = now
-        if now - self._last < (LEAST if self.ours else FOREIGN):
+        if now - self._last < self._limit:
             return None
         return (
             f"nothing was done in {now - self._last:.0f} s, though there are workers, and none of them says "
             f"that it is at work. {self._state()}"
         )
+
+    @property
+    def _limit(self) -> float:
+        return LEAST if self.ours else FOREIGN
 
     def _signs_of_life(self, now: float) -> bool:
         """Return whether any worker has given a sign since the last look, or any file has grown."""

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help=RUN)
     parser.add_argument("to", metavar="TO", help="directory of the copy")
     parser.add_argument("--sources", nargs="+", metavar="PATTERN", help="keep only sources like '*XGM*'")
-    add_pass_options(parser, but=("on-fault", "suspect", "chunk", "block", "hook-timeout", "quiet"))
+    add_pass_options(parser, but=("mask", "mask-bits", "on-fault", "chunk", "block", "hook-timeout", "quiet"))
     parser.add_argument("--dry-run", action="store_true", help="only show what would be copied, and its size")
     parser.add_argument("--sync", action="store_true", help="wait until the disk has all")
 

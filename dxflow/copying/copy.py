@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..clusters import connect
+from ..progress import Progress, during
 from ..reader import runs
 from ..stores._manifest import COPY
 from . import notes
@@ -93,7 +94,7 @@ def copy_run(
             # They load their libraries while this process plans.
             for hands in crew:
                 hands.start()
-        plan = plan_copy(run, to, **options)
+        plan = during("planning the copy", lambda: plan_copy(run, to, **options))
         return plan.report if dry_run else _execute(plan, cluster, crew, begun)
 
 
@@ -128,10 +129,25 @@ def _execute(plan: CopyPlan, cluster: Any, crew: list[Hands], begun: float) -> C
 
 def _run(plan: CopyPlan, numbers: list[int], cluster: Any, crew: list[Hands]) -> dict[str, Digest]:
     """Do the tasks with these numbers; return bytes and CRC-32 of each file."""
+    made: dict[str, Digest] = {}
+    with Progress("starting workers") as progress, _done(plan, numbers, cluster, crew) as done:
+        progress.phase("copying", len(numbers), "files")
+        for name, digest in done:
+            made[name] = digest
+            progress.add(1)
+    return made
+
+
+@contextmanager
+def _done(
+    plan: CopyPlan, numbers: list[int], cluster: Any, crew: list[Hands]
+) -> Iterator[Iterator[tuple[str, Digest]]]:
+    """Give the files as they are done: by processes of this machine, or on a cluster."""
     if cluster is None:
-        return dict(_in_threads(plan, numbers, crew))
+        yield _in_threads(plan, numbers, crew)
+        return
     with connect(cluster, plan) as runner:  # type: ignore[arg-type]  # a runner hands on what it is given
-        return dict(runner.results(runner.map(copy_file, numbers)))
+        yield runner.results(runner.map(copy_file, numbers))
 
 
 def copy_file(plan: CopyPlan, number: int) -> tuple[str, Digest]:

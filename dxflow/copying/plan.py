@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import ours
+from .. import openfiles, ours
 from ..binding import PlanError
 from ..reader.files import stat_of
 from ..runs import OpenedRun, opened
@@ -71,6 +71,7 @@ class CopyPlan:
         return str(self.report)
 
 
+@openfiles.few()
 def plan_copy(
     run: Any,
     to: str | Path,
@@ -132,7 +133,7 @@ def _files(source: OpenedRun) -> list[Any]:
     PlanError
         If one did not open, or two have one name.
     """
-    bad = [loss for loss in source.faults.losses if loss.cause in ("unreadable file", "other run")]
+    bad = [loss for loss in source.faults.losses if loss.cause == "unreadable file"]
     if bad:
         listed = "\n  ".join(f"{loss.file}: {loss.detail}" for loss in bad)
         raise PlanError(f"{len(bad)} files of the run do not open, so that it cannot be copied:\n  {listed}")

@@ -136,6 +136,8 @@ class _Array:
 
 def _typed(values: NDArray, dtype: np.dtype) -> NDArray:
     """Return stored values as they were; a time of 0 is one that is not known."""
+    if dtype.kind == "U":
+        return np.char.decode(values, "utf-8").astype(dtype)
     if dtype.kind != "M":
         return values.astype(dtype)
     return np.where(values == 0, np.datetime64("NaT"), values.astype(dtype))

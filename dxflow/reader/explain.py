@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..sizes import bytes_spared, show
-from .extents import extents
+from .extents import Broken, Decoded, Direct, Piece, extents
 from .files import Files
-from .pieces import Broken, Decoded, Direct, Piece
 
 if TYPE_CHECKING:
     from ..inputs import BoundInput
@@ -52,10 +51,9 @@ def explain(plan: Plan) -> str:
 def _of_input(files: Files, plan: Plan, number: int, bound: BoundInput) -> list[str]:
     lines = [f"input {number}: {bound.name} {bound.key}"]
     lines += _lines(_costs(files, bound, bound.location), len(plan.chunks))
-    if bound.mask:
-        lines.append(
-            f"  mask {bound.mask.location.datasets[0].rpartition('/image/')[2]}, bits {bound.mask.bits:#x}:"
-        )
+    if bound.masked:
+        lines.append(f"  {bound.masked}{':' if bound.mask and bound.mask.location else ''}")
+    if bound.mask and bound.mask.location:
         lines += _lines(_costs(files, bound, bound.mask.location), len(plan.chunks))
     spared = bytes_spared(bound)
     if spared:

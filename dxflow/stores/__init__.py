@@ -44,8 +44,7 @@ class Store(ABC):
     """Whether the result goes away with the last object that refers to the store."""
 
     def __init__(self, path: str | Path) -> None:
-        # Workers may have been started in another directory.
-        self.path = Path(path).absolute()
+        self.path = Path(path)
 
     @property
     def partial(self) -> Path:
@@ -126,8 +125,25 @@ class Store(ABC):
                 f"{self.path.name!r} is too long: with '.partial' for the time being it may have {limit} bytes; "
                 "choose a shorter name"
             )
-        _check_place(self, plan)
+        self.check_place(plan)
         _check_room(self, plan, parent)
+
+    def check_place(self, plan: Plan) -> None:
+        """Refuse a name under which there is something that is not to be replaced, and one inside the run.
+
+        Raises
+        ------
+        PlanError
+        """
+        if why := ours.obstacle(self.path, [ours.RESULT], ours.inputs_of(plan)):
+            raise PlanError(why)
+        self.check_partial(plan)
+        if os.path.lexists(self.path) and not plan.overwrite:
+            raise PlanError(
+                f"{self.path} exists: choose another name, or overwrite=True (--overwrite) to replace it"
+            )
+        if why := ours.inside_run(self.path, ours.run_folders(plan)):
+            raise PlanError(why)
 
     def check_partial(self, plan: Plan) -> None:
         """Refuse a place where `partial` is anything but the fragments of a reduction.
@@ -138,20 +154,6 @@ class Store(ABC):
         """
         if why := ours.obstacle(self.partial, [ours.JOURNAL, ours.EMPTY], ours.inputs_of(plan)):
             raise PlanError(f"{why}. A reduction to {self.path} needs this name for the time being")
-
-
-def _check_place(store: Store, plan: Plan) -> None:
-    """Refuse a name under which there is something that is not to be replaced, and one inside the run."""
-    inputs = ours.inputs_of(plan)
-    if why := ours.obstacle(store.path, [ours.RESULT], inputs):
-        raise PlanError(why)
-    store.check_partial(plan)
-    if os.path.lexists(store.path) and not plan.overwrite:
-        raise PlanError(
-            f"{store.path} exists: choose another name, or overwrite=True (--overwrite) to replace it"
-        )
-    if why := ours.inside_run(store.path, ours.run_folders(plan)):
-        raise PlanError(why)
 
 
 def _check_room(store: Store, plan: Plan, folder: Path) -> None:
@@ -192,9 +194,9 @@ def described(contents: Contents) -> dict[str, Any]:
     }
     for algorithm in made["algorithms"]:
         attributes[f"{algorithm['name']}.options"] = json.dumps(algorithm["options"])
-    for bound in contents.plan.algorithms:
-        if bound.algorithm.SELECTS:
-            attributes["selection"] = f"{bound.name}.{bound.algorithm.SELECTS}"
+    chosen = (f"{a.name}.{a.algorithm.SELECTS}" for a in contents.plan.algorithms if a.algorithm.SELECTS)
+    if names := ", ".join(chosen):
+        attributes["selection"] = names
     return attributes
 
 
@@ -203,14 +205,20 @@ def is_number(dtype: np.dtype) -> bool:
     return dtype.kind in "biufc" and dtype.char not in "gG"
 
 
-def refuse_dtypes(plan: Plan, what: str, holds: Callable[[np.dtype], bool]) -> None:
-    """Raise a PlanError for an output whose dtype a format cannot hold."""
+def refuse_dtypes(plan: Plan, what: str, holds: Callable[[np.dtype], bool], labels: str = "iufbM") -> None:
+    """Raise a PlanError for an output whose dtype a format cannot hold, or whose labels are of no kind of `labels`."""
     for bound in plan.outputs:
         if bound.output.store and not holds(np.dtype(bound.output.dtype)):
             raise PlanError(
                 f"{bound.name} is {np.dtype(bound.output.dtype)}, which {what} cannot hold. "
                 "Give Output another dtype, or store=False, or write another format"
             )
+        for name in bound.output.coords if bound.output.store else ():
+            if (dtype := bound.output.coordinate(name)[0].dtype).kind not in labels:
+                raise PlanError(
+                    f"{bound.name}: coords of {name!r} are {dtype}, which {what} cannot hold. "
+                    "Give numbers, or write another format"
+                )
 
 
 def formats() -> dict[str, ModuleType]:

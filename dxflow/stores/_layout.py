@@ -201,6 +201,4 @@ def _whole_chunks(shape: tuple[int, ...], chunk: tuple[int, ...]) -> tuple[int, 
 
 def module_axis(variable: Variable) -> int:
     """Return the axis of modules of a per-pixel variable, or -1."""
-    axes = [axis for axis, dim in enumerate(variable.dims) if dim.split("_")[0] == "module"]
-    # The last one: an output may have an axis of this name before those of pixels.
-    return axes[-1] if axes else -1
+    return len(variable.dims) - variable.pixels if variable.pixels else -1

@@ -84,7 +84,7 @@ class Exdf(Store):
     def check(self, plan: Plan) -> None:
         """Refuse also what the format cannot hold."""
         super().check(plan)
-        refuse_dtypes(plan, "an EXDF file", lambda dtype: dtype.kind != "S" and holds(dtype))
+        refuse_dtypes(plan, "an EXDF file", lambda dtype: dtype.kind != "S" and holds(dtype), "iufbU")
         for bound in plan.outputs:
             if bound.output.store and bound.key in TAKEN:
                 raise PlanError(

@@ -39,7 +39,7 @@ class Zarr(Store):
     def check(self, plan: Plan) -> None:
         """Refuse also what arrays cannot hold."""
         super().check(plan)
-        refuse_dtypes(plan, "a Zarr store", is_number)
+        refuse_dtypes(plan, "a Zarr store", is_number, "iufbMU")
 
     def create(self, contents: Contents) -> Sequence[Piece]:
         """Make the arrays, write coordinates and attributes; return one piece per shard."""

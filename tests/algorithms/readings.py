@@ -21,7 +21,10 @@ class Whole(Algorithm):
 
 
 def images(truth):
-    """Return all frames in f8, (frame, module, ss, fs), NaN where a module lacks them; the first plane of raw ones."""
+    """Return all frames in f8, (frame, module, ss, fs), NaN where a module lacks them or they are marked as bad.
+
+    Of raw data the first plane.
+    """
     found = oracle.frames(truth.path, truth.sources, truth.key)[1]
     return found[:, :, 0] if found.ndim == 5 else found
 

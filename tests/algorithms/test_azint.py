@@ -34,7 +34,7 @@ def numpy_sums(frames, points, truth, mask=False, polarization=0.0):
     q = geometry.momentum_transfer(points, truth.wavelength)
     c = geometry.solid_angle(points) * (geometry.polarization(points, polarization) if polarization else 1)
     good = np.isfinite(frames) & ~np.broadcast_to(mask, q.shape)
-    edges = np.linspace(*(f(q[~np.broadcast_to(mask, q.shape)]) for f in (np.min, np.max)), NBINS + 1)
+    edges = np.linspace(q.min(), q.max(), NBINS + 1)
     which = np.clip(np.searchsorted(edges, q, side="right") - 1, 0, NBINS - 1)
     sums = [
         [np.bincount(which[g], w[g], NBINS) for g, w in zip(good, weights, strict=True)]
@@ -66,7 +66,8 @@ def test_it_equals_numpy_in_float64_and_skips_nan(holey):
 
 def test_masked_pixels_leave_both_sums(holey):
     sums = numpy_sums(images(holey), points_of(holey), holey, holey.bad_pixels, 0.9)
-    check(integrated(holey, of(holey, mask=holey.mask, polarization=0.9)), sums)
+    check(integrated(holey, of(holey, polarization=0.9)), sums)
+    check(integrated(holey, of(holey, img=Frames(mask=holey.mask), polarization=0.9)), sums)
 
 
 @pytest.mark.parametrize("corrections", [{}, {"polarization": 0.95}, {"solid_angle": False}])
@@ -120,7 +121,7 @@ def tilted(shape=(16, 40)):
 
 
 def test_planted_rings_are_recovered(run):
-    data = integrated(run, of(run, solid_angle=False, mask=run.mask))
+    data = integrated(run, of(run, solid_angle=False))
     q, mean = data["q"].values, data["azint.mean"].values
     inside = (q > 0.3) & (q < 2.4)
     expected = PowderRings().profile(q) * run.intensity.mean()
@@ -161,10 +162,10 @@ def test_modules_and_trains_that_are_missing_are_left_out(broken):
 
 def test_some_modules_of_a_geometry_of_all(holey):
     some = [7, 2]
-    data = integrated(holey, of(holey, img=Frames(modules=some), solid_angle=False, mask=holey.mask))
+    data = integrated(holey, of(holey, img=Frames(modules=some, mask=holey.mask), solid_angle=False))
     plain = holey.positions[some] + [0, 0, holey.distance]
-    same_pixels = of(holey, img=Frames(modules=some), geometry=plain, solid_angle=False, distance=None)
-    same_pixels.mask = holey.mask[some]
+    two = Frames(modules=some, mask=holey.mask[some])
+    same_pixels = of(holey, img=two, geometry=plain, solid_angle=False, distance=None)
     same(integrated(holey, same_pixels), data)
     inside = ~holey.bad_pixels[some]
     assert data["q"].values[-1] < holey.q()[some][inside].max() < data["q"].values[-1] + step(data)
@@ -184,6 +185,24 @@ def test_a_geometry_of_the_modules_that_are_read_is_in_their_order(holey):
     given = of(holey, img=Frames(modules=some), geometry=points, distance=None, solid_angle=False)
     whole = of(holey, img=Frames(modules=some), solid_angle=False)
     near(integrated(holey, given)["azint.mean"], integrated(holey, whole)["azint.mean"])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_modules_and_any_region_have_the_pixels_of_the_whole_detector(holey, seed):
+    random = np.random.default_rng(seed)
+    modules = random.permutation(8)[: random.integers(1, 9)].tolist()
+    ss, fs = sorted(random.choice(17, 2, replace=False)), sorted(random.choice(41, 2, replace=False))
+    roi = np.s_[ss[0] : ss[1], fs[0] : fs[1]]
+    one = of(holey, img=Frames(modules=modules, roi=roi), nbins=7, solid_angle=False)
+    found = integrated(holey, one)["azint.mean"].values
+    frames, q = (a[..., modules, *roi] for a in (images(holey), holey.q()))
+    edges = np.linspace(q.min(), q.max(), 8)
+    which = np.clip(np.searchsorted(edges, q, side="right") - 1, 0, 6)
+    means = []
+    for k in range(7):
+        values = frames[:, which == k]
+        means.append(np.nanmean(values) if np.isfinite(values).any() else np.nan)
+    np.testing.assert_allclose(found, means, rtol=1e-6)
 
 
 def test_two_of_them_chain_after_a_subtraction(holey):
@@ -217,7 +236,7 @@ def test_a_range_leaves_out_pixels_and_keeps_empty_bins_nan(run):
     assert np.isnan(mean[q > run.q().max() + 0.1]).all()
     assert np.isnan(data["azint.intensity"].values[:, q > run.q().max() + 0.1]).all()
     inside = (run.q() >= 1.0) & (run.q() < 1.1)
-    assert mean[10] == pytest.approx(images(run)[:, inside].mean(), rel=1e-6)
+    assert mean[10] == pytest.approx(np.nanmean(images(run)[:, inside]), rel=1e-6)
 
 
 def test_the_wavelength_is_energy_or_wavelength_or_that_of_the_file(run, tmp_path):
@@ -262,8 +281,10 @@ def test_what_does_not_fit_is_refused_in_the_plan(run):
             "geometry": np.ones((16, 8, 8, 3))
         },
         r"geometry has .*\(3, 16, 16\)": {"geometry": np.ones((3, 16, 16, 3))},
-        "mask has": {"mask": np.ones((8, 8))},
-        "the mask leaves no pixel": {"mask": np.ones((16, 16, 16))},
+        r"mask has \(module, ss, fs\) = \(1, 8, 8\); expected \(16, 16, 16\)": {
+            "img": Frames(mask=np.ones((8, 8), bool))
+        },
+        "leaves no pixel": {"img": Frames(mask=np.ones((16, 16, 16), bool))},
         "no file": {"geometry": "/nowhere/a.geom"},
         "give distance=": {"distance": None, "geometry": np.zeros((16, 16, 16, 3))},
     }

@@ -115,3 +115,16 @@ def test_options_that_make_no_sense_are_refused():
         LitFrames(fraction=2)
     with pytest.raises(ValueError, match="pixels=0"):
         LitFrames(pixels=0)
+
+
+@pytest.mark.parametrize("threshold", [-1.0, np.nan, np.inf])
+def test_thresholds_below_which_everything_is_bright_are_refused(threshold):
+    with pytest.raises(ValueError, match="expected a number from 0"):
+        LitFrames(threshold=threshold)
+
+
+def test_a_camera_of_integers_is_told_how_to_choose(camera):
+    with pytest.raises(
+        PlanError, match=r"whether it counts photons is not known: give threshold= .* pixels="
+    ):
+        dxflow.plan(camera.path, LitFrames(img=pixels(camera)[0]))

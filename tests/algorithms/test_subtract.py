@@ -125,7 +125,7 @@ def test_lost_frames_stay_out(broken):
         on_fault="mask",
     )
     there = result.dataset["keep.img"].sel(module=broken.module_numbers)
-    count = np.isfinite(there).all(("ss", "fs")).sum("frame")
+    count = np.isfinite(there).any(("ss", "fs")).sum("frame")
     assert list(count) == [4 * (5 if m == 5 else 7) for m in broken.module_numbers]
     good = np.isfinite(there.values)
     near(there.values[good], (images(broken).astype("f4") - 1)[good], 1e-6)

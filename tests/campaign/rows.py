@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[2]
 IMPOSSIBLE = {
     "D5": "a bit flip in an uncompressed chunk: the files have no checksum, nothing tells it from data; a file that "
     "changes between planning and reading, or before resuming, is found",
-    "R4": "shared memory that counts as unmanaged: dxflow has none",
-    "R5": "shared memory that another process unlinks: dxflow has none",
     "S12": "icechunk as a store: no fault, and dxflow writes plain Zarr",
+    "X5": "code that the user's own Dask configuration loads: who can change it is the user",
+    "X18": "known faults of dependencies: no list of them can be had where tests run",
 }
 
 # Files of tests; a row names tests in them, or all tests of a file.
@@ -36,6 +36,7 @@ TESTS = {
     "options": "tests/slurm/test_options.py",
     "ours": "tests/test_ours.py",
     "ring": "tests/reader/test_ring.py",
+    "security": "tests/test_security.py",
     "sink": "tests/exdf/test_sink.py",
     "slurm": "tests/clusters/test_slurm.py",
     "stores": "tests/stores/test_zarr.py",
@@ -43,6 +44,9 @@ TESTS = {
     "verify": "tests/test_verify.py",
     "watch": "tests/test_watch.py",
 }
+
+
+NO_SHARED = "test_scratch_folders_of_workers_are_closed_to_others_and_they_share_no_memory"
 
 
 def shown(text, *tests):
@@ -60,6 +64,8 @@ SHOWN: dict[str, tuple[str, list[str]]] = {
         "out of memory",
         ("deaths", "test_a_train_that_kills_workers_is_left_out_exactly_and_its_cause_is_said"),
     ),
+    "R4": shown("shared memory that counts against workers", ("security", NO_SHARED)),
+    "R5": shown("shared memory that others unlink", ("security", NO_SHARED)),
     "R6": shown(
         "the scheduler is killed",
         ("lost", "test_a_cluster_whose_scheduler_is_killed_is_started_again_and_no_chunk_is_done_twice"),
@@ -90,11 +96,15 @@ SHOWN: dict[str, tuple[str, list[str]]] = {
         ("dask", "test_tasks_carry_numbers_and_names_and_workers_hold_one_workspace_each"),
         ("execute", "test_only_small_things_pass_through_the_client"),
     ),
-    "R15": shown("nothing gets done", ("lost", "test_a_cluster_on_which_nothing_gets_done_is_started_again")),
+    "R15": shown(
+        "nothing gets done, or a hook never ends",
+        ("lost", "test_a_cluster_on_which_nothing_gets_done_is_started_again"),
+        ("watch", "test_a_hook_that_never_ends_is_an_error_that_names_it"),
+    ),
     "R17": shown(
         "the disk of a worker is full",
         (
-            "round trips",
+            "stores",
             "test_a_disk_that_fills_up_while_it_is_written_is_a_named_error_and_the_run_is_resumed",
         ),
     ),
@@ -128,7 +138,7 @@ SHOWN: dict[str, tuple[str, list[str]]] = {
         "the disk is full",
         ("stores", "test_a_full_disk_is_foreseen_by_the_plan"),
         (
-            "round trips",
+            "stores",
             "test_a_disk_that_fills_up_while_it_is_written_is_a_named_error_and_the_run_is_resumed",
         ),
     ),
@@ -150,6 +160,16 @@ SHOWN: dict[str, tuple[str, list[str]]] = {
         ("slurm", "test_nobody_else_is_let_in_or_can_read_the_credentials"),
     ),
     "X2": shown("keys on disk", ("slurm", "test_nobody_else_is_let_in_or_can_read_the_credentials")),
+    "X6": shown("scratch folders", ("security", NO_SHARED)),
+    "X7": shown("shared memory that others read", ("security", NO_SHARED)),
+    "X9": shown("pickles in a store", ("security", "test_a_result_with_pickles_in_it_is_not_unpickled")),
+    "X13": shown(
+        "code beside the data",
+        ("security", "test_code_beside_the_data_or_in_the_working_directory_is_not_run"),
+    ),
+    "X15": shown(
+        "permissions of files", ("security", "test_files_get_the_permissions_that_the_user_has_chosen")
+    ),
     "X8": shown("pickles", ("fragments", "test_pickles_are_neither_written_nor_read")),
     "X14": shown("paths that lead elsewhere", ("ours",)),
     "X16": shown("names in shell scripts", ("options", "test_names_are_quoted_in_scripts")),

@@ -96,3 +96,29 @@ def test_a_worker_that_dies_again_just_when_dask_looks_comes_back():
         finally:
             client.close()
             cluster.close()
+
+
+def test_workers_have_one_thread_each_and_tell_nobody_by_http(client):
+    import urllib.error
+    import urllib.request
+
+    assert set(client.nthreads().values()) == {1}
+    ports = [client.cluster.scheduler.http_server.port]
+    ports += client.run(lambda dask_worker: dask_worker.http_server.port).values()
+    for port in ports:
+        for page in ("status", "json/identity.json", "info/main/workers.html", "metrics", "health"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5)
+
+
+def test_the_dashboard_is_there_if_asked_for_and_its_risk_is_said(caplog):
+    import urllib.request
+
+    cluster = Local(workers=1, dashboard=True)
+    client = cluster.start()
+    try:
+        assert "asks nobody for a password" in caplog.text
+        assert urllib.request.urlopen(client.dashboard_link, timeout=10).status == 200
+    finally:
+        client.close()
+        cluster.close()

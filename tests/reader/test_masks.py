@@ -107,7 +107,7 @@ def test_a_full_cache_changes_nothing(truth, monkeypatch):
 def test_integers_cannot_be_filled_with_nan(tmp_path):
     truth = make_run(tmp_path / "r", trains=2, pulses=2, modules=1, module_shape=(8, 8))
     with pytest.raises(dxflow.PlanError, match=r"frames of uint8 cannot hold it; give fill=0"):
-        dxflow.plan(truth.path, Sums(img=Frames("image.gain", modules=(0,), mask="image.mask")))
+        dxflow.plan(truth.path, Sums(img=Frames("image.gain", modules=(0,), mask="image.mask", fill=np.nan)))
 
 
 def test_a_key_that_is_no_mask_is_refused(truth):

@@ -73,6 +73,21 @@ def test_mean_and_variance_are_those_of_subtracted_frames(made, subtracted):
     )
 
 
+def test_the_mean_of_lit_frames_is_theirs(made, runs, subtracted):
+    lit = made.lit.dataset
+    np.testing.assert_allclose(lit["average.mean"], subtracted[runs[1].lit].mean(axis=0), atol=1e-3)
+    assert int(lit["average.count"].max()) == runs[1].lit.sum()
+
+
+def test_selections_of_trains_are_of_the_data_run_alone(runs, tmp_path):
+    more = ["--trains", "20001:20003", "--frames", "pulses=0:8", "--modules", "0-3"]
+    made = saxs.reduce(saxs.parser().parse_args(line(runs, tmp_path, *more)))
+    assert made.data.dataset["litframes.lit"].sizes["frame"] == made.data.account["used"].max()
+    assert set(np.unique(made.data.dataset["litframes.lit"].train_id)) == {20001, 20002}
+    assert made.dark.account["used"].max() == 6 * 2
+    assert made.data.dataset["average.mean"].sizes["module"] == 4
+
+
 def test_the_mean_is_the_planted_signal_within_its_noise(made, runs):
     data = runs[1]
     photons = made.data.dataset["average.mean"].values / data.adu_per_photon[0]
@@ -126,7 +141,7 @@ def test_the_plot_is_a_picture_with_something_in_it(made):
 def test_the_summary_says_what_was_read_and_where_the_results_are(made, capsys):
     saxs.report(made)
     shown = capsys.readouterr().out
-    assert shown.count("read  ") == 2
+    assert shown.count("read  ") == 3
     assert "lost     nothing" in shown
     assert str(made.data.path) in shown
     assert str(made.plot) in shown

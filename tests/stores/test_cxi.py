@@ -9,6 +9,7 @@ from samples import RoiSum
 
 import dxflow
 from dxflow import Algorithm, Frames, Key, Output, PlanError
+from dxflow.simulate import make_run
 from dxflow.stores.cxi import Cxi
 from dxflow.testing import check_store
 
@@ -25,7 +26,7 @@ class Peaks(Algorithm):
         return {"found": Output(per="event", shape=(self.columns,), dims=("peak",))}
 
     def process_train_data(self, train, out):
-        for n in range(len(train.pulse_ids)):
+        for n in range(len(train["img"])):
             rows = [[2, 3 + k, 5 + k, 100 * n + k] for k in range(n)]
             if rows:
                 out.found.append(rows, frames=[n] * n if self.frames else None)
@@ -104,3 +105,13 @@ def test_a_reduction_without_frames_is_refused(run, tmp_path):
 
     with pytest.raises(PlanError, match="CXI is for frames of a detector"):
         dxflow.plan(run.path, OfKey(), tmp_path / "r.cxi")
+
+
+def test_peaks_of_frames_without_pulse_ids_are_found_by_their_memory_cell(tmp_path):
+    truth = make_run(
+        tmp_path / "j", detector="JUNGFRAU", trains=3, pulses=4, modules=2, module_shape=(16, 16)
+    )
+    dxflow.reduce(truth.path, Peaks(), tmp_path / "r.cxi", cluster="here")
+    with h5py.File(tmp_path / "r.cxi") as file:
+        assert file["entry_1/result_1/nPeaks"][()].tolist() == [0, 1, 2, 3] * 3
+        assert file["entry_1/memoryCell"][()].ravel().tolist() == [0, 1, 2, 3] * 3

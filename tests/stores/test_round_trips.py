@@ -26,7 +26,7 @@ def detector(request, tmp_path_factory):
     modules = {"modules": 2} if kind == "JUNGFRAU" else {}
     truth = make_run(folder / "run", trains=4, pulses=3, detector=kind, module_shape=(8, 8), **modules)
     if kind == "JUNGFRAU":
-        # It counts memory cells only, and these stand for pulses.
+        # It has memory cells and no pulses.
         truth = replace(truth, pulse_ids=truth.cell_ids)
     seen = getattr(components, kind)(RunDirectory(str(truth.path)))
     stored = seen["data.adc" if kind == "JUNGFRAU" else "image.data"].ndarray()
