@@ -72,6 +72,7 @@ def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
                 with connect(cluster, Workspace(plan, folder)) as runner:
                     _run(plan, runner, report, folder, progress, lock)
                     progress.phase("ending workers")
+                    progress.watch(str)
                 break
             except ClusterLost as lost:
                 if not lost.ours or restarts == RESTARTS:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from types import TracebackType
@@ -177,6 +178,13 @@ class Nothing:
         """End."""
 
 
+def _write(stream: Any, text: str) -> None:
+    """Write to a stream; a closed terminal, a broken pipe or a full disk of logs is no reason to end a run."""
+    with suppress(OSError, ValueError):
+        stream.write(text)
+        stream.flush()
+
+
 class Log(Nothing):
     """Lines in a file or a pipe, one every so many seconds."""
 
@@ -188,8 +196,7 @@ class Log(Nothing):
     def say(self, text: str) -> None:
         """Write a line."""
         self._last = time.monotonic()
-        sys.stderr.write(f"dxflow: {text}\n")
-        sys.stderr.flush()
+        _write(sys.stderr, f"dxflow: {text}\n")
 
     def update(self, line: str, fraction: float | None) -> None:
         """Write a line if it is time for one."""
@@ -211,7 +218,9 @@ class Terminal(Nothing):
 
     def say(self, text: str) -> None:
         """Write a line above."""
-        self.write(self._out, f"{text}\n")
+        with self._lock:
+            self._clear()
+            _write(self._out, f"{text}\n")
 
     def update(self, line: str, fraction: float | None) -> None:
         """Write the line anew, unless somebody is in the middle of one."""
@@ -220,8 +229,7 @@ class Terminal(Nothing):
                 return
             width = shutil.get_terminal_size().columns - 1
             # In the end the cursor is at the begin: what other processes print is not behind it.
-            self._out.write(f"\r{(bar(fraction) + line)[:width]}\x1b[K\r")
-            self._out.flush()
+            _write(self._out, f"\r{(bar(fraction) + line)[:width]}\x1b[K\r")
             self._shown = True
 
     def write(self, stream: Any, text: str) -> int:
@@ -233,8 +241,7 @@ class Terminal(Nothing):
 
     def _clear(self) -> None:
         if self._shown:
-            self._out.write("\r\x1b[K")
-            self._out.flush()
+            _write(self._out, "\r\x1b[K")
             self._shown = False
 
     def close(self) -> None:
@@ -319,6 +326,9 @@ def _fitting() -> Nothing:
     """Return what fits where this process runs."""
     if _notebook():
         return Notebook()
+    # A process without a terminal may have no such stream at all, or a closed one.
+    if sys.stderr is None or sys.stderr.closed:
+        return Nothing()
     return Terminal() if sys.stderr.isatty() else Log()
 
 

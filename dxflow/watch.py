@@ -92,7 +92,11 @@ class Doing:
             e.args = (self._too_long(hook),)
             raise
         finally:
-            self._left(task, hook)
+            try:
+                self._left(task, hook)
+            except HookTimeout:
+                # It came between the last line of the hook and this one.
+                self._left(task, hook)
         if hook.told:
             raise HookTimeout(self._too_long(hook))
 

@@ -215,6 +215,27 @@ def test_the_prompt_of_a_debugger_is_not_written_over(terminal, quick, tmp_path)
         assert out.getvalue() == ""
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), BrokenPipeError(), ValueError("closed")]
+)
+@pytest.mark.parametrize("tty", [True, False])
+def test_a_log_that_cannot_be_written_does_not_end_the_run(monkeypatch, quick, error, tty):
+    def fail(text):
+        raise error
+
+    stream = types.SimpleNamespace(write=fail, flush=lambda: None, isatty=lambda: tty, closed=False)
+    monkeypatch.setattr(sys, "stderr", stream)
+    with Progress("reading") as p:
+        p.note("3 of 4 jobs run", lasting=True)
+        time.sleep(0.2)
+
+
+def test_a_process_may_have_no_stream_at_all(monkeypatch, quick):
+    monkeypatch.setattr(sys, "stderr", None)
+    with Progress("reading") as p:
+        p.note("3 of 4 jobs run")
+
+
 def test_a_copy_says_what_it_does(run, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(
