@@ -40,6 +40,8 @@ RISK = (
 )
 LOOK = 5.0
 """Seconds between looks whether a worker is frozen."""
+START = 150.0
+"""Seconds that worker processes may take to start."""
 log = logging.getLogger(__name__)
 
 
@@ -72,7 +74,8 @@ class Local:
         OptionError
             If there is no bokeh for the dashboard that is asked for.
         RuntimeError
-            If called from a script whose call is not guarded by ``if __name__ == "__main__":``.
+            If called from a script whose call is not guarded by ``if __name__ == "__main__":``, or if worker
+            processes do not start.
         """
         import dask
         from distributed import Client, Security
@@ -81,18 +84,26 @@ class Local:
         if self.dashboard:
             need_bokeh()
         with dask.config.set(SETTINGS if self.dashboard else SETTINGS | DARK):
-            self._cluster = _lasting()(
-                n_workers=self.workers,
-                threads_per_worker=1,
-                processes=True,
-                memory_limit=self.memory or "auto",
-                host="127.0.0.1",
-                protocol="tls://",
-                security=Security.temporary(),
-                dashboard_address="127.0.0.1:0",
-                scheduler_kwargs={"dashboard": self.dashboard},
-                silence_logs=50,
-            )
+            try:
+                self._cluster = _lasting()(
+                    n_workers=self.workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    memory_limit=self.memory or "auto",
+                    host="127.0.0.1",
+                    protocol="tls://",
+                    security=Security.temporary(),
+                    dashboard_address="127.0.0.1:0",
+                    scheduler_kwargs={"dashboard": self.dashboard},
+                    silence_logs=50,
+                    death_timeout=START,
+                )
+            # Whatever Dask makes of it.
+            except Exception as e:  # noqa: BLE001
+                raise RuntimeError(_no_start(e)) from None
+        for nanny in self._cluster.workers.values():
+            # That was for the start: one that is started again may take its time.
+            nanny.death_timeout = None
         if self.dashboard:
             log.warning(RISK, self._cluster.dashboard_link)
         look_often(self._cluster)
@@ -106,6 +117,19 @@ class Local:
         """End the processes."""
         if self._cluster is not None:
             self._cluster.close()
+
+
+def _no_start(error: BaseException) -> str:
+    """Return why worker processes do not start: what the first of them said, not what Dask made of it."""
+    while not isinstance(error, TimeoutError) and (error.__cause__ or error.__context__):
+        error = error.__cause__ or error.__context__ or error
+    said = (
+        f"within {START:.0f} s" if isinstance(error, TimeoutError) else f"({type(error).__name__}: {error})"
+    )
+    return (
+        f"worker processes of this machine do not start {said}. They import the main script, what Dask's "
+        'configuration says (distributed.worker.preload) and this Python; cluster="here" (--cluster here) needs none'
+    )
 
 
 def _lasting() -> type[LocalCluster]:

@@ -169,6 +169,7 @@ class Slurm:
         self.folder = _folder(self.options.directory)
         head = self._head = self._start_head(self.folder)
         script = self.folder / ours.SCRIPT
+        script.touch(mode=0o600)
         script.write_text(head.script())
         listing.note(self.folder / listing.ABOUT, **self._about)
         log.debug("Slurm says: %s", commands.try_out(script))

@@ -65,6 +65,7 @@ def submit(words: Sequence[str], options: Options, name: str | None = None) -> t
     facts = checked(words)
     folder = private.folder(home(options.directory) / "drivers")
     script = folder / f"{time.strftime('%m%d-%H%M%S')}-{os.getpid()}.sh"
+    script.touch(mode=0o600)
     script.write_text(job_script(argv, options, folder, name or Path(words[0]).stem))
     try:
         commands.try_out(script)

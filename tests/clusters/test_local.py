@@ -122,3 +122,22 @@ def test_the_dashboard_is_there_if_asked_for_and_its_risk_is_said(caplog):
     finally:
         client.close()
         cluster.close()
+
+
+def test_workers_that_die_as_they_start_are_an_error_that_says_why(monkeypatch):
+    import dask
+
+    with (
+        dask.config.set({"distributed.worker.preload": ["no_such_module_anywhere"]}),
+        pytest.raises(RuntimeError, match=r"do not start .*No module named 'no_such_module_anywhere'"),
+    ):
+        Local(workers=1).start()
+
+
+def test_workers_that_never_come_up_have_a_deadline(monkeypatch, tmp_path):
+    monkeypatch.setattr(local, "START", 3.0)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    hang = "import sys, time\nif 'multiprocessing.spawn' in ' '.join(sys.orig_argv): time.sleep(100)\n"
+    (tmp_path / "sitecustomize.py").write_text(hang)
+    with pytest.raises(RuntimeError, match="do not start within 3 s"):
+        Local(workers=1).start()
