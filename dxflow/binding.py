@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .algorithm import Algorithm
 from .index import EntryIndex
-from .inputs import BoundInput, Frames, From, InputInfo, Key, RunInfo
+from .inputs import BoundInput, Frames, From, InputInfo, RunInfo
 from .locate import Faults
 from .near import did_you_mean, listed
 from .outputs import BoundOutput, Output
@@ -119,7 +119,8 @@ class Binding:
         """Bind an input; one with the same data as an earlier one is that one."""
         try:
             bound = what.bind(self.run, self.trains, self.faults)
-            bound = _selected(bound, self.selection) if frames else bound
+            if frames or bound.kind in ("frames", "pulses"):
+                bound = _selected(bound, self.selection)
         except (KeyError, ValueError) as e:
             message = e.args[0] if e.args else str(e)
             raise PlanError(f"{algorithm.name}: input {alias!r}: {message}") from e
@@ -314,7 +315,7 @@ def _stand_for_frames(what: Any, inputs: Mapping[str, Any]) -> bool:
 
     Those of a key are where it is what an algorithm reads first and no detector is among its inputs: a camera.
     """
-    if not isinstance(what, Key):
+    if isinstance(what, Frames):
         return True
     first = next(iter(inputs.values()))
     return what == first and not any(isinstance(other, Frames) for other in inputs.values())

@@ -269,6 +269,26 @@ def test_keys_beside_frames_keep_all_their_trains(cameras):
     assert [len(i.index) for i in made.inputs] == [2, 8]
 
 
+class Mine:
+    """An input of one's own: a key under another name."""
+
+    def __init__(self, key):
+        self.key = key
+
+    def bind(self, run, trains, faults):
+        return self.key.bind(run, trains, faults)
+
+
+def test_inputs_of_ones_own_are_selected_as_keys_are(cameras):
+    pulses = FrameSelection(pulses=np.unique(cameras.pulse_ids)[:1])
+    beside = Bright(img=Frames(modules=(0, 1)))
+    beside.inputs = {**beside.inputs, "x": Mine(camera(cameras))}
+    made = dxflow.plan(cameras.path, beside, frames=pulses)
+    assert [len(i.index) for i in made.inputs] == [8, 8]
+    with pytest.raises(PlanError, match="selection by pulse_id"):
+        dxflow.plan(cameras.path, Average(img=Mine(camera(cameras))), frames=pulses)
+
+
 def test_a_jungfrau_is_selected_by_results_of_its_own_and_by_cells(tmp_path):
     truth = make_run(tmp_path / "j", detector="JUNGFRAU", trains=5, pulses=4, modules=2, module_shape=(8, 8))
     img = Frames(modules=(1, 2))
