@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -147,7 +148,8 @@ def patterns(draw):
     return one, np.array(tables, "u4"), np.array(entries), index
 
 
-@settings(max_examples=300)
+@settings(max_examples=int(os.environ.get("DXFLOW_EXAMPLES", "100")))
+@pytest.mark.properties
 @given(patterns(), st.data())
 def test_any_selection_of_any_trains_gets_the_energies_of_its_own_pulses(case, data):
     one, tables, entries, index = case
@@ -234,3 +236,45 @@ def test_a_plan_hints_at_arrays_of_pulses_that_are_read_as_if_they_belonged_to_t
     plain = str(dxflow.plan(truth.path, ByBlock(energy=array)))
     assert "energy: 'energy' has all 1000 pulses of a train at once; PulseKey('SA1_XTD2_XGM" in plain
     assert "\nhint" not in str(dxflow.plan(truth.path, ByBlock(energy=key(truth))))
+
+
+@pytest.fixture(scope="module")
+def ragged(tmp_path_factory):
+    """The truth of a run whose trains have other frames, some none, and lack a module or the gas monitor."""
+    plant = Plant(
+        pulse_counts=np.array([0, 8, 3, 0, 5, 8, 1, 0, 8, 8]),
+        lost_trains={0: (5, 6)},
+        silent_trains={1: (8,)},
+        missing_trains=(4,),
+    )
+    folder = tmp_path_factory.mktemp("ragged") / "r"
+    return make_run(folder, lit=0.6, plant=plant, **(DETECTOR | {"trains": 10}))
+
+
+@settings(max_examples=int(os.environ.get("DXFLOW_EXAMPLES", "12")), deadline=None)
+@pytest.mark.properties
+@given(st.data())
+def test_any_chunks_of_any_selection_of_a_ragged_run_have_the_planted_energies(ragged, data):
+    ids, pulses = ragged.frame_train_ids, ragged.pulse_ids
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(ids), max_size=len(ids))), bool)
+    rules = {
+        "mask": FrameSelection(mask=mask),
+        "frames": FrameSelection(frames=(ids[mask], pulses[mask])),
+        "trains": FrameSelection(trains=np.unique(ids[mask])),
+        "pulses": FrameSelection(pulses=slice(int(pulses[data.draw(st.integers(0, 7))]), None)),
+    }
+    rule = data.draw(st.sampled_from(list(rules)))
+    kept = {"mask": mask, "frames": mask, "trains": np.isin(ids, ids[mask])}
+    keep = kept.get(rule, pulses >= rules["pulses"].pulses.start)
+    if not keep.any():
+        return
+    offset = data.draw(st.sampled_from([None, -int(pulses.min())]))
+    algorithm = data.draw(st.sampled_from([ByBlock, ByTrain]))
+    one = algorithm(energy=key(ragged, offset=offset))
+    made = dxflow.plan(ragged.path, one, frames=rules[rule], on_fault="mask")
+    edges = sorted({0, len(made.train_ids), *data.draw(st.sets(st.integers(1, len(made.train_ids) - 1)))})
+    chunks = tuple(Chunk(n, a, b) for n, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)))
+    result = dxflow.execute(replace(made, chunks=chunks), "here").dataset["energy.energy"]
+    np.testing.assert_array_equal(result["train_id"], ids[keep])
+    np.testing.assert_array_equal(result["pulse_id"], pulses[keep])
+    np.testing.assert_allclose(result, expected(ragged)[keep], rtol=1e-6)
