@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import detectors, ours, runs
+from .fingerprint import Fingerprint
 from .losses import ranges
 from .near import did_you_mean, listed
 from .verify import open_result
@@ -61,7 +62,11 @@ def _of_result(path: Path) -> str:
         return result.report()
     about, _, _ = result.manifest["table"].partition("\nloss ")
     holds = [f"holds     {name}: {_variable(array)}" for name, array in result.dataset.data_vars.items()]
-    return "\n".join(["result of", *(f"  {line}" for line in about.splitlines()), *holds, result.report()])
+    made = str(Fingerprint(result.manifest["plan"])).splitlines()
+    told = ["depends on", *(f"  {line}" for line in made)]
+    return "\n".join(
+        ["result of", *(f"  {line}" for line in about.splitlines()), *told, *holds, result.report()]
+    )
 
 
 def _variable(array: DataArray) -> str:

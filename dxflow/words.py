@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from . import cost, losses, pulses, sizes
+from .reads import reads
 
 if TYPE_CHECKING:
     from .inputs import BoundInput
@@ -38,7 +39,7 @@ def of_plan(plan: Plan) -> list[Row]:
         ("run", plan.run),
         ("trains", f"{len(ids)}: {ids[0]}-{ids[-1]}"),
         *((f"input {number}", _input(bound)) for number, bound in enumerate(plan.inputs)),
-        *(("algorithm", _algorithm(a)) for a in plan.algorithms),
+        *(row for a in plan.algorithms for row in _algorithm(plan, a)),
         *(("hint", line) for line in pulses.hints(plan)),
         (
             "chunks",
@@ -56,9 +57,10 @@ def _input(bound: BoundInput) -> str:
     return f"{bound.name} {bound.key}: {len(bound.index)} entries of {shape} {bound.dtype}"
 
 
-def _algorithm(bound: Any) -> str:
+def _algorithm(plan: Plan, bound: Any) -> list[Row]:
     made = ", ".join(o.key for o in bound.outputs if o.output.store)
-    return f"{bound.name}: {bound.algorithm!r} -> {made}"
+    what = f"{bound.name}: {bound.algorithm!r} -> {made}"
+    return [("algorithm", what), ("", f"{bound.name}: reads {reads(plan)[bound.name]}")]
 
 
 # A result ---------------------------------------------------------------------------------------------

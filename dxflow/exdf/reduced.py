@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..losses import Loss
+from ..reads import reads
 from .file import ExdfFile, Head, data_path, storable
 from .places import LABELS, Item, Places
 from .rows import CHUNK_BYTES, layout
@@ -83,6 +84,8 @@ class _Reduced:
         made = self.plan.fingerprint
         for bound, own in zip(self.plan.algorithms, made["algorithms"], strict=True):
             facts = {"classId": own["class"], "dxflow.algorithm": bound.name, "dxflow.inputs": own["inputs"]}
+            facts |= {"dxflow.reads": reads(self.plan)[bound.name]}
+            facts |= {f"dxflow.{k}": own[k] for k in ("depends", "code")}
             facts |= {f"parameters.{k}": v for k, v in own["options"].items()}
             self._control(self.places.algorithms[bound.name], bound.stream, facts)
         common = {f"dxflow.{k}": made[k] for k in ("run", "on_fault", "block", "versions")}

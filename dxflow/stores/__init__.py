@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from .. import ours
 from ..binding import PlanError
 from ..fragments import persist
+from ..reads import reads
 from ..replace import appear, replace
 from ..sizes import show
 
@@ -186,15 +187,21 @@ def variables(plan: Plan) -> list[Variable]:
 
 def described(contents: Contents) -> dict[str, Any]:
     """Return the attributes of a whole result: how it was made, and what selects frames."""
-    made = contents.plan.fingerprint
+    made, plan = contents.plan.fingerprint, contents.plan
     attributes = {
-        "title": f"reduction of {contents.plan.run}",
-        "run": contents.plan.run,
+        "title": f"reduction of {plan.run}",
+        "run": plan.run,
         "versions": json.dumps(made["versions"]),
+        "inputs": json.dumps([{k: one[k] for k in ("name", "key", "mask")} for one in made["inputs"]]),
+        "digest": plan.digest,
     }
+    read = reads(plan)
     for algorithm in made["algorithms"]:
-        attributes[f"{algorithm['name']}.options"] = json.dumps(algorithm["options"])
-    chosen = (f"{a.name}.{a.algorithm.SELECTS}" for a in contents.plan.algorithms if a.algorithm.SELECTS)
+        name = algorithm["name"]
+        attributes[f"{name}.reads"] = read[name]
+        for fact in ("options", "depends", "code"):
+            attributes[f"{name}.{fact}"] = json.dumps(algorithm[fact])
+    chosen = (f"{a.name}.{a.algorithm.SELECTS}" for a in plan.algorithms if a.algorithm.SELECTS)
     if names := ", ".join(chosen):
         attributes["selection"] = names
     return attributes
