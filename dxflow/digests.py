@@ -79,23 +79,23 @@ class Digests:
             return sorted((self.plain(v) for v in value), key=repr)
         if isinstance(value, Mapping) and len(value) <= MOST_SHOWN:
             return {str(k): self.plain(v) for k, v in value.items()}
+        if is_dataclass(value) and not isinstance(value, type):
+            return self._fields(value)
         return self._summary(value)
 
     def _summary(self, value: Any) -> str:
         """Return what a value is in a few words, and its digest where these do not say all of it."""
         if isinstance(value, (slice, range)):
             return repr(value)
-        if is_dataclass(value) and not isinstance(value, type):
-            return self._fields(value)
         if isinstance(value, np.ndarray):
             return f"array {value.dtype} {value.shape} {self.of(value)}"
         name = value.__qualname__ if isinstance(value, (type, FunctionType)) else type(value).__qualname__
         return f"{name} {self.of(value)}"
 
-    def _fields(self, value: Any) -> str:
+    def _fields(self, value: Any) -> dict[str, Any]:
         """Return a dataclass as it is written, without the fields that are as by default."""
         own = {f.name: getattr(value, f.name) for f in fields(value) if not _is_default(f, value)}
-        return f"{type(value).__name__}({', '.join(f'{k}={self.plain(v)!r}' for k, v in own.items())})"
+        return {type(value).__name__: {k: self.plain(v) for k, v in own.items()}}
 
     def _text(self, value: str | Path) -> Any:
         """Return a text; if it names a file or a folder of data, with a digest of that."""

@@ -174,7 +174,7 @@ def _place(value: Any) -> Any:
         return [_place(v) for v in value]
     if not is_dataclass(value):
         return value
-    skipped = ("files", "stats") if isinstance(value, Location) else ()
+    skipped = ("files", "stats") if isinstance(value, Location) else ("said",)
     return [[f.name, _place(getattr(value, f.name))] for f in fields(value) if f.name not in skipped]
 
 

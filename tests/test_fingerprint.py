@@ -436,3 +436,21 @@ def test_a_file_that_is_named_on_the_command_line_counts(run, tmp_path):
     finally:
         sys.path.remove(str(tmp_path))
         sys.modules.pop("beside_h", None)
+
+
+def test_masks_count_by_their_content_however_they_are_named(run, tmp_path, monkeypatch):
+    path, bad = tmp_path / "bad.npy", np.zeros((16, 16, 16), bool)
+    bad[0, 1, 2] = True
+    np.save(path, bad)
+
+    def plan(mask):
+        return read(dxflow.plan(run.path, Average(img=Frames(mask=mask))))
+
+    first = plan(str(path))
+    monkeypatch.chdir(tmp_path)
+    assert not differences(first, plan("bad.npy"))
+    assert not differences(plan(bad), plan(bad.copy()))
+    bad[0, 1, 2] = False
+    bad[0, 2, 1] = True
+    np.save(path, bad)
+    assert "the mask of SPB_DET_AGIPD1M-1 image.data" in differences(first, plan(str(path)))
