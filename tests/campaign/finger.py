@@ -12,7 +12,7 @@ class Finger(Algorithm):
 
     ALG_ID = "finger"
     HELP = "checksums of frames"
-    inputs = {"img": Frames("image.data")}
+    inputs = {"img": Frames("image.data", mask=None)}
 
     def outputs(self, info):
         modules = info["img"].shape[0]
