@@ -61,19 +61,55 @@ def reduce(
     hook_timeout: float | None = None,
     quiet: bool = False,
 ) -> Result:
-    """Reduce a run in one pass: `plan` it, then `execute` the plan.
+    """Reduce a run in one pass and return the result: `plan` it, then `execute` the plan.
 
     Parameters
     ----------
-    run, algorithms, to, frames, mask, mask_bits, resume, chunk, block, on_fault, overwrite, readers, hook_timeout,
-    quiet
-        See `plan`.
-    cluster
-        See `execute`.
+    run : path, (proposal, run) or extra_data.DataCollection
+        A run directory, a single file, or an opened run.
+    algorithms : Algorithm or sequence of Algorithm
+        What to do with each block of frames or train; those later in the sequence can read what earlier ones make.
+    to : path, Store or None
+        Where the result goes: ``"x.zarr"``. None keeps it in a temporary directory as long as the `Result` lives.
+    cluster : optional
+        Where it runs: None for processes of this machine, one per core; ``"here"`` for this process, with breakpoints;
+        ``"slurm"``, an object of `dxflow.clusters` or a `distributed.Client`.
+    frames : FrameSelection, boolean array or Result, optional
+        Only these frames of detectors are read at all.
+    mask : "auto", None, str, array or path
+        Which pixels are bad: with "auto" what the run itself marks in corrected floats; None for none; a key, an array
+        or a file of your own.
+    mask_bits : int, optional
+        Bits of the mask that make a pixel bad; any by default.
+    resume : bool
+        Go on with what an interrupted run of the same reduction left.
+    chunk : str or int
+        Bytes of input of one task.
+    block : str or int
+        Bytes that are read at once.
+    on_fault : {None, "mask", "raise"}
+        What becomes of broken data: seen before the run they raise, while it runs they are left out and counted;
+        "mask" leaves both out, "raise" stops at both.
+    overwrite : bool
+        Replace an existing result; nothing that dxflow did not make is replaced.
+    readers : int, optional
+        Threads per worker that read ahead; found out on the first chunks by default.
+    hook_timeout : float, optional
+        Seconds that a call of a hook may take.
+    quiet : bool
+        Show no progress.
 
     Returns
     -------
     Result
+        The dataset, what was lost, and where time went.
+
+    Raises
+    ------
+    PlanError
+        If it cannot work, before anything is read. The message says why, what there is, and what to do.
+    Exception
+        What a hook raised, with a note that says algorithm, chunk, train and module.
 
     Examples
     --------

@@ -93,16 +93,16 @@ OF_FRAMES = ("detector", "modules")
 PLAN = ("mask_bits", "on_fault", "chunk", "block", "hook_timeout", "quiet", "resume", "overwrite")
 
 
-def add_pass_options(parser: argparse.ArgumentParser, but: Sequence[str] = ()) -> None:
+def add_pass_options(parser: argparse.ArgumentParser, only: Sequence[str] = tuple(OPTIONS)) -> None:
     """Add the options of a pass to a parser.
 
     Parameters
     ----------
-    but : sequence of str
-        Those that mean nothing to this command.
+    only : sequence of str
+        Those that mean something to this command; all by default.
     """
     for name, given in OPTIONS.items():
-        if name not in but:
+        if name in only:
             parser.add_argument(f"--{name}", **given)
 
 

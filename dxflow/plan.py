@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Chunk", "Plan", "PlanError", "plan"]
 
+CHUNK = "1 GiB"
 ON_FAULT = (None, "mask", "raise")
 MOST_CHUNKS_OF_A_SMALL_RUN = 32
 
@@ -62,6 +63,8 @@ class Plan:
         Positions of modules that are reduced apart from each other; one slice of all, usually.
     block_bytes : int
         What is read at once of one module.
+    chunk_bytes : int
+        What was asked for as `chunk`; 0 if nothing was.
     store : Store
         Where the result goes.
     losses : tuple of Loss
@@ -83,6 +86,7 @@ class Plan:
     resume: bool
     overwrite: bool
     readers: int | None = None
+    chunk_bytes: int = 0
     selected_by: tuple[Path, ...] = ()
     """Results that say which frames are read."""
     hook_timeout: float | None = None
@@ -189,9 +193,11 @@ def plan(
     resume : bool
         Go on with what an interrupted run left beside `to`; a result that it finished is taken as it is. A job
         that ``dxflow submit`` started, and Slurm started again, always does.
-    chunk, block : str or int
-        Bytes of a task's input, and of one read. They order the additions, so they belong to the result:
-        the same values give the same bits on any number of workers.
+    chunk : str or int
+        Bytes of input of one task. It orders the additions, so it belongs to the result: the same value gives the same
+        bits on any number of workers. The plan says where chunks cannot be of this size.
+    block : str or int
+        Bytes that are read at once; it belongs to the result as well.
     on_fault : {None, "mask", "raise"}
         None: what can be seen now raises now, what is met while running is masked and counted;
         "mask" masks both, "raise" stops at both.
@@ -239,6 +245,7 @@ def plan(
         chunks=_cut(binding, sizes.parse(chunk), sizes.parse(block), parts),
         parts=parts,
         block_bytes=sizes.parse(block),
+        chunk_bytes=sizes.parse(chunk) if chunk != CHUNK else 0,
         store=store_for(to),
         losses=tuple(binding.faults.losses + _missing(binding)),
         on_fault=on_fault,

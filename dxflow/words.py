@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .result import Result
 
 Row = tuple[str, str]
+NEARLY = 1.5
+"""Factor within which chunks are of the size that was asked for."""
 
 
 def text(rows: Iterable[Row], width: int) -> str:
@@ -41,15 +43,31 @@ def of_plan(plan: Plan) -> list[Row]:
         *((f"input {number}", _input(bound)) for number, bound in enumerate(plan.inputs)),
         *(row for a in plan.algorithms for row in _algorithm(plan, a)),
         *(("hint", line) for line in pulses.hints(plan)),
-        (
-            "chunks",
-            f"{len(plan.chunks)} of up to {sizes.show(sizes.largest_chunk(plan))}, read as {how}{apart}",
-        ),
+        ("chunks", f"{_chunks(plan)}, read as {how}{apart}"),
         ("to read", sizes.show(plan.bytes_to_read)),
         ("memory", f"{plan.memory} per worker"),
         ("result", plan.store.describe(plan)),
         *(("loss", line) for line in losses.lines(plan.losses)),
     ]
+
+
+def _chunks(plan: Plan) -> str:
+    """Return number and size of the chunks, and why it is not the size that was asked for."""
+    largest, asked = sizes.largest_chunk(plan), plan.chunk_bytes
+    size = f"{len(plan.chunks)} of up to {sizes.show(largest)}"
+    if not asked or asked / NEARLY < largest < asked * NEARLY:
+        return size
+    if largest < asked:
+        return (
+            size
+            if len(plan.chunks) == 1
+            else f"{size} (not {sizes.show(asked)}, so that workers share the run)"
+        )
+    single = all(c.last - c.first == 1 for c in plan.chunks)
+    why = (
+        "one train is the least" if single else "smaller ones would leave more partial results than they read"
+    )
+    return f"{size} (not {sizes.show(asked)}: {why})"
 
 
 def _input(bound: BoundInput) -> str:

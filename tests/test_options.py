@@ -11,9 +11,9 @@ from dxflow.algorithms.litframes import LitFrames
 from dxflow.simulate import make_run
 
 
-def parsed(*argv, but=()):
+def parsed(*argv):
     parser = argparse.ArgumentParser()
-    options.add_pass_options(parser, but=but)
+    options.add_pass_options(parser)
     return parser.parse_args(list(argv))
 
 

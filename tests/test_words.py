@@ -1,5 +1,7 @@
 """What is said of a plan and a result: how many frames of how many, and nothing twice."""
 
+from samples import RoiSum
+
 import dxflow
 from dxflow.algorithms.average import Average
 from dxflow.losses import Loss
@@ -79,3 +81,23 @@ def test_the_report_of_a_selection_with_a_missing_module(tmp_path):
     ]
     lost = "module 3 (SPB_DET_AGIPD1M-1), trains 10001-10002: missing module, 8 frames: the other modules have them"
     assert lines[-1] == f"lost     {lost}"
+
+
+def test_a_size_of_chunks_that_cannot_be_is_said(tmp_path):
+    run = make_run(tmp_path / "r1", trains=4, pulses=4, module_shape=(4, 4))
+
+    def chunks(algorithm, **options):
+        return next(
+            x for x in str(dxflow.plan(run.path, algorithm, **options)).splitlines() if x.startswith("chunks")
+        )
+
+    single = "chunks      4 of up to 4.1 kB (not 100 B: one train is the least), read as module blocks"
+    assert chunks(RoiSum(), chunk=100) == single
+    assert "(not 100 B: smaller ones would leave more partial results than they read)" in chunks(
+        Average(), chunk=100
+    )
+    shared = "chunks      4 of up to 4.1 kB (not 8 kB, so that workers share the run), read as module blocks"
+    assert chunks(RoiSum(), chunk="8 kB", block=512) == shared
+    two = "chunks      2 of up to 8.19 kB, read as module blocks"
+    assert chunks(RoiSum(), chunk="8 kB", block=1024) == two
+    assert "(" not in chunks(RoiSum())

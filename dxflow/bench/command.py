@@ -15,7 +15,7 @@ import numpy as np
 from ..binding import PlanError
 from ..find import algorithm
 from ..inputs import Frames
-from ..options import OPTIONS, RUN, add_pass_options, of_frames, positive, run_of
+from ..options import RUN, add_pass_options, of_frames, positive, run_of
 from ..plan import plan as make_plan
 from ..progress import Progress
 from ..runs import opened
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="numbers of processes to try (default: 1 and one per core)",
     )
-    add_pass_options(parser, but=[name for name in OPTIONS if name not in MEANT])
+    add_pass_options(parser, MEANT)
     add("--no-peers", action="store_true", help="dxflow only, no comparison with other libraries")
     add("--json", metavar="FILE", help="write all samples, and what they depend on, as JSON")
 

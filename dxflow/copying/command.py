@@ -8,13 +8,16 @@ from typing import Any
 from ..options import RUN, add_pass_options, cluster_of_pass, frames_of, run_of
 from .copy import copy_run
 
+MEANT = ("frames", "trains", "detector", "modules", "cluster", "workers", "resume", "overwrite")
+"""Options of a pass that mean something here."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``dxflow copy`` to a parser."""
     parser.add_argument("run", metavar="RUN", help=RUN)
     parser.add_argument("to", metavar="TO", help="directory of the copy")
     parser.add_argument("--sources", nargs="+", metavar="PATTERN", help="keep only sources like '*XGM*'")
-    add_pass_options(parser, but=("mask", "mask-bits", "on-fault", "chunk", "block", "hook-timeout", "quiet"))
+    add_pass_options(parser, MEANT)
     parser.add_argument("--dry-run", action="store_true", help="only show what would be copied, and its size")
     parser.add_argument("--sync", action="store_true", help="wait until the disk has all")
 
