@@ -13,6 +13,7 @@ from dxflow import Frames, From, PlanError, geometry
 from dxflow.algorithms import _azint_kernels as kernels
 from dxflow.algorithms.azint import AzimuthalIntegration, ratio
 from dxflow.algorithms.subtract import Subtract
+from dxflow.digests import Digests
 from dxflow.simulate import PowderRings
 
 NBINS = 50
@@ -348,4 +349,6 @@ def test_an_extra_geom_object_is_taken_and_gives_a_stable_identity(tmp_path):
         AzimuthalIntegration(geometry=g, distance=0.2, energy=9.3)
         for g in (source, pickle.loads(pickle.dumps(source)))
     )
-    assert first.options == again.options
+    assert Digests().of(first.options) == Digests().of(again.options)
+    other = AzimuthalIntegration(geometry=source.offset((1e-3, 0)), distance=0.2, energy=9.3)
+    assert Digests().of(first.options) != Digests().of(other.options)
