@@ -214,7 +214,7 @@ class Terminal(Nothing):
 
     def open(self) -> None:
         """Begin: what others print from here on goes through `write`."""
-        sys.stdout, sys.stderr = (_Around(s, self) for s in self._streams)  # type: ignore[assignment]
+        sys.stdout, sys.stderr = (_Around(s, self) for s in self._streams)
 
     def say(self, text: str) -> None:
         """Write a line above."""
@@ -273,6 +273,31 @@ class _Around:
     def write(self, text: str) -> int:
         """Write, with the line out of the way."""
         return self._terminal.write(self._stream, text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class Erasing:
+    """A stream of a worker on a terminal on which the driver may show its line: what is left of that is erased."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._begins = stream, True
+
+    @classmethod
+    def streams(cls) -> None:
+        """Have this process print so, where it prints to a terminal."""
+        if sys.stderr is not None and not isinstance(sys.stderr, cls) and sys.stderr.isatty():
+            sys.stderr = cls(sys.stderr)  # type: ignore[assignment]
+        if sys.stdout is not None and not isinstance(sys.stdout, cls) and sys.stdout.isatty():
+            sys.stdout = cls(sys.stdout)  # type: ignore[assignment]
+
+    def write(self, text: str) -> int:
+        """Write; the cursor is at the beginning of the driver's line."""
+        erase = "\x1b[K" if self._begins and text else ""
+        self._begins = text.endswith("\n") if text else self._begins
+        self._stream.write(erase + text)
+        return len(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -10,7 +10,7 @@ import pytest
 
 import dxflow
 from dxflow import progress
-from dxflow.progress import Log, Notebook, Progress, Terminal, clock, html
+from dxflow.progress import Erasing, Log, Notebook, Progress, Terminal, clock, html
 
 
 @pytest.fixture
@@ -234,6 +234,19 @@ def test_a_process_may_have_no_stream_at_all(monkeypatch, quick):
     monkeypatch.setattr(sys, "stderr", None)
     with Progress("reading") as p:
         p.note("3 of 4 jobs run")
+
+
+def test_what_workers_print_to_the_same_terminal_erases_the_line(terminal, quick):
+    out = terminal()
+    theirs = Erasing(out)
+    with Progress("reading", quiet=False) as p:
+        p.phase("reading", 100)
+        time.sleep(0.1)
+        # In a process of its own nobody takes the line away before.
+        for text in ("careful", " here", "\n", "and\nthere\n", ""):
+            assert theirs.write(text) == len(text)
+        time.sleep(0.1)
+    assert screen(out.getvalue()) == ["careful here", "and", "there"]
 
 
 def test_a_copy_says_what_it_does(run, tmp_path, monkeypatch):

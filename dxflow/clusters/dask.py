@@ -20,6 +20,7 @@ from distributed.client import CancelledError, ClosedClientError
 from distributed.scheduler import NoWorkerError
 
 from .. import attempts
+from ..progress import Erasing
 from ..watch import Doing, Watch
 from . import ClusterLost, number_of
 from .patience import Patience
@@ -53,6 +54,8 @@ class WorkspacePlugin(WorkerPlugin):
         if isinstance(self.work.folder, Path):
             self.watch = Watch(self.doing, self.work.folder, mortal=worker.nanny is not None)
             self.watch.start()
+        if worker.nanny is not None:
+            Erasing.streams()
 
     @contextmanager
     def lent(self) -> Iterator[Workspace]:

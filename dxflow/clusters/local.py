@@ -32,7 +32,7 @@ SETTINGS = {
     **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in MALLOC.items()},
 }
 
-DARK = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+DARK: dict[str, Any] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
 """Dask listens for HTTP in any case, and would tell whoever can log in here what runs."""
 RISK = (
     "the dashboard, %s, asks nobody for a password: whoever can log in on this machine can read what runs, with "
