@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import journal, merging
+from . import journal, merging, ours
 from .chunk import Summary, Workspace, chunk_path, run_chunk
 from .clusters import ClusterLost, Runner, connect
 from .contents import Contents
@@ -89,11 +89,12 @@ def _free(plan: Plan) -> Plan:
     Raises
     ------
     PlanError
-        If something has its name by now.
+        If it was executed before and has a name.
     """
     if plan.store.temporary and plan.store.path.exists():
         return replace(plan, store=store_for(None))
-    plan.store.check_place(plan)
+    if not plan.overwrite and ours.kind_of(plan.store.path) == ours.RESULT:
+        plan.store.check_place(plan)
     return plan
 
 

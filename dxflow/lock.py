@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -17,6 +18,8 @@ from pathlib import Path
 from .binding import PlanError
 
 NAME = ".plan.json.lock"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What systems say that have no room left: no fault of the plan."""
 EVERY = 10.0
 """Seconds between signs of life."""
 STALE = 90.0
@@ -155,6 +158,8 @@ class Lock:
         except FileNotFoundError:
             self._open()
         except OSError as e:
+            if e.errno in FULL:
+                raise
             raise PlanError(f"{self.folder}: {e.strerror}; choose another place") from e
 
     def mine(self) -> bool:

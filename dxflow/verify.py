@@ -33,6 +33,8 @@ def verify(path: str | Path) -> list[str]:
     path = Path(path)
     if path.is_dir():
         return _manifest.problems(path)
+    if path.exists() and not path.is_file():
+        return [f"{path}: it is no regular file"]
     return _hdf5.problems(path)
 
 
@@ -53,9 +55,10 @@ def open_result(path: str | Path) -> Result:
     FileNotFoundError
         If there is none, or only an unfinished one.
     OSError
-        If there is something else, or its manifest is damaged.
+        If there is something else, or its manifest is damaged, or files of it are missing or cut short.
     """
     from .result import Result
+    from .stores import _manifest
 
     path = Path(path)
     if not path.exists():
@@ -65,6 +68,8 @@ def open_result(path: str | Path) -> Result:
         result.manifest  # noqa: B018 - reading it is the test
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is no result of dxflow: it has no dxflow.json") from None
+    if path.is_dir():
+        _manifest.whole(path)
     return result
 
 
@@ -80,7 +85,11 @@ def manifest(path: Path) -> dict[str, Any]:
     """Return how a result was made, of any format."""
     from .stores import _hdf5, _manifest
 
-    return _manifest.read(path) if path.is_dir() else _hdf5.manifest(path)
+    if path.is_dir():
+        return _manifest.read(path)
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path}: it is no regular file")
+    return _hdf5.manifest(path)
 
 
 def dataset(path: Path, keep: Any = None) -> Any:
@@ -94,16 +103,13 @@ def dataset(path: Path, keep: Any = None) -> Any:
 
 def _dataset(path: Path, keep: Any) -> Any:
     from .exdf import dataset as exdf
-    from .stores import _hdf5
+    from .stores import _hdf5, _manifest
 
     if path.is_file():
         return _hdf5.open_dataset(path)
+    _manifest.whole(path)
     if exdf.exists(path):
         return exdf.open_dataset(path)
-    import xarray as xr
-    from zarr.storage import LocalStore
+    from .stores import _reading
 
-    store: Any = LocalStore(path, read_only=True)
-    # A result without a name is deleted when nobody refers to it: what is read later must not come out empty.
-    store.dxflow_keep = keep
-    return xr.open_zarr(store, chunks=None)
+    return _reading.open_dataset(path, keep)

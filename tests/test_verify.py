@@ -1,6 +1,9 @@
 """verify and open: all damage is found, and what is not finished is not opened."""
 
 import json
+import os
+import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -11,9 +14,10 @@ from extra_data import RunDirectory
 from samples import RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import FrameSelection, cli
+from dxflow import FrameSelection, Output, cli
+from dxflow.result import Result
 from dxflow.simulate import make_run
-from dxflow.stores import _hdf5
+from dxflow.stores import _hdf5, _manifest
 from dxflow.verify import verify
 
 
@@ -216,3 +220,102 @@ def test_open_says_of_a_copy_what_it_is(copied):
     assert str(to) in opened._repr_html_()
     with pytest.raises(TypeError, match=r"copy of a run.*extra_data\.RunDirectory"):
         opened.dataset  # noqa: B018 - it is to raise
+
+
+@pytest.fixture(params=["zarr", "exdf", "tiff"])
+def made(run, tmp_path, request):
+    """A result in a folder, of several variables."""
+    name = "x/" if request.param == "exdf" else f"x.{request.param}"
+    return dxflow.reduce(run.path, [RoiSum(ss=(0, 4)), Stats()], f"{tmp_path}/{name}", cluster="here").path
+
+
+def data_files(path):
+    return sorted(
+        f for f in path.rglob("*") if f.is_file() and f.name != "dxflow.json" and f.suffix != ".tif"
+    )
+
+
+def test_a_missing_or_shortened_file_of_a_result_is_named_when_it_is_opened(made):
+    before = {f: f.read_bytes() for f in data_files(made)}
+    for file, content in before.items():
+        for what in ("missing", "bytes"):
+            file.unlink() if what == "missing" else file.write_bytes(content[:-1])
+            for opened in (lambda: dxflow.open(made), lambda: Result(made).dataset.load()):
+                with pytest.raises(OSError, match=rf"{re.escape(file.name)}.*{what}"):
+                    opened()
+            file.write_bytes(content)
+    dxflow.open(made).dataset.load()
+
+
+def test_a_changed_byte_is_named_when_it_is_read(made):
+    # Not read: the metadata of each array, which the store has all in one, and names for EXtra-data.
+    for file in [f for f in data_files(made) if f.suffix != ".json" or f == made / "zarr.json"]:
+        content = file.read_bytes()
+        at = len(content) // 2
+        file.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        with pytest.raises(OSError, match=rf"{re.escape(file.name)}: .*checksum"):
+            dxflow.open(made).dataset.load()
+        file.write_bytes(content)
+
+
+def test_a_dataset_of_a_result_can_be_pickled_and_read_by_dask(made):
+    if made.suffix == "":
+        return
+    found = dxflow.open(made).dataset
+    again = pickle.loads(pickle.dumps(found))
+    assert again.load().equals(found.load())
+    assert dxflow.open(made).dataset.chunk().compute(scheduler="threads").equals(found)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../secret", "", "a//b"])
+def test_a_manifest_that_names_files_elsewhere_is_refused(made, name):
+    secret = made.parent / "secret"
+    secret.write_text("secret")
+    facts = json.loads((made / "dxflow.json").read_text())
+    files = {**facts.pop("files"), name: [6, 1]}
+    facts.pop("crc32")
+    _manifest.write(made, facts, files)
+    (found,) = verify(made)
+    assert re.search(r"dxflow.json: it lists .* outside of the result", found)
+    with pytest.raises(OSError, match="outside of the result"):
+        dxflow.open(made)
+
+
+def test_links_pipes_and_folders_in_place_of_files_are_named_and_not_followed(made):
+    file = data_files(made)[0]
+    content = file.read_bytes()
+    (made.parent / "same").write_bytes(content)
+    for make in (lambda: file.symlink_to(made.parent / "same"), lambda: os.mkfifo(file), file.mkdir):
+        file.unlink() if not file.is_dir() else file.rmdir()
+        make()
+        found = verify(made)
+        assert any(
+            re.search(rf"{re.escape(file.name)}: (it is|.*link|no regular)", line) for line in found
+        ), found
+        with pytest.raises(OSError, match=re.escape(file.name)):
+            dxflow.open(made)
+
+
+def test_a_pipe_or_device_is_no_result_and_nothing_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "x.nc")
+    for path in (tmp_path / "x.nc", "/dev/zero"):
+        assert verify(path) == [f"{path}: it is no regular file"]
+        with pytest.raises(OSError, match="no regular file"):
+            dxflow.open(path)
+
+
+@pytest.mark.parametrize("unit", ["seconds", "hours", "s", "days since 2000-01-01"])
+def test_values_are_what_they_were_whatever_their_unit(run, tmp_path, unit):
+    class Timed(RoiSum):
+        def outputs(self, info):
+            return {"intensity": Output(per="img", unit=unit), "at": Output(per="train", unit=unit)}
+
+        def process_module_data(self, block, out):
+            out.intensity += 1.5
+
+    for name in ("x.zarr", "x.nc", "x/"):
+        found = dxflow.reduce(run.path, Timed(), f"{tmp_path}/{name}", cluster="here").dataset
+        assert found["roisum.intensity"].dtype == "f8"
+        assert set(found["roisum.intensity"].values.tolist()) == {1.5 * 16}
+        assert found["roisum.intensity"].attrs["units"] == unit
+        assert found["time"].dtype.kind == "M"

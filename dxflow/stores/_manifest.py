@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ COPY = "copy"
 """The kind of a copy of a run, in its manifest."""
 CACHES = ("karabo_data_map.json",)
 """What EXtra-data leaves in a run directory when it opens it; it makes it anew when it is not there."""
+NAMED = 5
+"""Damaged files that an error names."""
 _OWN = '"crc32": "{:08x}"'
 _FOUND = re.compile(rb'^\{\n "crc32": "([0-9a-f]{8})"')
 
@@ -62,9 +65,42 @@ def read(folder: Path) -> dict[str, Any]:
     if zlib.crc32(text.replace(found[1], b"0" * 8, 1)) != int(found[1], 16):
         raise Damage(f"{path}: its checksum is not {found[1].decode()}")
     try:
-        return json.loads(text)
+        made = json.loads(text)
     except ValueError as e:
         raise Damage(f"{path}: {e}") from e
+    for name in made.get("files", ()):
+        if not name or name.startswith("/") or {"..", ""} & set(name.split("/")):
+            raise Damage(f"{path}: it lists {name!r}, which is outside of the result")
+    return made
+
+
+def whole(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return size and CRC-32 of all files that belong to a folder, if all are there and have their sizes.
+
+    Raises
+    ------
+    Damage
+        Names those that are missing, or have another size.
+    """
+    files = read(folder).get("files", {})
+    if wrong := [why for name, (size, _) in files.items() if (why := _unlike(folder, name, size))]:
+        more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        raise Damage("; ".join(wrong[:NAMED]) + more + ": this result is damaged, write it again")
+    return files
+
+
+def _unlike(folder: Path, name: str, size: int) -> str:
+    """Return what is wrong with a file, without reading it: missing, a link, of another size; or nothing."""
+    path = folder / name
+    try:
+        if any(p.is_symlink() for p in (path, *path.parents) if p.is_relative_to(folder) and p != folder):
+            return f"{path}: it is, or lies behind, a symbolic link, which is not followed"
+        found = path.lstat()
+    except OSError as e:
+        return _said(path, e)
+    if not stat.S_ISREG(found.st_mode):
+        return f"{path}: it is no regular file"
+    return "" if found.st_size == size else f"{path}: {found.st_size} bytes, {size} were written"
 
 
 def digests(folder: Path, known: Digests) -> dict[str, tuple[int, int]]:
@@ -90,20 +126,21 @@ def problems(folder: Path) -> list[str]:
         files = read(folder)["files"]
     except (OSError, KeyError) as e:
         return [_said(folder / MANIFEST, e)]
-    found = [p for name, (size, crc) in files.items() if (p := _problem(folder / name, size, crc))]
+    found = [p for name, (size, crc) in files.items() if (p := _problem(folder, name, size, crc))]
     there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
     extra = sorted(there - set(files) - {MANIFEST, *CACHES})
     return found + [f"{folder / name}: it is no part of the result" for name in extra]
 
 
-def _problem(path: Path, size: int, crc: int) -> str:
+def _problem(folder: Path, name: str, size: int, crc: int) -> str:
     """Return what is wrong with a file, or nothing."""
+    if why := _unlike(folder, name, size):
+        return why
+    path = folder / name
     try:
-        now, found = digest(path)
+        _, found = digest(path)
     except OSError as e:
         return _said(path, e)
-    if now != size:
-        return f"{path}: {now} bytes, {size} were written"
     if found == crc:
         return ""
     said = f"{path}: checksum {found:08x}, it was {crc:08x} when written"
