@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -10,11 +10,11 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from . import chunk, fragments, journal, merging
-from ._checks import Case, Factory, changed, compare, difference, require, state
-from .algorithm import Algorithm
+from . import blocks, chunk, fragments, journal, merging
+from ._checks import Case, CheckFailed, Factory, changed, compare, difference, require, state
+from .algorithm import Algorithm, SelfChanged
 from .execute import execute
-from .outputs import Output
+from .outputs import BoundOutput, Output, identity, merge_into, valid_name
 
 if TYPE_CHECKING:
     from .result import Result
@@ -34,7 +34,8 @@ def check_algorithm(
     In this process, on a run that should be small, it is checked that
 
     - chunks of one train and of three give what the whole run as one chunk gives, within a tolerance,
-    - so do blocks of a single frame, and blocks cut from whole trains (``process_module_data`` only),
+    - so do blocks of a single frame, blocks cut from whole trains, modules in reverse order, and half of the modules
+      merged with the other half (``process_module_data`` only),
     - buffers full of rubbish beforehand change no bit,
     - a pickled copy gives the same bits, and nothing that `initialize` does reaches the client's object,
     - a chunk's partial merged into an empty one stays what it is,
@@ -70,18 +71,21 @@ def check_algorithm(
     ...     result = check_algorithm(lambda: Average(per="cell"), truth.path)
     """
     case = Case(factory, run, frames, on_fault)
+    _check_hands_off(case)
     algorithms = case.algorithms()
     whole = _check_client_side(case, algorithms)
     for byte in (0xFF, 0x3F):
         with _poisoned(byte):
             compare(f"buffers full of 0x{byte:X} beforehand", whole, case.reduce())
     _check_pickled(case, whole, algorithms)
-    _check_hands_off(case)
     for trains in (1, 3):
         compare(f"chunks of {trains} trains", whole, case.reduce(trains=trains), rtol, atol)
     if algorithms[-1].by_module:
         compare("blocks of one frame", whole, case.reduce(block=1), rtol, atol)
         compare("blocks cut from whole trains", whole, case.reduce(_beside_trains(case)), rtol, atol)
+        with _modules(lambda all_of_them: all_of_them[::-1]):
+            compare("modules in reverse order", whole, case.reduce(), rtol, atol)
+        _check_halves(case, whole, rtol, atol)
     _check_merge(case)
     return whole
 
@@ -104,6 +108,41 @@ def _beside_trains(case: Case) -> list[Algorithm]:
     trains: Any = _Trains()
     trains.inputs = {"x": made.inputs[made.algorithms[-1].stream].declared}
     return [*case.algorithms(), trains]
+
+
+@contextmanager
+def _modules(choose: Callable[[Sequence[int]], Sequence[int]]) -> Iterator[None]:
+    """Let passes over blocks work on some modules, in some order."""
+    real = blocks.BlockPass.modules
+    with mock.patch.object(blocks.BlockPass, "modules", lambda self, count: choose(real(self, count))):
+        yield
+
+
+def _check_halves(case: Case, whole: Result, rtol: float, atol: float) -> None:
+    """Check that what modules share is merged from the modules, where no other hook changes it afterwards."""
+    own = case.plan().algorithms[-1]
+    if any(own.algorithm.overrides(h) for h in ("finalize_chunk_processing", "merge", "finalize")):
+        return
+    halves = []
+    for part in (slice(0, None, 2), slice(1, None, 2)):
+        with _modules(lambda every, part=part: every[part]):
+            halves.append(case.reduce())
+    for o in own.outputs:
+        if o.output.store and o.output.kind in ("entry", "train", "run") and o.output.merge != "custom":
+            into, other = (_of_half(h, o) for h in halves)
+            merge_into(into, other, o.output.merge)
+            how = difference(_of_half(whole, o), into, rtol, atol)
+            require(not how, f"{o.name} is not that of half of the modules merged with the other half: {how}")
+
+
+def _of_half(result: Result, o: BoundOutput) -> NDArray:
+    """Return an output, with the identity of its rule in place of what is missing."""
+    values = np.array(result.dataset[o.name])
+    missing = np.isnan(values) if values.dtype.kind in "fc" else np.zeros(values.shape, bool)
+    if (valid := result.dataset.variables.get(valid_name(o))) is not None:
+        missing[~np.asarray(valid, bool)] = True
+    values[missing] = identity(o.output.dtype, o.output.merge)
+    return values
 
 
 def _check_client_side(case: Case, algorithms: list[Algorithm]) -> Result:
@@ -137,7 +176,12 @@ def _check_hands_off(case: Case) -> None:
     algorithms = case.algorithms()
     problems: list[str] = []
     _watch(algorithms[-1], problems)
-    case.reduce(algorithms)
+    try:
+        case.reduce(algorithms)
+    except Exception as e:
+        if problems:
+            raise CheckFailed(problems[0]) from e
+        raise
     require(not problems, problems[0] if problems else "")
 
 
@@ -149,7 +193,17 @@ def _watch(algorithm: Algorithm, problems: list[str]) -> None:
     def watched(self: Any, data: Any, out: Any) -> None:
         inputs = {alias: np.array(data[alias]) for alias in self.inputs}
         before = state(vars(self))
-        getattr(cls, hook)(self, data, out)
+        try:
+            getattr(cls, hook)(self, data, out)
+        except SelfChanged as e:
+            raise CheckFailed(f"{self.name}.{hook}() changed self: {[e.attribute]}; results go to out") from e
+        except ValueError as e:
+            if "read-only" not in str(e):
+                raise
+            which = " or ".join(map(repr, inputs))
+            raise CheckFailed(
+                f"{self.name}.{hook}() changed its input {which}, which is read-only: {e}"
+            ) from e
         for alias, values in inputs.items():
             if how := difference(values, np.asarray(data[alias])):
                 problems.append(f"{self.name}.{hook}() changed its input {alias!r}: {how}")

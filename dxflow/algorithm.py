@@ -37,8 +37,10 @@ class Algorithm:
     finalize                   worker   once per part of the result ``totals``
     ========================== ======== =========================== ===================================
 
-    After `initialize`, ``self`` is read-only: results go to ``out``, so that chunks may run anywhere, in any
-    order and twice, and give the same bits.
+    After `initialize`, ``self`` is read-only, and setting an attribute raises `SelfChanged`: results go to ``out``, so
+    that chunks may run anywhere, in any order and twice, and give the same bits. Scratch arrays and caches that
+    change no result are made in `initialize` and filled by hooks: each thread has its own algorithm. What hooks read
+    is read-only as well: copy what is to be changed.
 
     Parameters
     ----------
@@ -142,6 +144,20 @@ class Algorithm:
     rules: Mapping[str, str] = {}
     """Output name -> merge rule; set by the plan."""
 
+    def freeze(self) -> None:
+        """Make ``self`` read-only; the copies of workers are, once `initialize` has run."""
+        self.__dict__["_frozen"] = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = self.__dict__
+        if "_frozen" in own and own.get(name, own) is not value:
+            raise SelfChanged(
+                f"{own.get('name')}: self.{name} is set after initialize(). There self is read-only, since chunks run "
+                "anywhere and in any order: results go to out, tables are made in initialize()",
+                name,
+            )
+        object.__setattr__(self, name, value)
+
     @classmethod
     def overrides(cls, hook: str) -> bool:
         """Return whether the class implements a hook itself."""
@@ -159,6 +175,17 @@ class Algorithm:
         return f"{type(self).__name__}({shown})"
 
 
+class SelfChanged(AttributeError):
+    """A hook that keeps something on ``self`` after `Algorithm.initialize`."""
+
+    def __init__(self, message: str, attribute: str) -> None:
+        super().__init__(message)
+        self.attribute = attribute
+
+    def __reduce__(self) -> tuple:
+        return type(self), (str(self), self.attribute)
+
+
 def _parse(cls: type[Algorithm], options: dict[str, Any]) -> dict[str, Any]:
     """Return all options of an algorithm: those given, checked, and the defaults of the others."""
     parser = OptionParser(prog=cls.__name__, add_help=False)
@@ -169,8 +196,10 @@ def _parse(cls: type[Algorithm], options: dict[str, Any]) -> dict[str, Any]:
     for dest, value in options.items():
         action = actions[dest]
         action.required, action.nargs = False, "?" if not action.option_strings else action.nargs
-        if action.choices is not None and value not in action.choices:
-            raise TypeError(f"{cls.__name__}: {dest}={value!r}; expected one of {list(action.choices)}")
+        several = action.nargs not in (None, "?") and isinstance(value, (list, tuple))
+        for one in value if several else [value]:
+            if action.choices is not None and one not in action.choices:
+                raise TypeError(f"{cls.__name__}: {dest}={one!r}; expected one of {list(action.choices)}")
     return vars(parser.parse_args([], argparse.Namespace(**options)))
 
 

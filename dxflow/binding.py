@@ -113,7 +113,22 @@ class Binding:
                 f"{algorithm.name} reads {what.output!r} as {alias!r}, but that is an output per "
                 f"{made[what.output].output.kind}: a pass hands on outputs per train and per entry"
             )
+        self._check_finished(algorithm, alias, made[what.output])
         return what.output
+
+    def _check_finished(self, algorithm: Algorithm, alias: str, read: BoundOutput) -> None:
+        """Refuse what is made only when the chunk ends, and cannot be made train by train."""
+        maker = next(a for a in self.algorithms if a.name == read.algorithm)
+        whole = [o.key for o in maker.outputs if o.output.kind in ("run", "pixel", "event")]
+        if read.transient or not maker.algorithm.overrides("finalize_chunk_processing"):
+            return
+        if whole or algorithm.by_module:
+            why = f"its {whole} are of the whole chunk" if whole else "module blocks are read before that"
+            raise PlanError(
+                f"{algorithm.name} reads {read.name!r} as {alias!r}, but {maker.name} may change that in "
+                f"finalize_chunk_processing, which cannot run train by train: {why}. Make it in process_train_data or "
+                "process_module_data of an algorithm without that hook, or read it in a second pass"
+            )
 
     def _bind(self, algorithm: Algorithm, alias: str, what: Any, frames: bool) -> int:
         """Bind an input; one with the same data as an earlier one is that one."""
@@ -266,6 +281,11 @@ def _check_blocks(binding: Binding, bound: BoundAlgorithm) -> None:
         _check_in_block(binding, bound, alias, ref)
     modules = len(binding.inputs[bound.stream].modules)
     for output in bound.outputs:
+        if output.output.alias and output.rows != binding.rows[bound.stream]:
+            raise PlanError(
+                f"{output.name}: per={output.output.per!r}, but module blocks are frames of "
+                f"{binding.inputs[bound.stream].name}, which has other rows; use per='train'{ADVICE}"
+            )
         if output.output.kind == "entry" and output.output.merge == "custom" and modules > 1:
             raise PlanError(
                 f"{output.name}: merge='custom' cannot combine modules; use sum, min or max{ADVICE}"

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import keys
 from .faults import hook_context
-from .outputs import Partial, identity
+from .index import EntryIndex
+from .outputs import Partial, identity, merge_into
 from .reader import present, runs
 from .reader.ring import view
-from .state import ChunkState
-from .views import ModuleBlock
+from .sight import Sight, maker
+from .state import ChunkState, Share
+from .views import ModuleBlock, read_only
 
 if TYPE_CHECKING:
     from .binding import BoundAlgorithm
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """Frames of one module: rows of the lead input's index that the module has."""
+    """Frames of one module that are read at once: rows of the lead input's index, which the module may lack."""
 
     group: int
     module: int
@@ -33,46 +37,45 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Filled:
-    """What was read for a step: arrays by input number, their valid pixels if kept, and which frames are good."""
+    """What was read for a step, by input number: arrays, which of their frames are good, (frame,) bool, valid pixels.
 
-    arrays: dict[int, NDArray]
-    valid: dict[int, NDArray]
-    good: NDArray
+    Pixels are those of inputs for which they are kept, bool like their arrays.
+    """
 
-    def stretches(self) -> Iterator[tuple[int, int]]:
-        """Yield (start, stop) of frames that are good and follow each other."""
-        if self.good.all():
-            yield 0, len(self.good)
-            return
-        for start, stop in runs(self.good[1:] == self.good[:-1], len(self.good)):
-            if self.good[start]:
-                yield start, stop
+    arrays: dict[int, NDArray] = field(default_factory=dict)
+    good: dict[int, NDArray] = field(default_factory=dict)
+    pixels: dict[int, NDArray] = field(default_factory=dict)
+
+    def seen(self, sight: Sight) -> NDArray:
+        """Return which frames an algorithm sees, (frame,) bool."""
+        return np.logical_and.reduce([self.good[number] for number in sight.inputs])
 
 
 @dataclass(frozen=True)
 class Group:
-    """Algorithms whose blocks are the same frames, and the inputs that are read for them."""
+    """Algorithms whose blocks are cut from the same frames, how many a block holds, and the inputs that are read."""
 
     lead: int
+    frames: int
     inputs: tuple[int, ...]
     algorithms: tuple[BoundAlgorithm, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """Frames of a block that are good and follow each other.
+    """Frames of a block, all there and of one train.
 
-    `rows` are those of the lead input's index, `own` the same as counted from the chunk's first; `trains` positions
-    in the plan; `arrays` what was read of these frames, by input number.
+    `rows` are those of the lead input's index, `own` the same as counted from the chunk's first, `at` as counted from
+    the step's; `train` the position in the plan; `arrays` and `pixels` what was read of these frames, by input number.
     """
 
-    group: Group
     module: int
     rows: slice
     own: slice
-    trains: NDArray
-    arrays: dict[int, NDArray]
-    valid: dict[int, NDArray]
+    at: slice
+    train: int
+    arrays: Mapping[int, NDArray]
+    pixels: Mapping[int, NDArray]
 
     def __len__(self) -> int:
         return self.rows.stop - self.rows.start
@@ -84,8 +87,9 @@ class BlockPass:
     def __init__(self, state: ChunkState) -> None:
         self.state, self.plan = state, state.plan
         self.groups = groups(self.plan)
+        self._module = -1
         self._scratch = {
-            o.name: np.empty((frames_per_block(self.plan, g), *o.output.shape, *o.pixels[1:]), o.output.dtype)
+            o.name: np.empty((g.frames, *o.output.shape, *o.pixels[1:]), o.output.dtype)
             for g in self.groups
             for a in g.algorithms
             for o in a.outputs
@@ -94,140 +98,222 @@ class BlockPass:
 
     def steps(self) -> list[Step]:
         """Return all blocks of the chunk, in reading order."""
-        state = self.state
-        return [
-            Step(number, module, rows)
-            for number, group in enumerate(self.groups)
-            for module in range(*state.part.indices(len(self.plan.inputs[group.lead].modules)))
-            for rows in self._blocks(group, module)
-        ]
+        state, out = self.state, []
+        for number, group in enumerate(self.groups):
+            lead = self.plan.inputs[group.lead]
+            cells = list(
+                _cells(lead.index, state.chunk.first, state.chunk.last, group.frames, state.excluded)
+            )
+            for module in self.modules(len(lead.modules)):
+                out += [Step(number, module, rows) for rows in self._with_frames(group, module, cells)]
+        return out
 
-    def _blocks(self, group: Group, module: int) -> Iterator[slice]:
-        """Yield rows that fit a block, without gaps, and without excluded trains."""
-        lead = self.plan.inputs[group.lead]
+    def modules(self, count: int) -> Sequence[int]:
+        """Return the positions of the modules to work on, of so many."""
+        return range(*self.state.part.indices(count))
+
+    def _with_frames(self, group: Group, module: int, cells: list[slice]) -> Iterator[slice]:
+        """Yield the rows of which a module has some that an algorithm sees."""
         rows = self.state.rows[self.plan.rows[group.lead]]
-        there = np.logical_and.reduce([present(self.plan.inputs[i], module, rows) for i in group.inputs])
-        trains = lead.index.train_positions(rows)
-        if self.state.excluded:
-            there &= ~np.isin(trains, list(self.state.excluded))
-        joined = there[1:] == there[:-1]
-        if any(o.output.kind == "train" for a in group.algorithms for o in a.outputs):
-            joined &= trains[1:] == trains[:-1]
-        n = frames_per_block(self.plan, group)
-        for start, stop in runs(joined, len(there)):
-            if there[start]:
-                for a in range(start, stop, n):
-                    yield slice(rows.start + a, rows.start + min(a + n, stop))
+        has = {n: present(self.plan.inputs[n], module, rows) for n in group.inputs}
+        sights = {self.plan.sights[a.name] for a in group.algorithms}
+        there = np.logical_or.reduce([Filled(good=has).seen(s) for s in sights])
+        before = np.concatenate([[0], np.cumsum(there)])
+        yield from (c for c in cells if before[c.stop - rows.start] > before[c.start - rows.start])
 
     def fill(self, step: Step, buffer: NDArray) -> Filled:
         """Read a block; runs in the reader thread."""
-        arrays, valid, offset, n = {}, {}, 0, step.rows.stop - step.rows.start
-        good = None
+        filled, offset, n = Filled(), 0, step.rows.stop - step.rows.start
         for number in self.groups[step.group].inputs:
             bound = self.plan.inputs[number]
-            arrays[number], offset = view(buffer, (n, *bound.location.shape), bound.location.dtype, offset)
+            array, offset = view(buffer, (n, *bound.location.shape), bound.location.dtype, offset)
+            filled.arrays[number] = array
             if bound.keeps_valid:
-                valid[number], offset = view(buffer, arrays[number].shape, np.dtype(bool), offset)
-            there = self.state.read(bound, step.module, step.rows, arrays[number], valid.get(number))
-            good = there if good is None else good & there
-        assert good is not None
-        return Filled(arrays, valid, good)
+                filled.pixels[number], offset = view(buffer, array.shape, np.dtype(bool), offset)
+            pixels = filled.pixels.get(number)
+            filled.good[number] = self.state.read(bound, step.module, step.rows, array, pixels)
+        return filled
 
     def work(self, step: Step, filled: Filled) -> None:
         """Let the algorithms work on what was read of a block."""
-        for start, stop in filled.stretches():
-            frames = self.stretch(step, filled, start, stop)
-            for bound, block, out in self.views(frames):
-                with hook_context(
-                    bound.algorithm, "process_module_data", self.state, frames.trains, step.module
-                ):
-                    bound.algorithm.process_module_data(block, out)
-            self._account(frames)
+        if step.module != self._module:
+            self.state.gather()
+            self._module = step.module
+        self._account(step, filled)
+        for bound in self.groups[step.group].algorithms:
+            for frames in self.stretches(step, filled, bound):
+                if frames.train not in self.state.failed:
+                    block, out, shares = self.views(bound, frames)
+                    with block_context(self.state, bound, frames.train, block.module):
+                        bound.algorithm.process_module_data(block, out)
+                    merge_shares(shares)
 
-    def stretch(self, step: Step, filled: Filled, start: int, stop: int) -> Stretch:
-        """Return frames start:stop of a block."""
-        group, rows = self.groups[step.group], slice(step.rows.start + start, step.rows.start + stop)
-        first = self.state.rows[self.plan.rows[group.lead]].start
-        return Stretch(
-            group,
-            step.module,
-            rows,
-            slice(rows.start - first, rows.stop - first),
-            self.plan.inputs[group.lead].index.train_positions(rows),
-            {number: array[start:stop] for number, array in filled.arrays.items()},
-            {number: array[start:stop] for number, array in filled.valid.items()},
+    def stretches(self, step: Step, filled: Filled, bound: BoundAlgorithm) -> Iterator[Stretch]:
+        """Yield the frames of a step that an algorithm sees, train by train, as far as they follow each other."""
+        group = self.groups[step.group]
+        trains = self.plan.inputs[group.lead].index.train_positions(step.rows)
+        first = step.rows.start - self.state.rows[self.plan.rows[group.lead]].start
+        for start, stop in _runs(filled.seen(self.plan.sights[bound.name]), trains):
+            yield Stretch(
+                step.module,
+                slice(step.rows.start + start, step.rows.start + stop),
+                slice(first + start, first + stop),
+                slice(start, stop),
+                int(trains[start]),
+                {number: array[start:stop] for number, array in filled.arrays.items()},
+                {number: array[start:stop] for number, array in filled.pixels.items()},
+            )
+
+    def views(self, bound: BoundAlgorithm, frames: Stretch) -> tuple[ModuleBlock, Partial, list[Share]]:
+        """Return what an algorithm sees of some frames, what it may write to, and what is to be merged afterwards."""
+        scratch = self._transients(bound, frames.at)
+        train = frames.train - self.state.chunk.first
+        out, shares = self.state.block_view(bound, frames.module, frames.own, train, scratch)
+        arrays = {ref: self._value(ref, frames) for ref in bound.aliases.values()}
+        block = module_block(
+            self.state, bound, frames.module, frames.train, frames.own, arrays, frames.pixels
         )
+        return block, out, shares
 
-    def views(self, frames: Stretch) -> Iterator[tuple[BoundAlgorithm, ModuleBlock, Partial]]:
-        """Yield algorithms, one after the other, with what each sees of the frames and may write to."""
-        positions = frames.trains - self.state.chunk.first
-        for bound in frames.group.algorithms:
-            scratch = self._transients(bound, len(frames))
-            out = self.state.block_view(bound, frames.module, frames.own, positions, scratch)
-            yield bound, self._block(bound, frames), out
+    def _account(self, step: Step, filled: Filled) -> None:
+        """Count what was read."""
+        for number, good in filled.good.items():
+            first = self.state.rows[self.plan.rows[number]].start
+            self.state.got[number][step.module, step.rows.start - first : step.rows.stop - first] = good
+            self.state.bytes += int(np.count_nonzero(good)) * self.plan.inputs[number].frame_bytes
 
-    def _account(self, frames: Stretch) -> None:
-        """Count the frames as used."""
-        self.state.modules[self.plan.rows[frames.group.lead]][frames.own] += 1
-        self.state.trains_done[frames.trains - self.state.chunk.first] = True
-        for number in frames.group.inputs:
-            self.state.used[number, frames.module] += len(frames)
-            self.state.bytes += frames.arrays[number].nbytes
+    def _value(self, ref: int | str, frames: Stretch) -> NDArray | None:
+        """Return what a block holds of an input or of what was made before; None for keys of the whole chunk."""
+        if isinstance(ref, int):
+            return frames.arrays.get(ref)
+        if ref in self._scratch:
+            return self._scratch[ref][frames.at]
+        array: Any = self.state.arrays[ref]
+        return array[frames.module - self.state.part.start, frames.own]
 
-    def _block(self, bound: BoundAlgorithm, frames: Stretch) -> ModuleBlock:
-        """Return what the algorithm sees."""
-        lead = self.plan.inputs[bound.stream]
-        seen = {}
-        for alias, ref in bound.aliases.items():
-            if isinstance(ref, str):
-                seen[alias] = self._scratch_of(ref, frames)
-            elif ref in frames.arrays:
-                seen[alias] = frames.arrays[ref]
-            else:
-                seen[alias] = self.state.key_of_frames(ref, frames.trains, frames.rows)
-        pulses, cells = lead.index.pulse_ids, lead.index.cell_ids
-        return ModuleBlock(
-            frames.module,
-            lead.modules[frames.module],
-            lead.index.train_ids[frames.trains],
-            None if pulses is None else pulses[frames.rows],
-            None if cells is None else cells[frames.rows],
-            seen,
-            {a: frames.valid[ref] for a, ref in bound.aliases.items() if ref in frames.valid},
-        )
-
-    def _transients(self, bound: BoundAlgorithm, n: int) -> dict[str, NDArray]:
-        """Return this algorithm's images that live for one block, at their identity; memory is reused."""
+    def _transients(self, bound: BoundAlgorithm, at: slice) -> dict[str, NDArray]:
+        """Return this algorithm's images that live for one step, at their identity; memory is reused."""
         out = {}
         for o in bound.outputs:
             if o.transient:
-                out[o.name] = self._scratch[o.name][:n]
+                out[o.name] = self._scratch[o.name][at]
                 out[o.name][:] = identity(o.output.dtype, o.output.merge)
         return out
 
-    def _scratch_of(self, name: str, frames: Stretch) -> NDArray:
-        """Return an earlier algorithm's images of these frames."""
-        if name in self._scratch:
-            return self._scratch[name][: len(frames)]
-        array = self.state.arrays[name]
-        output = next(o for o in self.plan.outputs if o.name == name)
-        first = self.state.rows[output.rows].start
-        assert isinstance(array, np.ndarray)
-        return array[
-            frames.module - self.state.part.start, frames.rows.start - first : frames.rows.stop - first
-        ]
+
+def block_context(
+    state: ChunkState, bound: BoundAlgorithm, train: int, module: int
+) -> AbstractContextManager[None]:
+    """Return the context in which an algorithm works on a block."""
+    return hook_context(bound.algorithm, "process_module_data", state, train, train + 1, module)
+
+
+def merge_shares(shares: list[Share]) -> None:
+    """Merge what a block made into rows that modules share."""
+    for into, share, rule in shares:
+        merge_into(into, share, rule)
+
+
+def module_block(
+    state: ChunkState,
+    bound: BoundAlgorithm,
+    module: int,
+    train: int,
+    own: slice,
+    arrays: Mapping[int | str, NDArray | None],
+    pixels: Mapping[int, NDArray],
+) -> ModuleBlock:
+    """Return what an algorithm sees of some frames of a train and module.
+
+    Parameters
+    ----------
+    own : slice
+        Rows of these frames, counted from the chunk's first.
+    arrays : dict
+        Values by input number or name of an output; None for a key that is read for the whole chunk.
+    pixels : dict
+        Which pixels are valid, of the inputs for which that is kept.
+    """
+    lead = state.plan.inputs[bound.stream]
+    first, trains = state.rows[state.plan.rows[bound.stream]].start, np.full(own.stop - own.start, train)
+    seen, valid = {}, {}
+    for alias, ref in bound.aliases.items():
+        array = arrays[ref]
+        if array is None:
+            assert isinstance(ref, int)
+            array, valid[alias] = keys.key_of_frames(state, ref, trains, own)
+        elif ref in pixels:
+            valid[alias] = read_only(pixels[ref])  # type: ignore[index]
+        seen[alias] = read_only(array)
+    rows = slice(first + own.start, first + own.stop)
+    return ModuleBlock(
+        module,
+        lead.modules[module],
+        lead.index.train_ids[trains],
+        None if lead.index.pulse_ids is None else read_only(lead.index.pulse_ids[rows]),
+        None if lead.index.cell_ids is None else read_only(lead.index.cell_ids[rows]),
+        seen,
+        valid,
+    )
+
+
+def cut(good: NDArray, n: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of a train's frames that are there, in blocks of n that are counted from its first."""
+    for first in range(0, len(good), n):
+        part = good[first : first + n]
+        yield from ((first + a, first + b) for a, b in _runs(part, np.zeros(len(part))))
+
+
+def _runs(good: NDArray, trains: NDArray) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of frames that are good, of one train, and follow each other."""
+    joined = (good[1:] == good[:-1]) & (trains[1:] == trains[:-1])
+    yield from ((start, stop) for start, stop in runs(joined, len(good)) if good[start])
+
+
+def _cells(index: EntryIndex, first: int, last: int, n: int, excluded: frozenset[int]) -> Iterator[slice]:
+    """Yield rows of some trains that fit a block: whole trains, or n frames of one as counted from its first."""
+    start = stop = int(index.offsets[first])
+    for train in range(first, last):
+        end = int(index.offsets[train + 1])
+        if stop > start and (train in excluded or end - start > n):
+            yield slice(start, stop)
+            start = stop
+        if train in excluded:
+            start = end
+        while end - start > n:
+            yield slice(start, start + n)
+            start += n
+        stop = end
+    if stop > start:
+        yield slice(start, stop)
 
 
 def groups(plan: Plan) -> list[Group]:
     """Return the algorithms of a plan grouped by the frames they follow, in order of appearance."""
-    leads: dict[tuple, int] = {}
-    members: dict[int, list[BoundAlgorithm]] = {}
+    members: dict[tuple, list[BoundAlgorithm]] = {}
     for bound in plan.algorithms:
-        lead = leads.setdefault((plan.rows[bound.stream], plan.inputs[bound.stream].modules), bound.stream)
-        members.setdefault(lead, []).append(bound)
+        members.setdefault(_frames_of(plan, bound), []).append(bound)
     return [
-        Group(lead, _read_for(plan, algorithms), tuple(algorithms)) for lead, algorithms in members.items()
+        Group(
+            algorithms[0].stream,
+            frames_per_block(plan, algorithms[0]),
+            _read_for(plan, algorithms),
+            (*algorithms,),
+        )
+        for algorithms in members.values()
     ]
+
+
+def _leading(plan: Plan, bound: BoundAlgorithm) -> int:
+    """Return the input whose frames set the size of an algorithm's blocks: its first, or that of what it reads."""
+    made = [ref for ref in bound.aliases.values() if isinstance(ref, str)]
+    return _leading(plan, maker(plan, made[0])) if made else bound.stream
+
+
+def _frames_of(plan: Plan, bound: BoundAlgorithm) -> tuple:
+    """Return what algorithms have in common whose blocks are the same frames."""
+    lead = plan.inputs[_leading(plan, bound)]
+    return plan.rows[bound.stream], lead.modules, lead.frame_bytes
 
 
 def _read_for(plan: Plan, algorithms: list[BoundAlgorithm]) -> tuple[int, ...]:
@@ -237,9 +323,9 @@ def _read_for(plan: Plan, algorithms: list[BoundAlgorithm]) -> tuple[int, ...]:
     return tuple(sorted(n for n in numbers | streams if plan.inputs[n].kind == "frames" or n in streams))
 
 
-def frames_per_block(plan: Plan, group: Group) -> int:
-    """Return how many frames a block holds, of the input with the largest frames."""
-    return max(1, plan.block_bytes // max(plan.inputs[n].frame_bytes for n in group.inputs))
+def frames_per_block(plan: Plan, bound: BoundAlgorithm) -> int:
+    """Return how many frames a block of an algorithm holds; its own inputs alone decide."""
+    return max(1, plan.block_bytes // max(1, plan.inputs[_leading(plan, bound)].frame_bytes))
 
 
 def frame_buffer_bytes(bound: BoundInput) -> int:
@@ -250,6 +336,5 @@ def frame_buffer_bytes(bound: BoundInput) -> int:
 def block_bytes(plan: Plan) -> int:
     """Return the bytes that the largest block needs, with room to align its arrays."""
     return max(
-        sum(frames_per_block(plan, g) * frame_buffer_bytes(plan.inputs[n]) + 128 for n in g.inputs)
-        for g in groups(plan)
+        sum(g.frames * frame_buffer_bytes(plan.inputs[n]) + 128 for n in g.inputs) for g in groups(plan)
     )

@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import deaths, fragments, memory, parcels, pieces
+from . import deaths, fragments, keys, memory, parcels, pieces, presence
 from .attempts import Attempt, Note
 from .blocks import BlockPass
-from .faults import TrainsFailed, hook_context, named
+from .faults import CAUSE, Hooks, named
 from .losses import Loss, from_json
-from .outputs import Events, Partial
+from .outputs import Events
 from .reader.files import Files
 from .reader.masks import Masks
 from .reader.ring import Ring
 from .reader.tuning import Tuner, candidates
+from .sight import by_train
 from .state import ChunkState
-from .trains import TrainPass
+from .trains import TrainPass, finish
 from .watch import Doing
 
 if TYPE_CHECKING:
-    from .binding import BoundAlgorithm
     from .plan import Chunk, Plan
 
 
@@ -55,6 +55,10 @@ class Summary:
     reused: bool = False
     pieces: int = 1
     """In how many parts it was done: more than one where it was too large for its workers."""
+    hooks_failed: dict[str, int] = field(default_factory=dict)
+    """Trains in which a hook raised, by ``<algorithm>.<hook>``."""
+    hooks_worked: tuple[str, ...] = ()
+    """Hooks that also ended well."""
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON values; not by asdict, which copies deeply."""
@@ -96,6 +100,7 @@ class Workspace:
             for bound in self.plan.algorithms:
                 with named(self.doing, f"in {bound.name}.initialize(), run {self.plan.run}"):
                     bound.algorithm.initialize(bound.info)
+                bound.algorithm.freeze()
             self.ready = True
 
     def another(self) -> Workspace:
@@ -159,24 +164,26 @@ def run_chunk(work: Workspace, number: int) -> Summary:
 def _work(work: Workspace, plan: Plan, chunk: Chunk, excluded: frozenset[int]) -> Done:
     """Read the trains of a chunk while the algorithms work on what was read, and finish its outputs."""
     losses: list[Loss] = []
+    hooks = Hooks()
     while True:
-        state = ChunkState(plan, chunk, excluded, work.files, work.masks, work.doing)
+        state = ChunkState(plan, chunk, excluded, work.files, work.masks, work.doing, hooks)
         one_pass: Any = (BlockPass if plan.by_module else TrainPass)(state)
-        try:
-            with closing(_read_ahead(work, one_pass)) as steps:
-                for step, filled in steps:
-                    one_pass.work(step, filled)
+        with closing(_read_ahead(work, one_pass)) as steps:
+            for step, filled in steps:
+                one_pass.work(step, filled)
+        if not state.failed:
             _finish(work, state)
+        if not state.failed:
             return Done(state, losses)
-        except TrainsFailed as failed:
-            excluded |= failed.trains
-            losses.append(failed.loss)
+        excluded |= state.failed
+        raised = [loss for loss in state.losses if loss.cause == CAUSE]
+        losses += sorted(raised, key=lambda loss: loss.first_train)
 
 
 def _read_ahead(work: Workspace, one_pass: Any) -> Generator[tuple[Any, Any], None, None]:
     """Yield the steps of a chunk and what was read for each, while the number of reader threads is being found too."""
     state, start = one_pass.state, perf_counter()
-    state.read_keys()
+    keys.read_keys(state)
     state.times["read"] = state.times["wait"] = perf_counter() - start
     steps = one_pass.steps()
     while steps:
@@ -193,24 +200,19 @@ def _read_ahead(work: Workspace, one_pass: Any) -> Generator[tuple[Any, Any], No
 def _finish(work: Workspace, state: ChunkState) -> None:
     """Check that the files are still the same, and finish the outputs."""
     work.files.verify()
-    for bound in state.plan.algorithms:
-        _finalize_chunk(bound, state)
-    state.mark_lost_rows()
+    state.gather()
+    trains = set(range(state.chunk.first, state.chunk.last)) - state.excluded
+    for bound in state.plan.algorithms if trains else ():
+        if not by_train(state.plan, bound):
+            finish(state, bound, state.chunk.first, state.chunk.last)
+    presence.mark_lost_rows(state)
     state.times["compute"] = perf_counter() - state.began - state.times["wait"]
-
-
-def _finalize_chunk(bound: BoundAlgorithm, state: ChunkState) -> None:
-    trains = np.arange(state.chunk.first, state.chunk.last)
-    out = Partial({o.key: state.arrays[o.name] for o in bound.outputs if not o.transient})
-    with hook_context(bound.algorithm, "finalize_chunk_processing", state, trains):
-        bound.algorithm.finalize_chunk_processing(out)
 
 
 def _write(work: Workspace, state: ChunkState, losses: list[Loss], path: Path) -> Summary:
     """Leave the fragment of a finished chunk, or of a piece of it, and return its summary."""
     start = perf_counter()
-    arrays: dict[str, NDArray] = {f"modules/{n}": m for n, m in enumerate(state.modules)}
-    arrays["trains_used"] = state.trains_done.astype(np.uint8)
+    arrays: dict[str, NDArray] = presence.accounts(state)
     events = {}
     for o in work.plan.outputs:
         array = state.arrays.get(o.name)
@@ -228,9 +230,11 @@ def _write(work: Workspace, state: ChunkState, losses: list[Loss], path: Path) -
         bytes=state.bytes,
         times=state.times | {"write": 0.0},
         readers=work.tuner.chosen,
-        used=[[n, m, frames] for (n, m), frames in sorted(state.used.items())],
+        used=state.used,
         events=events,
         losses=tuple(state.summed_losses() + losses),
+        hooks_failed={name: len(trains) for name, trains in state.hooks.failed.items()},
+        hooks_worked=tuple(sorted(state.hooks.worked)),
     )
     lasting = not work.plan.store.temporary
     fragments.write(path, summary.json(), arrays, of=work.plan.digest, lasting=lasting)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import fragments
+from .axes import Coordinate, Names
 from .chunk import chunk_path
+from .outputs import valid_name
 
 if TYPE_CHECKING:
     from .index import EntryIndex
     from .outputs import BoundOutput
-    from .plan import Plan
+    from .plan import Chunk, Plan
+    from .sight import Sight
 
 EVENT_COUNTS = "events.json"
+USED = {
+    "valid": "whether a frame of the module was used in the train",
+    "train_used": "1 where the train had data",
+    "modules_used": "modules of the frame that were used",
+}
 
 
 @dataclass(frozen=True)
@@ -69,15 +77,6 @@ class Variable:
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
-@dataclass(frozen=True)
-class Coordinate:
-    """A labelled axis or a label along an axis: small, known to the driver."""
-
-    dims: tuple[str, ...]
-    values: NDArray
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-
-
 class Contents:
     """The variables and coordinates of a result, and access to its fragments.
 
@@ -92,7 +91,7 @@ class Contents:
 
     def __init__(self, plan: Plan, folder: Path, events: Mapping[str, list[int]]) -> None:
         self.plan, self.folder, self.events = plan, folder, events
-        self._names = _Names(plan)
+        self._names = Names(plan)
 
     @classmethod
     def of(cls, plan: Plan, folder: Path) -> Contents:
@@ -110,9 +109,11 @@ class Contents:
         """All variables by name."""
         stored = [o for o in self.plan.outputs if o.output.store]
         out = [v for o in stored for v in self._of_output(o)]
-        out += [self._modules_used(n) for n in self._names.frame_indexes]
-        out += [self._trains_used()] if any(o.output.kind == "train" for o in stored) else []
-        return {v.name: v for v in out}
+        for number, sight in enumerate(dict.fromkeys(self.plan.sights.values())):
+            own = [o for o in stored if self.plan.sights[o.algorithm] == sight]
+            out += self._of_sight(number, sight, own) if own else []
+        valid = {valid_name(o): self._where_valid(o) for o in stored if o.says_valid}
+        return valid | {v.name: v for v in out}
 
     @cached_property
     def coordinates(self) -> dict[str, Coordinate]:
@@ -187,27 +188,50 @@ class Contents:
             f"{o.name}_count", ("train",), shape, np.dtype("u4"), words, o.name, "count", -1, o.name
         )
 
-    def _modules_used(self, index: int) -> Variable:
-        """Return how many modules of each frame were used."""
-        dim = self._names.rows[index]
-        words = {"long_name": "modules of the frame that were used"}
-        shape = (len(self.plan.indexes[index]),)
-        return Variable(
-            self._names.label("modules_used", index),
-            (dim,),
-            shape,
-            np.dtype("i4"),
-            words,
-            f"modules/{index}",
-            "row",
-            index,
-        )
+    def _of_sight(self, number: int, sight: Sight, own: list[BoundOutput]) -> Iterator[Variable]:
+        """Yield which modules of each train and frame were used by the algorithms that see the same frames."""
+        by = {"algorithms": " ".join(dict.fromkeys(o.algorithm for o in own))}
+        trains = (len(self.plan.train_ids),)
+        axis, modules = self._names.module_axis(own[0])
+        yield self._label("valid", number, ("train", axis), (*trains, len(modules)), "?", by)
+        if any(o.output.kind == "train" for o in own):
+            yield self._label("train_used", number, ("train",), trains, "u1", by)
+        if any(o.rows == sight.rows for o in own):
+            shape = (len(self.plan.indexes[sight.rows]),)
+            made = self._label("modules_used", number, (self._names.rows[sight.rows],), shape, "i4", by)
+            yield replace(made, axis="row", index=sight.rows)
 
-    def _trains_used(self) -> Variable:
-        """Return in which trains there was something to work on; integers of the others are no values."""
-        words = {"long_name": "1 where the train had data"}
-        shape = (len(self.plan.train_ids),)
-        return Variable("train_used", ("train",), shape, np.dtype("u1"), words, "trains_used", "train")
+    def _label(
+        self,
+        what: str,
+        number: int,
+        dims: tuple[str, ...],
+        shape: tuple[int, ...],
+        dtype: str,
+        attrs: Mapping[str, str],
+    ) -> Variable:
+        """Return a label of all trains or frames that some algorithms saw."""
+        words = {"long_name": USED[what]} | attrs
+        name = self._names.of_sight(what, number)
+        # What has two axes is no label of either.
+        own = name if what == "valid" else ""
+        return Variable(name, dims, shape, np.dtype(dtype), words, f"{what}/{number}", "train", -1, own)
+
+    def _where_valid(self, o: BoundOutput) -> Variable:
+        """Return where an integer output has a value: where it has none it is 0."""
+        (of,) = self._of_output(o)
+        n = 2 if o.output.kind == "image" else 1
+        words = {"long_name": f"where {o.name} has a value"}
+        entry = valid_name(o)
+        return replace(
+            of,
+            name=entry,
+            dims=of.dims[:n],
+            shape=of.shape[:n],
+            dtype=np.dtype("?"),
+            attrs=words,
+            entry=entry,
+        )
 
     def _coordinates(self) -> Iterator[tuple[str, Coordinate]]:
         used = {v.dims[0] for v in self.variables.values() if v.dims}
@@ -220,9 +244,10 @@ class Contents:
                     words = {"long_name": label.replace("_id", " ID").replace("cell ID", "memory cell")}
                     yield self._names.label(label, number), Coordinate((dim,), values, words)
         for o in self.plan.outputs:
-            if o.output.store and o.output.kind in ("pixel", "image"):
+            if o.output.store:
                 dim, numbers = self._names.module_axis(o)
                 yield dim, Coordinate((dim,), numbers, {"long_name": "module number"})
+            if o.output.store and o.output.kind in ("pixel", "image"):
                 yield from self._names.pixel_axes(o)
             if o.output.store:
                 yield from self._names.value_coordinates(o)
@@ -260,7 +285,7 @@ class Contents:
                     n = self.events[variable.dims[0].removesuffix("_event")][chunk.number]
                     yield chunk.number, at, at + n
                     at += n
-                case _:
+                case _ if chunk.part == 0:
                     yield chunk.number, chunk.first, chunk.last
 
     def _of_chunk(self, variable: Variable, number: int, fragment: fragments.Fragment, rows: int) -> NDArray:
@@ -271,7 +296,20 @@ class Contents:
             return counts.astype(variable.dtype)
         if variable.axis == "event" and not variable.output:
             return self._event_labels(variable, chunk.first, fragment)
-        return fragment.of(variable.entry, (rows, *variable.shape[1:]), variable.dtype)
+        shape = (rows, *variable.shape[1:])
+        found = fragment.of(variable.entry, shape, variable.dtype)
+        if variable.entry.startswith("valid/"):
+            return np.logical_or.reduce([found, *self._other_parts(variable, chunk, shape)])
+        return found
+
+    def _other_parts(self, variable: Variable, chunk: Chunk, shape: tuple[int, ...]) -> Iterator[NDArray]:
+        """Yield what the chunks of other modules have of a chunk's trains."""
+        for other in self.plan.chunks:
+            if (other.first, other.last) == (chunk.first, chunk.last) and other.part != chunk.part:
+                with fragments.Fragment(
+                    chunk_path(self.folder, other.number, self.plan), self.plan.digest
+                ) as one:
+                    yield one.of(variable.entry, shape, variable.dtype)
 
     def _event_labels(self, variable: Variable, first_train: int, fragment: fragments.Fragment) -> NDArray:
         """Return train or other ids of a chunk's events; those of frames are 0 where an event has no frame."""
@@ -282,82 +320,6 @@ class Contents:
         values = index.labels(slice(0, len(index)))[variable.entry]
         first = index.offsets[first_train]
         return np.where(frames < 0, 0, values[np.maximum(frames, 0) + first]).astype(variable.dtype)
-
-
-class _Names:
-    """Names of axes: plain where there is one of a kind, numbered or prefixed where there are several."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        leads = {plan.rows[a.stream]: plan.inputs[a.stream] for a in plan.algorithms}
-        self.frame_indexes = sorted(
-            n for n in leads if any(o.output.store and o.rows == n for o in plan.outputs)
-        )
-        self.rows: dict[int, str] = {}
-        for number in range(len(plan.indexes)):
-            base = "frame" if number in leads else "entry"
-            taken = sum(d.split("_")[0] == base for d in self.rows.values())
-            self.rows[number] = base if not taken else f"{base}_{taken + 1}"
-        self._first_row = next(iter(self.frame_indexes), 0)
-        self._pixels: dict[tuple, str] = {}
-        self._values: dict[str, tuple[int, bytes]] = {}
-
-    def label(self, name: str, index: int) -> str:
-        """Return the name of a label of rows: plain for the first frames."""
-        return name if index == self._first_row else f"{self.rows[index]}_{name}"
-
-    def pixel_dims(self, o: BoundOutput) -> tuple[str, ...]:
-        """Return the names of the module and pixel axes."""
-        suffix = self._suffix(o)
-        axes = ("ss", "fs") if len(o.pixels) == 3 else tuple(f"x{i}" for i in range(len(o.pixels) - 1))
-        return tuple(f"{axis}{suffix}" for axis in ("module", *axes))
-
-    def module_axis(self, o: BoundOutput) -> tuple[str, NDArray]:
-        """Return the name of the module axis and the module numbers."""
-        return f"module{self._suffix(o)}", np.asarray(self._lead(o).modules)
-
-    def pixel_axes(self, o: BoundOutput) -> Iterator[tuple[str, Coordinate]]:
-        """Yield pixel numbers where only a region of each module is read."""
-        roi = self._lead(o).location.roi
-        for dim, part in zip(self.pixel_dims(o)[1:], roi or (), strict=False):
-            yield (
-                dim,
-                Coordinate((dim,), np.arange(part.start, part.stop), {"long_name": f"pixel along {dim[:2]}"}),
-            )
-
-    def _suffix(self, o: BoundOutput) -> str:
-        """Return what tells detectors of different shape apart: "" for the first, "_2", "_3"."""
-        key = (self._lead(o).modules, o.pixels, repr(self._lead(o).location.roi))
-        if key not in self._pixels:
-            self._pixels[key] = f"_{len(self._pixels) + 1}" if self._pixels else ""
-        return self._pixels[key]
-
-    def detector(self, o: BoundOutput) -> dict[str, str]:
-        """Return the attribute that says whose pixels these are."""
-        return {"detector": self._lead(o).name} if o.output.kind in ("pixel", "image") else {}
-
-    def _lead(self, o: BoundOutput) -> Any:
-        bound = next(a for a in self.plan.algorithms if a.name == o.algorithm)
-        return self.plan.inputs[bound.stream]
-
-    def value_dims(self, o: BoundOutput) -> tuple[str, ...]:
-        """Return the names of the axes of one value; another algorithm's axis of the same name must be equal."""
-        names = o.output.dims or tuple(f"{o.key}_{i}" for i in range(len(o.output.shape)))
-        return tuple(self._own(o, name, size) for name, size in zip(names, o.output.shape, strict=True))
-
-    def _own(self, o: BoundOutput, name: str, size: int) -> str:
-        values = o.output.coordinate(name)[0].tobytes() if name in o.output.coords else b""
-        named = name if o.output.dims else f"{o.algorithm}.{name}"
-        if self._values.setdefault(named, (size, values)) == (size, values):
-            return named
-        return f"{o.algorithm}.{named}"
-
-    def value_coordinates(self, o: BoundOutput) -> Iterator[tuple[str, Coordinate]]:
-        """Yield the coordinates that an output declares."""
-        for name, dim in zip(o.output.dims, self.value_dims(o), strict=False):
-            if name in o.output.coords:
-                values, unit = o.output.coordinate(name)
-                yield dim, Coordinate((dim,), values, {"units": unit} if unit else {})
 
 
 def _event_ids(index: EntryIndex) -> list[str]:

@@ -11,6 +11,7 @@ from . import journal, merging, ours
 from .chunk import Summary, Workspace, chunk_path, run_chunk
 from .clusters import ClusterLost, Runner, connect
 from .contents import Contents
+from .faults import FirstTrains
 from .progress import Progress
 from .report import Report
 from .stores import store_for
@@ -103,12 +104,15 @@ def _run(
 ) -> None:
     """Do the chunks that are not done yet, merge, and write the result."""
     report.begin_pass()
-    todo = report.missing()
+    todo, first = report.missing(), FirstTrains(len(plan.chunks))
+    for summary in report.in_order():
+        first.add(summary)
     progress.phase("reading", plan.bytes_to_read - report.bytes)
     progress.watch(runner.waiting)
     runner.tell(progress.note)
     for summary in runner.results(runner.map(run_chunk, todo)):
         report.add(summary)
+        first.add(summary)
         progress.add(summary.bytes, reused=summary.reused)
     contents = Contents(plan, folder, _events(plan, report.in_order()))
     contents.note()

@@ -121,7 +121,7 @@ def _scratch_bytes(plan: Plan) -> int:
     """Return the bytes of images that algorithms hand on within a block or a train."""
     images = [o for o in plan.outputs if o.transient]
     if plan.by_module:
-        frames = max(blocks.frames_per_block(plan, g) for g in blocks.groups(plan))
+        frames = max(g.frames for g in blocks.groups(plan))
         return sum(_bytes(o, frames, 1, 1) // o.pixels[0] for o in images)
     return sum(_bytes(o, int(plan.indexes[o.rows].counts.max(initial=0)), 1, 1) for o in images)
 

@@ -142,6 +142,15 @@ class BoundOutput:
         """Whether chunks share one array of it (and merge), rather than each having rows of its own."""
         return self.output.kind in ("run", "pixel")
 
+    @property
+    def says_valid(self) -> bool:
+        """Whether the result needs to say where it has a value: integers have no NaN."""
+        return np.dtype(self.output.dtype).kind not in "fc" and self.output.kind in (
+            "entry",
+            "image",
+            "train",
+        )
+
     def array(self, rows: int, trains: int, modules: int) -> NDArray:
         """Return a fresh array at the identity, for a chunk of so many rows, trains and modules."""
         shape, out = self.shape(rows, trains, modules), self.output
@@ -158,6 +167,11 @@ class BoundOutput:
             "entry": (rows, *out.shape),
             "image": (modules, rows, *out.shape, *self.pixels[1:]),
         }[out.kind]
+
+
+def valid_name(bound: BoundOutput) -> str:
+    """Return the name of the variable that says where an output has a value."""
+    return f"{bound.name}_valid"
 
 
 class Events:

@@ -74,7 +74,9 @@ def _sum(summaries: Sequence[Summary], lost: list[Loss]) -> Summary:
     times: Counter[str] = Counter()
     events: Counter[str] = Counter()
     used: Counter[tuple[int, int]] = Counter()
+    failed: Counter[str] = Counter()
     for s in summaries:
+        failed.update(s.hooks_failed)
         times.update(s.times)
         events.update(s.events)
         used.update({(n, m): frames for n, m, frames in s.used})
@@ -86,4 +88,6 @@ def _sum(summaries: Sequence[Summary], lost: list[Loss]) -> Summary:
         used=[[n, m, frames] for (n, m), frames in sorted(used.items())],
         losses=(*lost, *(loss for s in summaries for loss in s.losses)),
         pieces=len(summaries),
+        hooks_failed=dict(failed),
+        hooks_worked=tuple(sorted({name for s in summaries for name in s.hooks_worked})),
     )

@@ -21,6 +21,7 @@ from .masks import MISSING
 from .outputs import BoundOutput
 from .progress import during
 from .selection import FrameSelection
+from .sight import Sight, handed_on, sight
 from .stores import Store, store_for
 from .tracebacks import Short
 
@@ -108,6 +109,16 @@ class Plan:
             ref for a in self.algorithms for ref in list(a.aliases.values())[1 if self.by_module else 0 :]
         }
         return frozenset(r for r in refs if isinstance(r, int) and self.inputs[r].kind != "frames")
+
+    @cached_property
+    def sights(self) -> dict[str, Sight]:
+        """What each algorithm sees, by name."""
+        return {a.name: sight(self, a) for a in self.algorithms}
+
+    @cached_property
+    def handed_on(self) -> frozenset[str]:
+        """Names of the outputs that later algorithms of the pass read."""
+        return handed_on(self)
 
     @property
     def bytes_to_read(self) -> int:

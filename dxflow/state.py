@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from time import perf_counter
@@ -12,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .faults import Hooks
 from .losses import Loss
 from .masks import MISSING
-from .outputs import BoundOutput, Events, EventView, Partial
+from .outputs import BoundOutput, Events, EventView, Partial, identity, merge_into
 from .reader import ReadFault
 from .reader.extents import Extents, extents
 from .reader.files import Files
 from .reader.masks import Masks, Pixels
-from .views import missing_value
 from .watch import Doing
 
 if TYPE_CHECKING:
@@ -44,14 +43,13 @@ class ChunkState:
         Output name -> the chunk's array or events; transient ones are absent.
     keys : dict
         Number of a key input -> its values in the chunk, (entry, ...).
-    keys_read : dict
-        Number of a key input -> which of its entries could be read, (entry,) bool.
-    modules : ndarray of int32 per index, (row,)
-        How many modules of the frame were used.
-    worked : dict
-        Name of an output of images -> which of them a block was handed out for, (module, row) bool.
-    used : dict
-        (input number, module position) -> frames used.
+    got : list of ndarray of bool, (module, row)
+        Which rows of each input were read, in trains that are not left out.
+    failed : set of int
+        Trains (positions in the plan) in which a hook raised meanwhile: outputs are worthless, only other such trains
+        are still looked for.
+    hooks : Hooks
+        How hooks ended so far, also in earlier tries of this chunk.
     """
 
     def __init__(
@@ -62,6 +60,7 @@ class ChunkState:
         files: Files,
         masks: Masks,
         doing: Doing | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         self.plan, self.chunk, self.excluded = plan, chunk, excluded
         self.files, self.masks = files, masks
@@ -73,12 +72,15 @@ class ChunkState:
         self.arrays: dict[str, NDArray | Events] = {
             o.name: self._array(o) for o in plan.outputs if not o.transient
         }
+        self._shares: dict[str, dict[int, NDArray]] = {}
         self.keys: dict[int, NDArray] = {}
-        self.keys_read: dict[int, NDArray] = {}
-        self.modules = [np.zeros(r.stop - r.start, np.int32) for r in self.rows]
-        self.worked: dict[str, NDArray] = {}
-        self.trains_done = np.zeros(chunk.last - chunk.first, bool)
-        self.used: Counter[tuple[int, int]] = Counter()
+        self.got = [
+            np.zeros((len(i.modules), self.rows[n].stop - self.rows[n].start), bool)
+            for i, n in zip(plan.inputs, plan.rows, strict=True)
+        ]
+        self.failed: set[int] = set()
+        self.hooks = Hooks() if hooks is None else hooks
+        self._lost: set[tuple[int, int, int]] = set()
         self.losses: list[Loss] = []
         self.bytes = 0
         self.began, self.times = perf_counter(), {"read": 0.0, "wait": 0.0}
@@ -92,57 +94,7 @@ class ChunkState:
         modules = min(self.part.stop - self.part.start, output.pixels[0])
         return output.array(rows.stop - rows.start, trains, modules)
 
-    # Keys ---------------------------------------------------------------------------------------
-
-    def read_keys(self) -> None:
-        """Read the keys of the whole chunk that no block or train buffer holds."""
-        for number in sorted(self.plan.keys):
-            bound, rows = self.plan.inputs[number], self.rows[self.plan.rows[number]]
-            if bound.parts:
-                values = self._joined(bound, rows)
-            else:
-                values, good = self._read_key(bound)
-                values[~good] = missing_value(bound.dtype)
-                self.keys_read[number] = good
-            self.keys[number] = values
-            self.bytes += values.nbytes
-
-    def _read_key(self, bound: BoundInput) -> tuple[NDArray, NDArray]:
-        """Return the chunk's entries of a key, (entry, ...), and which of them could be read, (entry,) bool."""
-        rows = bound.index.rows(self.chunk.first, self.chunk.last)
-        values = np.empty((rows.stop - rows.start, *bound.location.shape), bound.dtype)
-        return values, self.read(bound, 0, rows, values)
-
-    def _joined(self, bound: BoundInput, rows: slice) -> NDArray:
-        """Return a key with one entry per pulse as one value per frame, (row,)."""
-        (entries, there), (table, known) = (self._per_train(part) for part in bound.parts)
-        declared: Any = bound.declared
-        if self.chunk.part == 0:
-            trains = self.plan.train_ids[self.chunk.first : self.chunk.last]
-            self.losses += declared.without_pulses(table[known], trains[known])
-        return np.asarray(
-            declared.per_frame(
-                entries,
-                table,
-                there & known,
-                bound.index,
-                rows,
-                first=self.chunk.first,
-                reference=bound.reference,
-            )
-        )
-
-    def _per_train(self, bound: BoundInput) -> tuple[NDArray, NDArray]:
-        """Return the first entry of each train, (train, ...), 0 where there is none, and where there is one."""
-        values, good = self._read_key(bound)
-        offsets = bound.index.offsets[self.chunk.first : self.chunk.last + 1]
-        first = np.minimum(offsets[:-1] - offsets[0], max(len(good) - 1, 0))
-        out = np.zeros((len(first), *bound.location.shape), bound.dtype)
-        if not len(good):
-            return out, np.zeros(len(first), bool)
-        there = (np.diff(offsets) > 0) & good[first]
-        out[there] = values[first[there]]
-        return out, there
+    # Reading --------------------------------------------------------------------------------------
 
     def read(
         self, bound: BoundInput, module: int, rows: slice, out: NDArray, valid: NDArray | None = None
@@ -227,71 +179,77 @@ class ChunkState:
                 self._extents[bound, module, mask] = found
             return self._extents[bound, module, mask]
 
-    def key_of_train(self, number: int, train: int) -> Any:
-        """Return a key's entries in a train, (entry, ...); the one value for a control source."""
-        bound, index = self.plan.inputs[number], self.plan.indexes[self.plan.rows[number]]
-        first = self.rows[self.plan.rows[number]].start
-        values = self.keys[number][index.offsets[train] - first : index.offsets[train + 1] - first]
-        if bound.kind != "control":
-            return values
-        return (
-            values[0]
-            if len(values)
-            else np.full(bound.location.shape, missing_value(bound.dtype), bound.dtype)[()]
-        )
-
-    def key_of_frames(self, number: int, trains: NDArray, rows: slice) -> NDArray:
-        """Return a key's value for frames (rows, of these trains), (frame, ...); missing where it lacks one."""
-        bound, index = self.plan.inputs[number], self.plan.indexes[self.plan.rows[number]]
-        first = self.rows[self.plan.rows[number]].start
-        if bound.kind == "pulses":
-            return self.keys[number][rows.start - first : rows.stop - first]
-        row, there = index.offsets[trains] - first, index.counts[trains] > 0
-        out = np.full((len(trains), *bound.location.shape), missing_value(bound.dtype), bound.dtype)
-        out[there] = self.keys[number][row[there]]
-        return out
-
     # Outputs ------------------------------------------------------------------------------------
 
     def block_view(
-        self, bound: BoundAlgorithm, module: int, rows: slice, trains: NDArray, scratch: Mapping[str, NDArray]
-    ) -> Partial:
-        """Return what `process_module_data` may write to: this module's pixels, these frames' rows."""
-        own = module - self.part.start
-        return Partial({o.key: self._block_output(o, own, rows, trains, scratch) for o in bound.outputs})
+        self, bound: BoundAlgorithm, module: int, rows: slice, train: int, scratch: Mapping[str, NDArray]
+    ) -> tuple[Partial, list[Share]]:
+        """Return what `process_module_data` may write to, and what of that is to be merged when it has.
+
+        Parameters
+        ----------
+        rows : slice
+            Of the block's frames, counted from the chunk's first.
+        train : int
+            Position of their train in the chunk.
+        """
+        shares: list[Share] = []
+        out = Partial(
+            {o.key: self._block_output(o, module, rows, train, scratch, shares) for o in bound.outputs}
+        )
+        return out, shares
 
     def _block_output(
-        self, o: BoundOutput, module: int, rows: slice, trains: NDArray, scratch: Mapping[str, NDArray]
+        self,
+        o: BoundOutput,
+        module: int,
+        rows: slice,
+        train: int,
+        scratch: Mapping[str, NDArray],
+        shares: list[Share],
     ) -> NDArray | EventView:
         if o.transient:
             return scratch[o.name]
         array = self.arrays[o.name]
         if isinstance(array, Events):
-            return EventView(array, trains, rows.start, None)
+            return EventView(array, np.full(rows.stop - rows.start, train), rows.start, None)
         match o.output.kind:
             case "pixel":
                 before: tuple[Any, ...] = (slice(None),) * len(o.output.shape)
-                return array[(*before, module)]
-            case "entry":
-                return array[rows]
+                return array[(*before, module - self.part.start)]
             case "image":
-                self._worked(o.name, array)[module, rows] = True
-                return array[module, rows]
+                return array[module - self.part.start, rows]
+            case "entry":
+                return _shared(o, array[rows], shares)
             case "train":
-                return array[int(trains[0]), ...]
-        return array
+                return _shared(o, array[train, ...], shares)
+        return self._of_module(o, array, module)
 
-    def _worked(self, name: str, images: NDArray) -> NDArray:
-        """Return which images of an output have been worked on module by module, (module, row) bool."""
-        return self.worked.setdefault(name, np.zeros(images.shape[:2], bool))
+    def _of_module(self, o: BoundOutput, array: NDArray, module: int) -> NDArray:
+        """Return a module's share of an output of the run.
+
+        Shares are added in the order of modules, so that it does not matter whether modules or trains come first.
+        """
+        if o.output.merge == "custom":
+            return array
+        of = self._shares.setdefault(o.name, {})
+        if module not in of:
+            of[module] = o.array(0, 0, 0)
+        return of[module]
+
+    def gather(self) -> None:
+        """Merge the shares of modules; those of a module must be complete."""
+        for o in self.plan.outputs:
+            of = self._shares.pop(o.name, {})
+            for module in sorted(of):
+                merge_into(self.arrays[o.name], of[module], o.output.merge)  # type: ignore[arg-type]
 
     def train_view(self, bound: BoundAlgorithm, train: int, scratch: Mapping[str, NDArray]) -> Partial:
         """Return what `process_train_data` may write to, for a train at a position in the plan."""
-        return Partial({o.key: self._train_output(o, train, scratch) for o in bound.outputs})
+        return Partial({o.key: self.train_output(o, train, scratch) for o in bound.outputs})
 
-    def _train_output(
-        self, o: BoundOutput, train: int, scratch: Mapping[str, NDArray]
-    ) -> NDArray | EventView:
+    def train_output(self, o: BoundOutput, train: int, scratch: Mapping[str, NDArray]) -> NDArray | EventView:
+        """Return what an output has for a train, images as (frame, module, ...)."""
         rows = self.rows_of(o.rows, train) if o.rows >= 0 else slice(0, 0)
         if o.transient:
             return scratch[o.name].swapaxes(0, 1)
@@ -308,15 +266,35 @@ class ChunkState:
                 return array[own, ...]
         return array
 
+    def as_chunk(self, bound: BoundAlgorithm, first: int, last: int) -> Partial:
+        """Return the rows of some trains as `finalize_chunk_processing` takes them; whole-run outputs are whole."""
+        parts: dict[str, Any] = {}
+        for o in bound.outputs:
+            if not o.transient:
+                array = self.arrays[o.name]
+                trains = slice(first - self.chunk.first, last - self.chunk.first)
+                rows = self.rows_between(o.rows, first, last) if o.rows >= 0 else slice(0, 0)
+                at: Any = {"entry": rows, "image": (slice(None), rows), "train": trains}.get(o.output.kind)
+                parts[o.key] = array if at is None or isinstance(array, Events) else array[at]
+        return Partial(parts)
+
     def rows_of(self, index: int, train: int) -> slice:
         """Return the rows of a train, counted from the chunk's first."""
-        rows, first = self.plan.indexes[index].rows(train, train + 1), self.rows[index].start
-        return slice(rows.start - first, rows.stop - first)
+        return self.rows_between(index, train, train + 1)
+
+    def rows_between(self, index: int, first: int, last: int) -> slice:
+        """Return the rows of trains ``first:last``, counted from the chunk's first."""
+        rows, start = self.plan.indexes[index].rows(first, last), self.rows[index].start
+        return slice(rows.start - start, rows.stop - start)
 
     # Accounts -----------------------------------------------------------------------------------
 
     def lose(self, bound: BoundInput, module: int, row: int, fault: ReadFault) -> None:
-        """Note that a frame (row of the index) of a module could not be read."""
+        """Note that a frame (row of the index) of a module could not be read, once if it is read for several."""
+        with self._lock:
+            if (id(bound), module, row) in self._lost:
+                return
+            self._lost.add((id(bound), module, row))
         labels = {name: int(ids[0]) for name, ids in bound.index.labels(slice(row, row + 1)).items()}
         train = labels["train_id"]
         pulse = f" (pulse {labels['pulse_id']})" if "pulse_id" in labels else ""
@@ -335,24 +313,14 @@ class ChunkState:
             )
         )
 
-    def mark_lost_rows(self) -> None:
-        """Set rows of frames and trains that nothing was read for to NaN, where the dtype has it."""
-        for o in self.plan.outputs:
-            array = self.arrays.get(o.name)
-            if not isinstance(array, np.ndarray) or array.dtype.kind not in "fc":
-                continue
-            if o.output.kind == "entry" and self._counts_modules(o.rows):
-                array[self.modules[o.rows] == 0] = np.nan
-            elif o.output.kind == "image":
-                array[:, self.modules[o.rows] == 0] = np.nan
-                array[~self.worked.get(o.name, np.ones(array.shape[:2], bool))] = np.nan
-            elif o.output.kind == "train":
-                array[~self.trains_done] = np.nan
-
-    def _counts_modules(self, index: int) -> bool:
-        """Return whether an index is that of frames, whose modules are counted."""
-        streams = {self.plan.rows[a.stream] for a in self.plan.algorithms}
-        return index in streams
+    @property
+    def used(self) -> list[list[int]]:
+        """Frames of each input and module that were read, [input number, module position, frames]."""
+        return [
+            [number, module, int(n)]
+            for number, got in enumerate(self.got)
+            for module, n in enumerate(got.sum(axis=1))
+        ]
 
     def summed_losses(self) -> list[Loss]:
         """Return the losses with those of the same cause, source and file joined."""
@@ -362,6 +330,21 @@ class ChunkState:
             key = (loss.cause, loss.source, loss.module, loss.file, loss.algorithm)
             joined[key] = _join(joined[key], loss) if key in joined else loss
         return list(joined.values())
+
+
+Share = tuple[NDArray, NDArray, str]
+"""Where a share is merged into, the share, and the rule."""
+
+
+def _shared(o: BoundOutput, into: NDArray, shares: list[Share]) -> NDArray:
+    """Return what a block may write to of rows that modules and blocks share.
+
+    Sums are added to where they are. The least and the largest of all need an array of their own, at the identity.
+    """
+    if o.output.merge not in ("min", "max"):
+        return into
+    shares.append((into, np.full_like(into, identity(o.output.dtype, o.output.merge)), o.output.merge))
+    return shares[-1][1]
 
 
 def _join(a: Loss, b: Loss) -> Loss:

@@ -14,11 +14,11 @@ from .near import by_alias
 
 @dataclass(frozen=True, eq=False)
 class Train:
-    """One train. Arrays are views of reused buffers, valid during the call: copy what must last.
+    """One train. Arrays are read-only views of reused buffers, valid during the call: copy what must last.
 
     ``train[alias]`` is, for `Frames`, (pulse, module, ss, fs) with NaN (0 for integers, see `valid`)
     where a module lacks the frame; for a `Key` of an instrument source, (entry, ...); of a control
-    source, its value; for `From`, the earlier algorithm's rows of this train.
+    source, its value; for `From`, the earlier algorithm's rows of this train, NaN where it made none.
 
     Parameters
     ----------
@@ -53,11 +53,11 @@ class Train:
 
 @dataclass(frozen=True, eq=False)
 class ModuleBlock:
-    """Consecutive frames of one module. Views of reused buffers, valid during the call.
+    """Consecutive frames of one module and train. Read-only views of reused buffers, valid during the call.
 
     ``block[alias]`` is, for `Frames` (and for the first input), (frame, ss, fs) and contiguous; for
     other keys with one value per train, that value for each frame: (frame, ...). Frames that the module lacks
-    are not in any of its blocks.
+    are not in any of its blocks, nor frames that lack another of the algorithm's detector inputs.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class ModuleBlock:
         Missing floats and masked pixels are NaN, missing integers 0; masked integers keep their value.
         """
         there = self._valid.get(alias)
-        return np.ones(len(self), bool) if there is None else there
+        return np.ones(len(self[alias]), bool) if there is None else there
 
     def masked(self, alias: str) -> bool:
         """Return whether `valid` tells masked pixels, since values do not: of integers, or filled with a number."""
@@ -95,6 +95,15 @@ class ModuleBlock:
 
     def __len__(self) -> int:
         return len(self.train_ids)
+
+
+def read_only(values: Any) -> Any:
+    """Return a view that cannot be written to: hooks must not change what others read. Scalars stay what they are."""
+    if not isinstance(values, np.ndarray):
+        return values
+    view = values.view()
+    view.flags.writeable = False
+    return view
 
 
 def missing_value(dtype: np.dtype) -> Any:

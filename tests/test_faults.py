@@ -13,7 +13,7 @@ from samples import Failing, RoiSum, Stats, TrainSums
 import dxflow
 from dxflow import Frames, PlanError
 from dxflow._checks import cut
-from dxflow.faults import HookExit
+from dxflow.faults import HookExit, HookFailed
 from dxflow.simulate import Plant, make_run
 
 FILE = "CORR-R0001-AGIPD02-S00000.h5"
@@ -300,10 +300,59 @@ def test_hooks_that_raise_in_a_run_with_gaps_still_leave_an_account_that_adds_up
     assert result.dataset["tsum.s"].isnull().sum() >= 3
 
 
-def test_an_exception_in_every_train_leaves_an_empty_but_whole_result(good):
-    result = reduce(good.path, Failing(trains=good.train_ids.tolist()), on_fault="mask")
-    assert result.dataset["failing.intensity"].isnull().all()
-    assert adds_up(result) == {"exception in hook": 32}
+def test_a_hook_that_fails_in_all_trains_is_an_error_whatever_is_masked(good):
+    """However the run is cut: in one chunk, in some, in as many as there are trains."""
+    for trains in (1, 3, 8):
+        plan = dxflow.plan(good.path, [Stats(), Failing(trains=good.train_ids.tolist())], on_fault="mask")
+        with pytest.raises(HookFailed, match=r"all of the first 8 trains.*ZeroDivisionError: planted"):
+            dxflow.execute(cut(plan, trains), "here")
+
+
+def test_a_hook_that_fails_in_all_of_the_first_trains_ends_a_long_run_at_once(long):
+    failing = Failing(trains=long.train_ids[:40].tolist())
+    with pytest.raises(ZeroDivisionError, match="planted"):
+        dxflow.reduce(long.path, failing, cluster="here", on_fault="mask")
+    some = Failing(trains=long.train_ids[1:40].tolist())
+    result = dxflow.reduce(long.path, some, cluster="here", on_fault="mask")
+    assert result.dataset["failing.intensity"].isnull().sum() == 39 * 8
+
+
+class FailsInTheEnd(RoiSum):
+    """Raises when it finishes a chunk with a train."""
+
+    ALG_ID = "failing"
+    frames = 0
+
+    def finalize_chunk_processing(self, out):
+        if len(out.intensity) == self.frames:
+            raise ValueError("planted")
+
+
+def test_a_chunk_that_cannot_be_finished_is_lost_and_named(good):
+    algorithm = FailsInTheEnd()
+    algorithm.frames = 2 * 4
+    result = reduce(good.path, [algorithm, Stats()], on_fault="mask")
+    assert result.dataset["failing.intensity"].isnull().values.tolist() == [False] * 24 + [True] * 8
+    assert int(result.dataset["stats.frames"]) == 24 * 8
+    (loss,) = result.losses.to_dict("records")
+    assert (loss["trains"], loss["first_train"]) == (2, int(good.train_ids[6]))
+    assert "failing.finalize_chunk_processing(), run" in loss["detail"]
+
+
+@pytest.mark.parametrize("beside", [(), (TrainSums,)], ids=["blocks", "trains"])
+def test_masking_many_trains_calls_each_hook_twice_at_most(long, beside):
+    calls = []
+
+    class Counts(RoiSum):
+        def process_module_data(self, block, out):
+            calls.append(1)
+            if block.train_ids[0] % 2:
+                raise ValueError("odd")
+
+    algorithms = [Counts(name="counts"), *(b() for b in beside)]
+    result = dxflow.reduce(long.path, algorithms, cluster="here", on_fault="mask")
+    assert len(result.losses) == 48
+    assert len(calls) == 48 + 2 * 48 * 8
 
 
 class Exits(RoiSum):

@@ -93,6 +93,31 @@ class MergesTwice(Counts):
         into.n += 2 * other.n
 
 
+class KeepsOneModule(Counts):
+    def process_module_data(self, block, out):
+        out.n += len(block)
+        out.per[:] = np.nansum(block["img"], axis=(1, 2))
+
+
+class CountsBlocksOfModules(Counts):
+    """Right in any order of modules, but what a module leaves depends on those before it."""
+
+    def process_module_data(self, block, out):
+        out.n += len(block)
+        out.per += np.nansum(block["img"], axis=(1, 2)) + 1e6 * (out.per != 0)
+
+
+class KeepsArray(Counts):
+    """Adds to an array of self, which is no new attribute."""
+
+    def initialize(self, info):
+        self.seen = np.zeros(1)
+
+    def process_module_data(self, block, out):
+        self.seen += len(block)
+        super().process_module_data(block, out)
+
+
 class ReadsStale(Counts):
     """Looks at the memory behind its block."""
 
@@ -112,6 +137,9 @@ class ReadsStale(Counts):
         (DependsOnTrains, "counts.n differs"),
         (ChangesInput, r"counts.process_module_data\(\) changed its input 'img'"),
         (ChangesSelf, r"counts.process_module_data\(\) changed self: \['seen'\]"),
+        (KeepsArray, r"counts.process_module_data\(\) changed self: \['seen'\]"),
+        (KeepsOneModule, "modules in reverse order: counts.per differs"),
+        (CountsBlocksOfModules, "counts.per is not that of half of the modules"),
         (SharesState, r"a run changed \['tables'\] of the client's object"),
         (ImpureOutputs, r"counts.outputs\(\) changed self"),
         (ForgetfulOutputs, r"said something else when asked again"),

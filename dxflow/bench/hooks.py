@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import keys
 from ..blocks import BlockPass, Filled, Step, block_bytes
 from ..plan import plan as make_plan
 from ..reader.files import Files
@@ -34,7 +35,7 @@ class Blocks:
         for bound in self.plan.algorithms:
             bound.algorithm.initialize(bound.info)
         state = ChunkState(self.plan, self.plan.chunks[0], frozenset(), Files(), Masks())
-        state.read_keys()
+        keys.read_keys(state)
         self.walk = BlockPass(state)
         self.buffer = np.empty(block_bytes(self.plan), np.uint8)
 
@@ -47,7 +48,8 @@ class Blocks:
         """Time the hook of the last algorithm on the first block, again and again; others run once before."""
         step, filled = self.first()
         self.walk.work(step, filled)
-        *_, (bound, block, out) = self.walk.views(self.walk.stretch(step, filled, 0, len(filled.good)))
+        bound = self.plan.algorithms[-1]
+        block, out, _ = self.walk.views(bound, next(self.walk.stretches(step, filled, bound)))
         lead = next(iter(filled.arrays.values()))
         return repeated(lambda: bound.algorithm.process_module_data(block, out), lead.nbytes, seconds)
 

@@ -113,12 +113,12 @@ class Places:
 
     def _place(self, v: Variable) -> Place:
         """Return where a variable is."""
-        if not v.output and v.axis == "row":
-            return Place("INSTRUMENT", f"{self.shared}:output", f"{v.dims[0]}.modulesUsed")
-        if not v.output and v.axis == "train":
-            return Place("INSTRUMENT", f"{self.shared}:output", "data.trainUsed")
+        if v.axis in ("row", "train") and "." not in v.name:
+            group = v.dims[0] if v.axis == "row" else "data"
+            name = v.name.removeprefix(f"{v.dims[0]}_")
+            return Place("INSTRUMENT", f"{self.shared}:output", f"{group}.{_camel(name)}")
         output = v.output or v.dims[0].removesuffix("_event")
-        algorithm, key = self._split(output)
+        algorithm, key = self._split(v.name if v.axis in ("row", "train") else output)
         source = self.algorithms[algorithm]
         match v.axis:
             case "part":
@@ -159,3 +159,9 @@ class Places:
         """Return what EXtra-data's ``with_aliases`` reads: variables with rows, and sources of algorithms, by name."""
         keys = {i.variable.name: i.place for i in self.items if i.place.section == "INSTRUMENT"}
         return {**self.algorithms, **{name: [p.source, p.key] for name, p in keys.items()}}
+
+
+def _camel(name: str) -> str:
+    """Return a name as Karabo writes it: modules_used_2 as modulesUsed2."""
+    first, *words = name.split("_")
+    return first + "".join(w.capitalize() for w in words)

@@ -1,0 +1,94 @@
+"""Where outputs have values, as far as what they are made of was there: marked where not, and said in the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .outputs import valid_name
+from .sight import root
+from .views import missing_value
+
+if TYPE_CHECKING:
+    from .binding import BoundAlgorithm
+    from .outputs import BoundOutput
+    from .sight import Sight
+    from .state import ChunkState
+
+
+def seen(state: ChunkState, sight: Sight, first: int, last: int) -> NDArray:
+    """Return which frames of some trains an algorithm sees, (module, row) bool."""
+    rows = state.rows_between(sight.rows, first, last)
+    one, *others = (state.got[number][:, rows] for number in sight.inputs)
+    return np.logical_and.reduce([one, *others]) if others else one
+
+
+def per_train(state: ChunkState, index: int, values: NDArray, first: int, last: int) -> NDArray:
+    """Return in which trains a value of some row is true, (..., train) bool, from (..., row)."""
+    before = np.zeros((*values.shape[:-1], values.shape[-1] + 1), np.int64)
+    np.cumsum(values, axis=-1, out=before[..., 1:])
+    offsets = state.plan.indexes[index].offsets
+    edges = offsets[first : last + 1] - offsets[first]
+    return before[..., edges[1:]] > before[..., edges[:-1]]
+
+
+def has(state: ChunkState, bound: BoundAlgorithm, o: BoundOutput, first: int, last: int) -> NDArray:
+    """Return where an output has a value in some trains: (row,), (module, row) of images, or (train,)."""
+    sight = state.plan.sights[bound.name]
+    good = seen(state, sight, first, last)
+    if o.output.kind == "image" and bound.algorithm.by_module:
+        return good
+    rows: NDArray = good.any(axis=0)
+    if o.output.kind == "train":
+        return per_train(state, sight.rows, rows, first, last)
+    assert o.output.alias is not None
+    number = root(state.plan, bound.aliases[o.output.alias])
+    if number not in sight.inputs:
+        trains = per_train(state, sight.rows, rows, first, last)
+        counts = state.plan.indexes[o.rows].counts[first:last]
+        own = state.got[number][:, state.rows_between(o.rows, first, last)].any(axis=0)
+        rows = own & np.repeat(trains, counts)
+    return np.broadcast_to(rows, (o.pixels[0], len(rows))) if o.output.kind == "image" else rows
+
+
+def mark(
+    state: ChunkState, bound: BoundAlgorithm, o: BoundOutput, first: int, last: int, images: NDArray | None
+) -> None:
+    """Let an output say what it lacks in some trains: NaN where the dtype has it, 0 elsewhere.
+
+    Parameters
+    ----------
+    images : ndarray, (module, row, ...), or None
+        Those of these trains that are not kept.
+    """
+    if images is None and not isinstance(state.arrays[o.name], np.ndarray):
+        return
+    there = has(state, bound, o, first, last)
+    if not there.all():
+        values = state.as_chunk(bound, first, last)[o.key] if images is None else images
+        values[~there] = missing_value(np.dtype(o.output.dtype))
+
+
+def mark_lost_rows(state: ChunkState) -> None:
+    """Let all rows of frames and trains that nothing was made for say so."""
+    for bound in state.plan.algorithms:
+        for o in bound.outputs:
+            if o.name in state.arrays and o.output.kind in ("entry", "image", "train"):
+                mark(state, bound, o, state.chunk.first, state.chunk.last, None)
+
+
+def accounts(state: ChunkState) -> dict[str, NDArray]:
+    """Return what the result says of its rows: modules of each frame, modules of each train, valid integers."""
+    first, last, out = state.chunk.first, state.chunk.last, {}
+    for n, sight in enumerate(dict.fromkeys(state.plan.sights.values())):
+        good = seen(state, sight, first, last)
+        valid = per_train(state, sight.rows, good, first, last).T
+        out[f"modules_used/{n}"] = good.sum(axis=0, dtype=np.int32)
+        out[f"valid/{n}"], out[f"train_used/{n}"] = valid, valid.any(axis=1).astype(np.uint8)
+    for bound in state.plan.algorithms:
+        for o in bound.outputs:
+            if o.output.store and o.says_valid:
+                out[valid_name(o)] = has(state, bound, o, first, last).T
+    return out
