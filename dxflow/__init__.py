@@ -56,6 +56,7 @@ def reduce(
     chunk: str | int = "1 GiB",
     block: str | int = "4 MiB",
     on_fault: str | None = None,
+    suspect: str = "use",
     overwrite: bool = False,
     readers: int | None = None,
     hook_timeout: float | None = None,
@@ -90,6 +91,8 @@ def reduce(
     on_fault : {None, "mask", "raise"}
         What becomes of broken data: seen before the run they raise, while it runs they are left out and counted;
         "mask" leaves both out, "raise" stops at both.
+    suspect : {"use", "skip"}
+        Trains that files flag as suspect are counted, and used or left out.
     overwrite : bool
         Replace an existing result; nothing that dxflow did not make is replaced.
     readers : int, optional
@@ -131,6 +134,7 @@ def reduce(
         chunk=chunk,
         block=block,
         on_fault=on_fault,
+        suspect=suspect,
         overwrite=overwrite,
         readers=readers,
         hook_timeout=hook_timeout,

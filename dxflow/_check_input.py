@@ -97,13 +97,14 @@ def _check_frames(made: Plan, copies: xr.DataArray, run: Any) -> None:
     """Check all frames of all modules against EXtra-data."""
     from .runs import opened
 
-    source_of, bound, values = opened(run).run, made.inputs[0], copies.values
-    for train, train_id in enumerate(made.train_ids.tolist()):
-        rows = bound.index.rows(train, train + 1)
-        for module, source in enumerate(bound.location.sources):
-            expected = _expected(source_of, bound, source, train_id, rows)
-            how = difference(expected, values[rows, module])
-            require(not how, f"{source} {bound.key}, train {train_id}: {how}")
+    bound, values = made.inputs[0], copies.values
+    with opened(run) as source_of:
+        for train, train_id in enumerate(made.train_ids.tolist()):
+            rows = bound.index.rows(train, train + 1)
+            for module, source in enumerate(bound.location.sources):
+                expected = _expected(source_of.run, bound, source, train_id, rows)
+                how = difference(expected, values[rows, module])
+                require(not how, f"{source} {bound.key}, train {train_id}: {how}")
 
 
 def _expected(run: Any, bound: Any, source: str, train_id: int, rows: slice) -> NDArray:

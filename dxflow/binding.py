@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .algorithm import Algorithm
 from .index import EntryIndex
 from .inputs import BoundInput, Frames, From, InputInfo, RunInfo
-from .locate import Faults
+from .locate import Faults, Location
 from .near import did_you_mean, listed
 from .outputs import BoundOutput, Output
 
@@ -342,8 +342,15 @@ def _stand_for_frames(what: Any, inputs: Mapping[str, Any]) -> bool:
 
 
 def _same(a: BoundInput, b: BoundInput) -> bool:
-    """Return whether two inputs are the same data."""
-    return _what(a) == _what(b) and _same_rows(a.index, b.index)
+    """Return whether two inputs are the same data, of the same trains."""
+    return _what(a) == _what(b) and _same_rows(a.index, b.index) and _same_place(a.location, b.location)
+
+
+def _same_place(a: Location, b: Location) -> bool:
+    """Return whether two inputs are the same rows of the same files: an offset makes them others."""
+    return a.files == b.files and all(
+        np.array_equal(x, y) for x, y in ((a.file, b.file), (a.first, b.first), (a.count, b.count))
+    )
 
 
 def _what(bound: BoundInput) -> tuple:

@@ -109,6 +109,10 @@ class Workspace:
         other.doing = self.doing
         return other
 
+    def close(self) -> None:
+        """Close the files, when no task runs on it; those of one that does are closed with it."""
+        self.files.close()
+
     def __reduce__(self) -> tuple:
         # Once for all workers, those included that come later.
         if self._parcel is None:

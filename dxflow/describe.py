@@ -43,16 +43,20 @@ def describe(run: Any, pattern: str | None = None) -> str:
     """
     if isinstance(run, (str, Path)) and ours.kind_of(Path(run)) in (ours.RESULT, ours.COPY):
         return _of_result(Path(run))
-    opened = runs.opened(run)
-    if pattern is not None:
-        return "\n".join(_matching(opened.run, pattern))
+    with runs.opened(run) as opened:
+        return "\n".join(_matching(opened.run, pattern) if pattern is not None else _overview(opened))
+
+
+def _overview(opened: runs.OpenedRun) -> list[str]:
+    """Return lines about a whole run."""
     lines = [f"run       {opened.path}", f"trains    {_trains(opened.train_ids)}"]
     lines += [f"fault     {f.cause}: {f.file} {f.detail}" for f in opened.faults.losses]
+    lines += [f"note      {f.cause}: {f.file} {f.detail}" for f in opened.faults.notes]
     found = detectors.find(opened.run.instrument_sources - set(opened.run.legacy_sources))
     for detector in found:
         lines += _detector(opened.run, detector)
     modules = {source for detector in found for source in detector.sources.values()}
-    return "\n".join([*lines, *_sources(opened.run, modules)])
+    return [*lines, *_sources(opened.run, modules)]
 
 
 def _of_result(path: Path) -> str:

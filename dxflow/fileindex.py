@@ -2,15 +2,78 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .reader import ReadFault, gate
+from .reader.extents import array
+
 if TYPE_CHECKING:
     from .locate import Faults
+    from .runfile import RunFile
 
 CAUSE = "index lies"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A key of a source in one file: the dataset, and what an entry of it is.
+
+    `path` is that of the dataset, `group` its index group ("" for control sources), `others` the files that it leads
+    to, `there` whether there is such a dataset.
+    """
+
+    access: RunFile
+    source: str
+    key: str
+    path: str
+    group: str
+    rows: int
+    entry: tuple[int, ...]
+    dtype: np.dtype
+    unit: str
+    others: tuple[str, ...]
+    there: bool = True
+
+    @property
+    def file(self) -> str:
+        """Path of the file."""
+        return self.access.filename
+
+
+def stored_in(access: RunFile, source: str, key: str, faults: Faults) -> Stored | None:
+    """Return a key of a source in a file; None, and a fault, where it cannot be read."""
+    control = source in access.control_sources
+    path = f"/{'CONTROL' if control else 'INSTRUMENT'}/{source}/{key.replace('.', '/')}"
+    group = "" if control else key.partition(".")[0]
+    try:
+        if control and not access.has_dataset(path):
+            path += "/value"
+        if not access.has_dataset(path):
+            absent = Stored(access, source, key, path, group, 0, (), np.dtype("u1"), "", (), there=False)
+            return absent if len(access.train_ids) else None
+        others = tuple(access.files.others(access.filename, path))
+        dataset = access.files.dataset(access.filename, path)
+        with gate.wrapped(access.filename, path):
+            entry, unit = dataset.shape[1:], unit_of(dataset)
+            dtype = dataset.dtype.newbyteorder("=")
+            return Stored(access, source, key, path, group, dataset.shape[0], entry, dtype, unit, others)
+    except ReadFault as e:
+        faults.add("unreadable data", access.filename, source, f"{e.dataset}: {e.detail}", access.train_ids)
+        return None
+
+
+def unit_of(dataset: Any) -> str:
+    """Return the unit of values, as EXtra-data puts it together; "" where there is none."""
+    unit, prefix = (_text(dataset.attrs.get(name, "")) for name in ("unitSymbol", "metricPrefixSymbol"))
+    return ("μ" if prefix == "u" else prefix) + unit if unit else ""
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 class FileIndex:
@@ -25,41 +88,33 @@ class FileIndex:
         Trains without faults.
     """
 
-    def __init__(self, access: Any, kd: Any, like: Any, faults: Faults) -> None:
-        self._access, self._kd, self._faults = access, kd, faults
+    def __init__(self, stored: Stored, like: Stored, faults: Faults) -> None:
+        self._stored, self._access, self._faults = stored, stored.access, faults
         self.train_ids, self.first, self.count = (np.zeros(0, np.uint64) for _ in range(3))
         if self._fits(like) and self._read():
-            for check in (self._inside, self._apart, self._own):
+            for check in (self._once, self._inside, self._apart, self._own):
                 check()
 
     def _fault(self, detail: str, trains: NDArray) -> None:
-        self._faults.add(CAUSE, self._access.filename, self._kd.source, detail, trains)
+        self._faults.add(CAUSE, self._access.filename, self._stored.source, detail, trains)
 
-    def _fits(self, like: Any) -> bool:
-        """Return whether the dataset is there and holds what the others hold."""
-        path = self._kd.hdf5_data_path
-        dataset = self._access.file.get(path)
-        if dataset is not None and (dataset.dtype, dataset.shape[1:]) == (
-            like.dtype,
-            tuple(like.entry_shape),
-        ):
+    def _fits(self, like: Stored) -> bool:
+        """Return whether the dataset holds what the others hold."""
+        one = self._stored
+        if (one.dtype, one.entry) == (like.dtype, like.entry):
             return True
-        detail = f"there is no {path}"
-        if dataset is not None:
-            detail = f"{path} has {dataset.dtype} {dataset.shape[1:]}, elsewhere it is {like.dtype} {like.entry_shape}"
-        self._faults.add(
-            "unlike other files", self._access.filename, self._kd.source, detail, self._access.train_ids
-        )
+        detail = f"{one.path} has {one.dtype} {one.entry}, elsewhere it is {like.dtype} {like.entry}"
+        self._faults.add("unlike other files", one.file, one.source, detail, self._access.train_ids)
         return False
 
     def _read(self) -> bool:
         """Read the index; return whether there is one."""
-        all_ids = self._access.file["INDEX/trainId"][:]
-        known = self._access.train_ids
+        all_ids, known = self._access.all_train_ids, self._access.train_ids
         try:
-            first, count = self._access.get_index(self._kd.source, self._kd.index_group)
-        except KeyError:
-            self._fault(f"there is no INDEX/{self._kd.source}/{self._kd.index_group}", known)
+            first, count = self._first_and_count()
+        except ReadFault as e:
+            there_is = "cannot be read" if "there is no" not in e.detail else "there is no"
+            self._fault(f"{there_is} {e.dataset}: {e.detail}", known)
             return False
         there = np.flatnonzero(all_ids)
         if len(there) and len(there) <= there[-1]:
@@ -71,14 +126,42 @@ class FileIndex:
             )
         valid = self._valid(there)
         there = there[valid & (there < len(first))]
-        self.train_ids, self.first, self.count = all_ids[there], first[there], count[there]
+        self.train_ids, self.first, self.count = all_ids[there].astype(np.uint64), first[there], count[there]
         return True
 
+    def _first_and_count(self) -> tuple[NDArray, NDArray]:
+        """Return what the index says; a number that is none of a row points beyond all of them."""
+        at = f"INDEX/{self._stored.source}/{self._stored.group}".rstrip("/")
+        first = _whole(self._access.index(f"{at}/first"))
+        if self._access.has_dataset(f"{at}/count"):
+            count = _whole(self._access.index(f"{at}/count"))
+        else:
+            last, status = (self._access.index(f"{at}/{name}").astype(float) for name in ("last", "status"))
+            count = (last - first + 1) * status
+        n = min(len(first), len(count))
+        return first[:n], count[:n]
+
     def _valid(self, there: NDArray) -> NDArray:
-        """Return which trains are not suspect, or all if suspect ones are wanted."""
-        if self._kd.inc_suspect_trains:
-            return np.ones(len(there), bool)
-        return np.asarray(self._access.validity_flag, bool)[: len(there)]
+        """Return which trains are to be used: those that are not suspect, or all if suspect ones are wanted."""
+        flags = self._access.validity_flag[: len(there)]
+        flags = np.concatenate([flags, np.ones(len(there) - len(flags), bool)])
+        if not flags.all():
+            self._note_suspect(self._access.all_train_ids[there[~flags]])
+        return np.ones(len(there), bool) if self._faults.suspect else flags
+
+    def _note_suspect(self, trains: NDArray) -> None:
+        """Note trains that the file flags."""
+        wanted = self._faults.trains
+        trains = trains if wanted is None else np.intersect1d(trains, wanted)
+        if len(trains):
+            detail = "used; suspect='skip' leaves them out" if self._faults.suspect else "left out"
+            detail = f"the file flags these trains as suspect: {detail}"
+            self._faults.note("suspect trains", self._stored.file, detail, trains, self._stored.source)
+
+    def _once(self) -> None:
+        """Leave out trains that the file has several times: nobody knows which is right."""
+        _, number, times = np.unique(self.train_ids, return_inverse=True, return_counts=True)
+        self._drop(times[number] > 1, "the file has the same train several times")
 
     def _drop(self, bad: NDArray, detail: str) -> None:
         """Leave out trains and note the fault."""
@@ -88,11 +171,13 @@ class FileIndex:
 
     def _inside(self) -> None:
         """Leave out trains whose rows do not exist."""
-        length = self._access.file[self._kd.hdf5_data_path].shape[0]
+        length = self._stored.rows
         # As float: an index may hold 2**64 - 1, and the sum must not wrap to a row that exists.
-        beyond = (self.first.astype(float) + self.count > length) & (self.count > 0)
-        self._drop(beyond, f"the index points beyond the {length} rows of {self._kd.hdf5_data_path}")
-        self.first, self.count = self.first.astype(np.int64), self.count.astype(np.int64)
+        beyond = (self.first + self.count > length) & (self.count > 0)
+        beyond |= (self.count < 0) | (self.first < 0) | ~np.isfinite(self.first + self.count)
+        self._drop(beyond, f"the index points beyond the {length} rows of {self._stored.path}")
+        self.first = np.where(self.count > 0, self.first, 0).astype(np.int64)
+        self.count = self.count.astype(np.int64)
 
     def _apart(self) -> None:
         """Leave out trains that share rows: nobody knows whose they are."""
@@ -106,18 +191,34 @@ class FileIndex:
 
     def _own(self) -> None:
         """Leave out trains whose entries say that they are of another train (0 says nothing)."""
-        path = f"{self._kd.hdf5_data_path.rsplit('/' + self._kd.key.replace('.', '/'), 1)[0]}/{self._group()}trainId"
-        dataset = self._access.file.get(path)
-        length = self._access.file[self._kd.hdf5_data_path].shape[0]
-        if dataset is None or dataset.size < length or not self.count.sum():
+        one = self._stored
+        path = f"/INSTRUMENT/{one.source}/{one.group}/trainId"
+        if not one.group or not self._access.has_dataset(path) or not self.count.sum():
             return
-        said = dataset[:length].reshape(length, -1)[:, 0].astype(np.uint64)
-        start = np.cumsum(self.count) - self.count
-        rows = np.arange(self.count.sum()) + np.repeat(self.first - start, self.count)
-        train = np.repeat(np.arange(len(self.train_ids)), self.count)
+        try:
+            said = array(self._access.files, one.file, path, filled=True)
+            said = said.reshape(len(said), -1)[:, 0].astype(np.uint64)
+        except (ReadFault, IndexError) as e:
+            self._drop(self.count > 0, str(e))
+            return
+        if len(said) < one.rows:
+            return
+        rows, train = self._rows()
         other = (said[rows] != 0) & (said[rows] != self.train_ids[train])
         bad = np.bincount(train[other], minlength=len(self.train_ids)) > 0
         self._drop(bad, f"{path} says that rows belong to other trains than the index does")
+        free = np.ones(one.rows, bool)
+        free[self._rows()[0]] = False
+        left = np.isin(self.train_ids, said[: one.rows][free])
+        self._drop(left, f"{path} says that more rows belong to these trains than the index does")
 
-    def _group(self) -> str:
-        return f"{self._kd.index_group}/" if self._kd.index_group else ""
+    def _rows(self) -> tuple[NDArray, NDArray]:
+        """Return all rows of the trains, and the position of the train of each, (row,)."""
+        start = np.cumsum(self.count) - self.count
+        rows = np.arange(self.count.sum()) + np.repeat(self.first - start, self.count)
+        return rows, np.repeat(np.arange(len(self.train_ids)), self.count)
+
+
+def _whole(numbers: NDArray) -> NDArray:
+    """Return numbers of an index as float64: exact as far as rows go."""
+    return np.asarray(numbers, np.float64)

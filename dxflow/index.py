@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 
 from .losses import Loss
 
+NOT_IN_ALL = "not in all modules"
+"""Frames that a module has, but that are no rows since others lack them."""
+NOT_KNOWN = "the ids are not known"
+
 
 @dataclass(frozen=True, eq=False)
 class EntryIndex:
@@ -97,6 +101,17 @@ class EntryIndex:
             cell_ids=None if self.cell_ids is None else self.cell_ids[keep],
         )
 
+    def left_out(self, keep: NDArray, modules: Sequence[int], sources: Sequence[str]) -> list[Loss]:
+        """Return one loss per module that has rows which are left out since not all modules have them."""
+        out = []
+        for position, (number, source) in enumerate(zip(modules, sources, strict=True)):
+            rows = np.flatnonzero(~keep & (self.entries(position, slice(0, len(self))) >= 0))
+            if len(rows):
+                trains = np.unique(self.labels(slice(0, len(self)))["train_id"][rows])
+                loss = self._loss(number, source, rows, trains)
+                out.append(replace(loss, cause=NOT_IN_ALL, detail="left out by align='inner'"))
+        return out
+
     def missing(self, modules: Sequence[int], sources: Sequence[str]) -> list[Loss]:
         """Return one loss per module that lacks rows which others have."""
         out = []
@@ -137,6 +152,8 @@ def align(
 ) -> EntryIndex:
     """Return the index over all modules: the union of their (train, pulse, cell).
 
+    Entries whose `doubts` are not empty are no rows.
+
     Parameters
     ----------
     train_ids : ndarray of uint64, (train,)
@@ -145,12 +162,15 @@ def align(
     pulses, cells : per module an ndarray of int, (entry,)
         Over all trains, in order. Cells may be None for all modules.
     """
-    keys = [_keys(c, p, q) for c, p, q in zip(counts, pulses, cells, strict=True)]
-    if all(np.array_equal(keys[0], k) for k in keys):
-        union, entry = keys[0], plain(train_ids, counts[0]).entry
+    found = [_keys(c, p, q) for c, p, q in zip(counts, pulses, cells, strict=True)]
+    keys, numbers = ([f[i] for f in found] for i in (0, 1))
+    if all(np.array_equal(keys[0], k) for k in keys) and all(np.array_equal(numbers[0], n) for n in numbers):
+        union, entry = keys[0], numbers[0][None].astype(np.int32)
     else:
         union = np.unique(np.concatenate(keys))
-        entry = np.stack([_entries_of(union, k, c) for k, c in zip(keys, counts, strict=True)])
+        entry = np.full((len(keys), len(union)), -1, np.int32)
+        for one, mine, number in zip(entry, keys, numbers, strict=True):
+            one[np.searchsorted(union, mine)] = number
     trains = union >> _TRAIN
     return EntryIndex(
         train_ids=train_ids,
@@ -165,21 +185,46 @@ def align(
 _PULSE, _TRAIN = 16, 40
 
 
-def _keys(counts: NDArray, pulses: NDArray, cells: NDArray | None) -> NDArray:
-    """Return one integer per entry of a module that sorts by train, pulse and cell, (entry,)."""
-    trains = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+def doubts(counts: NDArray, pulses: NDArray, cells: NDArray | None) -> dict[str, NDArray]:
+    """Return, by reason, which entries of a module cannot be told from others, (entry,) bool.
+
+    Parameters
+    ----------
+    counts : ndarray of int, (train,)
+    pulses, cells : ndarray of int, (entry,)
+        Negative where unknown.
+    """
     pulses = np.asarray(pulses).astype(np.int64)
-    cell = np.zeros_like(trains) if cells is None else np.asarray(cells).astype(np.int64)
-    if len(trains) and not (pulses.min() >= 0 and pulses.max() < 2**24 and cell.max() < 2**16):
-        raise ValueError(
-            f"pulse ids up to {pulses.max()} and cells up to {cell.max()}: expected below 2**24, 2**16"
-        )
-    return (trains << _TRAIN) | (pulses << _PULSE) | cell
+    cell = np.zeros_like(pulses) if cells is None else np.asarray(cells).astype(np.int64)
+    unknown = (pulses < 0) | (cell < 0)
+    large = (pulses >= 2 ** (_TRAIN - _PULSE)) | (cell >= 2**_PULSE)
+    keys = _packed(counts, np.where(unknown | large, 0, pulses), np.where(unknown | large, 0, cell))
+    twice = np.zeros(len(keys), bool)
+    # Ids that increase are the rule, and nothing needs to be sorted then.
+    if (unknown | large).any() or not (keys[1:] > keys[:-1]).all():
+        known = np.flatnonzero(~(unknown | large))
+        _, number, times = np.unique(keys[known], return_inverse=True, return_counts=True)
+        twice[known] = times[number] > 1
+    ids = "pulse id" if cells is None else "pulse id and cell"
+    return {
+        NOT_KNOWN: unknown,
+        "pulse ids are below 2**24 and cells below 2**16": large,
+        f"the same {ids} several times in a train": twice,
+    }
 
 
-def _entries_of(union: NDArray, keys: NDArray, counts: NDArray) -> NDArray:
-    """Return, for each row of `union`, the entry number in the module that has `keys`, or -1."""
-    entry = np.full(len(union), -1, np.int32)
-    number = np.arange(len(keys)) - np.repeat(_offsets(counts)[:-1], counts)
-    entry[np.searchsorted(union, keys)] = number
-    return entry
+def _packed(counts: NDArray, pulses: NDArray, cells: NDArray) -> NDArray:
+    trains = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+    return np.asarray((trains << _TRAIN) | (pulses << _PULSE) | cells)
+
+
+def _keys(counts: NDArray, pulses: NDArray, cells: NDArray | None) -> tuple[NDArray, NDArray]:
+    """Return one integer per entry of a module that sorts by train, pulse and cell, and its number, (entry,) each."""
+    bad = np.logical_or.reduce(list(doubts(counts, pulses, cells).values()))
+    pulses = np.asarray(pulses).astype(np.int64)
+    cell = np.zeros_like(pulses) if cells is None else np.asarray(cells).astype(np.int64)
+    number = np.arange(len(pulses)) - np.repeat(_offsets(counts)[:-1], counts)
+    if not bad.any():
+        return _packed(counts, pulses, cell), number
+    good = np.bincount(np.repeat(np.arange(len(counts)), counts)[~bad], minlength=len(counts))
+    return _packed(good, pulses[~bad], cell[~bad]), number[~bad]

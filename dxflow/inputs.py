@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import badpixels, detectors, masks
-from .frameids import frame_ids
-from .index import EntryIndex, align, plain
+from .frameids import aligned, frame_index
+from .index import EntryIndex, plain
 from .locate import Faults, Location, locate
 from .masks import BoundMask
 from .near import by_alias, listed, no_source, other_images, written
@@ -104,6 +104,7 @@ class Frames:
         if not any(m in found.sources for m in wanted):
             raise KeyError(f"{self}: {found.name} has modules {sorted(found.sources)}, not {list(wanted)}")
         sources = tuple(found.sources.get(m, "") for m in wanted)
+        faults.modules = {**faults.modules, **{s: m for m, s in found.sources.items()}}
         faults.missing_modules(found.name, [m for m in wanted if m not in found.sources])
         at = locate(
             run,
@@ -116,7 +117,7 @@ class Frames:
             roi=self.roi,
             offset=self.offset,
         )
-        index = _frame_index(run, kind, trains, at)
+        index = frame_index(run, kind, trains, at, faults)
         frame = masks.Frame(found.name, key, at, wanted, sources, trains, index.cell_ids, found)
         mask, said = masks.bind(self.mask, self.bits, self.fill, run, frame, faults)
         return BoundInput(
@@ -126,9 +127,10 @@ class Frames:
             kind="frames",
             modules=tuple(wanted),
             location=at,
-            index=_aligned(index, self.align, found.name),
+            index=aligned(index, self.align, found.name, wanted, at, faults),
             mask=mask,
             masked=said,
+            raw=found.data == "raw",
         )
 
     def _find(self, run: DataCollection) -> detectors.Found:
@@ -239,6 +241,8 @@ class BoundInput:
     """Inputs that it is made of, where it is not read as it is."""
     reference: int = 0
     """Of a `PulseKey`: pulse id of the frame that the first pulse of a train falls into."""
+    raw: bool = False
+    """Whether it is raw data of a detector."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -328,30 +332,6 @@ class RunInfo:
         return next(iter(self.inputs.values()))
 
 
-def _frame_index(run: DataCollection, kind: detectors.Detector, trains: NDArray, at: Location) -> EntryIndex:
-    """Read pulse and cell ids of every module and align them."""
-    counts = at.count.astype(np.int64) * at.per_entry
-    read = [_ids(run, at, module, kind) for module in range(len(counts))]
-    known = any(pulses is not None for pulses, _ in read)
-    pulses = [_numbers(c) if p is None else p for c, (p, _) in zip(counts, read, strict=True)]
-    index = align(trains, counts, pulses, [cells for _, cells in read])
-    # Where nothing says which pulse a frame saw, its number in the train is not taken for one.
-    return index if known else replace(index, pulse_ids=None)
-
-
-def _ids(
-    run: DataCollection, at: Location, module: int, kind: detectors.Detector
-) -> tuple[NDArray | None, NDArray | None]:
-    """Return pulse and cell ids of one module, (entry,) each; None where there are none."""
-    pulses = frame_ids(run, at, module, kind.pulses) if kind.pulses else None
-    return pulses, frame_ids(run, at, module, kind.cells) if kind.cells else None
-
-
-def _numbers(counts: NDArray) -> NDArray:
-    """Return the number of each entry in its train, (entry,)."""
-    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-
-
 def _module_numbers(modules: Iterable[int]) -> tuple[int, ...]:
     """Return module numbers as a tuple; refuse none, and one twice."""
     numbers = tuple(int(m) for m in modules)
@@ -365,22 +345,3 @@ def _module_numbers(modules: Iterable[int]) -> tuple[int, ...]:
 def _check_align(align: str) -> None:
     if align not in ("outer", "inner", "strict"):
         raise ValueError(f"align={align!r}: expected 'outer', 'inner' or 'strict'")
-
-
-def _aligned(index: EntryIndex, align: str, detector: str) -> EntryIndex:
-    """Return the index with the rows that `align` asks for.
-
-    Modules that lack everything do not count: without them nothing would be left.
-    """
-    there = index.entry[(index.entry >= 0).any(axis=1)]
-    everywhere: NDArray = np.all(there >= 0, axis=0)
-    if align == "outer" or everywhere.all():
-        return index
-    if align == "strict":
-        first = int(np.flatnonzero(~everywhere)[0])
-        label = {k: int(v[0]) for k, v in index.labels(slice(first, first + 1)).items()}
-        raise ValueError(
-            f"{detector}: {(~everywhere).sum()} of {len(index)} frames are not in all modules, the first at {label}; "
-            "align='inner' takes those that are, 'outer' fills what is missing"
-        )
-    return index.select(everywhere)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from copy import copy
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .fileindex import FileIndex
+from .fileindex import FileIndex, Stored, stored_in
 from .losses import Loss
 from .near import did_you_mean, listed
 from .reader.files import Stat, stat_of
@@ -29,6 +29,7 @@ class Location:
     sources : tuple of str, (module,)
         "" where a module is missing.
     files : tuple of str
+        After those that `file` counts, the ones that they lead to by links inside.
     datasets : tuple of str, (module,)
         HDF5 paths.
     file : ndarray of int32, (module, train)
@@ -72,21 +73,57 @@ class Faults:
     losses: list[Loss] = field(default_factory=list)
     whole: bool = True
     """Whether this is a whole run: of a single file, or of someone's selection, other modules are not missing."""
+    notes: list[Loss] = field(default_factory=list)
+    """What is said in the report, but no reason not to go on."""
+    trains: NDArray | None = None
+    """Those that are asked for; faults of others are not told."""
+    suspect: bool = True
+    """Whether trains that files flag as suspect are used."""
+    modules: Mapping[str, int] = field(default_factory=dict)
+    """Number of the module of a source."""
 
     def missing_modules(self, detector: str, modules: Sequence[int]) -> None:
         """Note modules that a detector should have and the run does not."""
         for module in modules:
-            self.losses.append(
-                Loss("missing module", source=detector, module=module, detail="not in this run")
-            )
+            self._put(Loss("missing module", source=detector, module=module, detail="not in this run"))
 
-    def add(self, cause: str, file: str, source: str, detail: str, train_ids: NDArray | None = None) -> None:
-        """Note one fault of a source in a file."""
-        loss = Loss(cause, source=source, file=file, detail=detail)
-        if train_ids is not None:
-            first, last = int(train_ids[0]), int(train_ids[-1])
-            loss = replace(loss, trains=len(train_ids), first_train=first, last_train=last)
-        self.losses.append(loss)
+    def add(
+        self,
+        cause: str,
+        file: str,
+        source: str,
+        detail: str,
+        train_ids: NDArray | None = None,
+        *,
+        always: bool = False,
+    ) -> None:
+        """Note one fault of a source in a file; those of trains that nobody asks for only if they are `always` told."""
+        if train_ids is not None and self.trains is not None and not always:
+            train_ids = np.intersect1d(train_ids, self.trains)
+            if not len(train_ids):
+                return
+        self._put(self.loss(cause, file, source, detail, train_ids))
+
+    def note(
+        self, cause: str, file: str, detail: str, train_ids: NDArray | None = None, source: str = ""
+    ) -> None:
+        """Note what is no reason not to go on."""
+        loss = self.loss(cause, file, source, detail, train_ids)
+        if loss not in self.notes:
+            self.notes.append(loss)
+
+    def loss(self, cause: str, file: str, source: str, detail: str, train_ids: NDArray | None = None) -> Loss:
+        """Return a loss of a source in a file."""
+        out = Loss(cause, source=source, file=file, detail=detail, module=self.modules.get(source, -1))
+        if train_ids is None or not len(train_ids):
+            return out
+        first, last = int(np.min(train_ids)), int(np.max(train_ids))
+        return replace(out, trains=len(train_ids), first_train=first, last_train=last)
+
+    def _put(self, loss: Loss) -> None:
+        # Two inputs, or data and their mask, may lie in the same file.
+        if loss not in self.losses:
+            self.losses.append(loss)
 
 
 def locate(
@@ -112,77 +149,102 @@ def locate(
     ValueError
         If frames do not have the plane or the region that is wanted.
     """
-    data = [key_data(run, s, key, faults) for s in sources]
-    one = _agreed(run, data, key, [s for s in sources if s])
+    data = [found(run, s, key, faults) for s in sources]
+    one = _agreed(run, data, key, [s for s in sources if s], faults)
     files: dict[str, int] = {}
     where = np.full((3, len(sources), len(trains)), -1, np.int64)
     where[1:] = 0
-    for module, kd in enumerate(data):
-        if kd is not None:
-            _fill(where[:, module], kd, one, trains, files, faults, offset)
-    stored, per_entry, position = _frame_shape(one, planes or {}, plane)
-    cut = _cut(roi, stored, one.source)
+    for module, stored in enumerate(data):
+        _fill(where[:, module], stored, one, trains, files, faults, offset)
+    shape, per_entry, position = _frame_shape(one, planes, plane)
+    cut = _cut(roi, shape, one.source)
+    paths = [*files, *led_to(data, files)]
     return Location(
-        sources=tuple(s if d is not None else "" for s, d in zip(sources, data, strict=True)),
-        files=tuple(files),
-        datasets=tuple("" if d is None else d.hdf5_data_path for d in data),
+        sources=tuple(s if d else "" for s, d in zip(sources, data, strict=True)),
+        files=tuple(paths),
+        datasets=tuple(d[0].path if d else "" for d in data),
         file=where[0].astype(np.int32),
         first=where[1],
         count=where[2].astype(np.int32),
-        shape=stored if cut is None else tuple(s.stop - s.start for s in cut),
-        stored=stored,
+        shape=shape if cut is None else tuple(s.stop - s.start for s in cut),
+        stored=shape,
         roi=cut,
-        dtype=np.dtype(one.dtype),
-        stats=tuple(stat_of(f) for f in files),
-        unit=one.units or "",
+        dtype=one.dtype,
+        stats=tuple(stat_of(f) for f in paths),
+        unit=one.unit,
         per_entry=per_entry,
         plane=position,
     )
 
 
-def key_data(run: DataCollection, source: str, key: str, faults: Faults, cause: str = "missing key") -> Any:
-    """Return a key of a source; None, and a fault, where the source lacks it."""
+def found(
+    run: DataCollection, source: str, key: str, faults: Faults, cause: str = "missing key"
+) -> list[Stored]:
+    """Return a key of a source in each file that has it; none, and a fault, where the source lacks it."""
     if not source:
-        return None
-    # EXtra-data looks into the first file only, whichever that is.
-    data = copy(run[source])
-    data.files = sorted(data.files, key=lambda f: (not _holds(f, source, key), f.filename))
-    if key in data:
-        return data[key]
-    file = data.files[0].filename
-    faults.add(cause, file, source, f"there is no {key!r} in this source")
-    return None
+        return []
+    there = [one for access in _files_of(run, source) if (one := stored_in(access, source, key, faults))]
+    absent = [one for one in there if not one.there]
+    if len(absent) == len(there) and absent:
+        faults.add(cause, absent[0].file, source, f"there is no {key!r} in this source")
+        return []
+    for one in absent:
+        ids = one.access.train_ids
+        faults.add(cause, one.file, source, f"there is no {one.path}", ids)
+    return [one for one in there if one.there]
 
 
-def _holds(file: Any, source: str, key: str) -> bool:
-    return file.has_source_key(source, key) or file.has_source_key(source, f"{key}.value")
+def _files_of(run: DataCollection, source: str) -> list[Any]:
+    return sorted(run[source].files, key=lambda f: str(f.filename))
 
 
-def _agreed(run: DataCollection, data: Sequence[Any], key: str, sources: Sequence[str]) -> Any:
-    """Return the KeyData of a module that has the shape and dtype which most modules have."""
-    kinds: dict[tuple, list[Any]] = {}
-    for one in data:
-        # A file without the dataset is a fault of its own.
-        with suppress(KeyError):
-            if one is not None:
-                kinds.setdefault((one.dtype, one.entry_shape), []).append(one)
+def led_to(data: Sequence[Sequence[Stored]], files: Collection[str]) -> list[str]:
+    """Return files that are read because others lead to them, as far as they are there."""
+    others = {other: None for module in data for one in module if one.file in files for other in one.others}
+    return [other for other in others if other not in files and os.path.exists(other)]
+
+
+def _agreed(
+    run: DataCollection, data: Sequence[Sequence[Stored]], key: str, sources: Sequence[str], faults: Faults
+) -> Stored:
+    """Return what most files have: a shape and dtype of entries."""
+    kinds = Counter((one.dtype, one.entry) for module in data for one in module)
+    unreadable = [f for f in faults.losses if f.cause == "unreadable data" and f.source in sources]
+    if not kinds and unreadable:
+        whys = "\n".join(f"- {f.file}: {f.detail}" for f in unreadable[:20])
+        raise ValueError(f"no file of {listed(sources, 3)} has a readable {key}:\n{whys}")
     if not kinds:
-        keys = set().union(*(run[s].keys() for s in sources))
+        keys = {k for s in sources for k in _keys_of(run, s)}
         raise KeyError(
             f"no key {key!r} in {listed(sources, 3)}.{did_you_mean(key, keys)} There are: {listed(keys)}"
         )
-    return max(kinds.values(), key=len)[0]
+    most = max(kinds.values())
+    return next(one for module in data for one in module if kinds[one.dtype, one.entry] == most)
 
 
-def _frame_shape(kd: Any, planes: Mapping[str, int], plane: str) -> tuple[tuple[int, ...], int, int | None]:
-    """Return the shape of a frame, frames per row, and the position of the plane if there is such an axis."""
-    shape = tuple(int(n) for n in kd.entry_shape)
-    if len(shape) != 3:
+def _keys_of(run: DataCollection, source: str) -> set[str]:
+    """Return the keys of a source, as far as its first file can be read."""
+    try:
+        return set(run[source].keys())
+    # Whatever is wrong with the file: there is something to say already.
+    except Exception:  # noqa: BLE001
+        return set()
+
+
+def _frame_shape(
+    one: Stored, planes: Mapping[str, int] | None, plane: str
+) -> tuple[tuple[int, ...], int, int | None]:
+    """Return the shape of a frame, frames per row, and the position of the plane if there is such an axis.
+
+    Only rows of detectors hold several frames or planes; `planes` is None for other sources.
+    """
+    shape = one.entry
+    if len(shape) != 3 or planes is None:
         return shape, 1, None
     if not planes:
         return shape[1:], shape[0], None
     if plane not in planes or planes[plane] >= shape[0]:
-        raise ValueError(f"{kd.source}: no plane {plane!r}; there are {sorted(planes)} in shape {shape}")
+        raise ValueError(f"{one.source}: no plane {plane!r}; there are {sorted(planes)} in shape {shape}")
     return shape[1:], 1, planes[plane]
 
 
@@ -199,17 +261,39 @@ def _cut(roi: tuple[slice, slice] | None, stored: tuple[int, ...], source: str) 
 
 
 def _fill(
-    where: NDArray, kd: Any, one: Any, trains: NDArray, files: dict[str, int], faults: Faults, offset: int
+    where: NDArray,
+    stored: Sequence[Stored],
+    one: Stored,
+    trains: NDArray,
+    files: dict[str, int],
+    faults: Faults,
+    offset: int,
 ) -> None:
     """Fill (file, first, count) of one module, (3, train), from the index of each of its files."""
-    for access in kd.files:
-        if not len(access.train_ids):
+    doubtful = np.zeros(len(trains), bool)
+    for here in stored:
+        if not len(here.access.train_ids):
             continue
-        index = FileIndex(access, kd, one, faults)
+        index = FileIndex(here, one, faults)
         ids = (index.train_ids.astype(np.int64) + offset).astype(np.uint64)
         _, positions, rows = np.intersect1d(trains, ids, return_indices=True)
         filled = index.count[rows] > 0
         positions, rows = positions[filled], rows[filled]
-        where[0, positions] = files.setdefault(access.filename, len(files))
+        doubtful[positions[twice := where[0, positions] >= 0]] = True
+        _note_twice(where, positions[twice], here, trains, files, faults)
+        where[0, positions] = files.setdefault(here.file, len(files))
         where[1, positions] = index.first[rows]
         where[2, positions] = index.count[rows]
+    where[0, doubtful], where[1:, doubtful] = -1, 0
+
+
+def _note_twice(
+    where: NDArray, again: NDArray, here: Stored, trains: NDArray, files: Mapping[str, int], faults: Faults
+) -> None:
+    """Note trains that an earlier file has, too: nobody knows which is right."""
+    names = list(files)
+    for number in np.unique(where[0, again]):
+        mine = again[where[0, again] == number]
+        faults.add(
+            "same trains in two files", here.file, here.source, f"and in {names[number]}", trains[mine]
+        )

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .badpixels import AUTO, MaskArray, bits_of, is_file, read
-from .locate import Faults, Location, key_data
+from .fileindex import Stored
+from .locate import Faults, Location, found, led_to
+from .reader.files import stat_of
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -192,20 +194,23 @@ def _bits(bits: int | None, location: Location | None, asked: Asked) -> int:
 
 def _location(run: DataCollection, key: str, to: Frame, faults: Faults) -> Location:
     """Return where the mask of each frame is: beside the frames, row by row, or nowhere where it does not fit."""
-    data = [key_data(run, s, key, faults, MISSING) for s in to.sources]
-    kinds = [(d.dtype, tuple(d.entry_shape)) for d in data if d is not None]
+    data = [found(run, s, key, faults, MISSING) for s in to.sources]
+    kinds = [(one.dtype, one.entry) for module in data for one in module]
     if not kinds:
         raise KeyError(
             f"no key {key!r} in {[s for s in to.sources if s]}; mask=None uses the frames without one"
         )
     dtype, entry = max(kinds, key=kinds.count)
-    at = _beside(key, np.dtype(dtype), entry, to)
-    for module, one in enumerate(data):
-        if one is None:
-            at.file[module] = -1
-        else:
-            _check_files(one, module, at, entry, to, faults)
-    return replace(at, datasets=tuple("" if d is None else d.hdf5_data_path for d in data))
+    at = _beside(key, dtype, entry, to)
+    for module, stored in enumerate(data):
+        _check_files(stored, module, at, entry, to, faults)
+    more = tuple(led_to(data, at.files))
+    return replace(
+        at,
+        datasets=tuple(d[0].path if d else "" for d in data),
+        files=at.files + more,
+        stats=at.stats + tuple(stat_of(f) for f in more),
+    )
 
 
 def _beside(key: str, dtype: np.dtype, entry: tuple[int, ...], to: Frame) -> Location:
@@ -222,23 +227,21 @@ def _beside(key: str, dtype: np.dtype, entry: tuple[int, ...], to: Frame) -> Loc
 
 
 def _check_files(
-    one: Any, module: int, at: Location, entry: tuple[int, ...], to: Frame, faults: Faults
+    stored: Sequence[Stored], module: int, at: Location, entry: tuple[int, ...], to: Frame, faults: Faults
 ) -> None:
     """Note the files in which a module has no mask for its frames, and leave these trains without one."""
-    files = {f.filename: f for f in one.files}
-    path = one.hdf5_data_path
+    files = {one.file: one for one in stored}
     for number in np.unique(at.file[module][at.file[module] >= 0]):
-        dataset = files[at.files[number]].file.get(path)
-        without = at.file[module] == number
-        detail = f"there is no {path}"
-        if dataset is not None:
-            detail = f"{path} is {dataset.dtype} {dataset.shape}; expected {at.dtype} {('rows', *entry)}"
-        if dataset is not None and (dataset.dtype, dataset.shape[1:]) == (at.dtype, entry):
-            without &= (at.first + at.count)[module] > len(dataset)
-            detail = f"{path} has {len(dataset)} rows, fewer than there are frames"
-        if without.any():
-            faults.add(MISSING, at.files[number], one.source, detail, to.trains[without])
-            at.file[module, without] = -1
+        without, one = at.file[module] == number, files.get(at.files[number])
+        if one is not None:
+            detail = f"{one.path} is {one.dtype} {one.entry}; expected {at.dtype} {('rows', *entry)}"
+            if (one.dtype, one.entry) == (at.dtype, entry):
+                without &= (at.first + at.count)[module] > one.rows
+                detail = f"{one.path} has {one.rows} rows, fewer than there are frames"
+            if without.any():
+                faults.add(MISSING, one.file, one.source, detail, to.trains[without])
+        # Of a file without the mask it is said already.
+        at.file[module, without] = -1
 
 
 # Masks that are given -------------------------------------------------------------------------------

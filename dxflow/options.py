@@ -76,6 +76,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "workers": {"type": positive, "metavar": "N", "help": "worker processes (default: one per core)"},
     "on-fault": {"choices": ("mask", "raise"), "help": "go on without what is broken, or stop at it"},
+    "suspect": {
+        "choices": ("use", "skip"),
+        "help": "trains that files flag as suspect (INDEX/flag): use and count them, or leave them out (default: use)",
+    },
     "chunk": {"metavar": "SIZE", "help": "input of one task (default: 1 GiB)"},
     "block": {"metavar": "SIZE", "help": "bytes read at once (default: 4 MiB)"},
     "hook-timeout": {
@@ -90,7 +94,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Name -> arguments of `argparse.ArgumentParser.add_argument`. Those of `PLAN` go to `dxflow.plan` as they are."""
 OF_FRAMES = ("detector", "modules")
 """Those that say which data of a detector are read: fields of `dxflow.Frames`."""
-PLAN = ("mask_bits", "on_fault", "chunk", "block", "hook_timeout", "quiet", "resume", "overwrite")
+PLAN = ("mask_bits", "on_fault", "suspect", "chunk", "block", "hook_timeout", "quiet", "resume", "overwrite")
 
 
 def add_pass_options(parser: argparse.ArgumentParser, only: Sequence[str] = tuple(OPTIONS)) -> None:

@@ -20,7 +20,7 @@ from .losses import lines as in_words
 from .masks import MISSING
 from .outputs import BoundOutput
 from .progress import during
-from .selection import FrameSelection
+from .selection import FrameSelection, among
 from .sight import Sight, handed_on, sight
 from .stores import Store, store_for
 from .tracebacks import Short
@@ -34,6 +34,7 @@ __all__ = ["Chunk", "Plan", "PlanError", "plan"]
 
 CHUNK = "1 GiB"
 ON_FAULT = (None, "mask", "raise")
+SUSPECT = ("use", "skip")
 MOST_CHUNKS_OF_A_SMALL_RUN = 32
 
 
@@ -179,6 +180,7 @@ def plan(
     chunk: str | int = "1 GiB",
     block: str | int = "4 MiB",
     on_fault: str | None = None,
+    suspect: str = "use",
     overwrite: bool = False,
     readers: int | None = None,
     hook_timeout: float | None = None,
@@ -212,6 +214,9 @@ def plan(
     on_fault : {None, "mask", "raise"}
         None: what can be seen now raises now, what is met while running is masked and counted;
         "mask" masks both, "raise" stops at both.
+    suspect : {"use", "skip"}
+        Trains that files flag as suspect (``INDEX/flag``, or train ids out of order in the oldest files): they are
+        counted in `Result.losses`, and used or left out.
     overwrite : bool
         Replace an existing result.
     readers : int, optional
@@ -236,9 +241,12 @@ def plan(
         raise PlanError("no algorithm is given: a pass needs at least one, such as Average()")
     if on_fault not in ON_FAULT:
         raise PlanError(f"on_fault={on_fault!r}: expected one of {list(ON_FAULT)}")
-    with Short():
-        opened = during(f"opening {run}", runs.opened, run, quiet=quiet)
-        selection = FrameSelection.of(frames)
+    if suspect not in SUSPECT:
+        raise PlanError(f"suspect={suspect!r}: expected one of {list(SUSPECT)}")
+    selection = FrameSelection.of(frames)
+    with Short(), during(f"opening {run}", runs.opened, run, quiet=quiet) as opened:
+        opened.faults.suspect = suspect == "use" and opened.run.inc_suspect_trains
+        opened.faults.trains = _asked_for(selection, opened.train_ids)
         binding = Binding(
             opened.run, opened.path, opened.train_ids, selection, opened.faults, mask, mask_bits
         )
@@ -258,7 +266,7 @@ def plan(
         block_bytes=sizes.parse(block),
         chunk_bytes=sizes.parse(chunk) if chunk != CHUNK else 0,
         store=store_for(to),
-        losses=tuple(binding.faults.losses + _missing(binding)),
+        losses=tuple(binding.faults.losses + binding.faults.notes + _missing(binding)),
         on_fault=on_fault,
         resume=resume or journal.restarted(),
         overwrite=overwrite,
@@ -278,6 +286,16 @@ def _seconds(hook_timeout: float | None) -> float | None:
     if hook_timeout is not None and not (isinstance(hook_timeout, (int, float)) and hook_timeout > 0):
         raise PlanError(f"hook_timeout={hook_timeout!r}: expected seconds, more than 0, or None for any time")
     return hook_timeout
+
+
+def _asked_for(selection: FrameSelection | None, trains: NDArray) -> NDArray:
+    """Return the trains that something may be read of: what is wrong with others does not matter."""
+    for one in (selection, *selection.also) if selection is not None else ():
+        if one.trains is not None:
+            trains = trains[among(trains, one.trains)]
+        if one.frames is not None:
+            trains = trains[np.isin(trains, one.frames[0])]
+    return trains
 
 
 def _refuse_faults(binding: Binding, on_fault: str | None) -> None:

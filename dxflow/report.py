@@ -13,6 +13,7 @@ import numpy as np
 
 from . import deaths
 from .cost import cost
+from .index import NOT_IN_ALL
 from .losses import Loss, ordered
 from .reader import present
 from .sizes import bytes_spared
@@ -125,7 +126,8 @@ def account(plan: Plan, summaries: list[Summary], losses: list[Loss]) -> list[di
         readers = [a.name for a in plan.algorithms if number in (a.stream, *a.aliases.values())]
         for position, (module, source) in enumerate(zip(bound.modules, bound.location.sources, strict=True)):
             masked = _masked(losses, source, module, bound.name)
-            expected = len(bound.index)
+            # Those that are no rows since other modules lack them are expected of the modules that have them.
+            expected = len(bound.index) + masked.get(NOT_IN_ALL, 0)
             rest = expected - used[number, position] - sum(masked.values())
             if killed := min(rest, _killed(plan, losses, bound, position)):
                 masked[deaths.CAUSE] = killed

@@ -72,7 +72,8 @@ def _chunks(plan: Plan) -> str:
 
 def _input(bound: BoundInput) -> str:
     shape = " x ".join(str(n) for n in bound.shape)
-    return f"{bound.name} {bound.key}: {len(bound.index)} entries of {shape} {bound.dtype}"
+    raw = " (raw data)" if bound.raw else ""
+    return f"{bound.name} {bound.key}{raw}: {len(bound.index)} entries of {shape} {bound.dtype}"
 
 
 def _algorithm(plan: Plan, bound: Any) -> list[Row]:

@@ -95,7 +95,7 @@ INDEX_FAULTS = {
     "first row 2**64 - 1": (lambda f: put(index(f, "first"), 1, 2**64 - 1), [1], "beyond the 16 rows"),
     "count beyond the data": (lambda f: put(index(f, "count"), 3, 40), [3], "beyond the 16 rows"),
     "rows of another train": (lambda f: put(index(f, "first"), 2, 4), [1, 2], "same rows to several trains"),
-    "train id 0": (lambda f: put(f["INDEX/trainId"], 1, 0), [1, 3], "is 0 between two trains"),
+    "train id 0": (lambda f: put(f["INDEX/trainId"], 1, 0), [1], "is 0 between two trains"),
     "train id 2**64 - 1": (lambda f: put(f["INDEX/trainId"], 1, 2**64 - 1), [1], "below 2\\*\\*48"),
     "train ids exchanged": (lambda f: swap(f["INDEX/trainId"], 1, 2), [1, 2], "belong to other trains"),
     "entries of another train": (
@@ -123,7 +123,7 @@ def test_a_file_that_cannot_be_true_is_refused_by_name(copy, name):
     for on_fault in (None, "raise"):
         with pytest.raises(PlanError, match=says) as caught:
             dxflow.plan(copy, Stats(), on_fault=on_fault)
-        assert str(copy / FILE) in str(caught.value)
+        assert FILE in str(caught.value)
         assert 'on_fault="mask"' in str(caught.value)
 
 
@@ -161,7 +161,7 @@ def test_a_file_that_does_not_open_is_refused_by_name_and_masked_if_asked(copy, 
     UNREADABLE[name](copy / FILE)
     with pytest.raises(PlanError, match="unreadable file") as caught:
         dxflow.plan(copy, Stats())
-    assert str(copy / FILE) in str(caught.value)
+    assert FILE in str(caught.value)
     result = reduce(copy, TrainSums(), on_fault="mask")
     expected = frames[1].copy()
     expected[:16, MODULE] = np.nan
@@ -197,7 +197,9 @@ def test_a_file_of_another_run_is_refused(copy, tmp_path):
 
 def test_the_same_trains_in_two_files_are_refused(copy):
     shutil.copy(copy / FILE, copy / FILE.replace("S00000", "S00007"))
-    with pytest.raises(PlanError, match="CORR/2CH0:output"):
+    with pytest.raises(
+        PlanError, match=r"module 2 .*S00007.h5.*same trains in two files: and in .*S00000.h5"
+    ):
         dxflow.plan(copy, Stats())
 
 
@@ -205,7 +207,7 @@ def test_a_missing_module_is_refused_and_counted_and_can_be_done_without(copy, f
     for file in copy.glob("*AGIPD02*"):
         file.unlink()
     with pytest.raises(
-        PlanError, match=r"missing module: SPB_DET_AGIPD500K2G module 2.*\n.*Frames\(modules="
+        PlanError, match=r"module 2 \(SPB_DET_AGIPD500K2G\): missing module.*\n.*Frames\(modules="
     ):
         dxflow.plan(copy, Stats())
     result = reduce(copy, [Stats(), RoiSum()], on_fault="mask")

@@ -1,11 +1,10 @@
 """The index against plain sets and dictionaries of (train, pulse, cell)."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dxflow.index import align, plain
+from dxflow.index import align, doubts, plain
 
 TRAINS = np.array([10, 11, 13, 20], np.uint64)
 frame_sets = st.sets(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 2)), max_size=12)
@@ -91,8 +90,30 @@ def test_a_source_without_pulses_has_its_entries_as_they_come():
     assert list(plain(TRAINS, np.array([1, 0, 1, 1])).labels(slice(0, 3))) == ["train_id"]
 
 
-def test_ids_beyond_what_the_index_can_hold_are_refused_rather_than_mixed_up():
-    with pytest.raises(ValueError, match="expected below"):
-        aligned([{(0, 2**24, 0)}])
-    with pytest.raises(ValueError, match="expected below"):
-        aligned([{(0, 0, 2**16)}])
+def test_entries_whose_ids_cannot_be_told_apart_are_no_rows_and_doubtful():
+    counts = np.array([[4, 2, 0, 0]])
+    pulses = np.array([5, 5, -1, 2**24, 3, 9])
+    cells = np.array([0, 0, 1, 2, 2**16, 7])
+    index = align(TRAINS, counts, [pulses], [cells])
+    assert index.labels(slice(0, 1)) == {"train_id": TRAINS[1:2], "pulse_id": [9], "cell_id": [7]}
+    assert index.entries(0, slice(0, len(index))).tolist() == [1]
+    found = {why: np.flatnonzero(which).tolist() for why, which in doubts(counts[0], pulses, cells).items()}
+    assert list(found.values()) == [[2], [3, 4], [0, 1]]
+
+
+@given(detectors)
+def test_no_entry_is_doubtful_where_all_ids_differ(modules):
+    for module in map(sorted, modules):
+        counts = np.bincount([f[0] for f in module], minlength=len(TRAINS))
+        pulses, cells = (np.array([f[i] for f in module], int) for i in (1, 2))
+        assert not any(which.any() for which in doubts(counts, pulses, cells).values())
+
+
+@given(detectors)
+def test_what_not_all_modules_have_is_counted_where_it_is(modules):
+    index = aligned(modules)
+    keep = (index.entry >= 0).all(axis=0) if len(index.entry) > 1 else np.ones(len(index), bool)
+    losses = index.left_out(keep, range(len(modules)), [f"s{n}" for n in range(len(modules))])
+    common = set.intersection(*modules)
+    expected = {n: len(m - common) for n, m in enumerate(modules) if m - common}
+    assert {loss.module: loss.frames for loss in losses} == expected

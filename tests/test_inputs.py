@@ -29,7 +29,12 @@ def fill(path, pattern, dataset, seed=0):
             found = []
             f["INSTRUMENT"].visit(lambda n, found=found: found.append(n) if n.endswith(dataset) else None)
             data = f["INSTRUMENT"][found[0]]
-            rows = min(len(data), 90)
+            if data.chunks[1:] != data.shape[1:]:
+                # A frame of which a part was never written is missing.
+                shape, dtype = data.shape, data.dtype
+                del f["INSTRUMENT"][found[0]]
+                data = f["INSTRUMENT"].create_dataset(found[0], shape, dtype, chunks=(1, *shape[1:]))
+            rows = min(len(data), 90, max(4, 2**28 // data[0].nbytes))
             data[:rows, ..., :7, :5] = random.integers(1, 1000, (rows, *data.shape[1:-2], 7, 5)) + number
 
 

@@ -182,11 +182,16 @@ def test_no_space_for_the_result_is_refused_before_the_run(run, tmp_path, monkey
 
 
 def test_planning_reads_no_detector_data_and_changes_no_algorithm_but_its_rules(run, monkeypatch):
-    from dxflow.reader.files import Files
+    from dxflow.reader import pieces
 
-    monkeypatch.setattr(
-        Files, "__init__", lambda self: (_ for _ in ()).throw(AssertionError("data were read"))
-    )
+    for kind in (pieces.Direct, pieces.Decoded, pieces.ThroughHdf5):
+        read = kind.read
+
+        def noted(self, *args, read=read):
+            assert not self.target.dataset.endswith("image/data"), "data were read"
+            read(self, *args)
+
+        monkeypatch.setattr(kind, "read", noted)
     algorithm = RoiSum(ss=(1, 3))
     before = copy.copy(vars(algorithm))
     dxflow.plan(run.path, algorithm)

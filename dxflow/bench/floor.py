@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..reader import runs
-from ..reader.extents import Decoded, Direct, Piece, extents
+from ..reader.extents import extents
 from ..reader.files import Files
+from ..reader.pieces import Decoded, Direct, Piece
 
 if TYPE_CHECKING:
     from ..inputs import BoundInput

@@ -132,6 +132,8 @@ def _here(work: Workspace) -> Iterator[Here]:
         yield here
     finally:
         watch.stop()
+        if hasattr(work, "close"):
+            work.close()
 
 
 def _raise_first(futures: Iterable[Future]) -> None:

@@ -79,6 +79,10 @@ class WorkspacePlugin(WorkerPlugin):
         notes = [getattr(work, "note", None) for work in self._all]
         if any(note and note.trying for note in notes):
             attempts.note_end(self.work.folder, os.getpid(), None)
+        # A task that nobody waits for any more may still read with the others.
+        for work in self._idle:
+            if hasattr(work, "close"):
+                work.close()
 
 
 def call(plugin: str, function: Any, args: tuple, after: Any) -> Any:

@@ -133,7 +133,7 @@ def _files(source: OpenedRun) -> list[Any]:
     PlanError
         If one did not open, or two have one name.
     """
-    bad = [loss for loss in source.faults.losses if loss.cause == "unreadable file"]
+    bad = [loss for loss in source.faults.losses if loss.cause in ("unreadable file", "other run")]
     if bad:
         listed = "\n  ".join(f"{loss.file}: {loss.detail}" for loss in bad)
         raise PlanError(f"{len(bad)} files of the run do not open, so that it cannot be copied:\n  {listed}")

@@ -20,7 +20,8 @@ class ReadFault(OSError):
     def __init__(
         self, file: str, dataset: str, first: int, count: int, detail: str, cause: str = "unreadable data"
     ) -> None:
-        super().__init__(f"{file}: {dataset} rows {first}-{first + count - 1}: {detail}")
+        rows = f" rows {first}-{first + count - 1}" if count else ""
+        super().__init__(f"{file}: {dataset}{rows}: {detail}" if dataset else f"{file}: {detail}")
         self.file, self.dataset, self.first, self.count = file, dataset, first, count
         self.detail, self.cause = detail, cause
 

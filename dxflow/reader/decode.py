@@ -62,6 +62,17 @@ def inflate(data: bytes, size: int) -> bytes:
         raise DecodeError(f"does not inflate: {e}") from e
 
 
+def refuse_longer(data: bytes, size: int) -> None:
+    """Raise if bytes inflate to more than `size`.
+
+    Raises
+    ------
+    DecodeError
+    """
+    if len(zlib.decompressobj().decompress(data, size + 1)) > size:
+        raise DecodeError(f"inflates to more than {size} bytes")
+
+
 @cache
 def _inflater() -> Callable[[bytes, int], bytes]:
     """Return the fastest inflate there is: libdeflate, else zlib."""

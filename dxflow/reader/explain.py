@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..sizes import bytes_spared, show
-from .extents import Broken, Decoded, Direct, Piece, extents
+from .extents import extents
 from .files import Files
+from .pieces import Broken, Decoded, Direct, Piece
 
 if TYPE_CHECKING:
     from ..inputs import BoundInput

@@ -3,223 +3,27 @@
 from __future__ import annotations
 
 import math
-import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import InputChanged, ReadFault, decode, runs
+from . import ReadFault, gate, runs
 from .files import Files
-from .layout import Layout
+from .pieces import Broken, Decoded, Direct, NeverWritten, Piece, Target, ThroughHdf5
 
 if TYPE_CHECKING:
-    import h5py
-
     from ..index import EntryIndex
     from ..locate import Location
+    from .layout import Layout
 
-
-class Piece(Protocol):
-    """A stretch of consecutive wanted frames that are read the same way."""
-
-    @property
-    def count(self) -> int:
-        """Frames."""
-
-    def read(self, start: int, stop: int, out: NDArray) -> None:
-        """Fill ``out`` (frame, ...) with frames start:stop of the piece, or raise `ReadFault`."""
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """What pieces have in common: the dataset, where a frame is in its row, and what of it is wanted.
-
-    `band` are the slow-scan rows that are read, `columns` the part of them that is kept (None: all).
-    """
-
-    files: Files
-    path: str
-    dataset: str
-    layout: Layout
-    stored: tuple[int, ...]
-    itemsize: int
-    per_entry: int
-    plane: int | None
-    band: slice
-    columns: slice | None
-
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes of a whole frame, as stored."""
-        return math.prod(self.stored) * self.itemsize
-
-    @property
-    def line_bytes(self) -> int:
-        """Bytes of one slow-scan row."""
-        return math.prod(self.stored[1:]) * self.itemsize
-
-    @property
-    def band_bytes(self) -> int:
-        """Bytes that are read of a frame."""
-        return (self.band.stop - self.band.start) * self.line_bytes if self.stored else self.itemsize
-
-    @property
-    def whole(self) -> bool:
-        """Whether whole frames are wanted."""
-        return self.columns is None and self.band_bytes == self.frame_bytes
-
-    def fault(self, first: int, count: int, detail: str, cause: str = "unreadable data") -> ReadFault:
-        """Return the fault of rows of this dataset."""
-        return ReadFault(self.path, self.dataset, first, count, detail, cause)
-
-    def within(self, lines: NDArray) -> NDArray:
-        """Return the bytes before what is wanted of each frame in its row; lines count frames."""
-        skip = self.band.start * self.line_bytes if self.stored else 0
-        if self.plane is not None:
-            return np.full(len(lines), self.plane * self.frame_bytes + skip)
-        return (lines % self.per_entry) * self.frame_bytes + skip
-
-    def banded(self, out: NDArray, read: Callable[[NDArray], None]) -> None:
-        """Let `read` fill ``out`` (frame, ss, fs), through a buffer of whole lines if only some columns are kept."""
-        if self.columns is None:
-            read(out)
-            return
-        lines = np.empty((len(out), self.band.stop - self.band.start, *self.stored[1:]), out.dtype)
-        read(lines)
-        out[...] = lines[:, :, self.columns]
-
-
-@dataclass(frozen=True, eq=False)
-class Direct:
-    """Adjacent bytes of a file, read straight into the buffer."""
-
-    target: Target
-    offset: int
-    line: int
-    count: int
-
-    def read(self, start: int, stop: int, out: NDArray) -> None:
-        """Read with one call, without HDF5 and its lock."""
-        self.target.banded(out, lambda lines: self._read(start, lines))
-
-    def _read(self, start: int, out: NDArray) -> None:
-        t = self.target
-        into = out.reshape(-1).view(np.uint8).data
-        at = self.offset + start * t.band_bytes
-        try:
-            with t.files.reading(t.path) as descriptor:
-                while into:
-                    if not (n := os.preadv(descriptor, [into], at)):
-                        raise t.fault((self.line + start) // t.per_entry, len(out), "the file ends before")
-                    into, at = into[n:], at + n
-        except ReadFault:
-            raise
-        except OSError as e:
-            raise t.fault((self.line + start) // t.per_entry, len(out), str(e)) from e
-
-
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """Frames of compressed chunks, decoded into the buffer one by one."""
-
-    target: Target
-    lines: NDArray
-
-    @property
-    def count(self) -> int:
-        """Frames."""
-        return len(self.lines)
-
-    def read(self, start: int, stop: int, out: NDArray) -> None:
-        """Read and decode each chunk once for the consecutive frames that lie in it."""
-        self.target.banded(out, lambda lines: self._read(start, stop, lines))
-
-    def _read(self, start: int, stop: int, out: NDArray) -> None:
-        t = self.target
-        rows = self.lines[start:stop] // t.per_entry
-        chunks = t.layout.chunk_of(rows)
-        inside = (rows - chunks * t.layout.chunk_rows) * t.layout.row_bytes + t.within(self.lines[start:stop])
-        for a, b in runs(chunks[1:] == chunks[:-1], len(chunks)):
-            self._chunk(int(chunks[a]), inside[a:b], out[a:b], int(rows[a]))
-
-    def stored(self, frame: int) -> bytes:
-        """Return the compressed bytes of the chunk of a frame."""
-        t, layout = self.target, self.target.layout
-        chunk = int(self.lines[frame]) // t.per_entry // layout.chunk_rows
-        with t.files.reading(t.path) as descriptor:
-            return os.pread(descriptor, int(layout.sizes[chunk]), int(layout.offsets[chunk]))
-
-    def _chunk(self, chunk: int, inside: NDArray, out: NDArray, row: int) -> None:
-        t, layout = self.target, self.target.layout
-        try:
-            with t.files.reading(t.path) as descriptor:
-                data = os.pread(descriptor, int(layout.sizes[chunk]), int(layout.offsets[chunk]))
-            decode.into(out, data, layout, int(layout.masks[chunk]), inside, t.band_bytes)
-        except (decode.DecodeError, OSError) as e:
-            raise t.fault(row, len(inside), f"chunk {chunk}: {e}") from e
-
-
-@dataclass(frozen=True, eq=False)
-class ThroughHdf5:
-    """Consecutive rows of a dataset that only HDF5 can read."""
-
-    target: Target
-    line: int
-    count: int
-
-    def read(self, start: int, stop: int, out: NDArray) -> None:
-        """Read through h5py, row selections that cover the frames."""
-        t, first, last = self.target, self.line + start, self.line + stop
-        try:
-            with t.files.hdf5:
-                self._read(t.files.dataset(t.path, t.dataset), first, last, out)
-        except (ReadFault, InputChanged):
-            raise
-        # What h5py raises for data that it cannot read.
-        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as e:
-            raise t.fault(first // t.per_entry, stop - start, f"{type(e).__name__}: {e}") from e
-
-    def _read(self, dataset: h5py.Dataset, first: int, last: int, out: NDArray) -> None:
-        t = self.target
-        part: tuple = () if t.whole else (t.band, slice(None) if t.columns is None else t.columns)
-        if t.plane is not None:
-            dataset.read_direct(out, (slice(first, last), t.plane, *part))
-        elif t.per_entry == 1:
-            dataset.read_direct(out, (slice(first, last), *part))
-        else:
-            rows = dataset[(slice(first // t.per_entry, -(-last // t.per_entry)), slice(None), *part)]
-            skip = first % t.per_entry
-            out[...] = rows.reshape(-1, *rows.shape[2:])[skip : skip + last - first]
-
-
-@dataclass(frozen=True, eq=False)
-class NeverWritten:
-    """Rows that the file has room for, but nobody wrote: HDF5 would hand out its fill value."""
-
-    target: Target
-    line: int
-    count: int
-
-    def read(self, start: int, stop: int, out: NDArray) -> None:
-        """Raise a fault that says so."""
-        first = (self.line + start) // self.target.per_entry
-        raise self.target.fault(first, stop - start, "these rows were never written", "never written")
-
-
-@dataclass(frozen=True, eq=False)
-class Broken:
-    """Rows of a dataset that cannot be opened."""
-
-    fault: ReadFault
-    count: int
-
-    def read(self, start: int, stop: int, out: NDArray) -> None:
-        """Raise the fault of opening it."""
-        raise self.fault
+DEEPEST = 4
+"""Virtual datasets of virtual datasets, and so on."""
+LARGEST_ARRAY = 2**29
+"""Bytes of ids that are read at once: those of 67 million frames of one module in one file."""
 
 
 class Extents:
@@ -241,53 +45,156 @@ class Extents:
 
 def extents(files: Files, at: Location, index: EntryIndex, module: int, rows: slice) -> Extents:
     """Find where rows of a module lie; row numbers in the result count from ``rows.start``."""
+    files.expect(at.files, at.stats)
     trains = index.train_positions(rows)
     entry = index.entries(module, rows)
     file = np.where(entry >= 0, at.file[module, trains], -1)
     lines = at.first[module, trains] * at.per_entry + entry
+    wanted = Wanted(files, at.stored, at.dtype, at.per_entry, at.plane, *_region(at))
     out: list[tuple[int, Piece]] = []
     for start, stop in runs(file[1:] == file[:-1], len(file)):
         if file[start] >= 0:
-            out += _of_file(files, at, module, int(file[start]), lines[start:stop], start)
+            path = at.files[int(file[start])]
+            out += _of_file(wanted, path, at.datasets[module], lines[start:stop], start)
     return Extents(out)
 
 
+def _region(at: Location) -> tuple[slice, slice | None]:
+    """Return the slow-scan rows that are read, and the columns if not all are."""
+    band = at.roi[0] if at.roi else slice(0, at.stored[0] if at.stored else 1)
+    return band, at.roi[1] if at.roi and at.roi[1] != slice(0, at.stored[1]) else None
+
+
+def array(files: Files, path: str, name: str, *, filled: bool = False) -> NDArray:
+    """Return a small dataset of numbers, such as ids, read in the same ways as frames.
+
+    Parameters
+    ----------
+    filled : bool
+        Rows that were never written are 0, as in an index that nobody filled in, rather than a fault.
+
+    Raises
+    ------
+    ReadFault
+    """
+    with files.hdf5, gate.wrapped(path, name):
+        dataset = files.dataset(path, name)
+        shape, dtype = dataset.shape, dataset.dtype.newbyteorder("=")
+        if dtype.kind not in "iufb":
+            raise TypeError(f"it has values of type {dtype}, not numbers")
+        if math.prod(int(n) for n in shape) * dtype.itemsize > LARGEST_ARRAY:
+            raise ValueError(f"it claims to be {shape}, which is refused")
+        out = np.zeros(shape, dtype)
+    wanted = Wanted(files, shape[1:], dtype, 1, None, slice(0, shape[1] if shape[1:] else 1), None)
+    for first, piece in _of_file(wanted, path, name, np.arange(len(out)), 0):
+        if not (filled and isinstance(piece, NeverWritten)):
+            piece.read(0, piece.count, out[first : first + piece.count])
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What is wanted of the rows of a dataset, whichever file it is in."""
+
+    files: Files
+    stored: tuple[int, ...]
+    dtype: np.dtype
+    per_entry: int
+    plane: int | None
+    band: slice
+    columns: slice | None
+
+    def target(self, path: str, name: str, layout: Layout) -> Target:
+        """Return the target of pieces of a dataset."""
+        return Target(
+            self.files,
+            path,
+            name,
+            layout,
+            self.stored,
+            self.dtype.itemsize,
+            self.per_entry,
+            self.plane,
+            self.band,
+            self.columns,
+        )
+
+
 def _of_file(
-    files: Files, at: Location, module: int, number: int, lines: NDArray, start: int
+    wanted: Wanted, path: str, name: str, lines: NDArray, start: int, depth: int = 0
 ) -> Iterator[tuple[int, Piece]]:
-    """Yield the pieces of wanted lines of one file."""
-    path, dataset = at.files[number], at.datasets[module]
-    files.expect(path, at.stats[number])
+    """Yield the pieces of wanted lines of one dataset, which may be made of others."""
     try:
-        layout = files.layout(path, dataset)
+        path, name = wanted.files.place(path, name)
+        layout = wanted.files.layout(path, name)
+        if depth:
+            _fits(wanted, path, name)
     except ReadFault as fault:
         yield start, Broken(fault, len(lines))
         return
-    band = at.roi[0] if at.roi else slice(0, at.stored[0] if at.stored else 1)
-    columns = at.roi[1] if at.roi and at.roi[1] != slice(0, at.stored[1]) else None
-    target = Target(
-        files, path, dataset, layout, at.stored, at.dtype.itemsize, at.per_entry, at.plane, band, columns
-    )
-    for first, piece in _pieces(target, lines):
-        yield start + first, piece
+    target = wanted.target(path, name, layout)
+    if layout.way == "virtual":
+        yield from _of_parts(target, wanted, lines, start, depth)
+        return
+    there = lines // wanted.per_entry < layout.rows
+    for a, b in runs(there[1:] == there[:-1], len(lines)):
+        if there[a]:
+            yield from ((start + a + n, piece) for n, piece in _pieces(target, lines[a:b]))
+        else:
+            row = int(lines[a]) // wanted.per_entry
+            yield start + a, Broken(target.fault(row, b - a, f"it has only {layout.rows} rows"), b - a)
+
+
+def _fits(wanted: Wanted, path: str, name: str) -> None:
+    """Raise if the source of a virtual dataset has other values than it claims."""
+    with wanted.files.hdf5:
+        dataset = wanted.files.dataset(path, name)
+        planes = dataset.shape[1 : len(dataset.shape) - len(wanted.stored)]
+        if (
+            dataset.dtype.newbyteorder("=") != wanted.dtype
+            or dataset.shape[1 + len(planes) :] != wanted.stored
+        ):
+            detail = f"it has {dataset.dtype} {dataset.shape[1:]}, not what the virtual dataset claims"
+            raise ReadFault(path, name, 0, 0, detail)
+
+
+def _of_parts(
+    target: Target, wanted: Wanted, lines: NDArray, start: int, depth: int
+) -> Iterator[tuple[int, Piece]]:
+    """Yield the pieces of wanted lines of a virtual dataset; rows that no source has were never written."""
+    parts, rows = target.layout.parts, lines // wanted.per_entry
+    part = np.searchsorted([p.start for p in parts], rows, side="right") - 1
+    part[rows >= np.array([*(p.stop for p in parts), 0])[part]] = -1
+    for a, b in runs(part[1:] == part[:-1], len(part)):
+        if part[a] < 0:
+            yield start + a, NeverWritten(target, int(lines[a]), b - a)
+        elif depth == DEEPEST:
+            yield (
+                start + a,
+                Broken(target.fault(int(rows[a]), b - a, "too many virtual datasets of each other"), b - a),
+            )
+        else:
+            source = parts[part[a]]
+            shift = (source.first - source.start) * wanted.per_entry
+            yield from _of_file(wanted, source.path, source.name, lines[a:b] + shift, start + a, depth + 1)
 
 
 def _pieces(target: Target, lines: NDArray) -> Iterator[tuple[int, Piece]]:
     """Yield the pieces of wanted lines of one dataset."""
     layout, rows = target.layout, lines // target.per_entry
-    next_line = lines[1:] == lines[:-1] + 1
-    if layout.way == "hdf5":
-        yield from ((a, ThroughHdf5(target, int(lines[a]), b - a)) for a, b in runs(next_line, len(lines)))
-        return
-    position = layout.position(rows)
-    written = position >= 0
-    position = position + target.within(lines)
-    adjacent = position[1:] == position[:-1] + target.band_bytes
-    joined = adjacent if layout.way == "direct" else np.ones(len(adjacent), bool)
+    written, position = layout.written(rows), np.zeros(0)
+    joined = np.full(max(0, len(lines) - 1), True)
+    if layout.way == "direct":
+        position = layout.position(rows) + target.within(lines)
+        joined = position[1:] == position[:-1] + target.band_bytes
+    elif layout.way == "hdf5":
+        joined = lines[1:] == lines[:-1] + 1
     for a, b in runs((written[1:] == written[:-1]) & (joined | ~written[1:]), len(lines)):
         if not written[a]:
             yield a, NeverWritten(target, int(lines[a]), b - a)
         elif layout.way == "direct":
             yield a, Direct(target, int(position[a]), int(lines[a]), b - a)
-        else:
+        elif layout.way == "decode":
             yield a, Decoded(target, lines[a:b])
+        else:
+            yield a, ThroughHdf5(target, int(lines[a]), b - a)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from . import InputChanged, ReadFault
+from . import InputChanged, gate
 from .layout import Layout, layout_of
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ class Files:
         self._lock = threading.Lock()
         self.hdf5 = threading.RLock()
 
-    def expect(self, path: str, planned: Stat) -> None:
-        """Note what a file was when it was planned; it is checked when opened and by `verify`."""
-        self._planned[path] = planned
+    def expect(self, files: Iterable[str], planned: Iterable[Stat]) -> None:
+        """Note what files were when they were planned; that is checked when they are opened and by `verify`."""
+        self._planned.update(zip(files, planned, strict=True))
 
     def verify(self) -> None:
         """Check that all files in use still are what they were.
@@ -81,30 +81,39 @@ class Files:
         self._descriptors[path] = os.open(path, os.O_RDONLY)
         return self._descriptors[path]
 
-    def dataset(self, path: str, name: str) -> Any:
+    def place(self, path: str, name: str) -> tuple[str, str]:
+        """Return the file and name of a dataset behind all links.
+
+        Raises
+        ------
+        ReadFault
+            If the file or the dataset cannot be opened, or a link leaves the run.
+        """
+        with self.hdf5, gate.wrapped(path, name):
+            return gate.follow(self.handle, path, name)
+
+    def dataset(self, path: str, name: str) -> h5py.Dataset:
         """Return an open HDF5 dataset; use it under `hdf5`.
 
         Raises
         ------
         ReadFault
-            If the file or the dataset cannot be opened.
+            If it cannot be opened, or must not be read.
         """
-        try:
-            dataset = self._handle(path)[name]
-        except (OSError, KeyError) as e:
-            raise ReadFault(path, name, 0, 0, f"{type(e).__name__}: {e}") from e
-        other = os.path.realpath(dataset.file.filename)
-        if os.path.dirname(other) != os.path.dirname(os.path.realpath(path)):
-            raise ReadFault(path, name, 0, 0, f"a link that leaves the run, to {other}, is refused")
-        return dataset
+        with self.hdf5, gate.wrapped(path, name):
+            path, name = gate.follow(self.handle, path, name)
+            return gate.checked(self.handle(path)[name], path, name)
 
-    def _handle(self, path: str) -> h5py.File:
+    def handle(self, path: str) -> h5py.File:
+        """Return an open HDF5 file; it may be closed when others are asked for."""
         import h5py
 
         if path in self._handles:
             self._handles.move_to_end(path)
             return self._handles[path]
         self._check(path)
+        if why := gate.regular(path):
+            raise OSError(why)
         handle = self._handles[path] = h5py.File(path, "r")
         if len(self._handles) > OPEN_FILES:
             self._handles.popitem(last=False)[1].close()
@@ -114,24 +123,44 @@ class Files:
         """Return how a dataset is stored; HDF5 is asked once."""
         with self.hdf5:
             if (path, name) not in self._layouts:
-                self._layouts[path, name] = layout_of(self.dataset(path, name), path)
+                real = self.place(path, name)
+                with gate.wrapped(*real):
+                    self._layouts[path, name] = layout_of(self.dataset(*real), real[0])
             return self._layouts[path, name]
+
+    def others(self, path: str, name: str) -> list[str]:
+        """Return the files that a dataset lies in, if that is not `path` alone."""
+        real, name = self.place(path, name)
+        layout = self.layout(real, name)
+        found = [real] if real != path else []
+        for part in layout.parts:
+            found += [part.path] if part.path != real else []
+            if os.path.exists(part.path):
+                found += self.others(part.path, part.name)
+        return list(dict.fromkeys(found))
 
     def _check(self, path: str) -> None:
         planned = self._planned.get(path)
+        if planned is None:
+            return
         try:
             now = stat_of(path)
         except OSError as e:
             raise InputChanged(f"{path}: was there when the run was planned, now: {e}") from e
-        if planned is not None and now != planned:
+        if now != planned:
             raise InputChanged(
                 f"{path}: changed since the run was planned (size {planned[0]} -> {now[0]}, changed or replaced): "
                 "wait until nothing writes to the run, then plan again"
             )
 
     def close(self) -> None:
-        """Close everything."""
+        """Close everything; what is asked for later is opened again."""
+        # How datasets are stored is forgotten, too: the files may be others by then.
+        self._layouts.clear()
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
         while self._handles:
             self._handles.popitem()[1].close()
+
+    def __del__(self) -> None:
+        self.close()

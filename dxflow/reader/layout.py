@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import ReadFault
+from . import ReadFault, gate
+from .gate import Part
 
 if TYPE_CHECKING:
     import h5py
 
-DEFLATE, SHUFFLE = 1, 2
-LARGEST_CHUNK = 2**30
-"""A compressed chunk that claims to be larger is refused: a few bytes in a file must not fill the memory."""
+DEFLATE, SHUFFLE, FLETCHER = 1, 2, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +26,8 @@ class Layout:
 
     Parameters
     ----------
-    way : {"direct", "decode", "hdf5"}
-        Bytes as they are; compressed chunks that are decoded here; or left to HDF5.
+    way : {"direct", "decode", "hdf5", "virtual"}
+        Bytes as they are; compressed chunks that are decoded here; left to HDF5; or rows of other datasets.
     why : str
         In a few words, for people.
     rows : int
@@ -38,11 +37,16 @@ class Layout:
     chunk_rows : int
         Rows in a chunk; 0 for a contiguous dataset.
     offsets, sizes, masks : ndarray of int64, (chunk,)
-        Position in the file (-1: never written), stored bytes, and filters that were skipped.
+        Position in the file (-1: never written), stored bytes, and filters that were skipped. Where chunks cut rows,
+        of those of the same rows: one position (-1: one of them was never written), and the most stored bytes.
     filters : tuple of int
         HDF5 filter ids, in the order they were applied.
     itemsize : int
         Of the values, for unshuffling.
+    parts : tuple of Part
+        Of a virtual dataset.
+    limit : int
+        The most bytes that a chunk of this size can take when it is stored.
     """
 
     way: str
@@ -55,6 +59,8 @@ class Layout:
     sizes: NDArray = field(default_factory=lambda: np.zeros(0, np.int64))
     masks: NDArray = field(default_factory=lambda: np.zeros(0, np.int64))
     filters: tuple[int, ...] = ()
+    parts: tuple[Part, ...] = ()
+    limit: int = 0
 
     @property
     def chunk_bytes(self) -> int:
@@ -64,6 +70,12 @@ class Layout:
     def chunk_of(self, rows: NDArray) -> NDArray:
         """Return the number of the chunk of each row."""
         return rows // self.chunk_rows if self.chunk_rows else np.zeros_like(rows)
+
+    def written(self, rows: NDArray) -> NDArray:
+        """Return which rows somebody wrote, (row,) bool."""
+        if not len(self.offsets):
+            return np.ones(len(rows), bool)
+        return np.asarray(self.offsets[self.chunk_of(rows)] >= 0)
 
     def position(self, rows: NDArray) -> NDArray:
         """Return the position in the file of rows that are stored as they are; -1 where never written."""
@@ -80,80 +92,80 @@ def layout_of(dataset: h5py.Dataset, path: str) -> Layout:
     Raises
     ------
     ReadFault
-        If its data lie in another file by external storage: a file could name any other to be read.
+        If its data lie in files that must not be read, or there is no filter to decode them.
     """
     import h5py
 
     plist = dataset.id.get_create_plist()
-    if plist.get_external_count():
-        raise ReadFault(dataset.file.filename, dataset.name, 0, len(dataset), "external storage is refused")
-    base = Layout("hdf5", "", dataset.shape[0], _row_bytes(dataset), dataset.dtype.itemsize)
-    if why := _exotic(dataset, path):
-        return _hdf5(base, why)
     kind = plist.get_layout()
+    base = Layout("hdf5", "", dataset.shape[0], _row_bytes(dataset), dataset.dtype.itemsize)
+    if kind == h5py.h5d.VIRTUAL:
+        return replace(base, way="virtual", why="rows of other datasets", parts=gate.parts(dataset, path))
+    exotic = _exotic(dataset)
     if kind == h5py.h5d.CONTIGUOUS:
-        return _contiguous(base, dataset)
+        return _contiguous(base, dataset, exotic)
     if kind == h5py.h5d.CHUNKED:
-        return _chunked(base, dataset, plist)
-    return _hdf5(
-        base, {h5py.h5d.VIRTUAL: "a virtual dataset", h5py.h5d.COMPACT: "a compact dataset"}.get(kind, "")
-    )
+        return _chunked(base, dataset, plist, exotic)
+    return replace(base, why=exotic or "a compact dataset")
 
 
 def _row_bytes(dataset: h5py.Dataset) -> int:
     return int(np.prod(dataset.shape[1:], dtype=np.int64)) * dataset.dtype.itemsize
 
 
-def _hdf5(base: Layout, why: str) -> Layout:
-    return Layout("hdf5", why, base.rows, base.row_bytes, base.itemsize)
-
-
-def _exotic(dataset: h5py.Dataset, path: str) -> str:
+def _exotic(dataset: h5py.Dataset) -> str:
     """Return why the bytes of a dataset are not what numpy has in memory, or ""."""
     if dataset.dtype.kind not in "iuf" or not dataset.dtype.isnative:
         return f"values of type {dataset.dtype}"
-    if os.path.realpath(dataset.file.filename) != os.path.realpath(path):
-        return "a link to another file"
     if dataset.file.userblock_size:
         return "a file with a user block"
     return "" if dataset.file.driver == "sec2" else f"file driver {dataset.file.driver}"
 
 
-def _contiguous(base: Layout, dataset: h5py.Dataset) -> Layout:
+def _contiguous(base: Layout, dataset: h5py.Dataset, exotic: str) -> Layout:
     offset = dataset.id.get_offset()
     at = np.array([-1 if offset is None else offset])
     if offset is None:
         # One chunk of all rows that was never written.
-        return Layout(
-            "direct", "never written", base.rows, base.row_bytes, base.itemsize, max(1, base.rows), at
-        )
-    return Layout("direct", "contiguous", base.rows, base.row_bytes, base.itemsize, 0, at)
+        return replace(base, way="direct", why="never written", chunk_rows=max(1, base.rows), offsets=at)
+    if exotic:
+        return replace(base, why=exotic)
+    return replace(base, way="direct", why="contiguous", offsets=at)
 
 
-def _chunked(base: Layout, dataset: h5py.Dataset, plist: object) -> Layout:
-    """Return the layout of a chunked dataset whose chunks are whole rows."""
+def _chunked(base: Layout, dataset: h5py.Dataset, plist: object, exotic: str) -> Layout:
+    """Return the layout of a chunked dataset; only those whose chunks are whole rows are decoded here."""
     filters = tuple(plist.get_filter(i)[0] for i in range(plist.get_nfilters()))  # type: ignore[attr-defined]
-    if dataset.chunks[1:] != dataset.shape[1:]:
-        return _hdf5(base, f"chunks {dataset.chunks} that cut frames")
-    if filters not in ((), (DEFLATE,), (SHUFFLE, DEFLATE)):
-        _refuse_unknown_filters(dataset, filters)
-        return _hdf5(base, f"filters {filters}")
+    _refuse_unknown_filters(dataset, filters)
+    way, why = _way(dataset, filters, exotic)
     rows = dataset.chunks[0]
-    if rows * base.row_bytes > LARGEST_CHUNK:
-        raise ReadFault(
-            dataset.file.filename,
-            dataset.name,
-            0,
-            base.rows,
-            f"chunks of {rows * base.row_bytes} bytes are refused",
-        )
+    size = math.prod(dataset.chunks) * dataset.dtype.itemsize
     offsets, sizes, masks = _chunk_table(dataset, -(-base.rows // rows))
-    way = (
-        ("decode", "shuffle+deflate" if SHUFFLE in filters else "deflate")
-        if filters
-        else ("direct", "chunked")
+    return replace(
+        base,
+        way=way,
+        why=why,
+        chunk_rows=rows,
+        offsets=offsets,
+        sizes=sizes,
+        masks=masks,
+        filters=filters,
+        # What does not compress becomes a little longer.
+        limit=size + size // 8 + 4096,
     )
-    return Layout(*way, base.rows, base.row_bytes, base.itemsize, rows, offsets, sizes, masks, filters)
+
+
+def _way(dataset: h5py.Dataset, filters: tuple[int, ...], exotic: str) -> tuple[str, str]:
+    """Return how a chunked dataset is read, and why."""
+    if exotic:
+        return "hdf5", exotic
+    if dataset.chunks[1:] != dataset.shape[1:]:
+        return "hdf5", f"chunks {dataset.chunks} that cut frames"
+    if filters not in ((), (DEFLATE,), (SHUFFLE, DEFLATE)):
+        return "hdf5", f"filters {filters}"
+    if not filters:
+        return "direct", "chunked"
+    return "decode", "shuffle+deflate" if SHUFFLE in filters else "deflate"
 
 
 def _refuse_unknown_filters(dataset: h5py.Dataset, filters: tuple[int, ...]) -> None:
@@ -172,13 +184,19 @@ def _refuse_unknown_filters(dataset: h5py.Dataset, filters: tuple[int, ...]) -> 
 
 
 def _chunk_table(dataset: h5py.Dataset, count: int) -> tuple[NDArray, NDArray, NDArray]:
-    """Return position, stored size and skipped filters of each chunk, (chunk,)."""
+    """Return position, stored size and skipped filters of each chunk, or of those of the same rows, (chunk,)."""
     table = np.full((3, count), -1, np.int64)
-    rows = dataset.chunks[0]
+    rows, found = dataset.chunks[0], np.zeros(count, np.int64)
 
     def note(info: h5py.h5d.StoreInfo) -> None:
-        table[:, info.chunk_offset[0] // rows] = info.byte_offset, info.size, info.filter_mask
+        number = info.chunk_offset[0] // rows
+        # In a damaged file, there may be chunks where the dataset has no rows.
+        if number < count:
+            found[number] += 1
+            table[:, number] = info.byte_offset, max(info.size, table[1, number]), info.filter_mask
 
     if count:
         dataset.id.chunk_iter(note)
+    wanted = math.prod(-(-n // c) for n, c in zip(dataset.shape[1:], dataset.chunks[1:], strict=True))
+    table[0, found < wanted] = -1
     return table[0], table[1], table[2]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .extents import Decoded
+from .pieces import Decoded
 
 if TYPE_CHECKING:
     from ..masks import BoundMask
-    from .extents import Piece
+    from .pieces import Piece
 
 CACHE_BYTES = 32 * 2**20
 

@@ -45,7 +45,8 @@ class Store(ABC):
     """Whether the result goes away with the last object that refers to the store."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        # Workers may have been started in another directory.
+        self.path = Path(path).absolute()
 
     @property
     def partial(self) -> Path:

@@ -56,13 +56,25 @@ def test_a_file_with_a_user_block_is_left_to_hdf5(tmp_path):
     assert of(tmp_path / "x.h5").why == "a file with a user block"
 
 
-def test_a_virtual_dataset_is_left_to_hdf5(tmp_path):
+def test_a_virtual_dataset_is_the_rows_of_its_sources(tmp_path):
     write(tmp_path / "source.h5")
-    virtual = h5py.VirtualLayout((4, 4, 6), "f4")
-    virtual[:] = h5py.VirtualSource(tmp_path / "source.h5", "x", (4, 4, 6))
+    virtual = h5py.VirtualLayout((6, 4, 6), "f4")
+    virtual[:2] = h5py.VirtualSource(tmp_path / "source.h5", "x", (4, 4, 6))[2:]
+    virtual[4:] = h5py.VirtualSource("source.h5", "x", (4, 4, 6))[:2]
     with h5py.File(tmp_path / "x.h5", "w") as f:
         f.create_virtual_dataset("x", virtual)
-    assert of(tmp_path / "x.h5").why == "a virtual dataset"
+    found = of(tmp_path / "x.h5")
+    source = str(tmp_path / "source.h5")
+    assert (found.way, found.parts) == ("virtual", ((0, 2, source, "x", 2), (4, 6, source, "x", 0)))
+
+
+def test_a_virtual_dataset_of_other_than_whole_rows_is_refused(tmp_path):
+    virtual = h5py.VirtualLayout((4, 4, 6), "f4")
+    virtual[:, :2] = h5py.VirtualSource(write(tmp_path / "source.h5"), "x", (4, 4, 6))[:, :2]
+    with h5py.File(tmp_path / "x.h5", "w") as f:
+        f.create_virtual_dataset("x", virtual)
+    with pytest.raises(ReadFault, match="not made of whole rows"):
+        of(tmp_path / "x.h5")
 
 
 def test_a_link_within_the_run_is_followed_and_one_that_leaves_it_is_refused(tmp_path):
@@ -73,7 +85,11 @@ def test_a_link_within_the_run_is_followed_and_one_that_leaves_it_is_refused(tmp
     with h5py.File(tmp_path / "run" / "x.h5", "w") as f:
         f["near"] = h5py.ExternalLink("near.h5", "/x")
         f["far"] = h5py.ExternalLink("../elsewhere/far.h5", "/x")
-    assert of(tmp_path / "run" / "x.h5", "/near").why == "a link to another file"
+    files = Files()
+    assert files.place(str(tmp_path / "run" / "x.h5"), "/near") == (str(tmp_path / "run" / "near.h5"), "/x")
+    assert files.others(str(tmp_path / "run" / "x.h5"), "/near") == [str(tmp_path / "run" / "near.h5")]
+    files.close()
+    assert of(tmp_path / "run" / "x.h5", "/near").why == "contiguous"
     with pytest.raises(ReadFault, match=r"a link that leaves the run, to .*far\.h5, is refused"):
         of(tmp_path / "run" / "x.h5", "/far")
 

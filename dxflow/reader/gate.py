@@ -1,0 +1,213 @@
+"""One gate for all that is read of a run: links stay in its folders, nothing lies outside, sizes are bounded."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from . import InputChanged, ReadFault
+
+if TYPE_CHECKING:
+    import h5py
+
+LARGEST_CHUNK = 2**30
+"""A chunk that claims to be larger is refused: a few bytes in a file must not fill the memory."""
+MOST_ROWS = 2**31
+MOST_CHUNKS = 2**25
+"""Datasets that claim more rows, or more rows of chunks, are refused; a file of a run has far fewer."""
+MOST_LINKS = 16
+
+
+class Part(NamedTuple):
+    """Rows ``start:stop`` of a virtual dataset, which are rows of another from `first` on."""
+
+    start: int
+    stop: int
+    path: str
+    name: str
+    first: int
+
+
+@contextmanager
+def wrapped(path: str, name: str, first: int = 0, count: int = 0) -> Iterator[None]:
+    """Say of whatever a read raises in which file and dataset it was.
+
+    Raises
+    ------
+    ReadFault
+    """
+    try:
+        yield
+    except (ReadFault, InputChanged):
+        raise
+    # A damaged file makes HDF5, h5py and numpy raise almost anything.
+    except Exception as e:
+        raise ReadFault(path, name, first, count, f"{type(e).__name__}: {e}") from e
+
+
+def regular(path: str) -> str:
+    """Return why a path is no file that can be read without waiting for somebody, or ""."""
+    mode = os.stat(path).st_mode
+    kinds = {stat.S_IFIFO: "a FIFO", stat.S_IFDIR: "a directory", stat.S_IFSOCK: "a socket"}
+    return (
+        "" if stat.S_ISREG(mode) else f"it is {kinds.get(stat.S_IFMT(mode), 'a device')} and no regular file"
+    )
+
+
+def follow(handle: Callable[[str], h5py.File], path: str, name: str) -> tuple[str, str]:
+    """Return the file and name of an object behind all links that lead to it.
+
+    A file of a run may be a symbolic link to anywhere: so runs are kept at the facility. A link inside a file may
+    only lead to files in the folder of the run, or in that where the file which holds it really is.
+
+    Parameters
+    ----------
+    handle : callable
+        Opens a file by its path.
+
+    Raises
+    ------
+    ReadFault
+        If a link leaves the run, or there are too many.
+    KeyError
+        If there is no such object.
+    """
+    for _ in range(MOST_LINKS):
+        link = _first_link(handle(path), name)
+        if link is None:
+            return path, name
+        target, name = link
+        if target is not None:
+            path = permitted(target, path, name)
+    raise ReadFault(path, name, 0, 0, f"more than {MOST_LINKS} links lead to it")
+
+
+def _first_link(file: h5py.File, name: str) -> tuple[str | None, str] | None:
+    """Return (file or None for the same, name) that the first link on the way to an object leads to, or None."""
+    import h5py
+
+    parts = PurePosixPath(name.lstrip("/")).parts
+    for depth, before in enumerate(accumulate(parts, lambda a, b: f"{a}/{b}"), 1):
+        try:
+            kind = file.id.links.get_info(before.encode()).type
+        except RuntimeError:
+            raise KeyError(f"there is no {name}") from None
+        if kind == h5py.h5l.TYPE_HARD:
+            continue
+        link = file.get(before, getlink=True)
+        rest = "/".join(parts[depth:])
+        if kind == h5py.h5l.TYPE_SOFT:
+            return None, str(PurePosixPath("/", *parts[: depth - 1], link.path, rest))
+        return link.filename, str(PurePosixPath("/", link.path, rest))
+    return None
+
+
+def permitted(target: str, path: str, name: str) -> str:
+    """Return the path of a file that a link in the file at `path` leads to, if it may lead there.
+
+    Raises
+    ------
+    ReadFault
+    """
+    folders = [os.path.dirname(os.path.abspath(path)), os.path.dirname(os.path.realpath(path))]
+    found = [f for f in (os.path.join(folder, target) for folder in folders) if os.path.lexists(f)]
+    other = (found or [os.path.join(folders[0], target)])[0]
+    real = os.path.realpath(other)
+    if os.path.dirname(real) not in {os.path.realpath(folder) for folder in folders}:
+        raise ReadFault(path, name, 0, 0, f"a link that leaves the run, to {real}, is refused")
+    if not os.path.exists(real):
+        raise ReadFault(path, name, 0, 0, f"it leads to {other}, which is not there")
+    return other
+
+
+def checked(dataset: Any, path: str, name: str) -> h5py.Dataset:
+    """Return what was found under a name if it is a dataset whose values may be read.
+
+    Raises
+    ------
+    ReadFault
+    """
+    import h5py
+
+    if not isinstance(dataset, h5py.Dataset):
+        raise ReadFault(path, name, 0, 0, f"it is a {type(dataset).__name__.lower()}, not a dataset")
+    plist = dataset.id.get_create_plist()
+    if plist.get_layout() != h5py.h5d.VIRTUAL and plist.get_external_count():
+        raise ReadFault(path, name, 0, 0, "external storage is refused")
+    if not dataset.shape:
+        raise ReadFault(path, name, 0, 0, "it has no axis of entries")
+    if dataset.shape[0] > MOST_ROWS:
+        raise ReadFault(path, name, 0, 0, f"it claims {dataset.shape[0]} rows, which is refused")
+    if dataset.chunks:
+        _check_chunks(dataset, path, name)
+    return dataset
+
+
+def _check_chunks(dataset: h5py.Dataset, path: str, name: str) -> None:
+    """Refuse chunks that would fill the memory."""
+    size = int(np.prod([int(n) for n in dataset.chunks], dtype=object)) * dataset.dtype.itemsize
+    if size > LARGEST_CHUNK:
+        raise ReadFault(path, name, 0, 0, f"chunks of {size} bytes are refused")
+    if -(-dataset.shape[0] // dataset.chunks[0]) > MOST_CHUNKS:
+        raise ReadFault(
+            path, name, 0, 0, f"it claims {dataset.shape[0]} rows in chunks of {dataset.chunks[0]}: refused"
+        )
+
+
+def parts(dataset: h5py.Dataset, path: str) -> tuple[Part, ...]:
+    """Return what a virtual dataset is made of, in the order of its rows.
+
+    Raises
+    ------
+    ReadFault
+        If it is not made of whole rows, or of files outside of the run.
+    """
+    found = sorted(_part(dataset, path, source) for source in dataset.virtual_sources())
+    if any(a.stop > b.start for a, b in zip(found[:-1], found[1:], strict=True)):
+        raise ReadFault(path, dataset.name, 0, 0, "a virtual dataset with rows of two sources is refused")
+    return tuple(found)
+
+
+def _part(dataset: h5py.Dataset, path: str, source: Any) -> Part:
+    """Return one source of a virtual dataset."""
+    rows, first = _box(source.vspace, dataset.shape), _box(source.src_space, None)
+    if rows is None or first is None:
+        raise ReadFault(
+            path, dataset.name, 0, 0, "a virtual dataset that is not made of whole rows is refused"
+        )
+    other = path if source.file_name == "." else source.file_name
+    if other != path:
+        other = _there(other, path, dataset.name)
+    return Part(rows[0], rows[1], other, source.dset_name, first[0])
+
+
+def _there(target: str, path: str, name: str) -> str:
+    """Return where the file of a source is, or would be: that it is missing is said where it is read."""
+    try:
+        return permitted(target, path, name)
+    except ReadFault as e:
+        if "not there" in e.detail:
+            return os.path.join(os.path.dirname(os.path.abspath(path)), target)
+        raise
+
+
+def _box(space: Any, shape: tuple[int, ...] | None) -> tuple[int, int] | None:
+    """Return (first, last + 1) of the rows that a selection takes whole; None if it is another kind of selection."""
+    import h5py
+
+    if space.get_select_type() == h5py.h5s.SEL_ALL:
+        return 0, 0 if shape is None else shape[0]
+    if space.get_select_type() != h5py.h5s.SEL_HYPERSLABS:
+        return None
+    low, high = space.get_select_bounds()
+    extent = shape if shape is not None else space.shape
+    whole = all(a == 0 and b == n - 1 for a, b, n in zip(low[1:], high[1:], extent[1:], strict=True))
+    points = int(np.prod([b - a + 1 for a, b in zip(low, high, strict=True)], dtype=object))
+    return (int(low[0]), int(high[0]) + 1) if whole and points == space.get_select_npoints() else None

@@ -1,0 +1,243 @@
+"""Stretches of frames that are read at once: as they are, decoded, through HDF5, or not at all."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import ReadFault, decode, gate, runs
+from .files import Files
+from .layout import DEFLATE, FLETCHER, Layout
+
+if TYPE_CHECKING:
+    import h5py
+
+LARGE_STORED = 2**18
+"""Stored bytes of a chunk from which on its size is tried out before HDF5 inflates it: less become 256 MiB at most."""
+
+
+class Piece(Protocol):
+    """A stretch of consecutive wanted frames that are read the same way."""
+
+    @property
+    def count(self) -> int:
+        """Frames."""
+
+    def read(self, start: int, stop: int, out: NDArray) -> None:
+        """Fill ``out`` (frame, ...) with frames start:stop of the piece, or raise `ReadFault`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What pieces have in common: the dataset, where a frame is in its row, and what of it is wanted.
+
+    `band` are the slow-scan rows that are read, `columns` the part of them that is kept (None: all).
+    """
+
+    files: Files
+    path: str
+    dataset: str
+    layout: Layout
+    stored: tuple[int, ...]
+    itemsize: int
+    per_entry: int
+    plane: int | None
+    band: slice
+    columns: slice | None
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a whole frame, as stored."""
+        return math.prod(self.stored) * self.itemsize
+
+    @property
+    def line_bytes(self) -> int:
+        """Bytes of one slow-scan row."""
+        return math.prod(self.stored[1:]) * self.itemsize
+
+    @property
+    def band_bytes(self) -> int:
+        """Bytes that are read of a frame."""
+        return (self.band.stop - self.band.start) * self.line_bytes if self.stored else self.itemsize
+
+    @property
+    def whole(self) -> bool:
+        """Whether whole frames are wanted."""
+        return self.columns is None and self.band_bytes == self.frame_bytes
+
+    def fault(self, first: int, count: int, detail: str, cause: str = "unreadable data") -> ReadFault:
+        """Return the fault of rows of this dataset."""
+        return ReadFault(self.path, self.dataset, first, count, detail, cause)
+
+    def within(self, lines: NDArray) -> NDArray:
+        """Return the bytes before what is wanted of each frame in its row; lines count frames."""
+        skip = self.band.start * self.line_bytes if self.stored else 0
+        if self.plane is not None:
+            return np.full(len(lines), self.plane * self.frame_bytes + skip)
+        return (lines % self.per_entry) * self.frame_bytes + skip
+
+    def banded(self, out: NDArray, read: Callable[[NDArray], None]) -> None:
+        """Let `read` fill ``out`` (frame, ss, fs), through a buffer of whole lines if only some columns are kept."""
+        if self.columns is None:
+            read(out)
+            return
+        lines = np.empty((len(out), self.band.stop - self.band.start, *self.stored[1:]), out.dtype)
+        read(lines)
+        out[...] = lines[:, :, self.columns]
+
+
+@dataclass(frozen=True, eq=False)
+class Direct:
+    """Adjacent bytes of a file, read straight into the buffer."""
+
+    target: Target
+    offset: int
+    line: int
+    count: int
+
+    def read(self, start: int, stop: int, out: NDArray) -> None:
+        """Read with one call, without HDF5 and its lock."""
+        self.target.banded(out, lambda lines: self._read(start, lines))
+
+    def _read(self, start: int, out: NDArray) -> None:
+        t = self.target
+        into = out.reshape(-1).view(np.uint8).data
+        at = self.offset + start * t.band_bytes
+        try:
+            with t.files.reading(t.path) as descriptor:
+                while into:
+                    if not (n := os.preadv(descriptor, [into], at)):
+                        raise t.fault((self.line + start) // t.per_entry, len(out), "the file ends before")
+                    into, at = into[n:], at + n
+        except ReadFault:
+            raise
+        except OSError as e:
+            raise t.fault((self.line + start) // t.per_entry, len(out), str(e)) from e
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Frames of compressed chunks, decoded into the buffer one by one."""
+
+    target: Target
+    lines: NDArray
+
+    @property
+    def count(self) -> int:
+        """Frames."""
+        return len(self.lines)
+
+    def read(self, start: int, stop: int, out: NDArray) -> None:
+        """Read and decode each chunk once for the consecutive frames that lie in it."""
+        self.target.banded(out, lambda lines: self._read(start, stop, lines))
+
+    def _read(self, start: int, stop: int, out: NDArray) -> None:
+        t = self.target
+        rows = self.lines[start:stop] // t.per_entry
+        chunks = t.layout.chunk_of(rows)
+        inside = (rows - chunks * t.layout.chunk_rows) * t.layout.row_bytes + t.within(self.lines[start:stop])
+        for a, b in runs(chunks[1:] == chunks[:-1], len(chunks)):
+            self._chunk(int(chunks[a]), inside[a:b], out[a:b], int(rows[a]))
+
+    def stored(self, frame: int) -> bytes:
+        """Return the compressed bytes of the chunk of a frame."""
+        t, layout = self.target, self.target.layout
+        chunk = int(self.lines[frame]) // t.per_entry // layout.chunk_rows
+        with t.files.reading(t.path) as descriptor:
+            return os.pread(descriptor, int(layout.sizes[chunk]), int(layout.offsets[chunk]))
+
+    def _chunk(self, chunk: int, inside: NDArray, out: NDArray, row: int) -> None:
+        t, layout = self.target, self.target.layout
+        try:
+            if layout.sizes[chunk] > layout.limit:
+                raise decode.DecodeError(f"{layout.sizes[chunk]} bytes for one of {layout.chunk_bytes}")
+            with t.files.reading(t.path) as descriptor:
+                data = os.pread(descriptor, int(layout.sizes[chunk]), int(layout.offsets[chunk]))
+            decode.into(out, data, layout, int(layout.masks[chunk]), inside, t.band_bytes)
+        except (decode.DecodeError, OSError) as e:
+            raise t.fault(row, len(inside), f"chunk {chunk}: {e}") from e
+
+
+@dataclass(frozen=True, eq=False)
+class ThroughHdf5:
+    """Consecutive rows of a dataset that only HDF5 can read."""
+
+    target: Target
+    line: int
+    count: int
+
+    def read(self, start: int, stop: int, out: NDArray) -> None:
+        """Read through h5py, row selections that cover the frames."""
+        t, first, last = self.target, self.line + start, self.line + stop
+        with t.files.hdf5, gate.wrapped(t.path, t.dataset, first // t.per_entry, stop - start):
+            dataset = t.files.dataset(t.path, t.dataset)
+            self._bounded(dataset, first // t.per_entry, -(-last // t.per_entry))
+            self._read(dataset, first, last, out)
+
+    def _bounded(self, dataset: h5py.Dataset, first: int, last: int) -> None:
+        """Refuse rows whose chunks are more than they claim when they are decoded: HDF5 would make all of it."""
+        layout = self.target.layout
+        if not layout.limit:
+            return
+        for number in range(first // layout.chunk_rows, -(-last // layout.chunk_rows)):
+            if layout.sizes[number] > layout.limit:
+                raise ValueError(f"a chunk of {layout.sizes[number]} stored bytes is refused")
+            if DEFLATE in layout.filters and layout.sizes[number] > LARGE_STORED:
+                _try_out(dataset, number * layout.chunk_rows, layout)
+
+    def _read(self, dataset: h5py.Dataset, first: int, last: int, out: NDArray) -> None:
+        t = self.target
+        part: tuple = () if t.whole else (t.band, slice(None) if t.columns is None else t.columns)
+        if t.plane is not None:
+            dataset.read_direct(out, (slice(first, last), t.plane, *part))
+        elif len(dataset.shape) == 1 + len(t.stored):
+            dataset.read_direct(out, (slice(first, last), *part))
+        else:
+            rows = dataset[(slice(first // t.per_entry, -(-last // t.per_entry)), slice(None), *part)]
+            skip = first % t.per_entry
+            out[...] = rows.reshape(-1, *rows.shape[2:])[skip : skip + last - first]
+
+
+def _try_out(dataset: h5py.Dataset, row: int, layout: Layout) -> None:
+    """Inflate the chunks of some rows, as far as they may be long."""
+    ends = [range(0, n, c) for n, c in zip(dataset.shape[1:], dataset.chunks[1:], strict=True)]
+    for corner in itertools.product(*ends):
+        skipped, stored = dataset.id.read_direct_chunk((row, *corner))
+        applied = [f for i, f in enumerate(layout.filters) if not skipped >> i & 1]
+        while applied and applied[-1] == FLETCHER:
+            applied, stored = applied[:-1], stored[:-4]
+        if applied and applied[-1] == DEFLATE:
+            decode.refuse_longer(stored, layout.limit)
+
+
+@dataclass(frozen=True, eq=False)
+class NeverWritten:
+    """Rows that the file has room for, but nobody wrote: HDF5 would hand out its fill value."""
+
+    target: Target
+    line: int
+    count: int
+
+    def read(self, start: int, stop: int, out: NDArray) -> None:
+        """Raise a fault that says so."""
+        first = (self.line + start) // self.target.per_entry
+        raise self.target.fault(first, stop - start, "these rows were never written", "never written")
+
+
+@dataclass(frozen=True, eq=False)
+class Broken:
+    """Rows of a dataset that cannot be opened."""
+
+    fault: ReadFault
+    count: int
+
+    def read(self, start: int, stop: int, out: NDArray) -> None:
+        """Raise the fault of opening it."""
+        raise self.fault
