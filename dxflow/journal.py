@@ -191,7 +191,8 @@ def kept_on_failure(plan: Plan) -> Iterator[None]:
         yield
     except Exception as e:
         done = len(list(plan.store.partial.glob("chunk-*.npz")))
-        if done and not plan.store.temporary:
+        # What was refused before it began says itself what can be done.
+        if done and not plan.store.temporary and not isinstance(e, PlanError):
             e.add_note(
                 f"{done} of {len(plan.chunks)} chunks are kept in {plan.store.partial}; "
                 "resume=True goes on with them, with the same algorithms and options"

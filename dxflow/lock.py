@@ -15,9 +15,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from . import ours
 from .binding import PlanError
 
-NAME = ".plan.json.lock"
+NAME = ours.LOCK
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What systems say that have no room left: no fault of the plan."""
 EVERY = 10.0
@@ -77,6 +78,8 @@ def held(folder: Path, what: str) -> Iterator[Lock]:
     ------
     PlanError
         If another process holds it; the message says which.
+    OSError
+        If the folder cannot be made, or nothing can be written there.
     """
     lock = Lock(folder, Holder.me(what))
     lock.take()
@@ -144,8 +147,11 @@ class Lock:
 
     def _signed(self, *, settle: bool) -> bool:
         """Write who we are; return whether it still is the file of this name, and ours."""
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, json.dumps(asdict(self.me)).encode(), 0)
+        try:
+            os.ftruncate(self._handle, 0)
+            os.pwrite(self._handle, json.dumps(asdict(self.me)).encode(), 0)
+        except OSError as e:
+            raise OSError(e.errno, e.strerror, str(self.path)) from e
         if settle:
             time.sleep(SETTLED)
         return self.mine()

@@ -29,6 +29,8 @@ PLAN = "plan.json"
 """In a folder of fragments: says of which reduction they are."""
 MARKS = ("dxflow.json", PLAN)
 """What says of a folder that it is dxflow's."""
+LOCK = f".{PLAN}.lock"
+"""In a folder that somebody works in: says who."""
 DATA_FOLDERS = ("dxflow.json", "zarr.json", ".zgroup", ".zarray")
 """What a folder holds that may be an option of an algorithm."""
 NAMED = 3
@@ -155,7 +157,7 @@ def _others(path: Path, kind: str) -> list[str]:
     there = set(_files(path))
     listed = {n for n in there if _COPIED.fullmatch(n)} if kind == BEGUN else set(read(path)["files"])
     # What NFS calls files that were removed while somebody has them open.
-    left = {n for n in there if os.path.basename(n).startswith(".nfs")}
+    left = {n for n in there if os.path.basename(n).startswith((".nfs", LOCK))}
     return sorted(there - listed - left - {MANIFEST, PART, *CACHES})
 
 

@@ -239,3 +239,28 @@ def test_whatever_starts_overlap_the_result_is_of_one_plan(run, tmp_path, truth_
     )
     assert dxflow.verify.verify(to) == []
     assert not to.with_name("x.zarr.partial").exists()
+
+
+class Fussy(RoiSum):
+    """Raises in two trains."""
+
+    def process_module_data(self, block, out):
+        if np.isin(block.train_ids, [10003, 10009]).any():
+            raise ValueError("not these")
+        super().process_module_data(block, out)
+
+
+def test_a_resumed_run_with_faults_masked_has_the_same_bits_and_losses(run, tmp_path):
+    options = {"on_fault": "mask", "chunk": 5_000}
+    plan = dxflow.plan(run.path, Fussy(), tmp_path / "x.zarr", **options)
+    work = Workspace(plan, journal.begin(plan))
+    done = plan.chunks[::2]
+    for chunk in done:
+        run_chunk(work, chunk.number)
+    resumed = dxflow.reduce(run.path, Fussy(), tmp_path / "x.zarr", cluster="here", resume=True, **options)
+    whole = dxflow.reduce(run.path, Fussy(), cluster="here", **options)
+    assert resumed.manifest["chunks"]["reused"] == len(done) < len(plan.chunks)
+    assert resumed.manifest["losses"] == whole.manifest["losses"]
+    assert resumed.manifest["losses"]
+    for name, variable in whole.dataset.variables.items():
+        assert resumed.dataset.variables[name].values.tobytes() == variable.values.tobytes()

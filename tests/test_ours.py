@@ -249,11 +249,17 @@ def test_what_appears_while_a_result_is_made_is_not_replaced(users, tmp_path, mo
     run = users / "raw" / "r0001"
     for overwrite in (False, True):
         planned = dxflow.plan(run, roi(), tmp_path / "x.zarr", overwrite=overwrite)
-        (tmp_path / "x.zarr").mkdir()
-        (tmp_path / "x.zarr" / "mine").write_text("mine")
+
+        def begin(plan, begin=journal.begin):
+            (tmp_path / "x.zarr").mkdir()
+            (tmp_path / "x.zarr" / "mine").write_text("mine")
+            return begin(plan)
+
+        monkeypatch.setattr(journal, "begin", begin)
         with pytest.raises(FileExistsError, match=r"x.zarr.* resume=True"):
             dxflow.execute(planned, "here")
         assert [p.name for p in (tmp_path / "x.zarr").iterdir()] == ["mine"]
+        monkeypatch.undo()
         shutil.rmtree(tmp_path / "x.zarr")
         shutil.rmtree(tmp_path / "x.zarr.partial")
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import ours
+from .. import lock, ours
 from ..binding import PlanError
 from ..checksums import digest
 from ..fragments import persist
@@ -73,7 +72,7 @@ class Folder:
             raise PlanError(
                 f"{self.path} exists: choose another name, or overwrite=True (--overwrite) to replace it"
             )
-        self._refuse(self.partial, *BEGUN)
+        self._refuse_others()
         if why := ours.inside_run(self.path, self.inputs):
             raise PlanError(why)
 
@@ -105,29 +104,24 @@ class Folder:
         PlanError
             If another process writes there, or what is there is neither to be resumed nor replaced.
         """
-        try:
-            self.partial.mkdir(exist_ok=True)
-            lock = os.open(self.partial, os.O_RDONLY)
-        except OSError as e:
-            raise CopyError(f"{self.partial}: {e.strerror}; choose another place", str(self.partial)) from e
-        try:
-            self._lock(lock)
+        self._refuse_others()
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(lock.held(self.partial, f"copy to {self.path.name}"))
+            except OSError as e:
+                raise CopyError(
+                    f"{self.partial}: {e.strerror}; choose another place", str(self.partial)
+                ) from e
             self._refuse(self.partial, *BEGUN)
-            done = self._resumed(fingerprint, resume=resume, overwrite=overwrite)
-            yield done
-        finally:
-            os.close(lock)
+            yield self._resumed(fingerprint, resume=resume, overwrite=overwrite)
 
-    def _lock(self, lock: int) -> None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    def _refuse_others(self) -> None:
+        """Raise if another process writes there, or something else than a copy is there."""
+        if (other := lock.holder(self.partial)) is not None:
             raise PlanError(
-                f"{self.partial}: another process copies there now; wait for it or choose another name"
-            ) from None
-        except OSError:
-            # File systems without locks: two copies to one place are then the user's care.
-            return
+                f"{self.path}: {other} works there now; wait for it, or choose another name for the copy"
+            )
+        self._refuse(self.partial, *BEGUN)
 
     def _resumed(self, fingerprint: str, *, resume: bool, overwrite: bool) -> dict[str, tuple[int, int]]:
         """Return size and CRC-32 of files that are done; begin afresh where nothing is or is wanted of it."""
@@ -147,7 +141,8 @@ class Folder:
                 "selection, or overwrite=True (--overwrite) to start afresh"
             )
         for old in self.partial.iterdir():
-            old.unlink()
+            if old.name != lock.NAME:
+                old.unlink()
         self._write({"state": "partial", "fingerprint": fingerprint})
         return {}
 
@@ -200,6 +195,8 @@ class Folder:
         old = self.path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}.old")
         replaced = overwrite and os.path.lexists(self.path)
         self._refuse(self.path, ours.COPY)
+        # It is held until the end all the same.
+        (self.partial / lock.NAME).unlink(missing_ok=True)
         try:
             if replaced:
                 replace(self.partial, self.path, old)

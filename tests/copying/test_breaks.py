@@ -235,9 +235,17 @@ def test_two_copies_to_one_place_at_once_are_refused(run, tmp_path):
     plan = plan_copy(run.path, tmp_path / "copy")
     with (
         plan.folder.begun(plan.fingerprint(), resume=False, overwrite=False),
-        pytest.raises(PlanError, match="another process copies there now"),
+        pytest.raises(PlanError, match=r"\(copy to copy, since .*\) works there now"),
     ):
         execute(plan)
+    with (
+        plan.folder.begun(plan.fingerprint(), resume=False, overwrite=True),
+        pytest.raises(PlanError, match="works there now"),
+    ):
+        plan_copy(run.path, tmp_path / "copy", overwrite=True)
+    execute(plan_copy(run.path, tmp_path / "copy", overwrite=True))
+    assert os.listdir(tmp_path) == ["copy"]
+    assert dxflow.verify.verify(tmp_path / "copy") == []
 
 
 def test_a_file_that_changes_after_planning_is_refused(run, tmp_path):
