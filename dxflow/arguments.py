@@ -8,12 +8,12 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import find
 from .algorithm import Algorithm
-from .inputs import From, Key
+from .inputs import Frames, From, Key
 from .options import RUN, add_pass_options, narrowed
 from .usage import OptionParser, UsageError
 
@@ -22,11 +22,12 @@ def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
     """Return the parser of the options that `plan` and `reduce` share."""
     parser = OptionParser(
         prog=f"dxflow {command}",
-        usage=f"dxflow {command} RUN [options] ALGORITHM [its options] [ALGORITHM [its options] ...]",
+        usage=f"dxflow {command} RUN [options] ALGORITHM [its options] [[+] ALGORITHM [its options] ...]",
         description=description,
         epilog=f"algorithms: {', '.join(find.algorithm_names())}, or path/to/file.py:Class; "
         "'dxflow list NAME' shows the options of one. Every algorithm also takes --name NAME and "
-        "--input ALIAS=ALGORITHM.OUTPUT or ALIAS=SOURCE,KEY.",
+        "--input ALIAS=ALGORITHM.OUTPUT or ALIAS=SOURCE,KEY. With + before it, it reads the frames that the one before "
+        "makes: subtract --dark dark.zarr + average.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -63,6 +64,8 @@ class Section:
     parser: argparse.ArgumentParser
     cls: type[Algorithm] | None = None
     tokens: list[str] = field(default_factory=list)
+    joined: bool = False
+    """Whether it reads the frames that the algorithm before it makes."""
 
     def option(self, flag: str) -> argparse.Action | None:
         """Return the option of this name, if there is one."""
@@ -90,17 +93,21 @@ def parse(shared: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argpars
         raise UsageError(
             f"{shared.prog}: no algorithm is given. There are: {', '.join(find.algorithm_names())}"
         )
-    return options, [_algorithm(section, options) for section in sections]
+    algorithms: list[Algorithm] = []
+    for section in sections:
+        algorithms.append(_algorithm(section, options, algorithms[-1].name if section.joined else None))
+    return options, algorithms
 
 
 def split(shared: argparse.ArgumentParser, argv: Sequence[str]) -> list[Section]:
     """Cut a command line into the shared options and one section per algorithm.
 
-    Shared options may stand anywhere: an option belongs to the algorithm before it if that has it.
+    Shared options may stand anywhere: an option belongs to the algorithm before it if that has it. A + before an
+    algorithm lets it read the frames that the one before makes.
     """
     known = {*find.algorithm_names()}
     sections = [Section(shared)]
-    taker, values, more, run_seen = sections[0], 0, False, False
+    taker, values, more, run_seen, joined = sections[0], 0, False, False, False
     for token in argv:
         if _is_option(token):
             flag, equals, _ = token.partition("=")
@@ -111,12 +118,17 @@ def split(shared: argparse.ArgumentParser, argv: Sequence[str]) -> list[Section]
         elif not run_seen:
             taker, run_seen, more = sections[0], True, False
         elif token in known or find.is_file(token):
-            sections.append(_section(token))
-            taker, more = sections[-1], False
+            sections.append(replace(_section(token), joined=joined))
+            taker, more, joined = sections[-1], False, False
+            continue
+        elif token == "+" and len(sections) > 1 and not joined:
+            joined = True
             continue
         elif not (more or (len(sections) > 1 and sections[-1].positionals)):
             find.algorithm(token)  # Raises: there is none of this name.
         taker.tokens.append(token)
+    if joined:
+        raise UsageError(f"{shared.prog}: + stands between two algorithms; there is none after the last")
     return sections
 
 
@@ -151,11 +163,13 @@ def _is_option(token: str) -> bool:
     return token.startswith("-") and len(token) > 1 and re.match(r"-\.?\d", token) is None
 
 
-def _algorithm(section: Section, shared: argparse.Namespace) -> Algorithm:
-    """Make the algorithm of a section."""
+def _algorithm(section: Section, shared: argparse.Namespace, before: str | None = None) -> Algorithm:
+    """Make the algorithm of a section, which reads the frames of the one `before` it if that is given."""
     assert section.cls is not None
     options = vars(section.parser.parse_args(section.tokens))
     inputs = narrowed(section.cls, shared)
+    if before is not None:
+        inputs[_first_frames(section)] = From(before)
     inputs |= dict(_rebound(text, section) for text in options.pop("rebound"))
     try:
         return section.cls(**options, **inputs)
@@ -165,6 +179,15 @@ def _algorithm(section: Section, shared: argparse.Namespace) -> Algorithm:
                 f"{section.parser.prog}: {section.parser.prog}", section.parser.prog
             )
         ) from e
+
+
+def _first_frames(section: Section) -> str:
+    """Return the first input of an algorithm that is frames."""
+    assert section.cls is not None
+    for alias, what in section.cls.inputs.items():
+        if isinstance(what, Frames):
+            return alias
+    raise UsageError(f"{section.parser.prog}: + hands on frames, but none of its inputs is frames")
 
 
 def _rebound(text: str, section: Section) -> tuple[str, From | Key]:

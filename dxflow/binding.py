@@ -15,6 +15,7 @@ from .inputs import BoundInput, Frames, From, InputInfo, RunInfo
 from .locate import Faults, Location
 from .near import did_you_mean, listed
 from .outputs import BoundOutput, Output
+from .reads import unread
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -102,19 +103,34 @@ class Binding:
         return self._numbers[which]
 
     def _resolve_from(self, algorithm: Algorithm, alias: str, what: From) -> str:
-        made = self.made
-        if what.output not in made:
+        made, name = self.made, self._frames_of(algorithm, what.output)
+        if name not in made:
             raise PlanError(
-                f"{algorithm.name} reads {what.output!r} as {alias!r}, but no algorithm before it makes that."
-                f"{did_you_mean(what.output, made)} Made so far: {listed(made)}"
+                f"{algorithm.name} reads {name!r} as {alias!r}, but no algorithm before it makes that."
+                f"{did_you_mean(name, made)} Made so far: {listed(made)}"
             )
-        if made[what.output].output.kind in ("run", "pixel", "event"):
+        if made[name].output.kind in ("run", "pixel", "event"):
             raise PlanError(
-                f"{algorithm.name} reads {what.output!r} as {alias!r}, but that is an output per "
-                f"{made[what.output].output.kind}: a pass hands on outputs per train and per entry"
+                f"{algorithm.name} reads {name!r} as {alias!r}, but that is an output per "
+                f"{made[name].output.kind}: a pass hands on outputs per train and per entry"
             )
-        self._check_finished(algorithm, alias, made[what.output])
-        return what.output
+        self._check_finished(algorithm, alias, made[name])
+        return name
+
+    def _frames_of(self, algorithm: Algorithm, name: str) -> str:
+        """Return an output's name; that of its frames where just an algorithm is named."""
+        maker = next((a for a in self.algorithms if a.name == name), None)
+        if maker is None:
+            return name
+        images = [o.name for o in maker.outputs if o.output.kind == "image"]
+        if len(images) != 1:
+            has = listed(images) if images else "none"
+            raise PlanError(
+                f"{algorithm.name} reads the frames that {name} makes, but it makes {has}. Outputs of {name}: "
+                f"{listed(o.name for o in maker.outputs)}; name what it reads, --input "
+                f"{next(iter(algorithm.inputs))}=ALGORITHM.OUTPUT, in Python From(...)"
+            )
+        return images[0]
 
     def _check_finished(self, algorithm: Algorithm, alias: str, read: BoundOutput) -> None:
         """Refuse what is made only when the chunk ends, and cannot be made train by train."""
@@ -208,6 +224,8 @@ def bind(binding: Binding, algorithms: Sequence[Algorithm]) -> Binding:
     for algorithm in algorithms:
         _check_instance(algorithm, [a.name for a in binding.algorithms])
         binding.add(algorithm)
+    if why := unread(binding.algorithms):
+        raise PlanError(why)
     for bound in binding.algorithms:
         if bound.algorithm.by_module:
             _check_blocks(binding, bound)

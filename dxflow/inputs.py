@@ -214,7 +214,7 @@ class From:
     Parameters
     ----------
     output : str
-        ``"<algorithm name>.<output>"``, such as ``"subtract.img"``.
+        ``"<algorithm name>.<output>"``, such as ``"subtract.img"``; just ``"subtract"`` is the frames that it makes.
     """
 
     output: str

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from .inputs import Frames
 
 if TYPE_CHECKING:
     from .binding import BoundAlgorithm
@@ -20,11 +23,6 @@ def reads(plan: Plan) -> dict[str, str]:
     return {a.name: _of(plan, a) for a in plan.algorithms}
 
 
-def lines(plan: Plan) -> list[str]:
-    """Return the same as lines of text."""
-    return [f"{name}: reads {what}" for name, what in reads(plan).items()]
-
-
 def _of(plan: Plan, bound: BoundAlgorithm) -> str:
     """Return what one algorithm reads."""
     what = {alias: _what(plan, ref) for alias, ref in bound.aliases.items()}
@@ -38,3 +36,32 @@ def _what(plan: Plan, ref: int | str) -> str:
         return f"{one.name} {one.key}" + (f", {one.masked}" if one.masked else "")
     maker = next(a for a in plan.algorithms if any(o.name == ref for o in a.outputs))
     return f"{ref} ({maker.name} <- {_of(plan, maker)})"
+
+
+def unread(algorithms: Sequence[BoundAlgorithm]) -> str:
+    """Return what is wrong with an output that is neither stored nor read by anybody; "" if there is none."""
+    read = {ref for a in algorithms for ref in a.aliases.values()}
+    for number, bound in enumerate(algorithms):
+        for o in bound.outputs:
+            if not o.output.store and o.name not in read and _for_others(bound, o.output.kind):
+                says = f"{o.name} is made for later algorithms, but nobody reads it"
+                return says + _meant(o.name, algorithms[number + 1 :])
+    return ""
+
+
+def _for_others(bound: BoundAlgorithm, kind: str) -> bool:
+    """Return whether an output that is not stored is for other algorithms: no later hook of its own sees it."""
+    own = bound.algorithm.overrides("finalize_chunk_processing")
+    return kind == "image" or (kind in ("train", "entry") and not own)
+
+
+def _meant(output: str, later: Sequence[BoundAlgorithm]) -> str:
+    """Return who was perhaps meant to read an output, and how to say so."""
+    for bound in later:
+        for alias, what in bound.algorithm.inputs.items():
+            if isinstance(what, Frames):
+                return (
+                    f"; {bound.name} reads {what.key}. Did you mean {bound.name} --input {alias}={output} (in Python "
+                    f"{type(bound.algorithm).__name__}({alias}=From({output!r})))?"
+                )
+    return f": put an algorithm behind it that does, with From({output!r}) in place of its frames"

@@ -16,6 +16,7 @@ from .cost import cost
 from .index import NOT_IN_ALL
 from .losses import Loss, ordered
 from .reader import present
+from .reads import reads
 from .sizes import bytes_spared
 from .verdict import Facts, verdict
 
@@ -93,6 +94,7 @@ class Report:
             "format": FORMAT,
             "plan": self.plan.fingerprint.facts,
             "table": str(self.plan),
+            "reads": reads(self.plan),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "losses": [asdict(loss) for loss in losses],
             "account": account(self.plan, summaries, losses),

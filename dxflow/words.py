@@ -101,6 +101,7 @@ def of_result(result: Result, said: Iterable[Loss] = ()) -> list[Row]:
             if (spared := manifest["spared"])
             else []
         ),
+        *(("inputs", f"{name}: reads {what}") for name, what in manifest.get("reads", {}).items()),
         *(("used", line) for line in used(manifest["account"])),
         ("time", t["bound"]),
         *_advice(result.cluster),

@@ -151,7 +151,7 @@ def test_a_result_without_a_name_lives_long_enough(raw, dark):
 
 def test_memory_counts_the_cells_of_the_run(raw, darks):
     for dark, cells in ((Subtract(dark=darks, variable="average.mean"), 6), (Subtract(dark=raw.pedestal), 1)):
-        plan = dxflow.plan(raw.path, dark)
+        plan = dxflow.plan(raw.path, [dark, Keep()])
         assert dark.memory(plan.algorithms[0].info) == cells * 8 * 16 * 24 * 4
         assert plan.memory.tables >= cells * 8 * 16 * 24 * 4
 
@@ -177,7 +177,7 @@ def test_the_dark_of_another_detector_or_region_is_refused(raw, tmp_path):
         dxflow.plan(raw.path, Subtract(dark=dark.dataset["average.mean"].drop_attrs()))
     part = Frames(roi=np.s_[4:8, :])
     cut = dxflow.reduce(raw.path, Average(img=part), tmp_path / "cut.zarr", cluster="here")
-    dxflow.plan(raw.path, Subtract(dark=cut, img=part))
+    dxflow.plan(raw.path, [Subtract(dark=cut, img=part), Keep()])
     with pytest.raises(
         PlanError, match="the dark begins at pixel ss = 4, the frames at 8; read the same roi="
     ):
@@ -187,11 +187,11 @@ def test_the_dark_of_another_detector_or_region_is_refused(raw, tmp_path):
 def test_modules_and_cells_that_the_dark_has_not_are_warned_of(raw, darks):
     variable = darks.dataset["average.mean"]
     with pytest.warns(UserWarning, match="the dark has no module 2, 5: frames of these become NaN"):
-        dxflow.plan(raw.path, Subtract(dark=variable.drop_sel(module=[2, 5])))
+        dxflow.plan(raw.path, [Subtract(dark=variable.drop_sel(module=[2, 5])), Keep()])
     with pytest.warns(
         UserWarning, match="the dark has none of the memory cells 3: frames of these become NaN"
     ):
-        dxflow.plan(raw.path, Subtract(dark=variable.drop_sel(cell=[3])))
+        dxflow.plan(raw.path, [Subtract(dark=variable.drop_sel(cell=[3])), Keep()])
 
 
 def test_what_does_not_fit_is_refused_in_the_plan(raw, camera, darks, tmp_path):

@@ -17,7 +17,7 @@ class Copy(Algorithm):
     """Keeps every frame, as blocks see it."""
 
     ALG_ID = "copy"
-    inputs = {"img": Frames()}
+    inputs = {"img": Frames(mask=None)}
 
     def outputs(self, info):
         return {"x": Output(per=("img", "pixel"), dtype=info["img"].dtype)}
@@ -117,7 +117,7 @@ def test_fast_and_hdf5_reading_give_the_bits_of_extra_data(tmp_path_factory, opt
         saved, files.layout_of = files.layout_of, forced(way)
         try:
             number = truth.module_numbers.tolist()
-            one = algorithm(img=Frames(modules=number))
+            one = algorithm(img=Frames(modules=number, mask=None))
             results.append(
                 dxflow.reduce(truth.path, one, cluster="here", frames=frames, block=300, on_fault="mask")
             )
