@@ -115,6 +115,19 @@ class FrameSelection:
             keep &= self._mask_for(index)
         return keep
 
+    def absent(self, index: EntryIndex) -> NDArray:
+        """Return the trains of frames and trains that are named one by one and are not there, (frame or train,)."""
+        trains = index.labels(slice(0, len(index)))["train_id"]
+        entries = index.entry_ids if index.pulse_ids is None else None
+        named = ((self.frames, index.pulse_ids), (self.entries, entries))
+        out = [np.zeros(0, np.uint64), *(one.absent(index) for one in self.also)]
+        for wanted, ids in named:
+            if wanted is not None and ids is not None:
+                out.append(np.asarray(wanted[0])[~_pairs(*wanted, (trains, ids))])
+        if self.trains is not None and not isinstance(self.trains, slice):
+            out.append(np.setdiff1d(np.asarray(self.trains).astype(np.uint64), index.train_ids))
+        return np.concatenate(out)
+
     def _mask_for(self, index: EntryIndex) -> NDArray:
         """Return the mask if it fits."""
         assert self.mask is not None

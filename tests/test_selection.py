@@ -134,6 +134,20 @@ def test_a_mask_selects_by_position_and_must_have_one_value_per_frame():
         chosen(mask=mask[:15])
 
 
+@settings(max_examples=EXAMPLES)
+@pytest.mark.properties
+@given(
+    st.lists(st.tuples(st.integers(99, 105), st.integers(0, 9)), max_size=8), st.lists(st.integers(98, 106))
+)
+def test_frames_and_trains_that_are_named_and_not_there_are_known(pairs, trains):
+    frames = tuple(np.array([p[n] for p in pairs], "u8") for n in range(2))
+    there = {(t, p) for t, p, _ in LABELS}
+    expected = [t for t, p in pairs if (t, p) not in there] + sorted({t for t in trains if t not in TRAINS})
+    absent = FrameSelection(trains=trains, also=(FrameSelection(frames=frames),)).absent(INDEX)
+    assert absent.tolist() == expected
+    assert FrameSelection(trains=slice(0, 9), pulses=[77]).absent(INDEX).tolist() == []
+
+
 def test_a_labelled_array_selects_where_it_is_true():
     coords = {"train_id": ("frame", [101, 103]), "pulse_id": ("frame", [2, 7])}
     array = xr.DataArray(np.array([True, False]), dims="frame", coords=coords)
