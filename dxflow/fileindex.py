@@ -46,8 +46,9 @@ class Stored:
 
 def stored_in(access: RunFile, source: str, key: str, faults: Faults) -> Stored | None:
     """Return a key of a source in a file; None, and a fault, where it cannot be read."""
-    control = source in access.control_sources
-    path = f"/{'CONTROL' if control else 'INSTRUMENT'}/{source}/{key.replace('.', '/')}"
+    section = _section(access, source)
+    control = section == "CONTROL"
+    path = f"/{section}/{source}/{key.replace('.', '/')}"
     group = "" if control else key.partition(".")[0]
     try:
         if control and not access.has_dataset(path):
@@ -64,6 +65,15 @@ def stored_in(access: RunFile, source: str, key: str, faults: Faults) -> Stored 
     except ReadFault as e:
         faults.add("unreadable data", access.filename, source, f"{e.dataset}: {e.detail}", access.train_ids)
         return None
+
+
+def _section(access: RunFile, source: str) -> str:
+    """Return in which part of a file a source is."""
+    if source in access.control_sources:
+        return "CONTROL"
+    if source in access.instrument_sources:
+        return "INSTRUMENT"
+    return "REDUCTION" if source in access.reduction_sources else "ERRATA"
 
 
 def unit_of(dataset: Any) -> str:

@@ -170,7 +170,8 @@ class Key:
     ----------
     source, key : str
         As in EXtra-data: ``Key("SA1_XTD2_XGM/XGM/DOOCS:output", "data.intensityTD")``. An alias of the run that is
-        read (``run.alias``) is a source, or alone a source with its key: ``Key("xgm-energy")``.
+        read (``run.alias``) is a source, or alone a source with its key: ``Key("xgm-energy")``. Sources of the sections
+        REDUCTION and ERRATA have the names that ``run.auxiliary`` shows.
     offset : int
         What the source recorded for train t belongs to train t + offset.
     """
@@ -200,10 +201,11 @@ class Key:
             found = run.alias[source]
             source, key = found.source, key or getattr(found, "key", "")
         source = run.legacy_sources.get(source, source)
-        if source not in run.all_sources:
+        if source not in run.all_sources and source not in run.auxiliary:
             raise KeyError(no_source(run, source))
         if not key:
-            raise ValueError(f"Key({self.source!r}): which key? There are: {listed(run[source].keys())}")
+            keys = (run if source in run.all_sources else run.auxiliary)[source].keys()
+            raise ValueError(f"Key({self.source!r}): which key? There are: {listed(keys)}")
         return source, key
 
 

@@ -183,7 +183,8 @@ def found(
     """Return a key of a source in each file that has it; none, and a fault, where the source lacks it."""
     if not source:
         return []
-    there = [one for access in _files_of(run, source) if (one := stored_in(access, source, key, faults))]
+    name = source if source in run.all_sources else source.rpartition("@")[2]
+    there = [one for access in _files_of(run, source) if (one := stored_in(access, name, key, faults))]
     absent = [one for one in there if not one.there]
     if len(absent) == len(there) and absent:
         faults.add(cause, absent[0].file, source, f"there is no {key!r} in this source")
@@ -195,7 +196,12 @@ def found(
 
 
 def _files_of(run: DataCollection, source: str) -> list[Any]:
-    return sorted(run[source].files, key=lambda f: str(f.filename))
+    """Return the files of a source; one of REDUCTION or ERRATA may have the data aggregator before its name."""
+    if source in run.all_sources:
+        return sorted(run[source].files, key=lambda f: str(f.filename))
+    aggregator, _, name = source.rpartition("@")
+    files = [f for f in run.files if name in f.reduction_sources | f.errata_sources]
+    return sorted((f for f in files if aggregator in ("", f.aggregator)), key=lambda f: str(f.filename))
 
 
 def led_to(data: Sequence[Sequence[Stored]], files: Collection[str]) -> list[str]:
@@ -225,7 +231,7 @@ def _agreed(
 def _keys_of(run: DataCollection, source: str) -> set[str]:
     """Return the keys of a source, as far as its first file can be read."""
     try:
-        return set(run[source].keys())
+        return set((run if source in run.all_sources else run.auxiliary)[source].keys())
     # Whatever is wrong with the file: there is something to say already.
     except Exception:  # noqa: BLE001
         return set()

@@ -60,7 +60,7 @@ def written(declared: Any) -> str:
 
 def no_source(run: DataCollection, source: str) -> str:
     """Return that a run has no such source, and which are like it."""
-    names = run.all_sources - set(run.legacy_sources)
+    names = run.all_sources - set(run.legacy_sources) | run.auxiliary.all_sources
     device = source.split("/")[0]
     near = [s for s in names if s.split("/")[0] == device]
     what = f"Sources of {device}" if near else "There are"

@@ -9,7 +9,7 @@ import pytest
 from samples import RoiSum
 
 import dxflow
-from dxflow import Frames, Key, PlanError
+from dxflow import Algorithm, Frames, Key, Output, PlanError
 from dxflow.testing import check_input, make_run
 
 by_index = extra_data.by_index
@@ -36,6 +36,19 @@ def fill(path, pattern, dataset, seed=0):
                 data = f["INSTRUMENT"].create_dataset(found[0], shape, dtype, chunks=(1, *shape[1:]))
             rows = min(len(data), 90, max(4, 2**28 // data[0].nbytes))
             data[:rows, ..., :7, :5] = random.integers(1, 1000, (rows, *data.shape[1:-2], 7, 5)) + number
+
+
+class Kept(Algorithm):
+    """Keeps all entries of a key."""
+
+    ALG_ID = "kept"
+    inputs = {"x": None}
+
+    def outputs(self, info):
+        return {"x": Output(per="x", shape=info["x"].shape[1:], dtype=info["x"].dtype)}
+
+    def process_train_data(self, train, out):
+        out.x = train["x"]
 
 
 @pytest.mark.parametrize("version", ["0.5", "1.2"])
@@ -199,3 +212,43 @@ def test_aliases_of_a_run_are_sources_and_keys(run):
         dxflow.plan(opened, RoiSum(img=Key("xgm-enrgy")))
     with pytest.raises(PlanError, match="which key\\? There are: data.intensity"):
         dxflow.plan(opened, RoiSum(img=Key(xgm)))
+
+
+def written_and_read(paths, source, key, dataset):
+    """Put numbers into a key of the sections REDUCTION or ERRATA and return its entries in the order of trains."""
+    entries = {}
+    for path in paths:
+        with h5py.File(path, "r+") as f:
+            group, data = f"INDEX/{source}/{key.split('.')[0]}", f[dataset]
+            data[...] = np.arange(data.size).reshape(data.shape) % 97
+            ids = f["INDEX/trainId"][()].tolist()
+            spans = zip(ids, f[f"{group}/first"][()], f[f"{group}/count"][()], strict=True)
+            entries |= {train: data[first : first + count] for train, first, count in spans}
+    return np.concatenate([entries[train] for train in sorted(entries)])
+
+
+def test_sources_of_reduction_and_errata_are_keys_as_extra_data_shows_them(example):
+    path = example("reduced_spb", format_version="1.3")
+    run = extra_data.RunDirectory(str(path))
+    pairs = [
+        (source, key)
+        for source in sorted(run.auxiliary.all_sources)
+        if "_REDUCTION/SPB_DET_AGIPD1M-1/DET/3CH0" in source or "@" in source
+        for key in sorted(run.auxiliary[source].keys())
+        if run.auxiliary[source, key].dtype.kind in "iuf"
+    ]
+    assert {run.auxiliary[s].section for s, _ in pairs} == {"REDUCTION", "ERRATA"}
+    for source, key in pairs[::2]:
+        one = run.auxiliary[source, key]
+        files = [f for f in one.files if one.source in f.reduction_sources | f.errata_sources]
+        paths = [f.filename for f in files]
+        for file in files:
+            file.close()
+        expected = written_and_read(paths, one.source, key, one.hdf5_data_path)
+        kept = dxflow.reduce(path, Kept(x=Key(source, key)), cluster="here", on_fault="mask").dataset[
+            "kept.x"
+        ]
+        np.testing.assert_array_equal(kept.values, expected)
+    meant = "Did you mean 'DA01@TRAINS_OUTSIDE_BUFFER_RANGE'"
+    with pytest.raises(PlanError, match=rf"no source 'DA01@TRAINS_OUTSIDE' .*{meant}"):
+        dxflow.plan(path, Kept(x=Key("DA01@TRAINS_OUTSIDE", "event.values")), on_fault="mask")
