@@ -151,7 +151,7 @@ class Binding:
         try:
             bound = what.bind(self.run, self.trains, self.faults)
             if frames or bound.kind in ("frames", "pulses"):
-                bound = _selected(bound, self.selection)
+                bound = _selected(bound, self.selection, self.faults)
         except (KeyError, ValueError) as e:
             message = e.args[0] if e.args else str(e)
             raise PlanError(f"{algorithm.name}: input {alias!r}: {message}") from e
@@ -338,10 +338,14 @@ def _check_in_block(binding: Binding, bound: BoundAlgorithm, alias: str, ref: in
         raise PlanError(f"{what} has several entries per train, a block needs one per frame{ADVICE}")
 
 
-def _selected(bound: BoundInput, selection: FrameSelection | None) -> BoundInput:
-    """Return the input with only the selected frames."""
+def _selected(bound: BoundInput, selection: FrameSelection | None, faults: Faults) -> BoundInput:
+    """Return the input with only the selected frames; note those that were named and are not there."""
     if selection is None:
         return bound
+    absent = selection.absent(bound.index)
+    if len(absent) and bound.kind != "pulses":
+        what = f"{len(absent)} of the selected frames or trains are not in this run"
+        faults.note("selected, not there", "", what, np.unique(absent), bound.name)
     try:
         return replace(bound, index=bound.index.select(selection.apply(bound.index)))
     except ValueError as e:

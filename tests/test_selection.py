@@ -375,3 +375,21 @@ def test_a_result_of_two_selecting_algorithms_does_not_say_which_is_meant(camera
         dxflow.plan(cameras.path, Average(img=img), frames=result)
     one = dxflow.plan(cameras.path, Average(img=img), frames=result.dataset["bright.is_bright"])
     assert len(one.inputs[0].index) == int(result.dataset["bright.is_bright"].sum())
+
+
+def test_selected_frames_and_trains_that_are_not_in_the_run_are_noted(cameras):
+    img = Frames(modules=(0, 1))
+    first, pulse = int(cameras.train_ids[0]), int(cameras.pulse_ids[0])
+    named = FrameSelection(frames=([first, first, first + 900], [pulse, 4000, pulse]))
+    result = dxflow.reduce(cameras.path, Average(img=img), cluster="here", frames=named)
+    (row,) = result.losses.to_dict("records")
+    assert (row["cause"], row["first_train"], row["last_train"]) == (
+        "selected, not there",
+        first,
+        first + 900,
+    )
+    assert "2 of the selected frames or trains are not in this run" in row["detail"]
+    trains = dxflow.plan(cameras.path, Average(img=img), frames=FrameSelection(trains=[first, first + 77]))
+    assert [(loss.cause, loss.first_train) for loss in trains.losses] == [("selected, not there", first + 77)]
+    fine = dxflow.plan(cameras.path, Average(img=img), frames=FrameSelection(trains=slice(first, 10**6)))
+    assert not fine.losses
