@@ -5,7 +5,9 @@ import pickle
 import pytest
 from samples import Bright, Failing, RoiSum, ScaleTrains, Stats
 
+import dxflow
 from dxflow import Algorithm, From
+from dxflow.algorithm import SelfChanged
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.subtract import Subtract
 from dxflow.outputs import Partial
@@ -130,3 +132,38 @@ def test_a_configured_algorithm_survives_pickling():
 def test_the_repr_shows_options_and_shortens_large_ones():
     assert repr(RoiSum(ss=(0, 8))) == "RoiSum(ss=(0, 8))"
     assert repr(Bright(above=list(range(100)))) == "Bright(above=<list>)"
+
+
+def test_an_option_of_several_values_is_checked_value_by_value():
+    class Chosen(Algorithm):
+        @classmethod
+        def add_arguments(cls, parser):
+            parser.add_argument("--modes", nargs="+", choices=["x", "y"], default=["x"])
+
+    assert Chosen(modes=["x", "y"]).modes == ["x", "y"]
+    with pytest.raises(TypeError, match=r"modes='z'"):
+        Chosen(modes=["x", "z"])
+
+
+class Remembers(RoiSum):
+    """Keeps a cache on self, which is fine, and something new, which is not."""
+
+    new = False
+
+    def initialize(self, info):
+        self.cache, self.scratch = {}, None
+
+    def process_module_data(self, block, out):
+        self.cache[block.module] = len(block)
+        if self.new:
+            self.last = block.module
+
+
+def test_after_initialize_self_takes_no_attributes_but_caches_can_be_filled(run):
+    remembers = Remembers()
+    dxflow.reduce(run.path, remembers, cluster="here")
+    remembers.new = True
+    with pytest.raises(SelfChanged, match=r"self.last is set after initialize\(\)"):
+        dxflow.reduce(run.path, remembers, cluster="here")
+    assert pickle.loads(pickle.dumps(SelfChanged("words", "last"))).attribute == "last"
+    remembers.free = "the client's own object is never frozen"

@@ -1,5 +1,8 @@
 """Passes over blocks and trains, cut anyhow, with rubbish in the buffers: always the same, always all accounted for."""
 
+from unittest import mock
+
+import h5py
 import numpy as np
 import oracle
 import pytest
@@ -11,6 +14,7 @@ import dxflow
 from dxflow import Algorithm, Frames, Key, Output
 from dxflow._check_algorithm import _poisoned
 from dxflow._checks import cut
+from dxflow.simulate import make_run
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +145,114 @@ def test_a_slow_value_stands_beside_each_frame_of_its_train(run, algorithm):
     data = dxflow.reduce(run.path, algorithm(x=motor), cluster="here").dataset
     position = dict(zip(run.train_ids.tolist(), run.motor, strict=True))
     oracle.close(data["motor.at"], [position[t] for t in data.train_id.values.tolist()])
+
+
+class WithGain(Algorithm):
+    """Reads two inputs in blocks."""
+
+    ALG_ID = "gain"
+    inputs = {"img": Frames(mask=None), "gain": Frames("image.gain")}
+
+    def outputs(self, info):
+        return {
+            "s": Output(per="img"),
+            "n": Output(per="run", dtype="i8"),
+            "g": Output(per="img", dtype="i8"),
+        }
+
+    def process_module_data(self, block, out):
+        out.s += np.nansum(block["img"], axis=(1, 2))
+        out.g += (block["gain"].astype("i8") + 1).sum(axis=(1, 2))
+        out.n += len(block)
+
+
+@pytest.fixture
+def spoiled(tmp_path):
+    """A run of one module in which the first frame of the gain cannot be read."""
+    truth = make_run(
+        tmp_path / "r0001", detector="AGIPD500K", trains=2, pulses=2, modules=1, module_shape=(64, 64)
+    )
+    (file,) = tmp_path.glob("r0001/*AGIPD00*S00000*")
+    with h5py.File(file, "r+") as f:
+        source = f"INSTRUMENT/{truth.sources[0]}/image"
+        gain = f[f"{source}/gain"][:]
+        del f[f"{source}/gain"]
+        f[source].create_dataset("gain", data=gain, chunks=(1, *gain.shape[1:]), compression="gzip")
+        info = f[f"{source}/gain"].id.get_chunk_info(0)
+    with open(file, "r+b") as raw:
+        raw.seek(info.byte_offset)
+        raw.write(b"\xff" * info.size)
+    return truth
+
+
+def test_an_unreadable_input_costs_those_who_read_it_whoever_else_is_there(spoiled):
+    """Frames, counts and NaN of an algorithm follow from its own inputs, in blocks and beside whole trains."""
+    img, gain = Frames(modules=(0,), mask=None), Frames("image.gain", modules=(0,))
+    company = ([], [TrainSums(img=img)], [RoiSum(name="g", img=gain)], [TrainSums(img=gain)])
+    for beside in company:
+        algorithms = [WithGain(img=img, gain=gain), RoiSum(ss=(0, 64), img=img), *beside]
+        data = dxflow.reduce(spoiled.path, algorithms, cluster="here").dataset
+        assert int(data["gain.n"]) == 3
+        assert np.isnan(data["gain.s"]).values.tolist() == [True, False, False, False]
+        assert data["gain.g_valid"].values.tolist() == [False, True, True, True]
+        assert data["gain.g"].values[0] == 0
+        assert not np.isnan(data["roisum.intensity"]).any()
+        assert data["modules_used"].values.tolist() == [0, 1, 1, 1]
+        assert data["modules_used_2"].values.tolist() == [1, 1, 1, 1]
+
+
+class Motor(Algorithm):
+    """A slow value alone, in blocks."""
+
+    ALG_ID = "slow"
+    inputs = {"x": None}
+
+    def outputs(self, info):
+        return {"s": Output(per="run"), "row": Output(per="x")}
+
+    def process_module_data(self, block, out):
+        out.s += block["x"].sum()
+        out.row = block["x"]
+
+
+def test_blocks_of_a_slow_value_are_the_same_beside_whole_trains(run):
+    motor = Key(run.devices["motor"], "actualPosition.value")
+    for beside in ([], [TrainSums()], [Stats()]):
+        data = dxflow.reduce(run.path, [Motor(x=motor), *beside], cluster="here").dataset
+        oracle.close(data["slow.s"], run.motor.sum())
+        oracle.close(data["slow.row"], run.motor)
+
+
+class SaysValid(Algorithm):
+    """Says where an integer of a slow device is there."""
+
+    ALG_ID = "says"
+    inputs = {"img": Frames(mask=None), "x": None}
+
+    def outputs(self, info):
+        return {"there": Output(per="img", dtype="?"), "x": Output(per="img", dtype="i8", merge="max")}
+
+    def process_module_data(self, block, out):
+        assert block.valid("img").all()
+        out.there |= block.valid("x")
+        out.x = block["x"]
+
+
+def test_integers_that_a_train_lacks_are_told_from_zeros(gappy):
+    """The camera has nothing in the trains that the run lost; its counters begin at 0."""
+    import dxflow.keys as keys
+
+    real = keys._read_key
+
+    def without_the_second_train(state, bound):
+        values, good = real(state, bound)
+        offsets = bound.index.offsets[state.chunk.first :] - bound.index.offsets[state.chunk.first]
+        good[offsets[1] : offsets[2]] = False
+        return values, good
+
+    key = Key(gappy.devices["motor"], "actualPosition.timestamp")
+    with mock.patch.object(keys, "_read_key", without_the_second_train):
+        data = dxflow.reduce(gappy.path, SaysValid(x=key), cluster="here").dataset
+    second = data["train_id"].values == data["train"].values[1]
+    np.testing.assert_array_equal(data["says.there"], ~second)
+    assert (data["says.x"].values[second] == 0).all()

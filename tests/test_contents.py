@@ -1,6 +1,7 @@
 """Names, axes and labels of what a result holds."""
 
 import numpy as np
+import oracle
 import pytest
 
 import dxflow
@@ -72,3 +73,45 @@ def test_two_regions_have_axes_of_their_own(run):
     assert data["a.pixels"].dims == ("module", "ss", "fs")
     assert data["b.pixels"].dims == ("module_2", "ss_2", "fs_2")
     assert data["ss_2"].values.tolist() == [8, 9, 10, 11]
+
+
+def test_which_modules_were_used_in_which_trains_and_which_integers_are_values(gappy, tmp_path):
+    """The same in each format, and per group of algorithms that see the same frames."""
+    labels, frames = oracle.frames(gappy.path, gappy.sources)
+    present = ~np.isnan(frames).all(axis=(2, 3))
+    some = Axes(name="some", img=Frames(modules=(0, 2)))
+    for name in ("x.zarr", "x.nc", "x.nxs", "x/", "x.cxi", "x.tiff"):
+        dxflow.reduce(gappy.path, [Axes(), some], tmp_path / name, cluster="here")
+        data = dxflow.open(tmp_path / name).dataset
+        there = np.zeros((len(data.train), 8), bool)
+        np.logical_or.at(there, np.searchsorted(data.train.values, [t for t, _ in labels]), present)
+        np.testing.assert_array_equal(data["valid"], there)
+        np.testing.assert_array_equal(data["valid_2"], there[:, [0, 2]])
+        assert data["module_2"].values.tolist() == [0, 2]
+        assert data["valid_2"].attrs["algorithms"] == "some" or name == "x/"
+        np.testing.assert_array_equal(data["axes.frames_valid"], there.any(axis=1))
+        np.testing.assert_array_equal(data["some.frames_valid"], there[:, [0, 2]].any(axis=1))
+        assert data["axes.frames_valid"].dtype == bool
+
+
+def test_modules_that_are_reduced_apart_say_together_where_they_were_used(gappy, monkeypatch):
+    from samples import Stats
+
+    from dxflow import memory
+
+    whole = dataset(gappy.path, Stats())["valid"]
+    monkeypatch.setattr(memory, "PARTIAL_LIMIT", 4000)
+
+    class Pixels(Stats):
+        def outputs(self, info):
+            return {k: o for k, o in super().outputs(info).items() if k != "frames"}
+
+        def process_module_data(self, block, out):
+            out.count += 1
+
+        def finalize(self, totals):
+            pass
+
+    plan = dxflow.plan(gappy.path, Pixels())
+    assert len(plan.parts) > 1
+    np.testing.assert_array_equal(dxflow.execute(plan, "here").dataset["valid"], whole)
