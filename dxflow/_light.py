@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 _PROGRAM = """
 import sys, types
@@ -18,6 +19,8 @@ sys.modules["dxflow"] = package
 import_module(sys.argv[2]).main()
 """
 SECONDS_TO_END = 3600
+LAST = 2**16
+"""Bytes of what a process said of its errors that are of interest."""
 
 
 def command(module: str) -> list[str]:
@@ -33,18 +36,35 @@ def start(module: str, **streams: Any) -> subprocess.Popen:
     return subprocess.Popen(command(module), stdin=subprocess.PIPE, stdout=subprocess.PIPE, **streams)
 
 
-def finish(process: subprocess.Popen) -> tuple[str, str]:
-    """Close the input of a process and wait for its end; return what it left on output and error output."""
+def errors() -> IO[bytes]:
+    """Return a file in memory for what a process says of its errors; it goes away when it is closed."""
+    return os.fdopen(os.memfd_create("dxflow-errors"), "w+b")
+
+
+def finish(process: subprocess.Popen, said: IO[bytes]) -> tuple[str, str]:
+    """Close the input of a process and wait for its end; return what it left on output and error output.
+
+    The latter is a file: a pipe that nobody reads meanwhile would stop the process when it is full.
+    """
     if process.stdin is not None:
         with suppress(BrokenPipeError):
             process.stdin.close()
         process.stdin = None
     try:
-        out, err = process.communicate(timeout=SECONDS_TO_END)
+        out, _ = process.communicate(timeout=SECONDS_TO_END)
     except subprocess.TimeoutExpired:
         process.kill()
-        out, err = process.communicate()
-    return out.decode(errors="replace"), err.decode(errors="replace")
+        out, _ = process.communicate()
+    return out.decode(errors="replace"), _end(said).decode(errors="replace")
+
+
+def _end(file: IO[bytes]) -> bytes:
+    """Return the last bytes of a file, and close it."""
+    if file.closed:
+        return b""
+    with file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LAST))
+        return file.read()
 
 
 def ended(code: int) -> str:

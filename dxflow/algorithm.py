@@ -65,7 +65,7 @@ class Algorithm:
         cls = type(self)
         signatures.refuse_positional(cls, args)
         rebound = {alias: options.pop(alias) for alias in list(options) if alias in cls.inputs}
-        self.name = name or cls.ALG_ID or cls.__name__.lower()
+        self.name = (cls.ALG_ID or cls.__name__.lower()) if name is None else name
         self.inputs = {**cls.inputs, **rebound}
         self.options = _parse(cls, options)
         self.configure(argparse.Namespace(**self.options))

@@ -184,12 +184,22 @@ def _refuse_loss(plan: Plan, folder: Path) -> None:
         )
 
 
+def _name_place(plan: Plan, error: Exception) -> None:
+    """Say of a disk that is full where that is, and what is needed and free there: the system does not."""
+    if not isinstance(error, OSError) or error.errno not in lock.FULL:
+        return
+    from .stores import room
+
+    error.add_note(f"{plan.store.path}: {room(plan)}; make room, or choose another place")
+
+
 @contextmanager
 def kept_on_failure(plan: Plan) -> Iterator[None]:
     """Say where finished chunks are when a run fails."""
     try:
         yield
     except Exception as e:
+        _name_place(plan, e)
         done = len(list(plan.store.partial.glob("chunk-*.npz")))
         # What was refused before it began says itself what can be done.
         if done and not plan.store.temporary and not isinstance(e, PlanError):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,10 @@ RUN = "a simulated run"
 _COPIED = re.compile(r"[^/]+\.h5|\.+(dxflow|done)-[^/]*")
 """Files of an interrupted copy beside its manifest."""
 EMPTY = "an empty folder"
+BENCH = "a measurement of dxflow bench"
+PICTURE = "a picture of dxflow"
+SOFTWARE = {"Software": "dxflow"}
+"""What pictures say of themselves, by which they are known."""
 JOBS = "the folder of a run's Slurm jobs"
 SCRIPT = "job.sh"
 """In the folder of a run's jobs: what Slurm is to start."""
@@ -44,7 +49,7 @@ def obstacle(path: Path, kinds: Iterable[str], inputs: Iterable[str | Path] = ()
     ----------
     path : path
     kinds : iterable of str
-        What may be replaced there: some of RESULT, COPY, JOURNAL, BEGUN, FILE, RUN, EMPTY, JOBS.
+        What may be replaced there: some of RESULT, COPY, JOURNAL, BEGUN, FILE, RUN, EMPTY, JOBS, PICTURE, BENCH.
     inputs : iterable of path
         Files and folders that are read.
     """
@@ -131,6 +136,16 @@ def _simulated(path: Path) -> bool:
 
 
 def _kind_of_file(path: Path) -> str:
+    with open(path, "rb") as raw:
+        head = raw.read(2**14)
+    if head.startswith(b"\x89PNG"):
+        return PICTURE * (b"Software\0dxflow" in head)
+    if head.startswith(b"{"):
+        return BENCH * ({"rows", "groups", "processor"} <= json.loads(path.read_bytes()).keys())
+    return _kind_of_hdf5(path)
+
+
+def _kind_of_hdf5(path: Path) -> str:
     import h5py
 
     from .stores._child import GROUP
@@ -166,6 +181,17 @@ def _files(folder: Path) -> Iterator[str]:
     for root, folders, files in os.walk(folder):
         links = [f for f in folders if os.path.islink(os.path.join(root, f))]
         yield from (os.path.relpath(os.path.join(root, name), folder) for name in [*files, *links])
+
+
+def warn_open(folder: Path) -> None:
+    """Warn of a folder in which everybody may replace what is written there."""
+    mode = folder.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        warnings.warn(
+            f"{folder} can be written by everybody, who may change or replace what is there: choose another folder, or "
+            f"take that right away (chmod o-w {folder})",
+            stacklevel=2,
+        )
 
 
 # Inputs -------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dxflow import ours
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -44,7 +46,7 @@ def plot(result: Result, averaged: Result, positions: NDArray, path: Path) -> Pa
     _intensity(right[0], data)
     _trace(right[1], data)
     figure.suptitle(f"{Path(result.manifest['plan']['run']).name}: {_frames(data)}", fontsize=13, x=0.5)
-    figure.savefig(path)
+    figure.savefig(path, metadata=ours.SOFTWARE)
     return path
 
 

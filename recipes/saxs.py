@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dxflow
-from dxflow import Algorithm, From, Result
+from dxflow import Algorithm, From, Result, ours
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
@@ -74,6 +74,8 @@ def reduce(args: argparse.Namespace) -> Saxs:
     """
     folder = Path(args.to)
     folder.mkdir(parents=True, exist_ok=True)
+    if why := ours.obstacle(folder / "saxs.png", [ours.PICTURE]):
+        raise FileExistsError(why)
     with connected(args) as cluster:
         options = of_plan(args) | {"cluster": cluster}
         dark = dxflow.reduce(

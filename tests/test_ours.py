@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,12 @@ import pytest
 from samples import RoiSum
 
 import dxflow
-from dxflow import Frames, PlanError, journal, ours
+from dxflow import Frames, PlanError, cli, journal, ours
 from dxflow.algorithms.average import Average
 from dxflow.clusters import slurm
 from dxflow.exdf import FileWriter
 from dxflow.exdf.declare import DS
-from dxflow.recipes import demo
+from dxflow.recipes import demo, saxs
 from dxflow.simulate import make_run
 from dxflow.stores.cxi import Cxi
 from dxflow.stores.exdf import Exdf
@@ -295,3 +296,34 @@ def test_a_simulation_replaces_only_a_simulation(users, tmp_path):
     args = demo.parser().parse_args(["--to", str(tmp_path)])
     with pytest.raises(FileExistsError, match="dxflow did not make"):
         demo.simulate(path, args, lit="all")
+
+
+@pytest.mark.parametrize("way", ["zarr", "copy"])
+def test_folders_that_everybody_can_write_are_warned_of(users, tmp_path, way):
+    (tmp_path / "open").mkdir()
+    for mode, warned in ((0o777, 1), (0o1777, 0), (0o775, 0)):
+        (tmp_path / "open").chmod(mode)
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            WAYS[way](users / "raw" / "r0001", tmp_path / "open" / oct(mode), False)
+        said = [str(w.message) for w in found if "can be written by everybody" in str(w.message)]
+        assert len(said) == warned
+        assert all(f"chmod o-w {tmp_path / 'open'}" in text for text in said)
+
+
+def test_pictures_and_measurements_replace_only_such(users, tmp_path):
+    from matplotlib.figure import Figure
+
+    run = str(users / "raw" / "r0001")
+    for name in ("saxs.png", "b.json"):
+        (tmp_path / name).write_text("mine")
+    before = listing(tmp_path)
+    words = [run, run, "--geometry", run, "--to", str(tmp_path), "--cluster", "here"]
+    with pytest.raises(FileExistsError, match=r"saxs.png is a file that dxflow did not make"):
+        saxs.reduce(saxs.parser().parse_args(words))
+    assert cli.main(["bench", run, "--json", str(tmp_path / "b.json")]) == 2
+    assert listing(tmp_path) == before
+    Figure().savefig(tmp_path / "saxs.png", metadata=ours.SOFTWARE)
+    (tmp_path / "b.json").write_text('{"rows": [], "groups": [], "processor": ""}')
+    assert not ours.obstacle(tmp_path / "saxs.png", [ours.PICTURE])
+    assert not ours.obstacle(tmp_path / "b.json", [ours.BENCH])

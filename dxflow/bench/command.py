@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import ours
 from ..binding import PlanError
 from ..find import algorithm
 from ..inputs import Frames
@@ -77,6 +78,8 @@ def run(args: argparse.Namespace) -> str:
     PlanError, NotFoundError
         If there is no such run, detector or algorithm.
     """
+    if args.json and (why := ours.obstacle(Path(args.json), [ours.BENCH])):
+        raise PlanError(why)
     frames = Frames(args.key, **of_frames(args))
     classes = [algorithm(name) for name in args.algorithms or USUAL]
     with Progress("opening the run", quiet=args.quiet) as progress:

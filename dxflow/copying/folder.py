@@ -73,6 +73,7 @@ class Folder:
                 f"{self.path} exists: choose another name, or overwrite=True (--overwrite) to replace it"
             )
         self._refuse_others()
+        ours.warn_open(parent)
         if why := ours.inside_run(self.path, self.inputs):
             raise PlanError(why)
 

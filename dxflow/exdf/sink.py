@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import subprocess
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._light import finish, start
+from .._light import errors, finish, start
 from ..replace import appear
 from .errors import WriteError, unwritten
 
@@ -46,7 +45,8 @@ class Sink:
         # Readers of a run directory look for *.h5. The name is short where the final one is as long as may be.
         self.temporary = self.path.with_name(f".dxflow-{uuid.uuid4().hex[:12]}.part")
         self.answer: dict[str, Any] = {}
-        self._process = start("dxflow.exdf.child", stderr=subprocess.PIPE)
+        self._errors = errors()
+        self._process = start("dxflow.exdf.child", stderr=self._errors)
         assert self._process.stdin is not None
         self._pipe = self._process.stdin
         with suppress(OSError):
@@ -96,7 +96,7 @@ class Sink:
     def close(self) -> dict[str, Any]:
         """Finish the file, still under its temporary name; return its "bytes" and "crc32"."""
         self._send("close")
-        out, err = finish(self._process)
+        out, err = finish(self._process, self._errors)
         if self._process.returncode or not out:
             raise self._failure(out, err)
         self.answer = json.loads(out)
@@ -113,7 +113,7 @@ class Sink:
         """End the process and remove what it wrote."""
         if self._process.poll() is None:
             self._process.kill()
-            finish(self._process)
+            finish(self._process, self._errors)
         self.temporary.unlink(missing_ok=True)
 
     def _send(self, name: str, *arguments: Any, array: NDArray | None = None) -> None:
@@ -125,7 +125,7 @@ class Sink:
                 self._pipe.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
             self._pipe.flush()
         except (BrokenPipeError, ValueError) as e:
-            raise self._failure(*finish(self._process)) from e
+            raise self._failure(*finish(self._process, self._errors)) from e
 
     def _failure(self, out: str, err: str) -> WriteError:
         """Return the error for a process that ended early, and clean up."""

@@ -129,6 +129,7 @@ class Store(ABC):
             )
         self.check_place(plan)
         _check_room(self, plan, parent)
+        ours.warn_open(parent)
 
     def check_place(self, plan: Plan) -> None:
         """Refuse a name under which there is something that is not to be replaced, and one inside the run.
@@ -171,6 +172,12 @@ def _check_room(store: Store, plan: Plan, folder: Path) -> None:
         raise PlanError(
             f"{store.path}: up to {files} files are needed there, {there.f_favail} more are allowed"
         )
+
+
+def room(plan: Plan) -> str:
+    """Say what a result and its fragments may need at most, and what is free where they go."""
+    free = shutil.disk_usage(plan.store.path.absolute().parent).free
+    return f"up to {show(output_bytes(plan))} are needed there (events not counted), {show(free)} are free"
 
 
 def output_bytes(plan: Plan) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._light import command, finish, start
+from .._light import command, errors, finish, start
 from ..exdf.errors import unwritten
 from ..sizes import show
 from . import Store, described, is_number, refuse_dtypes, variables
@@ -164,7 +164,8 @@ class Child:
 
     def __init__(self, file: Path, shown: Path, task: Mapping[str, Any]) -> None:
         self.file, self.shown = file, shown
-        self._process = start("dxflow.stores._child", stderr=subprocess.PIPE)
+        self._errors = errors()
+        self._process = start("dxflow.stores._child", stderr=self._errors)
         assert self._process.stdin is not None
         self._pipe = self._process.stdin
         self._line({"path": str(file.absolute()), **task})
@@ -202,7 +203,7 @@ class Child:
         WriteError
             If it failed.
         """
-        out, err = finish(self._process)
+        out, err = finish(self._process, self._errors)
         if code := self._process.returncode:
             self.file.unlink(missing_ok=True)
             raise unwritten(self.shown, code, out, err)

@@ -176,3 +176,19 @@ def test_an_interrupt_is_left_to_the_user_s_process(tmp_path):
     fill(sink)
     sink.publish()
     assert (tmp_path / "x.h5").exists()
+
+
+def test_a_process_that_says_much_does_not_stop_the_writing(tmp_path, monkeypatch):
+    """More than a pipe holds: HDF5 says pages of each of its errors."""
+    from dxflow import _light
+
+    noisy = _light._PROGRAM.replace("import_module(sys", "sys.stderr.write('x' * 2**20)\nimport_module(sys")
+    monkeypatch.setattr(_light, "_PROGRAM", noisy)
+    sink = Sink(tmp_path / "x.h5")
+    sink.rows("x", np.dtype("f8"), (1000,))
+    for _ in range(20):
+        sink.append("x", np.zeros((50, 1000)))
+    sink.close()
+    sink.publish()
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file["x"].shape == (1000, 1000)

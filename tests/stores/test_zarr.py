@@ -19,7 +19,7 @@ from disks import mounted
 from samples import Bright, RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import PlanError
+from dxflow import Output, PlanError
 from dxflow.algorithms.average import Average
 from dxflow.contents import Variable
 from dxflow.stores import variables as store_variables
@@ -406,3 +406,25 @@ def test_kill_9_at_any_moment_of_storing_leaves_a_whole_result_or_none(run, tmp_
     assert verify(to) == []
     xr.testing.assert_identical(dxflow.open(to).dataset.load(), wanted)
     assert not to.with_name(f"{to.name}.partial").exists()
+
+
+class Growing(RoiSum):
+    """Events, of which nobody knows before how much room they take."""
+
+    def outputs(self, info):
+        return {"rows": Output(per="event", shape=(20_000,))}
+
+    def process_module_data(self, block, out):
+        out.rows.append(np.random.default_rng(1).random((1, 20_000)), frames=[0])
+
+
+@pytest.mark.parametrize("name", ["r.zarr", "r.nc", "exdf/"])
+def test_a_full_disk_is_said_with_place_need_and_free_space(run, tmp_path, name):
+    with mounted(tmp_path / "disk", size="4m") as disk:
+        with pytest.raises(OSError, match="No space left") as raised:
+            dxflow.reduce(run.path, Growing(), f"{disk}/{name}", cluster="here")
+        said = [str(raised.value), *raised.value.__notes__]
+        assert any(
+            re.search(rf"{disk}/{name.rstrip('/')}: up to .* needed there .*, .* are free", s) for s in said
+        )
+        assert not (disk / name).exists()
