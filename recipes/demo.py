@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dxflow import ours
-from dxflow.options import OPTIONS, add_pass_options
+from dxflow.options import add_pass_options
 from dxflow.recipes import saxs
 from dxflow.simulate import Flat, PowderRings, Truth, make_run
 from dxflow.usage import OptionParser
@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     add("--trains", type=int, default=24, help="trains of the data run (default: %(default)s)")
     add("--pulses", type=int, default=4, help="frames per train (default: %(default)s)")
     add("--module-shape", type=int, nargs=2, metavar=("SS", "FS"), help="(default: the real one)")
-    add_pass_options(parser, but=[name for name in OPTIONS if name not in ("cluster", "workers", "quiet")])
+    add_pass_options(parser, ("cluster", "workers", "quiet"))
     return parser
 
 
