@@ -212,7 +212,7 @@ class Digests:
             h.update(
                 self.of(whole.tolist()).encode()
                 if whole.dtype.hasobject
-                else whole.reshape(-1).view(np.uint8)
+                else whole.reshape(-1).view(np.uint8).data
             )
         found = h.hexdigest()[:LENGTH]
         if isinstance(array, np.ndarray):

@@ -109,7 +109,7 @@ def finished(plan: Plan) -> bool:
         return True
     if not plan.overwrite:
         raise PlanError(
-            f"{plan.store.path}: this result cannot be gone on with:{_listed(why)}\n"
+            f"{plan.store.path} exists, but cannot be gone on with:{_listed(why)}\n"
             "Give another name, or overwrite=True (--overwrite) to make it anew"
         )
     return False
