@@ -76,3 +76,13 @@ def test_info_shows_what_a_result_depends_on(run, dark, geometry, tmp_path, caps
     content = dxflow.open(to).manifest["plan"]["algorithms"][0]["options"]["dark"]["content"]
     assert f"option dark = {dark} ({content})" in shown
     assert "code algorithms/subtract.py" in shown
+
+
+def test_info_of_a_result_of_an_older_version_says_what_there_is(run, tmp_path, capsys, monkeypatch):
+    to = f"{tmp_path}/x.zarr"
+    dxflow.reduce(run.path, Average(), to, cluster="here")
+    made = dxflow.open(to).manifest
+    older = {**made, "plan": {"run": run.path, "files": {}, "algorithms": [], "selection": ["0"]}}
+    monkeypatch.setattr(dxflow.Result, "manifest", older)
+    assert cli.main(["info", to]) == 0
+    assert "average.mean" in capsys.readouterr().out
