@@ -134,6 +134,8 @@ class FileIndex:
                 f"the index has {len(first)} rows for {there[-1] + 1} trains",
                 all_ids[there[there >= len(first)]],
             )
+        if len(first) > len(all_ids) and count[len(all_ids) :].any():
+            self._fault(f"the index has {len(first)} rows for {len(all_ids)} trains", known)
         valid = self._valid(there)
         there = there[valid & (there < len(first))]
         self.train_ids, self.first, self.count = all_ids[there].astype(np.uint64), first[there], count[there]
@@ -203,9 +205,11 @@ class FileIndex:
         """Leave out trains whose entries say that they are of another train (0 says nothing)."""
         one = self._stored
         path = f"/INSTRUMENT/{one.source}/{one.group}/trainId"
-        if not one.group or not self._access.has_dataset(path) or not self.count.sum():
+        if not one.group or not self.count.sum():
             return
         try:
+            if not self._access.has_dataset(path):
+                return
             said = array(self._access.files, one.file, path, filled=True)
             said = said.reshape(len(said), -1)[:, 0].astype(np.uint64)
         except (ReadFault, IndexError) as e:
@@ -219,7 +223,7 @@ class FileIndex:
         self._drop(bad, f"{path} says that rows belong to other trains than the index does")
         free = np.ones(one.rows, bool)
         free[self._rows()[0]] = False
-        left = np.isin(self.train_ids, said[: one.rows][free])
+        left = (self.count > 0) & np.isin(self.train_ids, said[: one.rows][free])
         self._drop(left, f"{path} says that more rows belong to these trains than the index does")
 
     def _rows(self) -> tuple[NDArray, NDArray]:

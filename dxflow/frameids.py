@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .detectors import Detector
-from .index import NOT_KNOWN, EntryIndex, align, doubts
+from .index import NOT_KNOWN, EntryIndex, align, doubts, strange
 from .locate import Faults, Location
 from .reader import ReadFault
 from .reader.extents import array
@@ -113,6 +113,18 @@ def frame_index(run: Any, kind: Detector, trains: NDArray, at: Location, faults:
     pulses = _all_or_none(pulses, kind.pulses, counts, at, trains, faults)
     for module, (p, c) in enumerate(zip(pulses, cells, strict=True)):
         _note_doubts(counts[module], p, c, module, at, trains, faults)
+    for module, odd in enumerate(strange(counts, pulses, cells)):
+        if len(odd):
+            _note(
+                odd,
+                "its frames have none of the ids that the other modules agree on",
+                module,
+                at,
+                trains,
+                faults,
+            )
+            train = np.repeat(np.arange(len(trains)), counts[module])
+            pulses[module] = np.where(np.isin(train, odd), UNKNOWN, pulses[module])
     index = align(trains, counts, pulses, cells)
     # Where nothing says which pulse a frame saw, its number in the train is not taken for one.
     return index if known else replace(index, pulse_ids=None)
@@ -156,11 +168,16 @@ def _note_doubts(
     for why, which in doubts(counts, pulses, cells).items():
         if why == NOT_KNOWN or not which.any():
             continue
-        affected = np.unique(train[which])
-        for number in np.unique(at.file[module][affected]):
-            mine = affected[at.file[module][affected] == number]
-            detail = f"{np.isin(train[which], mine).sum()} frames are left out: {why}"
-            faults.add("doubtful frames", at.files[number], at.sources[module], detail, trains[mine])
+        _note(
+            np.unique(train[which]), f"{which.sum()} frames are left out: {why}", module, at, trains, faults
+        )
+
+
+def _note(affected: NDArray, detail: str, module: int, at: Location, trains: NDArray, faults: Faults) -> None:
+    """Note a fault of some trains (positions) of a module, file by file."""
+    for number in np.unique(at.file[module][affected]):
+        mine = affected[at.file[module][affected] == number]
+        faults.add("doubtful frames", at.files[number], at.sources[module], detail, trains[mine])
 
 
 def aligned(

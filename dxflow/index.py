@@ -181,6 +181,19 @@ def align(
     )
 
 
+def strange(counts: NDArray, pulses: Sequence[NDArray], cells: Sequence[NDArray | None]) -> list[NDArray]:
+    """Return, per module, positions of trains in which other modules agree on frames, and it has none of these."""
+    keys = [_keys(c, p, q)[0] for c, p, q in zip(counts, pulses, cells, strict=True)]
+    if len(keys) < 3 or all(np.array_equal(keys[0], k) for k in keys):
+        return [np.zeros(0, np.int64)] * len(keys)
+    union, times = np.unique(np.concatenate(keys), return_counts=True)
+    agreed = np.unique(union[times > 1] >> _TRAIN)
+    own = [
+        (np.unique(k >> _TRAIN), np.unique(k[times[np.searchsorted(union, k)] > 1] >> _TRAIN)) for k in keys
+    ]
+    return [np.setdiff1d(np.intersect1d(has, agreed), shares) for has, shares in own]
+
+
 # A (train position, pulse, cell) as one integer, so that aligning is sorting: 16 bits of cell, 24 of pulse.
 _PULSE, _TRAIN = 16, 40
 

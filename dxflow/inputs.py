@@ -105,7 +105,8 @@ class Frames:
             raise KeyError(f"{self}: {found.name} has modules {sorted(found.sources)}, not {list(wanted)}")
         sources = tuple(found.sources.get(m, "") for m in wanted)
         faults.modules = {**faults.modules, **{s: m for m, s in found.sources.items()}}
-        faults.missing_modules(found.name, [m for m in wanted if m not in found.sources])
+        lacking = [m for m in wanted if m not in found.sources]
+        faults.missing_modules(found.name, lacking, _unknown(run, found) if lacking else ())
         at = locate(
             run,
             sources,
@@ -332,6 +333,18 @@ class RunInfo:
     def first_input(self) -> InputInfo:
         """The input whose pixels ``per="pixel"`` means."""
         return next(iter(self.inputs.values()))
+
+
+def _unknown(run: DataCollection, found: detectors.Found) -> list[str]:
+    """Return sources under the name of a detector, and of the kind of its modules, that are none of them."""
+    one = next(iter(found.sources.values()))
+    kind, ending = one.split("/")[1], one.rpartition(":")[2]
+    known = set(found.sources.values()) | set(run.legacy_sources)
+    return [
+        s
+        for s in run.instrument_sources - known
+        if s.startswith(f"{found.name}/{kind}/") and s.endswith(f":{ending}")
+    ]
 
 
 def _module_numbers(modules: Iterable[int]) -> tuple[int, ...]:

@@ -64,6 +64,8 @@ class Location:
     unit: str = ""
     per_entry: int = 1
     plane: int | None = None
+    listed: NDArray | None = None
+    """Which of `files` lists a train, be it without data, (module, train)."""
 
 
 @dataclass
@@ -82,10 +84,13 @@ class Faults:
     modules: Mapping[str, int] = field(default_factory=dict)
     """Number of the module of a source."""
 
-    def missing_modules(self, detector: str, modules: Sequence[int]) -> None:
-        """Note modules that a detector should have and the run does not."""
+    def missing_modules(self, detector: str, modules: Sequence[int], unknown: Sequence[str] = ()) -> None:
+        """Note modules that a detector should have and the run does not; perhaps they have `unknown` names."""
+        detail = "not in this run"
+        if unknown:
+            detail += f"; sources of this detector that are no module by their name: {listed(unknown, 5)}"
         for module in modules:
-            self._put(Loss("missing module", source=detector, module=module, detail="not in this run"))
+            self._put(Loss("missing module", source=detector, module=module, detail=detail))
 
     def add(
         self,
@@ -152,8 +157,8 @@ def locate(
     data = [found(run, s, key, faults) for s in sources]
     one = _agreed(run, data, key, [s for s in sources if s], faults)
     files: dict[str, int] = {}
-    where = np.full((3, len(sources), len(trains)), -1, np.int64)
-    where[1:] = 0
+    where = np.full((4, len(sources), len(trains)), -1, np.int64)
+    where[1:3] = 0
     for module, stored in enumerate(data):
         _fill(where[:, module], stored, one, trains, files, faults, offset)
     shape, per_entry, position = _frame_shape(one, planes, plane)
@@ -174,6 +179,7 @@ def locate(
         unit=one.unit,
         per_entry=per_entry,
         plane=position,
+        listed=where[3].astype(np.int32),
     )
 
 
@@ -275,7 +281,7 @@ def _fill(
     faults: Faults,
     offset: int,
 ) -> None:
-    """Fill (file, first, count) of one module, (3, train), from the index of each of its files."""
+    """Fill (file, first, count, file that lists it) of one module, (4, train), from the index of each of its files."""
     doubtful = np.zeros(len(trains), bool)
     for here in stored:
         if not len(here.access.train_ids):
@@ -283,6 +289,7 @@ def _fill(
         index = FileIndex(here, one, faults)
         ids = (index.train_ids.astype(np.int64) + offset).astype(np.uint64)
         _, positions, rows = np.intersect1d(trains, ids, return_indices=True)
+        where[3, positions] = files.setdefault(here.file, len(files))
         filled = index.count[rows] > 0
         positions, rows = positions[filled], rows[filled]
         doubtful[positions[twice := where[0, positions] >= 0]] = True
@@ -290,7 +297,7 @@ def _fill(
         where[0, positions] = files.setdefault(here.file, len(files))
         where[1, positions] = index.first[rows]
         where[2, positions] = index.count[rows]
-    where[0, doubtful], where[1:, doubtful] = -1, 0
+    where[0, doubtful], where[1:3, doubtful] = -1, 0
 
 
 def _note_twice(

@@ -342,7 +342,8 @@ def _filed(loss: Loss, bound: BoundInput, trains: NDArray) -> Loss:
     """Return a loss of a module with its source, or detector, and the file that has these trains, if it is one."""
     loss = replace(loss, source=loss.source or bound.name)
     among = (trains >= loss.first_train) & (trains <= loss.last_train)
-    files = np.unique(bound.location.file[bound.modules.index(loss.module), among])
+    listed = bound.location.file if bound.location.listed is None else bound.location.listed
+    files = np.unique(listed[bound.modules.index(loss.module), among])
     files = files[files >= 0]
     return replace(loss, file=bound.location.files[files[0]]) if len(files) == 1 else loss
 

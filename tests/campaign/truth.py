@@ -63,7 +63,8 @@ def _frames(file, source, plane):
 
 
 def checksum(frame):
-    return zlib.crc32(np.ascontiguousarray(frame).tobytes())
+    # Numbers are the same in any order of their bytes.
+    return zlib.crc32(np.ascontiguousarray(frame, frame.dtype.newbyteorder("=")).tobytes())
 
 
 def compare(path, frames, pulses=True):
@@ -166,7 +167,11 @@ def _intensities(dataset, frames, keys):
     for key, row in keys.items():
         rows[row] = rows.get(row, 0.0) + float(np.nansum(frames[key].astype("f8")))
     found = dataset["litframes.intensity"].values
-    off = [row for row, expected in rows.items() if not np.isclose(found[row], expected, rtol=1e-5)]
+    off = [
+        row
+        for row, expected in rows.items()
+        if not np.isclose(found[row], expected, rtol=1e-5, equal_nan=True)
+    ]
     return [f"litframes.intensity of rows {off[:3]}"] if off else []
 
 
