@@ -61,6 +61,7 @@ def reduce(
     readers: int | None = None,
     hook_timeout: float | None = None,
     quiet: bool = False,
+    name: str = "",
 ) -> Result:
     """Reduce a run in one pass and return the result: `plan` it, then `execute` the plan.
 
@@ -101,6 +102,8 @@ def reduce(
         Seconds that a call of a hook may take.
     quiet : bool
         Show no progress.
+    name : str
+        What this pass is called: in its report, and kept with the result.
 
     Returns
     -------
@@ -139,6 +142,7 @@ def reduce(
         readers=readers,
         hook_timeout=hook_timeout,
         quiet=quiet,
+        name=name,
     )
     return execute(planned, cluster, quiet=quiet)
 

@@ -79,6 +79,11 @@ class Algorithm:
     def configure(self, args: argparse.Namespace) -> None:
         """Check the options and keep what is needed on ``self``. Default: keeps each under its own name."""
         for key, value in vars(args).items():
+            if hasattr(Algorithm, key) or key in ("name", "options"):
+                raise TypeError(
+                    f"{type(self).__name__}: an option cannot be kept as {key!r}, which is a name of Algorithm: "
+                    f"give it another one, add_argument(..., dest={key + '_'!r}), or keep it in configure()"
+                )
             setattr(self, key, value)
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:

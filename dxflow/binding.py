@@ -14,7 +14,7 @@ from .index import EntryIndex
 from .inputs import BoundInput, Frames, From, InputInfo, RunInfo
 from .locate import Faults, Location
 from .near import did_you_mean, listed
-from .outputs import BoundOutput, Output
+from .outputs import BoundOutput, Output, Partial
 from .reads import unread
 
 if TYPE_CHECKING:
@@ -200,6 +200,8 @@ class Binding:
 
     def _output(self, bound: BoundAlgorithm, key: str, output: Any, pixels: tuple[int, ...]) -> BoundOutput:
         name, algorithm = f"{bound.name}.{key}", bound.algorithm
+        if hasattr(Partial, key):
+            raise PlanError(f"{name}: {key!r} is a name of `out` itself; call the output something else")
         if not key.isidentifier():
             raise PlanError(f"{name}: {key!r} cannot be an output's name; use letters, digits and _")
         rows = -1

@@ -223,7 +223,7 @@ class From:
     output: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BoundInput:
     """An input after binding: where it is in the files, and which entries it has.
 
@@ -267,6 +267,9 @@ class BoundInput:
         """Whether its valid pixels are kept beside the values: of integers, or of floats filled with a number."""
         return self.mask is not None and self.mask.kept
 
+    def __repr__(self) -> str:
+        return repr(self.info())
+
     def info(self) -> InputInfo:
         """Return what algorithms are told of it."""
         index = self.index
@@ -294,7 +297,7 @@ class Input(Protocol):
         """Find it in a run; faults that can be masked go to `faults`, others are raised."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class InputInfo:
     """What an algorithm may know of one of its inputs before anything is read.
 
@@ -317,8 +320,12 @@ class InputInfo:
     cells: NDArray
     roi: tuple[slice, slice] | None = None
 
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.shape))
+        return f"<{self.name} {self.key}: {self.frames} of {shape} {self.dtype}, up to {self.max_per_train} per train>"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class RunInfo:
     """What an algorithm may know of the run: ``info["img"]`` describes the input with that alias."""
 
@@ -328,6 +335,10 @@ class RunInfo:
 
     def __getitem__(self, alias: str) -> InputInfo:
         return by_alias(self.inputs, alias)
+
+    def __repr__(self) -> str:
+        inputs = "".join(f"\n  {alias} = {what!r}" for alias, what in self.inputs.items())
+        return f"<RunInfo of {self.path}: {len(self.train_ids)} trains>{inputs}"
 
     @property
     def first_input(self) -> InputInfo:

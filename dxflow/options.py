@@ -88,13 +88,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "end a call of a hook that takes longer, as an error or a loss (default: wait, and say so)",
     },
     "quiet": {"action": "store_true", "help": "show no progress"},
+    "name": {"metavar": "NAME", "help": "what this pass is called: in its report, and kept with the result"},
     "resume": {"action": "store_true", "help": "go on with an interrupted run"},
     "overwrite": {"action": "store_true", "help": "replace an existing result"},
 }
 """Name -> arguments of `argparse.ArgumentParser.add_argument`. Those of `PLAN` go to `dxflow.plan` as they are."""
 OF_FRAMES = ("detector", "modules")
 """Those that say which data of a detector are read: fields of `dxflow.Frames`."""
-PLAN = ("mask_bits", "on_fault", "suspect", "chunk", "block", "hook_timeout", "quiet", "resume", "overwrite")
+PLAN = (
+    *("mask_bits", "on_fault", "suspect", "chunk", "block"),
+    *("hook_timeout", "quiet", "name", "resume", "overwrite"),
+)
 
 
 def add_pass_options(parser: argparse.ArgumentParser, only: Sequence[str] = tuple(OPTIONS)) -> None:

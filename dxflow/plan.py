@@ -89,6 +89,7 @@ class Plan:
     overwrite: bool
     readers: int | None = None
     chunk_bytes: int = 0
+    name: str = ""
     selected_by: tuple[Path, ...] = ()
     """Results that say which frames are read."""
     hook_timeout: float | None = None
@@ -185,6 +186,7 @@ def plan(
     readers: int | None = None,
     hook_timeout: float | None = None,
     quiet: bool = False,
+    name: str = "",
 ) -> Plan:
     """Check a reduction and cut it into chunks, without reading detector data.
 
@@ -226,6 +228,8 @@ def plan(
         Any time by default: after a minute it is said what is waited for.
     quiet : bool
         Do not show what is being done if that lasts.
+    name : str
+        What this pass is called: in its report, and kept with the result.
 
     Returns
     -------
@@ -265,6 +269,7 @@ def plan(
         parts=parts,
         block_bytes=sizes.parse(block),
         chunk_bytes=sizes.parse(chunk) if chunk != CHUNK else 0,
+        name=str(name),
         store=store_for(to),
         losses=tuple(binding.faults.losses + binding.faults.notes + _missing(binding)),
         on_fault=on_fault,

@@ -93,6 +93,7 @@ class Report:
         return {
             "format": FORMAT,
             "plan": self.plan.fingerprint.facts,
+            "name": self.plan.name,
             "table": str(self.plan),
             "reads": reads(self.plan),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

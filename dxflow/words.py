@@ -38,6 +38,7 @@ def of_plan(plan: Plan) -> list[Row]:
     how = "module blocks" if plan.by_module else "whole trains"
     apart = f", {len(plan.parts)} groups of modules apart" if len(plan.parts) > 1 else ""
     return [
+        *([("name", plan.name)] if plan.name else []),
         ("run", plan.run),
         ("trains", f"{len(ids)}: {ids[0]}-{ids[-1]}"),
         *((f"input {number}", _input(bound)) for number, bound in enumerate(plan.inputs)),
@@ -95,6 +96,7 @@ def of_result(result: Result, said: Iterable[Loss] = ()) -> list[Row]:
     """
     manifest, t = result.manifest, result.times
     return [
+        *([("name", name)] if (name := manifest.get("name")) else []),
         ("read", _read(manifest, t)),
         *(
             [("spared", f"{sizes.show(spared)} that were not selected")]

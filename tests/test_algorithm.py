@@ -167,3 +167,22 @@ def test_after_initialize_self_takes_no_attributes_but_caches_can_be_filled(run)
         dxflow.reduce(run.path, remembers, cluster="here")
     assert pickle.loads(pickle.dumps(SelfChanged("words", "last"))).attribute == "last"
     remembers.free = "the client's own object is never frozen"
+
+
+@pytest.mark.parametrize("taken", ["merge", "memory", "inputs", "options", "by_module"])
+def test_an_option_with_a_name_of_the_framework_is_refused(taken):
+    class Taken(Algorithm):
+        @classmethod
+        def add_arguments(cls, parser):
+            parser.add_argument(f"--{taken.replace('_', '-')}", default=3)
+
+    with pytest.raises(
+        TypeError, match=f"an option cannot be kept as '{taken}', which is a name of Algorithm"
+    ):
+        Taken()
+
+
+def test_an_algorithm_is_shown_with_options_and_inputs_of_its_own():
+    assert repr(Average(per="cell", img=From("subtract.img"))) == (
+        "Average(per='cell', ddof=1, img=From(output='subtract.img'))"
+    )

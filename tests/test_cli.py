@@ -158,6 +158,15 @@ def test_built_in_algorithms_take_their_own_options_in_one_line(here, tmp_path, 
     assert {4, 16, 8} <= set(average.shape)
 
 
+def test_a_name_before_an_algorithm_is_that_of_the_pass(small, band, tmp_path, capsys):
+    line = ["reduce", small.path, "--to", f"{tmp_path}/o.zarr", "--cluster", "here", "--name", "water"]
+    assert cli.main([*line, band, "--name", "low"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("water") == 2, "in the plan and in the report"
+    assert shown.startswith("name        water\n")
+    assert list(opened(tmp_path, "o.zarr").data_vars)[0] == "low.intensity"
+
+
 def test_shared_options_may_stand_behind_an_algorithm(small, band, tmp_path):
     assert (
         cli.main(

@@ -89,6 +89,11 @@ class NotOutput(RoiSum):
         return {"intensity": {"per": "img"}}
 
 
+class NamedItems(RoiSum):
+    def outputs(self, info):
+        return {"items": Output(per="run")}
+
+
 class OwnInit(RoiSum):
     def __init__(self, width=3):
         self.width = width
@@ -117,6 +122,7 @@ def late(what):
             [NotOutput()],
             r"outputs\(\) declares 'intensity' as a dict; expected a name and an Output\(per=...\)",
         ),
+        ([NamedItems()], "'items' is a name of `out` itself; call the output something else"),
         ([NoOutputs()], "declares nothing"),
         ([BadName()], "'mean value' cannot be an output's name"),
         ([BadAlias()], r"per='image' is neither 'run', .* nor an input\. Did you mean 'img'\? Inputs: img"),
@@ -233,3 +239,15 @@ def test_the_number_of_files_in_the_table_is_what_is_written(run, tmp_path):
     dxflow.execute(made, "here")
     written = sum(f.is_file() for f in (tmp_path / "x.zarr").rglob("*"))
     assert abs(written - said) <= 0.5 * written
+
+
+def test_what_is_known_of_a_run_is_shown_in_some_lines(run):
+    made = dxflow.plan(run.path, RoiSum())
+    info = made.algorithms[0].info
+    assert repr(info).splitlines() == [
+        f"<RunInfo of {run.path}: 12 trains>",
+        "  img = <SPB_DET_AGIPD1M-1 image.data: 72 of 16 x 16 x 16 float32, up to 6 per train>",
+    ]
+    assert repr(made.inputs[0]) == repr(info["img"])
+    with pytest.raises(KeyError, match="no input 'image'. Did you mean 'img'\\? Inputs: img"):
+        info["image"]

@@ -16,7 +16,7 @@ from .. import ours
 from ..binding import PlanError
 from ..find import algorithm
 from ..inputs import Frames
-from ..options import RUN, add_pass_options, of_frames, positive, run_of
+from ..options import RUN, add_pass_options, mask_of, of_frames, positive, run_of
 from ..plan import plan as make_plan
 from ..progress import Progress
 from ..runs import opened
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 WITH_NUMPY = {"average": "EXtra-data + numpy, mean", "litframes": "EXtra-data + numpy, lit"}
 """What does the same as an algorithm."""
 USUAL = ("average", "litframes")
-MEANT = ("trains", "detector", "modules", "mask", "mask-bits", "quiet")
+MEANT = ("trains", "detector", "modules", "mask", "mask-bits", "name", "quiet")
 """Options of a pass that mean something here."""
 ENOUGH = 2 * 10**9
 """Bytes that are measured on, if the number of trains is not given."""
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> str:
     """
     if args.json and (why := ours.obstacle(Path(args.json), [ours.BENCH])):
         raise PlanError(why)
-    frames = Frames(args.key, **of_frames(args))
+    frames = Frames(args.key, **of_frames(args), **masks(args))
     classes = [algorithm(name) for name in args.algorithms or USUAL]
     with Progress("opening the run", quiet=args.quiet) as progress:
         whole, data = some_trains(args, frames)
@@ -94,13 +94,15 @@ def run(args: argparse.Namespace) -> str:
         measured = [
             _on(count, data, frames, chosen, args, progress, last=count == counts[-1]) for count in counts
         ]
-    facts = {"run": str(args.run), "trains": len(data.train_ids)} | machine.facts()
+    facts = {"name": args.name, "run": str(args.run), "trains": len(data.train_ids)} | machine.facts()
     if args.json:
         table.write(args.json, facts, measured)
     part = make_plan(data, [Nothing(img=frames)], on_fault="mask", quiet=True)
     work, peers_of_all = _all(measured[-1])
     lines = [
-        said.headline(measured[-1], work, peers_of_all, whole.bytes_to_read / max(part.bytes_to_read, 1)),
+        said.headline(
+            measured[-1], work, peers_of_all, whole.bytes_to_read / max(part.bytes_to_read, 1), args.name
+        ),
         _on_what(whole, part, measured[-1]),
         "",
         said.table(measured),
@@ -109,6 +111,12 @@ def run(args: argparse.Namespace) -> str:
         machine.headline(facts, measured),
     ]
     return "\n".join(lines)
+
+
+def masks(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what ``--mask`` and ``--mask-bits`` mean to `dxflow.Frames`."""
+    mask = {"mask": mask_of(args.mask)} if args.mask else {}
+    return mask | ({"bits": args.mask_bits} if args.mask_bits is not None else {})
 
 
 def _works(cls: type[Algorithm], data: Any, frames: Frames) -> bool:

@@ -14,7 +14,9 @@ ALIKE = 1.05
 """Factors below which two times are said to be the same."""
 
 
-def headline(measured: Measured, work: str, peers: Sequence[str], scale: float) -> str:
+def headline(
+    measured: Measured, work: str, peers: Sequence[str], scale: float, name: str | None = None
+) -> str:
     """Return what the whole run takes: with dxflow, with EXtra-data and numpy, and bare reading.
 
     Parameters
@@ -25,6 +27,8 @@ def headline(measured: Measured, work: str, peers: Sequence[str], scale: float) 
         The cases that do the same together.
     scale : float
         How much larger the run is than what was measured on.
+    name : str, optional
+        What the run is called; "this run" by default.
     """
     own = seconds(measured, work)
     parts = [
@@ -37,7 +41,7 @@ def headline(measured: Measured, work: str, peers: Sequence[str], scale: float) 
         parts.append(f"EXtra-data + numpy {_clock(scale * sum(s for s in others if s is not None))}")
     if (floor := seconds(measured, FLOOR)) is not None:
         parts.append(f"{FLOOR} {_clock(floor * scale)}")
-    return f"this run: {', '.join(parts)}"
+    return f"{name or 'this run'}: {', '.join(parts)}"
 
 
 def seconds(measured: Measured, case: str) -> float | None:
