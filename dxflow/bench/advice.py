@@ -9,6 +9,7 @@ from ..sizes import show
 from .rounds import Measured
 from .said import FLOOR, READ, TOGETHER
 
+AROUND = "That is short: more trains (--first) would tell more."
 READING_SHARE = 0.7
 """Of the pass: from this on the pass is bound by reading."""
 SLOW_READING = 0.5
@@ -28,7 +29,13 @@ def advice(measured: Sequence[Measured]) -> str:
         name: median(s.rate for s in last.samples(name)) for name in last.group.cases if last.samples(name)
     }
     said = samples[-1].bound or "it is not known what bounded it"
-    return f"{work} on {last.group.title}: {said}. {_help(measured, work, rates)}"
+    # What is measured around the work says nothing about the work.
+    helps = (
+        AROUND
+        if said.startswith(("bounded by starting", "bounded by handing"))
+        else _help(measured, work, rates)
+    )
+    return f"{work} on {last.group.title}: {said}. {helps}"
 
 
 def _work(measured: Measured) -> str:
@@ -45,11 +52,11 @@ def _help(measured: Sequence[Measured], work: str, rates: dict[str, float]) -> s
     if floor is not None and reading < SLOW_READING * floor:
         return (
             f"Files come at {show(floor)}/s, decoded frames at {show(reading)}/s: more workers would help to decode, "
-            "and so would fewer frames, modules or pixels (frames=, Frames(modules=..., roi=...))."
+            "and so would fewer frames, modules or pixels (frames=, modules=, roi=)."
         )
     return (
         "It goes as fast as files can be read: faster storage or more nodes would help, and reading less "
-        "(frames=, Frames(modules=..., roi=...)); more workers on this machine would not."
+        "(frames=, modules=, roi=); more workers on this machine would not."
     )
 
 
