@@ -175,6 +175,8 @@ def _aside(path: Path, undo: ExitStack, *, move: bool) -> Path:
         if move:
             raise WriteError(e.errno, f"{path}: {e.strerror}") from e
         return _aside(path, undo, move=True)
+    # Where both names are of one file, it keeps them both.
+    undo.callback(old.unlink, missing_ok=True)
     undo.callback(os.replace, old, path)
     return old
 

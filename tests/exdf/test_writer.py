@@ -522,3 +522,37 @@ def test_names_that_only_people_understand_are_possible(tmp_path):
         wr.add_data([1] * 1000, v=np.arange(1000))
     assert os.listdir(tmp_path) == ["mine.h5"]
     assert H5File(tmp_path / "mine.h5")["D/E/F:o", "d.v"].ndarray().tolist() == list(range(1000))
+
+
+def test_old_files_stay_until_all_new_ones_have_their_names(tmp_path, monkeypatch):
+    from dxflow.exdf import sink
+
+    def write(trains, value, overwrite):
+        pattern = tmp_path / "CORR-R0001-DXFL00-S{seq:05d}.h5"
+        made = {"x": DS("A/B/C:output", "data.x")}
+        with FileWriter(pattern, made, trains_per_file=2, overwrite=overwrite) as writer:
+            for train in range(trains):
+                writer.add_train(train + 1)
+                writer.add_train_data(x=[value])
+
+    write(6, 1.0, False)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    for call in ("publish", "_aside"):
+        with monkeypatch.context() as patch:
+            kept, calls = getattr(sink.Sink if call == "publish" else sink, call), []
+
+            def fails(*args, kept=kept, calls=calls, **options):
+                calls.append(args)
+                if len(calls) == 2:
+                    raise OSError(5, "Input/output error")
+                return kept(*args, **options)
+
+            patch.setattr(sink.Sink if call == "publish" else sink, call, fails)
+            with pytest.raises(OSError, match="Input/output error"):
+                write(4, 2.0, True)
+        assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    write(4, 2.0, True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(before)[:2]
+    (tmp_path / sorted(before)[1]).write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match="is a file that dxflow did not make"):
+        write(4, 3.0, True)
