@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -125,7 +126,7 @@ def _check_halves(case: Case, whole: Result, rtol: float, atol: float) -> None:
         return
     halves = []
     for part in (slice(0, None, 2), slice(1, None, 2)):
-        with _modules(lambda every, part=part: every[part]):
+        with _modules(itemgetter(part)):
             halves.append(case.reduce())
     for o in own.outputs:
         if o.output.store and o.output.kind in ("entry", "train", "run") and o.output.merge != "custom":

@@ -211,7 +211,7 @@ class Contents:
         attrs: Mapping[str, str],
     ) -> Variable:
         """Return a label of all trains or frames that some algorithms saw."""
-        words = {"long_name": USED[what]} | attrs
+        words = {"long_name": USED[what], **attrs}
         name = self._names.of_sight(what, number)
         # What has two axes is no label of either.
         own = name if what == "valid" else ""

@@ -176,8 +176,10 @@ class TrainPass:
     ) -> NDArray | None:
         """Return the data of an alias for some frames of a module of a train; None for keys of the whole chunk."""
         if isinstance(ref, str):
-            array: Any = self._scratch.get(ref)
-            return self.state.arrays[ref][module, own] if array is None else array[module, at]
+            if ref in self._scratch:
+                return self._scratch[ref][module, at]
+            array: Any = self.state.arrays[ref]
+            return array[module, own]
         if ref in filled.arrays:
             return filled.arrays[ref][module, at]
         return self.state.keys[ref][own] if ref == bound.stream else None

@@ -81,7 +81,7 @@ def test_which_modules_were_used_in_which_trains_and_which_integers_are_values(g
     present = ~np.isnan(frames).all(axis=(2, 3))
     some = Axes(name="some", img=Frames(modules=(0, 2)))
     for name in ("x.zarr", "x.nc", "x.nxs", "x/", "x.cxi", "x.tiff"):
-        dxflow.reduce(gappy.path, [Axes(), some], tmp_path / name, cluster="here")
+        dxflow.reduce(gappy.path, [Axes(), some], f"{tmp_path}/{name}", cluster="here")
         data = dxflow.open(tmp_path / name).dataset
         there = np.zeros((len(data.train), 8), bool)
         np.logical_or.at(there, np.searchsorted(data.train.values, [t for t, _ in labels]), present)
