@@ -44,7 +44,8 @@ def test_an_error_of_a_hook_shows_the_call_and_the_hook(run, client, where, cls)
 def test_what_cannot_work_is_said_without_lines_of_dxflow(run):
     with pytest.raises(dxflow.PlanError) as caught:
         dxflow.reduce(run.path, Failing(img=dxflow.Frames("image.dat")))
-    assert files(caught.value) == ["test_tracebacks.py", "__init__.py"]
+    # `plan` limits open files, by a decorator of the standard library.
+    assert [f for f in files(caught.value) if f != "contextlib.py"] == ["test_tracebacks.py", "__init__.py"]
     assert "The above exception" not in "".join(traceback.format_exception(caught.value))
 
 

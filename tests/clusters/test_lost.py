@@ -296,7 +296,9 @@ def test_a_chunk_may_take_longer_than_any_patience(run, tmp_path, monkeypatch, e
     monkeypatch.setattr(patience, "LOOK", 0.2)
     # In the worker processes.
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (tmp_path / "sitecustomize.py").write_text("import dxflow.watch\ndxflow.watch.EVERY = 0.3\n")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import dxflow.watch\ndxflow.watch.EVERY = dxflow.watch.SIGNS = 0.3\n"
+    )
     result = dxflow.execute(plan(run, Long()), Local(workers=1))
     assert bits(result) == expected
     assert result.manifest["restarts"] == []
