@@ -37,7 +37,7 @@ def pixels(truth):
 
 def same(a, b):
     """Compare the bits of two datasets."""
-    assert set(a.variables) == set(b.variables)
+    assert set(a.variables) == set(b.variables), set(a.variables) ^ set(b.variables)
     for name in a.variables:
         assert np.asarray(a[name]).tobytes() == np.asarray(b[name]).tobytes(), name
 

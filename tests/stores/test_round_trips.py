@@ -29,11 +29,13 @@ def detector(request, tmp_path_factory):
         # It has memory cells and no pulses.
         truth = replace(truth, pulse_ids=truth.cell_ids)
     seen = getattr(components, kind)(RunDirectory(str(truth.path)))
-    stored = seen["data.adc" if kind == "JUNGFRAU" else "image.data"].ndarray()
+    data, mask = ("data.adc", "data.mask") if kind == "JUNGFRAU" else ("image.data", "image.mask")
+    stored, bad = seen[data].ndarray(), seen[mask].ndarray() != 0
     frames = stored.reshape(stored.shape[0], -1, *stored.shape[-2:])
+    good = np.where(bad.reshape(frames.shape), np.nan, frames.astype("f8"))
     wanted = {f"every.{name}": values for name, values in _values(truth).items()}
-    wanted["average.mean"] = np.nanmean(frames.astype("f8"), axis=1)
-    wanted["average.count"] = (~np.isnan(frames)).sum(axis=1)
+    wanted["average.mean"] = np.nanmean(good, axis=1)
+    wanted["average.count"] = (~np.isnan(good)).sum(axis=1)
     return SimpleNamespace(truth=truth, frames=frames, wanted=wanted, folder=folder)
 
 

@@ -99,7 +99,7 @@ def test_overwriting_replaces_the_old_result_only_at_the_end(run, tmp_path):
 
 def test_a_link_is_not_followed_even_to_overwrite(run, tmp_path):
     (tmp_path / "r.zarr").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(dxflow.PlanError, match="exists"):
+    with pytest.raises(dxflow.PlanError, match="symbolic link, which is not followed and not replaced"):
         dxflow.plan(run.path, RoiSum(), tmp_path / "r.zarr", overwrite=True)
 
 
