@@ -115,23 +115,24 @@ def measure(
     """
     out = Measured(group)
     if warm_up:
-        _round(out, group.cases, lambda case: say(f"warming up, {case}"))
+        _round(out, group.cases, "warming up", say)
     for number in range(rounds):
         if number and until is not None and perf_counter() > until:
             break
         out.loads.append(os.getloadavg()[0])
-        of = f"round {number + 1} of {rounds}"
-        out.rounds.append(_round(out, group.cases, lambda case, of=of: say(f"{of}, {case}")))
+        out.rounds.append(_round(out, group.cases, f"round {number + 1} of {rounds}", say))
     return out
 
 
-def _round(measured: Measured, cases: Iterable[str], say: Callable[[str], None]) -> dict[str, Sample]:
+def _round(
+    measured: Measured, cases: Iterable[str], when: str, say: Callable[[str], None]
+) -> dict[str, Sample]:
     """Do each case once; those that cannot are not tried again."""
     samples = {}
     for name in cases:
         if name in measured.cannot:
             continue
-        say(name)
+        say(f"{when}, {name}")
         try:
             samples[name] = measured.group.cases[name]()
         except (Cannot, ImportError) as e:
