@@ -8,8 +8,11 @@ import warnings
 
 import extra_data
 import h5py
+import hypothesis
 import numpy as np
+import oracle
 import pytest
+from hypothesis import strategies as st
 from samples import RoiSum
 
 import dxflow
@@ -265,3 +268,28 @@ def test_a_control_source_may_have_a_property_that_is_named_as_an_index_is(run):
     bound = Key("SPB_EXP_SCAN/MOTOR/STAGE", "actualPosition")
     with runs.opened(run) as opened:
         assert bound.bind(opened.run, opened.train_ids, opened.faults).location.count.tolist() == [[1] * 6]
+
+
+@pytest.mark.properties
+@hypothesis.given(
+    lost=st.dictionaries(st.integers(0, 2), st.sets(st.integers(0, 5)), max_size=3),
+    silent=st.dictionaries(st.integers(0, 2), st.sets(st.integers(0, 5)), max_size=3),
+    gone=st.sets(st.integers(0, 5), max_size=3),
+)
+@hypothesis.settings(max_examples=int(os.environ.get("DXFLOW_EXAMPLES", "8")), deadline=None)
+def test_any_trains_may_be_missing_in_any_modules(tmp_path_factory, lost, silent, gone):
+    """Against EXtra-data: every frame of the files is read once, under its train and pulse, by its module."""
+    for module in range(3):
+        hypothesis.assume(set(range(6)) - gone - lost.get(module, set()) - silent.get(module, set()))
+    path = tmp_path_factory.mktemp("some") / "r0001"
+    plant = Plant(
+        missing_trains=tuple(gone),
+        lost_trains={m: tuple(t) for m, t in lost.items()},
+        silent_trains={m: tuple(t) for m, t in silent.items()},
+    )
+    truth = make_run(path, **SMALL, plant=plant)
+    expected = oracle.frames(path, truth.sources, masked=False)
+    found = reduced(path, on_fault="mask").dataset["roisum.intensity"]
+    labels = list(zip(found.train_id.values.tolist(), found.pulse_id.values.tolist(), strict=True))
+    assert labels == [tuple(int(v) for v in label[:2]) for label in expected[0]]
+    oracle.close(found, np.nansum(expected[1], axis=(1, 2, 3)), 1e-6)
