@@ -15,7 +15,7 @@ from .inputs import BoundInput, Frames, From, InputInfo, RunInfo
 from .locate import Faults, Location
 from .near import did_you_mean, listed
 from .outputs import BoundOutput, Output, Partial
-from .reads import unread
+from .reads import frames_of, unread
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -67,6 +67,7 @@ class Binding:
         """Number of the index of each input: inputs with equal frames share one."""
         self.algorithms: list[BoundAlgorithm] = []
         self._numbers: dict[Any, int] = {}
+        self._mask_taken = False
 
     @property
     def made(self) -> dict[str, BoundOutput]:
@@ -97,13 +98,25 @@ class Binding:
             masked = what.with_mask(self.mask, self.bits) if isinstance(what, Frames) else what
         except ValueError as e:
             raise PlanError(f"mask: {e}") from e
+        self._mask_taken |= masked is not what
         which = masked, _stand_for_frames(what, algorithm.inputs)
         if which not in self._numbers:
             self._numbers[which] = self._bind(algorithm, alias, *which)
         return self._numbers[which]
 
+    def check_mask(self) -> None:
+        """Refuse a mask of the pass that no input takes."""
+        if not (
+            self._mask_taken or self.mask is None or (isinstance(self.mask, str) and self.mask == "auto")
+        ):
+            raise PlanError(
+                "mask=: no input takes it: there are no images of detectors, or they say their own mask="
+            )
+
     def _resolve_from(self, algorithm: Algorithm, alias: str, what: From) -> str:
-        made, name = self.made, self._frames_of(algorithm, what.output)
+        made, (name, why) = self.made, frames_of(self.algorithms, algorithm, what.output)
+        if why:
+            raise PlanError(why)
         if name not in made:
             raise PlanError(
                 f"{algorithm.name} reads {name!r} as {alias!r}, but no algorithm before it makes that."
@@ -116,21 +129,6 @@ class Binding:
             )
         self._check_finished(algorithm, alias, made[name])
         return name
-
-    def _frames_of(self, algorithm: Algorithm, name: str) -> str:
-        """Return an output's name; that of its frames where just an algorithm is named."""
-        maker = next((a for a in self.algorithms if a.name == name), None)
-        if maker is None:
-            return name
-        images = [o.name for o in maker.outputs if o.output.kind == "image"]
-        if len(images) != 1:
-            has = listed(images) if images else "none"
-            raise PlanError(
-                f"{algorithm.name} reads the frames that {name} makes, but it makes {has}. Outputs of {name}: "
-                f"{listed(o.name for o in maker.outputs)}; name what it reads, --input "
-                f"{next(iter(algorithm.inputs))}=ALGORITHM.OUTPUT, in Python From(...)"
-            )
-        return images[0]
 
     def _check_finished(self, algorithm: Algorithm, alias: str, read: BoundOutput) -> None:
         """Refuse what is made only when the chunk ends, and cannot be made train by train."""
@@ -228,6 +226,7 @@ def bind(binding: Binding, algorithms: Sequence[Algorithm]) -> Binding:
         binding.add(algorithm)
     if why := unread(binding.algorithms):
         raise PlanError(why)
+    binding.check_mask()
     for bound in binding.algorithms:
         if bound.algorithm.by_module:
             _check_blocks(binding, bound)

@@ -92,8 +92,9 @@ class Frames:
         """Return the same frames with the mask of the pass, where nothing else is said and they are images."""
         if self.mask != badpixels.AUTO:
             return self
-        bits = bits if self.bits is None else self.bits
-        return replace(self, mask=mask if self.key in IMAGES else self.mask, bits=bits)
+        if self.key not in IMAGES:
+            return self
+        return replace(self, mask=mask, bits=bits if self.bits is None else self.bits)
 
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find the detector, its modules and its frames in a run."""

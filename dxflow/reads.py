@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .inputs import Frames
+from .near import listed
 
 if TYPE_CHECKING:
+    from .algorithm import Algorithm
     from .binding import BoundAlgorithm
     from .plan import Plan
 
@@ -36,6 +38,20 @@ def _what(plan: Plan, ref: int | str) -> str:
         return f"{one.name} {one.key}" + (f", {one.masked}" if one.masked else "")
     maker = next(a for a in plan.algorithms if any(o.name == ref for o in a.outputs))
     return f"{ref} ({maker.name} <- {_of(plan, maker)})"
+
+
+def frames_of(makers: Sequence[BoundAlgorithm], reader: Algorithm, name: str) -> tuple[str, str]:
+    """Return an output's name, that of its frames where just an algorithm is named; and why there is none, or ""."""
+    maker = next((a for a in makers if a.name == name), None)
+    images = [o.name for o in maker.outputs if o.output.kind == "image"] if maker else [name]
+    if maker is None or len(images) == 1:
+        return images[0], ""
+    has = listed(images) if images else "none"
+    return name, (
+        f"{reader.name} reads the frames that {name} makes, but it makes {has}. Outputs of {name}: "
+        f"{listed(o.name for o in maker.outputs)}; name what it reads, --input "
+        f"{next(iter(reader.inputs))}=ALGORITHM.OUTPUT, in Python From(...)"
+    )
 
 
 def unread(algorithms: Sequence[BoundAlgorithm]) -> str:

@@ -148,7 +148,8 @@ class ChunkState:
             self._mask_by_key(bound, mask.location, module, rows, pixels)
         if mask.packed is not None:
             first, ids = self._where(bound, module)[1], bound.index.cell_ids
-            cells = None if mask.cells is None else ids[first + rows.start : first + rows.stop]
+            rows = slice(first + rows.start, first + rows.stop)
+            cells = None if mask.cells is None or ids is None else ids[rows]
             self.masks.apply_static(mask, module, cells, pixels)
 
     def _mask_by_key(self, bound: BoundInput, at: Location, module: int, rows: slice, pixels: Pixels) -> None:

@@ -1,5 +1,6 @@
 """Masks of frames: by default right, in any form, against h5py and numpy in float64."""
 
+import os
 import re
 from pathlib import Path
 
@@ -152,6 +153,13 @@ def test_the_mask_of_the_pass_is_for_inputs_that_do_not_say_one(truth):
     check_average(plain, stored(truth, "data").astype("f8"))
 
 
+def test_a_mask_of_the_pass_that_no_input_takes_is_refused(truth):
+    bad = np.zeros((8, 16, 12), bool)
+    for img in (Frames("image.gain"), Frames(mask="image.mask")):
+        with pytest.raises(PlanError, match="mask=: no input takes it"):
+            dxflow.plan(truth.path, Average(img=img), mask=bad)
+
+
 # Forms of masks
 
 
@@ -201,7 +209,12 @@ def test_a_mask_may_differ_from_cell_to_cell(truth):
         dxflow.plan(truth.path, Average(img=Frames(mask=bad[:2])))
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.properties
+@settings(
+    deadline=None,
+    max_examples=int(os.environ.get("DXFLOW_EXAMPLES", "20")),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(data=st.data())
 def test_any_modules_and_region_with_any_mask_are_what_numpy_says(truth, data):
     modules = tuple(data.draw(st.permutations(range(8)))[: data.draw(st.integers(1, 8))])

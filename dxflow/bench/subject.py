@@ -41,7 +41,8 @@ class Subject:
 
     def planned(self, algorithms: Any, **options: Any) -> Plan:
         """Return a plan of this run."""
-        return make_plan(self.run, algorithms, on_fault="mask", quiet=True, **options)
+        # As peers do: without the mask of the run, unless an input asks for it.
+        return make_plan(self.run, algorithms, on_fault="mask", quiet=True, **{"mask": None} | options)
 
     def dxflow(self, algorithms: Callable[[], list[Any]], **options: Any) -> Case:
         """Time a pass of dxflow; it is planned anew each time, which is not timed, and runs on running workers."""
