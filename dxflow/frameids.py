@@ -106,14 +106,12 @@ def frame_index(run: Any, kind: Detector, trains: NDArray, at: Location, faults:
     pulses = [_ids(run, at, module, kind.pulses, trains, faults) for module in range(len(counts))]
     cells = [_ids(run, at, module, kind.cells, trains, faults) for module in range(len(counts))]
     known = any(p is not None for p in pulses)
-    if not known:
-        pulses = [_numbers(c) for c in counts]
     if not all(c is None for c in cells):
-        cells = _all_or_none(cells, kind.cells, counts, at, trains, faults)
-    pulses = _all_or_none(pulses, kind.pulses, counts, at, trains, faults)
-    for module, (p, c) in enumerate(zip(pulses, cells, strict=True)):
+        cells = [*_all_or_none(cells, kind.cells, counts, at, trains, faults)]
+    ids = _all_or_none(pulses, kind.pulses, counts, at, trains, faults) if known else [*map(_numbers, counts)]
+    for module, (p, c) in enumerate(zip(ids, cells, strict=True)):
         _note_doubts(counts[module], p, c, module, at, trains, faults)
-    for module, odd in enumerate(strange(counts, pulses, cells)):
+    for module, odd in enumerate(strange(counts, ids, cells)):
         if len(odd):
             _note(
                 odd,
@@ -124,8 +122,8 @@ def frame_index(run: Any, kind: Detector, trains: NDArray, at: Location, faults:
                 faults,
             )
             train = np.repeat(np.arange(len(trains)), counts[module])
-            pulses[module] = np.where(np.isin(train, odd), UNKNOWN, pulses[module])
-    index = align(trains, counts, pulses, cells)
+            ids[module] = np.where(np.isin(train, odd), UNKNOWN, ids[module])
+    index = align(trains, counts, ids, cells)
     # Where nothing says which pulse a frame saw, its number in the train is not taken for one.
     return index if known else replace(index, pulse_ids=None)
 

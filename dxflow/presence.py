@@ -40,7 +40,7 @@ def has(state: ChunkState, bound: BoundAlgorithm, o: BoundOutput, first: int, la
     good = seen(state, sight, first, last)
     if o.output.kind == "image" and bound.algorithm.by_module:
         return good
-    rows: NDArray = good.any(axis=0)
+    rows = np.asarray(good.any(axis=0))
     if o.output.kind == "train":
         return per_train(state, sight.rows, rows, first, last)
     assert o.output.alias is not None

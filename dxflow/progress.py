@@ -288,9 +288,9 @@ class Erasing:
     def streams(cls) -> None:
         """Have this process print so, where it prints to a terminal."""
         if sys.stderr is not None and not isinstance(sys.stderr, cls) and sys.stderr.isatty():
-            sys.stderr = cls(sys.stderr)  # type: ignore[assignment]
+            sys.stderr = cls(sys.stderr)
         if sys.stdout is not None and not isinstance(sys.stdout, cls) and sys.stdout.isatty():
-            sys.stdout = cls(sys.stdout)  # type: ignore[assignment]
+            sys.stdout = cls(sys.stdout)
 
     def write(self, text: str) -> int:
         """Write; the cursor is at the beginning of the driver's line."""

@@ -89,7 +89,7 @@ class _Opening:
         if kind != "file":
             raise PlanError(f"no such run: {path}{kind}. Give a run directory, one file, or (proposal, run)")
         self.faults.whole = False
-        (found,) = self._open([path]) or [None]
+        found = next(iter(self._open([path])), None)
         if found is None:
             raise PlanError(f"{path}: unreadable file: {self.faults.losses[0].detail}")
         return self._described(_collected([found]), path)
@@ -231,7 +231,7 @@ def _run_class() -> Any:
     """Return EXtra-data's class of runs, which here may have the same train in two files: that is a fault."""
     from extra_data import DataCollection
 
-    class Run(DataCollection):  # type: ignore[misc]
+    class Run(DataCollection):
         def _check_source_conflicts(self) -> None:
             pass
 
