@@ -25,7 +25,7 @@ NAN = 0.02
 
 
 def algorithms(truth: Truth, dtype: str) -> Iterator[tuple[str, list[Any], Callable[[Any], Any]]]:
-    """Yield name, algorithms (the last is measured) and what numpy does for the same."""
+    """Yield the name of the algorithm that is measured, all that run, and what numpy does for the same."""
     bins = np.random.default_rng(0).integers(0, 501, truth.expected[0].size)
     weights = np.ones(bins.size)
 
@@ -44,7 +44,7 @@ def algorithms(truth: Truth, dtype: str) -> Iterator[tuple[str, list[Any], Calla
         yield "roi", [RoiSum()], lambda x: [np.nansum(f, dtype=np.float64) for f in x]
     dark = np.zeros(truth.expected.shape, np.float32)
     pair = [Subtract(dark=dark), LitFrames(threshold=0.7, img=From("subtract.img"))]
-    yield "subtract", pair[:1], lambda x: x.astype(np.float32) - dark[0]
+    yield "subtract", pair, lambda x: x.astype(np.float32) - dark[0]
 
 
 def groups(truth: Truth, dtype: str, seconds: float) -> Iterator[Group]:
@@ -52,19 +52,19 @@ def groups(truth: Truth, dtype: str, seconds: float) -> Iterator[Group]:
         blocks = hooks.Blocks(truth.path, listed)
         image = next(blocks.images()).copy()
         cases = {
-            "dxflow": blocks.hook(seconds),
+            "dxflow": blocks.hook(name, seconds),
             "numpy": hooks.repeated(lambda f=numpy_way, x=image: f(x), image.nbytes, seconds),
         }
         ratios = [Ratio(f"{name}, {dtype}", "dxflow", ("numpy",))]
         if dtype == "float32":
-            cases["with NaN"] = masked(hooks.Blocks(truth.path, listed), seconds)
+            cases["with NaN"] = masked(hooks.Blocks(truth.path, listed), name, seconds)
             ratios.append(Ratio(f"{name}, {NAN:.0%} NaN", "with NaN", ("dxflow",)))
         yield Group(f"{name} {dtype}", cases, tuple(ratios))
 
 
-def masked(blocks: hooks.Blocks, seconds: float) -> Any:
+def masked(blocks: hooks.Blocks, name: str, seconds: float) -> Any:
     """Return the case of a hook on a block with NaN: its buffer is changed after it was read."""
-    case = blocks.hook(seconds)
+    case = blocks.hook(name, seconds)
     for image in blocks.images():
         hooks.with_nan(image, NAN)
     return case

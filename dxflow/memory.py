@@ -20,6 +20,8 @@ PARTIAL_LIMIT = 512 * 2**20
 """Partials beyond this are split by modules, where the algorithms allow it."""
 LIBRARIES = 64 * 2**20
 """Code and small objects of libraries that load with the first chunk (HDF5 metadata, compiled kernels)."""
+COMPILER = 96 * 2**20
+"""The compiler of kernels, which loads with the first mask that is applied."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def estimate(plan: Plan) -> Memory:
         + _index_bytes(plan)
         + _mask_bytes(plan),
         writing=plan.store.piece_bytes(plan),
+        libraries=LIBRARIES + (COMPILER if any(i.mask is not None for i in plan.inputs) else 0),
     )
 
 

@@ -123,7 +123,11 @@ class FrameSelection:
         out = [np.zeros(0, np.uint64), *(one.absent(index) for one in self.also)]
         for wanted, ids in named:
             if wanted is not None and ids is not None:
-                out.append(np.asarray(wanted[0])[~_pairs(np.asarray(wanted[0]), np.asarray(wanted[1]), (trains, ids))])
+                out.append(
+                    np.asarray(wanted[0])[
+                        ~_pairs(np.asarray(wanted[0]), np.asarray(wanted[1]), (trains, ids))
+                    ]
+                )
         if self.trains is not None and not isinstance(self.trains, slice):
             out.append(np.setdiff1d(np.asarray(self.trains).astype(np.uint64), index.train_ids))
         return np.concatenate(out)

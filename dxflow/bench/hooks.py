@@ -44,11 +44,11 @@ class Blocks:
         step = self.walk.steps()[0]
         return step, self.walk.fill(step, self.buffer)
 
-    def hook(self, seconds: float = SECONDS) -> Case:
-        """Time the hook of the last algorithm on the first block, again and again; others run once before."""
+    def hook(self, name: str, seconds: float = SECONDS) -> Case:
+        """Time the hook of an algorithm on the first block, again and again; all run once before."""
         step, filled = self.first()
         self.walk.work(step, filled)
-        bound = self.plan.algorithms[-1]
+        bound = next(a for a in self.plan.algorithms if a.name == name)
         block, out, _ = self.walk.views(bound, next(self.walk.stretches(step, filled, bound)))
         lead = next(iter(filled.arrays.values()))
         return repeated(lambda: bound.algorithm.process_module_data(block, out), lead.nbytes, seconds)
