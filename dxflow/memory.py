@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 
 PARTIAL_LIMIT = 512 * 2**20
 """Partials beyond this are split by modules, where the algorithms allow it."""
-LIBRARIES = 64 * 2**20
-"""Code and small objects of libraries that load with the first chunk (HDF5 metadata, compiled kernels)."""
-COMPILER = 96 * 2**20
-"""The compiler of kernels, which loads with the first mask that is applied."""
+LIBRARIES = 160 * 2**20
+"""Code and small objects of libraries that load with the first chunk: numba and its compiler, HDF5 metadata."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,6 @@ def estimate(plan: Plan) -> Memory:
         + _index_bytes(plan)
         + _mask_bytes(plan),
         writing=plan.store.piece_bytes(plan),
-        libraries=LIBRARIES + (COMPILER if any(i.mask is not None for i in plan.inputs) else 0),
     )
 
 

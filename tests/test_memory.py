@@ -7,6 +7,7 @@ from samples import RoiSum, Stats, TrainSums
 
 import dxflow
 from dxflow import Algorithm, Frames, Output, PlanError, memory
+from dxflow.algorithms.average import Average
 from dxflow.simulate import make_run
 
 
@@ -34,7 +35,7 @@ class Tables(RoiSum):
 
 
 def test_what_initialize_keeps_is_in_the_plan(run):
-    with_tables, without = plan(run, Tables()), plan(run, RoiSum())
+    with_tables, without = plan(run, Tables(), mask=None), plan(run, RoiSum(), mask=None)
     assert with_tables.memory.tables - without.memory.tables == 123_456_789
     assert with_tables.memory.total - without.memory.total == 123_456_789
     assert "tables 123 MB" in str(with_tables)
@@ -76,11 +77,8 @@ def test_partials_beyond_the_limit_are_split_by_modules_with_the_same_result(run
         assert row["used"] == row["expected"] == 72
 
 
-def test_a_run_of_twenty_buffers_stays_within_the_planned_memory_per_worker(tmp_path, client):
-    """Peak RSS above the idle RSS of fresh workers, for whole trains, which need most."""
-    truth = make_run(tmp_path / "r0001", trains=40, pulses=8, module_shape=(128, 128), pool=1, sequences=1)
-    made = dxflow.plan(truth.path, [TrainSums(), Stats()])
-    assert made.bytes_to_read >= 20 * memory.buffer_bytes(made)
+def used_by(made, client):
+    """Execute a plan on fresh workers and return what each used at most, beyond what it used while idle."""
     client.restart()
 
     def rss(field):
@@ -89,7 +87,23 @@ def test_a_run_of_twenty_buffers_stays_within_the_planned_memory_per_worker(tmp_
     idle = rss("VmRSS")
     client.run(samples.forget_peak)
     dxflow.execute(made, client)
-    used = [peak - idle[worker] for worker, peak in rss("VmHWM").items()]
+    return [peak - idle[worker] for worker, peak in rss("VmHWM").items()]
+
+
+def test_what_compiled_algorithms_load_is_counted(tmp_path, client):
+    """Of small data, what numba and its compiler take is most of it."""
+    truth = make_run(tmp_path / "r0001", modules=2, trains=4, pulses=4, module_shape=(64, 64))
+    made = dxflow.plan(truth.path, [Average()], on_fault="mask", block="16 kB", mask=None)
+    used = used_by(made, client)
+    assert 0 < max(used) <= made.memory.total, (used, str(made.memory))
+
+
+def test_a_run_of_twenty_buffers_stays_within_the_planned_memory_per_worker(tmp_path, client):
+    """Peak RSS above the idle RSS of fresh workers, for whole trains, which need most."""
+    truth = make_run(tmp_path / "r0001", trains=72, pulses=8, module_shape=(128, 128), pool=1, sequences=1)
+    made = dxflow.plan(truth.path, [TrainSums(), Stats()], mask=None)
+    assert made.bytes_to_read >= 20 * memory.buffer_bytes(made)
+    used = used_by(made, client)
     assert max(used) <= made.memory.total, (used, str(made.memory))
     # Twice over: had each worker kept what it read, it would not have fitted.
     assert made.memory.total < made.bytes_to_read / 2
