@@ -112,7 +112,7 @@ class RunFile(FileAccess, metaclass=_Apart):
 
         with gate.wrapped(self.filename, name):
             try:
-                path, name = gate.follow(self.files.handle, self.filename, name)
+                path, name = self.files.followed(self.filename, name)
             except KeyError:
                 return False
             return isinstance(self.files.handle(path).get(name), h5py.Dataset)

@@ -2,13 +2,17 @@
 
 import os
 import threading
+from collections import Counter
 
+import h5py
 from extra_data import RunDirectory
 from extra_data.file_access import open_files_limiter
 from samples import RoiSum
 
 import dxflow
 from dxflow import openfiles
+from dxflow.algorithms.average import Average
+from dxflow.reader import files
 
 
 def open_in(folder):
@@ -26,11 +30,31 @@ class Counting(RoiSum):
 
 def test_a_plan_opens_few_files_at_a_time_and_leaves_the_limit_as_it_was(run, monkeypatch):
     usual = open_files_limiter.maxfiles
-    monkeypatch.setattr(openfiles, "FEW", 4)
+    monkeypatch.setattr(files, "PLANNED", 25)
     counting = Counting()
     dxflow.plan(run.path, counting)
-    assert 0 < counting.open <= 4
-    assert open_files_limiter.maxfiles == usual > 4
+    assert 0 < counting.open <= 2 * 25
+    assert open_files_limiter.maxfiles == usual
+
+
+def test_where_a_process_may_open_few_files_a_plan_holds_as_few_as_a_worker(monkeypatch):
+    monkeypatch.setattr(files.resource, "getrlimit", lambda which: (64, 64))
+    assert files.planned() == files.OPEN_FILES
+
+
+def test_a_plan_opens_each_file_once(run, monkeypatch):
+    """A run has more files than a worker holds open, and a plan looks at all of them several times."""
+    opened, init = Counter(), h5py.File.__init__
+
+    def counted(self, name, *args, **options):
+        opened[str(name)] += isinstance(name, str)
+        init(self, name, *args, **options)
+
+    monkeypatch.setattr(h5py.File, "__init__", counted)
+    dxflow.plan(run.path, Average())
+    of_run = {path: n for path, n in opened.items() if path.startswith(str(run.path))}
+    assert len(of_run) > files.OPEN_FILES
+    assert set(of_run.values()) == {1}
 
 
 def test_threads_that_plan_leave_the_limit_as_it_was():

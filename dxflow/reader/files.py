@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 OPEN_FILES = 24
 """Of each of two kinds: clusters limit a process to as little as 64 in all."""
+PLANNED = 256
+"""While a run is planned, which looks at all of its files several times; HDF5 keeps half a megabyte for each."""
 Stat = tuple[int, int, int]
 """Size, time of last change in ns, inode."""
 
@@ -27,17 +30,30 @@ def stat_of(path: str) -> Stat:
     return s.st_size, s.st_mtime_ns, s.st_ino
 
 
+def planned() -> int:
+    """Return how many files may be open while a run is planned: an eighth of what this process is allowed."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return PLANNED if allowed == resource.RLIM_INFINITY else max(OPEN_FILES, min(PLANNED, allowed // 8))
+
+
 class Files:
     """Files by path; the ones not used for longest are closed when there are many.
 
     Threads may share it: a descriptor stays open while it is `reading`, and HDF5 is used under `hdf5`.
+
+    Parameters
+    ----------
+    most : int
+        How many files of each kind are open, descriptors and those of HDF5.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = OPEN_FILES) -> None:
+        self._most = most
         self._descriptors: OrderedDict[str, int] = OrderedDict()
         self._readers: Counter[str] = Counter()
         self._handles: OrderedDict[str, h5py.File] = OrderedDict()
         self._layouts: dict[tuple[str, str], Layout] = {}
+        self._places: dict[tuple[str, str], tuple[str, str]] = {}
         self._planned: dict[str, Stat] = {}
         self._lock = threading.Lock()
         self.hdf5 = threading.RLock()
@@ -74,7 +90,7 @@ class Files:
             self._descriptors.move_to_end(path)
             return self._descriptors[path]
         self._check(path)
-        if len(self._descriptors) >= OPEN_FILES:
+        if len(self._descriptors) >= self._most:
             idle = next((p for p in self._descriptors if not self._readers[p]), None)
             if idle is not None:
                 os.close(self._descriptors.pop(idle))
@@ -90,7 +106,21 @@ class Files:
             If the file or the dataset cannot be opened, or a link leaves the run.
         """
         with self.hdf5, gate.wrapped(path, name):
-            return gate.follow(self.handle, path, name)
+            return self.followed(path, name)
+
+    def followed(self, path: str, name: str) -> tuple[str, str]:
+        """Return the file and name of an object behind all links, which are followed once; use it under `hdf5`.
+
+        Raises
+        ------
+        ReadFault
+            If a link leaves the run.
+        KeyError
+            If there is no such object.
+        """
+        if (path, name) not in self._places:
+            self._places[path, name] = gate.follow(self.handle, path, name)
+        return self._places[path, name]
 
     def dataset(self, path: str, name: str) -> h5py.Dataset:
         """Return an open HDF5 dataset; use it under `hdf5`.
@@ -101,7 +131,7 @@ class Files:
             If it cannot be opened, or must not be read.
         """
         with self.hdf5, gate.wrapped(path, name):
-            path, name = gate.follow(self.handle, path, name)
+            path, name = self.followed(path, name)
             return gate.checked(self.handle(path)[name], path, name)
 
     def handle(self, path: str) -> h5py.File:
@@ -115,7 +145,7 @@ class Files:
         if why := gate.regular(path):
             raise OSError(why)
         handle = self._handles[path] = h5py.File(path, "r")
-        if len(self._handles) > OPEN_FILES:
+        if len(self._handles) > self._most:
             self._handles.popitem(last=False)[1].close()
         return handle
 
@@ -155,8 +185,9 @@ class Files:
 
     def close(self) -> None:
         """Close everything; what is asked for later is opened again."""
-        # How datasets are stored is forgotten, too: the files may be others by then.
+        # Where datasets are and how they are stored is forgotten, too: the files may be others by then.
         self._layouts.clear()
+        self._places.clear()
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
         while self._handles:
