@@ -264,6 +264,8 @@ def _cut(roi: tuple[slice, slice] | None, stored: tuple[int, ...], source: str) 
     """Return a region of pixels with its ends, checked against the frame."""
     if roi is None:
         return None
+    if not (isinstance(roi, tuple) and len(roi) == 2 and all(isinstance(s, slice) for s in roi)):
+        raise ValueError(f"{source}: roi={roi!r}: expected two slices, such as np.s_[100:200, :]")
     if len(stored) != 2:
         raise ValueError(f"{source}: roi= needs frames of two axes, these have shape {stored}")
     ends = [s.indices(n) for s, n in zip(roi, stored, strict=True)]

@@ -128,7 +128,7 @@ def bind(
     bound = BoundMask(said, location, wanted, _fill(fill, to), "".join(asked.keys), cells=cells)
     if bad is None:
         return bound, said
-    if bad.all():
+    if bad.size and bad.all():
         raise ValueError(f"{said} leaves no pixel of {to.name}")
     digest = hashlib.sha256(repr((bad.shape, cells)).encode() + bad.tobytes()).hexdigest()[:16]
     return replace(bound, packed=np.packbits(bad, axis=-1), digest=digest), said
@@ -253,7 +253,8 @@ def _static(arrays: list[MaskArray], bits: int | None, to: Frame) -> tuple[NDArr
         return None, None
     cells = _cells(to) if any(a.values.ndim == 4 for a in arrays) else None
     bad = [_fitted(a, _is_bad(a.values, bits), cells, to) for a in arrays]
-    return np.logical_or.reduce(bad).reshape(len(to.modules), 1 if cells is None else len(cells), -1), cells
+    shape = (len(to.modules), 1 if cells is None else len(cells), int(np.prod(to.at.shape)))
+    return np.logical_or.reduce(bad).reshape(shape), cells
 
 
 def _is_bad(values: NDArray, bits: int | None) -> NDArray:

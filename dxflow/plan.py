@@ -247,6 +247,8 @@ def plan(
         raise PlanError(f"on_fault={on_fault!r}: expected one of {list(ON_FAULT)}")
     if suspect not in SUSPECT:
         raise PlanError(f"suspect={suspect!r}: expected one of {list(SUSPECT)}")
+    if readers is not None and (not isinstance(readers, int) or readers < 0):
+        raise PlanError(f"readers={readers!r}: expected a number of threads from 0, or None to find the best")
     selection = FrameSelection.of(frames)
     with Short(), during(f"opening {run}", runs.opened, run, quiet=quiet) as opened:
         opened.faults.suspect = suspect == "use" and opened.run.inc_suspect_trains

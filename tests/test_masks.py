@@ -18,7 +18,7 @@ from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.subtract import Subtract
-from dxflow.simulate import make_run
+from dxflow.simulate import Plant, make_run
 
 HERE = {"cluster": "here"}
 SIZE = {"trains": 3, "pulses": 4, "module_shape": (16, 12), "bad_pixels": 0.1, "sequences": 2}
@@ -235,6 +235,18 @@ def test_any_modules_and_region_with_any_mask_are_what_numpy_says(truth, data):
     found = dxflow.reduce(truth.path, Average(img=img), block=block, **HERE).dataset
     frames = good(truth, bits) if run_too else stored(truth, "data").astype("f8")
     check_average(found, np.where(bad, np.nan, frames)[:, modules][..., *region])
+
+
+def test_a_mask_of_cells_of_a_run_without_frames_is_no_reason_to_say_more_than_that(tmp_path):
+    truth = make_run(
+        tmp_path / "r0001",
+        detector="AGIPD500K",
+        module_shape=(4, 4),
+        trains=2,
+        plant=Plant(empty_trains=[0, 1]),
+    )
+    with pytest.raises(PlanError, match="nothing to read"):
+        dxflow.plan(truth.path, Average(), mask=np.zeros((8, 8, 4, 4), bool))
 
 
 def test_bits_are_numbers_or_names_and_the_sign_is_one_of_them(own):

@@ -251,3 +251,15 @@ def test_what_is_known_of_a_run_is_shown_in_some_lines(run):
     assert repr(made.inputs[0]) == repr(info["img"])
     with pytest.raises(KeyError, match="no input 'image'. Did you mean 'img'\\? Inputs: img"):
         info["image"]
+
+
+@pytest.mark.parametrize("readers", [-1, 1.5, "2"])
+def test_readers_that_are_no_number_of_threads_are_refused(run, readers):
+    with pytest.raises(PlanError, match="readers="):
+        dxflow.plan(run.path, RoiSum(), readers=readers)
+
+
+@pytest.mark.parametrize("roi", [np.s_[3, :], np.s_[0:3], np.s_[:, :, :]])
+def test_a_region_that_is_not_two_slices_is_refused(run, roi):
+    with pytest.raises(PlanError, match="expected two slices"):
+        dxflow.plan(run.path, RoiSum(img=Frames(roi=roi)))
