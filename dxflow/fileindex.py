@@ -56,15 +56,20 @@ def stored_in(access: RunFile, source: str, key: str, faults: Faults) -> Stored 
         if not access.has_dataset(path):
             absent = Stored(access, source, key, path, group, 0, (), np.dtype("u1"), "", (), there=False)
             return absent if len(access.train_ids) else None
-        others = tuple(access.files.others(access.filename, path))
-        dataset = access.files.dataset(access.filename, path)
-        with gate.wrapped(access.filename, path):
-            entry, unit = dataset.shape[1:], unit_of(dataset)
-            dtype = dataset.dtype.newbyteorder("=")
-            return Stored(access, source, key, path, group, dataset.shape[0], entry, dtype, unit, others)
+        said = access.files.recall(access.filename, "form", path, lambda: _form(access, path))
+        return Stored(access, source, key, path, group, *said)
     except ReadFault as e:
         faults.add("unreadable data", access.filename, source, f"{e.dataset}: {e.detail}", access.train_ids)
         return None
+
+
+def _form(access: RunFile, path: str) -> tuple[int, tuple[int, ...], np.dtype, str, tuple[str, ...]]:
+    """Return rows, shape and type of an entry, unit and other files of a dataset."""
+    others = tuple(access.files.others(access.filename, path))
+    dataset = access.files.dataset(access.filename, path)
+    with gate.wrapped(access.filename, path):
+        dtype = dataset.dtype.newbyteorder("=")
+        return dataset.shape[0], dataset.shape[1:], dtype, unit_of(dataset), others
 
 
 def _section(access: RunFile, source: str) -> str:

@@ -39,9 +39,9 @@ class RunFile(FileAccess, metaclass=_Apart):
     def __init__(self, path: str, files: Files) -> None:
         self.files, self.filename = files, path
         with gate.wrapped(path, ""):
-            self._check()
+            said = files.recall(path, "sources", "METADATA", self._said)
+            self._format_version, (control, instrument, legacy) = said
             self.all_train_ids = self.index("INDEX/trainId")
-            control, instrument, legacy = self._read_data_sources()
             self.train_ids = self.all_train_ids[self.all_train_ids != 0]
             super().__init__(
                 path,
@@ -55,13 +55,20 @@ class RunFile(FileAccess, metaclass=_Apart):
             )
             self.run_number = self._number("METADATA/runNumber")
 
-    def _check(self) -> None:
-        """See that the text which EXtra-data reads of every file lies in it."""
+    def _said(self) -> tuple[str, tuple[Any, Any, Any]]:
+        """Return the version of the format and the sources, which must lie in the file itself."""
         for name in TEXT:
-            if name in self.file:
+            if self.files.has(self.filename, name):
                 dataset = self.files.dataset(self.filename, name)
                 if dataset.is_virtual or self.files.place(self.filename, name)[0] != self.filename:
                     raise ReadFault(self.filename, name, 0, 0, "it is not in this file, which is refused")
+        return self.format_version, self._read_data_sources()
+
+    @property
+    def is_voview(self) -> bool:
+        """Whether it only shows what other files hold."""
+        name = ".source_files"
+        return self.files.recall(self.filename, "there", name, lambda: name in self.file)
 
     def _flags(self) -> NDArray:
         """Return which trains are good, as the file says it."""
@@ -90,7 +97,7 @@ class RunFile(FileAccess, metaclass=_Apart):
 
     def _number(self, name: str) -> int:
         """Return a number of the metadata, 0 where there is none."""
-        if name not in self.file:
+        if not self.has_dataset(name):
             return 0
         values = array(self.files, self.filename, name, filled=True)
         return int(values.reshape(-1)[0]) if values.size else 0
@@ -108,14 +115,7 @@ class RunFile(FileAccess, metaclass=_Apart):
         ReadFault
             If a link on the way to it leaves the run.
         """
-        import h5py
-
-        with gate.wrapped(self.filename, name):
-            try:
-                path, name = self.files.followed(self.filename, name)
-            except KeyError:
-                return False
-            return isinstance(self.files.handle(path).get(name), h5py.Dataset)
+        return self.files.has(self.filename, name)
 
     def has_source_key(self, source: str, key: str) -> bool:
         """Return whether there is a dataset that may be read."""

@@ -17,7 +17,7 @@ from . import answers, gaps
 from .binding import PlanError
 from .locate import Faults
 from .reader import ReadFault
-from .reader.files import Files, planned
+from .reader.files import Files
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -77,7 +77,7 @@ class _Opening:
     """Opens the files of a run, and notes those that do not open."""
 
     def __init__(self) -> None:
-        self.files, self.faults = Files(planned()), Faults()
+        self.files, self.faults = Files(planning=True), Faults()
 
     # What may be given ----------------------------------------------------------------------------
 

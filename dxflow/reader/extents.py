@@ -66,7 +66,7 @@ def _region(at: Location) -> tuple[slice, slice | None]:
 
 
 def array(files: Files, path: str, name: str, *, filled: bool = False) -> NDArray:
-    """Return a small dataset of numbers, such as ids, read in the same ways as frames.
+    """Return a small dataset of numbers, such as ids, read in the same ways as frames; it may not be written to.
 
     Parameters
     ----------
@@ -77,6 +77,13 @@ def array(files: Files, path: str, name: str, *, filled: bool = False) -> NDArra
     ------
     ReadFault
     """
+    return files.recall(
+        path, "filled" if filled else "array", name, lambda: _array(files, path, name, filled)
+    )
+
+
+def _array(files: Files, path: str, name: str, filled: bool) -> NDArray:
+    """Read a small dataset."""
     with files.hdf5, gate.wrapped(path, name):
         dataset = files.dataset(path, name)
         shape, dtype = dataset.shape, dataset.dtype.newbyteorder("=")
@@ -89,6 +96,7 @@ def array(files: Files, path: str, name: str, *, filled: bool = False) -> NDArra
     for first, piece in _of_file(wanted, path, name, np.arange(len(out)), 0):
         if not (filled and isinstance(piece, NeverWritten)):
             piece.read(0, piece.count, out[first : first + piece.count])
+    out.flags.writeable = False
     return out
 
 

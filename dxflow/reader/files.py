@@ -6,11 +6,12 @@ import os
 import resource
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import InputChanged, gate
+from .known import Identity, Known, identity_of, known_of
 from .layout import Layout, layout_of
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ OPEN_FILES = 24
 """Of each of two kinds: clusters limit a process to as little as 64 in all."""
 PLANNED = 256
 """While a run is planned, which looks at all of its files several times; HDF5 keeps half a megabyte for each."""
+ABSENT = ("", "")
+"""Stands for a link where there is none, nor an object."""
+T = TypeVar("T")
 Stat = tuple[int, int, int]
 """Size, time of last change in ns, inode."""
 
@@ -43,17 +47,18 @@ class Files:
 
     Parameters
     ----------
-    most : int
-        How many files of each kind are open, descriptors and those of HDF5.
+    planning : bool
+        More may be open at a time, and what is read of them is kept for the next plan of this process.
     """
 
-    def __init__(self, most: int = OPEN_FILES) -> None:
-        self._most = most
+    def __init__(self, *, planning: bool = False) -> None:
+        self._planning, self._most = planning, planned() if planning else OPEN_FILES
         self._descriptors: OrderedDict[str, int] = OrderedDict()
         self._readers: Counter[str] = Counter()
         self._handles: OrderedDict[str, h5py.File] = OrderedDict()
         self._layouts: dict[tuple[str, str], Layout] = {}
-        self._places: dict[tuple[str, str], tuple[str, str]] = {}
+        self._known: dict[str, tuple[Identity, Known]] = {}
+        self._last: tuple[tuple[str, str], Any] | None = None
         self._planned: dict[str, Stat] = {}
         self._lock = threading.Lock()
         self.hdf5 = threading.RLock()
@@ -106,21 +111,63 @@ class Files:
             If the file or the dataset cannot be opened, or a link leaves the run.
         """
         with self.hdf5, gate.wrapped(path, name):
-            return self.followed(path, name)
+            return gate.follow(self._link, path, name)
 
-    def followed(self, path: str, name: str) -> tuple[str, str]:
-        """Return the file and name of an object behind all links, which are followed once; use it under `hdf5`.
+    def _link(self, path: str, name: str) -> gate.Link | None:
+        """Return what the first link on the way to an object leads to."""
+        key = "link", name
+        if key not in self._known_of(path):
+            file, known = self.handle(path), self._known_of(path)
+            try:
+                link = gate.first_link(file, name, known.groups)
+            except KeyError:
+                known.keep(key, ABSENT)
+                raise
+            known.keep(key, link)
+            return link
+        if (link := self._known_of(path)[key]) == ABSENT:
+            raise KeyError(f"there is no {name}")
+        return link
 
-        Raises
-        ------
-        ReadFault
-            If a link leaves the run.
-        KeyError
-            If there is no such object.
+    def recall(self, path: str, kind: str, name: str, ask: Callable[[], T]) -> T:
+        """Return what `ask` says of an object, which is not asked again while the file is the same.
+
+        What depends on other files is not kept, nor is a fault.
         """
-        if (path, name) not in self._places:
-            self._places[path, name] = gate.follow(self.handle, path, name)
-        return self._places[path, name]
+        with self.hdf5, gate.wrapped(path, name):
+            known = self._known_of(path)
+            if (kind, name) in known:
+                return cast("T", known[kind, name])
+        value = ask()
+        with self.hdf5, gate.wrapped(path, name):
+            # The file may have become another between the two.
+            if self._known_of(path) is known and self._direct(path, name):
+                known.keep((kind, name), value)
+        return value
+
+    def _direct(self, path: str, name: str) -> bool:
+        """Return whether an object lies in its file, or is known not to: without any link or virtual dataset."""
+        layout = self._layouts.get((path, name))
+        try:
+            return self._link(path, name) is None and (layout is None or layout.way != "virtual")
+        except KeyError:
+            return True
+
+    def _known_of(self, path: str) -> Known:
+        """Return what is known of a file."""
+        if path not in self._known:
+            self._check(path)
+            self._meet(path, os.stat(path))
+        return self._known[path][1]
+
+    def _meet(self, path: str, stat: os.stat_result) -> None:
+        """Forget what was known of a file if it is another one, or was written to."""
+        identity = identity_of(stat)
+        if path in self._known and self._known[path][0] == identity:
+            return
+        self._known[path] = identity, known_of(path, identity) if self._planning else Known()
+        for key in [k for k in self._layouts if k[0] == path]:
+            del self._layouts[key]
 
     def dataset(self, path: str, name: str) -> h5py.Dataset:
         """Return an open HDF5 dataset; use it under `hdf5`.
@@ -131,8 +178,46 @@ class Files:
             If it cannot be opened, or must not be read.
         """
         with self.hdf5, gate.wrapped(path, name):
-            path, name = self.followed(path, name)
-            return gate.checked(self.handle(path)[name], path, name)
+            real = gate.follow(self._link, path, name)
+            dataset, known = self._object(real), self._known_of(real[0])
+            if ("checked", real[1]) not in known:
+                gate.checked(dataset, *real)
+                known.keep(("checked", real[1]), True)
+            return dataset
+
+    def has(self, path: str, name: str) -> bool:
+        """Return whether there is a dataset, which may still be unreadable.
+
+        Raises
+        ------
+        ReadFault
+            If a link on the way to it leaves the run.
+        """
+        return self.recall(path, "has", name, lambda: self._has(path, name))
+
+    def _has(self, path: str, name: str) -> bool:
+        import h5py
+
+        with self.hdf5, gate.wrapped(path, name):
+            try:
+                real = gate.follow(self._link, path, name)
+            except KeyError:
+                return False
+            return isinstance(self._object(real), h5py.Dataset)
+
+    def _object(self, real: tuple[str, str]) -> Any:
+        """Return an open object; the last one is kept, since it is asked for several times in a row."""
+        import h5py
+
+        # Closing its file makes it false.
+        if self._last is None or self._last[0] != real or not self._last[1]:
+            handle = self.handle(real[0])
+            found = h5py.h5o.open(handle.id, real[1].encode())
+            self._last = (
+                real,
+                h5py.Dataset(found) if isinstance(found, h5py.h5d.DatasetID) else handle[real[1]],
+            )
+        return self._last[1]
 
     def handle(self, path: str) -> h5py.File:
         """Return an open HDF5 file; it may be closed when others are asked for."""
@@ -145,6 +230,7 @@ class Files:
         if why := gate.regular(path):
             raise OSError(why)
         handle = self._handles[path] = h5py.File(path, "r")
+        self._meet(path, os.fstat(handle.id.get_vfd_handle()))
         if len(self._handles) > self._most:
             self._handles.popitem(last=False)[1].close()
         return handle
@@ -185,9 +271,10 @@ class Files:
 
     def close(self) -> None:
         """Close everything; what is asked for later is opened again."""
-        # Where datasets are and how they are stored is forgotten, too: the files may be others by then.
-        self._layouts.clear()
-        self._places.clear()
+        # How datasets are stored is forgotten, too: the files may be others by then.
+        self._last = None
+        for known in (self._layouts, self._known):
+            known.clear()
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
         while self._handles:

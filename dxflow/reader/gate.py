@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableSet
 from contextlib import contextmanager
-from itertools import accumulate
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +22,10 @@ MOST_ROWS = 2**31
 MOST_CHUNKS = 2**25
 """Datasets that claim more rows, or more rows of chunks, are refused; a file of a run has far fewer."""
 MOST_LINKS = 16
+
+
+Link = tuple[str | None, str]
+"""Where a link leads: a file, or None for the same, and a name."""
 
 
 class Part(NamedTuple):
@@ -61,7 +64,7 @@ def regular(path: str) -> str:
     )
 
 
-def follow(handle: Callable[[str], h5py.File], path: str, name: str) -> tuple[str, str]:
+def follow(link: Callable[[str, str], Link | None], path: str, name: str) -> tuple[str, str]:
     """Return the file and name of an object behind all links that lead to it.
 
     A file of a run may be a symbolic link to anywhere: so runs are kept at the facility. A link inside a file may
@@ -69,8 +72,8 @@ def follow(handle: Callable[[str], h5py.File], path: str, name: str) -> tuple[st
 
     Parameters
     ----------
-    handle : callable
-        Opens a file by its path.
+    link : callable
+        Gives the `first_link` on the way to an object of a file.
 
     Raises
     ------
@@ -80,26 +83,36 @@ def follow(handle: Callable[[str], h5py.File], path: str, name: str) -> tuple[st
         If there is no such object.
     """
     for _ in range(MOST_LINKS):
-        link = _first_link(handle(path), name)
-        if link is None:
+        found = link(path, name)
+        if found is None:
             return path, name
-        target, name = link
+        target, name = found
         if target is not None:
             path = permitted(target, path, name)
     raise ReadFault(path, name, 0, 0, f"more than {MOST_LINKS} links lead to it")
 
 
-def _first_link(file: h5py.File, name: str) -> tuple[str | None, str] | None:
-    """Return (file or None for the same, name) that the first link on the way to an object leads to, or None."""
+def first_link(file: h5py.File, name: str, groups: MutableSet[str]) -> Link | None:
+    """Return what the first link on the way to an object leads to, or None; `groups` are those known to have none.
+
+    Raises
+    ------
+    KeyError
+        If there is no such object.
+    """
     import h5py
 
-    parts = PurePosixPath(name.lstrip("/")).parts
-    for depth, before in enumerate(accumulate(parts, lambda a, b: f"{a}/{b}"), 1):
+    parts, before, links = PurePosixPath(name.lstrip("/")).parts, "", file.id.links
+    for depth, part in enumerate(parts, 1):
+        before = f"{before}/{part}"
+        if before in groups:
+            continue
         try:
-            kind = file.id.links.get_info(before.encode()).type
+            kind = links.get_info(before.encode()).type
         except RuntimeError:
             raise KeyError(f"there is no {name}") from None
         if kind == h5py.h5l.TYPE_HARD:
+            groups.add(before)
             continue
         link = file.get(before, getlink=True)
         rest = "/".join(parts[depth:])

@@ -115,11 +115,16 @@ def _row_bytes(dataset: h5py.Dataset) -> int:
 
 def _exotic(dataset: h5py.Dataset) -> str:
     """Return why the bytes of a dataset are not what numpy has in memory, or ""."""
+    import h5py
+
     if dataset.dtype.kind not in "iuf" or not dataset.dtype.isnative:
         return f"values of type {dataset.dtype}"
-    if dataset.file.userblock_size:
+    file = h5py.h5i.get_file_id(dataset.id)
+    if file.get_create_plist().get_userblock():
         return "a file with a user block"
-    return "" if dataset.file.driver == "sec2" else f"file driver {dataset.file.driver}"
+    return (
+        "" if file.get_access_plist().get_driver() == h5py.h5fd.SEC2 else f"file driver {dataset.file.driver}"
+    )
 
 
 def _contiguous(base: Layout, dataset: h5py.Dataset, exotic: str) -> Layout:
