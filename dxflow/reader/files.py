@@ -165,9 +165,9 @@ class Files:
         identity = identity_of(stat)
         if path in self._known and self._known[path][0] == identity:
             return
+        if path in self._known:
+            self._layouts = {key: layout for key, layout in self._layouts.items() if key[0] != path}
         self._known[path] = identity, known_of(path, identity) if self._planning else Known()
-        for key in [k for k in self._layouts if k[0] == path]:
-            del self._layouts[key]
 
     def dataset(self, path: str, name: str) -> h5py.Dataset:
         """Return an open HDF5 dataset; use it under `hdf5`.
