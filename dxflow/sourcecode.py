@@ -126,7 +126,10 @@ def _of_module(module: ModuleType) -> Origin | None:
 
 def _library(origin: Origin) -> bool:
     """Return whether something was installed rather than written by the user."""
-    return any(origin.file.is_relative_to(folder) for folder in _installed()) or origin.package == "dxflow"
+    # Also where Python finds it by a path of its own: the user's, or another environment's.
+    elsewhere = not {"site-packages", "dist-packages"}.isdisjoint(origin.file.parts)
+    here = any(origin.file.is_relative_to(folder) for folder in _installed())
+    return elsewhere or here or origin.package == "dxflow"
 
 
 @lru_cache(maxsize=1)

@@ -402,6 +402,18 @@ CELL = ALGORITHM.format(
 )
 
 
+def test_libraries_that_are_installed_elsewhere_count_by_their_version(run, tmp_path, monkeypatch):
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "of_a_friend.py").write_text("def twice(x):\n    return 2 * x\n")
+    monkeypatch.syspath_prepend(folder)
+    cell = CELL.replace(
+        "def inner(x): return x + 1", "import of_a_friend\ndef inner(x): return of_a_friend.twice(x)"
+    )
+    plan = dxflow.plan(run.path, in_notebook(cell))
+    assert set(plan.fingerprint["algorithms"][0]["code"]) == {"class Mine"}
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [("out.n = 1", "out.n = 2"), ("LIMIT = 3", "LIMIT = 4"), ("x + 1", "x + 2"), ("'c'", "'d'")],
