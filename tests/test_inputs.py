@@ -108,7 +108,7 @@ def test_a_jungfrau_that_is_one_of_two_is_found_by_name(example):
     run = some_trains(path, 0, 3)
     with pytest.raises(PlanError, match=r"several detectors fit: \['FXE_XAD_JF1M', 'FXE_XAD_JF500K'\]"):
         dxflow.plan(run, RoiSum())
-    result = check_input(Frames(detector="FXE_XAD_JF1M"), run)
+    result = check_input(Frames(detector="FXE_XAD_JF1M", mask=None), run)
     assert result.dataset["check_copy.x"].shape == (32, 2, 512, 1024)
     assert result.dataset["check_copy.x"].values[:16].any()
 

@@ -244,8 +244,8 @@ def _lost() -> Iterator[None]:
 
 def _unregister(client: Client, name: str) -> None:
     if client.status == "running":
-        # A worker that is just starting or ending may not have it, or be asked twice.
-        with suppress(KeyError, OSError):
+        # A worker that is just starting or ending may not have it, or be asked twice; copies have no witness.
+        with suppress(KeyError, ValueError, OSError):
             client.unregister_worker_plugin(f"{name}-witness", nanny=True)
         with suppress(KeyError, OSError):
             client.unregister_worker_plugin(name)
