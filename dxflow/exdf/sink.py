@@ -120,7 +120,7 @@ class Sink:
         """Send a command."""
         head = None if array is None else [array.dtype.str, array.shape]
         try:
-            self._pipe.write(json.dumps([name, arguments, head]).encode() + b"\n")
+            self._pipe.write(json.dumps([name, arguments, head], default=_plain).encode() + b"\n")
             if array is not None and array.size:
                 self._pipe.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
             self._pipe.flush()
@@ -179,6 +179,15 @@ def _aside(path: Path, undo: ExitStack, *, move: bool) -> Path:
     undo.callback(old.unlink, missing_ok=True)
     undo.callback(os.replace, old, path)
     return old
+
+
+def _plain(value: Any) -> Any:
+    """Return a number or array of numpy, which an attribute may be, as Python has it."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(
+        f"{type(value).__name__} {value!r} cannot be an attribute of a file: give a number or text"
+    )
 
 
 def check(path: Path) -> None:

@@ -556,3 +556,15 @@ def test_old_files_stay_until_all_new_ones_have_their_names(tmp_path, monkeypatc
     (tmp_path / sorted(before)[1]).write_bytes(b"mine")
     with pytest.raises(FileExistsError, match="is a file that dxflow did not make"):
         write(4, 3.0, True)
+
+
+def test_attributes_may_be_numbers_and_arrays_of_numpy(tmp_path):
+    path = tmp_path / "CORR-R0001-SUMS00-S00000.h5"
+    given = {"step": np.float32(0.5), "bins": np.array([1, 2, 3])}
+    with FileWriter(str(path), {"total": DS("A/B/C:output", "data.total", attributes=given)}) as writer:
+        writer.add_train(1)
+        writer.add_train_data(total=[1.0])
+    with h5py.File(path) as file:
+        attributes = dict(file["INSTRUMENT/A/B/C:output/data/total"].attrs)
+    assert attributes["step"] == 0.5
+    assert list(attributes["bins"]) == [1, 2, 3]
