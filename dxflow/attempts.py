@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .plan import Chunk
 
 FOLDER = "attempts"
-PATIENCE = 6.0
-"""Seconds to wait for the note that a dead worker's nanny leaves. A nanny that kills waits 4 s before."""
+PATIENCE = 15.0
+"""Seconds to wait for the note of a dead worker's nanny: one that kills waits 4 s before, a busy machine longer."""
 
 
 SAID = 10.0
