@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 
 import h5py
+import pytest
 from extra_data import RunDirectory
 from extra_data.file_access import open_files_limiter
 from samples import RoiSum
@@ -13,6 +14,7 @@ import dxflow
 from dxflow import openfiles
 from dxflow.algorithms.average import Average
 from dxflow.reader import files
+from dxflow.simulate import make_run
 
 
 def open_in(folder):
@@ -26,6 +28,12 @@ class Counting(RoiSum):
     def outputs(self, info):
         self.open = open_in(info.path)
         return super().outputs(info)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run that this process has never seen: what it knows of others need not be opened."""
+    return make_run(tmp_path / "r0001", trains=4, pulses=2, module_shape=(8, 8))
 
 
 def test_a_plan_opens_few_files_at_a_time_and_leaves_the_limit_as_it_was(run, monkeypatch):

@@ -86,4 +86,4 @@ def test_what_selecting_spares_is_counted(tmp_path):
 def test_masks_are_explained_apart(tmp_path):
     make_run(tmp_path / "r", layout="contiguous", **SIZE)
     text = explained(tmp_path / "r", mask="image.mask", bits=3)
-    assert re.search(r"mask mask, bits 0x3:\n  100% decoded here", text)
+    assert re.search(r"mask image.mask, bits 0x3:\n  100% decoded here", text)
