@@ -104,7 +104,7 @@ def test_a_finished_result_is_taken_as_it_is_when_resumed(long, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["reduce", "nowhere", "--to", "a.zarr", "average"], "no such run: "),
+        (["reduce", "nowhere", "--to", "a.zarr", "average"], "nowhere. Give a run directory, one file"),
         (["reduce", "{run}", "--to", "a.zarr", "averag"], "Did you mean 'average'"),
         (["reduce", "{run}", "--to", "nowhere/a.zarr", "average"], "nowhere"),
         (["copy", "{run}", "{run}"], "which is read: it is not replaced"),
