@@ -203,6 +203,18 @@ def test_an_algorithm_whose_initialize_kills_is_named_at_once(run, workers):
         reduce(run, DeadlyStart(), workers)
 
 
+def test_the_death_of_a_worker_is_seen_though_it_was_just_starting_again_when_the_plan_began(run, workers):
+    workers.wait_for_workers(2)
+    for pid in workers.run(os.getpid).values():
+        os.kill(pid, signal.SIGKILL)
+    # Until the scheduler knows none of them: it then asks no nanny.
+    deadline = time.monotonic() + 30
+    while set(workers.cluster.scheduler.workers) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    with pytest.raises(deaths.WorkerDied, match=r"2 times: killed by signal 9 \(SIGKILL\), with "):
+        reduce(run, DeadlyStart(), workers)
+
+
 @pytest.mark.parametrize(("how", "times"), [("SIGTERM", 3), ("SIGKILL", 3)])
 def test_deaths_that_mean_nothing_change_no_bit(run, workers, tmp_path, how, times):
     """SIGTERM is how batch systems end jobs. Three times SIGKILL: a chunk that lives in the end is complete."""

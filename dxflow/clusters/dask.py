@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import Client, KilledWorker, WorkerPlugin, as_completed, get_worker
 from distributed.client import CancelledError, ClosedClientError
+from distributed.protocol.pickle import dumps
 from distributed.scheduler import NoWorkerError
 
 from .. import attempts
@@ -45,7 +46,7 @@ class WorkspacePlugin(WorkerPlugin):
     def __init__(self, work: Workspace, name: str) -> None:
         self.work, self.name = work, name
 
-    def setup(self, worker: Any) -> None:
+    async def setup(self, worker: Any) -> None:
         """Begin with one workspace; threads that run tasks at the same time get one each."""
         self._all, self._idle, self._lock = [self.work], [self.work], threading.Lock()
         self.doing = getattr(self.work, "doing", None) or Doing()
@@ -56,6 +57,13 @@ class WorkspacePlugin(WorkerPlugin):
             self.watch.start()
         if worker.nanny is not None:
             Erasing.streams()
+            await self._be_witnessed(worker)
+
+    async def _be_witnessed(self, worker: Any) -> None:
+        """Have the end of this worker seen: Dask gives plugins to no nanny whose worker is just starting again."""
+        if isinstance(self.work.folder, Path):
+            call = dumps(partial(_witnessed, Witness(self.work.folder), f"{self.name}-witness"))
+            await worker.rpc(worker.nanny).run(function=call)
 
     @contextmanager
     def lent(self) -> Iterator[Workspace]:
@@ -203,6 +211,12 @@ class DaskRunner:
         # That of a script of several passes: what it cost so far.
         known: Any = getattr(self.client.cluster, "accounting", dict)
         return {"kind": "a Dask client", **known()}
+
+
+async def _witnessed(witness: Witness, name: str, dask_worker: Any) -> None:
+    """Give a nanny its witness, if it has none of that name."""
+    if name not in dask_worker.plugins:
+        await dask_worker.plugin_add(witness, name)
 
 
 def _failed(futures: Sequence[Any]) -> bool:
