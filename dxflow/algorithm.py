@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from . import signatures
 from .near import written
 from .outputs import Output, Partial, merge_into
+from .redact import hidden
 from .usage import OptionParser
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class Algorithm:
         rebound = {k: written(v) for k, v in self.inputs.items() if v != type(self).inputs.get(k)}
         given = {k: _short(v) for k, v in self.options.items()} | rebound
         shown = ", ".join(f"{k}={v}" for k, v in given.items())
-        return f"{type(self).__name__}({shown})"
+        return f"{type(self).__name__}({hidden(shown)})"
 
 
 class SelfChanged(AttributeError):

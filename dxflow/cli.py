@@ -11,6 +11,7 @@ from typing import Any
 
 from .binding import PlanError
 from .near import did_you_mean
+from .redact import hidden
 from .usage import OptionParser, UsageError, spoken
 
 OK, FAILED, WRONG_USAGE, INTERRUPTED, CUT_SHORT = 0, 1, 2, 130, 141
@@ -308,7 +309,7 @@ def _failed(error: Exception, *, trace: bool) -> int:
     from .slurm.commands import OptionError, SlurmError
 
     if trace:
-        traceback.print_exception(error)
+        sys.stderr.write(hidden("".join(traceback.format_exception(error))))
     if isinstance(error, (UsageError, PlanError, NotFoundError, OptionError)):
         return _complain(_text(error))
     if isinstance(error, SlurmError):
@@ -359,6 +360,6 @@ def _interrupted() -> int:
 
 
 def _complain(message: str) -> int:
-    said = spoken(message)
+    said = hidden(spoken(message))
     print(said if said.startswith("dxflow") else f"dxflow: {said}", file=sys.stderr)
     return WRONG_USAGE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import logging
 import pkgutil
 import re
 import sys
@@ -16,11 +15,12 @@ from typing import Any
 
 from .algorithm import Algorithm
 from .near import did_you_mean, listed
+from .redact import logger
 
 GROUP = "dxflow.algorithms"
 """Entry point group in which other packages name their algorithms."""
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class NotFoundError(LookupError):

@@ -16,6 +16,7 @@ from .digests import Digests
 from .diskdigests import NoDigest, digest
 from .locate import Location
 from .reader.files import Stat
+from .redact import hidden_in
 from .sourcecode import code_of, libraries_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Fingerprint(Mapping[str, Any]):
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
         # As it will be read again: tuples become lists.
-        self.facts: dict[str, Any] = json.loads(json.dumps(facts))
+        self.facts: dict[str, Any] = hidden_in(json.loads(json.dumps(facts)))
 
     def __getitem__(self, name: str) -> Any:
         return self.facts[name]

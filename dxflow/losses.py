@@ -8,6 +8,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .redact import hidden
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -34,6 +36,10 @@ class Loss:
     algorithm: str = ""
     run: str = ""
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        # Of an exception: its message may hold whatever the code that raised it had.
+        object.__setattr__(self, "detail", hidden(self.detail))
 
     def __str__(self) -> str:
         return _words(self, [self.module])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
@@ -17,6 +16,7 @@ from .index import NOT_IN_ALL
 from .losses import Loss, ordered
 from .reader import present
 from .reads import reads
+from .redact import logger
 from .sizes import bytes_spared
 from .verdict import Facts, verdict
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 FORMAT = 1
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class Report:

@@ -22,6 +22,7 @@ from distributed.scheduler import NoWorkerError
 
 from .. import attempts
 from ..progress import Erasing
+from ..redact import guard_handlers
 from ..watch import Doing, Watch
 from . import ClusterLost, number_of
 from .patience import Patience
@@ -57,6 +58,7 @@ class WorkspacePlugin(WorkerPlugin):
             self.watch.start()
         if worker.nanny is not None:
             Erasing.streams()
+            guard_handlers()
             await self._be_witnessed(worker)
 
     async def _be_witnessed(self, worker: Any) -> None:

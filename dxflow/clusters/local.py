@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import logging
 import os
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from ..redact import logger
 from ..slurm.commands import OptionError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ LOOK = 5.0
 """Seconds between looks whether a worker is frozen."""
 START = 150.0
 """Seconds that worker processes may take to start."""
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class Local:

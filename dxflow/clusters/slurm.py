@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import ours
+from ..redact import logger
 from ..slurm import commands, listing, network, private
 from ..slurm import options as sites
 from ..slurm.commands import OptionError, SlurmError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..plan import Plan
     from ..slurm.head import Head
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 WAITING = {
     # A queue may take hours: the keeper knows why, and for how long.

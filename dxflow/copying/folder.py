@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import uuid
@@ -16,6 +15,7 @@ from .. import lock, ours
 from ..binding import PlanError
 from ..checksums import digest
 from ..fragments import persist
+from ..redact import logger
 from ..replace import appear, replace
 from ..sizes import show
 from ..stores import _manifest
@@ -24,7 +24,7 @@ from . import notes
 from .errors import CopyError
 from .process import TEMPORARY
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 SUFFIX = ".partial"
 BEGUN = (ours.BEGUN, ours.COPY, ours.EMPTY)
 """What an interrupted copy may have left: it is complete before it gets its name."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from .. import ours
 from ..fragments import persist
+from ..redact import logger
 from ..sizes import show
 from . import names
 from .declare import DS, declared
@@ -23,7 +23,7 @@ from .ledger import Ledger
 from .sequence import SequenceFile
 from .sink import Sink, check, replace_all
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 TRAINS_PER_FILE = 500
 NOTABLE_BYTES = 2**30

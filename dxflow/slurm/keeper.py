@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..redact import logger
 from . import commands, jobs
 from .commands import SlurmError, Unreachable
 from .diagnose import tail
 from .jobs import Job
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 UNREACHABLE = 1800.0
 """Seconds without an answer from Slurm."""
