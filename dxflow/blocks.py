@@ -18,7 +18,7 @@ from .reader import present, runs
 from .reader.ring import view
 from .sight import Sight, maker
 from .state import ChunkState, Share
-from .views import ModuleBlock, read_only
+from .views import ModuleBlock, or_nan, read_only
 
 if TYPE_CHECKING:
     from .binding import BoundAlgorithm
@@ -147,6 +147,8 @@ class BlockPass:
                     with block_context(self.state, bound, frames.train, block.module):
                         bound.algorithm.process_module_data(block, out)
                     merge_shares(shares)
+                    train = frames.train - self.state.chunk.first
+                    self.state.note_block(bound, out, block.module, frames.own, train)
 
     def stretches(self, step: Step, filled: Filled, bound: BoundAlgorithm) -> Iterator[Stretch]:
         """Yield the frames of a step that an algorithm sees, train by train, as far as they follow each other."""
@@ -242,6 +244,7 @@ def module_block(
         if array is None:
             assert isinstance(ref, int)
             array, valid[alias] = keys.key_of_frames(state, ref, trains, own)
+            array = or_nan(array, valid[alias].any())
         elif ref in pixels:
             valid[alias] = read_only(pixels[ref])  # type: ignore[index]
         seen[alias] = read_only(array)

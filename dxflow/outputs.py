@@ -35,7 +35,8 @@ class Output:
     shape : tuple of int
         Shape of one value. For ``"pixel"`` it stands before the pixel axes: ``(cell, module, ss, fs)``.
     dtype : dtype
-        Floats have NaN as the missing value. Integers and booleans have none: what was lost is in the losses.
+        Floats have NaN as the missing value. Integers and booleans have none: ``<variable>_valid`` says where there
+        is a value. Integers take whole numbers of their range: other numbers that are assigned are an error.
     merge : {"sum", "min", "max", "custom"}
         How shares of chunks (and, per entry, of modules) become one. Arrays start at the rule's identity.
         ``"custom"`` starts at 0 and is left to `Algorithm.merge`.
@@ -47,6 +48,14 @@ class Output:
         Stored as the attributes ``units`` and ``long_name``.
     store : bool
         False for what only `finalize` or a later algorithm needs.
+
+    Notes
+    -----
+    Values per train, entry or image are missing (NaN; integers 0, and not valid) where nothing could be read, and
+    where the hook returned without touching the output: ``out.<name>`` was neither assigned nor used in that train
+    or block, nor in `finalize_chunk_processing`. What was touched counts as made, and starts at 0: an ``out.n += 0``
+    is a count of zero. With ``merge="min"`` or ``"max"`` each row that is still at the rule's identity is
+    missing, too (of floats, each value; of integers with 32 bits and more that are not at 0).
     """
 
     per: str | tuple[str, str] = "run"
@@ -98,6 +107,40 @@ def identity(dtype: DTypeLike, merge: str) -> Any:
     if kind.kind == "b":
         return merge == "min"
     return np.iinfo(kind).max if merge == "min" else np.iinfo(kind).min
+
+
+def untouched(values: NDArray, merge: str) -> NDArray:
+    """Return where values are still at the identity of "min" or "max", and cannot be measured ones."""
+    value, kind = identity(values.dtype, merge), values.dtype.kind
+    if (
+        merge not in ("min", "max")
+        or kind not in "fiu"
+        or (kind != "f" and (values.itemsize < 4 or not value))
+    ):
+        return np.zeros(values.shape, bool)
+    return values == value
+
+
+def fitting(name: str, values: ArrayLike, dtype: np.dtype) -> NDArray:
+    """Return values that are assigned to an output as an array; refuse what an integer or bool of it cannot hold.
+
+    Raises
+    ------
+    ValueError
+    """
+    if np.ma.is_masked(values):
+        values = np.ma.filled(values.astype(np.result_type(values, "f4")), np.nan)  # type: ignore[union-attr]
+    given = np.asarray(values)
+    if dtype.kind not in "iub" or np.can_cast(given.dtype, dtype):
+        return given
+    with np.errstate(invalid="ignore"):
+        made = given.real.astype(dtype)
+    if (wrong := given[made != given]).size:
+        raise ValueError(
+            f"out.{name} is {dtype}, which cannot hold {wrong[0]}: round it (np.rint) and keep it in range, compare it "
+            'for a bool, or declare a float, Output(dtype="f8"); NaN is a missing value of floats only'
+        )
+    return made
 
 
 def merge_into(into: NDArray, other: NDArray, rule: str) -> None:
@@ -177,8 +220,8 @@ def valid_name(bound: BoundOutput) -> str:
 class Events:
     """Rows of a ``per="event"`` output, in the order they were appended."""
 
-    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-        self.shape, self.dtype = tuple(shape), np.dtype(dtype)
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike, name: str = "") -> None:
+        self.shape, self.dtype, self.name = tuple(shape), np.dtype(dtype), name
         self.rows: list[NDArray] = []
         self.trains: list[NDArray] = []
         self.frames: list[NDArray] = []
@@ -225,7 +268,7 @@ class EventView:
         frames : array of int, (event,), optional
             Which frame of the train or block each row belongs to. Needed in `process_module_data`.
         """
-        values = np.asarray(rows, self._events.dtype)
+        values = fitting(self._events.name, rows, self._events.dtype)
         n = len(values) if values.ndim else 1
         if frames is None:
             if self._train is None:
@@ -240,28 +283,62 @@ class Partial:
     """A chunk's share of one algorithm's outputs, or the part of it that belongs to a train or a block.
 
     Outputs are attributes and items: ``out.intensity += x``, ``out["intensity"][:] = x``. Assigning
-    writes into the array that is there; an array of another shape is refused by numpy's broadcasting.
+    writes into the array that is there; an array of another shape is refused by numpy's broadcasting, numbers that
+    an integer output cannot hold with what to do; only NaN leaves an integer output as it is: it has no value then.
+
+    What trains, blocks or modules share (in `Algorithm.process_module_data` all but images, in
+    `Algorithm.process_train_data` outputs of the run) is added to: ``out.total = x`` would drop what others added and
+    is an error, while ``out.total = out.total + x`` is none. With ``merge="min"`` or ``"max"``, assigning applies the
+    rule.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray, Events or EventView
+    shared : mapping of str to str, optional
+        The merge rule of the outputs that others write to as well.
     """
 
-    __slots__ = ("_arrays",)
+    __slots__ = ("_arrays", "_shared", "_touched")
     _arrays: dict[str, Any]
+    _shared: Mapping[str, str]
+    _touched: set[str]
 
-    def __init__(self, arrays: Mapping[str, NDArray | Events | EventView]) -> None:
+    def __init__(
+        self, arrays: Mapping[str, NDArray | Events | EventView], shared: Mapping[str, str] | None = None
+    ) -> None:
         object.__setattr__(self, "_arrays", dict(arrays))
+        object.__setattr__(self, "_shared", shared or {})
+        object.__setattr__(self, "_touched", set())
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return object.__getattribute__(self, "_arrays")[name]
+            found = object.__getattribute__(self, "_arrays")[name]
         except KeyError:
             raise AttributeError(
                 f"no output named {name!r} was declared.{did_you_mean(name, self._arrays)} "
                 f"Declared: {listed(self._arrays)}"
             ) from None
+        self._touched.add(name)
+        return found
 
     def __setattr__(self, name: str, value: Any) -> None:
+        known = name in self._touched
         current = getattr(self, name)
-        if value is not current:
-            current[...] = value
+        if value is current:
+            return
+        if not isinstance(current, np.ndarray):
+            raise TypeError(f"out.{name} holds events: add some with out.{name}.append(rows)")
+        if current.dtype.kind in "iub" and _nothing(value):
+            if not known:
+                self._touched.discard(name)
+            return
+        rule, values = self._shared.get(name, ""), fitting(name, value, current.dtype)
+        if rule in ("min", "max"):
+            merge_into(current, values, rule)
+        elif rule == "sum" and not known:
+            raise ValueError(_overwrites(name, current.dtype))
+        else:
+            current[...] = values
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, name)
@@ -277,11 +354,32 @@ class Partial:
 
     def items(self) -> Mapping[str, Any]:
         """Return the arrays by output name, read-only."""
+        self._touched.update(self._arrays)
         return MappingProxyType(self._arrays)
 
     def __reduce__(self) -> tuple:
-        return type(self), (self._arrays,)
+        return type(self), (self._arrays, dict(self._shared))
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{k}: {getattr(v, 'shape', '?')}" for k, v in self._arrays.items())
         return f"Partial({inside})"
+
+
+def touched(out: Partial) -> set[str]:
+    """Return the names of the outputs that were assigned or used."""
+    return out._touched
+
+
+def _nothing(value: Any) -> bool:
+    """Return whether a value is NaN all over: of integers, that there is none."""
+    made = np.asarray(value)
+    return made.dtype.kind == "f" and bool(np.isnan(made).all())
+
+
+def _overwrites(name: str, dtype: np.dtype) -> str:
+    """Return what is wrong with an assignment to what others add to, and what to write."""
+    add = "|=" if dtype.kind == "b" else "+="
+    return (
+        f"out.{name} = ... would drop what other modules, blocks or trains added: write out.{name} {add} ... to add to "
+        f'it. If each of them has the same value, or the largest is meant, declare Output(merge="max")'
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .outputs import valid_name
+from .outputs import untouched, valid_name
 from .sight import root
 from .views import missing_value
 
@@ -35,7 +35,17 @@ def per_train(state: ChunkState, index: int, values: NDArray, first: int, last: 
 
 
 def has(state: ChunkState, bound: BoundAlgorithm, o: BoundOutput, first: int, last: int) -> NDArray:
-    """Return where an output has a value in some trains: (row,), (module, row) of images, or (train,)."""
+    """Return where an output has a value in some trains: (row,), (module, row) of images, or (train,).
+
+    That is where what it is made of was there, and a hook touched it.
+    """
+    trains = slice(first - state.chunk.first, last - state.chunk.first)
+    at = trains if o.output.kind == "train" else state.rows_between(o.rows, first, last)
+    return np.asarray(_could(state, bound, o, first, last) & state.made[o.name][..., at])
+
+
+def _could(state: ChunkState, bound: BoundAlgorithm, o: BoundOutput, first: int, last: int) -> NDArray:
+    """Return where there was what an output is made of."""
     sight = state.plan.sights[bound.name]
     good = seen(state, sight, first, last)
     if o.output.kind == "image" and bound.algorithm.by_module:
@@ -65,10 +75,27 @@ def mark(
     """
     if images is None and not isinstance(state.arrays[o.name], np.ndarray):
         return
+    missing, values = missing_value(np.dtype(o.output.dtype)), images
+    if values is None:
+        values = state.as_chunk(bound, first, last)[o.key]
+    _mark_untouched(state, o, values, first, last)
     there = has(state, bound, o, first, last)
     if not there.all():
-        values = state.as_chunk(bound, first, last)[o.key] if images is None else images
-        values[~there] = missing_value(np.dtype(o.output.dtype))
+        values[~there] = missing
+
+
+def _mark_untouched(state: ChunkState, o: BoundOutput, values: NDArray, first: int, last: int) -> None:
+    """Let values say so that no hook compared with anything: of floats each, of integers whole rows."""
+    if o.output.merge not in ("min", "max"):
+        return
+    still = untouched(values, o.output.merge)
+    if values.dtype.kind == "f":
+        values[still] = np.nan
+    elif still.any():
+        trains = slice(first - state.chunk.first, last - state.chunk.first)
+        at = trains if o.output.kind == "train" else state.rows_between(o.rows, first, last)
+        made = state.made[o.name]
+        made[..., at] &= ~still.all(axis=tuple(range(made.ndim, still.ndim)))
 
 
 def mark_lost_rows(state: ChunkState) -> None:

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from .faults import Hooks
 from .losses import Loss
 from .masks import MISSING
-from .outputs import BoundOutput, Events, EventView, Partial, identity, merge_into
+from .outputs import BoundOutput, Events, EventView, Partial, identity, merge_into, touched
 from .reader import ReadFault
 from .reader.extents import Extents, extents
 from .reader.files import Files
 from .reader.masks import Masks, Pixels
+from .views import missing_value
 from .watch import Doing
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class ChunkState:
         Number of a key input -> its values in the chunk, (entry, ...).
     got : list of ndarray of bool, (module, row)
         Which rows of each input were read, in trains that are not left out.
+    made : dict
+        Output name -> which of its trains (train,), rows (row,) or images (module, row) a hook touched.
     failed : set of int
         Trains (positions in the plan) in which a hook raised meanwhile: outputs are worthless, only other such trains
         are still looked for.
@@ -72,6 +75,10 @@ class ChunkState:
         self.arrays: dict[str, NDArray | Events] = {
             o.name: self._array(o) for o in plan.outputs if not o.transient
         }
+        self.made = {
+            o.name: np.zeros(s, bool) for o in plan.outputs if (s := self._made_shape(o)) is not None
+        }
+        self._shared = {a.name: _shared_rules(a, len(plan.inputs[a.stream].modules)) for a in plan.algorithms}
         self._shares: dict[str, dict[int, NDArray]] = {}
         self.keys: dict[int, NDArray] = {}
         self.got = [
@@ -88,11 +95,17 @@ class ChunkState:
     def _array(self, output: BoundOutput) -> NDArray | Events:
         """Return a fresh array for the chunk."""
         if output.output.kind == "event":
-            return Events(output.output.shape, output.output.dtype)
+            return Events(output.output.shape, output.output.dtype, output.key)
         rows = self.rows[output.rows] if output.rows >= 0 else slice(0, 0)
         trains = self.chunk.last - self.chunk.first
         modules = min(self.part.stop - self.part.start, output.pixels[0])
         return output.array(rows.stop - rows.start, trains, modules)
+
+    def _made_shape(self, o: BoundOutput) -> tuple[int, ...] | None:
+        """Return the shape of what is noted of an output, or None where values are not of a train."""
+        trains, rows = self.chunk.last - self.chunk.first, self.rows[o.rows] if o.rows >= 0 else slice(0, 0)
+        n = rows.stop - rows.start
+        return {"train": (trains,), "entry": (n,), "image": (o.pixels[0], n)}.get(o.output.kind)
 
     # Reading --------------------------------------------------------------------------------------
 
@@ -196,7 +209,8 @@ class ChunkState:
         """
         shares: list[Share] = []
         out = Partial(
-            {o.key: self._block_output(o, module, rows, train, scratch, shares) for o in bound.outputs}
+            {o.key: self._block_output(o, module, rows, train, scratch, shares) for o in bound.outputs},
+            self._shared[bound.name],
         )
         return out, shares
 
@@ -247,7 +261,28 @@ class ChunkState:
 
     def train_view(self, bound: BoundAlgorithm, train: int, scratch: Mapping[str, NDArray]) -> Partial:
         """Return what `process_train_data` may write to, for a train at a position in the plan."""
-        return Partial({o.key: self.train_output(o, train, scratch) for o in bound.outputs})
+        arrays = {o.key: self.train_output(o, train, scratch) for o in bound.outputs}
+        return Partial(arrays, self._shared[bound.name])
+
+    def note_block(self, bound: BoundAlgorithm, out: Partial, module: int, rows: slice, train: int) -> None:
+        """Note which outputs a block made; images that it did not touch are missing."""
+        done = touched(out)
+        for o in bound.outputs:
+            if o.key in done and o.name in self.made:
+                at: Any = {"train": train, "entry": rows}.get(o.output.kind, (module, rows))
+                self.made[o.name][at] = True
+            elif o.output.kind == "image":
+                # Algorithms after this one may read it at once.
+                out[o.key][...] = missing_value(np.dtype(o.output.dtype))
+
+    def note_train(self, bound: BoundAlgorithm, out: Partial, train: int) -> None:
+        """Note which outputs were made of a train."""
+        for o in bound.outputs:
+            if o.name in self.made and o.key in touched(out):
+                own = train - self.chunk.first
+                self.made[o.name][..., own if o.output.kind == "train" else self.rows_of(o.rows, train)] = (
+                    True
+                )
 
     def train_output(self, o: BoundOutput, train: int, scratch: Mapping[str, NDArray]) -> NDArray | EventView:
         """Return what an output has for a train, images as (frame, module, ...)."""
@@ -335,6 +370,19 @@ class ChunkState:
 
 Share = tuple[NDArray, NDArray, str]
 """Where a share is merged into, the share, and the rule."""
+
+
+def _shared_rules(bound: BoundAlgorithm, modules: int) -> dict[str, str]:
+    """Return the merge rules of outputs to which other calls of the hook write, too; those without a share."""
+    if not bound.algorithm.by_module:
+        return {o.key: o.output.merge for o in bound.outputs if o.whole_run}
+    # Each frame of a single module is in one block.
+    alone = {"image", "event", *(["entry"] if modules == 1 else [])}
+    return {
+        o.key: o.output.merge
+        for o in bound.outputs
+        if o.output.kind not in alone and (o.whole_run or o.output.merge == "sum")
+    }
 
 
 def _shared(o: BoundOutput, into: NDArray, shares: list[Share]) -> NDArray:

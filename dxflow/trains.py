@@ -15,7 +15,7 @@ from .outputs import BoundOutput, identity
 from .reader.ring import view
 from .sight import by_train, maker, output
 from .state import ChunkState
-from .views import Train, missing_value, read_only
+from .views import Train, missing_value, or_nan, read_only
 
 if TYPE_CHECKING:
     from .binding import BoundAlgorithm
@@ -106,12 +106,14 @@ class TrainPass:
         seen = self._train(bound, train, filled)
         with hook_context(bound.algorithm, "process_train_data", self.state, train, train + 1):
             bound.algorithm.process_train_data(seen, out)
+        self.state.note_train(bound, out, train)
 
     def _train(self, bound: BoundAlgorithm, train: int, filled: Filled) -> Train:
         """Return what the algorithm sees."""
         index = self.plan.inputs[bound.stream].index
         rows = index.rows(train, train + 1)
         valid = {alias: self._there(ref, train) for alias, ref in bound.aliases.items()}
+        values = {a: or_nan(self._value(ref, train, filled), valid[a]) for a, ref in bound.aliases.items()}
         pixels = {a: filled.pixels[n] for a, n in bound.aliases.items() if n in filled.pixels}
         return Train(
             index=train,
@@ -119,7 +121,7 @@ class TrainPass:
             pulse_ids=None if index.pulse_ids is None else read_only(index.pulse_ids[rows]),
             cell_ids=None if index.cell_ids is None else read_only(index.cell_ids[rows]),
             missing=frozenset(alias for alias, there in valid.items() if not there.any()),
-            _arrays={a: read_only(self._value(ref, train, filled)) for a, ref in bound.aliases.items()},
+            _arrays={a: read_only(value) for a, value in values.items()},
             _valid=valid | {alias: read_only(own.swapaxes(0, 1)) for alias, own in pixels.items()},
         )
 
@@ -166,10 +168,12 @@ class TrainPass:
                 }
                 pixels = {n: own[module, start:stop] for n, own in filled.pixels.items()}
                 block = module_block(self.state, bound, module, train, rows, arrays, pixels)
-                out, shares = self.state.block_view(bound, module, rows, train - self.state.chunk.first, part)
+                own = train - self.state.chunk.first
+                out, shares = self.state.block_view(bound, module, rows, own, part)
                 with block_context(self.state, bound, train, module):
                     bound.algorithm.process_module_data(block, out)
                 merge_shares(shares)
+                self.state.note_block(bound, out, module, rows, own)
 
     def _block_value(
         self, bound: BoundAlgorithm, ref: int | str, module: int, at: slice, own: slice, filled: Filled
@@ -200,8 +204,11 @@ class TrainPass:
 
 def finish(state: ChunkState, bound: BoundAlgorithm, first: int, last: int) -> None:
     """Let an algorithm finish some trains: those of its chunk, or one if others read on."""
+    out = state.as_chunk(bound, first, last)
     with hook_context(bound.algorithm, "finalize_chunk_processing", state, first, last):
-        bound.algorithm.finalize_chunk_processing(state.as_chunk(bound, first, last))
+        bound.algorithm.finalize_chunk_processing(out)
+    for train in range(first, last):
+        state.note_train(bound, out, train)
 
 
 def train_bytes(plan: Plan) -> int:

@@ -18,7 +18,8 @@ class Train:
 
     ``train[alias]`` is, for `Frames`, (pulse, module, ss, fs) with NaN (0 for integers, see `valid`)
     where a module lacks the frame; for a `Key` of an instrument source, (entry, ...); of a control
-    source, its value; for `From`, the earlier algorithm's rows of this train, NaN where it made none.
+    source, its value, NaN where the train has none, also of integers; for `From`, the earlier algorithm's rows of this
+    train, or its value, NaN where it made none.
 
     Parameters
     ----------
@@ -46,7 +47,9 @@ class Train:
     def valid(self, alias: str) -> NDArray:
         """Return which modules have which frames, (pulse, module) bool, or which pixels, (pulse, module, ss, fs).
 
-        Pixels are told where integers are masked: they keep their value, while masked floats are NaN.
+        Pixels are told where integers are masked: they keep their value, while masked floats are NaN. Of a `Key` it
+        is which entries are there, (entry,), of a control source and of what is made per train whether there is a
+        value, ().
         """
         return by_alias(self._valid, alias)
 
@@ -56,7 +59,8 @@ class ModuleBlock:
     """Consecutive frames of one module and train. Read-only views of reused buffers, valid during the call.
 
     ``block[alias]`` is, for `Frames` (and for the first input), (frame, ss, fs) and contiguous; for
-    other keys with one value per train, that value for each frame: (frame, ...). Frames that the module lacks
+    other keys with one value per train, that value for each frame: (frame, ...), NaN where the train has none, also of
+    integers, which are floats then. Frames that the module lacks
     are not in any of its blocks, nor frames that lack another of the algorithm's detector inputs.
 
     Parameters
@@ -83,7 +87,7 @@ class ModuleBlock:
     def valid(self, alias: str) -> NDArray:
         """Return which frames have a value, (frame,) bool, or which pixels, (frame, ss, fs), where integers are masked.
 
-        Missing floats and masked pixels are NaN, missing integers 0; masked integers keep their value.
+        Missing values and masked pixels of floats are NaN; masked integers keep their value.
         """
         there = self._valid.get(alias)
         return np.ones(len(self[alias]), bool) if there is None else there
@@ -109,3 +113,10 @@ def read_only(values: Any) -> Any:
 def missing_value(dtype: np.dtype) -> Any:
     """Return what stands for a missing value: NaN for floats, 0 for others."""
     return np.nan if dtype.kind in "fc" else 0
+
+
+def or_nan(value: Any, there: NDArray | np.bool_) -> Any:
+    """Return the one value of a train, as NaN if it is a number that is not there: 0 would look like a value."""
+    if np.ndim(there) or there or np.asarray(value).dtype.kind not in "iub":
+        return value
+    return np.full(np.shape(value), np.nan)[()]

@@ -256,3 +256,54 @@ def test_integers_that_a_train_lacks_are_told_from_zeros(gappy):
     second = data["train_id"].values == data["train"].values[1]
     np.testing.assert_array_equal(data["says.there"], ~second)
     assert (data["says.x"].values[second] == 0).all()
+    np.testing.assert_array_equal(data["says.x_valid"], ~second)
+
+
+class Overwrites(Algorithm):
+    """Assigns where it should add."""
+
+    ALG_ID = "over"
+    inputs = {"img": Frames("image.data")}
+
+    @classmethod
+    def add_arguments(cls, parser):
+        parser.add_argument("--per", default="img")
+
+    def outputs(self, info):
+        return {"s": Output(per=self.per)}
+
+    def process_module_data(self, block, out):
+        total = np.nansum(block["img"], axis=(1, 2))
+        out.s = (
+            total
+            if self.per == "img"
+            else np.nansum(block["img"], axis=0)
+            if self.per == "pixel"
+            else total.sum()
+        )
+
+
+class OverwritesTrains(Overwrites):
+    process_module_data = Algorithm.process_module_data
+
+    def process_train_data(self, train, out):
+        out.s = np.nansum(train["img"])
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [*(Overwrites(per=per) for per in ("img", "train", "run", "pixel")), OverwritesTrains(per="run")],
+    ids=["frame", "train", "run", "pixel", "run from trains"],
+)
+@pytest.mark.parametrize("on_fault", [None, "mask"])
+def test_assigning_where_modules_and_trains_add_up_is_an_error_that_says_how(run, algorithm, on_fault):
+    with pytest.raises(Exception, match=r"out\.s \+= \.\.\. to add"):
+        dxflow.reduce(run.path, algorithm, cluster="here", on_fault=on_fault)
+
+
+def test_rows_that_a_single_module_makes_may_be_assigned(run):
+    one = Overwrites(img=Frames(modules=[3]))
+    data = dxflow.reduce(run.path, one, cluster="here", block="2 kB").dataset
+    expected = oracle.frames(run.path, [run.sources[3]])[1]
+    oracle.close(data["over.s"], np.nansum(expected, axis=(1, 2, 3)))
+    assert OverwritesTrains().by_module is False

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dxflow.outputs import BoundOutput, Events, EventView, Output, Partial, identity, merge_into
+from dxflow.outputs import BoundOutput, Events, EventView, Output, Partial, identity, merge_into, touched
 
 RULES = ("sum", "min", "max")
 INTEGERS = ("i4", "u2", "i8")
@@ -162,3 +162,95 @@ def test_appended_rows_are_copied():
     EventView(events, np.zeros(2, int), 0, 0).append(rows)
     rows[:] = 9
     assert events.sorted()[0].tolist() == [0, 0]
+
+
+def test_what_others_add_to_is_not_overwritten_and_the_right_way_is_named():
+    total, hit = np.full(3, 7.0), np.zeros(3, bool)
+    out = Partial({"total": total, "hit": hit}, {"total": "sum", "hit": "sum"})
+    with pytest.raises(ValueError, match=r"out\.total \+= \.\.\."):
+        out.total = 1
+    with pytest.raises(ValueError, match=r"out\.hit \|= \.\.\."):
+        out["hit"] = True
+    assert total.tolist() == [7, 7, 7]
+
+
+def test_adding_to_what_others_add_to_may_be_written_in_every_way():
+    total = np.full(3, 7.0)
+
+    def fresh():
+        return Partial({"total": total}, {"total": "sum"})
+
+    out = fresh()
+    out.total += 1
+    out = fresh()
+    out.total = out.total + 1
+    out = fresh()
+    out["total"][:] += 1
+    out = fresh()
+    np.add(out.total, 1, out=out.total)
+    assert total.tolist() == [11, 11, 11]
+
+
+def test_assigning_the_least_or_largest_applies_the_rule():
+    low, high = np.array([2.0, 5.0]), np.array([2, 5], "i4")
+    out = Partial({"low": low, "high": high}, {"low": "min", "high": "max"})
+    out.low, out.high = np.array([3, 4]), np.array([3, 4])
+    out.high = np.maximum(out.high, 4)
+    assert (low.tolist(), high.tolist()) == ([2, 4], [4, 5])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "says"),
+    [
+        ("i4", 3.7, "3.7"),
+        ("i4", [1.0, np.nan], "nan"),
+        ("i4", 2**31, "2147483648"),
+        ("i4", 1e12, "1000000000000"),
+        ("u1", 300, "300"),
+        ("u1", -1, "-1"),
+        ("u8", -1, "-1"),
+        ("i8", 2.0**63, "9.2"),
+        ("i4", 1 + 2j, "1"),
+        ("?", 2, "2"),
+        ("?", 0.5, "0.5"),
+        ("i4", np.ma.masked_array([1, 2], [False, True]), "nan"),
+    ],
+)
+def test_integers_refuse_numbers_that_they_cannot_hold(dtype, value, says):
+    array = np.zeros(2, dtype)
+    with pytest.raises(ValueError, match=f"out.n is .*cannot hold .*{says}"):
+        Partial({"n": array}).n = value
+    assert not array.any()
+
+
+@given(
+    values=hnp.arrays("f8", 3, elements=st.integers(-200, 300).map(float)),
+    dtype=st.sampled_from(["u1", "i1", "i2"]),
+)
+def test_whole_numbers_in_range_are_taken_from_floats_and_no_others(values, dtype):
+    array, limits = np.zeros(3, dtype), np.iinfo(dtype)
+    if all(limits.min <= v <= limits.max for v in values):
+        Partial({"n": array}).n = values
+        assert array.tolist() == values.tolist()
+    else:
+        with pytest.raises(ValueError, match="cannot hold"):
+            Partial({"n": array}).n = values
+
+
+def test_masked_numbers_are_nan_and_nan_alone_leaves_an_integer_without_a_value():
+    mean, n = np.zeros(2), np.full(2, 4)
+    out = Partial({"mean": mean, "n": n})
+    out.mean = np.ma.masked_array([1, 2], [False, True])
+    assert mean[0] == 1
+    assert np.isnan(mean[1])
+    out.n = np.nan
+    assert n.tolist() == [4, 4]
+    assert touched(out) == {"mean"}
+
+
+def test_events_are_checked_like_other_integers_and_are_not_assigned():
+    view = EventView(Events((), "i4", "hits"), np.zeros(3, int), 0, 0)
+    with pytest.raises(ValueError, match=r"out\.hits is int32, which cannot hold 0\.5"):
+        view.append([1, 0.5])
+    with pytest.raises(TypeError, match=r"out\.hits\.append\(rows\)"):
+        Partial({"hits": view}).hits = [1]
