@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import keys
+from . import keys, presence
 from .faults import hook_context
 from .index import EntryIndex
 from .outputs import Partial, identity, merge_into
@@ -148,7 +148,7 @@ class BlockPass:
                         bound.algorithm.process_module_data(block, out)
                     merge_shares(shares)
                     train = frames.train - self.state.chunk.first
-                    self.state.note_block(bound, out, block.module, frames.own, train)
+                    presence.note_block(self.state, bound, out, block.module, frames.own, train)
 
     def stretches(self, step: Step, filled: Filled, bound: BoundAlgorithm) -> Iterator[Stretch]:
         """Yield the frames of a step that an algorithm sees, train by train, as far as they follow each other."""

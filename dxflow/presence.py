@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .outputs import untouched, valid_name
+from .outputs import touched, untouched, valid_name
 from .sight import root
 from .views import missing_value
 
 if TYPE_CHECKING:
     from .binding import BoundAlgorithm
-    from .outputs import BoundOutput
+    from .outputs import BoundOutput, Partial
     from .sight import Sight
     from .state import ChunkState
+
+
+def nothing_made(state: ChunkState) -> dict[str, NDArray]:
+    """Return what is noted of the outputs of a chunk by name, (train,), (row,) or (module, row) of images: nothing."""
+    trains, made = state.chunk.last - state.chunk.first, {}
+    for o in state.plan.outputs:
+        n = state.rows[o.rows].stop - state.rows[o.rows].start if o.rows >= 0 else 0
+        shape = {"train": (trains,), "entry": (n,), "image": (o.pixels[0], n)}.get(o.output.kind)
+        if shape is not None:
+            made[o.name] = np.zeros(shape, bool)
+    return made
+
+
+def note_block(
+    state: ChunkState, bound: BoundAlgorithm, out: Partial, module: int, rows: slice, train: int
+) -> None:
+    """Note which outputs a block made; images that it did not touch are missing."""
+    done = touched(out)
+    for o in bound.outputs:
+        if o.key in done and o.name in state.made:
+            at: Any = {"train": train, "entry": rows}.get(o.output.kind, (module, rows))
+            state.made[o.name][at] = True
+        elif o.output.kind == "image":
+            # Algorithms after this one may read it at once.
+            out[o.key][...] = missing_value(np.dtype(o.output.dtype))
+
+
+def note_train(state: ChunkState, bound: BoundAlgorithm, out: Partial, train: int) -> None:
+    """Note which outputs were made of a train."""
+    done, own = touched(out), train - state.chunk.first
+    for o in bound.outputs:
+        if o.name in state.made and o.key in done:
+            at = own if o.output.kind == "train" else state.rows_of(o.rows, train)
+            state.made[o.name][..., at] = True
 
 
 def seen(state: ChunkState, sight: Sight, first: int, last: int) -> NDArray:

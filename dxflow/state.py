@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import presence
 from .faults import Hooks
 from .losses import Loss
 from .masks import MISSING
-from .outputs import BoundOutput, Events, EventView, Partial, identity, merge_into, touched
+from .outputs import BoundOutput, Events, EventView, Partial, identity, merge_into
 from .reader import ReadFault
 from .reader.extents import Extents, extents
 from .reader.files import Files
 from .reader.masks import Masks, Pixels
-from .views import missing_value
 from .watch import Doing
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ class ChunkState:
         self.arrays: dict[str, NDArray | Events] = {
             o.name: self._array(o) for o in plan.outputs if not o.transient
         }
-        self.made = {
-            o.name: np.zeros(s, bool) for o in plan.outputs if (s := self._made_shape(o)) is not None
-        }
+        self.made = presence.nothing_made(self)
         self._shared = {a.name: _shared_rules(a, len(plan.inputs[a.stream].modules)) for a in plan.algorithms}
         self._shares: dict[str, dict[int, NDArray]] = {}
         self.keys: dict[int, NDArray] = {}
@@ -100,12 +98,6 @@ class ChunkState:
         trains = self.chunk.last - self.chunk.first
         modules = min(self.part.stop - self.part.start, output.pixels[0])
         return output.array(rows.stop - rows.start, trains, modules)
-
-    def _made_shape(self, o: BoundOutput) -> tuple[int, ...] | None:
-        """Return the shape of what is noted of an output, or None where values are not of a train."""
-        trains, rows = self.chunk.last - self.chunk.first, self.rows[o.rows] if o.rows >= 0 else slice(0, 0)
-        n = rows.stop - rows.start
-        return {"train": (trains,), "entry": (n,), "image": (o.pixels[0], n)}.get(o.output.kind)
 
     # Reading --------------------------------------------------------------------------------------
 
@@ -263,26 +255,6 @@ class ChunkState:
         """Return what `process_train_data` may write to, for a train at a position in the plan."""
         arrays = {o.key: self.train_output(o, train, scratch) for o in bound.outputs}
         return Partial(arrays, self._shared[bound.name])
-
-    def note_block(self, bound: BoundAlgorithm, out: Partial, module: int, rows: slice, train: int) -> None:
-        """Note which outputs a block made; images that it did not touch are missing."""
-        done = touched(out)
-        for o in bound.outputs:
-            if o.key in done and o.name in self.made:
-                at: Any = {"train": train, "entry": rows}.get(o.output.kind, (module, rows))
-                self.made[o.name][at] = True
-            elif o.output.kind == "image":
-                # Algorithms after this one may read it at once.
-                out[o.key][...] = missing_value(np.dtype(o.output.dtype))
-
-    def note_train(self, bound: BoundAlgorithm, out: Partial, train: int) -> None:
-        """Note which outputs were made of a train."""
-        for o in bound.outputs:
-            if o.name in self.made and o.key in touched(out):
-                own = train - self.chunk.first
-                self.made[o.name][..., own if o.output.kind == "train" else self.rows_of(o.rows, train)] = (
-                    True
-                )
 
     def train_output(self, o: BoundOutput, train: int, scratch: Mapping[str, NDArray]) -> NDArray | EventView:
         """Return what an output has for a train, images as (frame, module, ...)."""

@@ -106,7 +106,7 @@ class TrainPass:
         seen = self._train(bound, train, filled)
         with hook_context(bound.algorithm, "process_train_data", self.state, train, train + 1):
             bound.algorithm.process_train_data(seen, out)
-        self.state.note_train(bound, out, train)
+        presence.note_train(self.state, bound, out, train)
 
     def _train(self, bound: BoundAlgorithm, train: int, filled: Filled) -> Train:
         """Return what the algorithm sees."""
@@ -173,7 +173,7 @@ class TrainPass:
                 with block_context(self.state, bound, train, module):
                     bound.algorithm.process_module_data(block, out)
                 merge_shares(shares)
-                self.state.note_block(bound, out, module, rows, own)
+                presence.note_block(self.state, bound, out, module, rows, own)
 
     def _block_value(
         self, bound: BoundAlgorithm, ref: int | str, module: int, at: slice, own: slice, filled: Filled
@@ -208,7 +208,7 @@ def finish(state: ChunkState, bound: BoundAlgorithm, first: int, last: int) -> N
     with hook_context(bound.algorithm, "finalize_chunk_processing", state, first, last):
         bound.algorithm.finalize_chunk_processing(out)
     for train in range(first, last):
-        state.note_train(bound, out, train)
+        presence.note_train(state, bound, out, train)
 
 
 def train_bytes(plan: Plan) -> int:
