@@ -70,6 +70,7 @@ def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
         for restarts in range(RESTARTS + 1):
             try:
                 progress.phase("starting workers")
+                plan.store.begin()
                 with connect(cluster, Workspace(plan, folder)) as runner:
                     _run(plan, runner, report, folder, progress, lock)
                     progress.phase("ending workers")
@@ -126,6 +127,7 @@ def _run(
     for _ in runner.results(runner.map(_write_piece, pieces)):
         progress.add(1)
     progress.phase("finishing the result")
+    plan.store.settle()
     plan.store.commit(contents, report.manifest(runner.account()))
     runner.tell(None)
 

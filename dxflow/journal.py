@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -60,11 +61,12 @@ def begin(plan: Plan) -> Path:
     folder = plan.store.partial
     plan.store.check_partial(plan)
     folder.mkdir(mode=0o777, exist_ok=True)
+    plan.store.recover(plan)
     # Without a finished chunk there is nothing to resume, and what was killed may not even have noted its plan.
     if plan.resume and _fragments(folder):
         _refuse_other(plan, folder)
         # What killed workers then may work now: with more memory, on other nodes.
-        shutil.rmtree(folder / attempts.FOLDER, ignore_errors=True)
+        _remove(folder / attempts.FOLDER)
         return folder
     _refuse_loss(plan, folder)
     _clear(folder)
@@ -73,9 +75,10 @@ def begin(plan: Plan) -> Path:
 
 
 def _clear(folder: Path, kept: Iterable[str] = ()) -> None:
-    """Remove what is in a folder, its lock aside."""
+    """Remove what dxflow made in a folder, its lock aside."""
+    strange = {name.partition(os.sep)[0] for name in ours.foreign(folder)}
     for path in folder.iterdir():
-        if path.name not in (*kept, lock.NAME):
+        if path.name not in (*kept, *strange, lock.NAME):
             _remove(path)
 
 
@@ -215,6 +218,11 @@ def end(plan: Plan) -> None:
     folder = plan.store.partial
     _clear(folder, [PLAN])
     _clear(folder)
+    if left := ours.foreign(folder):
+        warnings.warn(
+            f"{folder} is left, as it also holds {', '.join(left[:MOST])}, which dxflow did not make: move it away",
+            stacklevel=2,
+        )
     with suppress(OSError):
         # Not as long as it is locked: then whoever holds it does this.
         folder.rmdir()

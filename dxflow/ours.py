@@ -36,6 +36,16 @@ MARKS = ("dxflow.json", PLAN)
 """What says of a folder that it is dxflow's."""
 LOCK = f".{PLAN}.lock"
 """In a folder that somebody works in: says who."""
+STORE, REPLACED = "store-", "replaced-"
+"""Begin the names of what is in a folder of fragments beside these: a result while it is written, and what it replaces."""
+_TEMPORARY = r"(\.[0-9a-f]+)?"
+_FRAGMENT = r"(chunk|merged|final|piece)-[-\w]+\.(npz|json|hook)"
+_JOURNAL = re.compile(
+    rf"\.?plan\.json(\.lock)?{_TEMPORARY}|events\.json|\.?{_FRAGMENT}{_TEMPORARY}|\.?arrays-\w+\.bin{_TEMPORARY}"
+    rf"|stuck-[-\d]+\.msgpack\.gz|attempts|attempts/\.?({_FRAGMENT}|(end|doing)-[^/]*\.json){_TEMPORARY}"
+    rf"|{STORE}\w*(/.*)?|{REPLACED}\w*"
+)
+"""Paths in a folder of fragments that dxflow makes."""
 DATA_FOLDERS = ("dxflow.json", "zarr.json", ".zgroup", ".zarray")
 """What a folder holds that may be an option of an algorithm."""
 NAMED = 3
@@ -66,7 +76,7 @@ def obstacle(path: Path, kinds: Iterable[str], inputs: Iterable[str | Path] = ()
         return f"{path} is, or holds, {read}, which is read: it is not replaced; choose another name"
     if (found := kind_of(path)) not in kinds:
         return _refused(path, found, mode)
-    if found in (RESULT, COPY, BEGUN) and (others := _others(path, found)):
+    if found in (RESULT, COPY, BEGUN, JOURNAL) and (others := _others(path, found)):
         listed = ", ".join(others[:NAMED]) + (", ..." if len(others) > NAMED else "")
         return f"{path} is {found}, but also holds {listed}: move these away, or choose another name"
     return ""
@@ -164,16 +174,28 @@ def _regular(path: Path) -> bool:
 
 
 def _others(path: Path, kind: str) -> list[str]:
-    """Return the files in a folder with a manifest that are no part of it."""
+    """Return what is in a folder of dxflow's that is no part of it."""
     from .stores._manifest import CACHES, MANIFEST, PART, read
 
     if not path.is_dir():
         return []
+    if kind == JOURNAL:
+        return foreign(path)
     there = set(_files(path))
     listed = {n for n in there if _COPIED.fullmatch(n)} if kind == BEGUN else set(read(path)["files"])
     # What NFS calls files that were removed while somebody has them open.
     left = {n for n in there if os.path.basename(n).startswith((".nfs", LOCK))}
     return sorted(there - listed - left - {MANIFEST, PART, *CACHES})
+
+
+def foreign(journal: Path) -> list[str]:
+    """Return what is in a folder of fragments that dxflow did not make."""
+    there = {*os.listdir(journal), *_files(journal)}
+    strange = {name for name in there if not _JOURNAL.fullmatch(name) and not name.startswith(REPLACED)}
+    for old in journal.glob(f"{REPLACED}*"):
+        others = _others(old, RESULT) if kind_of(old) == RESULT else [""]
+        strange |= {os.path.join(old.name, name) for name in others}
+    return sorted(n for n in strange if not os.path.basename(n).startswith(".nfs"))
 
 
 def _files(folder: Path) -> Iterator[str]:

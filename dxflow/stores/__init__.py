@@ -7,9 +7,11 @@ import os
 import pkgutil
 import shutil
 import tempfile
+import uuid
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 class Store(ABC):
     """Where a result goes. A format implements `create`, `write` and `commit`.
 
-    The result appears under its name by one rename in `commit`; until then everything lies in `partial`.
+    The result appears under its name by one rename in `commit`; until then everything lies in `work`.
 
     Parameters
     ----------
@@ -43,6 +45,8 @@ class Store(ABC):
 
     temporary = False
     """Whether the result goes away with the last object that refers to the store."""
+    attempt = ""
+    """Which start of workers writes this; each has a folder of its own."""
 
     def __init__(self, path: str | Path) -> None:
         # Workers may have been started in another directory.
@@ -52,6 +56,25 @@ class Store(ABC):
     def partial(self) -> Path:
         """Folder beside the result for fragments and for the result while it is written."""
         return self.path.with_name(self.path.name + ".partial")
+
+    @property
+    def work(self) -> Path:
+        """Folder in `partial` for the result while it is written."""
+        return self.partial / f"{ours.STORE}{self.attempt}"
+
+    def begin(self) -> None:
+        """Take another folder for what is written: workers that a lost driver left write where nobody looks."""
+        self.attempt = uuid.uuid4().hex[:12]
+
+    def settle(self) -> None:
+        """Take what is written away from workers that are late, and remove what those that died left unfinished."""
+        before = self.work
+        self.begin()
+        with suppress(FileNotFoundError):
+            os.rename(before, self.work)
+        for path in list(self.work.rglob("*")):
+            if path.is_file() and (path.name.startswith(".") or path.suffix == ".partial"):
+                path.unlink()
 
     @abstractmethod
     def create(self, contents: Contents) -> Sequence[Any]:
@@ -87,7 +110,7 @@ class Store(ABC):
         if plan.overwrite and os.path.lexists(self.path):
             if why := ours.obstacle(self.path, [ours.RESULT], ours.inputs_of(plan)):
                 raise FileExistsError(f"{why}. Then go on with resume=True")
-            replace(made, self.path, self.partial / "replaced")
+            replace(made, self.path, self.partial / f"{ours.REPLACED}{self.attempt}")
         else:
             self._appear(made)
         persist(self.path.absolute().parent)
@@ -99,6 +122,24 @@ class Store(ABC):
             raise FileExistsError(
                 f"{self.path} appeared while it was being made: move it away and go on with resume=True"
             ) from e
+
+    def set_aside(self) -> Path | None:
+        """Return where the result is that was about to be replaced when a reduction was killed, if it has no name."""
+        if os.path.lexists(self.path) or not self.partial.is_dir():
+            return None
+        return max(self.partial.glob(f"{ours.REPLACED}*"), key=lambda p: p.lstat().st_mtime, default=None)
+
+    def recover(self, plan: Plan) -> None:
+        """Give a result its name again that was about to be replaced when a reduction was killed.
+
+        Raises
+        ------
+        PlanError
+            If it is not to be replaced now.
+        """
+        if (old := self.set_aside()) is not None:
+            appear(old, self.path)
+            self.check_place(plan)
 
     def piece_bytes(self, plan: Plan) -> int:
         """Return the memory that writing a piece needs."""
@@ -141,9 +182,11 @@ class Store(ABC):
         if why := ours.obstacle(self.path, [ours.RESULT], ours.inputs_of(plan)):
             raise PlanError(why)
         self.check_partial(plan)
-        if os.path.lexists(self.path) and not plan.overwrite:
+        old = self.set_aside()
+        if (old or os.path.lexists(self.path)) and not plan.overwrite:
+            where = f" (in {old}, since a reduction was killed while replacing it)" if old else ""
             raise PlanError(
-                f"{self.path} exists: choose another name, or overwrite=True (--overwrite) to replace it"
+                f"{self.path} exists{where}: choose another name, or overwrite=True (--overwrite) to replace it"
             )
         if why := ours.inside_run(self.path, ours.run_folders(plan)):
             raise PlanError(why)

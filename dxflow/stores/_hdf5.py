@@ -65,13 +65,13 @@ class Hdf5Store(Store):
 
     def create(self, contents: Contents) -> Sequence[int]:
         """Make an empty folder; the file is one piece."""
-        shutil.rmtree(self._root, ignore_errors=True)
-        self._root.mkdir()
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir()
         return [0]
 
     def write(self, contents: Contents, piece: int) -> None:
         """Write the file, all but the manifest, in a process of its own."""
-        temporary = self._root / f".{uuid.uuid4().hex[:12]}"
+        temporary = self.work / f".{uuid.uuid4().hex[:12]}"
         task = {
             "do": "write",
             "format": self.format,
@@ -85,16 +85,16 @@ class Hdf5Store(Store):
             for variable in contents.variables.values():
                 for region, values in _portions(contents, variable):
                     child.send(variable.name, region, values)
-        os.replace(temporary, self._root / "result")
+        os.replace(temporary, self.work / "result")
 
     def commit(self, contents: Contents, manifest: dict[str, Any]) -> None:
         """Add manifest and checksum, and give the file its name."""
         facts = {n: {**vars(f), "path": self.place(n)} for n, f in _facts(contents).items()}
         own = {"attributes": described(contents), "variables": facts}
         text = json.dumps({**manifest, "hdf5": own})
-        with Child(self._root / "result", self.path, {"do": "seal", "manifest": text}):
+        with Child(self.work / "result", self.path, {"do": "seal", "manifest": text}):
             pass
-        self.publish(self._root / "result", contents.plan)
+        self.publish(self.work / "result", contents.plan)
 
     def piece_bytes(self, plan: Plan) -> int:
         """A part, or rows with the fragment they are taken from."""
@@ -109,10 +109,6 @@ class Hdf5Store(Store):
     def describe(self, plan: Plan) -> str:
         """Name and size before compression."""
         return f"{self.path}: up to {show(sum(v.nbytes for v in variables(plan)))} in one file"
-
-    @property
-    def _root(self) -> Path:
-        return self.partial / "store"
 
 
 class Fact:

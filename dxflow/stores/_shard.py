@@ -83,7 +83,6 @@ class Shard:
         self.size = self.crc = 0
 
     def __enter__(self) -> Shard:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self._temporary, "xb", buffering=0)
         return self
 

@@ -93,8 +93,8 @@ class Exdf(Store):
 
     def create(self, contents: Contents) -> Sequence[Piece]:
         """Find out about trains and losses; return one piece per file."""
-        shutil.rmtree(self._root, ignore_errors=True)
-        self._root.mkdir()
+        shutil.rmtree(self.work, ignore_errors=True)
+        self._root.mkdir(parents=True)
         plan, of_run = contents.plan, origin(contents.plan)
         losses, labels = _losses(contents), _labels(contents)
         step = self._trains_per_file(list(contents.variables.values()), plan)
@@ -155,11 +155,11 @@ class Exdf(Store):
 
     @property
     def _root(self) -> Path:
-        return self.partial / "store.exdf"
+        return self.work / "store"
 
     def _note(self, file: str) -> Path:
         """Return where size and checksum of a file are until `commit`."""
-        return self.partial / f"{file}.json"
+        return self.work / f"{file}.json"
 
 
 def _labels(contents: Contents) -> dict[str, Coordinate]:

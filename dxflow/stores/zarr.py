@@ -45,9 +45,8 @@ class Zarr(Store):
         """Make the arrays, write coordinates and attributes; return one piece per shard."""
         import zarr
 
-        shutil.rmtree(self._root, ignore_errors=True)
-        shutil.rmtree(self._notes, ignore_errors=True)
-        self._notes.mkdir()
+        shutil.rmtree(self.work, ignore_errors=True)
+        self._notes.mkdir(parents=True)
         labels = coordinates(contents)
         group = zarr.create_group(self._root, zarr_format=3, attributes=_attributes(contents, labels))
         for name, coordinate in labels.items():
@@ -92,6 +91,9 @@ class Zarr(Store):
     ) -> tuple[str, tuple[int, int]]:
         """Write one shard; return its path in the store, size and checksum."""
         file = layout.file(shard)
+        # Not the store itself: if that is gone, nobody waits for this any more.
+        for folder in list(Path(file).parents)[-2::-1]:
+            (self._root / folder).mkdir(exist_ok=True)
         with layout.open(self._root / file, lasting=not self.temporary) as out:
             for at, values in portions:
                 out.add(at, values)
@@ -139,12 +141,12 @@ class Zarr(Store):
 
     @property
     def _root(self) -> Path:
-        return self.partial / "store.zarr"
+        return self.work / "store"
 
     @property
     def _notes(self) -> Path:
         """Folder of sizes and checksums of shards until `commit`."""
-        return self.partial / "shards"
+        return self.work / "shards"
 
 
 STORE = Zarr
