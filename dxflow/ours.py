@@ -19,8 +19,8 @@ RESULT, COPY = "a result", "a copy of a run"
 JOURNAL, BEGUN = "an interrupted reduction", "an interrupted copy"
 FILE = "a file of a FileWriter"
 RUN = "a simulated run"
-_COPIED = re.compile(r"[^/]+\.h5|\.+(dxflow|done)-[^/]*")
-"""Files of an interrupted copy beside its manifest."""
+_COPYING = re.compile(r"\.+(dxflow|done)-[^/]*(/[^/]*)?")
+"""What is in the folder of a copy until it is complete."""
 EMPTY = "an empty folder"
 BENCH = "a measurement of dxflow bench"
 PICTURE = "a picture of dxflow"
@@ -29,7 +29,7 @@ SOFTWARE = {"Software": "dxflow"}
 JOBS = "the folder of a run's Slurm jobs"
 SCRIPT = "job.sh"
 """In the folder of a run's jobs: what Slurm is to start."""
-BESIDE_SCRIPT = ("logs", "tls", "sign", "answer", "about.json")
+_BESIDE_SCRIPT = re.compile(r"logs(/\d+[^/]*\.log)?|tls(/tls_\w+\.pem)?|sign|answer|\.?about\.json(\.\w+)?")
 PLAN = "plan.json"
 """In a folder of fragments: says of which reduction they are."""
 MARKS = ("dxflow.json", PLAN)
@@ -128,7 +128,8 @@ def _kind_of_folder(path: Path) -> str:
 
 def _jobs(path: Path) -> bool:
     """Return whether a folder has a job script that names it, and nothing beside but logs and credentials."""
-    if set(os.listdir(path)) - {SCRIPT, *BESIDE_SCRIPT} or not _regular(path / SCRIPT):
+    there = {*os.listdir(path), *_files(path)} - {SCRIPT}
+    if not _regular(path / SCRIPT) or not all(_BESIDE_SCRIPT.fullmatch(name) for name in there):
         return False
     return f"-J {path.name}\n" in (path / SCRIPT).read_text()
 
@@ -182,7 +183,8 @@ def _others(path: Path, kind: str) -> list[str]:
     if kind == JOURNAL:
         return foreign(path)
     there = set(_files(path))
-    listed = {n for n in there if _COPIED.fullmatch(n)} if kind == BEGUN else set(read(path)["files"])
+    made = json.loads((path / MANIFEST).read_bytes()) if kind == BEGUN else read(path)
+    listed = {*made.get("files", ()), *(n for n in there if kind != RESULT and _COPYING.fullmatch(n))}
     # What NFS calls files that were removed while somebody has them open.
     left = {n for n in there if os.path.basename(n).startswith((".nfs", LOCK))}
     return sorted(there - listed - left - {MANIFEST, PART, *CACHES})
@@ -190,7 +192,8 @@ def _others(path: Path, kind: str) -> list[str]:
 
 def foreign(journal: Path) -> list[str]:
     """Return what is in a folder of fragments that dxflow did not make."""
-    there = {*os.listdir(journal), *_files(journal)}
+    files = set(_files(journal))
+    there = files | set(os.listdir(journal)) - {name.partition(os.sep)[0] for name in files}
     strange = {name for name in there if not _JOURNAL.fullmatch(name) and not name.startswith(REPLACED)}
     for old in journal.glob(f"{REPLACED}*"):
         others = _others(old, RESULT) if kind_of(old) == RESULT else [""]

@@ -15,6 +15,7 @@ import dxflow
 from dxflow import Frames, PlanError, cli, journal, ours
 from dxflow.algorithms.average import Average
 from dxflow.clusters import slurm
+from dxflow.copying.folder import Folder
 from dxflow.exdf import FileWriter
 from dxflow.exdf.declare import DS
 from dxflow.recipes import demo, saxs
@@ -189,6 +190,75 @@ def test_what_a_user_added_to_a_result_is_not_removed(users, tmp_path, way):
     (to / "figures" / "best.png").write_bytes(b"png")
     with pytest.raises(PlanError, match=r"also holds figures/best.png: move these away"):
         WAYS[way](run, to, True)
+
+
+OWN = "notes.txt", "figures/best.png", "attempts/notes.txt", "empty", "mine.npz"
+
+
+def put(folder, name):
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.mkdir() if name == "empty" else path.write_text("mine")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_a_user_put_beside_unfinished_results_is_not_removed(users, tmp_path, name):
+    run, partial = users / "raw" / "r0001", tmp_path / "x.zarr.partial"
+    journal.begin(dxflow.plan(run, roi(), tmp_path / "x.zarr"))
+    put(partial, name)
+    before = listing(tmp_path)
+    for options in ({"overwrite": True}, {"resume": True}):
+        with pytest.raises(PlanError, match=rf"also holds {name}: move these away"):
+            dxflow.plan(run, roi(), tmp_path / "x.zarr", **options)
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_a_user_puts_beside_a_result_while_it_is_made_stays_and_is_said(users, tmp_path, name):
+    planned = dxflow.plan(users / "raw" / "r0001", roi(), tmp_path / "x.zarr")
+    partial = tmp_path / "x.zarr.partial"
+
+    class Busy(Zarr):
+        def commit(self, contents, manifest):
+            put(partial, name)
+            super().commit(contents, manifest)
+
+    planned.store.__class__ = Busy
+    with pytest.warns(
+        UserWarning, match=rf"partial is left, as it also holds {name}, which dxflow did not make"
+    ):
+        result = dxflow.execute(planned, "here")
+    assert dxflow.verify.verify(result.path) == []
+    assert {str(p.relative_to(partial)) for p in partial.rglob("*")} == {name, name.split("/")[0]}
+
+
+@pytest.mark.parametrize("name", ["mine.h5", "notes.txt", "figures/best.png", "empty"])
+def test_what_a_user_put_into_an_unfinished_copy_is_not_removed(users, tmp_path, name):
+    run, to, partial = users / "raw" / "r0001", tmp_path / "c", tmp_path / "c.partial"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Folder, "commit", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            dxflow.copy_run(run, to, trains=[10001], cluster="here")
+    put(partial, name)
+    if name == "empty":
+        dxflow.copy_run(run, to, cluster="here", overwrite=True)
+        return
+    before = listing(tmp_path)
+    for options in ({"overwrite": True}, {"resume": True}):
+        with pytest.raises(PlanError, match=rf"also holds {name}: move these away"):
+            dxflow.copy_run(run, to, trains=[10001], cluster="here", **options)
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["logs/notes.txt", "tls/mine.pem", "sign/x.txt"])
+def test_a_folder_of_jobs_with_own_files_is_kept(tmp_path, name):
+    folder = tmp_path / "dxflow-0101-000000-aaaaaa"
+    (folder / "logs").mkdir(parents=True)
+    (folder / "logs" / "17.log").write_text("log")
+    (folder / "job.sh").write_text(f"#SBATCH -J {folder.name}\n")
+    assert not ours.obstacle(folder, [ours.JOBS])
+    put(folder, name)
+    assert ours.obstacle(folder, [ours.JOBS])
 
 
 def test_a_reduction_does_not_replace_a_copy_nor_a_copy_a_result(users, tmp_path):

@@ -112,7 +112,8 @@ def _crew(stack: ExitStack) -> list[Hands]:
 def _execute(plan: CopyPlan, cluster: Any, crew: list[Hands], begun: float) -> CopyReport:
     """Do the tasks that are left, write the manifest and give the copy its name."""
     folder = plan.folder
-    with folder.begun(plan.fingerprint(), resume=plan.resume, overwrite=plan.overwrite) as done:
+    names, options = [t.name for t in plan.tasks], {"resume": plan.resume, "overwrite": plan.overwrite}
+    with folder.begun(plan.fingerprint(), names, **options) as done:
         files = dict(done)
         left = [n for n, task in enumerate(plan.tasks) if task.name not in done]
         try:
@@ -158,7 +159,7 @@ def copy_file(plan: CopyPlan, number: int) -> tuple[str, Digest]:
 
 def _do(plan: CopyPlan, number: int, hands: Hands) -> tuple[str, Digest]:
     task, folder = plan.tasks[number], plan.folder.partial
-    made = hands.do(task, folder, sync=plan.sync)
+    made = hands.do(task, folder, sync=plan.sync, attempt=plan.folder.attempt)
     # A file without a note is copied again when an interrupted copy goes on.
     try:
         notes.write(folder, task.name, made)

@@ -44,6 +44,8 @@ class Folder:
     def __init__(self, path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
         self.path, self.inputs = Path(path), list(inputs)
         self.partial = self.path.with_name(self.path.name + SUFFIX)
+        self.attempt = ""
+        """Folder in `partial` for files while they are written: workers of an earlier driver have another one."""
 
     def check(self, *, overwrite: bool) -> None:
         """Refuse a place where no copy can be made.
@@ -54,7 +56,7 @@ class Folder:
         """
         parent = self.path.absolute().parent
         try:
-            there = self.path.exists() or self.path.is_symlink()
+            there = self.path.exists() or self.path.is_symlink() or os.path.lexists(self._old)
             self.partial.exists()
         except OSError as e:
             raise PlanError(f"{self.path}: {e.strerror}; choose another name") from e
@@ -69,9 +71,7 @@ class Folder:
             raise PlanError(f"{self.path}: the folder {parent} is read-only; choose another")
         self._refuse(self.path, ours.COPY)
         if there and not overwrite:
-            raise PlanError(
-                f"{self.path} exists: choose another name, or overwrite=True (--overwrite) to replace it"
-            )
+            raise PlanError(self._exists())
         self._refuse_others()
         ours.warn_open(parent)
         if why := ours.inside_run(self.path, self.inputs):
@@ -96,9 +96,18 @@ class Folder:
 
     @contextmanager
     def begun(
-        self, fingerprint: str, *, resume: bool, overwrite: bool
+        self, fingerprint: str, names: list[str], *, resume: bool, overwrite: bool
     ) -> Iterator[dict[str, tuple[int, int]]]:
         """Make the partial folder or take up that of an interrupted copy; yield size and CRC-32 of finished files.
+
+        Parameters
+        ----------
+        fingerprint : str
+            Of the copy.
+        names : list of str
+            Of the files that it will have.
+        resume, overwrite : bool
+            Go on with what is there; replace it.
 
         Raises
         ------
@@ -114,7 +123,8 @@ class Folder:
                     f"{self.partial}: {e.strerror}; choose another place", str(self.partial)
                 ) from e
             self._refuse(self.partial, *BEGUN)
-            yield self._resumed(fingerprint, resume=resume, overwrite=overwrite)
+            self._recover(overwrite=overwrite)
+            yield self._resumed(fingerprint, names, resume=resume, overwrite=overwrite)
 
     def _refuse_others(self) -> None:
         """Raise if another process writes there, or something else than a copy is there."""
@@ -124,10 +134,52 @@ class Folder:
             )
         self._refuse(self.partial, *BEGUN)
 
-    def _resumed(self, fingerprint: str, *, resume: bool, overwrite: bool) -> dict[str, tuple[int, int]]:
-        """Return size and CRC-32 of files that are done; begin afresh where nothing is or is wanted of it."""
+    @property
+    def _old(self) -> Path:
+        """Name of an older copy while another one takes its place."""
+        return self.path.with_name(f".{self.path.name}.old")
+
+    def _recover(self, *, overwrite: bool) -> None:
+        """Give a copy its name again that was about to be replaced when another was killed; remove one that was."""
+        if not os.path.lexists(self._old):
+            return
+        self._refuse(self._old, ours.COPY)
+        if os.path.lexists(self.path):
+            self._forget()
+            return
+        appear(self._old, self.path)
+        if not overwrite:
+            raise PlanError(self._exists())
+
+    def _exists(self) -> str:
+        killed = not os.path.lexists(self.path)
+        where = f" (as {self._old.name}, since a copy was killed while replacing it)" if killed else ""
+        return (
+            f"{self.path} exists{where}: choose another name, or overwrite=True (--overwrite) to replace it"
+        )
+
+    def _forget(self) -> None:
+        """Remove an older copy; what says that it is one goes last, as a kill may come in between."""
+        for path in self._old.iterdir():
+            if path.name != MANIFEST and not path.is_dir():
+                path.unlink()
+        shutil.rmtree(self._old, ignore_errors=True)
+
+    def _tidy(self) -> None:
+        """Remove what was written by those who are gone, or late."""
         for leftover in self.partial.glob(f"{TEMPORARY}*"):
-            leftover.unlink()
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink()
+
+    def _resumed(
+        self, fingerprint: str, names: list[str], *, resume: bool, overwrite: bool
+    ) -> dict[str, tuple[int, int]]:
+        """Return size and CRC-32 of files that are done; begin afresh where nothing is or is wanted of it."""
+        self._tidy()
+        self.attempt = f"{TEMPORARY}{uuid.uuid4().hex[:12]}"
+        (self.partial / self.attempt).mkdir()
         done = {f.name for f in self.partial.glob("*.h5")}
         if done and not overwrite:
             if not resume:
@@ -142,9 +194,9 @@ class Folder:
                 "selection, or overwrite=True (--overwrite) to start afresh"
             )
         for old in self.partial.iterdir():
-            if old.name != lock.NAME:
+            if not old.is_dir() and not old.name.startswith(lock.NAME):
                 old.unlink()
-        self._write({"state": "partial", "fingerprint": fingerprint})
+        self._write({"state": "partial", "fingerprint": fingerprint, "files": names})
         return {}
 
     def _sound(self, names: set[str]) -> dict[str, tuple[int, int]]:
@@ -184,8 +236,7 @@ class Folder:
         self, manifest: dict[str, Any], files: _manifest.Digests, *, sync: bool, overwrite: bool
     ) -> None:
         """Add the manifest, which lists `files`, and give the copy its name; an older one goes away."""
-        for leftover in self.partial.glob(f"{TEMPORARY}*"):
-            leftover.unlink()
+        self._tidy()
         try:
             _manifest.write(self.partial, manifest, files, lasting=sync)
             notes.remove(self.partial)
@@ -193,14 +244,13 @@ class Folder:
             raise self._unwritten(e) from e
         if sync:
             persist(self.partial)
-        old = self.path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}.old")
         replaced = overwrite and os.path.lexists(self.path)
         self._refuse(self.path, ours.COPY)
         # It is held until the end all the same.
         (self.partial / lock.NAME).unlink(missing_ok=True)
         try:
             if replaced:
-                replace(self.partial, self.path, old)
+                replace(self.partial, self.path, self._old)
             else:
                 appear(self.partial, self.path)
         except OSError as e:
@@ -210,4 +260,4 @@ class Folder:
         if sync:
             persist(self.path.absolute().parent)
         if replaced:
-            shutil.rmtree(old, ignore_errors=True)
+            self._forget()

@@ -35,15 +35,17 @@ class Hands:
         self._process: subprocess.Popen | None = None
         self._stopped = threading.Event()
 
-    def do(self, task: FileTask, folder: Path, *, sync: bool = False) -> tuple[int, int]:
+    def do(self, task: FileTask, folder: Path, *, sync: bool = False, attempt: str = "") -> tuple[int, int]:
         """Copy a file into a folder, where it appears complete; return its bytes and CRC-32.
+
+        Until then it is in the folder of an attempt in it: without that, nobody waits for it any more.
 
         Raises
         ------
         CopyError
             If that cannot be; names the file, the need and the free space.
         """
-        part = folder / f"{TEMPORARY}{uuid.uuid4().hex[:12]}.part"
+        part = folder / attempt / f"{TEMPORARY}{uuid.uuid4().hex[:12]}.part"
         try:
             _check(task)
             made = self._whole(task, part, sync) if task.whole else self._cut(task, part, sync)

@@ -337,7 +337,7 @@ def test_a_copy_that_was_complete_but_for_its_name_is_checked_and_gets_it(run, t
 
 def test_what_a_user_put_beside_an_interrupted_copy_is_not_removed(run, tmp_path):
     plan = plan_copy(run.path, tmp_path / "copy")
-    with plan.folder.begun(plan.fingerprint(), resume=False, overwrite=False):
+    with plan.folder.begun(plan.fingerprint(), [], resume=False, overwrite=False):
         (plan.folder.partial / "notes.txt").write_text("mine")
     with pytest.raises(PlanError, match=r"an interrupted copy, but also holds notes.txt"):
         dxflow.copy_run(run.path, tmp_path / "copy", overwrite=True)

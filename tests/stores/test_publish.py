@@ -43,7 +43,9 @@ def plan(small, to, band, **options):
 @pytest.fixture(scope="module")
 def sums(small):
     """The intensities that each band gives."""
-    return {b: dxflow.execute(plan_nowhere(small, b), "here").dataset["roisum.intensity"].values for b in BANDS}
+    return {
+        b: dxflow.execute(plan_nowhere(small, b), "here").dataset["roisum.intensity"].values for b in BANDS
+    }
 
 
 def plan_nowhere(small, band):
@@ -184,7 +186,12 @@ def wait_for(path, process):
 @pytest.mark.parametrize("when", ["while it is written", "when it is finished"])
 def test_a_worker_that_outlives_its_driver_changes_nothing_of_the_next_run(small, tmp_path, when):
     to, sign, script = tmp_path / "x.zarr", tmp_path / "sign", tmp_path / "stopped.py"
-    facts = {"tests": str(Path(__file__).parents[1]), "sign": str(sign), "run": str(small.path), "to": str(to)}
+    facts = {
+        "tests": str(Path(__file__).parents[1]),
+        "sign": str(sign),
+        "run": str(small.path),
+        "to": str(to),
+    }
     script.write_text(textwrap.dedent(STOPPED).format(**facts))
     driver = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)
     try:
@@ -207,7 +214,9 @@ def test_a_worker_that_outlives_its_driver_changes_nothing_of_the_next_run(small
         with suppress(ProcessLookupError):
             os.kill(worker, signal.SIGKILL)
     assert verify(to) == []
-    wanted = dxflow.execute(dxflow.plan(small.path, Average(img=Frames(modules=(0, 1), mask=None))), "here").dataset["average.mean"]
+    wanted = dxflow.execute(
+        dxflow.plan(small.path, Average(img=Frames(modules=(0, 1), mask=None))), "here"
+    ).dataset["average.mean"]
     np.testing.assert_array_equal(dxflow.open(to).dataset["average.mean"].values, wanted)
     assert not (tmp_path / "x.zarr.partial").exists()
 
