@@ -37,7 +37,7 @@ MARKS = ("dxflow.json", PLAN)
 LOCK = f".{PLAN}.lock"
 """In a folder that somebody works in: says who."""
 STORE, REPLACED = "store-", "replaced-"
-"""Begin the names of what is in a folder of fragments beside these: a result while it is written, and what it replaces."""
+"""Begin the names of what lies beside fragments: a result while it is written, and what it replaces."""
 _TEMPORARY = r"(\.[0-9a-f]+)?"
 _FRAGMENT = r"(chunk|merged|final|piece)-[-\w]+\.(npz|json|hook)"
 _JOURNAL = re.compile(

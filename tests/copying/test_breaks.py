@@ -16,8 +16,11 @@ from disks import mounted
 
 import dxflow
 from dxflow import FrameSelection, PlanError
-from dxflow.copying import CopyError, execute, plan_copy
+from dxflow import replace as replacing
+from dxflow.copying import CopyError, copy_run, execute, folder, plan_copy
+from dxflow.copying.copy import copy_file
 from dxflow.copying.process import Hands
+from dxflow.verify import verify
 
 KILLS = 6
 
@@ -25,6 +28,11 @@ KILLS = 6
 @pytest.fixture(scope="module")
 def run(made):
     return made(trains=20, pulses=10, modules=4, module_shape=(64, 64), pool=20)
+
+
+@pytest.fixture(scope="module")
+def small(made):
+    return made(trains=4, pulses=2, modules=1, module_shape=(8, 8))
 
 
 @pytest.fixture
@@ -234,12 +242,12 @@ def test_a_folder_that_is_not_there_is_named(run, tmp_path):
 def test_two_copies_to_one_place_at_once_are_refused(run, tmp_path):
     plan = plan_copy(run.path, tmp_path / "copy")
     with (
-        plan.folder.begun(plan.fingerprint(), resume=False, overwrite=False),
+        plan.folder.begun(plan.fingerprint(), [], resume=False, overwrite=False),
         pytest.raises(PlanError, match=r"\(copy to copy, since .*\) works there now"),
     ):
         execute(plan)
     with (
-        plan.folder.begun(plan.fingerprint(), resume=False, overwrite=True),
+        plan.folder.begun(plan.fingerprint(), [], resume=False, overwrite=True),
         pytest.raises(PlanError, match="works there now"),
     ):
         plan_copy(run.path, tmp_path / "copy", overwrite=True)
@@ -342,3 +350,67 @@ def test_what_a_user_put_beside_an_interrupted_copy_is_not_removed(run, tmp_path
     with pytest.raises(PlanError, match=r"an interrupted copy, but also holds notes.txt"):
         dxflow.copy_run(run.path, tmp_path / "copy", overwrite=True)
     assert (plan.folder.partial / "notes.txt").read_text() == "mine"
+
+
+def test_a_worker_that_outlives_its_driver_changes_nothing_of_the_next_copy(small, tmp_path):
+    """It goes on with a file when another copy to the same name has begun, and again when that is complete."""
+    to, path = tmp_path / "copy", str(tmp_path / "copy")
+    late, new = plan_copy(small.path, path, trains=small.train_ids[:2].tolist()), plan_copy(small.path, path)
+    options = {"resume": False, "overwrite": False}
+    with late.folder.begun(late.fingerprint(), [t.name for t in late.tasks], **options):
+        pass
+    with new.folder.begun(new.fingerprint(), [t.name for t in new.tasks], **options):
+        with pytest.raises(CopyError):
+            copy_file(late, 0)
+        assert not list(new.folder.partial.glob("*.h5"))
+    execute(plan_copy(small.path, path), "here")
+    with pytest.raises(CopyError):
+        copy_file(late, 0)
+    assert verify(to) == []
+    assert [p.name for p in tmp_path.iterdir()] == ["copy"]
+
+
+@pytest.mark.parametrize("call", range(1, 6))
+def test_killed_while_one_copy_replaces_another_neither_is_lost(small, tmp_path, monkeypatch, call):
+    """Where names cannot be exchanged; killed before one of the calls from then on."""
+    to = tmp_path / "copy"
+    ids = small.train_ids.tolist()
+    options = {"cluster": "here", "overwrite": True}
+    copy_run(small.path, to, trains=ids[:2], cluster="here")
+    child = os.fork()
+    if not child:
+        try:
+            counts = [0]
+
+            def dies(real):
+                def counted(*args, **more):
+                    counts[0] += 1
+                    if counts[0] == call:
+                        os._exit(9)
+                    return real(*args, **more)
+
+                return counted
+
+            def begin(*args):
+                for name in ("replace", "rename", "unlink", "rmdir"):
+                    setattr(os, name, dies(getattr(os, name)))
+                return real(*args)
+
+            real, replacing.exchange = folder.replace, lambda *_: False
+            folder.replace = begin
+            copy_run(small.path, to, trains=ids[:3], **options)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    with pytest.raises(PlanError, match="exists|holds"):
+        copy_run(small.path, to, trains=ids[:3], cluster="here")
+    if call % 2:
+        # The next one fails: an older one is there all the same.
+        with monkeypatch.context() as patched:
+            patched.setattr(folder.Folder, "commit", lambda *_, **__: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                copy_run(small.path, to, trains=ids[:4], **options)
+        assert verify(to) == []
+    copy_run(small.path, to, trains=ids[:3], **options)
+    assert verify(to) == []
+    assert [p.name for p in tmp_path.iterdir()] == ["copy"]
