@@ -56,7 +56,7 @@ def plan_nowhere(small, band):
 
 
 def execute_and_die(planned, call, monkeypatch):
-    """Execute a plan in another process, which ends at some call of the system after publish(); return whether it did."""
+    """Execute a plan in another process, which ends at a call of the system after publish(); return whether it did."""
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
