@@ -85,7 +85,7 @@ def _clear(folder: Path, kept: Iterable[str] = ()) -> None:
 def _remove(path: Path) -> None:
     if path.name.startswith(ours.REPLACED):
         # While it is removed it is no result any more.
-        path = path.rename(path.with_name(f"{ours.STORE}{path.name.partition('-')[2]}"))
+        path = path.rename(path.with_name(f"{ours.STORE}old{path.name.partition('-')[2]}"))
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
