@@ -36,6 +36,14 @@ def start(module: str, **streams: Any) -> subprocess.Popen:
     return subprocess.Popen(command(module), stdin=subprocess.PIPE, stdout=subprocess.PIPE, **streams)
 
 
+def unlocked() -> dict[str, str]:
+    """Return the environment of a process that only writes files of ours, which others do not know of.
+
+    Where the file system has no locks, HDF5 would not make them.
+    """
+    return {**os.environ, "HDF5_USE_FILE_LOCKING": "FALSE"}
+
+
 def errors() -> IO[bytes]:
     """Return a file in memory for what a process says of its errors; it goes away when it is closed."""
     return os.fdopen(os.memfd_create("dxflow-errors"), "w+b")

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .openhdf5 import open_hdf5
+
 AUTO = "auto"
 FILE = r"(.+\.(?:npy|h5|hdf5|cxi|nxs|nc|zarr)/?)(?::(.+))?"
 """What tells a file, and what of it, from a key."""
@@ -169,9 +171,8 @@ def _content(path: str, inside: str | None) -> Any:
 
 
 def _hdf5(path: str, inside: str | None) -> NDArray:
-    import h5py
 
-    with h5py.File(path) as file:
+    with open_hdf5(path) as file:
         have: list[str] = []
         file.visititems(lambda name, item: have.append(f"/{name}") if _fit(item) else None)
         if inside is None and len(have) != 1 or inside is not None and not _fit(file.get(inside)):

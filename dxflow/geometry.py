@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .openhdf5 import open_hdf5
+
 HC = 12.398419843320026
 """Planck's constant times the speed of light, keV angstrom (exact in SI 2019)."""
 
@@ -262,10 +264,9 @@ def _panels(panels: list[dict[str, Any]]) -> NDArray:
 
 def _from_h5(path: Path, distance: float | None) -> Layout:
     """Read a EuXFEL geometry file: DSSC modules have 2 tiles, those of LPD 16."""
-    import h5py
 
     extra_geom = _optional("extra_geom", "geometry", "EuXFEL .h5")
-    with h5py.File(path) as file:
+    with open_hdf5(path) as file:
         tiles = sum(name.startswith("T") for name in file.get("Q1/M1", ()))
     kinds = {2: extra_geom.DSSC_1MGeometry, 16: extra_geom.LPD_1MGeometry}
     if tiles not in kinds:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .openhdf5 import open_hdf5
+
 if TYPE_CHECKING:
     from .plan import Plan
 
@@ -157,11 +159,10 @@ def _kind_of_file(path: Path) -> str:
 
 
 def _kind_of_hdf5(path: Path) -> str:
-    import h5py
 
     from .stores._child import GROUP
 
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         if GROUP in file:
             return RESULT * isinstance(json.loads(file[GROUP]["manifest"][()]), dict)
         return FILE * bytes(file["METADATA/daqLibrary"][0]).startswith(b"dxflow ")

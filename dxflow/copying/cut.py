@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 from h5py import h5o
 
+from ..openhdf5 import open_hdf5
 from . import record
 from .objects import again, dataset_like, file_like, group_like, link_like
 from .rows import move
@@ -28,7 +29,7 @@ def write(task: FileTask, path: str | Path) -> None:
     For a process of its own: HDF5 may crash when the disk is full.
     """
     descriptor = os.open(task.path, os.O_RDONLY)
-    with h5py.File(task.path, "r") as original:
+    with open_hdf5(task.path) as original:
         made = file_like(path, original)
         _Cutter(original, made, Changes(original, task), descriptor).group(original["/"], made["/"], "")
         if task.record is not None:

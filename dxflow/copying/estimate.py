@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..openhdf5 import open_hdf5
 from .record import can_hold, record_bytes, version_of
 from .rows import table
 from .sections import Changes
@@ -16,7 +17,7 @@ def estimate(task: FileTask) -> int:
     """Return the expected bytes of the copy of a file; cut datasets are counted chunk by chunk."""
     if task.whole:
         return task.stat[0]
-    with h5py.File(task.path, "r") as file:
+    with open_hdf5(task.path) as file:
         changes, stored, kept, counted = Changes(file, task), 0, 0, 0
         objects = _objects(file)
         for path, item in objects.items():

@@ -23,6 +23,8 @@ def file_like(path: str | Path, original: h5py.File) -> h5py.File:
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_libver_bounds(lowest, h5f.LIBVER_LATEST)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
+    # Nobody else knows of it, and some file systems have no locks.
+    access.set_file_locking(False, True)
     file = h5py.File(h5f.create(os.fsencode(path), h5f.ACC_EXCL, fcpl=creation, fapl=access))
     attributes_like(file["/"].id, original["/"].id)
     return file

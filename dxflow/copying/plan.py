@@ -9,12 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import openfiles, ours
 from ..binding import PlanError
+from ..openhdf5 import open_hdf5
 from ..reader.files import stat_of
 from ..runs import OpenedRun, opened
 from .choice import Choice, choose
@@ -168,7 +168,7 @@ def _tasks(
 def _estimated(task: FileTask, whole: set[str]) -> int:
     """Return the expected bytes of a file; raise a PlanError if it cannot be copied."""
     try:
-        with h5py.File(task.path, "r") as file:
+        with open_hdf5(task.path) as file:
             refuse(file, whole, whole=task.whole)
         return estimate(task)
     except Damaged as e:

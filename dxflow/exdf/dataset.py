@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checksums import digest
+from ..openhdf5 import open_hdf5
 from ..stores import _manifest
 from ..stores._manifest import Damage
 
@@ -95,14 +96,13 @@ class _Array:
     """A dataset over all files: rows one after the other, or a value of the whole run."""
 
     def __init__(self, files: Sequence[File], section: str, path: str, dtype: np.dtype) -> None:
-        import h5py
 
         self.files, self.path, self.dtype = files, path, dtype
         self.whole = section == "RUN"
         rows = []
         for file in files[:1] if self.whole else files:
             file.check()
-            with h5py.File(file.path, "r") as opened:
+            with open_hdf5(file.path) as opened:
                 rows.append(opened[path].shape)
         self.starts = list(accumulate((shape[0] for shape in rows), initial=0))
         self.shape = rows[0][1:] if self.whole else (self.starts[-1], *rows[0][1:])
@@ -127,10 +127,9 @@ class _Array:
                 yield number, slice(first - a, min(stop, b) - a, step)
 
     def _read(self, number: int, key: tuple[Any, ...]) -> NDArray:
-        import h5py
 
         self.files[number].check()
-        with h5py.File(self.files[number].path, "r") as opened:
+        with open_hdf5(self.files[number].path) as opened:
             return _typed(np.asarray(opened[self.path][key]), self.dtype)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._light import errors, finish, start
+from .._light import errors, finish, start, unlocked
 from ..replace import appear
 from .errors import WriteError, unwritten
 
@@ -46,7 +46,7 @@ class Sink:
         self.temporary = self.path.with_name(f".dxflow-{uuid.uuid4().hex[:12]}.part")
         self.answer: dict[str, Any] = {}
         self._errors = errors()
-        self._process = start("dxflow.exdf.child", stderr=self._errors)
+        self._process = start("dxflow.exdf.child", stderr=self._errors, env=unlocked())
         assert self._process.stdin is not None
         self._pipe = self._process.stdin
         with suppress(OSError):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ..openhdf5 import open_hdf5
 from . import InputChanged, gate
 from .known import Identity, Known, identity_of, known_of
 from .layout import Layout, layout_of
@@ -221,7 +222,6 @@ class Files:
 
     def handle(self, path: str) -> h5py.File:
         """Return an open HDF5 file; it may be closed when others are asked for."""
-        import h5py
 
         if path in self._handles:
             self._handles.move_to_end(path)
@@ -229,7 +229,7 @@ class Files:
         self._check(path)
         if why := gate.regular(path):
             raise OSError(why)
-        handle = self._handles[path] = h5py.File(path, "r")
+        handle = self._handles[path] = open_hdf5(path)
         self._meet(path, os.fstat(handle.id.get_vfd_handle()))
         if len(self._handles) > self._most:
             self._handles.popitem(last=False)[1].close()
