@@ -46,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = COMMANDS[name](rest)
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        return _interrupted()
+    except KeyboardInterrupt as e:
+        return _interrupted(e)
     except BrokenPipeError as e:
         return CUT_SHORT if _nobody_reads() else _failed(e, trace="--traceback" in rest)
     # Everything that a hook or a file may raise ends here, as a message and an exit code.
@@ -354,8 +354,8 @@ def _nobody_reads() -> bool:
     return ended
 
 
-def _interrupted() -> int:
-    _complain("interrupted. Finished chunks are kept beside the result; --resume goes on with them")
+def _interrupted(error: KeyboardInterrupt) -> int:
+    _complain("; ".join(["interrupted", *getattr(error, "__notes__", ())]))
     return INTERRUPTED
 
 

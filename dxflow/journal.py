@@ -190,7 +190,7 @@ def _refuse_loss(plan: Plan, folder: Path) -> None:
         )
 
 
-def _name_place(plan: Plan, error: Exception) -> None:
+def _name_place(plan: Plan, error: BaseException) -> None:
     """Say of a disk that is full where that is, and what is needed and free there: the system does not."""
     if not isinstance(error, OSError) or error.errno not in lock.FULL:
         return
@@ -201,10 +201,10 @@ def _name_place(plan: Plan, error: Exception) -> None:
 
 @contextmanager
 def kept_on_failure(plan: Plan) -> Iterator[None]:
-    """Say where finished chunks are when a run fails."""
+    """Say where finished chunks are when a run fails, or is interrupted."""
     try:
         yield
-    except Exception as e:
+    except (Exception, KeyboardInterrupt) as e:
         _name_place(plan, e)
         done = len(list(plan.store.partial.glob("chunk-*.npz")))
         # What was refused before it began says itself what can be done.

@@ -27,11 +27,11 @@ def shortened(error: BaseException) -> BaseException:
     """Return an exception, and all it came from, with tracebacks that begin at a line of the user.
 
     Those in which there is none are left alone: they are about dxflow itself. A `PlanError` says it all in its message,
-    so it comes without a traceback, and without what it came from unless that arose in the user's code.
+    so it comes without a traceback, and without what it came from unless that arose in the user's code; so does Ctrl-C.
     """
     for one in list(_chain(error)):
         found = _from_user(one.__traceback__)
-        if isinstance(one, PlanError):
+        if isinstance(one, (PlanError, KeyboardInterrupt)):
             one.__traceback__ = found
             if (cause := one.__cause__ or one.__context__) and not _from_user(cause.__traceback__):
                 one.__cause__, one.__suppress_context__ = None, True

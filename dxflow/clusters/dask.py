@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 import uuid
@@ -58,6 +59,7 @@ class WorkspacePlugin(WorkerPlugin):
             self.watch.start()
         if worker.nanny is not None:
             Erasing.streams()
+            _let_interrupts_by()
             guard_handlers()
             await self._be_witnessed(worker)
 
@@ -93,6 +95,13 @@ class WorkspacePlugin(WorkerPlugin):
         for work in self._idle:
             if hasattr(work, "close"):
                 work.close()
+
+
+def _let_interrupts_by() -> None:
+    """Have Ctrl-C do nothing here, but end programs that hooks start: a handler, unlike a mask, is not inherited."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def call(plugin: str, function: Any, args: tuple, after: Any) -> Any:

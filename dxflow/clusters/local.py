@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ast
 import os
+import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -85,19 +89,23 @@ class Local:
             need_bokeh()
         with dask.config.set(SETTINGS if self.dashboard else SETTINGS | DARK):
             try:
-                self._cluster = _lasting()(
-                    n_workers=self.workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    memory_limit=self.memory or "auto",
-                    host="127.0.0.1",
-                    protocol="tls://",
-                    security=Security.temporary(),
-                    dashboard_address="127.0.0.1:0",
-                    scheduler_kwargs={"dashboard": self.dashboard},
-                    silence_logs=50,
-                    death_timeout=START,
-                )
+                with held_back():
+                    self._cluster = _lasting()(
+                        n_workers=self.workers,
+                        threads_per_worker=1,
+                        processes=True,
+                        memory_limit=self.memory or "auto",
+                        host="127.0.0.1",
+                        protocol="tls://",
+                        security=Security.temporary(),
+                        dashboard_address="127.0.0.1:0",
+                        scheduler_kwargs={"dashboard": self.dashboard},
+                        silence_logs=50,
+                        death_timeout=START,
+                    )
+            except KeyboardInterrupt:
+                self.close()
+                raise
             # Whatever Dask makes of it.
             except Exception as e:  # noqa: BLE001
                 raise RuntimeError(_no_start(e)) from None
@@ -133,17 +141,48 @@ def _no_start(error: BaseException) -> str:
 
 
 def _lasting() -> type[LocalCluster]:
-    """Return a `LocalCluster` that never gives up on a worker: its nanny starts it again."""
+    """Return a `LocalCluster` that never gives up on a worker, and whose workers Ctrl-C does not reach."""
+    from multiprocessing import resource_tracker
+
     from distributed import LocalCluster
     from distributed.deploy.cluster import Cluster
 
     class Lasting(LocalCluster):
+        async def _start(self) -> None:
+            # Ctrl-C is for this process, which then ends the others: they inherit this from the thread of the loop.
+            # The tracker, started with the first of them, would let it through.
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            await super()._start()
+
         def _update_worker_status(self, op: str, msg: Any) -> None:
             # SpecCluster looks again 15 s after a death, and closes the nanny of a worker that died a second time
             # and is just then coming back.
             Cluster._update_worker_status(self, op, msg)
 
     return Lasting
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Have Ctrl-C wait for something that cannot be left half done; a second one does not wait."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before != signal.default_int_handler:
+        yield
+        return
+    pressed = []
+
+    def first(*_: Any) -> None:
+        pressed.append(True)
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def need_bokeh() -> None:

@@ -118,7 +118,7 @@ def _execute(plan: CopyPlan, cluster: Any, crew: list[Hands], begun: float) -> C
         left = [n for n, task in enumerate(plan.tasks) if task.name not in done]
         try:
             files |= _run(plan, left, cluster, crew)
-        except OSError as e:
+        except (OSError, KeyboardInterrupt) as e:
             e.add_note(
                 f"Finished files are kept in {folder.partial}; resume=True (--resume) goes on with the others"
             )

@@ -2,13 +2,20 @@
 
 import ast
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import textwrap
+import time
+from pathlib import Path
 
 import pytest
 from distributed import Security
 from doors import lets_in
 
 from dxflow.clusters import Local, connect, local
+from dxflow.simulate import make_run
 
 
 def addresses(client):
@@ -78,10 +85,6 @@ def test_a_call_is_guarded_if_it_stands_under_a_test_of_name(tmp_path, code, lin
 
 
 def test_a_worker_that_dies_again_just_when_dask_looks_comes_back():
-    import os
-    import signal
-    import time
-
     import dask
 
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "100 ms"}):
@@ -96,6 +99,47 @@ def test_a_worker_that_dies_again_just_when_dask_looks_comes_back():
         finally:
             client.close()
             cluster.close()
+
+
+@pytest.mark.parametrize("moment", ["a.zarr.partial", "began"])
+def test_ctrl_c_ends_a_run_in_one_line_while_workers_start_and_while_they_work(tmp_path, moment):
+    """In a terminal it goes to the workers, too."""
+    make_run(tmp_path / "run", trains=8, pulses=2, module_shape=(8, 8), devices=())
+    line = [tmp_path / "run", "--to", tmp_path / "a.zarr", "--chunk", "4 kB", "--workers", "2"]
+    line += [f"{Path(__file__).parents[1]}/samples.py:Pause", "--seconds", "0.1", "--folder", tmp_path]
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "dxflow", "reduce", *map(str, line)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+        # Tests may themselves run in the background, where Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    while not (tmp_path / moment).exists():
+        assert driver.poll() is None, driver.stderr.read()
+        time.sleep(0.05)
+    # Into the start, or well into the first chunks.
+    time.sleep(0.5)
+    os.killpg(driver.pid, signal.SIGINT)
+    _, said = driver.communicate(timeout=60)
+    assert driver.returncode == 130, said
+    assert said.startswith("dxflow: interrupted")
+    assert said.count("\n") == 1, said
+    assert ("--resume goes on" in said) == (moment == "began")
+
+
+def test_programs_that_hooks_start_are_ended_by_ctrl_c(client):
+    from dxflow.clusters.dask import _let_interrupts_by
+
+    def program():
+        _let_interrupts_by()
+        child = subprocess.Popen(["sleep", "60"])
+        child.send_signal(signal.SIGINT)
+        return child.wait()
+
+    # In the thread of the loop, which is the one that threads of tasks inherit from.
+    assert set(client.run(program).values()) == {-signal.SIGINT}
 
 
 def test_workers_have_one_thread_each_and_tell_nobody_by_http(client):
