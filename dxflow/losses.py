@@ -130,11 +130,11 @@ def _detector(loss: Loss) -> str:
 
 
 def table(losses: Iterable[Loss]) -> pd.DataFrame:
-    """Return the losses as a table, one row each, columns as the fields of `Loss`."""
-    import pandas as pd
+    """Return the losses as a table, one row each, columns as the fields of `Loss`; it prints in words."""
+    from .tables import Losses
 
     rows = [asdict(loss) for loss in losses]
-    return pd.DataFrame(rows, columns=[f.name for f in fields(Loss)])
+    return Losses(rows, columns=[f.name for f in fields(Loss)])
 
 
 def from_json(rows: Iterable[dict[str, Any]]) -> tuple[Loss, ...]:

@@ -56,7 +56,7 @@ class Result:
 
     @property
     def losses(self) -> pd.DataFrame:
-        """What could not be used: one row per cause, source, module and stretch of trains."""
+        """What could not be used: one row per cause, source, module and stretch of trains; printed in words."""
         return losses.table(losses.from_json(self.manifest["losses"]))
 
     @property
@@ -65,13 +65,14 @@ class Result:
 
         "there" are those of the files before any selection.
         """
-        import pandas as pd
+        from .tables import Account
 
         rows = [
             {**{k: v for k, v in r.items() if k not in ("masked", "algorithms")}, **r["masked"]}
             for r in self.manifest["account"]
         ]
-        return pd.DataFrame(rows).fillna(0)
+        causes = {cause: int for row in self.manifest["account"] for cause in row["masked"]}
+        return Account(rows).fillna(0).astype(causes)
 
     @property
     def times(self) -> dict[str, Any]:
