@@ -160,13 +160,15 @@ def info(argv: Sequence[str]) -> int:
     """Show what a run holds: trains, detectors, modules, sources, keys; or what a result is."""
     from .describe import describe
     from .options import RUN, run_of
+    from .progress import during
 
     parser = OptionParser(prog="dxflow info", description=info.__doc__, allow_abbrev=False)
     parser.add_argument("run", metavar="RUN", help=RUN)
     parser.add_argument("sources", nargs="?", help="only sources like this, in detail: XGM or '*XGM*'")
+    parser.add_argument("--all", action="store_true", help="all keys of a run, all that a result depends on")
     args = parser.parse_args(argv)
     try:
-        shown = describe(run_of(args.run), args.sources)
+        shown = during("reading", describe, run_of(args.run), args.sources, whole=args.all)
     except (KeyError, OSError) as e:
         raise UsageError(_text(e)) from e
     print(shown)
@@ -175,13 +177,14 @@ def info(argv: Sequence[str]) -> int:
 
 def verify(argv: Sequence[str]) -> int:
     """Find out whether a result is as it was written: exit code 0, or 1 and what is damaged."""
+    from .progress import during
     from .verify import verify as problems_of
 
     parser = OptionParser(prog="dxflow verify", description=verify.__doc__, allow_abbrev=False)
     parser.add_argument("result", metavar="RESULT", help="of any format")
     path = parser.parse_args(argv).result
     _refuse_no_result(path)
-    problems = problems_of(path)
+    problems = during("reading all of it", problems_of, path)
     print(*problems or [f"{path}: as it was written"], sep="\n")
     return FAILED if problems else OK
 

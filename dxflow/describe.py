@@ -9,21 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import detectors, ours, runs
-from .fingerprint import Fingerprint
+from . import detectors, ours, runs, words
+from .fingerprint import Fingerprint, few, fitted
 from .losses import ranges
 from .near import did_you_mean, listed
+from .usage import spoken
 from .verify import open_result
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
     from xarray import DataArray
 
+    from .result import Result
+
 SOME = 6
 """Keys of a source that are named in the overview; a pattern shows them all."""
 
 
-def describe(run: Any, pattern: str | None = None) -> str:
+MOST = 8
+"""Variables of a result, and lines of what it was made of, that are shown."""
+
+
+def describe(run: Any, pattern: str | None = None, *, whole: bool = False) -> str:
     """Return what a run holds.
 
     Parameters
@@ -33,6 +40,8 @@ def describe(run: Any, pattern: str | None = None) -> str:
     pattern : str, optional
         Only the sources whose name has this in it (``"XGM"``) or fits (``"*XGM*:output"``), each key with type and
         shape; no detectors.
+    whole : bool
+        All there is to say: every key of a run, and all that a result depends on. Else what fits a screen.
 
     Raises
     ------
@@ -42,12 +51,14 @@ def describe(run: Any, pattern: str | None = None) -> str:
         If no source fits the pattern.
     """
     if isinstance(run, (str, Path)) and ours.kind_of(Path(run)) in (ours.RESULT, ours.COPY):
-        return _of_result(Path(run))
+        return _of_result(Path(run), whole=whole)
     with runs.opened(run) as opened:
-        return "\n".join(_matching(opened.run, pattern) if pattern is not None else _overview(opened))
+        return "\n".join(
+            _matching(opened.run, pattern) if pattern is not None else _overview(opened, whole=whole)
+        )
 
 
-def _overview(opened: runs.OpenedRun) -> list[str]:
+def _overview(opened: runs.OpenedRun, *, whole: bool) -> list[str]:
     """Return lines about a whole run."""
     lines = [f"run       {opened.path}", f"trains    {_trains(opened.train_ids)}"]
     lines += [f"fault     {f.cause}: {f.file} {f.detail}" for f in opened.faults.losses]
@@ -56,23 +67,42 @@ def _overview(opened: runs.OpenedRun) -> list[str]:
     for detector in found:
         lines += _detector(opened.run, detector)
     modules = {source for detector in found for source in detector.sources.values()}
-    return [*lines, *_sources(opened.run, modules)]
+    return [*lines, *_sources(opened.run, modules, None if whole else SOME)]
 
 
-def _of_result(path: Path) -> str:
+def _of_result(path: Path, *, whole: bool) -> str:
     """Return what a result is: how it was made, and what it holds."""
     result = open_result(path)
     if result.is_copy:
         return result.report()
+    if not whole:
+        said = [*words.of_result(result), ("more", "--all: the plan, and what the result depends on")]
+        report = spoken(words.text(said, 12))
+        return "\n".join([*fitted([*_made_of(result), *few(_holds(result), MOST)]), report])
     about, _, _ = result.manifest["table"].partition("\nloss ")
-    holds = [f"holds     {name}: {_variable(array)}" for name, array in result.dataset.data_vars.items()]
     facts = result.manifest["plan"]
     # Results of older versions say less of it.
-    made = str(Fingerprint(facts)).splitlines() if "trains" in facts else []
+    made = Fingerprint(facts).text().splitlines() if "trains" in facts else []
     told = ["depends on", *(f"  {line}" for line in made)] if made else []
     return "\n".join(
-        ["result of", *(f"  {line}" for line in about.splitlines()), *told, *holds, result.report()]
+        [
+            "result of",
+            *(f"  {line}" for line in about.splitlines()),
+            *told,
+            *_holds(result),
+            spoken(words.text(words.of_result(result), 12)),
+        ]
     )
+
+
+def _made_of(result: Result) -> list[str]:
+    """Return what of its plan is about a result, rather than about the work: run, trains, inputs and algorithms."""
+    labels = ("name", "run", "trains", "input", "algorithm")
+    return few([line for line in result.manifest["table"].splitlines() if line.startswith(labels)], MOST)
+
+
+def _holds(result: Result) -> list[str]:
+    return [f"holds       {name}: {_variable(array)}" for name, array in result.dataset.data_vars.items()]
 
 
 def _variable(array: DataArray) -> str:
@@ -114,13 +144,13 @@ def _counts(run: DataCollection, sources: list[str], key: str) -> str:
     return f"{low} frames per train" if low == high else f"{low} to {high} frames per train"
 
 
-def _sources(run: DataCollection, modules: set[str]) -> Iterator[str]:
+def _sources(run: DataCollection, modules: set[str], most: int | None) -> Iterator[str]:
     """Yield a line for each source that is no detector module."""
     for source in sorted(run.all_sources - modules - set(run.legacy_sources)):
         kind = "control " if source in run.control_sources else "fast    "
         keys = _keys(run, source)
-        more = f" and {len(keys) - SOME} more" if len(keys) > SOME else ""
-        yield f"{kind}  {source}: {', '.join(keys[:SOME])}{more}"
+        more = f" and {len(keys) - most} more" if most and len(keys) > most else ""
+        yield f"{kind}  {source}: {', '.join(keys[:most])}{more}"
 
 
 def _matching(run: DataCollection, pattern: str) -> Iterator[str]:

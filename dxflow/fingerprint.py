@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = "no digest"
 """Stands for the content of what has none, with what it is and a text that nothing else has."""
+SOME = 3
+"""Inputs, algorithms, and things that an algorithm depends on, that `print` shows."""
 FRAMEWORK = ("algorithm", "inputs", "name", "options", "rules")
 """Attributes of an algorithm that are compared apart, or say nothing of its result."""
 
@@ -68,8 +71,12 @@ class Fingerprint(Mapping[str, Any]):
         """Return in words what another reduction had that this one does not have, or the other way round."""
         return list(dict.fromkeys(_differences(old, self.facts)))
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """Return all of it in words; `print` shows what fits a screen."""
         return "\n".join(_lines(self.facts))
+
+    def __str__(self) -> str:
+        return "\n".join(fitted(_brief(self.facts)))
 
 
 def fingerprint(plan: Plan) -> Fingerprint:
@@ -315,21 +322,62 @@ def _shown(value: Any) -> str:
 
 def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a result depends on, for people."""
-    yield f"run         {facts['run']}: {len(facts['files'])} files, {facts['trains'][0]} trains"
-    for one in facts["inputs"]:
-        mask = f", mask {one['mask']}" if one["mask"] else ""
-        yield f"input       {one['name']} {one['key']}{mask}"
+    yield _run(facts)
+    yield from (_read(one) for one in facts["inputs"])
     for one in facts["algorithms"]:
         yield f"algorithm   {one['name']}: {one['class']}"
-        for kind, word in KINDS.items():
-            yield from (
-                f"  {f'{word} {key}'.strip()} = {_shown(value)}{_content(value)}"
-                for key, value in one[kind].items()
-            )
+        yield from _details(one)
         yield from (f"  code {key} {value}" for key, value in one["code"].items())
+    yield from _rest(facts)
+
+
+def _brief(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield as much of it as fits a screen."""
+    yield _run(facts)
+    yield from few([_read(one) for one in facts["inputs"]], SOME)
+    yield from few(["\n".join(_algorithm_in_brief(one)) for one in facts["algorithms"]], SOME)
+    yield from _rest(facts)
+    yield "all of it   plan.fingerprint.text(), or of a result: dxflow info RESULT --all"
+
+
+def _algorithm_in_brief(one: Mapping[str, Any]) -> Iterator[str]:
+    yield f"algorithm   {one['name']}: {one['class']}, code of {len(one['code'])} classes and files"
+    yield from few([*_details(one)], SOME)
+
+
+def _run(facts: Mapping[str, Any]) -> str:
+    return f"run         {facts['run']}: {len(facts['files'])} files, {facts['trains'][0]} trains"
+
+
+def _read(one: Mapping[str, Any]) -> str:
+    return f"input       {one['name']} {one['key']}" + (f", mask {one['mask']}" if one["mask"] else "")
+
+
+def _details(one: Mapping[str, Any]) -> Iterator[str]:
+    """Yield options, inputs, attributes and what else an algorithm depends on."""
+    for kind, word in KINDS.items():
+        for key, value in one[kind].items():
+            yield f"  {f'{word} {key}'.strip()} = {_shown(value)}{_content(value)}"
+
+
+def _rest(facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"chunks      {len(facts['chunks'])}, blocks of {facts['block']} bytes, on_fault={facts['on_fault']}"
     yield "versions    " + ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
 
 
 def _content(value: Any) -> str:
     return f" ({value['content']})" if isinstance(value, dict) and "content" in value else ""
+
+
+def few(lines: Sequence[str], most: int) -> list[str]:
+    """Return the first of some lines, and how many more there are."""
+    more = len(lines) - most
+    # One more line, or that there is one more: the same length.
+    return [*lines] if more <= 1 else [*lines[:most], f"  ... and {more} more"]
+
+
+def fitted(texts: Iterable[str]) -> Iterator[str]:
+    """Yield lines, the ends of those that are longer than the terminal left out."""
+    width = shutil.get_terminal_size((100, 24)).columns
+    for line in (line for text in texts for line in text.splitlines()):
+        yield line if len(line) <= width else f"{line[: width - 3]}..."

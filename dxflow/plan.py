@@ -15,12 +15,13 @@ from .binding import Binding, BoundAlgorithm, PlanError, bind
 from .fingerprint import Fingerprint, fingerprint
 from .index import EntryIndex
 from .inputs import BoundInput
+from .locate import Faults
 from .losses import Loss
 from .losses import lines as in_words
 from .masks import MISSING
 from .outputs import BoundOutput
 from .progress import during
-from .selection import FrameSelection, among
+from .selection import FrameSelection, among, none_of
 from .sight import Sight, handed_on, sight
 from .stores import Store, store_for
 from .tracebacks import Short
@@ -323,11 +324,8 @@ def _refuse_nothing(binding: Binding) -> None:
     for bound in binding.algorithms:
         lead = binding.inputs[bound.stream]
         if not len(lead.index):
-            why = (
-                "the selection leaves none of its frames"
-                if binding.selection
-                else "it has no data in these trains"
-            )
+            every = lead.declared.bind(binding.run, binding.trains, Faults()).index
+            why = none_of(every) if binding.selection and len(every) else "it has no data in these trains"
             raise PlanError(f"{bound.name}: nothing to read from {lead.name} {lead.key}: {why}")
 
 

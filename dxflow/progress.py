@@ -144,10 +144,10 @@ class Progress:
         return [done, f"{show(self.count)} of {show(self.total)}", f"{show(round(speed))}/s", left]
 
 
-def during(phase: str, function: Callable[..., Any], *args: Any, quiet: bool = False) -> Any:
+def during(phase: str, function: Callable[..., Any], *args: Any, quiet: bool = False, **options: Any) -> Any:
     """Return what a function returns; say what is being done if that lasts."""
     with Progress(phase, quiet=quiet):
-        return function(*args)
+        return function(*args, **options)
 
 
 def clock(seconds: float) -> str:

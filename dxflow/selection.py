@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .index import EntryIndex
+from .losses import ranges
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 Which = slice | Sequence[int] | NDArray | None
 # Arrays after the checks of the constructor.
 Pairs = tuple[NDArray, NDArray] | tuple[Sequence[int], Sequence[int]] | None
+PLURAL = {"train_id": "trains", "pulse_id": "pulses", "cell_id": "cells", "entry_id": "entries"}
+FEW = 4
+"""Stretches of ids that a message lists."""
 BEYOND = 2**62
 """All ids are below."""
 
@@ -153,6 +157,20 @@ def _entries(index: EntryIndex) -> NDArray:
     if index.pulse_ids is not None:
         raise ValueError("frames: selection by entry_id, but these frames have pulse ids; select by these")
     return index.entry_ids
+
+
+def none_of(index: EntryIndex) -> str:
+    """Say that a selection leaves nothing of some frames, and which there are."""
+    labels = index.labels(slice(0, len(index)))
+    there = (f"{PLURAL[name]} {_listed(ids)}" for name, ids in labels.items())
+    return f"the selection leaves none of its frames; there are {', '.join(there)}"
+
+
+def _listed(ids: NDArray) -> str:
+    """Return ids as a few ranges, or how many there are from where to where."""
+    found = np.unique(ids).tolist()
+    said = ranges(found)
+    return said if said.count(",") < FEW else f"{found[0]} to {found[-1]} ({len(found)} of them)"
 
 
 def _ids(array: DataArray, *names: str) -> NDArray | None:

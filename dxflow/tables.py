@@ -58,4 +58,4 @@ def _wrapped(line: str) -> str:
 
 
 def _width() -> int:
-    return shutil.get_terminal_size().columns
+    return shutil.get_terminal_size((100, 24)).columns

@@ -320,7 +320,7 @@ WRONG = {
     "a result that selects": (["plan", "RUN", "--frames", "no.zarr", "BAND"], "no result of dxflow is there"),
     "frames that none are": (
         ["plan", "RUN", "--frames", "pulses=5000:", "BAND"],
-        "leaves none of its frames",
+        "leaves none of its frames; there are trains 10001-10004, pulses 0, 8, 16, 24, cells 0-3",
     ),
     "a size": (["plan", "RUN", "--chunk", "much", "BAND"], "'much' is not a size"),
     "a format": (["plan", "RUN", "--to", "x.docx", "BAND"], "no format is known by this name"),
@@ -398,8 +398,25 @@ def test_a_result_is_described_as_what_it_is(here, band, tmp_path, capsys):
     capsys.readouterr()
     assert cli.main(["info", f"{tmp_path}/out.zarr"]) == 0
     shown = capsys.readouterr().out
-    assert "holds     band.intensity: float64 16 frame\n" in shown
-    assert "used     SPB_DET_AGIPD1M-1 image.data: all 16 frames of 16 modules by band\n" in shown
+    assert "holds       band.intensity: float64 16 frame\n" in shown
+    assert "used        SPB_DET_AGIPD1M-1 image.data: all 16 frames of 16 modules by band\n" in shown
+    assert "depends on\n" not in shown
+    assert len(shown.splitlines()) <= 24
+    assert cli.main(["info", f"{tmp_path}/out.zarr", "--all"]) == 0
+    whole = capsys.readouterr().out
+    assert "depends on\n" in whole
+    assert "    option ss = [0, 512]\n" in whole
+    assert "  memory  " in whole
+
+
+def test_info_shows_some_keys_of_a_source_and_all_if_asked(small, capsys):
+    assert cli.main(["info", small.path]) == 0
+    shown = capsys.readouterr().out
+    assert " more\n" in shown
+    assert cli.main(["info", small.path, "--all"]) == 0
+    whole = capsys.readouterr().out
+    assert " more\n" not in whole
+    assert len(whole) > len(shown)
 
 
 def test_info_of_a_part_of_a_name_in_any_capitals(small, capsys):

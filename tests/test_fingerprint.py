@@ -70,9 +70,21 @@ def test_it_is_the_same_after_it_was_written_as_json(run):
 
 
 def test_it_can_be_printed(run):
-    shown = str(dxflow.plan(run.path, RoiSum(ss=(1, 3))).fingerprint)
-    assert "option ss = [1, 3]" in shown
-    assert "code samples.py" in shown
+    made = dxflow.plan(run.path, RoiSum(ss=(1, 3))).fingerprint
+    assert "option ss = [1, 3]" in str(made)
+    assert "code samples.py" in made.text()
+
+
+def test_what_is_printed_of_many_fits_a_screen_and_says_what_shows_the_rest(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    many = [RoiSum(ss=(1, 3), name=f"a{n:02d}") for n in range(20)]
+    made = dxflow.plan(run.path, many).fingerprint
+    said = str(made).splitlines()
+    assert len(said) <= 24
+    assert max(len(line) for line in said) <= 80
+    assert "... and 17 more" in str(made)
+    assert "plan.fingerprint.text()" in said[-1]
+    assert all(f"algorithm   a{n:02d}: " in made.text() for n in range(20))
 
 
 class WithOption(Algorithm):

@@ -1,6 +1,7 @@
 """Inputs: every frame of EXtra-data's own example runs is what EXtra-data reads; what is not there is said."""
 
 import warnings
+from pathlib import Path
 
 import extra_data
 import h5py
@@ -153,7 +154,10 @@ def test_a_file_alone_is_a_run(example):
             Frames(detector="MPX"),
             r"no such detector. Detectors in this run: \['SPB_DET_AGIPD1M-1 \(corrected\)'",
         ),
-        (Frames(modules=(30,)), r"has modules \[0, 1, .*, 15\], not \[30\]"),
+        (
+            Frames(modules=(30,)),
+            r"SPB_DET_AGIPD1M-1 \(AGIPD1M\) has no modules 30; in this run are 0-15 of 0-15: give some of these",
+        ),
         (Key("SA1_XGM", "x"), r"no source 'SA1_XGM' in this run\. Did you mean '.*XGM.*'\? There are: "),
         (Key("SA1_XTD2_XGM/XGM/MAIN", "x"), r"no source .* Sources of SA1_XTD2_XGM: SA1_XTD2_XGM/"),
         (Frames(data="dark"), "no such detector"),
@@ -162,6 +166,29 @@ def test_a_file_alone_is_a_run(example):
 def test_what_is_not_in_the_run_is_refused_with_what_is(run, what, says):
     with pytest.raises(PlanError, match=says):
         dxflow.plan(run.path, RoiSum(img=what))
+
+
+@pytest.mark.parametrize(
+    ("detector", "there"), [("AGIPD500K", "0-7 of 0-7"), ("JUNGFRAU", "1-8"), ("AGIPD1M", "0-15 of 0-15")]
+)
+@pytest.mark.parametrize("mask", [None, "auto"])
+def test_modules_that_no_such_detector_has_are_refused_though_faults_are_masked(
+    tmp_path, detector, there, mask
+):
+    run = make_run(tmp_path / "r", detector=detector, trains=2, pulses=2, module_shape=(4, 4), devices=())
+    with pytest.raises(PlanError, match=rf"has no modules .*20; in this run are {there}: give some of these"):
+        dxflow.plan(run.path, RoiSum(img=Frames(modules=range(21), mask=mask)), on_fault="mask")
+    assert dxflow.plan(run.path, RoiSum(img=Frames(modules=range(1, 8), mask=mask)))
+
+
+def test_a_module_that_a_detector_of_any_size_may_have_is_a_fault_that_can_be_masked(tmp_path):
+    run = make_run(tmp_path / "r", detector="JUNGFRAU", trains=2, pulses=2, module_shape=(4, 4), devices=())
+    for path in Path(run.path).glob("*JNGFR08-*.h5"):
+        path.unlink()
+    asked = RoiSum(img=Frames(modules=range(1, 9)))
+    with pytest.raises(PlanError, match="module 8 .*missing module"):
+        dxflow.plan(run.path, asked)
+    assert dxflow.plan(run.path, asked, on_fault="mask")
 
 
 def test_messages_show_of_an_input_only_what_was_said():

@@ -160,7 +160,12 @@ def test_what_cannot_work_is_refused_with_what_was_wrong_and_what_to_do(run, alg
         (
             {"frames": dxflow.FrameSelection(pulses=[99999])},
             PlanError,
-            "the selection leaves none of its frames",
+            "the selection leaves none of its frames; there are trains 10.*, pulses .*, cells 0-",
+        ),
+        (
+            {"frames": dxflow.FrameSelection(trains=slice(5, 6))},
+            PlanError,
+            "none of its frames; there are trains 10001",
         ),
         ({"frames": np.ones(3, bool)}, PlanError, "3 was given, but there are 72 frames"),
     ],
