@@ -17,6 +17,8 @@ from .inputs import Frames, From, Key
 from .options import RUN, add_pass_options, narrowed
 from .usage import OptionParser, UsageError
 
+PLUS = "+ stands between two algorithms, the second of which reads the frames that the first makes"
+
 
 def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
     """Return the parser of the options that `plan` and `reduce` share."""
@@ -121,14 +123,16 @@ def split(shared: argparse.ArgumentParser, argv: Sequence[str]) -> list[Section]
             sections.append(replace(_section(token), joined=joined))
             taker, more, joined = sections[-1], False, False
             continue
-        elif token == "+" and len(sections) > 1 and not joined:
+        elif token == "+":
+            if len(sections) == 1 or joined:
+                raise UsageError(f"{shared.prog}: {PLUS}; there is none before this one")
             joined = True
             continue
         elif not (more or (len(sections) > 1 and sections[-1].positionals)):
             find.algorithm(token)  # Raises: there is none of this name.
         taker.tokens.append(token)
     if joined:
-        raise UsageError(f"{shared.prog}: + stands between two algorithms; there is none after the last")
+        raise UsageError(f"{shared.prog}: {PLUS}; there is none after the last")
     return sections
 
 

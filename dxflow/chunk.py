@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from . import deaths, fragments, keys, memory, parcels, pieces, presence
 from .attempts import Attempt, Note
 from .blocks import BlockPass
+from .events import Events
 from .faults import CAUSE, Hooks, named
 from .losses import Loss, from_json
-from .outputs import Events
 from .reader.files import Files
 from .reader.masks import Masks
 from .reader.ring import Ring

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import detectors, ours, runs, words
+from . import detectors, lock, ours, runs, words
 from .fingerprint import Fingerprint, few, fitted
 from .losses import ranges
 from .near import did_you_mean, listed
@@ -52,6 +53,8 @@ def describe(run: Any, pattern: str | None = None, *, whole: bool = False) -> st
     """
     if isinstance(run, (str, Path)) and ours.kind_of(Path(run)) in (ours.RESULT, ours.COPY):
         return _of_result(Path(run), whole=whole)
+    if isinstance(run, (str, Path)) and (begun := _begun(Path(run))):
+        return begun
     with runs.opened(run) as opened:
         return "\n".join(
             _matching(opened.run, pattern) if pattern is not None else _overview(opened, whole=whole)
@@ -92,6 +95,23 @@ def _of_result(path: Path, *, whole: bool) -> str:
             *_holds(result),
             spoken(words.text(words.of_result(result), 12)),
         ]
+    )
+
+
+def _begun(path: Path) -> str:
+    """Return what an interrupted reduction or copy is; "" if this is none, nor the name of one."""
+    folder = path if path.suffix == ".partial" else path.with_name(f"{path.name}.partial")
+    if (kind := ours.kind_of(folder)) not in (ours.JOURNAL, ours.BEGUN) or (folder != path and path.exists()):
+        return ""
+    if (other := lock.holder(folder)) is not None:
+        return f"{folder} is being made: {other} works there now"
+    how = "The same command with --resume goes on with it, with --overwrite starts afresh"
+    if kind == ours.BEGUN:
+        return f"{folder} is {kind}: {len(list(folder.glob('*.h5')))} files are done.\n{how}"
+    facts = json.loads((folder / ours.PLAN).read_bytes())
+    done = len(list(folder.glob("chunk-*.npz")))
+    return (
+        f"{folder} is {kind}: {done} of {len(facts['chunks'])} chunks are done.\n{how}\n{Fingerprint(facts)}"
     )
 
 

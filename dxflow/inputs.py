@@ -362,11 +362,11 @@ def _unknown(run: DataCollection, found: detectors.Found) -> list[str]:
 
 
 def _refuse_impossible(modules: Iterable[int], found: detectors.Found) -> None:
-    """Raise if a module is none that the detector can have; where that varies, twice the highest number is the limit."""
+    """Raise if a module is none that the detector can have: where that varies, up to twice the highest number."""
     kind = found.detector
     last = kind.first + kind.modules - 1 if kind.modules else 2 * max(found.sources)
     if wrong := [m for m in modules if not kind.first <= m <= last]:
-        of = f" of {kind.first}-{last}" if kind.modules else ""
+        of = f" of {kind.first}-{last}" if kind.modules > len(found.sources) else ""
         raise ValueError(
             f"{found.name} ({kind.kind}) has no modules {ranges(wrong)}; in this run are {ranges(found.sources)}{of}: "
             "give some of these with Frames(modules=[...])"

@@ -226,7 +226,7 @@ def _agreed(
         whys = "\n".join(f"- {f.file}: {f.detail}" for f in unreadable[:20])
         raise ValueError(f"no file of {listed(sources, 3)} has a readable {key}:\n{whys}")
     if not kinds:
-        keys = {k for s in sources for k in _keys_of(run, s)}
+        keys = {k for s in sources for k in keys_of(run, s)}
         raise KeyError(
             f"no key {key!r} in {listed(sources, 3)}.{did_you_mean(key, keys)} There are: {listed(keys)}"
         )
@@ -234,7 +234,7 @@ def _agreed(
     return next(one for module in data for one in module if kinds[one.dtype, one.entry] == most)
 
 
-def _keys_of(run: DataCollection, source: str) -> set[str]:
+def keys_of(run: DataCollection, source: str) -> set[str]:
     """Return the keys of a source, as far as its first file can be read."""
     try:
         return set((run if source in run.all_sources else run.auxiliary)[source].keys())

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from .badpixels import AUTO, MaskArray, bits_of, is_file, read
 from .fileindex import Stored
-from .locate import Faults, Location, found, led_to
+from .locate import Faults, Location, found, keys_of, led_to
+from .near import listed, nearest
 from .reader.files import stat_of
 
 if TYPE_CHECKING:
@@ -197,9 +198,7 @@ def _location(run: DataCollection, key: str, to: Frame, faults: Faults) -> Locat
     data = [found(run, s, key, faults, MISSING) for s in to.sources]
     kinds = [(one.dtype, one.entry) for module in data for one in module]
     if not kinds:
-        raise KeyError(
-            f"no key {key!r} in {[s for s in to.sources if s]}; mask=None uses the frames without one"
-        )
+        raise KeyError(_no_mask(run, key, [s for s in to.sources if s]))
     dtype, entry = max(kinds, key=kinds.count)
     at = _beside(key, dtype, entry, to)
     for module, stored in enumerate(data):
@@ -210,6 +209,17 @@ def _location(run: DataCollection, key: str, to: Frame, faults: Faults) -> Locat
         datasets=tuple(d[0].path if d else "" for d in data),
         files=at.files + more,
         stats=at.stats + tuple(stat_of(f) for f in more),
+    )
+
+
+def _no_mask(run: DataCollection, key: str, sources: Sequence[str]) -> str:
+    """Return that modules have no such mask, and what was perhaps meant."""
+    keys = keys_of(run, sources[0]) if sources else set()
+    meant = nearest(key, {*keys, AUTO, "none"})
+    hint = f" Did you mean {'mask=None' if meant == 'none' else repr(meant)}?" if meant else ""
+    return (
+        f"no key {key!r} in {listed(sources, 3)}.{hint} Keys there: {listed(keys)}; mask=None uses the frames "
+        "without one"
     )
 
 

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .near import did_you_mean, listed
+
+if TYPE_CHECKING:
+    from .events import Events, EventView
 
 MERGE_RULES = ("sum", "min", "max", "custom")
 
@@ -215,68 +218,6 @@ class BoundOutput:
 def valid_name(bound: BoundOutput) -> str:
     """Return the name of the variable that says where an output has a value."""
     return f"{bound.name}_valid"
-
-
-class Events:
-    """Rows of a ``per="event"`` output, in the order they were appended."""
-
-    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike, name: str = "") -> None:
-        self.shape, self.dtype, self.name = tuple(shape), np.dtype(dtype), name
-        self.rows: list[NDArray] = []
-        self.trains: list[NDArray] = []
-        self.frames: list[NDArray] = []
-
-    def add(self, rows: ArrayLike, trains: NDArray, frames: NDArray) -> None:
-        """Add rows of `shape` with the position of their train and frame (-1: none) in the chunk."""
-        self.rows.append(np.array(rows, self.dtype).reshape(len(trains), *self.shape))
-        self.trains.append(trains)
-        self.frames.append(frames)
-
-    def sorted(self) -> tuple[NDArray, NDArray, NDArray]:
-        """Return rows, train positions and frame positions by train and frame, ties as appended."""
-        if not self.rows:
-            none = np.zeros(0, np.int64)
-            return np.zeros((0, *self.shape), self.dtype), none, none
-        rows, trains, frames = map(np.concatenate, (self.rows, self.trains, self.frames))
-        order = np.lexsort((frames, trains))
-        return rows[order], trains[order], frames[order]
-
-
-class EventView:
-    """Where a hook adds events: knows the train or block they belong to.
-
-    Parameters
-    ----------
-    frame_trains : ndarray of int, (frame,)
-        Position in the chunk of the train of each frame that the hook sees.
-    first_frame : int
-        Position in the chunk of the first of these frames.
-    train : int or None
-        Position of the train, in `process_train_data`.
-    """
-
-    def __init__(self, events: Events, frame_trains: NDArray, first_frame: int, train: int | None) -> None:
-        self._events, self._frame_trains = events, frame_trains
-        self._first_frame, self._train = first_frame, train
-
-    def append(self, rows: ArrayLike, frames: ArrayLike | None = None) -> None:
-        """Add rows.
-
-        Parameters
-        ----------
-        rows : array, (event, *shape)
-        frames : array of int, (event,), optional
-            Which frame of the train or block each row belongs to. Needed in `process_module_data`.
-        """
-        values = fitting(self._events.name, rows, self._events.dtype)
-        n = len(values) if values.ndim else 1
-        if frames is None:
-            if self._train is None:
-                raise ValueError("events of a module block need frames=, the frame of the block of each row")
-            self._events.add(values, np.full(n, self._train), np.full(n, -1))
-        else:
-            which = np.broadcast_to(np.asarray(frames, np.int64), n)
-            self._events.add(values, self._frame_trains[which], which + self._first_frame)
 
 
 class Partial:

@@ -118,6 +118,11 @@ class Result:
         return self.path
 
     @property
+    def kept(self) -> bool:
+        """Whether it stays when nobody uses it any more: it was given a name."""
+        return not getattr(self._keep, "temporary", False)
+
+    @property
     def is_copy(self) -> bool:
         """Whether it is a copy of a run, made by `dxflow.copy_run`: files for EXtra-data, and no `dataset`."""
         return self.manifest.get("kind") == "copy"

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from . import answers, gaps
 from .binding import PlanError
 from .locate import Faults
+from .near import did_you_mean
 from .reader import ReadFault
 from .reader.files import Files
 
@@ -73,6 +74,13 @@ def opened(run: Any) -> OpenedRun:
     return _Opening().of_path(path)
 
 
+def _meant(path: str) -> str:
+    """Return what is beside a path that is not there, and has a name like it."""
+    folder, name = os.path.split(path)
+    names = _asked(os.listdir, folder) if _asked(_kind, folder) == "directory" else []
+    return did_you_mean(name, names)
+
+
 class _Opening:
     """Opens the files of a run, and notes those that do not open."""
 
@@ -87,7 +95,9 @@ class _Opening:
         if kind == "directory":
             return self._described(_collected(self.folder(path)), path)
         if kind != "file":
-            raise PlanError(f"no such run: {path}{kind}. Give a run directory, one file, or (proposal, run)")
+            raise PlanError(
+                f"no such run: {path}{kind}.{_meant(path)} Give a run directory, one file, or (proposal, run)"
+            )
         self.faults.whole = False
         found = next(iter(self._open([path])), None)
         if found is None:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import presence
+from .events import Events, EventView
 from .faults import Hooks
 from .losses import Loss
 from .masks import MISSING
-from .outputs import BoundOutput, Events, EventView, Partial, identity, merge_into
+from .outputs import BoundOutput, Partial, identity, merge_into
 from .reader import ReadFault
 from .reader.extents import Extents, extents
 from .reader.files import Files

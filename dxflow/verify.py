@@ -75,10 +75,23 @@ def open_result(path: str | Path) -> Result:
 
 def _instead(path: Path) -> str:
     """Return what there is instead of a result."""
+    from .near import did_you_mean, listed
+    from .stores import formats
+    from .stores._manifest import MANIFEST
+
     if path.with_name(path.name + ".partial").exists():
         return "unfinished; reduce the run again with resume=True (--resume) to complete it"
-    near = sorted(p.name for p in path.absolute().parent.glob(f"*{path.suffix}"))[:10]
-    return f"no such result. There is {near}" if near else "no such result"
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        return f"no such result: the folder {folder} does not exist"
+    there = [
+        p.name
+        for p in folder.iterdir()
+        if (p / MANIFEST).is_file() or (p.suffix in formats() and p.is_file())
+    ]
+    return "no such result" + (
+        f".{did_you_mean(path.name, there)} There are: {listed(there)}" if there else ""
+    )
 
 
 def manifest(path: Path) -> dict[str, Any]:

@@ -47,9 +47,18 @@ def of_plan(plan: Plan) -> list[Row]:
         ("chunks", f"{_chunks(plan)}, read as {how}{apart}"),
         ("to read", sizes.show(plan.bytes_to_read)),
         ("memory", f"{plan.memory} per worker"),
-        ("result", plan.store.describe(plan)),
+        ("result", _place(plan)),
         *(("loss", line) for line in losses.lines(plan.losses)),
     ]
+
+
+def _place(plan: Plan) -> str:
+    """Return where the result will be, and how large."""
+    said = plan.store.describe(plan)
+    if not plan.store.temporary:
+        return said
+    where = plan.store.path.parent.parent
+    return f"not kept, as no place is given for it: {said.partition(': ')[2]} in {where} while it is in use"
 
 
 def _chunks(plan: Plan) -> str:
@@ -108,7 +117,7 @@ def of_result(result: Result, said: Iterable[Loss] = ()) -> list[Row]:
         ("time", t["bound"]),
         *_advice(result.cluster),
         *cost.rows(result.cluster),
-        ("result", str(result.path)),
+        ("result", str(result.path) + ("" if result.kept else ", removed when nobody uses it any more")),
         *(
             ("pieces", f"chunk {chunk} was too large for its workers: done in {n} parts")
             for chunk, n in manifest.get("pieces", {}).items()

@@ -36,7 +36,7 @@ class RoiSum(Algorithm):
     def process_module_data(self, block, out):
         if self.fail:
             raise ZeroDivisionError("on purpose")  # the line that failed
-        if self.stop:
+        if self.stop and block.train_ids[0] == 10004:
             raise KeyboardInterrupt
         out.intensity += self.scale * np.nansum(block["img"][:, slice(*self.ss)], axis=(1, 2), dtype="f8")
 '''
@@ -304,7 +304,10 @@ WRONG = {
     "an alias": (["plan", "RUN", "BAND", "--input", "im=a.b"], "aliases: img"),
     "an earlier output": (["plan", "RUN", "BAND", "--input", "img=a.b"], "no algorithm before it makes that"),
     "a detector": (["plan", "RUN", "--detector", "LPD", "BAND"], "no such detector. Detectors in this run: "),
-    "a module": (["plan", "RUN", "--modules", "77", "BAND"], "has modules [0, 1, 2"),
+    "a module": (
+        ["plan", "RUN", "--modules", "77", "BAND"],
+        "(AGIPD1M) has no modules 77; in this run are 0-15: give some",
+    ),
     "modules": (["plan", "RUN", "--modules", "a-b", "BAND"], "write 0,1,2 or 0-7"),
     "a cluster": (["plan", "RUN", "--cluster", "slrm", "BAND"], "no cluster 'slrm'"),
     "an option of a cluster": (
@@ -320,7 +323,7 @@ WRONG = {
     "a result that selects": (["plan", "RUN", "--frames", "no.zarr", "BAND"], "no result of dxflow is there"),
     "frames that none are": (
         ["plan", "RUN", "--frames", "pulses=5000:", "BAND"],
-        "leaves none of its frames; there are trains 10001-10004, pulses 0, 8, 16, 24, cells 0-3",
+        "leaves none of its frames; there are trains 10001-10004, pulses 0, 4, 8, 12, cells 0-3",
     ),
     "a size": (["plan", "RUN", "--chunk", "much", "BAND"], "'much' is not a size"),
     "a format": (["plan", "RUN", "--to", "x.docx", "BAND"], "no format is known by this name"),
@@ -346,6 +349,24 @@ WRONG = {
     "a result to verify": (["verify", "/no/such/result"], "no such result"),
     "what is no result": (["verify", "RUN"], "is no result of dxflow"),
     "an option of verify": (["verify"], "the following arguments are required: RESULT"),
+    "a mask": (
+        ["plan", "RUN", "--mask", "noen", "BAND"],
+        "Did you mean --mask none? Keys there: image.cellId",
+    ),
+    "some of the modules": (
+        ["plan", "RUN", "--modules", "0-20", "--on-fault", "mask", "BAND"],
+        "has no modules 16-20; in this run are 0-15: give some of these with --modules",
+    ),
+    "a + before the first": (["plan", "RUN", "+", "BAND"], "there is none before this one"),
+    "a + too many": (["plan", "RUN", "average", "+", "+", "BAND"], "+ stands between two algorithms"),
+    "a + after the last": (["plan", "RUN", "BAND", "+"], "there is none after the last"),
+    "a place without a name": (
+        ["copy", "RUN", "."],
+        ". is a folder that is there: give the copy a name in it",
+    ),
+    "a place above": (["copy", "RUN", ".."], ".. is a folder that is there"),
+    "the root": (["copy", "RUN", "/"], "such as /copy"),
+    "the root for a result": (["plan", "RUN", "--to", "/", "BAND"], "no format is known by this name"),
     "a job": (["logs"], "the following arguments are required: job"),
     "a directory to simulate into": (["simulate", "RUN"], "already holds HDF5 files"),
     "a parameter of a signal": (["simulate", "/tmp/never", "--set", "size=3"], "signal 'rings' has no size"),
@@ -363,6 +384,19 @@ def test_wrong_usage_is_one_clear_message_and_exit_code_2(what, small, band, cap
     assert message in shown
     assert "Traceback" not in shown
     assert shown.count("\n") == 1, "one line"
+
+
+def test_a_run_that_is_not_there_is_refused_with_one_of_a_like_name(small, capsys):
+    assert cli.main(["info", f"{small.path[:-1]}2"]) == 2
+    assert "no such run: " in (said := capsys.readouterr().err)
+    assert "Did you mean 'r0001'?" in said
+
+
+def test_a_plan_without_a_place_says_that_the_result_is_not_kept(small, band, capsys):
+    assert cli.main(["plan", small.path, band]) == 0
+    shown = capsys.readouterr().out
+    assert "not kept, as no place is given for it: up to " in shown
+    assert "result.zarr" not in shown
 
 
 def run_piped(*words, **more):
@@ -400,7 +434,7 @@ def test_a_result_is_described_as_what_it_is(here, band, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "holds       band.intensity: float64 16 frame\n" in shown
     assert "used        SPB_DET_AGIPD1M-1 image.data: all 16 frames of 16 modules by band\n" in shown
-    assert "depends on\n" not in shown
+    assert "\ndepends on\n" not in shown
     assert len(shown.splitlines()) <= 24
     assert cli.main(["info", f"{tmp_path}/out.zarr", "--all"]) == 0
     whole = capsys.readouterr().out
@@ -409,14 +443,12 @@ def test_a_result_is_described_as_what_it_is(here, band, tmp_path, capsys):
     assert "  memory  " in whole
 
 
-def test_info_shows_some_keys_of_a_source_and_all_if_asked(small, capsys):
-    assert cli.main(["info", small.path]) == 0
-    shown = capsys.readouterr().out
-    assert " more\n" in shown
-    assert cli.main(["info", small.path, "--all"]) == 0
-    whole = capsys.readouterr().out
-    assert " more\n" not in whole
-    assert len(whole) > len(shown)
+def test_info_shows_some_keys_of_a_source_and_all_if_asked(tmp_path, capsys):
+    make_run(tmp_path / "r", trains=2, detector=None, devices=("ppd",))
+    assert cli.main(["info", f"{tmp_path}/r"]) == 0
+    assert "sase2.pulseIds.value and 2 more\n" in capsys.readouterr().out
+    assert cli.main(["info", f"{tmp_path}/r", "--all"]) == 0
+    assert "sase2.pulseIds.value, sase3.nPulses.value, sase3.pulseIds.value\n" in capsys.readouterr().out
 
 
 def test_info_of_a_part_of_a_name_in_any_capitals(small, capsys):
@@ -442,6 +474,13 @@ def test_the_whole_traceback_is_shown_if_asked_for(here, band, capsys):
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
-def test_an_interrupted_run_exits_with_130_and_says_how_to_go_on(here, band, capsys):
-    assert cli.main([*here, band, "--stop"]) == 130
-    assert "--resume goes on" in capsys.readouterr().err
+def test_an_interrupted_run_exits_with_130_and_says_how_to_go_on(here, band, tmp_path, capsys):
+    assert cli.main([*here, "--chunk", "4 kB", band, "--stop"]) == 130
+    said = capsys.readouterr().err
+    assert said.startswith("dxflow: interrupted; 3 of 4 chunks are kept in ")
+    assert "--resume goes on" in said
+    for name in ("out.zarr.partial", "out.zarr"):
+        assert cli.main(["info", f"{tmp_path}/{name}"]) == 0
+        shown = capsys.readouterr().out
+        assert "out.zarr.partial is an interrupted reduction: 3 of 4 chunks are done.\n" in shown
+        assert "--resume goes on with it" in shown

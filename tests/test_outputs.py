@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dxflow.outputs import BoundOutput, Events, EventView, Output, Partial, identity, merge_into, touched
+from dxflow.events import Events, EventView
+from dxflow.outputs import BoundOutput, Output, Partial, identity, merge_into, touched
 
 RULES = ("sum", "min", "max")
 INTEGERS = ("i4", "u2", "i8")
@@ -124,44 +125,6 @@ def test_a_partial_survives_pickling():
     assert out.a.tolist() == [0, 1, 2]
     assert "a" in out
     assert list(out) == ["a"]
-
-
-@given(blocks=st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(0, 4), max_size=4)), max_size=8))
-def test_events_come_out_by_train_then_frame_ties_as_appended(blocks):
-    """Blocks of frames of trains (5 frames each), in any order, as module after module brings them."""
-    events, added, number = Events((), "i8"), [], 0
-    for train, frames in blocks:
-        numbers = list(range(number, number + len(frames)))
-        number += len(frames)
-        view = EventView(events, np.full(5, train), train * 5, None)
-        view.append(np.array(numbers, "i8"), frames=np.array(frames, "i8"))
-        added += [(train, train * 5 + frame, n) for frame, n in zip(frames, numbers, strict=True)]
-    rows, trains, frames = events.sorted()
-    expected = sorted(added, key=lambda e: e[:2])
-    assert list(zip(trains.tolist(), frames.tolist(), rows.tolist(), strict=True)) == expected
-
-
-def test_events_of_a_train_need_no_frames_and_those_of_a_block_do():
-    events = Events((2,), "f8")
-    EventView(events, np.zeros(3, int), 0, 4).append([[1, 2], [3, 4]])
-    assert [a.tolist() for a in events.sorted()] == [[[1, 2], [3, 4]], [4, 4], [-1, -1]]
-    with pytest.raises(ValueError, match="frames="):
-        EventView(events, np.zeros(3, int), 0, None).append([[1, 2]])
-
-
-def test_no_events_in_a_train_may_be_said_in_any_way_that_numpy_has():
-    events = Events((2,), "f8")
-    view = EventView(events, np.zeros(3, int), 0, 0)
-    view.append([])
-    view.append(np.zeros((0, 2)))
-    assert events.sorted()[0].shape == (0, 2)
-
-
-def test_appended_rows_are_copied():
-    events, rows = Events((), "f8"), np.zeros(2)
-    EventView(events, np.zeros(2, int), 0, 0).append(rows)
-    rows[:] = 9
-    assert events.sorted()[0].tolist() == [0, 0]
 
 
 def test_what_others_add_to_is_not_overwritten_and_the_right_way_is_named():

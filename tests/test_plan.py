@@ -156,6 +156,10 @@ def test_what_cannot_work_is_refused_with_what_was_wrong_and_what_to_do(run, alg
         ({"on_fault": "ignore"}, PlanError, r"on_fault='ignore': expected one of \[None, 'mask', 'raise'\]"),
         ({"chunk": "many"}, ValueError, "write it like"),
         ({"to": "result.txt"}, PlanError, "no format is known by this name"),
+        *[
+            ({"to": to}, PlanError, "to=.*: expected a path such as 'r0034.zarr', or None")
+            for to in (5, b"x.zarr", ["x.zarr"])
+        ],
         ({"to": "/nowhere/x.zarr"}, PlanError, "the folder /nowhere does not exist; make it first"),
         (
             {"frames": dxflow.FrameSelection(pulses=[99999])},

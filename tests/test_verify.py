@@ -143,7 +143,9 @@ def test_open_gives_the_same_result_as_reduce_for_every_format(small, tmp_path, 
 
 
 def test_open_says_what_there_is_instead(stored, tmp_path, small):
-    with pytest.raises(FileNotFoundError, match=r"q\.zarr: no such result\. There is \['r\.zarr'\]"):
+    with pytest.raises(
+        FileNotFoundError, match=r"q\.zarr: no such result\. Did you mean 'r\.zarr'\? There are: r\.zarr$"
+    ):
         dxflow.open(stored.with_name("q.zarr"))
     (tmp_path / "u.zarr.partial").mkdir()
     with pytest.raises(FileNotFoundError, match=r"unfinished.*resume=True"):

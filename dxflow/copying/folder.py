@@ -30,6 +30,22 @@ BEGUN = (ours.BEGUN, ours.COPY, ours.EMPTY)
 """What an interrupted copy may have left: it is complete before it gets its name."""
 
 
+def _named(path: Any) -> Path:
+    """Return a path that has a name.
+
+    Raises
+    ------
+    PlanError
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise PlanError(f"a copy to {path!r}: expected a path such as 'red/r0034'")
+    if (named := Path(path)).name in ("", ".."):
+        raise PlanError(
+            f"{path} is a folder that is there: give the copy a name in it, such as {named / 'copy'}"
+        )
+    return named
+
+
 class Folder:
     """Where a copy goes.
 
@@ -42,7 +58,7 @@ class Folder:
     """
 
     def __init__(self, path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
-        self.path, self.inputs = Path(path), list(inputs)
+        self.path, self.inputs = _named(path), list(inputs)
         self.partial = self.path.with_name(self.path.name + SUFFIX)
         self.attempt = ""
         """Folder in `partial` for files while they are written: workers of an earlier driver have another one."""

@@ -305,7 +305,11 @@ def store_for(to: Any) -> Store:
         # Lives as long as the plan or the result that refers to the store.
         weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
         return store
-    if str(to).endswith("/"):
+    if not isinstance(to, (str, os.PathLike)):
+        raise PlanError(
+            f"to={to!r}: expected a path such as 'r0034.zarr', or None for a result that is not kept"
+        )
+    if str(to).endswith("/") and Path(to).absolute().name:
         from .exdf import Exdf
 
         return Exdf(to)
