@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dxflow import Algorithm, Frames, Output, PlanError, Result, detectors
 from dxflow.inputs import InputInfo, RunInfo
+from dxflow.lacks import Lack
 from dxflow.near import listed
 from dxflow.outputs import Partial
 from dxflow.views import ModuleBlock
@@ -94,6 +95,9 @@ class Subtract(Algorithm):
         cells = 1 if self._darks(img).cells is None else max(1, len(img.cells))
         return cells * int(np.prod(img.shape)) * 4
 
+    def lacks(self, info: RunInfo) -> list[Lack]:
+        return list(self._darks(info["img"]).lacks(info["img"]))
+
     def initialize(self, info: RunInfo) -> None:
         darks = self._darks(info["img"])
         self._cells, self._images = darks.cells, darks.load(info["img"])
@@ -146,6 +150,7 @@ class Darks:
 
     def check(self, img: InputInfo) -> None:
         """Refuse darks of other detectors and pixels, of none of the modules or none of the cells."""
+        self._check_made(img)
         self._check_detector(img)
         if self.values.shape[-2:] != img.shape[1:]:
             raise PlanError(
@@ -169,6 +174,34 @@ class Darks:
             )
         if len(lacking := np.setdiff1d(img.cells, self.cells)):
             _warn(f"none of the memory cells {listed(map(str, lacking))}: frames of these become NaN")
+
+    def lacks(self, img: InputInfo) -> Iterator[Lack]:
+        """Yield the modules, and the memory cells of others, that have no dark."""
+        cells = () if self.cells is None else np.setdiff1d(img.cells, self.cells).tolist()
+        for module in img.modules:
+            if module not in self.modules:
+                yield Lack("no dark", module, detail="the dark has no such module, its frames become NaN")
+            elif cells:
+                said = f"the dark has none of the memory cells {listed(map(str, cells))}, their frames become NaN"
+                yield Lack("no dark", module, tuple(cells), said)
+
+    def _check_made(self, img: InputInfo) -> None:
+        """Refuse what says of itself that it is no dark, or the dark of other data."""
+        name, attrs = str(getattr(self.values, "name", "")), getattr(self.values, "attrs", {})
+        if name.rpartition(".")[2] in ("count", "variance"):
+            raise PlanError(
+                f"subtract: {name} is no dark; expected the mean of a dark run, such as average.mean"
+            )
+        for what, own, theirs in (
+            ("data", attrs.get("data", ""), img.data),
+            ("unit", attrs.get("units", ""), img.unit),
+        ):
+            if own and theirs and own != theirs:
+                raise PlanError(
+                    f"subtract: the dark is of {what} {own!r}, {img.name} {img.key} of {theirs!r}: average a dark run "
+                    "of the same data, Average(img=Frames(data=...)); if it is meant, give the dark as an array, "
+                    f"dark=result.dataset[...].values, with the modules {list(img.modules)}"
+                )
 
     def _check_detector(self, img: InputInfo) -> None:
         """Refuse the dark of another detector or region; warn of modules that it does not have."""
@@ -234,11 +267,23 @@ def _variable(dataset: xr.Dataset, name: str | None) -> xr.DataArray:
     """Return the variable that is the dark."""
     means = [str(v) for v in dataset.data_vars if str(v).split(".")[-1] == "mean"]
     if name is None and len(means) == 1:
-        return dataset[means[0]]
+        return _with_frames(dataset[means[0]], dataset)
     if name in dataset:
-        return dataset[name]
+        return _with_frames(dataset[name], dataset)
     what = f"no variable {name!r}" if name else f"{len(means)} variables named mean"
     raise ValueError(f"the dark has {what}: {sorted(map(str, dataset.data_vars))}; say which with variable=")
+
+
+def _with_frames(dark: xr.DataArray, dataset: xr.Dataset) -> xr.DataArray:
+    """Return a dark without the modules of which its run had no frame: all of them NaN."""
+    maker = str(dark.name).rpartition(".")[0]
+    for name, valid in dataset.data_vars.items():
+        if str(name).startswith("valid") and maker in str(valid.attrs.get("algorithms", "")).split():
+            axis = valid.dims[-1]
+            there = np.asarray(valid.any("train"))
+            if axis in dark.dims and there.any() and not there.all():
+                return dark.isel({axis: there})
+    return dark
 
 
 def _labels(values: Any, axis: int, default: Any) -> NDArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import signatures
@@ -14,6 +14,7 @@ from .usage import OptionParser
 
 if TYPE_CHECKING:
     from .inputs import Frames, From, Key, RunInfo
+    from .lacks import Lack
     from .views import ModuleBlock, Train
 
 
@@ -30,6 +31,7 @@ class Algorithm:
     outputs                    client   once per plan               nothing
     memory                     client   once per plan               nothing
     depends                    client   once per plan               nothing
+    lacks                      client   once per plan               nothing
     initialize                 worker   once per process            ``self`` (tables; not pickled)
     process_train_data         worker   once per train              ``out``
     process_module_data        worker   once per block              ``out``
@@ -104,6 +106,13 @@ class Algorithm:
         A resumed run must have the same; the result says what it was, files with a digest. Default: nothing.
         """
         return {}
+
+    def lacks(self, info: RunInfo) -> Iterable[Lack]:
+        """Return which frames of the first input it cannot use, as far as that is known beforehand.
+
+        They are in the losses of the plan and of the result, and in its account. Default: none.
+        """
+        return ()
 
     # On the worker ------------------------------------------------------------------------------
 

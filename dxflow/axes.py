@@ -84,8 +84,12 @@ class Names:
         return self._pixels[key]
 
     def detector(self, o: BoundOutput) -> dict[str, str]:
-        """Return the attribute that says whose pixels these are."""
-        return {"detector": self._lead(o).name} if o.output.kind in ("pixel", "image") else {}
+        """Return the attributes that say whose pixels these are, and of which data."""
+        lead = self._lead(o)
+        if o.output.kind not in ("pixel", "image"):
+            return {}
+        data = {"data": "raw" if lead.raw else "corrected"} if lead.kind == "frames" else {}
+        return {"detector": lead.name, **data}
 
     def _lead(self, o: BoundOutput) -> Any:
         bound = next(a for a in self.plan.algorithms if a.name == o.algorithm)

@@ -20,6 +20,7 @@ from .reads import frames_of, unread
 if TYPE_CHECKING:
     from extra_data import DataCollection
 
+    from .lacks import Lack
     from .selection import FrameSelection
 
 
@@ -40,6 +41,7 @@ class BoundAlgorithm:
     aliases: Mapping[str, int | str]
     stream: int
     outputs: tuple[BoundOutput, ...]
+    lacks: tuple[Lack, ...] = ()
 
     @property
     def name(self) -> str:
@@ -84,7 +86,7 @@ class Binding:
         bound = BoundAlgorithm(algorithm, info, aliases, stream, ())
         outputs = self._outputs(bound)
         algorithm.rules = {o.key: o.output.merge for o in outputs}
-        self.algorithms.append(replace(bound, outputs=outputs))
+        self.algorithms.append(replace(bound, outputs=outputs, lacks=tuple(algorithm.lacks(bound.info))))
 
     def _resolve(self, algorithm: Algorithm, alias: str, what: Any) -> int | str:
         """Return what an alias stands for, binding its input if no algorithm before did."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import deaths, fragments, keys, memory, parcels, pieces, presence
+from . import deaths, fragments, keys, lacks, memory, parcels, pieces, presence
 from .attempts import Attempt, Note
 from .blocks import BlockPass
 from .events import Events
@@ -57,6 +57,8 @@ class Summary:
     """In how many parts it was done: more than one where it was too large for its workers."""
     hooks_failed: dict[str, int] = field(default_factory=dict)
     """Trains in which a hook raised, by ``<algorithm>.<hook>``."""
+    worked: list[list[Any]] = field(default_factory=list)
+    """Frames by algorithm: [its number, module position, "" for those used or why not, frames]."""
     hooks_worked: tuple[str, ...] = ()
     """Hooks that also ended well."""
 
@@ -235,6 +237,7 @@ def _write(work: Workspace, state: ChunkState, losses: list[Loss], path: Path) -
         times=state.times | {"write": 0.0},
         readers=work.tuner.chosen,
         used=state.used,
+        worked=lacks.worked(state),
         events=events,
         losses=tuple(state.summed_losses() + losses),
         hooks_failed={name: len(trains) for name, trains in state.hooks.failed.items()},

@@ -290,6 +290,7 @@ class BoundInput:
             pulses=np.unique(index.pulse_ids) if index.pulse_ids is not None else np.zeros(0, np.uint32),
             cells=np.unique(index.cell_ids) if index.cell_ids is not None else np.zeros(0, np.uint32),
             roi=self.location.roi,
+            data=("raw" if self.raw else "corrected") if self.kind == "frames" else "",
         )
 
 
@@ -306,7 +307,7 @@ class InputInfo:
 
     `shape` is (module, ss, fs) for frames and (1, ...) for keys; `modules` are module numbers;
     `pulses` and `cells` the sorted ids that occur in the (selected) frames; `roi` the slow-scan and
-    fast-scan pixels that are read of each module, None for all.
+    fast-scan pixels that are read of each module, None for all; `data` is "raw" or "corrected" of detectors.
     """
 
     name: str
@@ -322,6 +323,7 @@ class InputInfo:
     pulses: NDArray
     cells: NDArray
     roi: tuple[slice, slice] | None = None
+    data: str = ""
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.shape))

@@ -22,7 +22,7 @@ class Loss:
     """Data that a reduction could not use, and why."""
 
     cause: str
-    """In two or three words: "missing module", "missing train", "unreadable", "exception in hook"..."""
+    """In two or three words: "missing module", "missing train", "unreadable", "exception in hook", "no dark"..."""
     frames: int = 0
     """How many frames of the module (or entries of the source) were lost."""
     trains: int = 0

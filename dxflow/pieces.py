@@ -74,18 +74,21 @@ def _sum(summaries: Sequence[Summary], lost: list[Loss]) -> Summary:
     times: Counter[str] = Counter()
     events: Counter[str] = Counter()
     used: Counter[tuple[int, int]] = Counter()
+    worked: Counter[tuple[int, int, str]] = Counter()
     failed: Counter[str] = Counter()
     for s in summaries:
         failed.update(s.hooks_failed)
         times.update(s.times)
         events.update(s.events)
         used.update({(n, m): frames for n, m, frames in s.used})
+        worked.update({(n, m, why): frames for n, m, why, frames in s.worked})
     return replace(
         summaries[-1],
         bytes=sum(s.bytes for s in summaries),
         times=dict(times),
         events={name: events[name] for name in summaries[-1].events},
         used=[[n, m, frames] for (n, m), frames in sorted(used.items())],
+        worked=[[*key, frames] for key, frames in sorted(worked.items())],
         losses=(*lost, *(loss for s in summaries for loss in s.losses)),
         pieces=len(summaries),
         hooks_failed=dict(failed),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import html, journal, memory, names, openfiles, ours, runs, sizes, words
+from . import html, journal, lacks, memory, names, openfiles, ours, runs, sizes, words
 from .binding import Binding, BoundAlgorithm, PlanError, bind
 from .fingerprint import Fingerprint, fingerprint
 from .index import EntryIndex
@@ -274,7 +274,7 @@ def plan(
         chunk_bytes=sizes.parse(chunk) if chunk != CHUNK else 0,
         name=str(name),
         store=store_for(to),
-        losses=tuple(binding.faults.losses + binding.faults.notes + _missing(binding)),
+        losses=(*binding.faults.losses, *binding.faults.notes, *_missing(binding), *lacks.losses(binding)),
         on_fault=on_fault,
         resume=resume or journal.restarted(),
         overwrite=overwrite,

@@ -35,7 +35,9 @@ def _what(plan: Plan, ref: int | str) -> str:
     """Return what an alias stands for."""
     if isinstance(ref, int):
         one = plan.inputs[ref]
-        return f"{one.name} {one.key}" + (f", {one.masked}" if one.masked else "")
+        camera = one.kind == "key" and len(one.location.shape) == 2
+        masked = "no mask: images of a Key have none" if camera else one.masked
+        return f"{one.name} {one.key}" + (f", {masked}" if masked else "")
     maker = next(a for a in plan.algorithms if any(o.name == ref for o in a.outputs))
     return f"{ref} ({maker.name} <- {_of(plan, maker)})"
 

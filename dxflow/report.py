@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import deaths
+from . import deaths, lacks
 from .cost import cost
 from .index import NOT_IN_ALL
 from .losses import Loss, ordered
@@ -112,42 +112,73 @@ class Report:
 
 
 def account(plan: Plan, summaries: list[Summary], losses: list[Loss]) -> list[dict[str, Any]]:
-    """Return, per module of each frames input, expected = used + masked frames.
+    """Return, per module of each input of frames, expected = used + masked frames; of cameras entries, module -1.
 
     "masked" has one entry per cause; what is not explained by a loss that was counted in frames (trains that were
     left out because a hook raised) is "exception in hook". Trains that killed workers are counted here. "there" are the
-    frames in the files, before any selection.
+    frames in the files, before any selection. Algorithms that used other frames of an input than the others have
+    rows of their own.
     """
     used: Counter[tuple[int, int]] = Counter()
+    worked: dict[int, dict[int, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for summary in summaries:
-        for number, module, frames in summary.used:
-            used[number, module] += frames
+        used.update({(number, module): frames for number, module, frames in summary.used})
+        for algorithm, module, why, frames in summary.worked:
+            worked[algorithm][module][why] += frames
     rows = []
     for number, bound in enumerate(plan.inputs):
-        if bound.kind != "frames":
-            continue
-        readers = [a.name for a in plan.algorithms if number in (a.stream, *a.aliases.values())]
-        for position, (module, source) in enumerate(zip(bound.modules, bound.location.sources, strict=True)):
-            masked = _masked(losses, source, module, bound.name)
-            # Those that are no rows since other modules lack them are expected of the modules that have them.
-            expected = len(bound.index) + masked.get(NOT_IN_ALL, 0)
-            rest = expected - used[number, position] - sum(masked.values())
-            if killed := min(rest, _killed(plan, losses, bound, position)):
-                masked[deaths.CAUSE] = killed
-            if rest := rest - killed:
-                masked["exception in hook"] = rest
-            rows.append(
-                {
-                    "input": f"{bound.name} {bound.key}",
-                    "module": module,
-                    "expected": expected,
-                    "used": used[number, position],
-                    "masked": masked,
-                    "there": int(bound.location.count[position].sum()) * bound.location.per_entry,
-                    "algorithms": readers,
-                }
-            )
+        if bound.kind == "frames" or number in {a.stream for a in plan.algorithms}:
+            read = [used[number, position] for position in range(len(bound.modules))]
+            for own, names in _groups(plan, number, read, worked).items():
+                rows += [_row(plan, losses, number, m, n, dict(why), names) for m, (n, why) in enumerate(own)]
     return rows
+
+
+def _groups(
+    plan: Plan, number: int, read: list[int], worked: Mapping[int, Mapping[int, Mapping[str, int]]]
+) -> dict[tuple[Any, ...], list[str]]:
+    """Return the algorithms that read an input, by what they did with it: frames used, and causes, of each module."""
+    groups: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+    for n in lacks.readers(plan, number):
+        own = [dict(worked[n][at]) for at in range(len(read))]
+        if plan.algorithms[n].stream != number or not any(own):
+            own = [{"": frames} for frames in read]
+        for one, frames in zip(own, read, strict=True):
+            if rest := frames - sum(one.values()):
+                one["not in all inputs"] = rest
+        key = tuple((one.pop("", 0), tuple(sorted(one.items()))) for one in own)
+        groups[key].append(plan.algorithms[n].name)
+    return groups
+
+
+def _row(
+    plan: Plan, losses: list[Loss], number: int, position: int, used: int, why: dict[str, int], by: list[str]
+) -> dict[str, Any]:
+    """Return a row of the account: frames of a module that algorithms used, and why not the others."""
+    bound = plan.inputs[number]
+    module = bound.modules[position] if bound.kind == "frames" else -1
+    masked = _masked(losses, bound.location.sources[position], module, bound.name)
+    # Those that are no rows since other modules lack them are expected of the modules that have them.
+    expected = len(bound.index) + masked.get(NOT_IN_ALL, 0)
+    rest = expected - used - sum(why.values())
+    for cause, frames in masked.items():
+        # What is more than was lost here was lost of another key of the same module.
+        masked[cause] = min(frames, rest)
+        rest -= masked[cause]
+    masked = {cause: frames for cause, frames in masked.items() if frames}
+    if killed := min(rest, _killed(plan, losses, bound, position)):
+        masked[deaths.CAUSE] = killed
+    if rest := rest - killed:
+        masked["exception in hook"] = rest
+    return {
+        "input": f"{bound.name} {bound.key}",
+        "module": module,
+        "expected": expected,
+        "used": used,
+        "masked": masked | why,
+        "there": int(bound.location.count[position].sum()) * bound.location.per_entry,
+        "algorithms": by,
+    }
 
 
 def _killed(plan: Plan, losses: list[Loss], bound: BoundInput, module: int) -> int:
@@ -161,10 +192,10 @@ def _killed(plan: Plan, losses: list[Loss], bound: BoundInput, module: int) -> i
 
 
 def _masked(losses: list[Loss], source: str, module: int, detector: str) -> dict[str, int]:
-    """Return frames lost by cause for one module."""
+    """Return frames lost by cause for one module, but for those that a single algorithm cannot use."""
     masked: dict[str, int] = defaultdict(int)
     for loss in losses:
-        if loss.frames and loss.module == module and loss.source in (source, detector):
+        if loss.frames and not loss.algorithm and loss.module == module and loss.source in (source, detector):
             masked[loss.cause] += loss.frames
     return dict(masked)
 

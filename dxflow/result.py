@@ -63,13 +63,18 @@ class Result:
     def account(self) -> pd.DataFrame:
         """Frames per module: expected = used + masked, one column per cause.
 
-        "there" are those of the files before any selection.
+        "there" are those of the files before any selection. Algorithms that could use fewer frames of an input than
+        others ("no dark") have rows of their own, and "input" says whose; module -1 are entries of a camera or device.
         """
         from .tables import Account
 
         rows = [
-            {**{k: v for k, v in r.items() if k not in ("masked", "algorithms")}, **r["masked"]}
-            for r in self.manifest["account"]
+            {
+                **{k: v for k, v in r.items() if k not in ("masked", "algorithms")},
+                "input": name,
+                **r["masked"],
+            }
+            for name, r in words.by_reader(self.manifest["account"])
         ]
         causes = {cause: int for row in self.manifest["account"] for cause in row["masked"]}
         return Account(rows).fillna(0).astype(causes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -148,23 +149,37 @@ def _lost(found: Sequence[Loss], said: frozenset[Loss]) -> list[str]:
 
 
 def used(account: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return how many frames of how many each input gave, and the modules that gave less."""
-    by_input = groupby(account, key=lambda row: row["input"])
-    return [line for name, rows in by_input for line in _used(name, list(rows))]
+    """Return how many frames of how many each input gave to algorithms, and the modules that gave less."""
+    by_input = groupby(account, key=lambda row: (row["input"], row.get("algorithms")))
+    return [line for (name, _), rows in by_input for line in _used(name, list(rows))]
+
+
+def by_reader(account: Iterable[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return rows of an account with the name of the input, and of those that read it where they used other frames."""
+    rows = list(account)
+    readers = {(r["input"], ", ".join(r.get("algorithms", ()))) for r in rows}
+    several = {name for name, n in Counter(name for name, _ in readers).items() if n > 1}
+    return [
+        (f"{r['input']} by {', '.join(r['algorithms'])}" if r["input"] in several else r["input"], r)
+        for r in rows
+    ]
 
 
 def _used(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     there, frames = max(r.get("there", r["expected"]) for r in rows), rows[0]["expected"]
     chosen = f" selected of {there}" if there > frames else ""
     by = f" by {', '.join(readers)}" if (readers := rows[0].get("algorithms")) else ""
-    of = f"of {len(rows)} modules" if len(rows) > 1 else "of one module"
+    of = f" of {len(rows)} modules" if len(rows) > 1 else " of one module"
+    what = "frames"
+    if rows[0]["module"] < 0:
+        what, of = "entries", ""
     total, got = sum(r["expected"] for r in rows), sum(r["used"] for r in rows)
     if got == total:
-        return [f"{name}: all {frames} frames{chosen} {of}{by}"]
+        return [f"{name}: all {frames} {what}{chosen}{of}{by}"]
     share = f"{100 * got / total:.3g}" if total else "0"
     # What is almost all is not said to be all.
     share = "99.9" if share == "100" else share
-    first = f"{name}: {share}% of {frames} frames{chosen} {of}, {got} of {total}{by}"
+    first = f"{name}: {share}% of {frames} {what}{chosen}{of}, {got} of {total}{by}"
     return [first, *(f"  {line}" for line in _short(rows))]
 
 
@@ -175,4 +190,7 @@ def _short(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         if r["used"] < r["expected"]:
             why = ", ".join(f"{n} {cause}" for cause, n in sorted(r["masked"].items()))
             alike.setdefault(f"{r['used']} of {r['expected']} ({why})", []).append(r["module"])
-    return [f"module{'s' if len(m) > 1 else ''} {losses.ranges(m)}: {what}" for what, m in alike.items()]
+    return [
+        what if m[0] < 0 else f"module{'s' if len(m) > 1 else ''} {losses.ranges(m)}: {what}"
+        for what, m in alike.items()
+    ]

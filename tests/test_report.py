@@ -2,11 +2,16 @@
 
 from collections import Counter
 
-from samples import RoiSum
+import h5py
+import numpy as np
+from samples import RoiSum, Stats
 
 import dxflow
+from dxflow import Algorithm, Frames, Key, Output
+from dxflow.algorithms.average import Average
 from dxflow.chunk import Summary
 from dxflow.report import account, times
+from dxflow.simulate import make_run
 
 
 def summary(chunk, worker, read=0.0, wait=0.0, compute=0.0, write=0.0, reused=False, **more):
@@ -57,3 +62,48 @@ def test_a_chunk_found_after_its_worker_died_was_computed_by_this_run(run, tmp_p
         report.add(again)
         assert report.in_order()[0] == replace(again, reused=reused)
     assert first.chunk in journal.found(work.folder, plan)
+
+
+def test_a_camera_is_in_the_account_and_said_to_have_no_mask(tmp_path):
+    truth = make_run(tmp_path, detector=None, devices=("camera",), trains=9)
+    camera = Key(truth.devices["camera"] + ":daqOutput", "data.image.pixels")
+    made = dxflow.plan(tmp_path, Average(img=camera))
+    assert "no mask: images of a Key have none" in str(made)
+    result = dxflow.execute(made, "here")
+    (row,) = result.manifest["account"]
+    assert (row["module"], row["expected"], row["used"], row["masked"]) == (-1, 9, 9, {})
+    assert f"{camera.source} {camera.key}: all 9 entries by average" in result.report()
+
+
+class Bright(Algorithm):
+    """Needs two inputs of each frame."""
+
+    ALG_ID = "bright"
+    inputs = {"img": Frames(), "gain": Frames("image.gain")}
+
+    def outputs(self, info):
+        return {"n": Output(per="img", dtype="i8")}
+
+    def process_module_data(self, block, out):
+        out.n += np.count_nonzero(block["gain"] >= 0, axis=(1, 2))
+
+
+def test_an_algorithm_that_could_use_fewer_frames_than_others_has_its_own_line(tmp_path):
+    truth = make_run(tmp_path, detector="AGIPD500K", trains=4, pulses=4, module_shape=(8, 8))
+    source = truth.sources[3]
+    for path in tmp_path.glob("CORR*AGIPD*03-S00000.h5"):
+        with h5py.File(path, "r") as f:
+            chunk = f[f"INSTRUMENT/{source}/image/gain"].id.get_chunk_info(2)
+        with open(path, "r+b") as f:
+            f.seek(chunk.byte_offset)
+            f.write(b"\xff" * chunk.size)
+    result = dxflow.reduce(tmp_path, [Stats(), Bright()], cluster="here")
+    account = [r for r in result.manifest["account"] if r["module"] == 3]
+    assert [(r["input"].split()[1], r["algorithms"], r["used"], r["masked"]) for r in account] == [
+        ("image.data", ["stats"], 16, {}),
+        ("image.data", ["bright"], 15, {"not in all inputs": 1}),
+        ("image.gain", ["bright"], 15, {"unreadable data": 1}),
+    ]
+    report = result.report()
+    assert "all 16 frames of 8 modules by stats" in report
+    assert "module 3: 15 of 16 (1 not in all inputs)" in report

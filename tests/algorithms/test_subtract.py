@@ -10,7 +10,7 @@ import dxflow
 from dxflow import Algorithm, Frames, From, Output, PlanError
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.subtract import Subtract
-from dxflow.simulate import Flat, make_run
+from dxflow.simulate import Flat, Plant, make_run
 
 
 class Keep(Algorithm):
@@ -213,3 +213,85 @@ def test_what_does_not_fit_is_refused_in_the_plan(raw, camera, darks, tmp_path):
     key, frames = pixels(camera)
     with pytest.raises(PlanError, match="has no cell ids"):
         dxflow.plan(camera.path, Subtract(img=key, dark=np.zeros((3, 1, *frames.shape[1:]))))
+
+
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory):
+    """The truth of corrected data of the same detector."""
+    folder = tmp_path_factory.mktemp("corrected") / "r0002"
+    return make_run(folder, detector="AGIPD500K", trains=2, pulses=6, module_shape=(16, 24))
+
+
+def account_of(result, reader):
+    """The rows of the account of an algorithm, by module."""
+    rows = [r for r in result.manifest["account"] if reader in r["algorithms"]]
+    for r in rows:
+        assert r["expected"] == r["used"] + sum(r["masked"].values())
+    return {r["module"]: (r["used"], r["masked"]) for r in rows}
+
+
+@pytest.mark.filterwarnings("ignore:subtract")
+@pytest.mark.parametrize("whole_trains", [False, True])
+def test_frames_without_a_dark_are_losses_and_not_used_by_those_that_read_them(raw, darks, whole_trains):
+    variable = darks.dataset["average.mean"]
+    lacking = variable.drop_sel(module=[2, 5], cell=[3])
+    others = [Average(), *([Whole(img=Frames())] if whole_trains else [])]
+    made = dxflow.plan(raw.path, [*others, Subtract(dark=lacking), Keep()])
+    result = dxflow.execute(made, "here")
+    images, cells = result.dataset["keep.img"].values, result.dataset["cell_id"].values
+    empty = np.isnan(images).all(axis=(2, 3)).sum(axis=0)
+    there = len(images)
+    for n, lost in enumerate(empty):
+        assert lost == (there if n in (2, 5) else (cells == 3).sum())
+        left = {"no dark": lost}
+        assert account_of(result, "subtract")[n] == account_of(result, "keep")[n] == (there - lost, left)
+        assert account_of(result, "average")[n] == (there, {})
+    losses = result.losses[result.losses.cause == "no dark"].set_index("module")
+    assert losses.frames.to_dict() == dict(enumerate(empty))
+    assert set(losses.algorithm) == {"subtract"}
+    assert "subtract: the dark has no such module" in losses.detail[2]
+    assert "modules 2, 5" in str(made)
+    assert "no dark" in str(made)
+    report = result.report()
+    assert "by subtract, keep" in report
+    assert f"modules 2, 5: 0 of {there} ({there} no dark)" in report
+    assert len(set(result.account["input"])) == 2
+
+
+@pytest.mark.filterwarnings("ignore:subtract")
+def test_a_module_of_which_the_dark_run_had_nothing_has_no_dark(dark, raw, tmp_path):
+    part = make_run(
+        tmp_path / "r0003",
+        detector="AGIPD500K",
+        data="raw",
+        module_shape=(16, 24),
+        trains=2,
+        pulses=8,
+        signal=Flat(0),
+        plant=Plant(missing_modules=(4,)),
+    )
+    made = dxflow.reduce(part.path, Average(), tmp_path / "dark.zarr", cluster="here", on_fault="mask")
+    for form in (made, made.dataset, str(made.path)):
+        plan = dxflow.plan(raw.path, [Subtract(dark=form), Keep()])
+        assert [(x.cause, x.module) for x in plan.losses if x.cause == "no dark"] == [("no dark", 4)]
+
+
+def test_what_says_that_it_is_no_dark_of_these_data_is_refused(raw, darks, corrected):
+    for name in ("count", "variance"):
+        for form in (
+            {"dark": darks.dataset[f"average.{name}"]},
+            {"dark": darks, "variable": f"average.{name}"},
+        ):
+            with pytest.raises(PlanError, match=f"average.{name} is no dark; expected the mean"):
+                dxflow.plan(raw.path, Subtract(**form))
+    with pytest.raises(PlanError, match="the dark is of data 'raw', .* of 'corrected': average a dark run"):
+        dxflow.plan(corrected.path, Subtract(dark=darks.dataset["average.mean"]))
+    light = dxflow.reduce(corrected.path, Average(per="cell"), cluster="here").dataset["average.mean"]
+    with pytest.raises(PlanError, match="the dark is of data 'corrected', .* of 'raw'"):
+        dxflow.plan(raw.path, Subtract(dark=light))
+    photons = darks.dataset["average.mean"].assign_attrs(data="corrected", units="keV")
+    if light.attrs.get("units"):
+        with pytest.raises(PlanError, match="the dark is of unit 'keV'"):
+            dxflow.plan(corrected.path, Subtract(dark=photons))
+    # An array says nothing of itself.
+    dxflow.plan(corrected.path, [Subtract(dark=darks.dataset["average.mean"].values), Keep()])
