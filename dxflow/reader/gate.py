@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import InputChanged, ReadFault
+from . import InputChanged, ReadFault, heaps
 
 if TYPE_CHECKING:
     import h5py
@@ -160,6 +160,7 @@ def checked(dataset: Any, path: str, name: str) -> h5py.Dataset:
         raise ReadFault(path, name, 0, 0, f"it claims {dataset.shape[0]} rows, which is refused")
     if dataset.chunks:
         _check_chunks(dataset, path, name)
+    heaps.checked(dataset, path, name)
     return dataset
 
 
