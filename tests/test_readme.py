@@ -3,10 +3,9 @@
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
+import programs
 import pytest
 
 from dxflow import cli
@@ -61,9 +60,7 @@ def test_python_examples_run_as_printed_one_after_the_other(page, folder):
         for old in folder.glob("r0001_*.zarr"):
             if f'"{old.name}"' in code and "open_zarr" not in code:
                 os.rename(old, old.with_suffix(f".{page.replace('/', '-')}.{number}"))
-        done = subprocess.run(
-            [sys.executable, script], cwd=folder, capture_output=True, text=True, check=False
-        )
+        done = programs.run(script, folder=folder)
         assert done.returncode == 0, f"{page}, example {number}:\n{code}\n{done.stderr}"
 
 

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from .layout import Layout
 
+SMALL = 4096
+"""Bytes of a frame up to which numpy puts its bytes together: a process that compiles nothing starts 1 s sooner."""
+
 
 class DecodeError(ValueError):
     """A chunk that does not decode to what it should."""
@@ -105,7 +108,7 @@ def _unshuffle_frames(
 
 def unshuffle(planes: NDArray, out: NDArray) -> None:
     """Interleave ``planes`` (byte of a value, value) into ``out`` (bytes)."""
-    kernel = _kernel(len(planes))
+    kernel = _kernel(len(planes)) if out.nbytes > SMALL else None
     if kernel is None:
         out.reshape(-1, len(planes))[...] = planes.T
     else:

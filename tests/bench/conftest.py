@@ -1,9 +1,12 @@
 """Scripts of benchmarks/, loaded from their files."""
 
 import importlib.util
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+
+from dxflow.bench import subject
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "benchmarks").glob("bench_*.py"))
 
@@ -16,3 +19,18 @@ def script(request):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def lent():
+    """What lends worker processes as `subject.workers` does, but starts those of each number once for all tests."""
+    with ExitStack() as stack:
+        started = {}
+
+        @contextmanager
+        def workers(count):
+            if count not in started:
+                started[count] = stack.enter_context(subject.workers(count))
+            yield started[count]
+
+        yield workers

@@ -11,6 +11,11 @@ from dxflow.binding import PlanError
 from dxflow.simulate import make_run
 
 
+@pytest.fixture(autouse=True)
+def _lent(lent, monkeypatch):
+    monkeypatch.setattr(command, "workers", lent)
+
+
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     where = tmp_path_factory.mktemp("bench") / "run"

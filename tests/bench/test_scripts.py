@@ -5,8 +5,10 @@ import json
 from dxflow.bench.table import HEAD
 
 
-def test_a_script_prints_one_table_and_writes_the_same_as_json(script, capsys, tmp_path):
+def test_a_script_prints_one_table_and_writes_the_same_as_json(script, lent, capsys, tmp_path, monkeypatch):
     file = tmp_path / "out.json"
+    if hasattr(script, "workers"):
+        monkeypatch.setattr(script, "workers", lent)
     script.main(["--small", "--json", str(file), "--workers", "2"])
     printed = capsys.readouterr().out
     content = json.loads(file.read_text())

@@ -62,14 +62,15 @@ def agrees(original, copy, keep, *, trains=None, sources=None):
     a, b = opened(original), opened(copy)
     images = frames_of(a)
     trains = a.train_ids if trains is None else trains
+    of_trains = a.select_trains(extra_data.by_id[list(trains)])
     for source in b.all_sources if sources is None else sources:
+        group = images.get(a.legacy_sources.get(source, source))
+        rows = [t in trains and keep(t, p) for t, p in pairs(a, source, group)] if group else []
         for key in sorted(a[source].keys()):
-            group = key.partition(".")[0]
-            if images.get(a.legacy_sources.get(source, source)) == group:
-                rows = [t in trains and keep(t, p) for t, p in pairs(a, source, group)]
+            if key.partition(".")[0] == group:
                 expected = a[source, key].ndarray()[np.array(rows, bool)]
             else:
-                expected = a.select_trains(extra_data.by_id[list(trains)])[source, key].ndarray()
+                expected = of_trains[source, key].ndarray()
             np.testing.assert_array_equal(b[source, key].ndarray(), expected, err_msg=f"{source} {key}")
             assert b[source, key].dtype == a[source, key].dtype
     assert valid(copy)

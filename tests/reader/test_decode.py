@@ -1,3 +1,4 @@
+import subprocess
 import sys
 import zlib
 
@@ -46,9 +47,26 @@ def test_refuses_truncated_data(engine, cut):
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
-def test_unshuffles_every_size_of_value(dtype):
-    values = np.random.default_rng(1).integers(0, 200, 77).astype(dtype)
-    planes = values.view("u1").reshape(77, -1).T.copy()
+@pytest.mark.parametrize("count", [77, 7777])
+def test_unshuffles_every_size_of_value(dtype, count):
+    values = np.random.default_rng(1).integers(0, 200, count).astype(dtype)
+    planes = values.view("u1").reshape(count, -1).T.copy()
     out = np.zeros(values.nbytes, np.uint8)
     decode.unshuffle(planes, out)
     np.testing.assert_array_equal(out.view(dtype), values)
+
+
+def test_small_frames_do_not_load_the_compiler():
+    """It takes each worker a second, which runs of small frames do not earn back."""
+    code = """if True:
+        import sys
+        import numpy as np
+        from dxflow.reader import decode
+        out = np.zeros(decode.SMALL, np.uint8)
+        decode.unshuffle(np.arange(decode.SMALL).astype("u1").reshape(4, -1), out)
+        assert "numba" not in sys.modules
+        decode.unshuffle(np.zeros((4, decode.SMALL), "u1"), np.zeros(4 * decode.SMALL, np.uint8))
+        assert "numba" in sys.modules
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from unittest import mock
 
 import numpy as np
+import programs
 import pytest
 import xarray as xr
 import zarr
@@ -387,7 +388,7 @@ def test_kill_9_at_any_moment_of_storing_leaves_a_whole_result_or_none(run, tmp_
 
     def attempt(stop):
         code = KILLED.format(tests=tests, stop=stop, run=str(run.path), to=f"{to}{slash}")
-        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        return programs.run(code)
 
     done = attempt(-1)
     assert done.returncode == 0, done.stderr
