@@ -66,7 +66,7 @@ def run(code, *words, folder=None):
 def _program(path, words, folder, streams, environment):
     for number, stream in enumerate(streams, 1):
         os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
-    sys.stdout, sys.stderr = (open(n, "w", buffering=1, closefd=False) for n in (1, 2))
+    sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1, closefd=False) for n in (1, 2))
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -7,7 +7,7 @@ import extra_data
 import numpy as np
 import pytest
 import xarray as xr
-from extra_data.validation import FileValidator, RunValidator
+from validator import problems
 
 import dxflow
 from dxflow import FrameSelection, PlanError
@@ -26,14 +26,6 @@ GAPS = Plant(
 
 def opened(path):
     return extra_data.RunDirectory(path)
-
-
-def valid(path):
-    # As RunValidator does, but without a pool of processes for each copy.
-    problems = [
-        p for file in Path(path).glob("*.h5") for p in FileValidator(extra_data.FileAccess(file)).run_checks()
-    ]
-    return problems == []
 
 
 def frames_of(run):
@@ -73,7 +65,7 @@ def agrees(original, copy, keep, *, trains=None, sources=None):
                 expected = of_trains[source, key].ndarray()
             np.testing.assert_array_equal(b[source, key].ndarray(), expected, err_msg=f"{source} {key}")
             assert b[source, key].dtype == a[source, key].dtype
-    assert valid(copy)
+    assert problems(copy) == []
 
 
 @pytest.mark.parametrize("version", ["0.5", "1.0", "1.1", "1.2", "1.3"])
@@ -144,7 +136,7 @@ def test_frames_and_trains_and_modules_are_selected_together(made, tmp_path):
         run.path, tmp_path / "copy", frames=FrameSelection(pulses=[pulse]), trains=trains, modules=[1]
     )
     agrees(run.path, tmp_path / "copy", lambda t, p: p == pulse, trains=kept)
-    assert RunValidator(str(tmp_path / "copy")).run_checks() == []
+    assert problems(tmp_path / "copy") == []
     assert set(frames_of(opened(tmp_path / "copy"))) == {run.sources[1]}
 
 

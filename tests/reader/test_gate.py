@@ -1,5 +1,6 @@
 """The gate: nothing outside of a run is read, through whatever leads there, and nothing fills the memory."""
 
+import functools
 import itertools
 import os
 import resource
@@ -219,6 +220,7 @@ def test_links_in_a_circle_end(tmp_path):
         Files().dataset(str(tmp_path / "x.h5"), "a")
 
 
+@functools.cache
 def bomb(size):
     engine = zlib.compressobj(9)
     return b"".join(engine.compress(b"\0" * 2**24) for _ in range(size // 2**24)) + engine.flush()

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from extra_data import RunDirectory, components
-from extra_data.validation import RunValidator
+from validator import problems
 
 from dxflow.simulate import Flat, Plant, PowderRings, Truth, make_run
 
@@ -36,7 +36,7 @@ def detector_of(truth, run):
 def test_every_detector_and_version_is_valid_and_opens_as_that_detector(tmp_path, name, version, data):
     modules = min(2, 1 if name == "JUNGFRAU1" else 2)
     truth = make_run(tmp_path, detector=name, version=version, data=data, modules=modules, **TINY)
-    assert RunValidator(str(tmp_path)).run_checks() == []
+    assert problems(tmp_path) == []
     run = opened(tmp_path)
     assert {f.format_version for f in run.files} == {version}
     assert run.train_ids == truth.train_ids.tolist()
@@ -173,7 +173,7 @@ def test_a_directory_with_files_is_refused(tmp_path):
 def test_run_without_detector_has_devices_only(tmp_path):
     truth = make_run(tmp_path, detector=None, trains=3, pulses=2)
     assert truth.sources == ()
-    assert RunValidator(str(tmp_path)).run_checks() == []
+    assert problems(tmp_path) == []
     assert len(opened(tmp_path).train_ids) == 3
     assert Truth.load(tmp_path).lit.tolist() == [True] * 6
 

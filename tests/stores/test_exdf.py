@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import samples
 from extra_data import RunDirectory, by_id
-from extra_data.validation import RunValidator
+from validator import problems
 
 import dxflow
 from dxflow import Algorithm, Frames, FrameSelection, Key, Output, PlanError
@@ -57,12 +57,6 @@ def made(gappy, tmp_path_factory):
     return reduced(gappy, tmp_path_factory.mktemp("every"))
 
 
-def valid(path):
-    validator = RunValidator(str(path))
-    validator.run_checks()
-    return validator.problems
-
-
 def test_the_store_keeps_what_stores_must_keep():
     check_store(Exdf, "result")
 
@@ -86,7 +80,7 @@ def test_the_dataset_is_the_same_as_that_of_a_zarr_store(gappy, made, tmp_path):
 
 
 def test_the_validator_finds_nothing(made):
-    assert valid(made[0].path) == []
+    assert problems(made[0].path) == []
     # What extra-data-validate runs.
     program = "import sys; from extra_data.validation import main; sys.exit(main())"
     command = [sys.executable, "-c", program, str(made[0].path)]
@@ -267,7 +261,7 @@ def test_parts_of_the_modules_are_put_together(run, tmp_path, monkeypatch):
     plan = json.loads((result.path / "dxflow.json").read_text())["plan"]
     assert len(plan["parts"]) > 1
     assert np.allclose(result.dataset["pixels.sum"].values[3], sum_of_frames(run), atol=1e-3)
-    assert valid(result.path) == []
+    assert problems(result.path) == []
 
 
 class Pixels(Large):
@@ -315,7 +309,7 @@ def test_several_workers_write_the_same_files(gappy, made, client, tmp_path):
     )
     name = "roisum.intensity"
     assert np.array_equal(result.dataset[name], here.dataset[name], equal_nan=True)
-    assert valid(result.path) == []
+    assert problems(result.path) == []
 
 
 # Refusals and accidents -------------------------------------------------------------------------
@@ -428,6 +422,6 @@ def test_a_run_killed_while_it_writes_has_no_name_and_is_resumed(run, tmp_path, 
     process.wait()
     assert not (tmp_path / "r").exists()
     subprocess.run([*command, "resume"], check=True, capture_output=True)
-    assert valid(tmp_path / "r") == []
+    assert problems(tmp_path / "r") == []
     assert len(list((tmp_path / "r").glob("*.h5"))) == 4
     assert not [p for p in (tmp_path / "r").iterdir() if p.name.startswith(".")]
