@@ -113,17 +113,25 @@ class Hdf5Store(Store):
 
 
 class Fact:
-    """What a file says of an array: dims, shape, dtype, attributes, and whether it is a label."""
+    """What a file says of an array: dims, shape, dtype, attributes; whether it is a label, or what an algorithm made."""
 
-    def __init__(self, what: Any, shape: Sequence[int], dtype: np.dtype, label: bool) -> None:
-        self.dims, self.shape = list(what.dims), list(shape)
+    def __init__(
+        self, what: Any, shape: Sequence[int], dtype: np.dtype, *, label: bool, made: bool = False
+    ) -> None:
+        self.made, self.dims, self.shape = made, list(what.dims), list(shape)
         self.dtype, self.attrs, self.label = dtype.str, dict(what.attrs), label
 
 
 def _facts(contents: Contents) -> dict[str, Fact]:
     """Return the facts of all coordinates and variables."""
-    labels = {n: Fact(c, c.values.shape, c.values.dtype, True) for n, c in coordinates(contents).items()}
-    return labels | {v.name: Fact(v, v.shape, v.dtype, not v.output) for v in contents.variables.values()}
+    labels = {
+        n: Fact(c, c.values.shape, c.values.dtype, label=True) for n, c in coordinates(contents).items()
+    }
+    outputs = {o.name for o in contents.plan.outputs}
+    return labels | {
+        v.name: Fact(v, v.shape, v.dtype, label=not v.output, made=v.name in outputs)
+        for v in contents.variables.values()
+    }
 
 
 def _portions(contents: Contents, variable: Variable) -> Iterator[tuple[list[int], NDArray]]:

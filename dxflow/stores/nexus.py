@@ -89,7 +89,6 @@ def _data(entry: Any, name: str, arrays: dict[str, Any], made: dict[str, Any]) -
         data.attrs["axes"] = [dim if dim in arrays else "." for dim in one["dims"]]
 
 
-def _rank(one: dict[str, Any]) -> tuple[bool, int]:
-    """Return how well a result is worth looking at first: curves and images before larger ones, single values last."""
-    axes = len([n for n in one["shape"] if n > 1])
-    return axes == 0 or 0 in one["shape"], axes
+def _rank(one: dict[str, Any]) -> tuple[bool, bool]:
+    """Return how much a result is worth looking at first: the first with axes that is not just what is valid."""
+    return not one["made"], 0 in one["shape"] or max(one["shape"], default=1) == 1

@@ -8,6 +8,7 @@ from samples import Bright, RoiSum, Stats, TrainSums
 import dxflow
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
+from dxflow.algorithms.litframes import LitFrames
 from dxflow.stores.nexus import Nexus
 from dxflow.testing import check_store
 
@@ -48,6 +49,28 @@ def test_following_the_default_attributes_leads_to_something_to_plot(result):
         signal = at[at.attrs["signal"]]
         assert 1 <= signal.ndim <= 2
         assert signal.size > 1
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "name"),
+    [
+        ([Average()], "average.mean"),
+        ([Average(per="cell"), RoiSum()], "average.mean"),
+        ([LitFrames(threshold=1)], "litframes.lit"),
+        ([TrainSums(), RoiSum()], None),
+    ],
+)
+def test_what_is_plotted_by_default_is_the_first_result_and_not_what_is_valid(
+    run, tmp_path, algorithms, name
+):
+    result = dxflow.reduce(run.path, algorithms, tmp_path / "r.nxs", cluster="here")
+    first = next(v for v in result.dataset.data_vars if v.startswith(algorithms[0].name) and "valid" not in v)
+    with h5py.File(result.path) as file:
+        at = file
+        while "default" in at.attrs:
+            at = at[at.attrs["default"]]
+        assert at.attrs["signal"] == (name or first)
+        assert at[at.attrs["signal"]].size > 1
 
 
 def test_each_label_says_which_axis_it_belongs_to(result):
