@@ -25,7 +25,7 @@ SPOKEN = (
 )
 """Keyword arguments that are options of the same name on the command line."""
 KEYWORD = re.compile(
-    rf"(?<!\w\()\b({'|'.join(SPOKEN)})=(\"[^\"]*\"|'[^']*'|True|None|\.\.\.|\[\.\.\.\]|[\d.]+|(?=\W|$))"
+    rf"(?<!\w\()\b({'|'.join(SPOKEN)})=(\"[^\"]*\"|'[^']*'|True|None|\.\.\.|\[\.\.\.\]|-?[\d.]+|(?=\W|$))"
 )
 
 

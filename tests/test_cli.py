@@ -345,6 +345,7 @@ WRONG = {
     "trains": (["plan", "RUN", "--trains", "a:b", "BAND"], "write 10001:10050 (end excluded)"),
     "a run to copy": (["copy", "/no/such/run", "/tmp/never"], "no such run"),
     "a run to bench": (["bench", "/no/such/run"], "no such run"),
+    "a place for measurements": (["bench", "RUN", "--json", "/no/x.json"], "the folder /no does not exist"),
     "an algorithm to bench": (["bench", "RUN", "--algorithms", "averge"], "Did you mean 'average'?"),
     "a result to verify": (["verify", "/no/such/result"], "no such result"),
     "what is no result": (["verify", "RUN"], "is no result of dxflow"),

@@ -86,6 +86,7 @@ def test_detector_and_modules_narrow_the_frames_of_an_algorithm():
         ("Say which with detector=, data=", "Say which with --detector, data="),
         ("give one of them name=...", "give one of them --name"),
         ("hook_timeout=5 s", "--hook-timeout 5 s"),
+        ("hook_timeout=-1.0: expected", "--hook-timeout -1.0: expected"),
         ("(frames=, roi=)", "(--frames, roi=)"),
         ("Average(name='x')", "Average(name='x')"),
     ],

@@ -80,6 +80,8 @@ def run(args: argparse.Namespace) -> str:
     """
     if args.json and (why := ours.obstacle(Path(args.json), [ours.BENCH])):
         raise PlanError(why)
+    if args.json and not (folder := Path(args.json).absolute().parent).is_dir():
+        raise PlanError(f"--json {args.json}: the folder {folder} does not exist; make it first")
     frames = Frames(args.key, **of_frames(args), **masks(args))
     classes = [algorithm(name) for name in args.algorithms or USUAL]
     with Progress("opening the run", quiet=args.quiet) as progress:

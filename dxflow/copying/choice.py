@@ -118,5 +118,7 @@ def _trains(opened: OpenedRun, accesses: Sequence[Any], trains: Any) -> NDArray 
     else:
         kept = np.asarray(opened.run.select_trains(trains).train_ids, np.uint64)
     if not len(kept):
-        raise PlanError(f"trains={trains!r}: none of the trains {there[0]} to {there[-1]} of this run")
+        raise PlanError(
+            f"none of the trains that are asked for is in this run; there are {there[0]} to {there[-1]}"
+        )
     return kept

@@ -8,7 +8,10 @@ from typing import Any
 from ..options import RUN, add_pass_options, cluster_of_pass, frames_of, run_of
 from .copy import copy_run
 
-MEANT = ("frames", "trains", "detector", "modules", "cluster", "workers", "resume", "overwrite")
+MEANT = (
+    *("frames", "trains", "detector", "modules", "cluster", "workers"),
+    *("quiet", "name", "resume", "overwrite"),
+)
 """Options of a pass that mean something here."""
 
 
@@ -30,8 +33,8 @@ def run(args: argparse.Namespace) -> str:
     PlanError, CopyError
         As `copy_run`.
     """
-    names = ("sources", "modules", "trains", "detector", "resume", "overwrite", "sync")
-    options: dict[str, Any] = {name: getattr(args, name) for name in names}
+    names = ("sources", "modules", "trains", "detector", "quiet", "resume", "overwrite", "sync")
+    options: dict[str, Any] = {name: getattr(args, name) for name in names} | {"name": args.name or ""}
     options |= {"frames": frames_of(args.frames or ()), "dry_run": args.dry_run}
     cluster = cluster_of_pass(args) if args.cluster or args.workers else None
     report = copy_run(run_of(args.run), args.to, cluster=cluster, **options)

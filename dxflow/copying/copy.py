@@ -61,6 +61,10 @@ def copy_run(
     cluster : optional
         None: processes of this machine, one per core; ``"here"``: one after the other; a `distributed.Client`; or an
         object of `dxflow.clusters`.
+    quiet : bool
+        Show no progress.
+    name : str
+        What this copy is called: in its report, and kept with it.
     dry_run : bool
         Only plan it: nothing is written, the report has the expected sizes.
 
@@ -94,7 +98,8 @@ def copy_run(
             # They load their libraries while this process plans.
             for hands in crew:
                 hands.start()
-        plan = during("planning the copy", lambda: plan_copy(run, to, **options))
+        quiet = bool(options.get("quiet"))
+        plan = during("planning the copy", lambda: plan_copy(run, to, **options), quiet=quiet)
         return plan.report if dry_run else _execute(plan, cluster, crew, begun)
 
 
@@ -131,7 +136,10 @@ def _execute(plan: CopyPlan, cluster: Any, crew: list[Hands], begun: float) -> C
 def _run(plan: CopyPlan, numbers: list[int], cluster: Any, crew: list[Hands]) -> dict[str, Digest]:
     """Do the tasks with these numbers; return bytes and CRC-32 of each file."""
     made: dict[str, Digest] = {}
-    with Progress("starting workers") as progress, _done(plan, numbers, cluster, crew) as done:
+    with (
+        Progress("starting workers", quiet=plan.quiet) as progress,
+        _done(plan, numbers, cluster, crew) as done,
+    ):
         progress.phase("copying", len(numbers), "files")
         for name, digest in done:
             made[name] = digest

@@ -15,7 +15,7 @@ from ..inputs import BoundInput, Frames
 from ..locate import Faults
 from ..losses import Loss
 from ..runs import OpenedRun
-from ..selection import FrameSelection
+from ..selection import FrameSelection, none_of
 from .sections import index_of
 from .tasks import Cut
 
@@ -40,7 +40,7 @@ def cuts(
     Raises
     ------
     PlanError
-        If there is no detector, or its index is not in order: what is whose would be a guess.
+        If there is no detector, its index is not in order (what is whose would be a guess), or no frame is left.
     """
     selection = FrameSelection.of(frames)
     if selection is None:
@@ -49,10 +49,15 @@ def cuts(
         raise PlanError("frames: there is no detector in what is copied, so there are no frames to select")
     made: Cuts = {}
     counted = {}
+    whys = []
     for one in found:
         bound = _bound(opened, one, trains)
         keep = _applied(selection, bound, len(found))
+        if len(keep) and not keep.any():
+            whys.append(f"{one.name} ({one.data}): {none_of(bound.index)}")
         counted[f"{one.name} ({one.data})"] = _cut(opened, bound, keep, trains, made)
+    if len(whys) == len(found):
+        raise PlanError(f"nothing to copy: {'; '.join(whys)}")
     return made, counted
 
 

@@ -49,7 +49,7 @@ class CopyPlan:
         What was selected, as JSON values.
     unsaid : frozenset of str
         Files whose format has no place to say which frames were dropped.
-    resume, overwrite, sync : bool
+    resume, overwrite, sync, quiet : bool
         See `copy_run`.
     """
 
@@ -62,6 +62,7 @@ class CopyPlan:
     resume: bool = False
     overwrite: bool = False
     sync: bool = False
+    quiet: bool = False
 
     def fingerprint(self) -> str:
         """Return what tells this copy from any other."""
@@ -84,6 +85,8 @@ def plan_copy(
     resume: bool = False,
     overwrite: bool = False,
     sync: bool = False,
+    quiet: bool = False,
+    name: str = "",
 ) -> CopyPlan:
     """Plan a copy of a run; parameters as `copy_run`.
 
@@ -113,9 +116,10 @@ def plan_copy(
         trains=(len(source.train_ids), len(kept)),
         sources=tuple(sorted(choice.dropped)),
         notes=tuple(_notes(accesses, unsaid)),
+        name=str(name),
     )
     folder.check_space(report.after)
-    ways = {"resume": resume, "overwrite": overwrite, "sync": sync}
+    ways = {"resume": resume, "overwrite": overwrite, "sync": sync, "quiet": quiet}
     return CopyPlan(source.path, folder, tasks, report, parameters, unsaid, **ways)
 
 

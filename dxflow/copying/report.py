@@ -42,6 +42,8 @@ class CopyReport:
         What else is to be known.
     seconds : float
         That it took; 0 of a dry run.
+    name : str
+        What it is called.
     """
 
     path: str
@@ -51,6 +53,7 @@ class CopyReport:
     sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
+    name: str = ""
 
     @property
     def before(self) -> int:
@@ -78,14 +81,16 @@ class CopyReport:
         frames = {name: (before, after) for name, (before, after) in values["frames"].items()}
         before, after = values["trains"]
         sources, notes = tuple(values["sources"]), tuple(values["notes"])
-        return cls(values["path"], files, frames, (before, after), sources, notes, values["seconds"])
+        seconds, name = values["seconds"], values.get("name", "")
+        return cls(values["path"], files, frames, (before, after), sources, notes, seconds, name)
 
     def __str__(self) -> str:
         return "\n".join([*map(_line, self.files), *self._summary()])
 
     def _summary(self) -> list[str]:
         """Return the lines below the table of files."""
-        lines = [f"total    {show(self.before)} -> {show(self.after)}, {self.ratio:.1%}"]
+        lines = [f"name     {self.name}"] if self.name else []
+        lines += [f"total    {show(self.before)} -> {show(self.after)}, {self.ratio:.1%}"]
         lines += [f"frames   {name}: {a} of {b}" for name, (b, a) in self.frames.items()]
         lines += [f"trains   {self.trains[1]} of {self.trains[0]}"]
         lines += [f"without  {len(self.sources)} sources"] if self.sources else []

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import find
+from ..usage import OptionParser
 from . import commands, listing, private
 from .commands import OptionError, SlurmError
 from .options import Options, home
@@ -85,28 +86,49 @@ def checked(words: Sequence[str]) -> dict[str, Any]:
     Raises
     ------
     PlanError, ValueError
-        As the command itself: a reduction and a copy are planned, of a recipe there is only the name.
+        As the command itself: a reduction, a copy and a measurement are planned, a recipe's options read.
     """
     from .. import cli
 
     words = list(words[1:]) if words[:1] == ["--"] else list(words)
-    if words[0] == "reduce":
-        return listing.of_plan(cli._planned("reduce", words[1:])[0])
-    if words[0] == "copy":
-        _check_copy(words[1:])
-    elif words[0] == "recipe":
-        find.recipe(words[1] if len(words) > 1 else "")
+    if words[0] in ("plan", "reduce"):
+        return listing.of_plan(cli._planned(words[0], words[1:])[0])
+    if words[0] in CHECKS:
+        CHECKS[words[0]](words[1:])
     return {}
 
 
 def _check_copy(words: Sequence[str]) -> None:
     """Plan a copy."""
-    from ..algorithm import OptionParser
     from ..copying import command as copying
 
     parser = OptionParser(prog="dxflow copy", allow_abbrev=False)
     copying.add_arguments(parser)
     copying.run(parser.parse_args([*words, "--dry-run"]))
+
+
+def _check_bench(words: Sequence[str]) -> None:
+    """Plan what is to be measured."""
+    from ..bench import command as bench
+    from ..inputs import Frames
+    from ..options import of_frames
+
+    parser = OptionParser(prog="dxflow bench", allow_abbrev=False)
+    bench.add_arguments(parser)
+    args = parser.parse_args(words)
+    bench.some_trains(args, Frames(args.key, **of_frames(args), **bench.masks(args)))
+
+
+def _check_recipe(words: Sequence[str]) -> None:
+    """Read the options of a recipe that says which it has."""
+    recipe = find.recipe(words[0] if words else "")
+    if hasattr(recipe, "parser"):
+        recipe.parser().parse_args(words[1:])
+
+
+CHECKS = {"copy": _check_copy, "bench": _check_bench, "recipe": _check_recipe}
+APART = ("cluster", "submit", "jobs", "logs", "cancel")
+"""Commands that are about the queue."""
 
 
 def command(words: Sequence[str], python: str | None = None) -> list[str]:
@@ -121,10 +143,11 @@ def command(words: Sequence[str], python: str | None = None) -> list[str]:
             raise OptionError(f"there is no script {path}")
         after = words[2:] if words[1:2] == ["--"] else words[1:]
         return [*start, str(path.absolute()), *after]
-    if not words or words[0] not in COMMANDS:
+    known = [name for name in COMMANDS if name not in APART]
+    if not words or words[0] not in known:
         raise OptionError(
             f"expected a command of dxflow or a script: dxflow submit reduce RUN ..., or dxflow submit script.py -- "
-            f"its options. Commands: {', '.join(COMMANDS)}"
+            f"its options. Commands: {', '.join(known)}"
         )
     return [*start, "-m", "dxflow", *words]
 

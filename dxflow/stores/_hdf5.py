@@ -113,7 +113,7 @@ class Hdf5Store(Store):
 
 
 class Fact:
-    """What a file says of an array: dims, shape, dtype, attributes; whether it is a label, or what an algorithm made."""
+    """What a file says of an array: dims, shape, dtype, attributes; if it is a label, or what an algorithm made."""
 
     def __init__(
         self, what: Any, shape: Sequence[int], dtype: np.dtype, *, label: bool, made: bool = False

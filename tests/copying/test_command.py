@@ -26,6 +26,28 @@ def test_options_select_as_the_function_does(run, tmp_path, capsys):
     assert [p.name for p in (tmp_path / "copy").glob("*.h5")] == ["CORR-R0001-AGIPD00-S00000.h5"]
 
 
+def test_a_selection_that_leaves_nothing_is_refused_with_the_frames_there_are(run, tmp_path, capsys):
+    assert main(["copy", run.path, str(tmp_path / "copy"), "--frames", "pulses=5000:"]) == 2
+    said = capsys.readouterr().err
+    assert "nothing to copy: " in said
+    assert f"there are trains {run.train_ids[0]}-{run.train_ids[-1]}, pulses " in said
+    assert main(["copy", run.path, str(tmp_path / "copy"), "--trains", "5:6"]) == 2
+    assert f"there are {run.train_ids[0]} to {run.train_ids[-1]}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_has_a_name_and_is_made_in_silence_if_asked(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("dxflow.progress.LINES", 0.0)
+    monkeypatch.setattr("dxflow.progress.TICK", 0.01)
+    argv = ["copy", run.path, str(tmp_path / "copy"), "--name", "lit frames", "--quiet", "--cluster", "here"]
+    assert main(argv) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "name     lit frames\n" in said.out
+    assert main(["info", str(tmp_path / "copy")]) == 0
+    assert "name     lit frames\n" in capsys.readouterr().out
+
+
 def test_what_cannot_work_is_wrong_usage(run, tmp_path, capsys):
     assert main(["copy", run.path, str(tmp_path / "copy"), "--sources", "NONE"]) == 2
     assert "nothing fits 'NONE'" in capsys.readouterr().err

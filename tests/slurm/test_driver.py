@@ -93,6 +93,28 @@ def test_what_is_neither_a_command_nor_a_script_is_refused():
         driver.command(["no.py"])
 
 
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["plan", "nowhere", "average"], "no such run"),
+        (["copy", "nowhere", "x"], "no such run"),
+        (["bench", "nowhere"], "no such run"),
+        (["bench", "nowhere", "--trans", "3"], "unrecognized arguments"),
+        (["recipe", "saxs", "a", "b", "--wokers", "3"], "dxflow recipe saxs: "),
+        (["recipe", "sax"], "no recipe 'sax'"),
+    ],
+)
+def test_what_is_to_be_queued_is_checked_before(words, error):
+    with pytest.raises((ValueError, LookupError), match=error):
+        driver.checked(words)
+
+
+@pytest.mark.parametrize("name", ["submit", "jobs", "logs", "cancel", "cluster"])
+def test_commands_about_the_queue_are_not_queued(name):
+    with pytest.raises(OptionError, match="expected a command of dxflow or a script"):
+        driver.command([name, "reduce"])
+
+
 def test_a_finished_result_is_taken_as_it_is_when_resumed(long, tmp_path):
     first = dxflow.reduce(long.path, TrainSums(), tmp_path / "a.zarr", cluster="here")
     again = dxflow.reduce(long.path, TrainSums(), tmp_path / "a.zarr", cluster="here", resume=True)
