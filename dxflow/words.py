@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .result import Result
 
 Row = tuple[str, str]
+SOME = 6
+"""Inputs, algorithms, and names of these, that are shown of many."""
 NEARLY = 1.5
 """Factor within which chunks are of the size that was asked for."""
 
@@ -42,8 +44,8 @@ def of_plan(plan: Plan) -> list[Row]:
         *([("name", plan.name)] if plan.name else []),
         ("run", plan.run),
         ("trains", f"{len(ids)}: {ids[0]}-{ids[-1]}"),
-        *((f"input {number}", _input(bound)) for number, bound in enumerate(plan.inputs)),
-        *(row for a in plan.algorithms for row in _algorithm(plan, a)),
+        *_some([(f"input {number}", _input(bound)) for number, bound in enumerate(plan.inputs)]),
+        *_some([row for a in plan.algorithms for row in _algorithm(plan, a)], 2),
         *(("hint", line) for line in pulses.hints(plan)),
         ("chunks", f"{_chunks(plan)}, read as {how}{apart}"),
         ("to read", sizes.show(plan.bytes_to_read)),
@@ -51,6 +53,13 @@ def of_plan(plan: Plan) -> list[Row]:
         ("result", _place(plan)),
         *(("loss", line) for line in losses.lines(plan.losses)),
     ]
+
+
+def _some(rows: Sequence[Row], each: int = 1) -> list[Row]:
+    """Return as many rows as fit a screen beside others, and how many more things there are, of `each` so many rows."""
+    more = len(rows) // each - SOME
+    # One more, or that there is one more: as long.
+    return [*rows] if more <= 1 else [*rows[: SOME * each], ("", f"... and {more} more")]
 
 
 def _place(plan: Plan) -> str:
@@ -89,6 +98,7 @@ def _input(bound: BoundInput) -> str:
 
 def _algorithm(plan: Plan, bound: Any) -> list[Row]:
     made = ", ".join(o.key for o in bound.outputs if o.output.store)
+    made = made or f"{', '.join(o.key for o in bound.outputs)} (not stored)"
     what = f"{bound.name}: {bound.algorithm!r} -> {made}"
     return [("algorithm", what), ("", f"{bound.name}: reads {reads(plan)[bound.name]}")]
 
@@ -113,7 +123,7 @@ def of_result(result: Result, said: Iterable[Loss] = ()) -> list[Row]:
             if (spared := manifest["spared"])
             else []
         ),
-        *(("inputs", f"{name}: reads {what}") for name, what in manifest.get("reads", {}).items()),
+        *_some([("inputs", f"{name}: reads {what}") for name, what in manifest.get("reads", {}).items()]),
         *(("used", line) for line in used(manifest["account"])),
         ("time", t["bound"]),
         *_advice(result.cluster),
@@ -168,7 +178,7 @@ def by_reader(account: Iterable[Mapping[str, Any]]) -> list[tuple[str, Mapping[s
 def _used(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     there, frames = max(r.get("there", r["expected"]) for r in rows), rows[0]["expected"]
     chosen = f" selected of {there}" if there > frames else ""
-    by = f" by {', '.join(readers)}" if (readers := rows[0].get("algorithms")) else ""
+    by = f" by {_names(readers)}" if (readers := rows[0].get("algorithms")) else ""
     of = f" of {len(rows)} modules" if len(rows) > 1 else " of one module"
     what = "frames"
     if rows[0]["module"] < 0:
@@ -181,6 +191,10 @@ def _used(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     share = "99.9" if share == "100" else share
     first = f"{name}: {share}% of {frames} {what}{chosen}{of}, {got} of {total}{by}"
     return [first, *(f"  {line}" for line in _short(rows))]
+
+
+def _names(readers: Sequence[str]) -> str:
+    return ", ".join(readers[:SOME]) + (f", ... ({len(readers)} in all)" if len(readers) > SOME else "")
 
 
 def _short(rows: Sequence[Mapping[str, Any]]) -> list[str]:

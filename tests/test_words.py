@@ -102,3 +102,19 @@ def test_a_size_of_chunks_that_cannot_be_is_said(tmp_path):
     two = "chunks      2 of up to 8.19 kB, read as module blocks"
     assert chunks(RoiSum(), chunk="8 kB", block=1024) == two
     assert "(" not in chunks(RoiSum())
+
+
+def test_plans_and_reports_of_many_algorithms_fit_a_screen(tmp_path):
+    run = make_run(tmp_path / "run", trains=2, pulses=2, module_shape=(4, 4), devices=())
+    many = [RoiSum(name=f"a{n:02d}") for n in range(20)]
+    plan = dxflow.plan(run.path, many)
+    assert len(str(plan).splitlines()) <= 24
+    assert "... and 14 more" in str(plan)
+    result = dxflow.reduce(run.path, many, cluster="here")
+    said = result.report()
+    assert len(said.splitlines()) <= 24
+    assert "by a00, a01, a02, a03, a04, a05, ... (20 in all)" in said
+    assert "removed when nobody uses it any more" in said
+    assert (
+        dxflow.reduce(run.path, many[:7], tmp_path / "r.zarr", cluster="here").report().count("reads ") == 7
+    )
