@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,7 +85,8 @@ def array(files: Files, path: str, name: str, *, filled: bool = False) -> NDArra
 def _array(files: Files, path: str, name: str, filled: bool) -> NDArray:
     """Read a small dataset."""
     with files.hdf5, gate.wrapped(path, name):
-        dataset = files.dataset(path, name)
+        path, name = files.place(path, name)
+        dataset, layout = files.dataset(path, name), files.layout(path, name)
         shape, dtype = dataset.shape, dataset.dtype.newbyteorder("=")
         if dtype.kind not in "iufb":
             raise TypeError(f"it has values of type {dtype}, not numbers")
@@ -93,11 +94,19 @@ def _array(files: Files, path: str, name: str, filled: bool) -> NDArray:
             raise ValueError(f"it claims to be {shape}, which is refused")
         out = np.zeros(shape, dtype)
     wanted = Wanted(files, shape[1:], dtype, 1, None, slice(0, shape[1] if shape[1:] else 1), None)
-    for first, piece in _of_file(wanted, path, name, np.arange(len(out)), 0):
+    for first, piece in _all_of(wanted, path, name, layout):
         if not (filled and isinstance(piece, NeverWritten)):
             piece.read(0, piece.count, out[first : first + piece.count])
     out.flags.writeable = False
     return out
+
+
+def _all_of(wanted: Wanted, path: str, name: str, layout: Layout) -> Iterable[tuple[int, Piece]]:
+    """Return the pieces of a whole dataset; that of one which lies in one piece is found without looking."""
+    if layout.way == "direct" and not layout.chunk_rows:
+        target = wanted.target(path, name, layout)
+        return [(0, Direct(target, int(layout.offsets[0]), 0, layout.rows))] if layout.rows else []
+    return _of_file(wanted, path, name, np.arange(layout.rows), 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from ..openhdf5 import open_hdf5
 from . import InputChanged, gate
 from .known import Identity, Known, identity_of, known_of
-from .layout import Layout, layout_of
+from .layout import Layout, layout_of, odd, parts_of
 
 if TYPE_CHECKING:
     import h5py
@@ -58,6 +58,7 @@ class Files:
         self._readers: Counter[str] = Counter()
         self._handles: OrderedDict[str, h5py.File] = OrderedDict()
         self._layouts: dict[tuple[str, str], Layout] = {}
+        self._virtual: set[tuple[str, str]] = set()
         self._known: dict[str, tuple[Identity, Known]] = {}
         self._last: tuple[tuple[str, str], Any] | None = None
         self._planned: dict[str, Stat] = {}
@@ -81,6 +82,11 @@ class Files:
     @contextmanager
     def reading(self, path: str) -> Iterator[int]:
         """Lend an open descriptor."""
+        if self._planning:
+            # HDF5 has the file open anyway, and nobody else reads.
+            with self.hdf5:
+                yield self.handle(path).id.get_vfd_handle()
+            return
         with self._lock:
             descriptor = self._descriptor(path)
             self._readers[path] += 1
@@ -148,9 +154,8 @@ class Files:
 
     def _direct(self, path: str, name: str) -> bool:
         """Return whether an object lies in its file, or is known not to: without any link or virtual dataset."""
-        layout = self._layouts.get((path, name))
         try:
-            return self._link(path, name) is None and (layout is None or layout.way != "virtual")
+            return self._link(path, name) is None and (path, name) not in self._virtual
         except KeyError:
             return True
 
@@ -168,6 +173,7 @@ class Files:
             return
         if path in self._known:
             self._layouts = {key: layout for key, layout in self._layouts.items() if key[0] != path}
+            self._virtual = {key for key in self._virtual if key[0] != path}
         self._known[path] = identity, known_of(path, identity) if self._planning else Known()
 
     def dataset(self, path: str, name: str) -> h5py.Dataset:
@@ -214,10 +220,9 @@ class Files:
         if self._last is None or self._last[0] != real or not self._last[1]:
             handle = self.handle(real[0])
             found = h5py.h5o.open(handle.id, real[1].encode())
-            self._last = (
-                real,
-                h5py.Dataset(found) if isinstance(found, h5py.h5d.DatasetID) else handle[real[1]],
-            )
+            # What is read only keeps its shape, rather than ask HDF5 each time.
+            is_dataset = isinstance(found, h5py.h5d.DatasetID)
+            self._last = real, h5py.Dataset(found, readonly=True) if is_dataset else handle[real[1]]
         return self._last[1]
 
     def handle(self, path: str) -> h5py.File:
@@ -241,19 +246,45 @@ class Files:
             if (path, name) not in self._layouts:
                 real = self.place(path, name)
                 with gate.wrapped(*real):
-                    self._layouts[path, name] = layout_of(self.dataset(*real), real[0])
+                    layout = layout_of(self.dataset(*real), real[0], self._odd(real[0]))
+                if layout.way == "virtual":
+                    self._virtual.add((path, name))
+                self._layouts[path, name] = layout
             return self._layouts[path, name]
 
+    def _odd(self, path: str) -> str:
+        """Return why the bytes of a file are not where HDF5 says, or ""."""
+        known = self._known_of(path)
+        if ("odd", "") in known:
+            return str(known["odd", ""])
+        known.keep(("odd", ""), found := odd(self.handle(path).id))
+        return found
+
     def others(self, path: str, name: str) -> list[str]:
-        """Return the files that a dataset lies in, if that is not `path` alone."""
+        """Return the files that a dataset lies in, if that is not `path` alone.
+
+        Where its chunks are is not asked: a file may have 100,000 of them, and only who reads them needs it.
+
+        Raises
+        ------
+        ReadFault
+            As `layout` does.
+        """
         real, name = self.place(path, name)
-        layout = self.layout(real, name)
         found = [real] if real != path else []
-        for part in layout.parts:
+        for part in self._parts(real, name):
             found += [part.path] if part.path != real else []
             if os.path.exists(part.path):
                 found += self.others(part.path, part.name)
         return list(dict.fromkeys(found))
+
+    def _parts(self, path: str, name: str) -> tuple[gate.Part, ...]:
+        """Return what a dataset is made of if it is a virtual one, which is noted."""
+        with self.hdf5, gate.wrapped(path, name):
+            parts = parts_of(self.dataset(path, name), path)
+            if parts is not None:
+                self._virtual.add((path, name))
+            return parts or ()
 
     def _check(self, path: str) -> None:
         planned = self._planned.get(path)
@@ -273,7 +304,7 @@ class Files:
         """Close everything; what is asked for later is opened again."""
         # How datasets are stored is forgotten, too: the files may be others by then.
         self._last = None
-        for known in (self._layouts, self._known):
+        for known in (self._layouts, self._known, self._virtual):
             known.clear()
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,8 +86,8 @@ class Layout:
         return np.where(base < 0, -1, base + (rows - chunk * self.chunk_rows) * self.row_bytes)
 
 
-def layout_of(dataset: h5py.Dataset, path: str) -> Layout:
-    """Ask HDF5 how a dataset is stored, that was opened through the file at a path.
+def layout_of(dataset: h5py.Dataset, path: str, odd_file: str | None = None) -> Layout:
+    """Ask HDF5 how a dataset is stored, that was opened through the file at a path, which may be `odd`.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def layout_of(dataset: h5py.Dataset, path: str) -> Layout:
     base = Layout("hdf5", "", dataset.shape[0], _row_bytes(dataset), dataset.dtype.itemsize)
     if kind == h5py.h5d.VIRTUAL:
         return replace(base, way="virtual", why="rows of other datasets", parts=gate.parts(dataset, path))
-    exotic = _exotic(dataset)
+    exotic = _exotic(dataset, odd_file)
     if kind == h5py.h5d.CONTIGUOUS:
         return _contiguous(base, dataset, exotic)
     if kind == h5py.h5d.CHUNKED:
@@ -109,22 +109,48 @@ def layout_of(dataset: h5py.Dataset, path: str) -> Layout:
     return replace(base, why=exotic or "a compact dataset")
 
 
+def parts_of(dataset: h5py.Dataset, path: str) -> tuple[Part, ...] | None:
+    """Return what a virtual dataset is made of, None for another one, as long as it can be read at all.
+
+    Raises
+    ------
+    ReadFault
+        As `layout_of` does.
+    """
+    if dataset.is_virtual:
+        return gate.parts(dataset, path)
+    if dataset.chunks:
+        _refuse_unknown_filters(dataset, _filters(dataset.id.get_create_plist()))
+    return None
+
+
+def _filters(plist: Any) -> tuple[int, ...]:
+    """Return the numbers of the filters of a dataset."""
+    return tuple(plist.get_filter(i)[0] for i in range(plist.get_nfilters()))
+
+
 def _row_bytes(dataset: h5py.Dataset) -> int:
     return int(np.prod(dataset.shape[1:], dtype=np.int64)) * dataset.dtype.itemsize
 
 
-def _exotic(dataset: h5py.Dataset) -> str:
+def _exotic(dataset: h5py.Dataset, odd_file: str | None) -> str:
     """Return why the bytes of a dataset are not what numpy has in memory, or ""."""
     import h5py
 
-    if dataset.dtype.kind not in "iuf" or not dataset.dtype.isnative:
-        return f"values of type {dataset.dtype}"
-    file = h5py.h5i.get_file_id(dataset.id)
+    dtype = dataset.dtype
+    if dtype.kind not in "iuf" or not dtype.isnative:
+        return f"values of type {dtype}"
+    return odd(h5py.h5i.get_file_id(dataset.id)) if odd_file is None else odd_file
+
+
+def odd(file: h5py.h5f.FileID) -> str:
+    """Return why the bytes of a file are not where HDF5 says, or ""."""
+    import h5py
+
     if file.get_create_plist().get_userblock():
         return "a file with a user block"
-    return (
-        "" if file.get_access_plist().get_driver() == h5py.h5fd.SEC2 else f"file driver {dataset.file.driver}"
-    )
+    driver = file.get_access_plist().get_driver()
+    return "" if driver == h5py.h5fd.SEC2 else f"file driver {h5py.File(file).driver}"
 
 
 def _contiguous(base: Layout, dataset: h5py.Dataset, exotic: str) -> Layout:
@@ -138,9 +164,9 @@ def _contiguous(base: Layout, dataset: h5py.Dataset, exotic: str) -> Layout:
     return replace(base, way="direct", why="contiguous", offsets=at)
 
 
-def _chunked(base: Layout, dataset: h5py.Dataset, plist: object, exotic: str) -> Layout:
+def _chunked(base: Layout, dataset: h5py.Dataset, plist: Any, exotic: str) -> Layout:
     """Return the layout of a chunked dataset; only those whose chunks are whole rows are decoded here."""
-    filters = tuple(plist.get_filter(i)[0] for i in range(plist.get_nfilters()))  # type: ignore[attr-defined]
+    filters = _filters(plist)
     _refuse_unknown_filters(dataset, filters)
     way, why = _way(dataset, filters, exotic)
     rows = dataset.chunks[0]

@@ -97,7 +97,7 @@ def forced(way):
     real = layout.layout_of
     if way == "fast":
         return real
-    return lambda dataset, path: replace(real(dataset, path), way="hdf5", why="forced")
+    return lambda *given: replace(real(*given), way="hdf5", why="forced")
 
 
 @given(options=runs(), algorithm=st.sampled_from([Copy, CopyOfTrains]), keep=st.sampled_from([None, 2, 3]))
