@@ -126,7 +126,7 @@ class FileIndex:
         """Read the index; return whether there is one."""
         all_ids, known = self._access.all_train_ids, self._access.train_ids
         try:
-            first, count = self._first_and_count()
+            first, count = first_and_count(self._stored)
         except ReadFault as e:
             there_is = "cannot be read" if "there is no" not in e.detail else "there is no"
             self._fault(f"{there_is} {e.dataset}: {e.detail}", known)
@@ -145,18 +145,6 @@ class FileIndex:
         there = there[valid & (there < len(first))]
         self.train_ids, self.first, self.count = all_ids[there].astype(np.uint64), first[there], count[there]
         return True
-
-    def _first_and_count(self) -> tuple[NDArray, NDArray]:
-        """Return what the index says; a number that is none of a row points beyond all of them."""
-        at = f"INDEX/{self._stored.source}/{self._stored.group}".rstrip("/")
-        first = _whole(self._access.index(f"{at}/first"))
-        if self._access.has_dataset(f"{at}/count"):
-            count = _whole(self._access.index(f"{at}/count"))
-        else:
-            last, status = (self._access.index(f"{at}/{name}").astype(float) for name in ("last", "status"))
-            count = (last - first + 1) * status
-        n = min(len(first), len(count))
-        return first[:n], count[:n]
 
     def _valid(self, there: NDArray) -> NDArray:
         """Return which trains are to be used: those that are not suspect, or all if suspect ones are wanted."""
@@ -209,7 +197,7 @@ class FileIndex:
     def _own(self) -> None:
         """Leave out trains whose entries say that they are of another train (0 says nothing)."""
         one = self._stored
-        path = f"/INSTRUMENT/{one.source}/{one.group}/trainId"
+        path = path_of_trains(one)
         if not one.group or not self.count.sum():
             return
         try:
@@ -241,3 +229,21 @@ class FileIndex:
 def _whole(numbers: NDArray) -> NDArray:
     """Return numbers of an index as float64: exact as far as rows go."""
     return np.asarray(numbers, np.float64)
+
+
+def path_of_trains(one: Stored) -> str:
+    """Return where the train of each entry is said."""
+    return f"/INSTRUMENT/{one.source}/{one.group}/trainId"
+
+
+def first_and_count(one: Stored) -> tuple[NDArray, NDArray]:
+    """Return what the index says; a number that is none of a row points beyond all of them."""
+    access, at = one.access, f"INDEX/{one.source}/{one.group}".rstrip("/")
+    first = _whole(access.index(f"{at}/first"))
+    if access.has_dataset(f"{at}/count"):
+        count = _whole(access.index(f"{at}/count"))
+    else:
+        last, status = (access.index(f"{at}/{name}").astype(float) for name in ("last", "status"))
+        count = (last - first + 1) * status
+    n = min(len(first), len(count))
+    return first[:n], count[:n]

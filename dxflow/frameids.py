@@ -103,8 +103,12 @@ class _Ids:
 def frame_index(run: Any, kind: Detector, trains: NDArray, at: Location, faults: Faults) -> EntryIndex:
     """Read pulse and cell ids of every module and align them."""
     counts = at.count.astype(np.int64) * at.per_entry
-    pulses = [_ids(run, at, module, kind.pulses, trains, faults) for module in range(len(counts))]
-    cells = [_ids(run, at, module, kind.cells, trains, faults) for module in range(len(counts))]
+    # Both of a module at once, while its files are open.
+    both = [
+        [_ids(run, at, module, key, trains, faults) for key in (kind.pulses, kind.cells)]
+        for module in range(len(counts))
+    ]
+    pulses, cells = [p for p, _ in both], [c for _, c in both]
     known = any(p is not None for p in pulses)
     if not all(c is None for c in cells):
         cells = [*_all_or_none(cells, kind.cells, counts, at, trains, faults)]

@@ -278,11 +278,16 @@ def run_folders(plan: Plan) -> list[Path]:
 
 def folders_of(files: Iterable[Path]) -> list[Path]:
     """Return the folders of files that are run directories."""
-    from .exdf.names import PATTERN
-
     listed = list(files)
     count = Counter(f.parent for f in listed)
-    return sorted({f.parent for f in listed if count[f.parent] > 1 or PATTERN.fullmatch(f.name)})
+    return sorted({f.parent for f in listed if count[f.parent] > 1 or _of_run(f.name)})
+
+
+def _of_run(name: str) -> bool:
+    """Return whether a file has the name of one of a run."""
+    from .exdf.names import PATTERN
+
+    return PATTERN.fullmatch(name) is not None
 
 
 def paths_in(value: Any) -> list[Path]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .index import EntryIndex
     from .plan import Plan
+    from .runfile import RunFile
 
 DESTINATION = 0xF << 18
 SASE1_AND_3 = 4 << 18
@@ -25,6 +26,7 @@ SASE2 = 2 << 18
 DEFLECTED = 1 << 27
 """Bits of the bunch pattern table: European XFEL timing system specification 2.2, page 10."""
 
+PATTERN = "data.bunchPatternTable"
 OWN = {
     1: (DESTINATION | DEFLECTED, SASE1_AND_3),
     2: (DESTINATION, SASE2),
@@ -88,7 +90,7 @@ class PulseKey:
         if self.sase not in OWN:
             raise ValueError(f"{self}: sase={self.sase}; expected one of {sorted(OWN)}")
         entries = Key(self.source, self.key).bind(run, trains, faults)
-        pattern = Key(self.pattern, "data.bunchPatternTable").bind(run, trains, faults)
+        pattern = Key(self.pattern, PATTERN).bind(run, trains, faults)
         if len(entries.location.shape) != 1:
             shape = entries.location.shape
             raise ValueError(f"{self.source} {self.key} has shape {shape} per train: not one per pulse")
@@ -104,6 +106,12 @@ class PulseKey:
             parts=(entries, pattern),
             reference=self._reference(frames.index),
         )
+
+    def look_ahead(self, access: RunFile) -> bool:
+        """Ask of a file what `bind` will ask of it; return whether all answers are kept."""
+        parts = (Key(self.source, self.key), Key(self.pattern, PATTERN), self.frames)
+        kept = [part.look_ahead(access) for part in parts]
+        return all(kept)
 
     def _reference(self, index: EntryIndex) -> int:
         """Return the pulse id that most trains have in frame number `reference_frame`, the lowest of several."""

@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from .reader.files import Files
 
 KNOWN_VERSIONS = ("0.5", "1.0", "1.1", "1.2", "1.3")
-TEXT = ("METADATA/dataSourceId", "METADATA/dataSources/dataSourceId", "METADATA/dataFormatVersion")
+VOVIEW = ".source_files"
+VERSION = "METADATA/dataFormatVersion"
+TEXT = ("METADATA/dataSourceId", "METADATA/dataSources/dataSourceId", VERSION)
+
+
+CATEGORIES = {"INSTRUMENT", "CONTROL", "Karabo_TimerServer"}
+"""Of sources; the last one is a source in format 1.1 only, and has no data."""
+
+
+def _of_channel(name: str) -> str:
+    """Return the source that a group of a channel belongs to: ``A/B/C:out/image`` is of ``A/B/C:out``."""
+    device, _, rest = name.partition(":")
+    return f"{device}:{rest.partition('/')[0]}"
 
 
 class _Apart(type(FileAccess)):  # type: ignore[misc]
@@ -54,6 +66,7 @@ class RunFile(FileAccess, metaclass=_Apart):
                 },
             )
             self.run_number = self._number("METADATA/runNumber")
+            self.is_voview = files.recall(path, "there", VOVIEW, lambda: VOVIEW in self.file)
 
     def _said(self) -> tuple[str, tuple[Any, Any, Any]]:
         """Return the version of the format and the sources, which must lie in the file itself."""
@@ -62,13 +75,12 @@ class RunFile(FileAccess, metaclass=_Apart):
                 dataset = self.files.dataset(self.filename, name)
                 if dataset.is_virtual or self.files.place(self.filename, name)[0] != self.filename:
                     raise ReadFault(self.filename, name, 0, 0, "it is not in this file, which is refused")
+                if name == VERSION:
+                    self._format_version = dataset[0].decode("ascii")
         return self.format_version, self._read_data_sources()
 
-    @property
-    def is_voview(self) -> bool:
-        """Whether it only shows what other files hold."""
-        name = ".source_files"
-        return self.files.recall(self.filename, "there", name, lambda: name in self.file)
+    is_voview = False
+    """Whether it only shows what other files hold."""
 
     def _flags(self) -> NDArray:
         """Return which trains are good, as the file says it."""
@@ -102,6 +114,32 @@ class RunFile(FileAccess, metaclass=_Apart):
         values = array(self.files, self.filename, name, filled=True)
         return int(values.reshape(-1)[0]) if values.size else 0
 
+    def _read_data_sources(self) -> tuple[frozenset[str], frozenset[str], dict[str, str]]:
+        """Return control, instrument and legacy sources, as EXtra-data does, but asking less of HDF5."""
+        name = TEXT[0] if self.format_version == "0.5" else TEXT[1]
+        said = [s.decode() for s in self.files.dataset(self.filename, name)[:]]
+        ids = [s.partition("/")[::2] for s in said if s]
+        if odd := {category for category, _ in ids} - CATEGORIES:
+            raise ValueError(f"{name} has the category {sorted(odd)[0]!r}")
+        instrument = {_of_channel(rest) for category, rest in ids if category == "INSTRUMENT"}
+        legacy = {source: of for source in instrument if (of := self._stands_for(source))}
+        return (
+            frozenset(rest for category, rest in ids if category == "CONTROL"),
+            frozenset(instrument),
+            legacy,
+        )
+
+    def _stands_for(self, source: str) -> str:
+        """Return the source that an old name of it leads to, "" for another."""
+        import h5py
+
+        links, path = self.file.id.links, f"INSTRUMENT/{source}".encode()
+        try:
+            soft = links.get_info(path).type == h5py.h5l.TYPE_SOFT
+        except RuntimeError:
+            return ""
+        return links.get_val(path).decode()[1:].partition("/")[2] if soft else ""
+
     @property
     def file(self) -> h5py.File:
         """The open file."""
@@ -121,7 +159,7 @@ class RunFile(FileAccess, metaclass=_Apart):
         """Return whether there is a dataset that may be read."""
         section = "CONTROL" if source in self.control_sources else "INSTRUMENT"
         try:
-            return self.has_dataset(f"{section}/{source}/{key.replace('.', '/')}")
+            return self.has_dataset(f"/{section}/{source}/{key.replace('.', '/')}")
         except ReadFault:
             return False
 

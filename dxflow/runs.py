@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import answers, gaps
+from . import ahead, answers, gaps
 from .binding import PlanError
 from .locate import Faults
 from .near import did_you_mean
@@ -51,8 +51,10 @@ class OpenedRun:
         self.files.close()
 
 
-def opened(run: Any) -> OpenedRun:
+def opened(run: Any, inputs: Sequence[Any] = ()) -> OpenedRun:
     """Open what a user may give as a run: always its real files, anew, however it is named.
+
+    What some inputs will want to know of a file is asked at once.
 
     Raises
     ------
@@ -62,16 +64,16 @@ def opened(run: Any) -> OpenedRun:
     import extra_data
 
     if isinstance(run, extra_data.DataCollection):
-        return _Opening().of_collection(run)
+        return _Opening(inputs).of_collection(run)
     if isinstance(run, tuple):
-        return _Opening().of_proposal(*run)
+        return _Opening(inputs).of_proposal(*run)
     try:
         path = os.path.abspath(run)
     except TypeError:
         raise PlanError(
             f"{run!r} is no run. Give a run directory, one file, (proposal, run) or an extra_data.DataCollection"
         ) from None
-    return _Opening().of_path(path)
+    return _Opening(inputs).of_path(path)
 
 
 def _meant(path: str) -> str:
@@ -84,8 +86,8 @@ def _meant(path: str) -> str:
 class _Opening:
     """Opens the files of a run, and notes those that do not open."""
 
-    def __init__(self) -> None:
-        self.files, self.faults = Files(planning=True), Faults()
+    def __init__(self, inputs: Sequence[Any]) -> None:
+        self.files, self.faults, self.inputs = Files(planning=True), Faults(), inputs
 
     # What may be given ----------------------------------------------------------------------------
 
@@ -161,6 +163,7 @@ class _Opening:
 
                     found.append(RunFile(path, self.files))
                     self._note_zeros(found[-1])
+                    ahead.ask(found[-1], self.inputs)
             except ReadFault as e:
                 why = f"{e.dataset}: {e.detail}" if e.dataset else e.detail
             if why:

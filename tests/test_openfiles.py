@@ -13,7 +13,7 @@ from samples import RoiSum
 import dxflow
 from dxflow import openfiles
 from dxflow.algorithms.average import Average
-from dxflow.reader import files
+from dxflow.reader import files, known
 from dxflow.simulate import make_run
 
 
@@ -39,10 +39,18 @@ def run(tmp_path):
 def test_a_plan_opens_few_files_at_a_time_and_leaves_the_limit_as_it_was(run, monkeypatch):
     usual = open_files_limiter.maxfiles
     monkeypatch.setattr(files, "PLANNED", 25)
+    # As where ids are too many to be kept: files are asked again.
+    monkeypatch.setattr(known, "ROOM", 0)
     counting = Counting()
     dxflow.plan(run.path, counting)
     assert 0 < counting.open <= 2 * 25
     assert open_files_limiter.maxfiles == usual
+
+
+def test_files_that_have_answered_all_are_closed(run):
+    counting = Counting()
+    dxflow.plan(run.path, counting)
+    assert counting.open == 0
 
 
 def test_where_a_process_may_open_few_files_a_plan_holds_as_few_as_a_worker(monkeypatch):
@@ -51,7 +59,7 @@ def test_where_a_process_may_open_few_files_a_plan_holds_as_few_as_a_worker(monk
 
 
 def test_a_plan_opens_each_file_once(run, monkeypatch):
-    """A run has more files than a worker holds open, and a plan looks at all of them several times."""
+    """However few may be open at a time: all that will be asked of a file is asked while it is."""
     opened, init = Counter(), h5py.File.__init__
 
     def counted(self, name, *args, **options):
@@ -59,6 +67,7 @@ def test_a_plan_opens_each_file_once(run, monkeypatch):
         init(self, name, *args, **options)
 
     monkeypatch.setattr(h5py.File, "__init__", counted)
+    monkeypatch.setattr(files, "PLANNED", 1)
     dxflow.plan(run.path, Average())
     of_run = {path: n for path, n in opened.items() if path.startswith(str(run.path))}
     assert len(of_run) > files.OPEN_FILES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from . import ReadFault, gate, runs
 from .files import Files
-from .pieces import Broken, Decoded, Direct, NeverWritten, Piece, Target, ThroughHdf5
+from .pieces import Broken, Decoded, Direct, NeverWritten, Piece, Target, ThroughHdf5, fill
 
 if TYPE_CHECKING:
     from ..index import EntryIndex
@@ -86,27 +86,37 @@ def _array(files: Files, path: str, name: str, filled: bool) -> NDArray:
     """Read a small dataset."""
     with files.hdf5, gate.wrapped(path, name):
         path, name = files.place(path, name)
-        dataset, layout = files.dataset(path, name), files.layout(path, name)
+        dataset, at = files.dataset(path, name), files.begins(path, name)
         shape, dtype = dataset.shape, dataset.dtype.newbyteorder("=")
         if dtype.kind not in "iufb":
             raise TypeError(f"it has values of type {dtype}, not numbers")
         if math.prod(int(n) for n in shape) * dtype.itemsize > LARGEST_ARRAY:
             raise ValueError(f"it claims to be {shape}, which is refused")
         out = np.zeros(shape, dtype)
-    wanted = Wanted(files, shape[1:], dtype, 1, None, slice(0, shape[1] if shape[1:] else 1), None)
-    for first, piece in _all_of(wanted, path, name, layout):
-        if not (filled and isinstance(piece, NeverWritten)):
-            piece.read(0, piece.count, out[first : first + piece.count])
+    if at is None:
+        _read(files, path, name, out, filled)
+    else:
+        _read_whole(files, path, name, out, at)
     out.flags.writeable = False
     return out
 
 
-def _all_of(wanted: Wanted, path: str, name: str, layout: Layout) -> Iterable[tuple[int, Piece]]:
-    """Return the pieces of a whole dataset; that of one which lies in one piece is found without looking."""
-    if layout.way == "direct" and not layout.chunk_rows:
-        target = wanted.target(path, name, layout)
-        return [(0, Direct(target, int(layout.offsets[0]), 0, layout.rows))] if layout.rows else []
-    return _of_file(wanted, path, name, np.arange(layout.rows), 0)
+def _read_whole(files: Files, path: str, name: str, out: NDArray, at: int) -> None:
+    """Read a dataset that lies in one stretch of a file."""
+    try:
+        with files.reading(path) as descriptor:
+            fill(out, descriptor, at)
+    except (EOFError, OSError) as e:
+        raise ReadFault(path, name, 0, len(out), str(e)) from e
+
+
+def _read(files: Files, path: str, name: str, out: NDArray, filled: bool) -> None:
+    """Read a dataset piece by piece."""
+    shape, every = out.shape, np.arange(len(out))
+    wanted = Wanted(files, shape[1:], out.dtype, 1, None, slice(0, shape[1] if shape[1:] else 1), None)
+    for first, piece in _of_file(wanted, path, name, every, 0):
+        if not (filled and isinstance(piece, NeverWritten)):
+            piece.read(0, piece.count, out[first : first + piece.count])
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from ..openhdf5 import open_hdf5
 from . import InputChanged, gate
 from .known import Identity, Known, identity_of, known_of
-from .layout import Layout, layout_of, odd, parts_of
+from .layout import Layout, begins, layout_of, odd, parts_of
 
 if TYPE_CHECKING:
     import h5py
@@ -58,6 +58,7 @@ class Files:
         self._readers: Counter[str] = Counter()
         self._handles: OrderedDict[str, h5py.File] = OrderedDict()
         self._layouts: dict[tuple[str, str], Layout] = {}
+        self._places: dict[tuple[str, str], tuple[str, str]] = {}
         self._virtual: set[tuple[str, str]] = set()
         self._known: dict[str, tuple[Identity, Known]] = {}
         self._last: tuple[tuple[str, str], Any] | None = None
@@ -118,7 +119,14 @@ class Files:
             If the file or the dataset cannot be opened, or a link leaves the run.
         """
         with self.hdf5, gate.wrapped(path, name):
-            return gate.follow(self._link, path, name)
+            return self._real(path, name)
+
+    def _real(self, path: str, name: str) -> tuple[str, str]:
+        """Return the same, found once."""
+        real = self._places.get((path, name))
+        if real is None:
+            real = self._places[path, name] = gate.follow(self._link, path, name)
+        return real
 
     def _link(self, path: str, name: str) -> gate.Link | None:
         """Return what the first link on the way to an object leads to."""
@@ -155,7 +163,7 @@ class Files:
     def _direct(self, path: str, name: str) -> bool:
         """Return whether an object lies in its file, or is known not to: without any link or virtual dataset."""
         try:
-            return self._link(path, name) is None and (path, name) not in self._virtual
+            return self._real(path, name) == (path, name) and (path, name) not in self._virtual
         except KeyError:
             return True
 
@@ -172,6 +180,7 @@ class Files:
         if path in self._known and self._known[path][0] == identity:
             return
         if path in self._known:
+            self._places.clear()
             self._layouts = {key: layout for key, layout in self._layouts.items() if key[0] != path}
             self._virtual = {key for key in self._virtual if key[0] != path}
         self._known[path] = identity, known_of(path, identity) if self._planning else Known()
@@ -185,7 +194,7 @@ class Files:
             If it cannot be opened, or must not be read.
         """
         with self.hdf5, gate.wrapped(path, name):
-            real = gate.follow(self._link, path, name)
+            real = self._real(path, name)
             dataset, known = self._object(real), self._known_of(real[0])
             if ("checked", real[1]) not in known:
                 gate.checked(dataset, *real)
@@ -207,7 +216,7 @@ class Files:
 
         with self.hdf5, gate.wrapped(path, name):
             try:
-                real = gate.follow(self._link, path, name)
+                real = self._real(path, name)
             except KeyError:
                 return False
             return isinstance(self._object(real), h5py.Dataset)
@@ -216,13 +225,14 @@ class Files:
         """Return an open object; the last one is kept, since it is asked for several times in a row."""
         import h5py
 
+        from .opened import Opened
+
         # Closing its file makes it false.
         if self._last is None or self._last[0] != real or not self._last[1]:
             handle = self.handle(real[0])
             found = h5py.h5o.open(handle.id, real[1].encode())
-            # What is read only keeps its shape, rather than ask HDF5 each time.
             is_dataset = isinstance(found, h5py.h5d.DatasetID)
-            self._last = real, h5py.Dataset(found, readonly=True) if is_dataset else handle[real[1]]
+            self._last = real, Opened(found) if is_dataset else handle[real[1]]
         return self._last[1]
 
     def handle(self, path: str) -> h5py.File:
@@ -240,6 +250,17 @@ class Files:
             self._handles.popitem(last=False)[1].close()
         return handle
 
+    def release(self, path: str) -> None:
+        """Close a file that will hardly be asked for again."""
+        with self.hdf5:
+            if path in self._handles:
+                self._handles.pop(path).close()
+
+    def room(self, path: str) -> int:
+        """Return how many more bytes of answers are kept of a file."""
+        with self.hdf5:
+            return self._known_of(path).room
+
     def layout(self, path: str, name: str) -> Layout:
         """Return how a dataset is stored; HDF5 is asked once."""
         with self.hdf5:
@@ -251,6 +272,11 @@ class Files:
                     self._virtual.add((path, name))
                 self._layouts[path, name] = layout
             return self._layouts[path, name]
+
+    def begins(self, path: str, name: str) -> int | None:
+        """Return where a dataset begins that lies in one stretch, None for others; less is asked than of `layout`."""
+        with self.hdf5, gate.wrapped(path, name):
+            return begins(self.dataset(path, name), self._odd(path))
 
     def _odd(self, path: str) -> str:
         """Return why the bytes of a file are not where HDF5 says, or ""."""
@@ -304,7 +330,7 @@ class Files:
         """Close everything; what is asked for later is opened again."""
         # How datasets are stored is forgotten, too: the files may be others by then.
         self._last = None
-        for known in (self._layouts, self._known, self._virtual):
+        for known in (self._layouts, self._known, self._places, self._virtual):
             known.clear()
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from collections.abc import Callable, MutableSet
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
 
 from . import InputChanged, ReadFault, heaps
 
@@ -165,7 +164,7 @@ def checked(dataset: Any, path: str, name: str) -> h5py.Dataset:
 
 def _check_chunks(dataset: h5py.Dataset, path: str, name: str) -> None:
     """Refuse chunks that would fill the memory."""
-    size = int(np.prod([int(n) for n in dataset.chunks], dtype=object)) * dataset.dtype.itemsize
+    size = math.prod(dataset.chunks) * dataset.dtype.itemsize
     if size > LARGEST_CHUNK:
         raise ReadFault(path, name, 0, 0, f"chunks of {size} bytes are refused")
     if -(-dataset.shape[0] // dataset.chunks[0]) > MOST_CHUNKS:
@@ -222,5 +221,5 @@ def _box(space: Any, shape: tuple[int, ...] | None) -> tuple[int, int] | None:
     low, high = space.get_select_bounds()
     extent = shape if shape is not None else space.shape
     whole = all(a == 0 and b == n - 1 for a, b, n in zip(low[1:], high[1:], extent[1:], strict=True))
-    points = int(np.prod([b - a + 1 for a, b in zip(low, high, strict=True)], dtype=object))
+    points = math.prod(int(b) - int(a) + 1 for a, b in zip(low, high, strict=True))
     return (int(low[0]), int(high[0]) + 1) if whole and points == space.get_select_npoints() else None

@@ -23,7 +23,8 @@ class Known:
         self.groups: set[str] = set()
         """Objects that lie in the file itself, as do those on the way to them."""
         self._values: dict[tuple[str, str], Any] = {}
-        self._room = ROOM
+        self.room = ROOM
+        """So many bytes more are kept."""
 
     def __contains__(self, key: tuple[str, str]) -> bool:
         return key in self._values
@@ -34,8 +35,8 @@ class Known:
     def keep(self, key: tuple[str, str], value: Any) -> None:
         """Keep a value, or not if there are too many; what is not kept is read again."""
         size = max(LEAST, getattr(value, "nbytes", 0))
-        if size <= self._room:
-            self._room -= size
+        if size <= self.room:
+            self.room -= size
             self._values[key] = value
 
 

@@ -109,6 +109,14 @@ def layout_of(dataset: h5py.Dataset, path: str, odd_file: str | None = None) -> 
     return replace(base, why=exotic or "a compact dataset")
 
 
+def begins(dataset: h5py.Dataset, odd_file: str) -> int | None:
+    """Return where the bytes of a dataset begin in its file, if they are one stretch as numpy has it in memory."""
+    if dataset.chunks or dataset.is_virtual or _exotic(dataset, odd_file):
+        return None
+    offset = dataset.id.get_offset()
+    return None if offset is None else int(offset)
+
+
 def parts_of(dataset: h5py.Dataset, path: str) -> tuple[Part, ...] | None:
     """Return what a virtual dataset is made of, None for another one, as long as it can be read at all.
 
@@ -130,7 +138,8 @@ def _filters(plist: Any) -> tuple[int, ...]:
 
 
 def _row_bytes(dataset: h5py.Dataset) -> int:
-    return int(np.prod(dataset.shape[1:], dtype=np.int64)) * dataset.dtype.itemsize
+    # No more than numpy can count with: a damaged file claims anything.
+    return min(math.prod(dataset.shape[1:]) * dataset.dtype.itemsize, 2**60)
 
 
 def _exotic(dataset: h5py.Dataset, odd_file: str | None) -> str:

@@ -93,6 +93,20 @@ class Target:
         out[...] = lines[:, :, self.columns]
 
 
+def fill(out: NDArray, descriptor: int, at: int) -> None:
+    """Fill an array with the bytes of a file from a position on.
+
+    Raises
+    ------
+    EOFError, OSError
+    """
+    into = out.reshape(-1).view(np.uint8).data
+    while into:
+        if not (n := os.preadv(descriptor, [into], at)):
+            raise EOFError("the file ends before")
+        into, at = into[n:], at + n
+
+
 @dataclass(frozen=True, eq=False)
 class Direct:
     """Adjacent bytes of a file, read straight into the buffer."""
@@ -108,17 +122,10 @@ class Direct:
 
     def _read(self, start: int, out: NDArray) -> None:
         t = self.target
-        into = out.reshape(-1).view(np.uint8).data
-        at = self.offset + start * t.band_bytes
         try:
             with t.files.reading(t.path) as descriptor:
-                while into:
-                    if not (n := os.preadv(descriptor, [into], at)):
-                        raise t.fault((self.line + start) // t.per_entry, len(out), "the file ends before")
-                    into, at = into[n:], at + n
-        except ReadFault:
-            raise
-        except OSError as e:
+                fill(out, descriptor, self.offset + start * t.band_bytes)
+        except (EOFError, OSError) as e:
             raise t.fault((self.line + start) // t.per_entry, len(out), str(e)) from e
 
 

@@ -1,0 +1,72 @@
+"""Ask of a file, while it is open, what a plan will want to know of it: so each is opened once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from . import detectors
+from .fileindex import Stored, first_and_count, path_of_trains, stored_in
+from .locate import Faults
+from .reader import ReadFault
+from .reader.extents import array
+
+if TYPE_CHECKING:
+    from .runfile import RunFile
+
+IDS = 8
+"""Bytes of an id."""
+
+
+def ask(access: RunFile, inputs: Sequence[Any]) -> None:
+    """Ask what the inputs of a pass need; files that have answered all are closed, a plan may have thousands.
+
+    Nothing is said of what is wrong with the file: faults are not kept, so they are met again by who needs it.
+    """
+    done = [_ask(access, one) for one in inputs if hasattr(one, "look_ahead")]
+    if all(done):
+        access.files.release(access.filename)
+
+
+def _ask(access: RunFile, one: Any) -> bool:
+    try:
+        return bool(one.look_ahead(access))
+    except ReadFault:
+        return False
+
+
+def of_frames(access: RunFile, source: str, kind: detectors.Detector, keys: Sequence[str]) -> bool:
+    """Ask for the index of a module, the ids of its frames, and the form of keys; return whether all is kept."""
+    found = [one for key in keys if (one := stored_in(access, source, key, Faults())) and one.there]
+    if not found:
+        return True
+    first_and_count(found[0])
+    return _ask_ids(found[0], [kind.pulses, kind.cells])
+
+
+def of_key(access: RunFile, source: str, key: str) -> bool:
+    """Ask for the index of a source; return whether all is kept."""
+    one = stored_in(access, source, key, Faults())
+    if one is None or not one.there:
+        return True
+    first_and_count(one)
+    return not one.group or _ask_ids(one, [])
+
+
+def _ask_ids(one: Stored, keys: Sequence[str]) -> bool:
+    """Read what is said of each entry, unless it is more than is kept."""
+    access, frames = one.access, one.entry[0] if len(one.entry) == 3 else 1
+    paths = [f"/INSTRUMENT/{one.source}/{key.replace('.', '/')}" for key in keys if key]
+    if IDS * one.rows * (1 + frames * len(paths)) > access.files.room(access.filename):
+        return False
+    for path in (path_of_trains(one), *paths):
+        if access.has_dataset(path):
+            array(access.files, access.filename, path, filled=path not in paths)
+    return True
+
+
+@lru_cache(maxsize=256)
+def detectors_of(sources: frozenset[str]) -> list[detectors.Found]:
+    """Return the detectors among the sources of a file; the files of a module have the same."""
+    return detectors.find(sources)
