@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,21 @@ IDS = 8
 """Bytes of an id."""
 
 
+def declared(algorithms: Sequence[Any], mask: Any) -> list[Any]:
+    """Return what algorithms declare that they read, each once, as far as it is known before they are checked."""
+    given = [inputs for a in algorithms if isinstance(inputs := getattr(a, "inputs", None), Mapping)]
+    found = [one for inputs in given for one in inputs.values() if hasattr(one, "look_ahead")]
+    if mask is None or isinstance(mask, str):
+        found = [one.with_mask(mask, None) if hasattr(one, "with_mask") else one for one in found]
+    return list({repr(one): one for one in found}.values())
+
+
 def ask(access: RunFile, inputs: Sequence[Any]) -> None:
     """Ask what the inputs of a pass need; files that have answered all are closed, a plan may have thousands.
 
     Nothing is said of what is wrong with the file: faults are not kept, so they are met again by who needs it.
     """
-    done = [_ask(access, one) for one in inputs if hasattr(one, "look_ahead")]
+    done = [_ask(access, one) for one in inputs]
     if all(done):
         access.files.release(access.filename)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import html, journal, lacks, memory, names, openfiles, ours, runs, sizes, words
+from . import ahead, html, journal, lacks, memory, names, openfiles, ours, runs, sizes, words
 from .binding import Binding, BoundAlgorithm, PlanError, bind
 from .fingerprint import Fingerprint, fingerprint
 from .index import EntryIndex
-from .inputs import BoundInput, Frames
+from .inputs import BoundInput
 from .locate import Faults
 from .losses import Loss
 from .losses import lines as in_words
@@ -251,7 +251,10 @@ def plan(
     if readers is not None and (not isinstance(readers, int) or readers < 0):
         raise PlanError(f"readers={readers!r}: expected a number of threads from 0, or None to find the best")
     selection = FrameSelection.of(frames)
-    with Short(), during(f"opening {run}", runs.opened, run, _inputs(given, mask), quiet=quiet) as opened:
+    with (
+        Short(),
+        during(f"opening {run}", runs.opened, run, ahead.declared(given, mask), quiet=quiet) as opened,
+    ):
         opened.faults.suspect = suspect == "use" and opened.run.inc_suspect_trains
         opened.faults.trains = _asked_for(selection, opened.train_ids)
         binding = Binding(
@@ -288,15 +291,6 @@ def plan(
     if not result.finished:
         result.store.check(result)
     return result
-
-
-def _inputs(algorithms: Sequence[Any], mask: Any) -> list[Any]:
-    """Return what algorithms declare that they read, each once, as far as it can be known before they are checked."""
-    declared = [getattr(a, "inputs", None) for a in algorithms]
-    found = [one for inputs in declared if isinstance(inputs, Mapping) for one in inputs.values()]
-    if mask is None or isinstance(mask, str):
-        found = [one.with_mask(mask, None) if isinstance(one, Frames) else one for one in found]
-    return list({repr(one): one for one in found}.values())
 
 
 def _seconds(hook_timeout: float | None) -> float | None:
