@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import ahead, html, journal, lacks, memory, names, openfiles, ours, runs, sizes, words
+from . import html, journal, lacks, memory, names, openfiles, ours, runs, sizes, words
 from .binding import Binding, BoundAlgorithm, PlanError, bind
 from .fingerprint import Fingerprint, fingerprint
 from .index import EntryIndex
@@ -251,10 +251,7 @@ def plan(
     if readers is not None and (not isinstance(readers, int) or readers < 0):
         raise PlanError(f"readers={readers!r}: expected a number of threads from 0, or None to find the best")
     selection = FrameSelection.of(frames)
-    with (
-        Short(),
-        during(f"opening {run}", runs.opened, run, ahead.declared(given, mask), quiet=quiet) as opened,
-    ):
+    with Short(), during(f"opening {run}", runs.opened, run, given, mask, quiet=quiet) as opened:
         opened.faults.suspect = suspect == "use" and opened.run.inc_suspect_trains
         opened.faults.trains = _asked_for(selection, opened.train_ids)
         binding = Binding(

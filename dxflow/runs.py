@@ -51,10 +51,10 @@ class OpenedRun:
         self.files.close()
 
 
-def opened(run: Any, inputs: Sequence[Any] = ()) -> OpenedRun:
+def opened(run: Any, algorithms: Sequence[Any] = (), mask: Any = None) -> OpenedRun:
     """Open what a user may give as a run: always its real files, anew, however it is named.
 
-    What some inputs will want to know of a file is asked at once.
+    What the inputs of some algorithms will want to know of a file is asked at once.
 
     Raises
     ------
@@ -63,6 +63,7 @@ def opened(run: Any, inputs: Sequence[Any] = ()) -> OpenedRun:
     """
     import extra_data
 
+    inputs = ahead.declared(algorithms, mask)
     if isinstance(run, extra_data.DataCollection):
         return _Opening(inputs).of_collection(run)
     if isinstance(run, tuple):
