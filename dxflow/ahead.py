@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import detectors
+from . import badpixels, detectors
 from .fileindex import Stored, first_and_count, path_of_trains, stored_in
 from .locate import Faults
 from .reader import ReadFault
 from .reader.extents import array
 
 if TYPE_CHECKING:
+    from .inputs import Frames
     from .runfile import RunFile
 
 IDS = 8
@@ -45,7 +46,28 @@ def _ask(access: RunFile, one: Any) -> bool:
         return False
 
 
-def of_frames(access: RunFile, source: str, kind: detectors.Detector, keys: Sequence[str]) -> bool:
+def of_frames(access: RunFile, frames: Frames) -> bool:
+    """Ask for the indexes of modules, the ids of frames, and the form of these and their mask."""
+    kept = [
+        _of_module(access, source, found.detector, _keys(frames, found))
+        for found in detectors_of(access.instrument_sources.difference(access.legacy_sources))
+        if frames.means(found)
+        for module, source in found.sources.items()
+        if frames.modules is None or module in frames.modules
+    ]
+    return all(kept)
+
+
+def _keys(frames: Frames, found: detectors.Found) -> list[str]:
+    """Return the keys of a detector that are read: of frames, and of their mask if it is in the run."""
+    own, mask = found.detector.keys, frames.mask
+    if mask == badpixels.AUTO:
+        mask = "" if found.data == "raw" else "image.mask"
+    wanted = [frames.key, *([mask] if isinstance(mask, str) and not badpixels.is_file(mask) else [])]
+    return [own.get(k, k) for k in wanted if k]
+
+
+def _of_module(access: RunFile, source: str, kind: detectors.Detector, keys: Sequence[str]) -> bool:
     """Ask for the index of a module, the ids of its frames, and the form of keys; return whether all is kept."""
     found = [one for key in keys if (one := stored_in(access, source, key, Faults())) and one.there]
     if not found:

@@ -141,31 +141,16 @@ class Frames:
 
     def look_ahead(self, access: RunFile) -> bool:
         """Ask of a file what `bind` will ask of it; return whether all answers are kept."""
-        mask = self.mask if isinstance(self.mask, str) and not badpixels.is_file(self.mask) else ""
-        kept = [
-            ahead.of_frames(access, source, found.detector, self._keys(found, mask))
-            for found in ahead.detectors_of(access.instrument_sources.difference(access.legacy_sources))
-            if self._means(found)
-            for module, source in found.sources.items()
-            if self.modules is None or module in self.modules
-        ]
-        return all(kept)
+        return ahead.of_frames(access, self)
 
-    def _keys(self, found: detectors.Found, mask: str) -> list[str]:
-        """Return the keys of a detector that are read."""
-        own = found.detector.keys
-        if mask == badpixels.AUTO:
-            mask = "image.mask" if found.data != "raw" and self.key in IMAGES else ""
-        return [own.get(k, k) for k in (self.key, mask) if k]
-
-    def _means(self, found: detectors.Found) -> bool:
+    def means(self, found: detectors.Found) -> bool:
         """Return whether it is a detector that was asked for."""
         return self.detector in (None, found.name, found.detector.kind) and self.data in (None, found.data)
 
     def _find(self, run: DataCollection) -> detectors.Found:
         """Return the detector meant, or say which there are."""
         found = detectors.find(run.instrument_sources - set(run.legacy_sources))
-        fits = [f for f in found if self._means(f)]
+        fits = [f for f in found if self.means(f)]
         names = {f.name for f in fits}
         if len(names) == 1:
             return fits[0]

@@ -31,8 +31,10 @@ def checked(dataset: h5py.Dataset, path: str, name: str) -> None:
     import h5py
 
     text = h5py.check_string_dtype(dataset.dtype)
+    if text is None or text.length is not None:
+        return
     made = dataset.file.id.get_create_plist()
-    if text is None or text.length is not None or made.get_userblock() or made.get_sizes() != (8, 8):
+    if made.get_userblock() or made.get_sizes() != (8, 8):
         return
     with open(path, "rb") as file:
         stored = b"".join(os.pread(file.fileno(), size, at) for at, size in _stored(dataset))
