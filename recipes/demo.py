@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     began = time.perf_counter()
     with compiling() if args.module_shape is None else nullcontext():
-        dark, data = (simulate(Path(args.to) / "raw" / name, args, **what) for name, what in RUNS.items())
+        dark, data = simulated(args)
         print(f"simulated {_frames(dark)} and {_frames(data)} in {time.perf_counter() - began:.1f} s")
         made = saxs.reduce(saxs.parser().parse_args(options(dark, data, args)))
     saxs.report(made)
@@ -50,19 +50,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def compiling() -> Iterator[None]:
-    """Compile the kernels in another process, by a demonstration with tiny modules, while this one simulates.
+    """Compile the kernels in another process while this one simulates.
 
     They stay compiled on disk. That is a third of the time of a first demonstration.
     """
-    words = ["--trains", "2", "--pulses", "2", "--module-shape", "16", "16", "--cluster", "here"]
     with tempfile.TemporaryDirectory(prefix="dxflow-demo-") as folder:
-        command = [sys.executable, "-m", "dxflow", "recipe", "demo", "--to", folder, *words]
+        code = f"from dxflow.recipes import demo; demo.compile_kernels({folder!r})"
+        command = [sys.executable, "-P", "-c", code]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             yield
         finally:
             process.terminate()
             process.wait()
+
+
+def compile_kernels(folder: str) -> None:
+    """Compile the kernels, by the passes of a demonstration with tiny modules."""
+    words = ["--trains", "2", "--pulses", "2", "--module-shape", "16", "16", "--cluster", "here", "--quiet"]
+    args = parser().parse_args(["--to", folder, *words])
+    dark, data = simulated(args)
+    saxs.passes(saxs.parser().parse_args(options(dark, data, args)))
 
 
 RUNS: dict[str, dict[str, Any]] = {
@@ -82,6 +90,12 @@ def parser() -> argparse.ArgumentParser:
     add("--module-shape", type=int, nargs=2, metavar=("SS", "FS"), help="(default: the real one)")
     add_pass_options(parser, ("cluster", "workers", "quiet"))
     return parser
+
+
+def simulated(args: argparse.Namespace) -> tuple[Truth, Truth]:
+    """Write the dark run and the data run."""
+    dark, data = (simulate(Path(args.to) / "raw" / name, args, **what) for name, what in RUNS.items())
+    return dark, data
 
 
 def simulate(path: Path, args: argparse.Namespace, **what: Any) -> Truth:
@@ -106,11 +120,13 @@ def simulate(path: Path, args: argparse.Namespace, **what: Any) -> Truth:
 
 def options(dark: Truth, data: Truth, args: argparse.Namespace) -> list[str]:
     """Return the options of the recipe `saxs` for simulated runs."""
+    # Each of these runs is one chunk: more workers would only take time to start.
+    cluster = args.cluster or ("local" if args.workers else "local:workers=1")
     geometry = Path(data.path) / data.geometry.get("geom", data.geometry["npy"])
     return [
         dark.path,
         data.path,
-        *("--to", args.to, "--geometry", str(geometry), "--cluster", args.cluster or "local"),
+        *("--to", args.to, "--geometry", str(geometry), "--cluster", cluster),
         *(["--workers", str(args.workers)] if args.workers else []),
         *(["--quiet"] if args.quiet else []),
         *("--distance", str(data.distance), "--energy", str(data.photon_energy)),

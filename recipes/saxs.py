@@ -67,15 +67,24 @@ def parser() -> argparse.ArgumentParser:
 
 
 def reduce(args: argparse.Namespace) -> Saxs:
-    """Run the passes and plot.
+    """Run the passes and plot."""
+    folder = Path(args.to)
+    folder.mkdir(parents=True, exist_ok=True)
+    if why := ours.obstacle(folder / "saxs.png", [ours.PICTURE]):
+        raise FileExistsError(why)
+    dark, data, lit = passes(args)
+    from dxflow.recipes._saxs_plot import plot
+
+    return Saxs(dark, data, lit, plot(data, lit or data, layout(args), folder / "saxs.png"))
+
+
+def passes(args: argparse.Namespace) -> tuple[Result, Result, Result | None]:
+    """Return the results of dark run and data run, and the mean of lit frames, if there are any.
 
     The dark run and the data run are read once, the latter with all algorithms together. Which frames are lit is known
     after that: these are read again for their mean.
     """
     folder = Path(args.to)
-    folder.mkdir(parents=True, exist_ok=True)
-    if why := ours.obstacle(folder / "saxs.png", [ours.PICTURE]):
-        raise FileExistsError(why)
     with connected(args) as cluster:
         options = of_plan(args) | {"cluster": cluster}
         dark = dxflow.reduce(
@@ -90,9 +99,7 @@ def reduce(args: argparse.Namespace) -> Saxs:
         if data.selection().any():
             mean = [subtract(dark, args), Average(img=SUBTRACTED)]
             lit = dxflow.reduce(run, mean, folder / "lit.zarr", **options | {"frames": data})
-    from dxflow.recipes._saxs_plot import plot
-
-    return Saxs(dark, data, lit, plot(data, lit or data, layout(args), folder / "saxs.png"))
+    return dark, data, lit
 
 
 def of_any_run(args: argparse.Namespace) -> Any:
