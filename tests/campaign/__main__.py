@@ -88,6 +88,9 @@ def table(done, args):
     lines.append(f"random damages from seed {args.seed}: {len({r.text for r in random_})}")
     lines += [f"  {n:5} {verdict} ({mode})" for (verdict, mode), n in counts.most_common()]
     slowest = max((r.seconds for r in done), default=0)
+    silent = max(done, key=lambda r: r.silent, default=None)
+    if silent is not None:
+        lines.append(f"longest time without a word {silent.silent:.1f} s ({silent.row} {silent.text[:60]})")
     return "\n".join([*lines, f"slowest {slowest:.1f} s"])
 
 

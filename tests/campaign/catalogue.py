@@ -9,6 +9,8 @@ IMAGE = f"INSTRUMENT/{SOURCE}/image"
 INDEX = f"INDEX/{SOURCE}/image"
 
 REFUSED, LOST, OK = "refused", "lost", "ok"
+STOPPED = "stopped"
+"""A run that ends with an error, as it must where the files change while they are read."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class Case:
     """A fault, and the verdicts that are right for it, by default and with ``--on-fault mask``.
 
     `words`: each of these regular expressions must be said by an error, the report or the losses where the verdict
-    is "refused" or "lost"; `says` where it is "ok" too.
+    is "refused" or "lost"; `says` where it is "ok" too. With `meanwhile`, the fault happens
+    while the first train is worked on.
     """
 
     row: str
@@ -31,6 +34,7 @@ class Case:
     own_truth: bool = False
     options: tuple = ()
     held: bool = False
+    meanwhile: bool = False
 
     def modes(self):
         """Yield options of the command line and the verdicts that are right with them."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from campaign.catalogue import IMAGE, INDEX, LOST, MODULE_FILE, OK, REFUSED, SOURCE, case
+from campaign.catalogue import IMAGE, INDEX, LOST, MODULE_FILE, OK, REFUSED, SOURCE, STOPPED, case
 
 SIMULATED = {"detector": "AGIPD500K", "trains": 8, "pulses": 4, "module_shape": (16, 16)}
 
@@ -648,7 +648,30 @@ def _(run):
         del file["METADATA/runNumber"]
 
 
-# D39-D47: the file system and maps -------------------------------------------------------------------
+@case(
+    "D37",
+    "raw data, since there are no corrected ones",
+    base="raw",
+    raw=True,
+    default=(OK,),
+    mask=(OK,),
+    says=("raw data",),
+)
+def _(run):
+    pass
+
+
+# D38-D47: the file system and maps -------------------------------------------------------------------
+
+
+@case("D38", "a file that must not be read")
+def _(run):
+    (Path(run) / MODULE_FILE).chmod(0)
+
+
+@case("D38", "a folder that must not be read", words=("Permission denied",), mask=(REFUSED,))
+def _(run):
+    Path(run).chmod(0)
 
 
 @case("D39", "a pipe named like a file")
@@ -677,6 +700,38 @@ def _(run):
 @case("D41", "open for writing in another process", held=True)
 def _(run):
     pass
+
+
+def _replaced(run):
+    other = Path(run) / "other"
+    shutil.copy(Path(run) / MODULE_FILE, other)
+    with h5py.File(other, "r+") as file:
+        file[f"{IMAGE}/data"][...] += 1
+    os.replace(other, Path(run) / MODULE_FILE)
+
+
+def _overwritten(run):
+    overwrite(run, stored(run, 5)[0], b"\1" * 64)
+
+
+def _half(run):
+    cut(run, lambda size: size // 2)
+
+
+def _gone(run):
+    (Path(run) / MODULE_FILE).unlink()
+
+
+MEANWHILE = (
+    ("D42", "a file is replaced while the run is read", _replaced),
+    ("D42", "a file is written to while the run is read", _overwritten),
+    ("D43", "a file is truncated while the run is read", _half),
+    ("D44", "a file is deleted while the run is read", _gone),
+)
+for _row, _text, _build in MEANWHILE:
+    for _more in ((), ("--on-fault", "mask")):
+        _options = {"options": _more, "default": (STOPPED, LOST), "mask": None}
+        case(_row, _text, meanwhile=True, **_options)(_build)
 
 
 def _mapped(run, change):

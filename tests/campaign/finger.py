@@ -1,10 +1,15 @@
 """An algorithm that says which frames it was given: the checksum of each module's share."""
 
+import sys
 import zlib
 
 import numpy as np
 
 from dxflow import Algorithm, Frames, Output
+
+
+def meanwhile():
+    """Do what is to happen to a run while it is read; a trial gives another function."""
 
 
 class Finger(Algorithm):
@@ -20,6 +25,9 @@ class Finger(Algorithm):
         return {"crc": Output(dtype="i8", **each), "ok": Output(dtype="i4", **each)}
 
     def process_train_data(self, train, out):
+        # dxflow loads this file under a name of its own.
+        if "campaign.finger" in sys.modules:
+            sys.modules["campaign.finger"].meanwhile()
         images, valid = train["img"], train.valid("img")
         sums = np.zeros(images.shape[:2], "i8")
         for frame, module in np.argwhere(valid):

@@ -1,6 +1,7 @@
 """Reduce a run in a process of its own by the command line, and judge what comes out."""
 
 import contextlib
+import ctypes
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import resource
 import select
 import shutil
 import signal
+import struct
 import sys
 import tempfile
 import time
@@ -19,8 +21,10 @@ from pathlib import Path
 from campaign import finger
 from campaign.truth import compare, truth
 
-SECONDS = 60
-"""How long nothing may take."""
+SILENT = 60
+"""Seconds that nothing may last without a word."""
+SECONDS = 180
+"""Seconds that nothing may take: runs are small."""
 MEMORY = 8 << 30
 FINGER = f"{finger.__file__}:Finger"
 # Masks are looked at by cases of their own.
@@ -36,6 +40,8 @@ class Trial:
     hung: bool = False
     said: str = ""
     seconds: float = 0.0
+    silent: float = 0.0
+    """The longest time without output, in seconds."""
     found: dict = field(default_factory=dict)
     left: list = field(default_factory=list)
 
@@ -65,6 +71,11 @@ class Trial:
         return self.verdict in ("ok", "lost", "refused")
 
     @property
+    def stopped(self):
+        """Whether the run ended with an error and its exit code."""
+        return self.verdict.startswith("FAILED (1)")
+
+    @property
     def first(self):
         """The first line of what dxflow said was wrong, else the last that it printed."""
         lines = [line for line in self.said.splitlines() if line.strip()] or [""]
@@ -76,10 +87,18 @@ class Trial:
         return any(re.search(word, everything) for word in words)
 
 
-def command(run, to, *options, algorithms):
+def command(run, to, *options, algorithms, meanwhile=None):
     from dxflow.cli import main
 
+    if meanwhile is not None:
+        finger.meanwhile = _once(meanwhile)
     return main(["reduce", str(run), "--to", str(to), "--cluster", "here", *OPTIONS, *options, *algorithms])
+
+
+def _once(do):
+    """Return a function that does something when it is called first."""
+    todo = [do]
+    return lambda: todo.pop()() if todo else None
 
 
 def algorithms(raw=False):
@@ -87,14 +106,16 @@ def algorithms(raw=False):
     return ("average", "litframes", *threshold, FINGER)
 
 
-def reduce(run, frames, folder, *options, algorithms, pulses=True):
+def reduce(run, frames, folder, *options, algorithms, pulses=True, meanwhile=None):
     """Return the `Trial` of a reduction of a run to a result in `folder`, compared with the frames of the truth."""
     to = Path(folder) / f"out-{os.getpid()}.zarr"
     _remove(to)
     scratch = Path(folder) / f"tmp-{os.getpid()}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    trial = forked(lambda: command(run, to, *options, algorithms=algorithms), scratch=scratch)
+    trial = forked(
+        lambda: command(run, to, *options, algorithms=algorithms, meanwhile=meanwhile), scratch=scratch
+    )
     trial.left = sorted(os.listdir(scratch))
     value = trial.found.pop("value", None)
     trial.returned = value if isinstance(value, int) else None
@@ -124,7 +145,7 @@ def forked(work, seconds=SECONDS, scratch=None):
         _child(work, writer, log)
     os.close(writer)
     trial = Trial()
-    data = _until_end(reader, began + seconds)
+    data = _until_end(reader, began + seconds, Silence(log, trial))
     if data is None:
         trial.hung = True
         with contextlib.suppress(ProcessLookupError):
@@ -151,6 +172,7 @@ def _child(work, writer, log):
         sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", 0), write_through=True)
         sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb", 0), write_through=True)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        _as_anybody()
         try:
             value = work()
         except SystemExit as e:
@@ -162,13 +184,42 @@ def _child(work, writer, log):
         os._exit(0)
 
 
-def _until_end(reader, deadline):
+def _as_anybody():
+    """Give up what lets root read files that nobody may read."""
+    head, data = struct.pack("Ii", 0x20080522, 0), ctypes.create_string_buffer(24)
+    libc = ctypes.CDLL(None)
+    if libc.capget(head, data) == 0:
+        words = list(struct.unpack("6I", data.raw))
+        # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, effective and permitted.
+        words[0], words[1] = words[0] & ~6, words[1] & ~6
+        libc.capset(head, struct.pack("6I", *words))
+
+
+class Silence:
+    """Measures how long a file has not grown."""
+
+    def __init__(self, log, trial):
+        self.log, self.trial = log, trial
+        self.size, self.since = 0, time.monotonic()
+
+    def over(self):
+        """Return whether it has been too long."""
+        size, now = self.log.stat().st_size if self.log.exists() else 0, time.monotonic()
+        lasted = now - self.since
+        self.trial.silent = max(self.trial.silent, lasted)
+        if size != self.size:
+            self.size, self.since = size, now
+        return lasted > SILENT
+
+
+def _until_end(reader, deadline, silence):
     """Return what is written to a pipe until it is closed, None if that takes too long."""
     data = b""
-    while (left := deadline - time.monotonic()) > 0:
-        if select.select([reader], [], [], min(left, 0.5))[0]:
+    while not silence.over() and (left := deadline - time.monotonic()) > 0:
+        if select.select([reader], [], [], min(left, 0.1))[0]:
             more = os.read(reader, 1 << 20)
             if not more:
+                silence.over()
                 return data
             data += more
     return None

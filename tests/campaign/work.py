@@ -8,9 +8,11 @@ import subprocess
 import sys
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from campaign import catalogue, damage, data, trial
+from campaign.catalogue import STOPPED
 from campaign.truth import truth
 
 HOLD = "import h5py, time; f = h5py.File({path!r}, 'r+'); print(1, flush=True); time.sleep(600)"
@@ -27,6 +29,7 @@ class Row:
     right: bool
     said: str = ""
     seconds: float = 0.0
+    silent: float = 0.0
 
 
 class Bases:
@@ -49,7 +52,7 @@ def faulty(case, bases, folder):
     run = bases.folder / f"spoilt-{os.getpid()}"
     shutil.rmtree(run, ignore_errors=True)
     shutil.copytree(bases.folder / case.base, run)
-    built = trial.forked(lambda: case.build(run))
+    built = trial.forked(lambda: None if case.meanwhile else case.build(run))
     if built.said or built.signal or built.hung:
         yield Row(case.row, case.text, "", f"CANNOT BE BUILT: {built.said[-300:]}", False)
         return
@@ -57,7 +60,11 @@ def faulty(case, bases, folder):
     holder = _hold(run) if case.held else None
     try:
         for options, expected in case.modes():
-            done = trial.reduce(run, frames, folder, *options, algorithms=trial.algorithms(case.raw))
+            done = trial.reduce(
+                *(run, frames, folder, *options),
+                algorithms=trial.algorithms(case.raw),
+                meanwhile=partial(case.build, run) if case.meanwhile else None,
+            )
             yield _judged(case, " ".join(options), expected, done)
     finally:
         if holder is not None:
@@ -76,13 +83,14 @@ def _hold(run):
 
 
 def _judged(case, mode, expected, done):
-    verdict, right = done.verdict, done.right and done.verdict in expected
+    verdict = STOPPED if done.stopped and STOPPED in expected else done.verdict
+    right = verdict in expected and (done.right or verdict == STOPPED)
     words = (*case.says, *(case.words if verdict != "ok" else ()))
     if unsaid := [word for word in words if not done.names(word)]:
         right, verdict = False, f"{verdict}, NOT SAID: {unsaid}"
-    elif done.right and not right:
+    elif not right:
         verdict = f"{verdict}, EXPECTED {' or '.join(expected)}"
-    return Row(case.row, case.text, mode, verdict, right, done.first, done.seconds)
+    return Row(case.row, case.text, mode, verdict, right, done.first, done.seconds, done.silent)
 
 
 def damaged(seed, bases, folder, configs=tuple(damage.CONFIGS)):
@@ -101,7 +109,7 @@ def damaged(seed, bases, folder, configs=tuple(damage.CONFIGS)):
     for options in ((), ("--on-fault", "mask")):
         done = trial.reduce(run, frames, folder, *options, algorithms=trial.algorithms(raw), pulses=pulses)
         verdict, right = damage.judged(done, info)
-        yield Row("damage", text, " ".join(options), verdict, right, done.first, done.seconds)
+        yield Row("damage", text, " ".join(options), verdict, right, done.first, done.seconds, done.silent)
         if done.verdict != "refused":
             break
     shutil.rmtree(run, ignore_errors=True)
