@@ -5,10 +5,14 @@ import collections
 import re
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from campaign import damage, rows, trial, work
 from campaign.catalogue import CASES
+
+EVERY = 60
+"""Seconds between words on how far it is."""
 
 
 def arguments():
@@ -25,20 +29,23 @@ def arguments():
 def catalogue(args, folder):
     bases = work.prepare(folder)
     cases = [c for c in CASES if work.named(c, args.only)]
-    return work.in_processes(cases, lambda c: work.faulty(c, bases, folder), args.processes)
+    return len(cases), work.in_processes(cases, lambda c: work.faulty(c, bases, folder), args.processes)
 
 
 def tests(args):
-    return rows.outcomes(args.processes, lambda text: re.search(args.only, text) is not None)
+    wanted = [row for row, shown in rows.SHOWN.items() if re.search(args.only, f"{row} {shown[0]}")]
+    return len(wanted), rows.outcomes(args.processes, lambda text: re.search(args.only, text) is not None)
 
 
 def damages(args, folder):
+    if not args.damages:
+        return 0, []
     damage.make_bases(folder)
     bases = work.Bases(folder)
     for name in damage.CONFIGS:
         bases.truth(name)
     seeds = range(args.seed, args.seed + args.damages)
-    return work.in_processes(seeds, lambda s: work.damaged(s, bases, folder), args.processes)
+    return len(seeds), work.in_processes(seeds, lambda s: work.damaged(s, bases, folder), args.processes)
 
 
 def say(text):
@@ -57,11 +64,14 @@ def main():
     done = []
     with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
         trial.warm(folder)
-        parts = [catalogue(args, folder), tests(args)]
-        if args.damages:
-            parts.append(damages(args, folder))
-        for part in parts:
-            for row in part:
+        parts = {
+            "faults of data": lambda: catalogue(args, folder),
+            "faults that tests show": lambda: tests(args),
+            "random damages": lambda: damages(args, folder),
+        }
+        for name, part in parts.items():
+            number, found = part()
+            for row in followed(name, number, found):
                 done.append(row)
                 if args.all or not row.right:
                     say(line(row))
@@ -70,6 +80,20 @@ def main():
     if args.table:
         args.table.write_text("\n".join(line(r) for r in done) + "\n\n" + summary + "\n")
     return 0 if done and all(r.right for r in done) else 1
+
+
+def followed(name, number, found):
+    """Yield rows; say every minute how many of the things to try are done, and what they took in the end."""
+    began = said = time.monotonic()
+    tried = set()
+    say(f"{name}: {number} to try")
+    for row in found:
+        yield row
+        tried.add((row.row, row.text))
+        if (now := time.monotonic()) - said > EVERY:
+            said = now
+            say(f"{name}: {len(tried)} of {number}, {now - began:.0f} s")
+    say(f"{name}: {len(tried)} done in {time.monotonic() - began:.0f} s")
 
 
 def table(done, args):

@@ -731,7 +731,7 @@ MEANWHILE = (
 for _row, _text, _build in MEANWHILE:
     for _more in ((), ("--on-fault", "mask")):
         _options = {"options": _more, "default": (STOPPED, LOST), "mask": None}
-        case(_row, _text, meanwhile=True, **_options)(_build)
+        case(_row, _text + ", masked" * bool(_more), meanwhile=True, **_options)(_build)
 
 
 def _mapped(run, change):

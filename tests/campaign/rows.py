@@ -10,31 +10,42 @@ from campaign.work import Row
 
 ROOT = Path(__file__).parents[2]
 
+ALL = [
+    f"{kind}{n + 1}" for kind, number in (("D", 54), ("R", 25), ("S", 12), ("X", 18)) for n in range(number)
+]
+"""The rows of the catalogue: faults of data, at run time, of storage, and of security."""
+
 IMPOSSIBLE = {
     "D5": "a bit flip in an uncompressed chunk: the files have no checksum, nothing tells it from data; a file that "
-    "changes between planning and reading, or before resuming, is found",
-    "S12": "icechunk as a store: no fault, and dxflow writes plain Zarr",
-    "X5": "code that the user's own Dask configuration loads: who can change it is the user",
-    "X18": "known faults of dependencies: no list of them can be had where tests run",
+    "changes between planning and reading, while it is read (D42, D43) or before resuming, is found",
+    "S12": "icechunk as a store is no fault but a choice: dxflow writes plain Zarr with checksums and one rename",
+    "X18": "known faults of dependencies: no list of them can be had where tests run; lower bounds of versions "
+    "leave out those that are known (distributed before 2026.1)",
 }
 
 # Files of tests; a row names tests in them, or all tests of a file.
 TESTS = {
     "attempts": "tests/test_attempts.py",
     "breaks": "tests/copying/test_breaks.py",
+    "contents": "tests/test_contents.py",
     "dask": "tests/clusters/test_dask.py",
     "deaths": "tests/test_deaths.py",
     "driver": "tests/slurm/test_driver.py",
     "execute": "tests/test_execute.py",
     "faults": "tests/test_faults.py",
     "fragments": "tests/test_fragments.py",
+    "gate": "tests/reader/test_gate.py",
     "guard": "tests/slurm/test_guard.py",
     "journal": "tests/test_journal.py",
     "keeper": "tests/slurm/test_keeper.py",
     "local": "tests/clusters/test_local.py",
+    "lock": "tests/test_lock.py",
     "lost": "tests/clusters/test_lost.py",
+    "openhdf5": "tests/test_openhdf5.py",
     "options": "tests/slurm/test_options.py",
+    "others": "tests/campaign/others.py",
     "ours": "tests/test_ours.py",
+    "redact": "tests/test_redact.py",
     "ring": "tests/reader/test_ring.py",
     "security": "tests/test_security.py",
     "sink": "tests/exdf/test_sink.py",
@@ -55,6 +66,18 @@ def shown(text, *tests):
 
 
 SHOWN: dict[str, tuple[str, list[str]]] = {
+    "D49": shown(
+        "a control value is not there",
+        ("others", "test_a_control_value_that_is_not_there_is_refused_by_name_or_costs_its_trains"),
+    ),
+    "D50": shown(
+        "a process may open few files",
+        ("others", "test_a_run_of_more_files_than_a_process_may_open_is_reduced"),
+    ),
+    "D54": shown(
+        "what is valid of which train and module",
+        ("contents", "test_which_modules_were_used_in_which_trains_and_which_integers_are_values"),
+    ),
     "R1": shown("a worker is killed", ("execute", "test_a_worker_killed_during_the_run_changes_no_bit")),
     "R2": shown(
         "a train that always kills its worker",
@@ -101,6 +124,7 @@ SHOWN: dict[str, tuple[str, list[str]]] = {
         ("lost", "test_a_cluster_on_which_nothing_gets_done_is_started_again"),
         ("watch", "test_a_hook_that_never_ends_is_an_error_that_names_it"),
     ),
+    "R16": shown("a graph of many tasks", ("others", "test_a_large_run_is_at_most_two_tasks_per_chunk")),
     "R17": shown(
         "the disk of a worker is full",
         (
@@ -111,11 +135,20 @@ SHOWN: dict[str, tuple[str, list[str]]] = {
     "R18": shown(
         "a hook raises", ("execute", "test_an_exception_in_a_hook_says_where_and_keeps_the_users_line")
     ),
+    "R19": shown(
+        "forks while threads read with HDF5",
+        ("others", "test_forks_of_a_process_whose_threads_read_with_hdf5_reduce_and_end"),
+        ("others", "test_workers_are_started_anew_and_not_forked"),
+    ),
     "R20": shown("a reader thread at the end of a process", ("ring",)),
+    "R21": shown(
+        "HDF5's lock is held", ("others", "test_frames_are_read_while_somebody_else_holds_hdf5s_lock")
+    ),
     "R22": shown(
         "a script without its guard",
         ("execute", "test_a_script_without_the_main_guard_gets_one_clear_sentence"),
     ),
+    "R23": shown("a slow worker", ("others", "test_a_slow_worker_keeps_only_what_it_has_begun")),
     "R24": shown(
         "the process of a local cluster is killed",
         ("execute", "test_resuming_after_a_kill_of_the_driver_computes_only_the_missing_chunks"),
@@ -152,6 +185,11 @@ SHOWN: dict[str, tuple[str, list[str]]] = {
         ("stores", "test_a_quota_of_files_that_is_used_up_meanwhile_is_a_named_error"),
     ),
     "S8": shown("two write one copy", ("breaks", "test_two_copies_to_one_place_at_once_are_refused")),
+    "S9": shown(
+        "a file system without locks",
+        ("openhdf5",),
+        ("lock", "test_without_locks_of_the_file_system_the_note_decides"),
+    ),
     "S10": shown("metadata of a store", ("stores", "test_consolidated_and_plain_metadata_agree")),
     "S11": shown("power is lost", ("fragments", "test_data_are_synced_before_the_name_appears")),
     "X1": shown(
@@ -160,9 +198,33 @@ SHOWN: dict[str, tuple[str, list[str]]] = {
         ("slurm", "test_nobody_else_is_let_in_or_can_read_the_credentials"),
     ),
     "X2": shown("keys on disk", ("slurm", "test_nobody_else_is_let_in_or_can_read_the_credentials")),
+    "X3": shown(
+        "secrets in scripts of jobs", ("slurm", "test_nobody_else_is_let_in_or_can_read_the_credentials")
+    ),
+    "X4": shown(
+        "the dashboard",
+        ("local", "test_workers_have_one_thread_each_and_tell_nobody_by_http"),
+        ("local", "test_the_dashboard_is_there_if_asked_for_and_its_risk_is_said"),
+    ),
+    "X5": shown(
+        "code that Dask's configuration loads",
+        ("others", "test_no_configuration_of_dask_beside_the_data_or_in_the_working_directory_is_read"),
+        ("local", "test_workers_that_die_as_they_start_are_an_error_that_says_why"),
+    ),
     "X6": shown("scratch folders", ("security", NO_SHARED)),
     "X7": shown("shared memory that others read", ("security", NO_SHARED)),
     "X9": shown("pickles in a store", ("security", "test_a_result_with_pickles_in_it_is_not_unpickled")),
+    "X10": shown(
+        "links and storage outside of the run",
+        ("gate", "test_nothing_outside_of_a_run_is_read"),
+        ("gate", "test_a_control_value_outside_of_a_run_is_not_read"),
+    ),
+    "X11": shown(
+        "decompression bombs",
+        ("gate", "test_a_chunk_that_would_fill_the_memory_is_refused_before_it_is_made"),
+        ("gate", "test_a_dataset_that_claims_too_many_rows_is_refused"),
+    ),
+    "X12": shown("YAML", ("options", "test_a_broken_file_of_the_user_is_told")),
     "X13": shown(
         "code beside the data",
         ("security", "test_code_beside_the_data_or_in_the_working_directory_is_not_run"),
@@ -171,6 +233,7 @@ SHOWN: dict[str, tuple[str, list[str]]] = {
         "permissions of files", ("security", "test_files_get_the_permissions_that_the_user_has_chosen")
     ),
     "X8": shown("pickles", ("fragments", "test_pickles_are_neither_written_nor_read")),
+    "X17": shown("secrets in what is written down", ("redact",)),
     "X14": shown("paths that lead elsewhere", ("ours",)),
     "X16": shown("names in shell scripts", ("options", "test_names_are_quoted_in_scripts")),
 }

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from campaign import damage, trial, work
+from campaign import damage, rows, trial, work
 from campaign.catalogue import CASES
 
 CONFIGS = ("agipd-deflated", "agipd-contiguous", "lpd", "jungfrau-deflated")
@@ -33,6 +33,14 @@ def test_random_damage_is_refused_by_name_or_counted_and_never_wrong(seed, bases
     rows = list(work.damaged(seed, bases, tmp_path, CONFIGS))
     assert rows
     assert [(r.text, r.mode, r.verdict, r.said) for r in rows if not r.right] == []
+
+
+def test_every_row_of_the_catalogue_is_tried_or_said_to_be_impossible():
+    known = [*{case.row for case in CASES}, *rows.SHOWN, *rows.IMPOSSIBLE]
+    assert sorted(known) == sorted(rows.ALL)
+    for _, nodes in rows.SHOWN.values():
+        for file, _, name in (node.partition("::") for node in nodes):
+            assert f"def {name.partition('[')[0]}" in (rows.ROOT / file).read_text()
 
 
 def test_a_result_that_is_wrong_is_seen(bases, tmp_path):

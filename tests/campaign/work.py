@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -117,11 +118,24 @@ def damaged(seed, bases, folder, configs=tuple(damage.CONFIGS)):
 
 def in_processes(tasks, work, processes):
     """Yield the rows of tasks that several forked processes share, as they come."""
-    pipes = [_forked_share(tasks[n::processes], work) for n in range(processes)]
-    for pid, reader in pipes:
-        with os.fdopen(reader) as lines:
+    pids = dict(_forked_share(tasks[n::processes], work) for n in range(processes))
+    parts = dict.fromkeys(pids, b"")
+    while parts:
+        for reader in select.select(list(parts), [], [])[0]:
+            more = os.read(reader, 1 << 16)
+            *lines, parts[reader] = (parts[reader] + more).split(b"\n")
             yield from (Row(**json.loads(line)) for line in lines)
-        os.waitpid(pid, 0)
+            if not more:
+                del parts[reader]
+                os.close(reader)
+                if status := os.waitpid(pids[reader], 0)[1]:
+                    yield Row(
+                        "campaign",
+                        "a share of the work",
+                        "",
+                        f"BROKEN: its process ended with {status}",
+                        False,
+                    )
 
 
 def _forked_share(tasks, work):
@@ -129,7 +143,7 @@ def _forked_share(tasks, work):
     pid = os.fork()
     if pid:
         os.close(writer)
-        return pid, reader
+        return reader, pid
     os.close(reader)
     with os.fdopen(writer, "w") as out:
         for task in tasks:
