@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .kinds import TEXT, WHOLE, Kind, either, expect, flat, several
 from .openhdf5 import open_hdf5
 
 AUTO = "auto"
@@ -44,6 +45,7 @@ BITS = (
     "NON_STANDARD_SIZE",
 )
 """Names of the bits of ``image.mask`` at EuXFEL, from bit 0 on, as the facility writes them."""
+BITS_GIVEN = Kind("numbers or names of mask bits, or None", several(either(WHOLE, TEXT).fits))
 EXPECTED = "expected bool (True is bad) or integers (bits), ([cell,] module, ss, fs)"
 
 
@@ -63,7 +65,7 @@ class MaskArray:
         if hasattr(what, "dataset") or hasattr(what, "data_vars"):
             what = _variable(getattr(what, "dataset", what), None)
         labels = {d: np.asarray(what.coords[d]) for d in getattr(what, "dims", ()) if d in what.coords}
-        values = np.array(what)
+        values = flat(what, "mask=", EXPECTED)
         if values.dtype.kind not in "biu" or values.ndim not in (2, 3, 4):
             raise ValueError(f"the mask is {values.dtype} {values.shape}; {EXPECTED}")
         return cls(values, _labels(labels, "module"), _labels(labels, "cell"))
@@ -111,6 +113,7 @@ def bits_of(bits: Any) -> int | None:
     if isinstance(bits, str):
         names = [b.strip() for b in re.split(r"[,|]", bits)]
         return _union(_bit(name) for name in names)
+    expect(BITS_GIVEN, bits, "bits=")
     return _union(bits_of(b) or 0 for b in bits)
 
 

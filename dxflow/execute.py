@@ -12,6 +12,7 @@ from .chunk import Summary, Workspace, chunk_path, run_chunk
 from .clusters import ClusterLost, Runner, connect
 from .contents import Contents
 from .faults import FirstTrains
+from .kinds import FLAG, Kind, expect
 from .progress import Progress
 from .report import Report
 from .stores import store_for
@@ -56,6 +57,8 @@ def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
     """
     from .result import Result
 
+    expect(Kind("a Plan", lambda given: hasattr(given, "chunks") and hasattr(given, "store")), plan, "plan=")
+    expect(FLAG, quiet, "quiet=")
     if plan.finished:
         return Result(plan.store.path, plan.store)
     plan = _free(plan)

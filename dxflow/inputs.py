@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from . import ahead, badpixels, detectors, masks
 from .frameids import aligned, frame_index
 from .index import EntryIndex, plain
+from .kinds import NUMBER, TEXT, WHOLE, WHOLES, expect, expect_all, maybe
 from .locate import Faults, Location, locate
 from .losses import ranges
 from .masks import BoundMask
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 
 IMAGES = ("image.data", "data.adc")
 """Keys of what detectors see."""
+_OF_FRAMES = {
+    "key": TEXT,
+    "detector": maybe(TEXT),
+    "modules": maybe(WHOLES),
+    "data": maybe(TEXT),
+    "plane": TEXT,
+    "fill": maybe(NUMBER),
+    "align": TEXT,
+    "offset": WHOLE,
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,6 +89,7 @@ class Frames:
     offset: int = 0
 
     def __post_init__(self) -> None:
+        expect_all(_OF_FRAMES, vars(self), "Frames: ")
         if self.modules is not None:
             object.__setattr__(self, "modules", _module_numbers(self.modules))
         object.__setattr__(self, "mask", badpixels.given(self.mask))
@@ -190,6 +202,9 @@ class Key:
     key: str = ""
     offset: int = 0
 
+    def __post_init__(self) -> None:
+        expect_all({"source": TEXT, "key": TEXT, "offset": WHOLE}, vars(self), "Key: ")
+
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find the key in a run."""
         source, key = self._named(run)
@@ -234,6 +249,9 @@ class From:
     """
 
     output: str
+
+    def __post_init__(self) -> None:
+        expect(TEXT, self.output, "From: output=")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

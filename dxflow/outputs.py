@@ -11,12 +11,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from .kinds import FLAG, MAPPING, SIZES, TEXT, TEXTS, Kind, expect_all, shown
 from .near import did_you_mean, listed
 
 if TYPE_CHECKING:
     from .events import Events, EventView
 
 MERGE_RULES = ("sum", "min", "max", "custom")
+_KINDS = {
+    "per": Kind(
+        "a text, or a pair such as ('img', 'pixel')",
+        lambda per: TEXT.fits(per) or (isinstance(per, tuple) and TEXTS.fits(per)),
+    ),
+    "shape": SIZES,
+    "merge": TEXT,
+    "dims": TEXTS,
+    "coords": MAPPING,
+    "unit": TEXT,
+    "doc": TEXT,
+    "store": FLAG,
+}
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,10 @@ class Output:
     store: bool = True
 
     def __post_init__(self) -> None:
+        expect_all(_KINDS, vars(self), "Output: ")
+        for name in ("shape", "dims"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        _refuse_dtype(self.dtype)
         if self.merge not in MERGE_RULES:
             raise ValueError(f"Output(merge={self.merge!r}): expected one of {list(MERGE_RULES)}")
         if self.dims and len(self.dims) != len(self.shape):
@@ -98,6 +116,16 @@ class Output:
         if isinstance(self.per, tuple):
             return "image"
         return self.per if self.alias is None else "entry"
+
+
+def _refuse_dtype(dtype: Any) -> None:
+    try:
+        fits = np.dtype(dtype).itemsize > 0
+    # Whatever an object does that looks like a type.
+    except Exception:  # noqa: BLE001
+        fits = False
+    if not fits:
+        raise TypeError(f"Output: dtype={shown(dtype)}: expected a type of numpy, such as 'f4'")
 
 
 def identity(dtype: DTypeLike, merge: str) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import html, journal, lacks, memory, names, openfiles, ours, runs, sizes, words
+from . import html, journal, kinds, lacks, memory, names, ours, runs, sizes, words
 from .binding import Binding, BoundAlgorithm, PlanError, bind
 from .fingerprint import Fingerprint, fingerprint
 from .index import EntryIndex
@@ -168,7 +168,6 @@ class Plan:
         return html.table("Plan", words.of_plan(self))
 
 
-@openfiles.few()
 def plan(
     run: Any,
     algorithms: Algorithm | Sequence[Algorithm],
@@ -241,6 +240,7 @@ def plan(
     PlanError
         If it cannot work. The message says why, what there is, and what to do.
     """
+    kinds.expect_all(kinds.OF_PLAN, locals(), error=PlanError)
     given = list(algorithms) if isinstance(algorithms, Sequence) else [algorithms]
     if not given:
         raise PlanError("no algorithm is given: a pass needs at least one, such as Average()")
@@ -248,7 +248,7 @@ def plan(
         raise PlanError(f"on_fault={on_fault!r}: expected one of {list(ON_FAULT)}")
     if suspect not in SUSPECT:
         raise PlanError(f"suspect={suspect!r}: expected one of {list(SUSPECT)}")
-    if readers is not None and (not isinstance(readers, int) or readers < 0):
+    if readers is not None and readers < 0:
         raise PlanError(f"readers={readers!r}: expected a number of threads from 0, or None to find the best")
     selection = FrameSelection.of(frames)
     with Short(), during(f"opening {run}", runs.opened, run, given, mask, quiet=quiet) as opened:
@@ -291,7 +291,7 @@ def plan(
 
 
 def _seconds(hook_timeout: float | None) -> float | None:
-    if hook_timeout is not None and not (isinstance(hook_timeout, (int, float)) and hook_timeout > 0):
+    if hook_timeout is not None and not hook_timeout > 0:
         raise PlanError(f"hook_timeout={hook_timeout!r}: expected seconds, more than 0, or None for any time")
     return hook_timeout
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .inputs import BoundInput, Frames, Key
+from .kinds import TEXT, WHOLE, Kind, expect_all, maybe
 from .locate import Faults
 from .losses import Loss
 from .near import written
@@ -35,6 +36,14 @@ OWN = {
 """(bits to look at, their value) of the pulses that lase in each undulator."""
 MEASURED = {1: (DESTINATION, SASE1_AND_3), 2: (DESTINATION, SASE2), 3: (DESTINATION, SASE1_AND_3)}
 """The same of the pulses that the gas monitor has an entry for: SASE1 and SASE3 share theirs."""
+
+
+_KINDS = {
+    **dict.fromkeys(("source", "key", "pattern"), TEXT),
+    **dict.fromkeys(("sase", "reference_frame", "exposure"), WHOLE),
+    **dict.fromkeys(("offset", "stride"), maybe(WHOLE)),
+    "frames": Kind("Frames", lambda value: isinstance(value, Frames)),
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,6 +90,9 @@ class PulseKey:
     reference_frame: int = 0
     exposure: int = 1
     stride: int | None = None
+
+    def __post_init__(self) -> None:
+        expect_all(_KINDS, vars(self), "PulseKey: ")
 
     def __repr__(self) -> str:
         return written(self)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from . import ahead, answers, gaps
 from .binding import PlanError
+from .kinds import PATH, Kind, expect
 from .locate import Faults
 from .near import did_you_mean
 from .reader import ReadFault
@@ -66,15 +67,11 @@ def opened(run: Any, algorithms: Sequence[Any] = (), mask: Any = None) -> Opened
     inputs = ahead.declared(algorithms, mask)
     if isinstance(run, extra_data.DataCollection):
         return _Opening(inputs).of_collection(run)
-    if isinstance(run, tuple):
+    if isinstance(run, tuple) and len(run) == 2:
         return _Opening(inputs).of_proposal(*run)
-    try:
-        path = os.path.abspath(run)
-    except TypeError:
-        raise PlanError(
-            f"{run!r} is no run. Give a run directory, one file, (proposal, run) or an extra_data.DataCollection"
-        ) from None
-    return _Opening(inputs).of_path(path)
+    words = "a run directory, one file, (proposal, run) or an extra_data.DataCollection"
+    expect(Kind(words, PATH.fits), run, "run=", PlanError)
+    return _Opening(inputs).of_path(os.path.abspath(run))
 
 
 def _meant(path: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .index import EntryIndex
+from .kinds import flat, shown
 from .losses import ranges
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class FrameSelection:
             object.__setattr__(self, name, checked(name, getattr(self, name)))
         for name in ("frames", "entries"):
             object.__setattr__(self, name, _checked_pairs(name, getattr(self, name)))
+        object.__setattr__(self, "mask", _checked_mask(self.mask))
+        if not isinstance(self.also, tuple) or not all(isinstance(one, FrameSelection) for one in self.also):
+            raise TypeError(f"frames: also={shown(self.also)}: expected a tuple of FrameSelection")
 
     @classmethod
     def of(cls, frames: Any) -> FrameSelection | None:
@@ -77,7 +81,7 @@ class FrameSelection:
             return cls._of_labelled(frames)
         if isinstance(frames, (list, tuple)) and not all(isinstance(f, (bool, np.bool_)) for f in frames):
             return cls(also=tuple(one for f in frames if (one := cls.of(f)) is not None))
-        mask = np.asarray(frames)
+        mask = flat(frames, "frames=", "a FrameSelection, a Result or booleans")
         if mask.dtype != bool or mask.ndim != 1:
             raise TypeError(
                 f"frames: expected a FrameSelection, a Result of a selecting algorithm or a boolean array with "
@@ -193,13 +197,15 @@ def checked(name: str, which: Any) -> Any:
         if any(p is not None and p < 0 for p in parts) or which.step == 0:
             raise ValueError(f"{what} a range of ids, which are not negative, with a step of at least 1")
         return which
-    ids = np.asarray(which)
+    ids = flat(which, f"frames: {name}=", "a slice or a list of ids")
+    if ids.ndim > 1:
+        raise TypeError(f"{what} a slice or a list of ids, got an array of shape {ids.shape}")
     if ids.size and ids.dtype.kind not in "iu":
         booleans = "; booleans, one per frame, are a mask=" if ids.dtype == bool else ""
         raise TypeError(f"{what} a slice or a list of ids, got {ids.dtype}{booleans}")
     if ids.size and ids.min() < 0:
         raise ValueError(f"{what} ids, which are not negative")
-    return which
+    return which if np.ndim(which) == ids.ndim else ids
 
 
 def _text(which: Any) -> str:
@@ -214,7 +220,10 @@ def _checked_pairs(name: str, pairs: Any) -> tuple[NDArray, NDArray] | None:
     """Return (train ids, other ids) as arrays, or say what is wrong with them."""
     if pairs is None:
         return None
-    trains, ids = (np.asarray(p).reshape(-1) for p in pairs)
+    words = "a pair, (train ids, ids of frames)"
+    if not isinstance(pairs, (tuple, list, np.ndarray)) or len(pairs) != 2:
+        raise TypeError(f"frames: {name}={shown(pairs)}: expected {words}")
+    trains, ids = (flat(p, f"frames: {name}=", words).reshape(-1) for p in pairs)
     if len(trains) != len(ids) or any(
         len(a) and (a.dtype.kind not in "iu" or a.min() < 0) for a in (trains, ids)
     ):
@@ -223,6 +232,16 @@ def _checked_pairs(name: str, pairs: Any) -> tuple[NDArray, NDArray] | None:
             "as ids of frames, whole numbers from 0"
         )
     return trains.astype(np.uint64), ids.astype(np.uint64)
+
+
+def _checked_mask(mask: Any) -> NDArray | None:
+    """Return a mask as an array, or say what is wrong with it."""
+    if mask is None:
+        return None
+    found = flat(mask, "frames: mask=", "booleans, one per frame")
+    if found.ndim != 1 or (found.size and found.dtype != bool):
+        raise TypeError(f"frames: mask={shown(mask)}: expected booleans, one per frame")
+    return found.astype(bool)
 
 
 def among(values: NDArray, which: Any) -> NDArray:

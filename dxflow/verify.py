@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .kinds import PATH, expect
+
 if TYPE_CHECKING:
     from .result import Result
 
@@ -30,6 +32,7 @@ def verify(path: str | Path) -> list[str]:
     """
     from .stores import _hdf5, _manifest
 
+    expect(PATH, path, "path=")
     path = Path(path)
     if path.is_dir():
         return _manifest.problems(path)
@@ -60,6 +63,7 @@ def open_result(path: str | Path) -> Result:
     from .result import Result
     from .stores import _manifest
 
+    expect(PATH, path, "path=")
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: {_instead(path)}")

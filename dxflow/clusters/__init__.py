@@ -152,7 +152,7 @@ def connect(cluster: Any, work: Workspace) -> AbstractContextManager[Runner]:
     NotFoundError, TypeError
         If it is a name, and there is no such kind or it has no such option.
     """
-    if cluster == "here":
+    if isinstance(cluster, str) and cluster == "here":
         return _here(work)
     from .dask import on_client, on_cluster
 

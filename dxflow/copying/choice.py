@@ -113,7 +113,9 @@ def _trains(opened: OpenedRun, accesses: Sequence[Any], trains: Any) -> NDArray 
     if trains is None:
         # A run that was opened by the caller may hold a part of the trains in its files.
         return None if len(opened.run.train_ids) == len(in_files) else there
-    if isinstance(trains, (slice, list, tuple, range, np.ndarray)):
+    from extra_data import by_id, by_index
+
+    if not isinstance(trains, (by_id, by_index)):
         kept = there[among(there, checked("trains", trains))]
     else:
         kept = np.asarray(opened.run.select_trains(trains).train_ids, np.uint64)

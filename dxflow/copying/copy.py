@@ -15,7 +15,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ..binding import PlanError
 from ..clusters import connect
+from ..kinds import FLAG, expect
 from ..progress import Progress, during
 from ..reader import runs
 from ..stores._manifest import COPY
@@ -92,6 +94,7 @@ def copy_run(
     >>> dxflow.copy_run("raw/r0034", "red/r0034", frames=FrameSelection(pulses=slice(0, 100)))  # doctest: +SKIP
     """
     begun = time.monotonic()
+    expect(FLAG, dry_run, "dry_run=", PlanError)
     with ExitStack() as stack:
         crew = _crew(stack)
         if cluster is None and not dry_run and any(options.get(name) is not None for name in SELECTING):

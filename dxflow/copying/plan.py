@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import openfiles, ours
+from .. import kinds, ours
 from ..binding import PlanError
 from ..openhdf5 import open_hdf5
 from ..reader.files import stat_of
@@ -72,7 +72,6 @@ class CopyPlan:
         return str(self.report)
 
 
-@openfiles.few()
 def plan_copy(
     run: Any,
     to: str | Path,
@@ -95,6 +94,7 @@ def plan_copy(
     PlanError
         If it cannot work: no such run, source, module or train; files that do not open; an existing copy; no space.
     """
+    kinds.expect_all(kinds.OF_COPY, locals(), error=PlanError)
     source = opened(run)
     folder = Folder(to, _read(source, frames))
     folder.check(overwrite=overwrite)

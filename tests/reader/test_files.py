@@ -1,7 +1,6 @@
 """Few files are open while a run is planned."""
 
 import os
-import threading
 from collections import Counter
 
 import h5py
@@ -11,7 +10,6 @@ from extra_data.file_access import open_files_limiter
 from samples import RoiSum
 
 import dxflow
-from dxflow import openfiles
 from dxflow.algorithms.average import Average
 from dxflow.reader import files, known
 from dxflow.simulate import make_run
@@ -36,15 +34,17 @@ def run(tmp_path):
     return make_run(tmp_path / "r0001", trains=4, pulses=2, module_shape=(8, 8))
 
 
-def test_a_plan_opens_few_files_at_a_time_and_leaves_the_limit_as_it_was(run, monkeypatch):
-    usual = open_files_limiter.maxfiles
+def test_a_plan_opens_few_files_at_a_time_and_none_through_extra_data(run, monkeypatch):
+    opened = []
+    monkeypatch.setattr(type(open_files_limiter), "touch", lambda self, file: opened.append(file))
     monkeypatch.setattr(files, "PLANNED", 25)
     # As where ids are too many to be kept: files are asked again.
     monkeypatch.setattr(known, "ROOM", 0)
     counting = Counting()
     dxflow.plan(run.path, counting)
     assert 0 < counting.open <= 2 * 25
-    assert open_files_limiter.maxfiles == usual
+    dxflow.plan(RunDirectory(run.path), counting)
+    assert not opened
 
 
 def test_files_that_have_answered_all_are_closed(run):
@@ -74,25 +74,8 @@ def test_a_plan_opens_each_file_once(run, monkeypatch):
     assert set(of_run.values()) == {1}
 
 
-def test_threads_that_plan_leave_the_limit_as_it_was():
-    usual, order = open_files_limiter.maxfiles, [threading.Event() for _ in range(3)]
-
-    def second():
-        with openfiles.few():
-            order[0].set()
-            order[1].wait(10)
-
-    with openfiles.few():
-        thread = threading.Thread(target=second)
-        thread.start()
-        order[0].wait(10)
-    order[1].set()
-    thread.join()
-    assert open_files_limiter.maxfiles == usual
-
-
 def test_what_a_user_has_open_stays_usable(run, monkeypatch):
-    monkeypatch.setattr(openfiles, "FEW", 2)
+    monkeypatch.setattr(files, "PLANNED", 2)
     opened = RunDirectory(run.path)
     held = opened.files[0].file["METADATA"]
     dxflow.plan(opened, RoiSum())
