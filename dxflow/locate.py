@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .fileindex import FileIndex, Stored, stored_in
 from .losses import Loss
 from .near import did_you_mean, listed
-from .reader.files import Stat, stat_of
+from .reader.files import Stat
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -175,7 +175,7 @@ def locate(
         stored=shape,
         roi=cut,
         dtype=one.dtype,
-        stats=tuple(stat_of(f) for f in paths),
+        stats=tuple(one.access.files.seen(f) for f in paths),
         unit=one.unit,
         per_entry=per_entry,
         plane=position,

@@ -14,7 +14,6 @@ from .badpixels import AUTO, MaskArray, bits_of, is_file, read
 from .fileindex import Stored
 from .locate import Faults, Location, found, keys_of, led_to
 from .near import listed, nearest
-from .reader.files import stat_of
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -204,11 +203,12 @@ def _location(run: DataCollection, key: str, to: Frame, faults: Faults) -> Locat
     for module, stored in enumerate(data):
         _check_files(stored, module, at, entry, to, faults)
     more = tuple(led_to(data, at.files))
+    files = next(one.access.files for module in data for one in module)
     return replace(
         at,
         datasets=tuple(d[0].path if d else "" for d in data),
         files=at.files + more,
-        stats=at.stats + tuple(stat_of(f) for f in more),
+        stats=at.stats + tuple(files.seen(f) for f in more),
     )
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from samples import RoiSum
 
 import dxflow
-from dxflow import Frames, Key, PlanError, answers, runs
+from dxflow import Frames, Key, PlanError, answers, locate, runs
+from dxflow.reader import InputChanged
 from dxflow.simulate import Plant, make_run
 
 SMALL = {"detector": "AGIPD500K", "trains": 6, "pulses": 2, "modules": 3, "module_shape": (4, 4)}
@@ -293,3 +294,27 @@ def test_any_trains_may_be_missing_in_any_modules(tmp_path_factory, lost, silent
     labels = list(zip(found.train_id.values.tolist(), found.pulse_id.values.tolist(), strict=True))
     assert labels == [tuple(int(v) for v in label[:2]) for label in expected[0]]
     oracle.close(found, np.nansum(expected[1], axis=(1, 2, 3)), 1e-6)
+
+
+@pytest.mark.parametrize("how", ["replaced", "written to"])
+def test_a_file_that_changes_while_a_run_is_planned_is_not_read_by_what_was_there_before(
+    tmp_path, monkeypatch, how
+):
+    truth = make_run(tmp_path / "r", detector="AGIPD500K", trains=3, pulses=2, modules=2, module_shape=(8, 8))
+    path = next((tmp_path / "r").glob("CORR-*AGIPD01*"))
+
+    class Late(locate.FileIndex):
+        def __init__(self, *args):
+            super().__init__(*args)
+            if self._access.filename == str(path) and how == "replaced":
+                shutil.copy(path, tmp_path / "other")
+                os.replace(tmp_path / "other", path)
+            elif self._access.filename == str(path):
+                with open(path, "ab") as file:
+                    file.write(b"more")
+
+    monkeypatch.setattr(locate, "FileIndex", Late)
+    plan = dxflow.plan(truth.path, RoiSum(img=dxflow.Frames(modules=(0, 1), mask=None)))
+    monkeypatch.undo()
+    with pytest.raises(InputChanged, match=r"AGIPD01.*changed since the run was planned"):
+        dxflow.execute(plan, "here", quiet=True)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from .. import kinds, ours
 from ..binding import PlanError
 from ..openhdf5 import open_hdf5
-from ..reader.files import stat_of
 from ..runs import OpenedRun, opened
 from .choice import Choice, choose
 from .elsewhere import refuse
@@ -188,7 +187,7 @@ def _task(access: Any, choice: Choice, cut: Mapping[str, Any], record: Record | 
     return FileTask(
         path=path,
         name=Path(path).name,
-        stat=stat_of(path),
+        stat=access.files.seen(path),
         dropped=frozenset(choice.dropped & here),
         trains=_kept_trains(access, choice.trains),
         cuts=cut,

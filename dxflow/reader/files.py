@@ -63,12 +63,19 @@ class Files:
         self._known: dict[str, tuple[Identity, Known]] = {}
         self._last: tuple[tuple[str, str], Any] | None = None
         self._planned: dict[str, Stat] = {}
+        self._seen: dict[str, Stat] = {}
         self._lock = threading.Lock()
         self.hdf5 = threading.RLock()
 
     def expect(self, files: Iterable[str], planned: Iterable[Stat]) -> None:
         """Note what files were when they were planned; that is checked when they are opened and by `verify`."""
         self._planned.update(zip(files, planned, strict=True))
+
+    def seen(self, path: str) -> Stat:
+        """Return what a file was before anything was read of it here."""
+        if path not in self._seen:
+            self._seen[path] = stat_of(path)
+        return self._seen[path]
 
     def verify(self) -> None:
         """Check that all files in use still are what they were.
@@ -176,6 +183,7 @@ class Files:
 
     def _meet(self, path: str, stat: os.stat_result) -> None:
         """Forget what was known of a file if it is another one, or was written to."""
+        self._seen.setdefault(path, (stat.st_size, stat.st_mtime_ns, stat.st_ino))
         identity = identity_of(stat)
         if path in self._known and self._known[path][0] == identity:
             return
@@ -244,6 +252,7 @@ class Files:
         self._check(path)
         if why := gate.regular(path):
             raise OSError(why)
+        self.seen(path)
         handle = self._handles[path] = open_hdf5(path)
         self._meet(path, os.fstat(handle.id.get_vfd_handle()))
         if len(self._handles) > self._most:

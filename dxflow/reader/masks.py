@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from .pieces import Piece
 
 CACHE_BYTES = 32 * 2**20
+SLOT = 200
+"""Bytes that a dictionary has for an entry, as it grows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +130,7 @@ class Masks:
     def _kept(self, key: tuple, positions: NDArray) -> NDArray:
         """Return positions as they are kept, as long as there is room."""
         bad = positions.astype(np.int32)
-        size = bad.nbytes + len(key[-1] if isinstance(key[-1], bytes) else b"")
+        size = SLOT + sys.getsizeof(key) + sum(map(sys.getsizeof, key)) + sys.getsizeof(bad)
         if size < self._room:
             self._room -= size
             self._known[key] = bad

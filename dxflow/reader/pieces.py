@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -155,21 +156,31 @@ class Decoded:
 
     def stored(self, frame: int) -> bytes:
         """Return the compressed bytes of the chunk of a frame."""
+        row = int(self.lines[frame]) // self.target.per_entry
+        chunk = row // self.target.layout.chunk_rows
+        with self._named(chunk, row, 1):
+            return self._bytes(chunk)
+
+    def _bytes(self, chunk: int) -> bytes:
+        """Read a chunk as it is stored, unless it claims more bytes than it can have."""
         t, layout = self.target, self.target.layout
-        chunk = int(self.lines[frame]) // t.per_entry // layout.chunk_rows
+        if layout.sizes[chunk] > layout.limit:
+            raise decode.DecodeError(f"{layout.sizes[chunk]} bytes for one of {layout.chunk_bytes}")
         with t.files.reading(t.path) as descriptor:
             return os.pread(descriptor, int(layout.sizes[chunk]), int(layout.offsets[chunk]))
 
+    @contextmanager
+    def _named(self, chunk: int, row: int, count: int) -> Iterator[None]:
+        """Say of whatever goes wrong with a chunk where that is."""
+        try:
+            yield
+        except (decode.DecodeError, OSError) as e:
+            raise self.target.fault(row, count, f"chunk {chunk}: {e}") from e
+
     def _chunk(self, chunk: int, inside: NDArray, out: NDArray, row: int) -> None:
         t, layout = self.target, self.target.layout
-        try:
-            if layout.sizes[chunk] > layout.limit:
-                raise decode.DecodeError(f"{layout.sizes[chunk]} bytes for one of {layout.chunk_bytes}")
-            with t.files.reading(t.path) as descriptor:
-                data = os.pread(descriptor, int(layout.sizes[chunk]), int(layout.offsets[chunk]))
-            decode.into(out, data, layout, int(layout.masks[chunk]), inside, t.band_bytes)
-        except (decode.DecodeError, OSError) as e:
-            raise t.fault(row, len(inside), f"chunk {chunk}: {e}") from e
+        with self._named(chunk, row, len(inside)):
+            decode.into(out, self._bytes(chunk), layout, int(layout.masks[chunk]), inside, t.band_bytes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,3 +1,8 @@
+import os
+import tracemalloc
+from types import SimpleNamespace
+
+import h5py
 import numpy as np
 import pytest
 from extra_data import RunDirectory
@@ -113,3 +118,66 @@ def test_integers_cannot_be_filled_with_nan(tmp_path):
 def test_a_key_that_is_no_mask_is_refused(truth):
     with pytest.raises(dxflow.PlanError, match="not a mask for frames of"):
         dxflow.plan(truth.path, Sums(img=Frames(modules=(0,), mask="image.data")))
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A run with compressed masks that a test may damage, and the file and dataset of one of its modules."""
+    options = {"trains": 3, "pulses": 2, "modules": 2, "module_shape": (16, 8), "sequences": 1}
+    truth = make_run(tmp_path / "r", detector="AGIPD500K", compress_masks=True, bad_pixels=0.1, **options)
+    path = next((tmp_path / "r").glob("CORR-*AGIPD01*"))
+    return truth, path, f"/INSTRUMENT/{truth.sources[1]}/image/mask"
+
+
+def masked(truth):
+    img = Frames(modules=(0, 1), mask="image.mask")
+    return dxflow.reduce(truth.path, Sums(img=img), cluster="here", on_fault="mask", quiet=True)
+
+
+def test_a_mask_that_claims_too_many_bytes_is_refused_before_they_are_read(own, monkeypatch):
+    truth, path, name = own
+    with h5py.File(path, "r+") as file:
+        file[name].id.write_direct_chunk((3, 0, 0), os.urandom(2**20))
+    asked, real = [], os.pread
+
+    def pread(descriptor, size, at):
+        asked.append(size)
+        return real(descriptor, size, at)
+
+    monkeypatch.setattr(os, "pread", pread)
+    lost = masked(truth).losses
+    assert max(asked) < 2**16
+    assert lost[["file", "module", "first_train"]].values.tolist() == [[str(path), 1, truth.train_ids[1]]]
+    assert lost["detail"][0].startswith(f"{name} row 3 (pulse 4): chunk 3: 1048576 bytes for one of 512")
+
+
+def test_a_mask_that_the_disk_does_not_give_is_a_fault_with_its_name(own, monkeypatch):
+    truth, path, name = own
+    with h5py.File(path) as file:
+        bad, real = file[name].id.get_chunk_info(2).byte_offset, os.pread
+
+    def pread(descriptor, size, at):
+        if at == bad and os.path.samestat(os.fstat(descriptor), path.stat()):
+            raise OSError(5, "Input/output error")
+        return real(descriptor, size, at)
+
+    monkeypatch.setattr(os, "pread", pread)
+    lost = masked(truth).losses
+    assert lost[["file", "module", "first_train"]].values.tolist() == [[str(path), 1, truth.train_ids[1]]]
+    assert "Input/output error" in lost["detail"][0]
+    assert name in lost["detail"][0]
+
+
+def test_what_is_kept_of_masks_is_bounded_however_small_each_is(monkeypatch):
+    """Masks without a bad pixel take room, too."""
+    monkeypatch.setattr(masks, "CACHE_BYTES", 2**20)
+    cells = 40_000
+    mask = SimpleNamespace(cells=np.arange(cells), digest="d", packed=np.zeros((1, cells, 1), np.uint8))
+    pixels = masks.Pixels(np.zeros((1, 2, 4), "f4"), None, np.nan)
+    cache = masks.Masks()
+    tracemalloc.start()
+    for cell in range(cells):
+        cache.apply_static(mask, 0, np.array([cell]), pixels)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 1.2 * 2**20
