@@ -242,11 +242,6 @@ class Slurm:
         if ended := [job.id for job in jobs if job.state == "ENDED"]:
             listing.note(file, ended=ended)
 
-    def restart(self) -> Client:
-        """Begin anew with another scheduler and other jobs."""
-        self.close()
-        return self.start()
-
     def accounting(self) -> dict[str, Any]:
         """Return what the jobs cost and how they ended.
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5f, h5g, h5p, h5s, h5z
+from h5py import h5a, h5d, h5f, h5g, h5p, h5s
 
 LOWEST = {0: h5f.LIBVER_EARLIEST, 1: h5f.LIBVER_EARLIEST, 2: h5f.LIBVER_V18}
 """Oldest version of the format by that of the superblock; V110 for later ones."""
@@ -86,13 +85,6 @@ def refuse_references(dataset: h5py.Dataset) -> None:
 
 class Damaged(OSError):
     """Something that cannot be copied; the message names the dataset."""
-
-
-def _find_filters(creation: h5p.PropDCID) -> None:
-    """Load the filters that a dataset needs and HDF5 does not have, if they are installed."""
-    if not all(h5z.filter_avail(creation.get_filter(n)[0]) for n in range(creation.get_nfilters())):
-        with suppress(ImportError):
-            import hdf5plugin  # noqa: F401
 
 
 def _limits(original: h5py.Dataset, rows: int, chunk: int) -> tuple[int, ...]:

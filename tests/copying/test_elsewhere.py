@@ -100,5 +100,7 @@ def test_an_index_in_another_file_is_refused(moved, tmp_path, name):
         g["x"] = f[name][...]
         del f[name]
         f[name] = h5py.ExternalLink(os.fspath(tmp_path / "other.h5"), "x")
-    with pytest.raises(PlanError, match=rf"{FILE}: .*a link that leaves the run, to .*other.h5, is refused"):
+    with pytest.raises(
+        PlanError, match=rf"{FILE}: .*{name}: a link that leaves the run, to .*other.h5, is refused"
+    ):
         dxflow.copy_run(run, tmp_path / "copy", cluster="here", trains=[10002])
