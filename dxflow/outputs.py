@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .kinds import FLAG, MAPPING, SIZES, TEXT, TEXTS, Kind, expect_all, shown
+from .kinds import FLAG, MAPPING, SIZES, TEXT, TEXTS, Kind, expect_all, several, shown
 from .near import did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ _KINDS = {
     ),
     "shape": SIZES,
     "merge": TEXT,
-    "dims": TEXTS,
+    # Which texts can be names is said by the plan.
+    "dims": Kind(TEXTS.words, several(lambda name: isinstance(name, str))),
     "coords": MAPPING,
     "unit": TEXT,
     "doc": TEXT,

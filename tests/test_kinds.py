@@ -123,7 +123,7 @@ WAYS = {
     "execute(cluster=)": lambda run, value: (
         value is None or value is True or dxflow.execute(plan(run), value, quiet=True)
     ),
-    "copy_run(dry_run=)": lambda run, value: value is False or copied("dry_run")(run, value or Strange()),
+    "copy_run(dry_run=)": lambda run, value: value is False or copied("dry_run")(run, value),
 }
 SIMPLE = st.one_of(
     st.none(),
