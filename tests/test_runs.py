@@ -86,9 +86,20 @@ def test_a_file_alone_is_opened_whatever_is_beside_it(run):
         dxflow.plan(run / FILE, RoiSum())
 
 
-@pytest.mark.parametrize("given", [None, 3, ["r0001"], "/nowhere/r0001", "/dev/null", (1, 2)])
-def test_what_is_no_run_is_refused(given, run):
-    with pytest.raises(PlanError, match="no run|no such run|regular file"):
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        *(
+            (g, "expected a run directory, one file, .proposal, run. or an")
+            for g in (None, 3, ["r0001"], (1,))
+        ),
+        ("/nowhere/r0001", "no such run: /nowhere/r0001. Give a run directory"),
+        ("/dev/null", "no such run: /dev/null .it is neither a directory nor a regular file"),
+        ((1, 2), "no such run: proposal 1, run 2"),
+    ],
+)
+def test_what_is_no_run_is_refused(given, said, run):
+    with pytest.raises(PlanError, match=said):
         dxflow.plan(given, RoiSum())
 
 
