@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from . import ahead, badpixels, detectors, masks
 from .frameids import aligned, frame_index
 from .index import EntryIndex, plain
-from .kinds import NUMBER, TEXT, WHOLE, WHOLES, expect, expect_all, maybe
+from .kinds import OF_FRAMES, TEXT, WHOLE, different, expect, expect_all
 from .locate import Faults, Location, locate
 from .losses import ranges
 from .masks import BoundMask
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 
 IMAGES = ("image.data", "data.adc")
 """Keys of what detectors see."""
-_OF_FRAMES = {
-    "key": TEXT,
-    "detector": maybe(TEXT),
-    "modules": maybe(WHOLES),
-    "data": maybe(TEXT),
-    "plane": TEXT,
-    "fill": maybe(NUMBER),
-    "align": TEXT,
-    "offset": WHOLE,
-}
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,9 +79,9 @@ class Frames:
     offset: int = 0
 
     def __post_init__(self) -> None:
-        expect_all(_OF_FRAMES, vars(self), "Frames: ")
+        expect_all(OF_FRAMES, vars(self), "Frames: ")
         if self.modules is not None:
-            object.__setattr__(self, "modules", _module_numbers(self.modules))
+            object.__setattr__(self, "modules", different(self.modules))
         object.__setattr__(self, "mask", badpixels.given(self.mask))
         badpixels.bits_of(self.bits)
         _check_align(self.align)
@@ -401,16 +391,6 @@ def _refuse_impossible(modules: Iterable[int], found: detectors.Found) -> None:
             f"{found.name} ({kind.kind}) has no modules {ranges(wrong)}; in this run are {ranges(found.sources)}{of}: "
             "give some of these with Frames(modules=[...])"
         )
-
-
-def _module_numbers(modules: Iterable[int]) -> tuple[int, ...]:
-    """Return module numbers as a tuple; refuse none, and one twice."""
-    numbers = tuple(int(m) for m in modules)
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise ValueError(
-            f"Frames: modules={numbers}: expected different module numbers, or None for all modules"
-        )
-    return numbers
 
 
 def _check_align(align: str) -> None:

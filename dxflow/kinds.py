@@ -96,6 +96,17 @@ OF_PLAN = {
     ),
 }
 """Of what `plan` is given, beside the run, algorithms and frames."""
+OF_FRAMES = {
+    "key": TEXT,
+    "detector": maybe(TEXT),
+    "modules": maybe(WHOLES),
+    "data": maybe(TEXT),
+    "plane": TEXT,
+    "fill": maybe(NUMBER),
+    "align": TEXT,
+    "offset": WHOLE,
+}
+"""Of what `Frames` is given, what is checked no further here."""
 OF_COPY = {
     **dict.fromkeys(("resume", "overwrite", "sync"), FLAG),
     "to": PATH,
@@ -150,3 +161,13 @@ def flat(values: Any, what: str, words: str) -> np.ndarray:
 
 def _arrayed(values: Any) -> bool:
     return hasattr(values, "__array__") or isinstance(values, (str, bytes, Mapping))
+
+
+def different(modules: Iterable[int]) -> tuple[int, ...]:
+    """Return module numbers as a tuple; refuse none, and one twice."""
+    numbers = tuple(int(m) for m in modules)
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ValueError(
+            f"Frames: modules={numbers}: expected different module numbers, or None for all modules"
+        )
+    return numbers
