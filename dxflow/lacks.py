@@ -47,6 +47,10 @@ def losses(binding: Binding) -> Iterator[Loss]:
     for bound in binding.algorithms:
         lead = binding.inputs[bound.stream]
         for lack in bound.lacks:
+            if lack.module not in lead.modules:
+                raise ValueError(
+                    f"{bound.name}: lacks() names module {lack.module}; {lead.name} is read with {list(lead.modules)}"
+                )
             yield from _loss(lack, bound.name, lead, binding)
 
 
@@ -88,14 +92,15 @@ def worked(state: ChunkState) -> list[list[Any]]:
 def _lost(state: ChunkState, bound: BoundAlgorithm) -> dict[str, NDArray]:
     """Return by cause which frames (module, row) an algorithm, and what it reads, cannot use."""
     lead = state.plan.inputs[bound.stream]
-    rows, lost = lead.index.rows(state.chunk.first, state.chunk.last), {}
+    rows = lead.index.rows(state.chunk.first, state.chunk.last)
+    lost: dict[str, NDArray] = {}
     for lack in bound.lacks:
         of = lost.setdefault(lack.cause, np.zeros((len(lead.modules), rows.stop - rows.start), bool))
         of[lead.modules.index(lack.module)] |= _concerns(lack, lead, rows)
     for ref in bound.aliases.values():
         if isinstance(ref, str) and (made := maker(state.plan, ref)).stream == bound.stream:
             for cause, of in _lost(state, made).items():
-                lost[cause] = lost.get(cause, False) | of
+                lost[cause] = lost[cause] | of if cause in lost else of
     return lost
 
 

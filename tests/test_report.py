@@ -4,12 +4,14 @@ from collections import Counter
 
 import h5py
 import numpy as np
+import pytest
 from samples import RoiSum, Stats
 
 import dxflow
 from dxflow import Algorithm, Frames, Key, Output
 from dxflow.algorithms.average import Average
 from dxflow.chunk import Summary
+from dxflow.lacks import Lack
 from dxflow.report import account, times
 from dxflow.simulate import make_run
 
@@ -107,3 +109,15 @@ def test_an_algorithm_that_could_use_fewer_frames_than_others_has_its_own_line(t
     report = result.report()
     assert "all 16 frames of 8 modules by stats" in report
     assert "module 3: 15 of 16 (1 not in all inputs)" in report
+
+
+class Unknown(Bright):
+    """Says that it lacks a module that is not read."""
+
+    def lacks(self, info):
+        return [Lack("no table", 17)]
+
+
+def test_a_module_that_is_not_read_cannot_be_lacking(run):
+    with pytest.raises(ValueError, match="bright: lacks\\(\\) names module 17; .* is read with"):
+        dxflow.plan(run.path, Unknown())
