@@ -32,7 +32,7 @@ LIBRARIES = [
 # Nothing else runs in the process that forks: no thread, no open file.
 FORKING = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(LIBRARIES)
-SECONDS = 100
+SECONDS = 200
 
 
 @dataclass(frozen=True)

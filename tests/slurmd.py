@@ -49,7 +49,7 @@ class Slurm:
         """Return the ids of the jobs in the queue."""
         return self("squeue", "-h", "-o", "%i", *options).split()
 
-    def wait(self, condition, seconds=100):
+    def wait(self, condition, seconds=200):
         """Wait until a condition holds; on a busy machine that may take long."""
         end = time.monotonic() + seconds
         while not (found := condition()):
