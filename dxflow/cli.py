@@ -193,10 +193,11 @@ def _refuse_no_result(path: str) -> None:
     """Raise if a path is nothing that dxflow made, rather than something damaged."""
     from pathlib import Path
 
+    from .progress import during
     from .verify import open_result
 
     try:
-        open_result(path)
+        during("reading", open_result, path)
     except FileNotFoundError as e:
         if not (Path(path) / "zarr.json").exists():
             raise UsageError(_text(e)) from e

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -450,6 +451,36 @@ def test_info_shows_some_keys_of_a_source_and_all_if_asked(tmp_path, capsys):
     assert "sase2.pulseIds.value and 2 more\n" in capsys.readouterr().out
     assert cli.main(["info", f"{tmp_path}/r", "--all"]) == 0
     assert "sase2.pulseIds.value, sase3.nPulses.value, sase3.pulseIds.value\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "slow", "said"),
+    [
+        (["info", "RUN"], "dxflow.describe.describe", "reading"),
+        (["verify", "RESULT"], "dxflow.verify.verify", "reading all of it"),
+        (["simulate", "NEW"], "dxflow.simulate.command.make_run", "writing NEW"),
+        (["plan", "RUN", "average"], "dxflow.runs.opened", "opening RUN"),
+        (["copy", "RUN", "NEW", "--dry-run"], "dxflow.copying.copy.plan_copy", "planning the copy"),
+    ],
+)
+def test_commands_that_take_long_say_what_they_do(
+    small, here, band, tmp_path, monkeypatch, capsys, line, slow, said
+):
+    def sleeps(*_, **__):
+        time.sleep(0.2)
+        raise ValueError("enough")
+
+    if "RESULT" in line:
+        assert cli.main([*here, band]) == 0
+    monkeypatch.setattr("dxflow.progress.LINES", 0.0)
+    monkeypatch.setattr("dxflow.progress.TICK", 0.02)
+    monkeypatch.setattr(slow, sleeps)
+    names = {"RUN": small.path, "RESULT": f"{tmp_path}/out.zarr", "NEW": f"{tmp_path}/new"}
+    cli.main([names.get(word, word) for word in line])
+    shown = capsys.readouterr().err
+    for word, name in names.items():
+        said = said.replace(word, name)
+    assert f"dxflow: {said}  0:00\n" in shown
 
 
 def test_info_of_a_part_of_a_name_in_any_capitals(small, capsys):

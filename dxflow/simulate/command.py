@@ -7,6 +7,7 @@ import ast
 from dataclasses import MISSING, fields
 from typing import Any
 
+from ..progress import during
 from .bragg import Bragg
 from .detectors import KINDS
 from .exdf import VERSIONS
@@ -125,7 +126,7 @@ def run(args: argparse.Namespace) -> str:
     options["detector"] = None if args.detector == "none" else args.detector
     options["signal"] = signal(args.signal, args.set)
     options["plant"] = Plant(**{name: getattr(args, name) for name in (*PLANTED, "sequence_gap")})
-    return summary(make_run(args.path, **options))
+    return summary(during(f"writing {args.path}", make_run, args.path, **options))
 
 
 def signal(name: str, parameters: list[str]) -> Signal:
