@@ -14,7 +14,6 @@ from .frameids import aligned, frame_index
 from .index import EntryIndex, plain
 from .kinds import OF_FRAMES, TEXT, WHOLE, different, expect, expect_all
 from .locate import Faults, Location, locate
-from .losses import ranges
 from .masks import BoundMask
 from .near import by_alias, listed, no_source, other_images, written
 
@@ -107,7 +106,7 @@ class Frames:
         kind = found.detector
         key = kind.keys.get(self.key, self.key)
         wanted = self.modules or (self._expected(found) if faults.whole else sorted(found.sources))
-        _refuse_impossible(wanted, found)
+        detectors.refuse_impossible(wanted, found)
         if not any(m in found.sources for m in wanted):
             raise KeyError(f"{self}: {found.name} has modules {sorted(found.sources)}, not {list(wanted)}")
         sources = tuple(found.sources.get(m, "") for m in wanted)
@@ -379,18 +378,6 @@ def _unknown(run: DataCollection, found: detectors.Found) -> list[str]:
         for s in run.instrument_sources - known
         if s.startswith(f"{found.name}/{kind}/") and s.endswith(f":{ending}")
     ]
-
-
-def _refuse_impossible(modules: Iterable[int], found: detectors.Found) -> None:
-    """Raise if a module is none that the detector can have: where that varies, up to twice the highest number."""
-    kind = found.detector
-    last = kind.first + kind.modules - 1 if kind.modules else 2 * max(found.sources)
-    if wrong := [m for m in modules if not kind.first <= m <= last]:
-        of = f" of {kind.first}-{last}" if kind.modules > len(found.sources) else ""
-        raise ValueError(
-            f"{found.name} ({kind.kind}) has no modules {ranges(wrong)}; in this run are {ranges(found.sources)}{of}: "
-            "give some of these with Frames(modules=[...])"
-        )
 
 
 def _check_align(align: str) -> None:

@@ -49,7 +49,7 @@ class Losses(pd.DataFrame):
 
     def _repr_html_(self) -> str | None:
         if not self._whole:
-            return super()._repr_html_()  # type: ignore[operator]  # pandas' stubs do not know it
+            return super()._repr_html_()  # type: ignore[misc]  # pandas' stubs do not know it
         return html.table("Losses", [("", line) for line in self.in_words()], f"{len(self)} rows")
 
 

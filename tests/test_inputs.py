@@ -181,6 +181,12 @@ def test_modules_that_no_such_detector_has_are_refused_though_faults_are_masked(
     assert dxflow.plan(run.path, RoiSum(img=Frames(modules=range(1, 8), mask=mask)))
 
 
+@pytest.mark.parametrize("modules", [5, "0-3", [0, 0], [], [1.5], True])
+def test_what_is_no_list_of_module_numbers_is_refused(modules):
+    with pytest.raises((TypeError, ValueError), match="modules=.*: expected"):
+        Frames(modules=modules)
+
+
 def test_a_module_that_a_detector_of_any_size_may_have_is_a_fault_that_can_be_masked(tmp_path):
     run = make_run(tmp_path / "r", detector="JUNGFRAU", trains=2, pulses=2, module_shape=(4, 4), devices=())
     for path in Path(run.path).glob("*JNGFR08-*.h5"):

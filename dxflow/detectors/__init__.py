@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
+from ..losses import ranges
+
 
 @dataclass(frozen=True)
 class Detector:
@@ -111,6 +113,18 @@ def highest(sources: Iterable[str]) -> int | None:
     """Return the highest module number that the detector of these sources can have; None where that varies."""
     kind = next((f.detector for f in find(s for s in sources if s)), None)
     return kind.first + kind.modules - 1 if kind and kind.modules else None
+
+
+def refuse_impossible(modules: Iterable[int], found: Found) -> None:
+    """Raise if a module is none that the detector can have: where that varies, up to twice the highest number."""
+    kind = found.detector
+    last = kind.first + kind.modules - 1 if kind.modules else 2 * max(found.sources)
+    if wrong := [m for m in modules if not kind.first <= m <= last]:
+        of = f" of {kind.first}-{last}" if kind.modules > len(found.sources) else ""
+        raise ValueError(
+            f"{found.name} ({kind.kind}) has no modules {ranges(wrong)}; in this run are {ranges(found.sources)}{of}: "
+            "give some of these with Frames(modules=[...])"
+        )
 
 
 def _matches(pattern: str, names: list[str]) -> dict[str, dict[int, str]]:

@@ -312,7 +312,7 @@ def store_for(to: Any) -> Store:
     if str(to).endswith("/") and Path(to).absolute().name:
         from .exdf import Exdf
 
-        return Exdf(to)
+        return Exdf(os.fspath(to))
     known = formats()
     if module := known.get(Path(to).suffix):
         return module.STORE(to)
