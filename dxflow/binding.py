@@ -240,9 +240,7 @@ def _check_instance(algorithm: Any, names: list[str]) -> None:
     if isinstance(algorithm, type):
         raise PlanError(f"{algorithm.__name__} is a class: make an instance, {algorithm.__name__}(...)")
     if not isinstance(algorithm, Algorithm):
-        raise PlanError(
-            f"expected an Algorithm, got {type(algorithm).__name__}: {algorithm!r}; there is Average() in dxflow.algorithms.average"
-        )
+        raise PlanError(f"expected an Algorithm, got {type(algorithm).__name__}: make one, such as Average()")
     if not {"options", "name"} <= set(vars(algorithm)):
         raise PlanError(
             f"{type(algorithm).__name__} has an __init__ that does not call super().__init__(): declare options in "

@@ -287,14 +287,15 @@ def _planned(command: str, argv: Sequence[str]) -> tuple[Any, Any]:
 
 def _algorithm_help(cls: type[Any], name: str) -> str:
     """Return the options, inputs and documentation of an algorithm."""
-    from inspect import getdoc
+    from inspect import cleandoc
 
     from .arguments import algorithm_parser
     from .near import written
 
     parser = algorithm_parser(cls, name)
     inputs = "\n".join(f"  {alias} = {written(what)}" for alias, what in cls.inputs.items())
-    return f"{parser.format_help()}\ninputs:\n{inputs}\n\n{getdoc(cls) or ''}".rstrip()
+    # Its own, not that of the base class.
+    return f"{parser.format_help()}\ninputs:\n{inputs}\n\n{cleandoc(cls.__doc__ or '')}".rstrip()
 
 
 def _version() -> int:

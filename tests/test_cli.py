@@ -265,6 +265,14 @@ def test_a_run_on_worker_processes_gives_the_same(small, band, tmp_path):
     assert opened(tmp_path, "a.zarr").identical(opened(tmp_path, "b.zarr"))
 
 
+def test_an_algorithm_without_documentation_is_not_shown_with_that_of_its_base(tmp_path, capsys):
+    (tmp_path / "bare.py").write_text(
+        "from dxflow import Algorithm, Frames\nclass Bare(Algorithm):\n    inputs = {'img': Frames()}\n"
+    )
+    assert cli.main(["list", f"{tmp_path}/bare.py:Bare"]) == 0
+    assert capsys.readouterr().out.endswith("inputs:\n  img = Frames()\n")
+
+
 # What does not work, and what is said about it
 
 
