@@ -65,7 +65,7 @@ class RunFile(FileAccess, metaclass=_Apart):
                     "flag": self._flags(),
                 },
             )
-            self.run_number = self._number("METADATA/runNumber")
+            self.run_number = self.number("METADATA/runNumber")
             self.is_voview = files.recall(path, "there", VOVIEW, lambda: VOVIEW in self.file)
 
     def _said(self) -> tuple[str, tuple[Any, Any, Any]]:
@@ -107,7 +107,7 @@ class RunFile(FileAccess, metaclass=_Apart):
             )
         return out
 
-    def _number(self, name: str) -> int:
+    def number(self, name: str) -> int:
         """Return a number of the metadata, 0 where there is none."""
         if not self.has_dataset(name):
             return 0

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..reader import ReadFault, gate
+from ..reader.files import Files
+
 if TYPE_CHECKING:
     from ..plan import Plan
+    from ..runfile import RunFile
 
 
 @dataclass(eq=False)
@@ -29,30 +33,41 @@ def origin(plan: Plan) -> Origin:
     trains = np.asarray(plan.train_ids, np.uint64)
     out = Origin(np.zeros(len(trains), np.uint64), np.ones(len(trains), np.int32))
     known = np.zeros(len(trains), bool)
-    for path in _files(plan):
-        known[_ask(out, trains, path)] = True
-        if known.all():
-            break
+    # What the plan has read of them is still known.
+    files = Files(planning=True)
+    try:
+        for path in _files(plan):
+            known[_ask(out, trains, path, files)] = True
+            if known.all():
+                break
+    finally:
+        files.close()
     return out
 
 
-def _ask(out: Origin, trains: NDArray, path: str) -> NDArray:
+def _ask(out: Origin, trains: NDArray, path: str, files: Files) -> NDArray:
     """Take what a file says; return the positions of the trains it has."""
-    from extra_data import FileAccess
-    from extra_data.exceptions import FileStructureError
+    from ..runfile import RunFile
 
     try:
-        access = FileAccess(path)
-    except (OSError, KeyError, FileStructureError):
-        # One of the other files in the folder; those that are read were opened before.
+        with gate.wrapped(path, ""):
+            access = RunFile(path, files)
+            _, here, there = np.intersect1d(trains, access.train_ids, return_indices=True)
+            _times(out, access, here, there)
+            out.proposal = out.proposal or access.number("METADATA/proposalNumber")
+            out.run = out.run or access.run_number or int(access.run or 0)
+    except ReadFault:
+        # One of the other files in the folder, or one that is not trusted: times are known of other files, or not.
         return np.zeros(0, np.int64)
-    _numbers(out, access)
-    _, here, there = np.intersect1d(trains, access.train_ids, return_indices=True)
-    if "INDEX/timestamp" in access.file:
-        out.timestamps[here] = access.file["INDEX/timestamp"][: len(access.train_ids)][there]
-        out.flags[here] = access.validity_flag[there]
-    access.close()
     return here
+
+
+def _times(out: Origin, access: RunFile, here: NDArray, there: NDArray) -> None:
+    """Take times and flags of trains."""
+    if access.has_dataset("INDEX/timestamp"):
+        stamps = access.index("INDEX/timestamp")[: len(access.all_train_ids)]
+        out.timestamps[here] = stamps[access.all_train_ids != 0][there]
+        out.flags[here] = access.validity_flag[there]
 
 
 def _files(plan: Plan) -> Iterator[str]:
@@ -61,10 +76,3 @@ def _files(plan: Plan) -> Iterator[str]:
     yield from read
     folders = sorted({Path(f).parent for f in read})
     yield from (str(f) for folder in folders for f in sorted(folder.glob("*.h5")) if str(f) not in read)
-
-
-def _numbers(out: Origin, access: Any) -> None:
-    """Take proposal and run number, if they are there and not known yet."""
-    meta = access.metadata()
-    out.proposal = out.proposal or int(meta.get("proposalNumber", 0))
-    out.run = out.run or int(meta.get("runNumber", 0) or access.run or 0)

@@ -37,3 +37,43 @@ def test_files_that_are_not_of_the_facility_are_no_trouble(tmp_path):
     with h5py.File(tmp_path / "r" / "zz.h5", "w") as file:
         file["x"] = 1
     assert origin(dataclasses.replace(plan, train_ids=plan.train_ids + np.uint64(1))).timestamps[-1] == 0
+
+
+FILE = "CORR-R0001-AGIPD00-S00000.h5"
+
+
+def _exchange(file):
+    file.move("INDEX/timestamp", "kept")
+    file.move("METADATA/dataFormatVersion", "INDEX/timestamp")
+    file.move("kept", "METADATA/dataFormatVersion")
+
+
+def _floats(file):
+    values = file["INDEX/timestamp"][()]
+    del file["INDEX/timestamp"]
+    file["INDEX/timestamp"] = values.astype("f8")
+
+
+def _elsewhere(file):
+    del file["INDEX/timestamp"]
+    file["INDEX/timestamp"] = h5py.ExternalLink("/etc/passwd", "/x")
+
+
+def _short(file):
+    values = file["INDEX/timestamp"][()]
+    del file["INDEX/timestamp"]
+    file["INDEX/timestamp"] = values[:1]
+
+
+@pytest.mark.parametrize("spoil", [_exchange, _floats, _elsewhere, _short])
+def test_a_file_that_is_not_as_it_should_be_costs_no_result_and_gives_no_times(tmp_path, spoil):
+    options = {"detector": "AGIPD500K", "module_shape": (8, 8), "trains": 4, "pulses": 2, "sequences": 1}
+    made = make_run(tmp_path / "r", **options)
+    plan = dxflow.plan(made.path, RoiSum(ss=(0, 4)), cluster="here", quiet=True)
+    expected = origin(plan).timestamps
+    with h5py.File(tmp_path / "r" / FILE, "r+") as file:
+        spoil(file)
+    # Another file says the same of these trains.
+    assert origin(plan).timestamps.tolist() == expected.tolist()
+    result = dxflow.reduce(made.path, RoiSum(ss=(0, 4)), cluster="here", quiet=True, on_fault="mask")
+    assert result.dataset.time.values.astype("i8").tolist() == expected.tolist()
