@@ -84,7 +84,8 @@ def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
                     raise
                 report.restarted(str(lost), lost.account)
         progress.phase("removing what is not needed any more")
-        journal.end(plan)
+        if lock is None or lock.mine():
+            journal.end(plan)
     return Result(plan.store.path, plan.store)
 
 
@@ -130,6 +131,8 @@ def _run(
     for _ in runner.results(runner.map(_write_piece, pieces)):
         progress.add(1)
     progress.phase("finishing the result")
+    if lock is not None:
+        lock.check()
     plan.store.settle()
     plan.store.commit(contents, report.manifest(runner.account()))
     runner.tell(None)

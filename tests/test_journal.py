@@ -13,9 +13,10 @@ import pytest
 from samples import RoiSum, Stats
 
 import dxflow
-from dxflow import FrameSelection, PlanError, journal
+from dxflow import FrameSelection, PlanError, journal, lock
 from dxflow.chunk import Workspace, chunk_path, run_chunk
 from dxflow.digests import Digests
+from dxflow.stores.zarr import Zarr
 
 
 @pytest.fixture
@@ -264,3 +265,30 @@ def test_a_resumed_run_with_faults_masked_has_the_same_bits_and_losses(run, tmp_
     assert resumed.manifest["losses"]
     for name, variable in whole.dataset.variables.items():
         assert resumed.dataset.variables[name].values.tobytes() == variable.values.tobytes()
+
+
+@pytest.mark.parametrize("when", ["create", "commit"])
+def test_a_driver_that_was_taken_for_dead_removes_nothing_of_the_next_one(run, tmp_path, monkeypatch, when):
+    """It was stopped for long, as by a suspended machine; another one has taken the lock meanwhile."""
+    to = tmp_path / "x.zarr"
+    planned = dxflow.plan(run.path, RoiSum(ss=(0, 4)), to, chunk=5_000)
+    real, partial = getattr(Zarr, when), planned.store.partial
+
+    def stopped(self, contents, *rest):
+        out = real(self, contents, *rest)
+        holder = json.loads((partial / lock.NAME).read_text())
+        (partial / lock.NAME).unlink()
+        (partial / lock.NAME).write_text(json.dumps(holder | {"token": "another"}))
+        (partial / "chunk-000000-another0.npz").write_bytes(b"of the next one")
+        return out
+
+    monkeypatch.setattr(Zarr, when, stopped)
+    if when == "create":
+        with pytest.raises(RuntimeError, match="works there now, since this process gave no sign of life"):
+            dxflow.execute(planned, "here")
+        assert not to.exists()
+    else:
+        dxflow.execute(planned, "here")
+        assert dxflow.verify.verify(to) == []
+    assert (partial / "chunk-000000-another0.npz").exists()
+    assert json.loads((partial / lock.NAME).read_text())["token"] == "another"

@@ -252,6 +252,13 @@ class Folder:
         self, manifest: dict[str, Any], files: _manifest.Digests, *, sync: bool, overwrite: bool
     ) -> None:
         """Add the manifest, which lists `files`, and give the copy its name; an older one goes away."""
+        if not (self.partial / self.attempt).is_dir():
+            holder = lock.holder(self.partial) or "another process"
+            raise CopyError(
+                f"{self.partial} was removed, or {holder} works there now, since this process gave no sign of life "
+                "for too long",
+                str(self.partial),
+            )
         self._tidy()
         try:
             _manifest.write(self.partial, manifest, files, lasting=sync)

@@ -416,3 +416,20 @@ def test_killed_while_one_copy_replaces_another_neither_is_lost(small, tmp_path,
     copy_run(small.path, to, trains=ids[:3], **options)
     assert verify(to) == []
     assert [p.name for p in tmp_path.iterdir()] == ["copy"]
+
+
+def test_a_driver_that_was_taken_for_dead_completes_nothing_of_the_next_one(small, tmp_path, monkeypatch):
+    """It was stopped for long, as by a suspended machine; another one has begun meanwhile."""
+    path = str(tmp_path / "copy")
+    late, new = plan_copy(small.path, path, trains=small.train_ids[:2].tolist()), plan_copy(small.path, path)
+    real = folder.Folder.commit
+
+    def stopped(self, *args, **options):
+        new.folder._resumed(new.fingerprint(), [t.name for t in new.tasks], resume=False, overwrite=True)
+        real(self, *args, **options)
+
+    monkeypatch.setattr(folder.Folder, "commit", stopped)
+    with pytest.raises(CopyError, match="works there now, since this process gave no sign of life"):
+        execute(late, "here")
+    assert not Path(path).exists()
+    assert (new.folder.partial / new.folder.attempt).is_dir()
