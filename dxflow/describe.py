@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import detectors, lock, ours, runs, words
+from .copying.report import CopyReport
 from .fingerprint import Fingerprint, few, fitted
 from .losses import ranges
 from .near import did_you_mean, listed
@@ -77,7 +78,8 @@ def _of_result(path: Path, *, whole: bool) -> str:
     """Return what a result is: how it was made, and what it holds."""
     result = open_result(path)
     if result.is_copy:
-        return result.report()
+        made = CopyReport.from_json({**result.manifest["report"], "path": str(path)})
+        return str(made) if whole else made.brief()
     if not whole:
         said = [*words.of_result(result), ("more", "--all: the plan, and what the result depends on")]
         report = spoken(words.text(said, 12))
@@ -122,7 +124,9 @@ def _made_of(result: Result) -> list[str]:
 
 
 def _holds(result: Result) -> list[str]:
-    return [f"holds       {name}: {_variable(array)}" for name, array in result.dataset.data_vars.items()]
+    """Return what there is, what says where values are valid last."""
+    arrays = sorted(result.dataset.data_vars.items(), key=lambda one: str(one[0]).endswith("valid"))
+    return [f"holds       {name}: {_variable(array)}" for name, array in arrays]
 
 
 def _variable(array: DataArray) -> str:

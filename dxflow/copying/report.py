@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -86,6 +87,13 @@ class CopyReport:
 
     def __str__(self) -> str:
         return "\n".join([*map(_line, self.files), *self._summary()])
+
+    def brief(self) -> str:
+        """Return it with how many files there are, rather than each."""
+        ways = Counter(f.how for f in self.files)
+        said = ", ".join(f"{n} {how}" for how, n in sorted(ways.items()))
+        lines = [f"files    {len(self.files)}: {said}", *self._summary()]
+        return "\n".join([*lines, "more     --all: every file"])
 
     def _summary(self) -> list[str]:
         """Return the lines below the table of files."""

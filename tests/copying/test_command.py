@@ -45,7 +45,13 @@ def test_a_copy_has_a_name_and_is_made_in_silence_if_asked(run, tmp_path, capsys
     assert said.err == ""
     assert "name     lit frames\n" in said.out
     assert main(["info", str(tmp_path / "copy")]) == 0
-    assert "name     lit frames\n" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "name     lit frames\n" in shown
+    files = list((tmp_path / "copy").glob("*.h5"))
+    assert shown.startswith(f"files    {len(files)}: {len(files)} whole\n")
+    assert files[0].name not in shown
+    assert main(["info", str(tmp_path / "copy"), "--all"]) == 0
+    assert all(file.name in capsys.readouterr().out for file in files[:1])
 
 
 def test_what_cannot_work_is_wrong_usage(run, tmp_path, capsys):
