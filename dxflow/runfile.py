@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .reader.files import Files
 
 KNOWN_VERSIONS = ("0.5", "1.0", "1.1", "1.2", "1.3")
-VOVIEW = ".source_files"
+VOVIEW = b".source_files"
 VERSION = "METADATA/dataFormatVersion"
 TEXT = ("METADATA/dataSourceId", "METADATA/dataSources/dataSourceId", VERSION)
 
@@ -66,7 +66,7 @@ class RunFile(FileAccess, metaclass=_Apart):
                 },
             )
             self.run_number = self.number("METADATA/runNumber")
-            self.is_voview = files.recall(path, "there", VOVIEW, lambda: VOVIEW in self.file)
+            self.is_voview = files.recall(path, "there", "voview", lambda: self.file.id.links.exists(VOVIEW))
 
     def _said(self) -> tuple[str, tuple[Any, Any, Any]]:
         """Return the version of the format and the sources, which must lie in the file itself."""

@@ -18,6 +18,8 @@ from .layout import Layout, begins, layout_of, odd, parts_of
 if TYPE_CHECKING:
     import h5py
 
+    from .opened import Opened
+
 OPEN_FILES = 24
 """Of each of two kinds: clusters limit a process to as little as 64 in all."""
 PLANNED = 256
@@ -193,7 +195,7 @@ class Files:
             self._virtual = {key for key in self._virtual if key[0] != path}
         self._known[path] = identity, known_of(path, identity) if self._planning else Known()
 
-    def dataset(self, path: str, name: str) -> h5py.Dataset:
+    def dataset(self, path: str, name: str) -> Opened:
         """Return an open HDF5 dataset; use it under `hdf5`.
 
         Raises
@@ -262,6 +264,7 @@ class Files:
     def release(self, path: str) -> None:
         """Close a file that will hardly be asked for again."""
         with self.hdf5:
+            self._last = None
             if path in self._handles:
                 self._handles.pop(path).close()
 

@@ -147,16 +147,18 @@ def checked(dataset: Any, path: str, name: str) -> h5py.Dataset:
     """
     import h5py
 
-    if not isinstance(dataset, h5py.Dataset):
+    from .opened import Opened
+
+    if not isinstance(dataset, Opened):
         raise ReadFault(path, name, 0, 0, f"it is a {type(dataset).__name__.lower()}, not a dataset")
-    if not dataset.is_virtual and dataset.external:
+    if dataset.kind != h5py.h5d.VIRTUAL and dataset.plist.get_external_count():
         raise ReadFault(path, name, 0, 0, "external storage is refused")
     shape = dataset.shape
     if not shape:
         raise ReadFault(path, name, 0, 0, "it has no axis of entries")
     if shape[0] > MOST_ROWS:
         raise ReadFault(path, name, 0, 0, f"it claims {shape[0]} rows, which is refused")
-    if dataset.chunks:
+    if dataset.kind == h5py.h5d.CHUNKED:
         _check_chunks(dataset, path, name)
     heaps.checked(dataset, path, name)
     return dataset
@@ -164,13 +166,12 @@ def checked(dataset: Any, path: str, name: str) -> h5py.Dataset:
 
 def _check_chunks(dataset: h5py.Dataset, path: str, name: str) -> None:
     """Refuse chunks that would fill the memory."""
-    size = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    rows, chunk = dataset.shape[0], dataset.chunks
+    size = math.prod(chunk) * dataset.dtype.itemsize
     if size > LARGEST_CHUNK:
         raise ReadFault(path, name, 0, 0, f"chunks of {size} bytes are refused")
-    if -(-dataset.shape[0] // dataset.chunks[0]) > MOST_CHUNKS:
-        raise ReadFault(
-            path, name, 0, 0, f"it claims {dataset.shape[0]} rows in chunks of {dataset.chunks[0]}: refused"
-        )
+    if -(-rows // chunk[0]) > MOST_CHUNKS:
+        raise ReadFault(path, name, 0, 0, f"it claims {rows} rows in chunks of {chunk[0]}: refused")
 
 
 def parts(dataset: h5py.Dataset, path: str) -> tuple[Part, ...]:

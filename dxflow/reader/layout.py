@@ -17,6 +17,8 @@ from .gate import Part
 if TYPE_CHECKING:
     import h5py
 
+    from .opened import Opened
+
 DEFLATE, SHUFFLE, FLETCHER = 1, 2, 3
 
 
@@ -109,15 +111,17 @@ def layout_of(dataset: h5py.Dataset, path: str, odd_file: str | None = None) -> 
     return replace(base, why=exotic or "a compact dataset")
 
 
-def begins(dataset: h5py.Dataset, odd_file: str) -> int | None:
+def begins(dataset: Opened, odd_file: str) -> int | None:
     """Return where the bytes of a dataset begin in its file, if they are one stretch as numpy has it in memory."""
-    if dataset.chunks or dataset.is_virtual or _exotic(dataset, odd_file):
+    import h5py
+
+    if dataset.kind != h5py.h5d.CONTIGUOUS or _exotic(dataset, odd_file):
         return None
     offset = dataset.id.get_offset()
     return None if offset is None else int(offset)
 
 
-def parts_of(dataset: h5py.Dataset, path: str) -> tuple[Part, ...] | None:
+def parts_of(dataset: Opened, path: str) -> tuple[Part, ...] | None:
     """Return what a virtual dataset is made of, None for another one, as long as it can be read at all.
 
     Raises
@@ -125,10 +129,12 @@ def parts_of(dataset: h5py.Dataset, path: str) -> tuple[Part, ...] | None:
     ReadFault
         As `layout_of` does.
     """
-    if dataset.is_virtual:
+    import h5py
+
+    if dataset.kind == h5py.h5d.VIRTUAL:
         return gate.parts(dataset, path)
-    if dataset.chunks:
-        _refuse_unknown_filters(dataset, _filters(dataset.id.get_create_plist()))
+    if dataset.kind == h5py.h5d.CHUNKED:
+        _refuse_unknown_filters(dataset, _filters(dataset.plist))
     return None
 
 

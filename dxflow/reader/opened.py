@@ -11,6 +11,8 @@ class Opened(h5py.Dataset):
 
     def __init__(self, found: h5py.h5d.DatasetID) -> None:
         super().__init__(found, readonly=True)
+        self.plist = found.get_create_plist()
+        self.kind = self.plist.get_layout()
         self._type: np.dtype | None = None
 
     @property
