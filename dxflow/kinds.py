@@ -25,7 +25,11 @@ def _text(value: Any) -> bool:
 
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and -LARGEST < value < LARGEST
+    return (
+        isinstance(value, (int, np.integer))
+        and not isinstance(value, bool)
+        and bool(-LARGEST < value < LARGEST)
+    )
 
 
 def _number(value: Any) -> bool:
