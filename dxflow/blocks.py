@@ -155,7 +155,11 @@ class BlockPass:
         group = self.groups[step.group]
         trains = self.plan.inputs[group.lead].index.train_positions(step.rows)
         first = step.rows.start - self.state.rows[self.plan.rows[group.lead]].start
-        for start, stop in _runs(filled.seen(self.plan.sights[bound.name]), trains):
+        sight = self.plan.sights[bound.name]
+        seen = filled.seen(sight)
+        if sight.lacks:
+            seen = seen & presence.usable(self.state, sight)[step.module, first : first + len(trains)]
+        for start, stop in _runs(seen, trains):
             yield Stretch(
                 step.module,
                 slice(step.rows.start + start, step.rows.start + stop),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Lack:
     """Frames of a module that an algorithm cannot use, since something that it was given does not have them.
+
+    `process_module_data` is not called for them, also not of algorithms that read what it makes: there the module
+    lacks them, as if they were not in the files.
 
     Parameters
     ----------
@@ -80,7 +83,8 @@ def worked(state: ChunkState) -> list[list[Any]]:
     """
     out = []
     for number, bound in enumerate(state.plan.algorithms):
-        good = presence.seen(state, state.plan.sights[bound.name], state.chunk.first, state.chunk.last)
+        given = replace(state.plan.sights[bound.name], lacks=())
+        good = presence.seen(state, given, state.chunk.first, state.chunk.last)
         for cause, lost in _lost(state, bound).items():
             counts = (good & lost).sum(axis=1)
             out += [[number, int(m), cause, int(counts[m])] for m in np.flatnonzero(counts)]

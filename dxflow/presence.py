@@ -56,7 +56,19 @@ def seen(state: ChunkState, sight: Sight, first: int, last: int) -> NDArray:
     """Return which frames of some trains an algorithm sees, (module, row) bool."""
     rows = state.rows_between(sight.rows, first, last)
     one, *others = (state.got[number][:, rows] for number in sight.inputs)
-    return np.logical_and.reduce([one, *others]) if others else one
+    there = np.logical_and.reduce([one, *others]) if others else one
+    return there & usable(state, sight)[:, rows] if sight.lacks else there
+
+
+def usable(state: ChunkState, sight: Sight) -> NDArray:
+    """Return which frames of the chunk (module, row) an algorithm, and what it reads, can use if they are there."""
+    if sight not in state.usable:
+        rows, index = state.rows[sight.rows], state.plan.indexes[sight.rows]
+        state.usable[sight] = np.ones((len(state.got[sight.inputs[0]]), rows.stop - rows.start), bool)
+        for module, cells in sight.lacks:
+            lost = cells is None or index.cell_ids is None or np.isin(index.cell_ids[rows], cells)
+            state.usable[sight][module] &= ~np.asarray(lost)
+    return state.usable[sight]
 
 
 def per_train(state: ChunkState, index: int, values: NDArray, first: int, last: int) -> NDArray:

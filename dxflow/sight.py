@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sight:
-    """Frames that an algorithm sees: rows of an index, of modules where all of these inputs are there."""
+    """Frames that an algorithm sees: rows of an index, of modules where all of these inputs are there.
+
+    Not those that it, or what it reads, said it cannot use: modules by position, with memory cells, None for all.
+    """
 
     rows: int
     inputs: tuple[int, ...]
+    lacks: tuple[tuple[int, tuple[int, ...] | None], ...] = ()
 
 
 def sight(plan: Plan, bound: BoundAlgorithm) -> Sight:
@@ -27,14 +31,17 @@ def sight(plan: Plan, bound: BoundAlgorithm) -> Sight:
     there if its first input is: the others are NaN, and said to be missing, where they have nothing.
     """
     refs, rows = list(bound.aliases.values()), plan.rows[bound.stream]
-    inputs = {bound.stream}
+    inputs, modules = {bound.stream}, plan.inputs[bound.stream].modules
+    lacks = [(modules.index(lack.module), lack.cells) for lack in bound.lacks]
     for ref in refs if bound.algorithm.by_module else refs[:1]:
         if isinstance(ref, str):
             made = sight(plan, maker(plan, ref))
-            inputs |= set(made.inputs) if made.rows == rows else set()
+            if made.rows == rows:
+                inputs |= set(made.inputs)
+                lacks += made.lacks
         elif plan.inputs[ref].kind == "frames":
             inputs.add(ref)
-    return Sight(rows, tuple(sorted(inputs)))
+    return Sight(rows, tuple(sorted(inputs)), tuple(dict.fromkeys(lacks)))
 
 
 def maker(plan: Plan, name: str) -> BoundAlgorithm:

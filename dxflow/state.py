@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .inputs import BoundInput
     from .locate import Location
     from .plan import Chunk, Plan
+    from .sight import Sight
 
 
 MASK_CAUSES = {"never written": "mask never written"}
@@ -47,6 +48,8 @@ class ChunkState:
         Number of a key input -> its values in the chunk, (entry, ...).
     got : list of ndarray of bool, (module, row)
         Which rows of each input were read, in trains that are not left out.
+    usable : dict
+        Sight -> which of its frames (module, row) nobody said to be of no use; filled by `presence.usable`.
     made : dict
         Output name -> which of its trains (train,), rows (row,) or images (module, row) a hook touched.
     failed : set of int
@@ -84,6 +87,7 @@ class ChunkState:
             np.zeros((len(i.modules), self.rows[n].stop - self.rows[n].start), bool)
             for i, n in zip(plan.inputs, plan.rows, strict=True)
         ]
+        self.usable: dict[Sight, NDArray] = {}
         self.failed: set[int] = set()
         self.hooks = Hooks() if hooks is None else hooks
         self._lost: set[tuple[int, int, int]] = set()

@@ -9,6 +9,7 @@ from readings import Whole, images, near, pixels
 import dxflow
 from dxflow import Algorithm, Frames, From, Output, PlanError
 from dxflow.algorithms.average import Average
+from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.subtract import Subtract
 from dxflow.simulate import Flat, Plant, make_run
 
@@ -295,3 +296,77 @@ def test_what_says_that_it_is_no_dark_of_these_data_is_refused(raw, darks, corre
             dxflow.plan(corrected.path, Subtract(dark=photons))
     # An array says nothing of itself.
     dxflow.plan(corrected.path, [Subtract(dark=darks.dataset["average.mean"].values), Keep()])
+
+
+class Twice(Algorithm):
+    """Makes images of images."""
+
+    ALG_ID = "twice"
+    inputs = {"img": From("subtract.img")}
+
+    def outputs(self, info):
+        return {"img": Output(per=("img", "pixel"), dtype="f4", store=False)}
+
+    def process_module_data(self, block, out):
+        out.img = 2 * block["img"]
+
+
+class Naive(Algorithm):
+    """Sums pixels as the README does, and counts frames of modules in integers."""
+
+    ALG_ID = "naive"
+    inputs = {"img": From("twice.img")}
+
+    def outputs(self, info):
+        return {"sum": Output(per="img"), "n": Output(per="img", dtype="i4")}
+
+    def process_module_data(self, block, out):
+        out.sum += np.nansum(block["img"], axis=(1, 2))
+        out.n += 1
+
+
+class NaiveTrains(Algorithm):
+    """The same of whole trains."""
+
+    ALG_ID = "trains"
+    inputs = {"img": From("twice.img")}
+
+    def outputs(self, info):
+        return {"n": Output(per="img", dtype="i4")}
+
+    def process_train_data(self, train, out):
+        there = train.valid("img")
+        assert np.isnan(train["img"]).all(axis=(2, 3)).tolist() == (~there).tolist()
+        out.n = there.sum(axis=1)
+
+
+@pytest.mark.filterwarnings("ignore:subtract")
+@pytest.mark.parametrize("whole_trains", [False, True])
+def test_frames_without_a_dark_are_missing_for_all_that_read_them(raw, darks, whole_trains):
+    lacking = darks.dataset["average.mean"].drop_sel(module=[2], cell=[3])
+    algorithms = [
+        RoiSum(),
+        Subtract(dark=lacking),
+        Twice(),
+        Naive(),
+        *([NaiveTrains()] if whole_trains else []),
+    ]
+    result = dxflow.reduce(raw.path, algorithms, cluster="here")
+    ds, without = result.dataset, raw.cell_ids == 3
+    frames = ~np.isnan(images(raw)).all(axis=(2, 3))
+    there = frames & ~without[:, None]
+    there[:, 2] = False
+    exact = images(raw).astype("f8") - darks.dataset["average.mean"].values[raw.cell_ids]
+    expected = np.where(
+        without, np.nan, 2 * np.nansum(np.where(there[..., None, None], exact, np.nan), (1, 2, 3))
+    )
+    near(ds["naive.sum"], expected, 1e-4, 1e-2)
+    used = {v.attrs["algorithms"]: v.values for k, v in ds.variables.items() if "modules_used" in k}
+    assert used["roi"].tolist() == frames.sum(axis=1).tolist()
+    (own,) = (values for by, values in used.items() if "naive" in by)
+    assert own.tolist() == ds["naive.n"].values.tolist() == there.sum(axis=1).tolist()
+    assert ds["naive.n_valid"].values.tolist() == there.any(axis=1).tolist()
+    if whole_trains:
+        assert ds["trains.n"].values.tolist() == there.sum(axis=1).tolist()
+        assert ds["trains.n_valid"].values.tolist() == there.any(axis=1).tolist()
+    assert account_of(result, "naive")[2] == (0, {"no dark": frames[:, 2].sum()})
