@@ -11,7 +11,7 @@ from samples import RoiSum
 
 import dxflow
 from dxflow.algorithms.average import Average
-from dxflow.reader import files, known
+from dxflow.reader import files, known, layout
 from dxflow.simulate import make_run
 
 
@@ -81,3 +81,18 @@ def test_what_a_user_has_open_stays_usable(run, monkeypatch):
     dxflow.plan(opened, RoiSum())
     assert list(held)
     assert len(opened[run.sources[0], "image.data"].ndarray())
+
+
+def test_a_plan_does_not_look_where_each_chunk_of_the_frames_lies(run, monkeypatch):
+    """There may be 100,000 of them in a file, and only the workers that read them need it."""
+    asked, table = [], layout._chunk_table
+
+    def noted(dataset, count):
+        asked.append(dataset.name)
+        return table(dataset, count)
+
+    monkeypatch.setattr(layout, "_chunk_table", noted)
+    dxflow.plan(run.path, Average())
+    assert not [name for name in asked if name.endswith(("/image/data", "/image/mask"))]
+    dxflow.reduce(run.path, Average(), cluster="here")
+    assert [name for name in asked if name.endswith("/image/data")]
