@@ -175,7 +175,7 @@ class Digests:
         """Return the digest of an object: of its values where it is labelled data, else of what a copy is made of."""
         if hasattr(value, "fingerprint_value"):
             return self.of(value.fingerprint_value())
-        if hasattr(value, "data_vars") or (hasattr(value, "dims") and hasattr(value, "coords")):
+        if hasattr(value, "data_vars") or (hasattr(value, "variable") and hasattr(value, "coords")):
             return self._labelled(value)
         if hasattr(value, "get_pixel_positions"):
             # A geometry of extra_geom, which keeps what it has computed.

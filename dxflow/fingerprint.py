@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .digests import Digests
@@ -81,7 +82,8 @@ class Fingerprint(Mapping[str, Any]):
 
 def fingerprint(plan: Plan) -> Fingerprint:
     """Return everything that decides the bits of a plan's result."""
-    digests = Digests([plan.store.path, plan.store.partial])
+    # The run has an account of its own, of the files that are read: a text that names its folder means no more.
+    digests = Digests([plan.store.path, plan.store.partial, Path(plan.run)])
     return Fingerprint(
         {
             "run": plan.run,

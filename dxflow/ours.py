@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 RESULT, COPY = "a result", "a copy of a run"
 JOURNAL, BEGUN = "an interrupted reduction", "an interrupted copy"
+FOLDERS = (RESULT, COPY, JOURNAL, BEGUN)
+"""Folders of which every file is known."""
 FILE = "a file of a FileWriter"
 RUN = "a simulated run"
 _COPYING = re.compile(r"\.+(dxflow|done)-[^/]*(/[^/]*)?")
@@ -78,7 +80,7 @@ def obstacle(path: Path, kinds: Iterable[str], inputs: Iterable[str | Path] = ()
         return f"{path} is, or holds, {read}, which is read: it is not replaced; choose another name"
     if (found := kind_of(path)) not in kinds:
         return _refused(path, found, mode)
-    if found in (RESULT, COPY, BEGUN, JOURNAL) and (others := _others(path, found)):
+    if found in FOLDERS and (others := _others(path, found)):
         listed = ", ".join(others[:NAMED]) + (", ..." if len(others) > NAMED else "")
         return f"{path} is {found}, but also holds {listed}: move these away, or choose another name"
     return ""
@@ -238,13 +240,22 @@ def within(path: Path, folders: Iterable[str | Path]) -> Path | None:
 
 
 def inside_run(path: Path, folders: Iterable[str | Path]) -> str:
-    """Return why something new must not be written inside a run directory, and what to do; "" if it is not."""
+    """Return why something new must not be written inside a run directory or a result; "" if it is not."""
     if not (run := within(path.absolute().parent, folders)):
-        return ""
+        return _inside_result(path.absolute())
     return (
         f"{path} would lie in the run directory {run}, where others look for data of the run: "
         f"choose another folder, such as {run.absolute().parent}"
     )
+
+
+def _inside_result(path: Path) -> str:
+    for above in path.parents:
+        # Only what has a mark is looked at: folders above may hold whole beam times.
+        if any(_regular(above / name) for name in MARKS) and kind_of(above) in FOLDERS:
+            inside = f"{path} would lie in {above}, which is {kind_of(above)}"
+            return f"{inside}: choose another folder, such as {above.parent}"
+    return ""
 
 
 def _ids_above(path: Path) -> set[tuple[int, int]]:

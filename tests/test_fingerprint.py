@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -478,3 +480,40 @@ def test_masks_count_by_their_content_however_they_are_named(run, tmp_path, monk
     bad[0, 2, 1] = True
     np.save(path, bad)
     assert "the mask of SPB_DET_AGIPD1M-1 image.data" in differences(first, plan(str(path)))
+
+
+def test_code_that_names_the_run_does_not_change_with_files_that_are_not_read(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run.path, tmp_path / "data")
+    (tmp_path / "data" / "notes.txt").write_text("of somebody else")
+    code = """
+        from dxflow import Algorithm, Frames, Output
+        class A(Algorithm):
+            ALG_ID = "a"
+            inputs = {"img": Frames("image.data")}
+            def outputs(self, info):
+                return {"data": Output("img")}
+            def process_module_data(self, block, out):
+                out["data"] += block["img"].sum((1, 2))
+    """
+    names = {"__name__": "__main__"}
+    exec(textwrap.dedent(code), names)
+    before = read(dxflow.plan("data", names["A"]()))
+    os.utime(tmp_path / "data" / "notes.txt", (1, 1))
+    assert not differences(before, dxflow.plan("data", names["A"]()))
+    # A file that is read is named, and the code is not.
+    os.utime(next((tmp_path / "data").glob("*AGIPD00*")), (1, 1))
+    (said,) = differences(before, dxflow.plan("data", names["A"]()))
+    assert "AGIPD00" in said
+
+
+def test_an_output_that_several_classes_share_is_the_same_in_every_plan(run):
+    shared = Output("img")
+
+    class A(RoiSum):
+        def outputs(self, info):
+            return {"intensity": shared}
+
+    first, second = (dxflow.plan(run.path, A()).fingerprint for _ in range(2))
+    assert not first.unknown
+    assert first.digest == second.digest

@@ -159,6 +159,20 @@ def test_nothing_is_written_inside_the_run(users, way):
     assert listing(users) == before
 
 
+@pytest.mark.parametrize("way", [w for w in WAYS if w != "writer"])
+@pytest.mark.parametrize("inside", ["zarr", "copy"])
+def test_nothing_is_written_inside_a_result(users, tmp_path, way, inside):
+    WAYS[inside](users / "raw" / "r0001", tmp_path / "made", False)
+    (tmp_path / "made" / "deep").mkdir()
+    before = listing(tmp_path)
+    for place in ("new", "deep/new"):
+        with pytest.raises(
+            PlanError, match=r"would lie in .*made, which is a .*choose another folder, such as"
+        ):
+            WAYS[way](users / "raw" / "r0001", tmp_path / "made" / place, False)
+    assert listing(tmp_path) == before
+
+
 @pytest.mark.parametrize("way", ["zarr", "copy"])
 def test_beside_the_run_and_next_to_a_single_file_is_where_results_may_be(users, tmp_path, way):
     shutil.copytree(users / "raw" / "r0001", tmp_path / "r0001")
