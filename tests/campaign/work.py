@@ -71,6 +71,8 @@ def faulty(case, bases, folder):
         if holder is not None:
             holder.kill()
             holder.wait()
+        # One that may not be read could not be emptied either.
+        run.chmod(0o755)
         shutil.rmtree(run, ignore_errors=True)
 
 
