@@ -38,6 +38,8 @@ LOST = (CancelledError, OSError, TimeoutError)
 """What Dask raises where scheduler or workers are gone."""
 MANY, TOGETHER = 100, 0.05
 """With more tasks than that to come, results are fetched every so many seconds: each fetch costs workers a message."""
+ANSWER = 1.0
+"""Seconds that a worker waits for the answer of its nanny before it goes on."""
 MOST_DEATHS = 100
 """Times that a task is done again whose workers died: halving a chunk needs some."""
 
@@ -67,7 +69,10 @@ class WorkspacePlugin(WorkerPlugin):
         """Have the end of this worker seen: Dask gives plugins to no nanny whose worker is just starting again."""
         if isinstance(self.work.folder, Path):
             call = dumps(partial(_witnessed, Witness(self.work.folder), f"{self.name}-witness"))
-            await worker.rpc(worker.nanny).run(function=call)
+            self._asked = asyncio.ensure_future(worker.rpc(worker.nanny).run(function=call))
+            self._asked.add_done_callback(lambda done: done.cancelled() or done.exception())
+            # A nanny that has just begun has the plugin, and answers nobody until its worker runs.
+            await asyncio.wait([self._asked], timeout=ANSWER)
 
     @contextmanager
     def lent(self) -> Iterator[Workspace]:

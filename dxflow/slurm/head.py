@@ -30,8 +30,11 @@ UNKNOWN = 2 * 2**30
 """Bytes of a worker beyond that, if the plan is not known when the cluster starts."""
 SECTION = "dxflow"
 """Of Dask's configuration: not the user's, which `options` has seen, so that it is not applied twice."""
-DEATH = 60
-"""Seconds after which a worker gives up that finds no scheduler, so that jobs that start too late hold no node."""
+DEATH = 180
+"""Seconds after which a worker gives up that finds no scheduler, so that jobs that start too late hold no node.
+
+To load its libraries from a busy file system, on a busy node, takes a worker more than a minute.
+"""
 
 ON_NODES = {
     "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",

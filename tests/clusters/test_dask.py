@@ -56,3 +56,20 @@ def test_the_runner_is_the_one_of_dask(client, run, tmp_path):
 
     with connect(client, Workspace(dxflow.plan(run.path, Stats()), tmp_path)) as runner:
         assert isinstance(runner, dask.DaskRunner)
+
+
+def test_a_worker_that_joins_a_run_that_has_begun_gets_its_plan(run, tmp_path):
+    """As jobs of a batch system do: their nannies answer nobody before their workers run."""
+    from distributed import Client, LocalCluster
+
+    from dxflow.chunk import Workspace
+
+    options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    with (
+        LocalCluster(n_workers=0, **options) as cluster,
+        Client(cluster, set_as_default=False) as own,
+        connect(own, Workspace(dxflow.plan(run.path, Stats()), tmp_path)),
+    ):
+        cluster.scale(1)
+        own.wait_for_workers(1, timeout=60)
+        assert [len(names) for names in plugins(own).values()] == [1]

@@ -61,6 +61,8 @@ def test_a_run_on_slurm_gives_the_bits_of_a_run_here_and_leaves_no_job(long, slu
     assert [job["cause"] for job in account["jobs"]] == ["ended with the run"] * 3
     assert 0 < account["node_seconds"] < account["asked"]
     assert not (cluster.folder / "tls").exists()
+    # On a busy machine all of them would otherwise give up again and again.
+    assert int(re.search(r"--death-timeout (\d+)", (cluster.folder / "job.sh").read_text())[1]) >= 150
     assert len(list((cluster.folder / "logs").glob("*.log"))) == 3
     assert len(found.cluster["jobs"]) == 3
     assert 0 < found.cluster["used"] < found.cluster["asked"]
