@@ -94,7 +94,7 @@ OF_PLAN = {
     "readers": maybe(WHOLE),
     "hook_timeout": maybe(NUMBER),
     "name": TEXT,
-    "to": Kind("a path, a Store or None", _target),
+    "to": Kind("a path such as 'r0034.zarr', or None", _target),
     "cluster": Kind(
         "None, 'here', the name of a cluster, a distributed.Client or an object of dxflow.clusters", _cluster
     ),

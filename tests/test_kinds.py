@@ -187,7 +187,7 @@ def error_of(act):
 @pytest.mark.parametrize(
     ("way", "value", "said"),
     [
-        ("planned(to=)", 5, "to=5: expected a path, a Store or None"),
+        ("planned(to=)", 5, "to=5: expected a path such as 'r0034.zarr', or None"),
         ("planned(to=)", "a\0.zarr", r"to='a\\x00.zarr': expected a path"),
         (
             "planned(run=)",
