@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import difflib
 import inspect
 import re
 from collections.abc import Iterable, Sequence
@@ -148,6 +147,8 @@ def _owner(sections: list[Section], flag: str) -> tuple[Section, argparse.Action
         if action is not None:
             return section, action
     own = sorted(f for f in sections[-1].parser._option_string_actions if f.startswith("--"))
+    import difflib
+
     close = difflib.get_close_matches(flag, [*own, *sections[0].parser._option_string_actions], n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise UsageError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields, is_dataclass
@@ -22,6 +21,8 @@ IMAGES = ("data.image.pixels", "data.image", "data.adc", "data.pixels")
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name that is most like this one, or has all its words, whatever capitals; "" if none is."""
     by_lower = {k.lower(): k for k in sorted(known, reverse=True)}
+    import difflib
+
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     words = [w for w in re.split(r"[^a-z0-9]+", name.lower()) if len(w) > 1]
     close += sorted((k for k in by_lower if words and all(w in k for w in words)), key=len)
