@@ -261,6 +261,7 @@ def module_block(
         None if lead.index.cell_ids is None else read_only(lead.index.cell_ids[rows]),
         seen,
         valid,
+        state.asked[bound.name],
     )
 
 

@@ -61,6 +61,8 @@ class Summary:
     """Frames by algorithm: [its number, module position, "" for those used or why not, frames]."""
     hooks_worked: tuple[str, ...] = ()
     """Hooks that also ended well."""
+    asked: dict[str, list[str]] = field(default_factory=dict)
+    """Aliases of which hooks asked what is valid, by algorithm."""
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON values; not by asdict, which copies deeply."""
@@ -242,6 +244,7 @@ def _write(work: Workspace, state: ChunkState, losses: list[Loss], path: Path) -
         losses=tuple(state.summed_losses() + losses),
         hooks_failed={name: len(trains) for name, trains in state.hooks.failed.items()},
         hooks_worked=tuple(sorted(state.hooks.worked)),
+        asked={name: sorted(aliases) for name, aliases in state.asked.items() if aliases},
     )
     lasting = not work.plan.store.temporary
     fragments.write(path, summary.json(), arrays, of=work.plan.digest, lasting=lasting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from .contents import Contents
 from .faults import FirstTrains
 from .kinds import FLAG, Kind, expect
 from .progress import Progress
+from .reads import unasked
 from .report import Report
 from .stores import store_for
 from .tracebacks import Short
@@ -86,6 +88,8 @@ def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
         progress.phase("removing what is not needed any more")
         if lock is None or lock.mine():
             journal.end(plan)
+    for line in unasked(plan, report.in_order()):
+        warnings.warn(line, stacklevel=2)
     return Result(plan.store.path, plan.store)
 
 

@@ -63,6 +63,11 @@ class BoundMask:
         """Whether what is valid is kept beside the values, since these do not say it."""
         return self.fill is None or self.fill == self.fill
 
+    @property
+    def only_told(self) -> bool:
+        """Whether bad pixels keep their values, as integers do: only `valid` tells them."""
+        return self.fill is None
+
     def what(self) -> tuple[Any, ...]:
         """Return what identifies it."""
         datasets = self.location.datasets if self.location else ()

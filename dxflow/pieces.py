@@ -82,6 +82,7 @@ def _sum(summaries: Sequence[Summary], lost: list[Loss]) -> Summary:
         events.update(s.events)
         used.update({(n, m): frames for n, m, frames in s.used})
         worked.update({(n, m, why): frames for n, m, why, frames in s.worked})
+    asked = sorted({name for s in summaries for name in s.asked})
     return replace(
         summaries[-1],
         bytes=sum(s.bytes for s in summaries),
@@ -92,5 +93,6 @@ def _sum(summaries: Sequence[Summary], lost: list[Loss]) -> Summary:
         losses=(*lost, *(loss for s in summaries for loss in s.losses)),
         pieces=len(summaries),
         hooks_failed=dict(failed),
+        asked={n: sorted({alias for s in summaries for alias in s.asked.get(n, ())}) for n in asked},
         hooks_worked=tuple(sorted({name for s in summaries for name in s.hooks_worked})),
     )

@@ -11,6 +11,7 @@ from .near import listed
 if TYPE_CHECKING:
     from .algorithm import Algorithm
     from .binding import BoundAlgorithm
+    from .chunk import Summary
     from .plan import Plan
 
 
@@ -37,9 +38,25 @@ def _what(plan: Plan, ref: int | str) -> str:
         one = plan.inputs[ref]
         camera = one.kind == "key" and len(one.location.shape) == 2
         masked = "no mask: images of a Key have none" if camera else one.masked
+        if one.mask is not None and one.mask.only_told:
+            masked += f" told by valid(): {one.dtype} keeps the values of bad pixels"
         return f"{one.name} {one.key}" + (f", {masked}" if masked else "")
     maker = next(a for a in plan.algorithms if any(o.name == ref for o in a.outputs))
     return f"{ref} ({maker.name} <- {_of(plan, maker)})"
+
+
+def unasked(plan: Plan, summaries: Sequence[Summary]) -> list[str]:
+    """Return what to say of algorithms that never asked which pixels are bad where values do not show it."""
+    asked = {(name, alias) for s in summaries for name, aliases in s.asked.items() for alias in aliases}
+    worked = {name.rpartition(".")[0] for s in summaries for name in s.hooks_worked}
+    return [
+        f"{bound.name} never asked which pixels of {alias} are bad, valid({alias!r}), and {plan.inputs[ref].dtype} "
+        f"keeps their values: the {plan.inputs[ref].masked} changed nothing in it"
+        for bound in plan.algorithms
+        for alias, ref in bound.aliases.items()
+        if isinstance(ref, int) and bound.name in worked and (bound.name, alias) not in asked
+        if (mask := plan.inputs[ref].mask) is not None and mask.only_told
+    ]
 
 
 def frames_of(makers: Sequence[BoundAlgorithm], reader: Algorithm, name: str) -> tuple[str, str]:

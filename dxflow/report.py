@@ -15,7 +15,7 @@ from .cost import cost
 from .index import NOT_IN_ALL
 from .losses import Loss, ordered
 from .reader import present
-from .reads import reads
+from .reads import reads, unasked
 from .redact import logger
 from .sizes import bytes_spared
 from .verdict import Facts, verdict
@@ -96,6 +96,7 @@ class Report:
             "name": self.plan.name,
             "table": str(self.plan),
             "reads": reads(self.plan),
+            "unasked": unasked(self.plan, summaries),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "losses": [asdict(loss) for loss in losses],
             "account": account(self.plan, summaries, losses),

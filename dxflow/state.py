@@ -52,6 +52,8 @@ class ChunkState:
         Sight -> which of its frames (module, row) nobody said to be of no use; filled by `presence.usable`.
     made : dict
         Output name -> which of its trains (train,), rows (row,) or images (module, row) a hook touched.
+    asked : dict
+        Algorithm -> aliases of which its hooks asked what is valid.
     failed : set of int
         Trains (positions in the plan) in which a hook raised meanwhile: outputs are worthless, only other such trains
         are still looked for.
@@ -88,6 +90,7 @@ class ChunkState:
             for i, n in zip(plan.inputs, plan.rows, strict=True)
         ]
         self.usable: dict[Sight, NDArray] = {}
+        self.asked: dict[str, set[str]] = {a.name: set() for a in plan.algorithms}
         self.failed: set[int] = set()
         self.hooks = Hooks() if hooks is None else hooks
         self._lost: set[tuple[int, int, int]] = set()

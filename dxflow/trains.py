@@ -123,6 +123,7 @@ class TrainPass:
             missing=frozenset(alias for alias, there in valid.items() if not there.any()),
             _arrays={a: read_only(value) for a, value in values.items()},
             _valid=valid | {alias: read_only(own.swapaxes(0, 1)) for alias, own in pixels.items()},
+            _asked=self.state.asked[bound.name],
         )
 
     def _there(self, ref: int | str, train: int) -> NDArray:

@@ -40,6 +40,7 @@ class Train:
     missing: frozenset[str]
     _arrays: Mapping[str, Any] = field(repr=False)
     _valid: Mapping[str, NDArray] = field(repr=False)
+    _asked: set[str] = field(repr=False, default_factory=set)
 
     def __getitem__(self, alias: str) -> Any:
         return by_alias(self._arrays, alias)
@@ -51,6 +52,7 @@ class Train:
         is which entries are there, (entry,), of a control source and of what is made per train whether there is a
         value, ().
         """
+        self._asked.add(alias)
         return by_alias(self._valid, alias)
 
 
@@ -80,6 +82,7 @@ class ModuleBlock:
     cell_ids: NDArray | None
     _arrays: Mapping[str, NDArray] = field(repr=False)
     _valid: Mapping[str, NDArray] = field(repr=False, default_factory=dict)
+    _asked: set[str] = field(repr=False, default_factory=set)
 
     def __getitem__(self, alias: str) -> NDArray:
         return by_alias(self._arrays, alias)
@@ -89,6 +92,7 @@ class ModuleBlock:
 
         Missing values and masked pixels of floats are NaN; masked integers keep their value.
         """
+        self._asked.add(alias)
         there = self._valid.get(alias)
         return np.ones(len(self[alias]), bool) if there is None else there
 

@@ -124,6 +124,7 @@ def of_result(result: Result, said: Iterable[Loss] = ()) -> list[Row]:
             else []
         ),
         *_some([("inputs", f"{name}: reads {what}") for name, what in manifest.get("reads", {}).items()]),
+        *(("check", line) for line in manifest.get("unasked", ())),
         *(("used", line) for line in used(manifest["account"])),
         ("time", t["bound"]),
         *_advice(result.cluster),

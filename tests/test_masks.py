@@ -358,6 +358,69 @@ def test_masked_integers_are_told_and_never_filled_without_being_told(photons, a
     np.testing.assert_array_equal(data["looks.sum"], expected.sum(axis=0, dtype="f8"))
 
 
+class Sums(Algorithm):
+    """Sums frames as one does with floats: bad pixels of integers are no NaN."""
+
+    ALG_ID = "sums"
+    inputs = {"img": Frames()}
+
+    def outputs(self, info):
+        return {"sum": Output(per="img")}
+
+    def process_module_data(self, block, out):
+        out.sum += np.nansum(block["img"], axis=(1, 2), dtype="f8")
+
+
+class SumsOfTrains(Sums):
+    """The same of trains."""
+
+    process_module_data = Algorithm.process_module_data
+
+    def process_train_data(self, train, out):
+        out.sum = np.nansum(train["img"], axis=(1, 2, 3), dtype="f8")
+
+
+@pytest.mark.parametrize("sums", [Sums, SumsOfTrains])
+def test_who_never_asks_which_integers_are_bad_is_named_in_the_report_and_a_warning(tmp_path, sums):
+    raw = make_run(
+        tmp_path / "r", detector="AGIPD500K", data="raw", trains=2, pulses=2, module_shape=(16, 12)
+    )
+    bad = np.zeros((8, 16, 12), bool)
+    bad[:, 3] = True
+    mask = tmp_path / "bad.npy"
+    np.save(mask, bad)
+    algorithms = [
+        sums(),
+        Average(),
+        RoiSum(),
+        LitFrames(threshold=9),
+        Subtract(dark=bad * 1.0),
+        Average(name="less"),
+    ]
+    algorithms[-1] = Average(name="less", img=From("subtract.img"))
+    with pytest.warns(
+        UserWarning, match=r"sums never asked which pixels of img are bad, valid\('img'\)"
+    ) as seen:
+        result = dxflow.reduce(raw.path, algorithms, mask=str(mask), **HERE)
+    assert len(seen) == 1
+    (line,) = [x for x in result.report().splitlines() if x.startswith("check")]
+    assert "sums never asked which pixels of img are bad" in line
+    assert "bad.npy" in line
+    told = "told by valid(): uint16 keeps the values of bad pixels"
+    assert told in result.manifest["reads"]["sums"]
+    assert told in result.dataset.attrs["sums.reads"]
+    assert told in str(dxflow.plan(raw.path, sums(), mask=str(mask)))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sums", [Sums, SumsOfTrains])
+def test_nobody_is_named_whose_bad_pixels_are_filled_or_nan(photons, truth, sums):
+    for path, fill in ((photons.path, 0), (truth.path, None)):
+        result = dxflow.reduce(path, sums(img=Frames(modules=THREE, fill=fill)), **HERE)
+        assert "check" not in result.report()
+        assert "told by" not in result.report()
+
+
 @pytest.mark.parametrize("fill", [None, 0])
 @pytest.mark.parametrize("dtype", ["u2", "i4", "f4"])
 @pytest.mark.parametrize("trains", [False, True])
