@@ -301,5 +301,5 @@ def undetectable(done, info):
     """
     if "pixels" in info["region"]:
         return True
-    ids = info.get("dataset", "").endswith(("cellId", "pulseId")) or "Id" in info["region"]
+    ids = info.get("dataset", "").endswith(("cellId", "pulseId", "memoryCell")) or "Id" in info["region"]
     return ids and bool(done.found.get("losses"))
