@@ -9,12 +9,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from . import terminated
 from .binding import PlanError
 from .near import did_you_mean
 from .redact import hidden
 from .usage import OptionParser, UsageError, spoken
 
-OK, FAILED, WRONG_USAGE, INTERRUPTED, CUT_SHORT = 0, 1, 2, 130, 141
+OK, FAILED, WRONG_USAGE, INTERRUPTED, CUT_SHORT, TERMINATED = 0, 1, 2, 130, 141, 143
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0: done. 1: the run failed. 2: wrong usage, or a plan that cannot work. 130: interrupted.
-        141: what reads the output, such as ``head``, ended before the command.
+        141: what reads the output, such as ``head``, ended before the command. 143: terminated (SIGTERM).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
@@ -43,11 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"no command {name!r}.{did_you_mean(name, COMMANDS)} Commands: {', '.join(COMMANDS)}"
         )
     try:
-        code = COMMANDS[name](rest)
-        sys.stdout.flush()
+        with terminated.told():
+            code = COMMANDS[name](rest)
+            sys.stdout.flush()
         return code
     except KeyboardInterrupt as e:
-        return _interrupted(e)
+        return _interrupted(e, name)
     except BrokenPipeError as e:
         return CUT_SHORT if _nobody_reads() else _failed(e, trace="--traceback" in rest)
     # Everything that a hook or a file may raise ends here, as a message and an exit code.
@@ -65,7 +67,8 @@ def usage() -> str:
             *lines,
             "",
             "'dxflow COMMAND --help' shows the options of a command.",
-            "Exit codes: 0 done, 1 the run failed, 2 wrong usage or a plan that cannot work, 130 interrupted.",
+            "Exit codes: 0 done, 1 the run failed, 2 wrong usage or a plan that cannot work, 130 interrupted, "
+            "143 terminated.",
         ]
     )
 
@@ -359,9 +362,13 @@ def _nobody_reads() -> bool:
     return ended
 
 
-def _interrupted(error: KeyboardInterrupt) -> int:
-    _complain("; ".join(["interrupted", *getattr(error, "__notes__", ())]))
-    return INTERRUPTED
+def _interrupted(error: KeyboardInterrupt, name: str) -> int:
+    asked = isinstance(error, terminated.Terminated)
+    kept = getattr(error, "__notes__", ()) or (
+        ["nothing is kept yet: start it again"] if name == "reduce" else []
+    )
+    _complain("; ".join(["terminated" if asked else "interrupted", *kept]))
+    return TERMINATED if asked else INTERRUPTED
 
 
 def _complain(message: str) -> int:

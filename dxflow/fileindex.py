@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .locate import Faults
     from .runfile import RunFile
 
-CAUSE = "index lies"
+CAUSE = "index does not fit the data"
 
 
 @dataclass(frozen=True)

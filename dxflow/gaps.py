@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -55,12 +56,26 @@ def note_gaps(run: Any, trains: NDArray, faults: Faults) -> None:
                 last_train=last,
             )
         )
+    unread = [_Unread(loss.file) for loss in faults.losses if loss.cause == "unreadable file"]
     for folder in folders([f.filename for f in run.files]):
-        here = [f for f in run.files if os.path.dirname(f.filename) == folder and f.sequence is not None]
+        here = [
+            f
+            for f in [*run.files, *unread]
+            if os.path.dirname(f.filename) == folder and f.sequence is not None
+        ]
         for aggregator, missing in _missing_sequences(here):
             faults.note(
                 "missing sequence", folder, f"there is no file of {aggregator} for sequence {missing}"
             )
+
+
+class _Unread:
+    """A file that is there, but of which only the name can be read."""
+
+    def __init__(self, path: str) -> None:
+        said = re.search(r"-([A-Z]+\d+)-S(\d+)\.h5$", path)
+        self.filename, self.aggregator = path, said[1] if said else ""
+        self.sequence = int(said[2]) if said else None
 
 
 def _missing_sequences(files: Sequence[Any]) -> list[tuple[str, str]]:

@@ -240,6 +240,17 @@ def test_gaps_missing_sequences_and_odd_formats_are_said_and_no_reason_to_stop(t
     assert (row.cause, row.trains, row.first_train, row.last_train) == ("missing trains", 2, 10002, 10003)
 
 
+def test_a_file_that_is_there_but_cannot_be_read_is_not_said_to_be_missing(run):
+    last = sorted(run.glob("*S00001*"))[0]
+    with last.open("r+b") as f:
+        f.truncate(100)
+    with pytest.raises(PlanError, match=f"{last.name}.*unreadable file"):
+        dxflow.plan(run, RoiSum(**IMG))
+    assert "missing sequence" not in set(reduced(run, on_fault="mask").losses.cause)
+    last.unlink()
+    assert "missing sequence" in set(reduced(run, on_fault="mask").losses.cause)
+
+
 @pytest.mark.parametrize("odd", [5, 2**40, 2**63])
 def test_a_train_id_that_cannot_be_is_a_fault_of_its_file(run, odd):
     with h5py.File(run / FILE, "r+") as f:
@@ -255,7 +266,7 @@ def test_faults_of_trains_that_nobody_asks_for_are_not_told(run):
     with h5py.File(run / FILE, "r+") as f:
         source = next(iter(f["INDEX"].keys() - {"trainId", "flag", "origin", "timestamp"}))
         f[f"INDEX/{source}/CORR/1CH0:output/image/first"][2] = 1000
-    with pytest.raises(PlanError, match="index lies"):
+    with pytest.raises(PlanError, match="index does not fit the data"):
         dxflow.plan(run, RoiSum(**IMG))
     asked = dxflow.FrameSelection(trains=slice(10001, 10006))
     assert reduced(run, frames=asked).losses.empty

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from .. import terminated
 from ..redact import logger
 from ..slurm.commands import OptionError
 
@@ -165,24 +166,26 @@ def _lasting() -> type[LocalCluster]:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Have Ctrl-C wait for something that cannot be left half done; a second one does not wait."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before != signal.default_int_handler:
-        yield
-        return
-    pressed = []
+    """Have Ctrl-C and SIGTERM wait for something that cannot be left half done; a second one does not wait."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: terminated.end}
+    held = {number: raises for number, raises in usual.items() if signal.getsignal(number) == raises}
+    if threading.current_thread() is not threading.main_thread():
+        held = {}
+    asked: list[int] = []
 
-    def first(*_: Any) -> None:
-        pressed.append(True)
-        signal.signal(signal.SIGINT, before)
+    def first(number: int, _: Any) -> None:
+        asked.append(number)
+        signal.signal(number, held[number] if number == signal.SIGINT else signal.SIG_IGN)
 
-    signal.signal(signal.SIGINT, first)
+    for number in held:
+        signal.signal(number, first)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if pressed:
-        raise KeyboardInterrupt
+        for number, raises in held.items():
+            signal.signal(number, raises)
+    if asked:
+        held[asked[0]](asked[0], None)
 
 
 def need_bokeh() -> None:

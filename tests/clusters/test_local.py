@@ -101,9 +101,12 @@ def test_a_worker_that_dies_again_just_when_dask_looks_comes_back():
             cluster.close()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", ["a.zarr.partial", "began"])
-def test_ctrl_c_ends_a_run_in_one_line_while_workers_start_and_while_they_work(tmp_path, moment):
-    """In a terminal it goes to the workers, too."""
+def test_ctrl_c_and_sigterm_end_a_run_in_one_line_while_workers_start_and_while_they_work(
+    tmp_path, moment, number
+):
+    """In a terminal Ctrl-C goes to the workers, too; SIGTERM may come again, as ``timeout`` sends it."""
     make_run(tmp_path / "run", trains=8, pulses=2, module_shape=(8, 8), devices=())
     line = [tmp_path / "run", "--to", tmp_path / "a.zarr", "--chunk", "4 kB", "--workers", "2"]
     line += [f"{Path(__file__).parents[1]}/samples.py:Pause", "--seconds", "0.1", "--folder", tmp_path]
@@ -121,12 +124,32 @@ def test_ctrl_c_ends_a_run_in_one_line_while_workers_start_and_while_they_work(t
         time.sleep(0.05)
     # Into the start, or well into the first chunks.
     time.sleep(0.5)
-    os.killpg(driver.pid, signal.SIGINT)
+    if number == signal.SIGINT:
+        os.killpg(driver.pid, number)
+    else:
+        driver.send_signal(number)
+        time.sleep(0.01)
+        driver.send_signal(number)
     _, said = driver.communicate(timeout=60)
-    assert driver.returncode == 130, said
-    assert said.startswith("dxflow: interrupted")
+    word, code = ("interrupted", 130) if number == signal.SIGINT else ("terminated", 143)
+    assert driver.returncode == code, said
+    assert said.startswith(f"dxflow: {word}; ")
     assert said.count("\n") == 1, said
     assert ("--resume goes on" in said) == (moment == "began")
+    assert ("nothing is kept yet: start it again" in said) == (moment != "began")
+    # Python's own trackers of semaphores end a moment after it.
+    until = time.monotonic() + 20
+    while left := [p for p in Path("/proc").glob("[0-9]*") if _is_in_session(p, driver.pid)]:
+        assert time.monotonic() < until, [(p / "cmdline").read_bytes() for p in left]
+        time.sleep(0.05)
+
+
+def _is_in_session(process, number):
+    try:
+        state, _, _, session = (process / "stat").read_text().rpartition(")")[2].split()[:4]
+    except OSError:
+        return False
+    return int(session) == number and state != "Z"
 
 
 def test_programs_that_hooks_start_are_ended_by_ctrl_c(client):

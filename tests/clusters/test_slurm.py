@@ -150,7 +150,8 @@ def test_a_driver_that_is_interrupted_or_killed_leaves_no_job_and_no_credentials
     assert list((tmp_path / "home" / "runs").glob("*/tls/*.pem"))
     driver.send_signal(number)
     _, said = driver.communicate()
-    assert driver.returncode == (130 if number == signal.SIGINT else -number), said
+    codes = {signal.SIGINT: 130, signal.SIGTERM: 143}
+    assert driver.returncode == codes.get(number, -number), said
     slurm.wait(lambda: not slurm.jobs())
     slurm.wait(lambda: not list((tmp_path / "home" / "runs").glob("*/tls")))
 
