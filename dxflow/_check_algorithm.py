@@ -11,11 +11,11 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from . import blocks, chunk, fragments, journal, merging
+from . import blocks, chunk, journal, merging
 from ._checks import Case, CheckFailed, Factory, changed, compare, difference, require, state
 from .algorithm import Algorithm, SelfChanged
 from .execute import execute
-from .outputs import BoundOutput, Output, identity, merge_into, valid_name
+from .outputs import BoundOutput, Output, Partial, identity, merge_into, valid_name
 
 if TYPE_CHECKING:
     from .result import Result
@@ -239,8 +239,10 @@ def _check_merge(case: Case) -> None:
     for one in made.chunks:
         chunk.run_chunk(work, one.number)
         path = chunk.chunk_path(work.folder, one.number, made)
-        merged = merging.merge(work, one.part, [path], work.folder / f"merged-{one.number}.npz")
-        with fragments.Fragment(path) as partial, fragments.Fragment(merged) as total:
-            for name in total.names():
-                how = difference(partial[name], total[name])
-                require(not how, f"{name}: a partial merged into an empty one changed: {how}")
+        for name, partial in merging.totals(made, one.part, path).items():
+            own = next(a.algorithm for a in work.plan.algorithms if a.name == name)
+            empty = {k: np.full_like(v, identity(v.dtype, own.rules[k])) for k, v in partial.items().items()}
+            own.merge(into := Partial(empty), partial)
+            for key in into:
+                how = difference(partial[key], into[key])
+                require(not how, f"{name}.{key}: a partial merged into an empty one changed: {how}")

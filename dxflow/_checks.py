@@ -63,7 +63,10 @@ class Case:
             on_fault=self.on_fault,
             overwrite=overwrite,
         )
-        return cut(made, trains or len(made.train_ids))
+        n = len(made.train_ids)
+        # Units as long as chunks, so that what depends on how many trains are finished at once is found.
+        own = tuple(replace(a, unit=1 << n.bit_length()) for a in made.algorithms)
+        return cut(replace(made, algorithms=own), trains or n)
 
     def reduce(self, algorithms: list[Algorithm] | None = None, **how: Any) -> Result:
         """Plan and execute in this process."""

@@ -35,7 +35,7 @@ class Algorithm:
     initialize                 worker   once per process            ``self`` (tables; not pickled)
     process_train_data         worker   once per train              ``out``
     process_module_data        worker   once per block              ``out``
-    finalize_chunk_processing  worker   once per chunk              ``out``
+    finalize_chunk_processing  worker   once per unit of trains     ``out``
     merge                      worker   once per pair of partials   ``into``
     finalize                   worker   once per part of the result ``totals``
     ========================== ======== =========================== ===================================
@@ -123,7 +123,7 @@ class Algorithm:
         """Work on one train with all its modules and pulses.
 
         Data available: ``train[alias]`` for each input; valid during the call. In ``out``: the rows of this
-        train for outputs per entry, one value for outputs per train, the chunk's whole array for others.
+        train for outputs per entry, one value for outputs per train, the whole array of its unit for others.
         """
         raise _not_implemented(self, "process_train_data")
 
@@ -136,12 +136,18 @@ class Algorithm:
         raise _not_implemented(self, "process_module_data")
 
     def finalize_chunk_processing(self, out: Partial) -> None:
-        """Finish a chunk after its last train or block. Default: nothing."""
+        """Finish a unit, some consecutive trains, after its last train or block. Default: nothing.
+
+        How many trains that are follows from the run, and from what this algorithm reads and makes: they are the same
+        in any company and in any chunks; without whole-run outputs it is each train. In ``out``: their rows, and
+        whole-run outputs as far as these trains made them.
+        """
 
     def merge(self, into: Partial, other: Partial) -> None:
-        """Merge the whole-run outputs of another chunk into `into`.
+        """Merge the whole-run outputs of some trains into `into`, those of the trains before them.
 
-        Called in a fixed order, first with a fresh, empty `into`. Default: each output's declared rule.
+        Called for neighbours in a fixed binary tree. Either may be empty, as made by the declared rules where nothing
+        was read. Default: each output's declared rule.
         """
         for name in into:
             rule = self.rules[name]

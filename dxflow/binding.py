@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .algorithm import Algorithm
-from .index import EntryIndex
+from .index import EntryIndex, same_rows
 from .inputs import BoundInput, Frames, From, InputInfo, RunInfo
 from .locate import Faults, Location
 from .near import did_you_mean, listed
@@ -32,8 +32,8 @@ class PlanError(ValueError):
 class BoundAlgorithm:
     """An algorithm with its inputs and outputs in a run.
 
-    `aliases` maps each alias to the number of one of the plan's inputs, or to the name of an earlier
-    output; `stream` is the input whose frames it follows: that of its first alias, through all `From`.
+    `aliases` maps each alias to the number of an input of the plan, or to the name of an earlier output; `stream` is
+    the input whose frames it follows: that of its first alias, through all `From`; `unit`: trains it adds up at once.
     """
 
     algorithm: Algorithm
@@ -42,6 +42,7 @@ class BoundAlgorithm:
     stream: int
     outputs: tuple[BoundOutput, ...]
     lacks: tuple[Lack, ...] = ()
+    unit: int = 1
 
     @property
     def name(self) -> str:
@@ -164,7 +165,7 @@ class Binding:
 
     def _index_number(self, index: EntryIndex) -> int:
         for number, other in enumerate(self.indexes):
-            if _same_rows(index, other):
+            if same_rows(index, other):
                 return number
         self.indexes.append(index)
         return len(self.indexes) - 1
@@ -327,12 +328,12 @@ def _check_in_block(binding: Binding, bound: BoundAlgorithm, alias: str, ref: in
     lead, other = binding.inputs[bound.stream], binding.inputs[ref]
     what = f"{bound.name}: {alias!r} ({other.name})"
     if other.kind == "pulses":
-        if not _same_rows(other.index, lead.index):
+        if not same_rows(other.index, lead.index):
             raise PlanError(
                 f"{what} is joined to other frames than those of {lead.name}: set its frames= to them"
             )
     elif other.kind == "frames" or ref == bound.stream:
-        if not _same_rows(other.index, lead.index) or other.modules != lead.modules:
+        if not same_rows(other.index, lead.index) or other.modules != lead.modules:
             raise PlanError(
                 f"{what} and its first input ({lead.name}) have different frames or modules: one block cannot hold "
                 f"both{ADVICE}"
@@ -368,7 +369,7 @@ def _stand_for_frames(what: Any, inputs: Mapping[str, Any]) -> bool:
 
 def _same(a: BoundInput, b: BoundInput) -> bool:
     """Return whether two inputs are the same data, of the same trains."""
-    return _what(a) == _what(b) and _same_rows(a.index, b.index) and _same_place(a.location, b.location)
+    return _what(a) == _what(b) and same_rows(a.index, b.index) and _same_place(a.location, b.location)
 
 
 def _same_place(a: Location, b: Location) -> bool:
@@ -384,17 +385,3 @@ def _what(bound: BoundInput) -> tuple:
     masked = None if mask is None else mask.what()
     joined = repr(bound.declared) if bound.parts else ""
     return at.sources, at.datasets, at.plane, at.roi, bound.modules, masked, joined
-
-
-def _same_rows(a: EntryIndex, b: EntryIndex) -> bool:
-    """Return whether two indexes have the same rows: trains, pulses, cells."""
-    return (
-        np.array_equal(a.offsets, b.offsets)
-        and _equal(a.pulse_ids, b.pulse_ids)
-        and _equal(a.cell_ids, b.cell_ids)
-        and np.array_equal(np.broadcast_to(a.entry, b.entry.shape) if len(a.entry) == 1 else a.entry, b.entry)
-    )
-
-
-def _equal(a: NDArray | None, b: NDArray | None) -> bool:
-    return (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import keys, presence
+from . import keys, presence, units
 from .faults import hook_context
 from .index import EntryIndex
 from .outputs import Partial, identity, merge_into
@@ -18,6 +20,7 @@ from .reader import present, runs
 from .reader.ring import view
 from .sight import Sight, maker
 from .state import ChunkState, Share
+from .totals import Totals
 from .views import ModuleBlock, or_nan, read_only
 
 if TYPE_CHECKING:
@@ -28,11 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """Frames of one module that are read at once: rows of the lead input's index, which the module may lack."""
+    """Frames of one module that are read at once: rows of the lead input's index, which the module may lack.
+
+    `first` is the position of the first train of those whose modules are worked on one after the other.
+    """
 
     group: int
     module: int
     rows: slice
+    first: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +89,15 @@ class Stretch:
 
 
 class BlockPass:
-    """Steps through a chunk module by module, block by block."""
+    """Steps through stretches of a chunk's trains, module by module, block by block."""
 
     def __init__(self, state: ChunkState) -> None:
         self.state, self.plan = state, state.plan
         self.groups = groups(self.plan)
+        self.totals = Totals(state)
+        self._stretch = units.stretch(self.plan)
+        self._whole = [a for a in self.plan.algorithms if a.unit == self._stretch]
+        """Algorithms of which a module is complete when the next one begins."""
         self._module = -1
         self._scratch = {
             o.name: np.empty((g.frames, *o.output.shape, *o.pixels[1:]), o.output.dtype)
@@ -101,25 +112,35 @@ class BlockPass:
         state, out = self.state, []
         for number, group in enumerate(self.groups):
             lead = self.plan.inputs[group.lead]
-            cells = list(
-                _cells(lead.index, state.chunk.first, state.chunk.last, group.frames, state.excluded)
-            )
+            cells = [
+                (rows, first)
+                for first, last in self._stretches()
+                for rows in _cells(lead.index, first, last, group.frames, state.excluded)
+            ]
             for module in self.modules(len(lead.modules)):
-                out += [Step(number, module, rows) for rows in self._with_frames(group, module, cells)]
-        return out
+                out += [Step(number, module, *cell) for cell in self._with_frames(group, module, cells)]
+        return sorted(out, key=attrgetter("first"))
+
+    def _stretches(self) -> Iterator[tuple[int, int]]:
+        """Yield (first, last) of the trains of the chunk, cut at multiples of a number that is no more than a unit."""
+        chunk, step = self.state.chunk, self._stretch
+        edges = [chunk.first, *range((chunk.first // step + 1) * step, chunk.last, step), chunk.last]
+        return pairwise(edges)
 
     def modules(self, count: int) -> Sequence[int]:
         """Return the positions of the modules to work on, of so many."""
         return range(*self.state.part.indices(count))
 
-    def _with_frames(self, group: Group, module: int, cells: list[slice]) -> Iterator[slice]:
+    def _with_frames(
+        self, group: Group, module: int, cells: list[tuple[slice, int]]
+    ) -> Iterator[tuple[slice, int]]:
         """Yield the rows of which a module has some that an algorithm sees."""
         rows = self.state.rows[self.plan.rows[group.lead]]
         has = {n: present(self.plan.inputs[n], module, rows) for n in group.inputs}
         sights = {self.plan.sights[a.name] for a in group.algorithms}
         there = np.logical_or.reduce([Filled(good=has).seen(s) for s in sights])
         before = np.concatenate([[0], np.cumsum(there)])
-        yield from (c for c in cells if before[c.stop - rows.start] > before[c.start - rows.start])
+        yield from (c for c in cells if before[c[0].stop - rows.start] > before[c[0].start - rows.start])
 
     def fill(self, step: Step, buffer: NDArray) -> Filled:
         """Read a block; runs in the reader thread."""
@@ -137,8 +158,10 @@ class BlockPass:
     def work(self, step: Step, filled: Filled) -> None:
         """Let the algorithms work on what was read of a block."""
         if step.module != self._module:
-            self.state.gather()
+            for bound in self._whole:
+                self.state.gather(bound)
             self._module = step.module
+        self.totals.reach(step.first)
         self._account(step, filled)
         for bound in self.groups[step.group].algorithms:
             for frames in self.stretches(step, filled, bound):

@@ -26,9 +26,8 @@ from .reader.files import Files
 from .reader.masks import Masks
 from .reader.ring import Ring
 from .reader.tuning import Tuner, candidates
-from .sight import by_train
 from .state import ChunkState
-from .trains import TrainPass, finish
+from .trains import TrainPass
 from .watch import Doing
 
 if TYPE_CHECKING:
@@ -179,9 +178,10 @@ def _work(work: Workspace, plan: Plan, chunk: Chunk, excluded: frozenset[int]) -
         with closing(_read_ahead(work, one_pass)) as steps:
             for step, filled in steps:
                 one_pass.work(step, filled)
+        work.files.verify()
+        one_pass.totals.reach(chunk.last)
         if not state.failed:
-            _finish(work, state)
-        if not state.failed:
+            _finish(state)
             return Done(state, losses)
         excluded |= state.failed
         raised = [loss for loss in state.losses if loss.cause == CAUSE]
@@ -205,14 +205,8 @@ def _read_ahead(work: Workspace, one_pass: Any) -> Generator[tuple[Any, Any], No
         state.times["wait"] += ring.wait_seconds
 
 
-def _finish(work: Workspace, state: ChunkState) -> None:
-    """Check that the files are still the same, and finish the outputs."""
-    work.files.verify()
-    state.gather()
-    trains = set(range(state.chunk.first, state.chunk.last)) - state.excluded
-    for bound in state.plan.algorithms if trains else ():
-        if not by_train(state.plan, bound):
-            finish(state, bound, state.chunk.first, state.chunk.last)
+def _finish(state: ChunkState) -> None:
+    """Finish the rows and the account of time."""
     presence.mark_lost_rows(state)
     state.times["compute"] = perf_counter() - state.began - state.times["wait"]
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from . import units
 from .attempts import Attempt, Death, History
 from .losses import Loss
 
@@ -55,7 +56,7 @@ def _piecewise(rest: Attempt, history: History) -> Attempt | None:
 
 def pieces(rest: Attempt, history: History) -> list[Attempt]:
     """Return the pieces of a chunk: halves, and halves of those that killed twice."""
-    middle = (rest.first + rest.last) // 2
+    middle = units.middle(rest.first, rest.last)
     halves = [(rest.first, middle), (middle, rest.last)]
     out = []
     for first, last in halves if middle > rest.first else [(rest.first, rest.last)]:

@@ -41,8 +41,8 @@ class Fingerprint(Mapping[str, Any]):
     ----------
     facts : mapping
         "files": size, time and inode of each; "inputs": what is read and where in the files; "algorithms": their
-        options, code, what they read, and what else they say that they depend on; "frames", "chunks", "parts", "block":
-        which entries, and in which order they are added; "on_fault"; "versions".
+        options, code, what they read, and what else they say that they depend on; "frames", "chunks", "units", "parts",
+        "block": which entries, and in which order they are added; "on_fault"; "versions".
     """
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
@@ -93,6 +93,7 @@ def fingerprint(plan: Plan) -> Fingerprint:
             "inputs": [_input(i, digests) for i in plan.inputs],
             "frames": [digests.of([i.offsets, i.entry, i.pulse_ids, i.cell_ids]) for i in plan.indexes],
             "chunks": [[c.first, c.last, c.part] for c in plan.chunks],
+            "units": {a.name: a.unit for a in plan.algorithms},
             "parts": [[p.start, p.stop] for p in plan.parts],
             "block": plan.block_bytes,
             "on_fault": plan.on_fault,
@@ -226,6 +227,7 @@ WORDS = {
     "trains": "the trains of the run",
     "frames": "the frames that are read (selection, pulse or cell ids)",
     "chunks": "how the run is cut into chunks (chunk=)",
+    "units": "the trains that are added up at once (chunk=)",
     "parts": "how modules are cut into parts",
 }
 

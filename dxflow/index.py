@@ -241,3 +241,17 @@ def _keys(counts: NDArray, pulses: NDArray, cells: NDArray | None) -> tuple[NDAr
         return _packed(counts, pulses, cell), number
     good = np.bincount(np.repeat(np.arange(len(counts)), counts)[~bad], minlength=len(counts))
     return _packed(good, pulses[~bad], cell[~bad]), number[~bad]
+
+
+def same_rows(a: EntryIndex, b: EntryIndex) -> bool:
+    """Return whether two indexes have the same rows: trains, pulses, cells."""
+    return (
+        np.array_equal(a.offsets, b.offsets)
+        and _equal(a.pulse_ids, b.pulse_ids)
+        and _equal(a.cell_ids, b.cell_ids)
+        and np.array_equal(np.broadcast_to(a.entry, b.entry.shape) if len(a.entry) == 1 else a.entry, b.entry)
+    )
+
+
+def _equal(a: NDArray | None, b: NDArray | None) -> bool:
+    return (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import blocks, parcels, sizes, trains
+from . import blocks, parcels, sizes, trains, units
 from .binding import Binding, BoundAlgorithm, PlanError
 from .reader.masks import CACHE_BYTES
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PARTIAL_LIMIT = 512 * 2**20
 """Partials beyond this are split by modules, where the algorithms allow it."""
+FRAGMENTS = 4
+"""Partials that are there at a time while eight fragments are merged in pairs."""
 LIBRARIES = 160 * 2**20
 """Code and small objects of libraries that load with the first chunk: numba and its compiler, HDF5 metadata."""
 
@@ -29,7 +31,7 @@ class Memory:
     buffers: int
     """Blocks or trains read ahead and worked on."""
     partials: int
-    """Whole-run outputs: of a chunk, or two of them while they are merged."""
+    """Whole-run outputs: of a chunk with its units, or some of them while they are merged."""
     rows: int
     """Per-frame, per-train outputs of a chunk, and keys read for it."""
     tables: int
@@ -54,7 +56,7 @@ def estimate(plan: Plan) -> Memory:
     part = max(spans, key=lambda s: s.stop - s.start)
     return Memory(
         buffers=buffers(plan) * buffer_bytes(plan) + _scratch_bytes(plan),
-        partials=3 * partial_bytes(plan.algorithms, part),
+        partials=sum(_partials(plan, a, part) for a in plan.algorithms),
         rows=2 * _rows_bytes(plan) + _key_bytes(plan),
         tables=sum(a.algorithm.memory(a.info) for a in plan.algorithms)
         + _option_bytes(plan)
@@ -88,7 +90,20 @@ def _separable(binding: Binding) -> bool:
 
 def partial_bytes(algorithms: Sequence[BoundAlgorithm], part: slice) -> int:
     """Return the bytes of the whole-run outputs of some modules."""
-    return sum(_bytes(o, 1, 1, part.stop - part.start) for a in algorithms for o in a.outputs if o.whole_run)
+    count = part.stop - part.start
+    return sum(_bytes(o, 1, 1, min(count, o.pixels[0])) for a in algorithms for o in a.outputs if o.whole_run)
+
+
+def _partials(plan: Plan, bound: BoundAlgorithm, part: slice) -> int:
+    """Return the bytes of an algorithm's partials that are there at a time, and of what each module has of them.
+
+    Of units or fragments that are merged in pairs, one is kept for each power of two.
+    """
+    per_chunk = max(c.last - c.first for c in plan.chunks) // bound.unit
+    kept = max(2 + per_chunk.bit_length(), FRAGMENTS)
+    by_module = bound.algorithm.by_module and not (plan.by_module and bound.unit == units.stretch(plan))
+    shares = sum(_bytes(o, 1, 1, 1) * o.pixels[0] for o in bound.outputs if o.output.kind == "run")
+    return kept * partial_bytes([bound], part) + by_module * shares
 
 
 def _bytes(output: BoundOutput, rows: int, trains: int, modules: int) -> int:

@@ -31,14 +31,14 @@ def path_of(work: Workspace, chunk: Chunk, piece: Attempt) -> Path:
 def join(work: Workspace, chunk: Chunk, pieces: Sequence[Attempt], lost: list[Loss]) -> Summary:
     """Leave the fragment of a chunk, made of those of its pieces.
 
-    Rows follow each other; whole-run outputs are merged, as chunks are. So they may differ in the last bit from those
-    of a chunk that was done at once, but follow from the pieces alone.
+    Rows follow each other; whole-run outputs are merged, as chunks are. Where a piece is shorter than a unit of an
+    algorithm, what that adds up may differ in the last bit from a chunk that was done at once.
     """
     from . import merging
     from .chunk import chunk_path, summary_of
 
     paths = [path_of(work, chunk, piece) for piece in pieces]
-    arrays = merging.merged(work, chunk.part, paths)
+    arrays = merging.merged(work, chunk.part, paths, [*(p.first for p in pieces), chunk.last])
     with ExitStack() as stack:
         opened = [stack.enter_context(fragments.Fragment(path, work.plan.digest)) for path in paths]
         for name in opened[0].names():

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import html, journal, kinds, lacks, memory, names, ours, runs, sizes, words
+from . import cutting, html, journal, kinds, lacks, memory, names, ours, runs, sizes, words
 from .binding import Binding, BoundAlgorithm, PlanError, bind
 from .fingerprint import Fingerprint, fingerprint
 from .index import EntryIndex
@@ -36,7 +37,6 @@ __all__ = ["Chunk", "Plan", "PlanError", "plan"]
 CHUNK = "1 GiB"
 ON_FAULT = (None, "mask", "raise")
 SUSPECT = ("use", "skip")
-MOST_CHUNKS_OF_A_SMALL_RUN = 32
 
 
 @dataclass(frozen=True)
@@ -209,8 +209,9 @@ def plan(
         Go on with what an interrupted run left beside `to`; a result that it finished is taken as it is. A job
         that ``dxflow submit`` started, and Slurm started again, always does.
     chunk : str or int
-        Bytes of input of one task. It orders the additions, so it belongs to the result: the same value gives the same
-        bits on any number of workers. The plan says where chunks cannot be of this size.
+        Bytes of input of one task, about: it has a power of two of trains. It may order the additions, so it
+        belongs to the result: the same value gives the same bits on any number of workers, alone and beside other
+        algorithms. The plan says where chunks cannot be of this size.
     block : str or int
         Bytes that are read at once; it belongs to the result as well.
     on_fault : {None, "mask", "raise"}
@@ -260,15 +261,17 @@ def plan(
         during("planning", bind, binding, given, quiet=quiet)
     _refuse_faults(binding, on_fault)
     _refuse_nothing(binding)
-    parts = memory.parts(binding)
+    own, parts = cutting.with_units(binding, sizes.parse(chunk)), memory.parts(binding)
+    share = (parts[0].stop - parts[0].start) / max(len(i.modules) for i in binding.inputs)
+    spans = cutting.spans(binding, own, sizes.parse(chunk), sizes.parse(block), share)
     result = Plan(
         run=opened.path,
         train_ids=opened.train_ids,
         inputs=tuple(binding.inputs),
         rows=tuple(binding.rows),
         indexes=tuple(binding.indexes),
-        algorithms=tuple(binding.algorithms),
-        chunks=_cut(binding, sizes.parse(chunk), sizes.parse(block), parts),
+        algorithms=own,
+        chunks=tuple(Chunk(n, *span, p) for n, (p, span) in enumerate(product(range(len(parts)), spans))),
         parts=parts,
         block_bytes=sizes.parse(block),
         chunk_bytes=sizes.parse(chunk) if chunk != CHUNK else 0,
@@ -360,39 +363,3 @@ def _empty_trains(bound: BoundInput, trains: NDArray) -> list[Loss]:
         return []
     first, last = int(empty[0]), int(empty[-1])
     return [Loss("missing trains", 0, len(empty), first, last, bound.name, detail=f"no {bound.key} in them")]
-
-
-def _cut(binding: Binding, chunk: int, block: int, parts: tuple[slice, ...]) -> tuple[Chunk, ...]:
-    """Cut the trains so that each chunk has about `chunk` bytes of input per part, whole trains, at least one.
-
-    A small run is still cut into some chunks, for parallel work and progress, but not below 8 blocks each: that
-    many hide the reading of the first. Chunks are never so small that their partials outweigh their data.
-    """
-    share = (parts[0].stop - parts[0].start) / max(len(i.modules) for i in binding.inputs)
-    per_train = sum(sizes.train_bytes(i) for i in binding.inputs) * share
-    target = min(chunk, max(per_train.sum() / MOST_CHUNKS_OF_A_SMALL_RUN, 8 * block))
-    target = max(
-        target, _against_partials(per_train.sum(), memory.partial_bytes(binding.algorithms, parts[0]))
-    )
-    edges = _edges(per_train, target)
-    spans = [(a, b, p) for p in range(len(parts)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    return tuple(Chunk(n, a, b, p) for n, (a, b, p) in enumerate(spans))
-
-
-def _against_partials(total: float, partials: int) -> float:
-    """Return the bytes of input that a chunk should have at least, given the bytes of its whole-run outputs.
-
-    Each chunk writes them once and they are merged once, at about 1 GB/s: with 64 times as much input that is a few
-    per cent of its time; with 16 times a small run still has some chunks.
-    """
-    return min(64 * partials, max(16 * partials, total / MOST_CHUNKS_OF_A_SMALL_RUN))
-
-
-def _edges(per_train: NDArray, target: float) -> list[int]:
-    """Return positions that cut trains into stretches of about `target` bytes."""
-    before = np.concatenate([[0], np.cumsum(per_train)])
-    wanted = max(1, min(len(per_train), round(before[-1] / target)))
-    # As many as there are with the same number of trains in each: a chunk with twice the work of others ends last.
-    wanted = -(-len(per_train) // -(-len(per_train) // wanted))
-    marks = np.searchsorted(before, np.arange(1, wanted) * before[-1] / wanted)
-    return [0, *(int(m) for m in np.unique(marks) if 0 < m < len(per_train)), len(per_train)]

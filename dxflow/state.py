@@ -252,12 +252,24 @@ class ChunkState:
             of[module] = o.array(0, 0, 0)
         return of[module]
 
-    def gather(self) -> None:
-        """Merge the shares of modules; those of a module must be complete."""
-        for o in self.plan.outputs:
+    def gather(self, bound: BoundAlgorithm) -> None:
+        """Merge an algorithm's shares of modules; those of a module must be complete."""
+        for o in bound.outputs:
             of = self._shares.pop(o.name, {})
             for module in sorted(of):
                 merge_into(self.arrays[o.name], of[module], o.output.merge)  # type: ignore[arg-type]
+
+    def whole_run(self, bound: BoundAlgorithm) -> Partial:
+        """Return an algorithm's whole-run outputs of now."""
+        return Partial({o.key: self.arrays[o.name] for o in bound.outputs if o.whole_run})
+
+    def renew(self, bound: BoundAlgorithm) -> None:
+        """Let an algorithm's whole-run outputs begin anew, in arrays of their own."""
+        self.arrays |= {o.name: self._array(o) for o in bound.outputs if o.whole_run}
+
+    def put(self, bound: BoundAlgorithm, total: Partial) -> None:
+        """Take these for an algorithm's whole-run outputs."""
+        self.arrays |= {o.name: total[o.key] for o in bound.outputs if o.whole_run}
 
     def train_view(self, bound: BoundAlgorithm, train: int, scratch: Mapping[str, NDArray]) -> Partial:
         """Return what `process_train_data` may write to, for a train at a position in the plan."""

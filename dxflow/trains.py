@@ -15,6 +15,7 @@ from .outputs import BoundOutput, identity
 from .reader.ring import view
 from .sight import by_train, maker, output
 from .state import ChunkState
+from .totals import Totals, finish
 from .views import Train, missing_value, or_nan, read_only
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class TrainPass:
 
     def __init__(self, state: ChunkState) -> None:
         self.state, self.plan = state, state.plan
+        self.totals = Totals(state)
         self._frames = [n for n, i in enumerate(self.plan.inputs) if i.kind == "frames"]
         self._block = {
             a.name: frames_per_block(self.plan, a) for a in self.plan.algorithms if a.algorithm.by_module
@@ -77,6 +79,7 @@ class TrainPass:
 
     def work(self, train: int, filled: Filled) -> None:
         """Let the algorithms work on a train, in order."""
+        self.totals.reach(train)
         self._account(train, filled)
         for bound in self.plan.algorithms:
             good = presence.seen(self.state, self.plan.sights[bound.name], train, train + 1)
@@ -201,15 +204,6 @@ class TrainPass:
         images = old if old is not None and old.shape == shape else np.empty(shape, o.output.dtype)
         images[:] = identity(o.output.dtype, o.output.merge)
         return images
-
-
-def finish(state: ChunkState, bound: BoundAlgorithm, first: int, last: int) -> None:
-    """Let an algorithm finish some trains: those of its chunk, or one if others read on."""
-    out = state.as_chunk(bound, first, last)
-    with hook_context(bound.algorithm, "finalize_chunk_processing", state, first, last):
-        bound.algorithm.finalize_chunk_processing(out)
-    for train in range(first, last):
-        presence.note_train(state, bound, out, train)
 
 
 def train_bytes(plan: Plan) -> int:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from samples import RoiSum, Scale, ScaleTrains, Stats, TrainSums
 
 import dxflow
-from dxflow import Algorithm, Frames, From, Key, Output, PlanError
+from dxflow import Algorithm, Frames, From, Key, Output, PlanError, cutting
 from dxflow._checks import cut
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.litframes import LitFrames
@@ -24,6 +24,8 @@ from dxflow.state import ChunkState
 
 EXAMPLES = int(os.environ.get("DXFLOW_EXAMPLES", "6"))
 MODULES = 3
+LONG = 41
+"""Trains of which there are units of several lengths."""
 COUNT = itertools.count()
 IMG = Frames(modules=range(MODULES), mask=None)
 GAIN = Frames("image.gain", modules=range(MODULES))
@@ -95,6 +97,50 @@ class Reads(Algorithm):
         out.train, out.missing = train["train"], "train" in train.missing
 
 
+class Running(Algorithm):
+    """A number that depends on the order of blocks, under a rule of its own that depends on that of partials."""
+
+    ALG_ID = "running"
+    inputs = {"img": IMG}
+
+    def outputs(self, info):
+        return {
+            "last": Output(per="run", merge="custom"),
+            "n": Output(per="run", dtype="i8", merge="custom"),
+            "sum": Output(per="run"),
+        }
+
+    def process_module_data(self, block, out):
+        out.last = 0.9 * out.last + np.nansum(block["img"], dtype="f8") / 7
+        out.n += 1
+        out.sum += out.last
+
+    def merge(self, into, other):
+        super().merge(into, other)
+        into.last = into.last * 0.9 ** int(other.n) + other.last
+        into.n += other.n
+
+
+class Finishes(Algorithm):
+    """What is made when some trains are finished depends on all of them."""
+
+    ALG_ID = "finishes"
+    inputs = {"img": IMG}
+
+    def outputs(self, info):
+        return {"s": Output(per="img"), "run": Output(per="run"), "most": Output(per="pixel", merge="max")}
+
+    def process_module_data(self, block, out):
+        sums = np.nansum(block["img"], axis=(1, 2), dtype="f8") / 7
+        out.s += sums
+        out.run += sums.sum()
+        out.most = np.fmax(out.most, np.fmax.reduce(block["img"]))
+
+    def finalize_chunk_processing(self, out):
+        out.s -= out.s.mean() if len(out.s) else 0
+        out.run *= 1 + 1 / (3 + len(out.s))
+
+
 COMPANY = {
     "average": lambda key: Average(img=IMG),
     "stats": lambda key: Stats(img=IMG),
@@ -113,11 +159,15 @@ COMPANY = {
     "trains": lambda key: ScaleTrains(name="trains", img=IMG),
     "scaledtrains": lambda key: Stats(name="scaledtrains", img=From("trains.img")),
     "motor": lambda key: RoiMotor(x=key),
+    "running": lambda key: Running(),
+    "finishes": lambda key: Finishes(),
 }
 NEEDS = {"reads": {"two", "litframes", "roi"}, "scaled": {"scale"}, "scaledtrains": {"trains"}}
 UNSTORED = {"scale", "trains"}
 STORED = [name for name in COMPANY if name not in UNSTORED]
 """Those that can be asked for; what makers hand on must be read."""
+ROWWISE = [name for name in STORED if name != "finishes"]
+"""Those whose rows are the same in chunks of any trains."""
 
 
 class RoiMotor(Algorithm):
@@ -134,16 +184,20 @@ class RoiMotor(Algorithm):
         out.row, out.n = block["x"], 1
 
 
+SIX = st.just(6)
+
+
 @st.composite
-def plants(draw):
-    """What is missing: trains, frames, modules in some trains, data that cannot be read."""
-    trains = st.sets(st.integers(0, 5), max_size=3).map(tuple)
-    counts = draw(st.lists(st.integers(0, 4), min_size=6, max_size=6))
+def plants(draw, lengths=SIX):
+    """What is missing in a run of some trains: trains, frames, modules in some trains, data that cannot be read."""
+    n = draw(lengths)
+    trains = st.sets(st.integers(0, n - 1), max_size=max(3, n // 5)).map(tuple)
+    counts = draw(st.lists(st.integers(0, 4), min_size=n, max_size=n))
     return Plant(
         empty_trains=draw(trains),
         lost_trains={draw(st.integers(0, MODULES - 1)): draw(trains)},
         silent_trains={draw(st.integers(0, MODULES - 1)): draw(trains)},
-        pulse_counts=np.array(counts if any(counts) else [1] * 6),
+        pulse_counts=np.array(counts if any(counts) else [1] * n),
     )
 
 
@@ -193,7 +247,7 @@ def folder(tmp_path_factory):
 @anything
 @given(
     plant=plants(),
-    alone=st.sampled_from(STORED),
+    alone=st.sampled_from(ROWWISE),
     beside=st.sets(st.sampled_from(STORED), min_size=1),
     cuts=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     block=st.sampled_from([256, 600, 10**6]),
@@ -242,7 +296,84 @@ def test_the_same_bits_on_workers_of_every_kind(folder, workers, plant, names, t
         shutil.rmtree(truth.path)
 
 
+hows = st.sampled_from([{}, {"chunk": 3000}, {"block": 600}, {"chunk": 12_000, "block": 256}])
+"""Options of plans; none, and such that a small run has several chunks."""
+smalls = st.sampled_from([cutting.SMALL, 10, 2000])
+"""Bytes of outputs that count as small: units of one length, and of several."""
+
+
+def planned(path, names, key, small, **how):
+    """Return a plan as it is made for everybody."""
+    with mock.patch.object(cutting, "SMALL", small):
+        return dxflow.plan(path, [COMPANY[name](key) for name in names], on_fault="mask", **how)
+
+
+def outcome(plan, names, cluster="here"):
+    """Return the bytes of the outputs of these algorithms, by name."""
+    data = dxflow.execute(plan, cluster).dataset
+    made = {str(n): v for n, v in data.variables.items() if str(n).split(".")[0] in names and "." in str(n)}
+    return {n: (None, v.shape, v.dtype, v.values.tobytes()) for n, v in made.items()}
+
+
+@anything
+@given(
+    plant=plants(st.integers(1, LONG)),
+    alone=st.sampled_from(STORED),
+    beside=st.sets(st.sampled_from(STORED), min_size=1),
+    how=hows,
+    small=smalls,
+    factor=st.sampled_from([2, 4, 64]),
+)
+def test_the_same_bits_alone_and_in_company_as_it_is_planned(
+    folder, plant, alone, beside, how, small, factor
+):
+    truth = made(folder / str(next(COUNT)), plant)
+    key = Key(truth.devices["motor"], "actualPosition.value")
+    try:
+        names = with_makers([alone])
+        plan = planned(truth.path, names, key, small, **how)
+        expected, together = outcome(plan, names), with_makers([alone, *beside])
+        everybody = outcome(planned(truth.path, together, key, small, **how), together)
+        assert differences(expected, everybody) == []
+        longer = cut(plan, factor * (plan.chunks[0].last - plan.chunks[0].first))
+        assert differences(expected, outcome(longer, names)) == []
+    except PlanError as e:
+        assert "nothing to read" in str(e)  # noqa: PT017
+    finally:
+        shutil.rmtree(truth.path)
+
+
+@settings(anything, max_examples=max(2, EXAMPLES // 10))
+@given(
+    plant=plants(st.just(LONG)),
+    alone=st.sampled_from(STORED),
+    beside=st.sets(st.sampled_from(STORED), min_size=1),
+    how=hows,
+    small=smalls,
+)
+def test_the_same_bits_alone_here_and_in_company_on_workers(
+    folder, workers, plant, alone, beside, how, small
+):
+    truth = made(folder / str(next(COUNT)), plant)
+    key = Key(truth.devices["motor"], "actualPosition.value")
+    try:
+        names, together = with_makers([alone]), with_makers([alone, *beside])
+        expected = outcome(planned(truth.path, names, key, small, **how), names)
+        plan = planned(truth.path, together, key, small, **how)
+        assert differences(expected, outcome(plan, together, workers)) == []
+    except PlanError as e:
+        assert "nothing to read" in str(e)  # noqa: PT017
+    finally:
+        shutil.rmtree(truth.path)
+
+
 def made(folder, plant):
-    """Make a run of six trains with these gaps."""
-    options = {"trains": 6, "pulses": 4, "modules": MODULES, "module_shape": (8, 8), "devices": ("motor",)}
+    """Make a run of some trains with these gaps."""
+    options = {
+        "trains": len(plant.pulse_counts),
+        "pulses": 4,
+        "modules": MODULES,
+        "module_shape": (8, 8),
+        "devices": ("motor",),
+    }
     return make_run(folder, detector="AGIPD500K", plant=plant, **options)

@@ -14,7 +14,7 @@ from distributed import Client, LocalCluster
 from samples import Stats
 
 import dxflow
-from dxflow import FrameSelection, deaths
+from dxflow import FrameSelection, cutting, deaths
 from dxflow._checks import cut
 from dxflow.attempts import Attempt, Death, History
 from dxflow.clusters import Local
@@ -238,7 +238,11 @@ def test_a_cluster_that_gives_up_after_one_death_is_asked_again(run):
     assert result.losses.detail[0].startswith("exited with status 3, twice")
 
 
-def test_a_chunk_too_large_for_its_workers_is_done_in_pieces_and_the_report_says_so(run, workers):
+def test_a_chunk_too_large_for_its_workers_is_done_in_pieces_and_the_report_says_so(
+    run, workers, monkeypatch
+):
+    # A unit is four trains: what is hoarded is there until the chunk ends.
+    monkeypatch.setattr(cutting, "SMALL", 10)
     four = FrameSelection(trains=run.train_ids[:4].tolist())
     made = dxflow.plan(run.path, Hoarding(), block=1_100, frames=four)
     result = dxflow.execute(cut(made, 4), workers)

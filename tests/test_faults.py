@@ -11,7 +11,7 @@ import pytest
 from samples import Failing, RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import Frames, PlanError
+from dxflow import Frames, Output, PlanError, cutting
 from dxflow._checks import cut
 from dxflow.faults import HookExit, HookFailed
 from dxflow.simulate import Plant, make_run
@@ -325,12 +325,17 @@ class FailsInTheEnd(RoiSum):
     ALG_ID = "failing"
     frames = 0
 
+    def outputs(self, info):
+        return super().outputs(info) | {"n": Output(per="run")}
+
     def finalize_chunk_processing(self, out):
         if len(out.intensity) == self.frames:
             raise ValueError("planted")
 
 
-def test_a_chunk_that_cannot_be_finished_is_lost_and_named(good):
+def test_a_chunk_that_cannot_be_finished_is_lost_and_named(good, monkeypatch):
+    # All of a chunk is finished at once.
+    monkeypatch.setattr(cutting, "FEWEST_OF_SMALL", 1)
     algorithm = FailsInTheEnd()
     algorithm.frames = 2 * 4
     result = reduce(good.path, [algorithm, Stats()], on_fault="mask")

@@ -5,7 +5,7 @@ import pytest
 from samples import RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import attempts, fragments
+from dxflow import attempts, fragments, units
 from dxflow._checks import cut
 from dxflow.attempts import Attempt, Death, History, Note
 from dxflow.chunk import Workspace, chunk_path, run_chunk
@@ -38,9 +38,9 @@ def test_pieces_are_joined_to_what_the_whole_chunk_would_be(work, number, quarte
     with fragments.Fragment(chunk_path(work.folder, number, work.plan)) as f:
         expected = {name: f[name] for name in f.names()}
     chunk_path(work.folder, number, work.plan).unlink()
-    middle = (chunk.first + chunk.last) // 2
-    second = Attempt("piece", middle, chunk.last)
-    died(work, chunk, *([second] * 2 if quarters else []))
+    middle = units.middle(chunk.first, chunk.last)
+    first = Attempt("piece", chunk.first, middle)
+    died(work, chunk, *([first] * 2 if quarters else []))
     joined = run_chunk(work, number)
     assert joined.pieces == (3 if quarters else 2)
     assert (joined.used, joined.bytes, joined.events) == (whole.used, whole.bytes, whole.events)

@@ -5,31 +5,19 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from samples import Bright, RoiSum, Scale, Stats, TrainSums
 
 import dxflow
 from dxflow import Algorithm, Frames, From, Key, Output, PlanError
-from dxflow.plan import _edges
 
 
-@given(
-    per_train=st.lists(st.integers(0, 1000), min_size=1, max_size=60),
-    target=st.floats(1, 5000),
-)
-def test_chunks_cover_all_trains_once_and_in_order(per_train, target):
-    edges = _edges(np.array(per_train, float), target)
-    assert edges[0] == 0
-    assert edges[-1] == len(per_train)
-    assert all(a < b for a, b in zip(edges[:-1], edges[1:], strict=True))
-
-
-@given(trains=st.integers(1, 300), size=st.integers(1, 100), target=st.integers(1, 5000))
-def test_chunks_of_equal_trains_are_about_as_large_as_wanted(trains, size, target):
-    edges = _edges(np.full(trains, float(size)), target)
-    largest = max(np.diff(edges)) * size
-    assert largest <= 2 * max(target, size)
+@pytest.mark.parametrize("chunk", [1, 100_000, 500_000, "1 GiB"])
+def test_chunks_cover_all_trains_once_and_in_order(run, chunk):
+    made = dxflow.plan(run.path, [RoiSum(), Stats()], chunk=chunk, block=5000)
+    edges = [(c.first, c.last) for c in made.chunks]
+    assert [t for first, last in edges for t in range(first, last)] == list(range(12))
+    (step,) = {last - first for first, last in edges[:-1]} or {16}
+    assert step == 2 ** (step.bit_length() - 1)
 
 
 def test_chunks_do_not_depend_on_workers_and_carry_their_numbers(run):

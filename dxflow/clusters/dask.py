@@ -201,7 +201,9 @@ class DaskRunner:
     def _wait(self, running: Any) -> None:
         """Wait for the next result, but not for ever."""
         with running.thread_condition:
-            running.thread_condition.wait(timeout=0.1)
+            # What was done since the last look wakes nobody.
+            if not running.has_ready():
+                running.thread_condition.wait(timeout=0.1)
         if (failure := self._failure()) is not None:
             raise failure
         if not running.has_ready() and (why := self.patience.ends()):

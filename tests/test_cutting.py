@@ -1,0 +1,125 @@
+"""How a run is cut: powers of two of trains, within what is asked for; units that no other algorithm changes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from samples import RoiSum, Stats, TrainSums
+
+import dxflow
+from dxflow import Algorithm, Frames, Key, Output, units
+from dxflow._checks import cut
+from dxflow.cutting import within
+from dxflow.simulate import make_run
+
+
+@given(per_train=st.lists(st.integers(0, 1000), min_size=1, max_size=60), limit=st.floats(0, 5000))
+def test_no_stretch_has_more_bytes_than_wanted_and_one_of_twice_as_many_trains_would(per_train, limit):
+    def fullest(n):
+        return max(sum(per_train[a : a + n]) for a in range(0, len(per_train), n))
+
+    size = within(np.array(per_train), limit)
+    assert size == 1 or fullest(size) <= limit
+    assert size >= len(per_train) or fullest(2 * size) > limit
+
+
+@given(data=st.data(), trains=st.integers(1, 70), unit=st.sampled_from([1, 2, 4]))
+def test_a_tree_pairs_the_same_units_however_they_come_together(data, trains, unit):
+    """The pairs written down, of all units at once, and of chunks whose units were merged before."""
+
+    def tree(stretches):
+        made = units.Tree(lambda a, b: a.__setitem__(slice(None), [list(a), list(b)]))
+        for first, last, value in stretches:
+            made.add(first, last, value)
+        return made.result()
+
+    def of_units(first, last):
+        return tree([(a, min(a + unit, last), [a]) for a in range(first, last, unit)])
+
+    chunk = unit * data.draw(st.sampled_from([1, 2, 8, 64]))
+    chunks = [(a, min(a + chunk, trains)) for a in range(0, trains, chunk)]
+    merges = [
+        (chunks[n][0], chunks[n : n + 8][-1][1], tree((a, b, of_units(a, b)) for a, b in chunks[n : n + 8]))
+        for n in range(0, len(chunks), 8)
+    ]
+    assert tree(merges) == of_units(0, trains)
+
+
+def test_a_tree_of_five_is_that_of_four_and_one_more():
+    made = units.Tree(lambda a, b: a.append(b))
+    for n in range(5):
+        made.add(n, n + 1, [n])
+    assert made.result() == [0, [1], [2, [3]], [4]]
+
+
+@given(first=st.integers(0, 100), length=st.integers(1, 60))
+def test_the_middle_is_where_a_tree_merges_last(first, length):
+    last = first + length
+    middle = units.middle(first, last)
+    assert first <= middle < last
+    if length > 1:
+        assert middle > first
+        assert all(n & -n < middle & -middle for n in range(first + 1, last) if n != middle)
+
+
+TWO = Frames(modules=range(2), mask=None)
+
+
+class Slow(Algorithm):
+    """A number of the run, of a few bytes per train."""
+
+    ALG_ID = "slow"
+    inputs = {"x": None}
+
+    def outputs(self, info):
+        return {"s": Output(per="run")}
+
+    def process_module_data(self, block, out):
+        out.s += block["x"].sum()
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    options = {"modules": 2, "pulses": 1, "module_shape": (64, 64), "devices": ("motor",)}
+    return make_run(tmp_path_factory.mktemp("long"), trains=600, pool=1, **options)
+
+
+def plan(run, *algorithms, **options):
+    return dxflow.plan(run.path, list(algorithms), on_fault="mask", **options)
+
+
+def test_units_are_the_same_alone_and_in_company(long):
+    makers = {
+        "slow": lambda: Slow(x=Key(long.devices["motor"], "actualPosition.value")),
+        "stats": lambda: Stats(img=TWO),
+        "tsum": lambda: TrainSums(img=TWO),
+        "roisum": lambda: RoiSum(img=TWO),
+    }
+    together = plan(long, *(make() for make in makers.values()))
+    for bound in together.algorithms:
+        alone = plan(long, makers[bound.name]())
+        assert alone.algorithms[0].unit == bound.unit
+        assert all(c.first % bound.unit == 0 for p in (alone, together) for c in p.chunks)
+    assert {a.name: a.unit for a in together.algorithms} == {"slow": 2, "stats": 32, "tsum": 2, "roisum": 1}
+
+
+def test_who_reads_little_leaves_the_pass_enough_chunks(long):
+    """A number of the run beside images."""
+    images, slow = Stats(img=TWO), Slow(x=Key(long.devices["motor"], "actualPosition.value"))
+    alone = plan(long, images, chunk=70_000, block=256)
+    together = plan(long, images, slow, chunk=70_000, block=256)
+    assert len(together.chunks) >= len(alone.chunks) > 4
+
+
+def test_a_chunk_of_any_whole_units_gives_the_same_bits(long):
+    made = plan(long, Stats(img=TWO), TrainSums(img=TWO), block=10_000)
+    expected = dxflow.execute(made, "here").dataset.load()
+    for trains in (32, 64, 1024):
+        got = dxflow.execute(cut(made, trains), "here").dataset
+        for name, variable in expected.variables.items():
+            assert got.variables[name].values.tobytes() == variable.values.tobytes(), (name, trains)
+
+
+def test_memory_counts_the_partials_of_several_units(long):
+    made = plan(long, Stats(img=TWO))
+    assert cut(made, 256).memory.partials > cut(made, 32).memory.partials
