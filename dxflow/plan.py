@@ -343,7 +343,9 @@ def _missing(binding: Binding) -> list[Loss]:
         for loss in i.index.missing(i.modules, i.location.sources)
     ]
     read = [part for bound in binding.inputs for part in (bound.parts or (bound,))]
-    return modules + [loss for bound in read for loss in _empty_trains(bound, binding.trains)]
+    empty = [loss for bound in read for loss in _empty_trains(bound, binding.trains)]
+    # A source and key that is read twice lacks the same.
+    return list(dict.fromkeys(modules + empty))
 
 
 def _filed(loss: Loss, bound: BoundInput, trains: NDArray) -> Loss:

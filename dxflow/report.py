@@ -126,13 +126,34 @@ def account(plan: Plan, summaries: list[Summary], losses: list[Loss]) -> list[di
         used.update({(number, module): frames for number, module, frames in summary.used})
         for algorithm, module, why, frames in summary.worked:
             worked[algorithm][module][why] += frames
-    rows = []
+    groups = []
     for number, bound in enumerate(plan.inputs):
         if bound.kind == "frames" or number in {a.stream for a in plan.algorithms}:
             read = [used[number, position] for position in range(len(bound.modules))]
             for own, names in _groups(plan, number, read, worked).items():
-                rows += [_row(plan, losses, number, m, n, dict(why), names) for m, (n, why) in enumerate(own)]
-    return rows
+                groups.append(
+                    [_row(plan, losses, number, m, n, dict(why), names) for m, (n, why) in enumerate(own)]
+                )
+    return _once(groups)
+
+
+def _once(groups: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return all rows without what they say again: of modules that an algorithm reads twice, as with two masks.
+
+    What it lost most of is what it could use.
+    """
+    taken: set[tuple[Any, ...]] = set()
+    out: list[tuple[int, dict[str, Any]]] = []
+    for number, rows in sorted(
+        enumerate(groups), key=lambda group: sum(r["used"] - r["expected"] for r in group[1])
+    ):
+        kept: dict[tuple[int, ...], list[str]] = defaultdict(list)
+        for name in rows[0]["algorithms"]:
+            own = [(r["input"], r["module"], name) for r in rows]
+            kept[tuple(i for i, one in enumerate(own) if one not in taken)].append(name)
+            taken.update(own)
+        out += [(number, rows[i] | {"algorithms": names}) for at, names in kept.items() for i in at]
+    return [row for _, row in sorted(out, key=lambda one: one[0])]
 
 
 def _groups(

@@ -93,7 +93,7 @@ class ChunkState:
         self.asked: dict[str, set[str]] = {a.name: set() for a in plan.algorithms}
         self.failed: set[int] = set()
         self.hooks = Hooks() if hooks is None else hooks
-        self._lost: set[tuple[int, int, int]] = set()
+        self._lost: set[tuple[Any, ...]] = set()
         self.losses: list[Loss] = []
         self.bytes = 0
         self.began, self.times = perf_counter(), {"read": 0.0, "wait": 0.0}
@@ -318,12 +318,14 @@ class ChunkState:
     # Accounts -----------------------------------------------------------------------------------
 
     def lose(self, bound: BoundInput, module: int, row: int, fault: ReadFault) -> None:
-        """Note that a frame (row of the index) of a module could not be read, once if it is read for several."""
-        with self._lock:
-            if (id(bound), module, row) in self._lost:
-                return
-            self._lost.add((id(bound), module, row))
+        """Note that a frame (row of the index) of a module could not be read, once if it is read for several inputs."""
         labels = {name: int(ids[0]) for name, ids in bound.index.labels(slice(row, row + 1)).items()}
+        frame = tuple(labels.values()) if "pulse_id" in labels else (row,)
+        what = bound.location.sources[module], fault.file, fault.dataset, fault.first, fault.cause, *frame
+        with self._lock:
+            if what in self._lost:
+                return
+            self._lost.add(what)
         train = labels["train_id"]
         pulse = f" (pulse {labels['pulse_id']})" if "pulse_id" in labels else ""
         self.losses.append(

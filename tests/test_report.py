@@ -13,7 +13,7 @@ from dxflow.algorithms.average import Average
 from dxflow.chunk import Summary
 from dxflow.lacks import Lack
 from dxflow.report import account, times
-from dxflow.simulate import make_run
+from dxflow.simulate import Plant, make_run
 
 
 def summary(chunk, worker, read=0.0, wait=0.0, compute=0.0, write=0.0, reused=False, **more):
@@ -121,3 +121,81 @@ class Unknown(Bright):
 def test_a_module_that_is_not_read_cannot_be_lacking(run):
     with pytest.raises(ValueError, match="bright: lacks\\(\\) names module 17; .* is read with"):
         dxflow.plan(run.path, Unknown())
+
+
+class Both(Algorithm):
+    """Reads the same frames with a mask and without."""
+
+    ALG_ID = "both"
+    inputs = {"good": Frames(), "all": Frames(mask=None)}
+
+    def outputs(self, info):
+        return {"n": Output(per="good", dtype="i8")}
+
+    def process_module_data(self, block, out):
+        out.n += np.count_nonzero(np.isfinite(block["all"]), axis=(1, 2))
+
+
+class BothOfTrains(Both):
+    """The same of whole trains."""
+
+    process_module_data = Algorithm.process_module_data
+
+    def process_train_data(self, train, out):
+        out.n += np.count_nonzero(np.isfinite(train["all"]), axis=(1, 2, 3))
+
+
+def spoil(folder, truth, module, key, frame):
+    """Make a frame of a module, or its mask, one that cannot be decoded."""
+    (path,) = folder.glob(f"CORR*AGIPD{module:02}-S00000.h5")
+    name = f"INSTRUMENT/{truth.sources[module]}/image/{key}"
+    with h5py.File(path, "r+") as f:
+        values = f[name][:]
+        del f[name]
+        spoilt = f.create_dataset(name, data=values, chunks=(1, *values.shape[1:]), compression="gzip")
+        spoilt.id.write_direct_chunk((frame, 0, 0), b"\xff" * 64)
+
+
+@pytest.mark.parametrize("both", [Both, BothOfTrains])
+def test_frames_that_are_read_twice_count_once(tmp_path, both):
+    plant = Plant(silent_trains={1: (2,)})
+    truth = make_run(tmp_path, detector="AGIPD500K", trains=4, pulses=4, module_shape=(16, 12), plant=plant)
+    spoil(tmp_path, truth, 3, "data", 2)
+    spoil(tmp_path, truth, 4, "mask", 5)
+    result = dxflow.reduce(tmp_path, [RoiSum(img=Frames(mask=None)), both()], cluster="here", on_fault="mask")
+    rows = [r for r in result.manifest["account"] if "both" in r["algorithms"]]
+    assert [r["module"] for r in rows] == list(range(8))
+    assert [r["used"] for r in rows] == [16, 12, 16, 15, 15, 16, 16, 16]
+    assert [r["masked"] for r in rows if r["masked"]] == [
+        {"missing frames": 4},
+        {"unreadable data": 1},
+        {"unreadable mask": 1},
+    ]
+    for r in rows:
+        assert r["expected"] == 16 == r["used"] + sum(r["masked"].values())
+    losses = result.losses.set_index("cause").frames
+    assert losses.to_dict() == {"missing frames": 4, "unreadable data": 1, "unreadable mask": 1}
+    lines = [line for line in result.report().splitlines() if " by both" in line]
+    assert len(lines) == 1
+    assert "of 16 frames of 8 modules, 122 of 128 by both" in lines[0]
+
+
+def test_a_report_of_frames_that_are_read_twice_has_them_once(run):
+    result = dxflow.reduce(run.path, Both(), cluster="here")
+    assert [line.split(": ")[-1] for line in result.report().splitlines() if line.startswith("used")] == [
+        "all 72 frames of 16 modules by both"
+    ]
+    assert len(result.account) == 16
+
+
+def test_trains_without_data_are_lost_once_however_often_they_are_read(tmp_path):
+    make_run(
+        tmp_path,
+        detector="AGIPD500K",
+        trains=4,
+        pulses=2,
+        module_shape=(8, 8),
+        plant=Plant(empty_trains=(1,)),
+    )
+    causes = [loss.cause for loss in dxflow.plan(tmp_path, Both()).losses]
+    assert causes == ["missing trains"]
