@@ -326,15 +326,14 @@ class ChunkState:
             if what in self._lost:
                 return
             self._lost.add(what)
-        train = labels["train_id"]
         pulse = f" (pulse {labels['pulse_id']})" if "pulse_id" in labels else ""
         self.losses.append(
             Loss(
                 cause=fault.cause,
                 frames=1,
                 trains=1,
-                first_train=train,
-                last_train=train,
+                first_train=labels["train_id"],
+                last_train=labels["train_id"],
                 source=bound.location.sources[module],
                 module=bound.modules[module] if bound.kind == "frames" else -1,
                 file=fault.file,
