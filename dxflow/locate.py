@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .fileindex import CAUSE as MISFIT
 from .fileindex import FileIndex, Stored, stored_in
 from .losses import Loss
 from .near import did_you_mean, listed
@@ -124,6 +125,19 @@ class Faults:
             return out
         first, last = int(np.min(train_ids)), int(np.max(train_ids))
         return replace(out, trains=len(train_ids), first_train=first, last_train=last)
+
+    def blamed(self, loss: Loss) -> Loss:
+        """Return a loss of frames with its cause where that is known: a file may have them, and its index be wrong."""
+        span = range(loss.first_train, loss.last_train + 1)
+        wrong = {
+            (f.file, f.trains, f.first_train)
+            for f in self.losses
+            if (f.cause, f.source) == (MISFIT, loss.source) and f.first_train in span and f.last_train in span
+        }
+        trains = sum(n for _, n, _ in wrong)
+        if trains in (0, loss.trains):
+            return replace(loss, cause=MISFIT if trains else loss.cause)
+        return replace(loss, detail=f"{loss.detail}; in {trains} of these trains the {MISFIT}")
 
     def _put(self, loss: Loss) -> None:
         # Two inputs, or data and their mask, may lie in the same file.

@@ -338,7 +338,7 @@ def _missing(binding: Binding) -> list[Loss]:
     for number, bound in zip(binding.rows, binding.inputs, strict=True):
         seen.setdefault(number, bound)
     modules = [
-        _filed(loss, i, binding.trains)
+        binding.faults.blamed(_filed(loss, i, binding.trains))
         for i in seen.values()
         for loss in i.index.missing(i.modules, i.location.sources)
     ]

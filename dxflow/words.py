@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Row = tuple[str, str]
 SOME = 6
 """Inputs, algorithms, and names of these, that are shown of many."""
+LONG, MUCH = 10, 10**9
+"""Seconds of a pass and bytes: below both what bounded it is chance, and nobody needs advice."""
 NEARLY = 1.5
 """Factor within which chunks are of the size that was asked for."""
 
@@ -126,8 +128,7 @@ def of_result(result: Result, said: Iterable[Loss] = ()) -> list[Row]:
         *_some([("inputs", f"{name}: reads {what}") for name, what in manifest.get("reads", {}).items()]),
         *(("check", line) for line in manifest.get("unasked", ())),
         *(("used", line) for line in used(manifest["account"])),
-        ("time", t["bound"]),
-        *_advice(result.cluster),
+        *_time(t, result.cluster.get("advice", "")),
         *cost.rows(result.cluster),
         ("result", str(result.path) + ("" if result.kept else ", removed when nobody uses it any more")),
         *(
@@ -147,8 +148,11 @@ def _read(manifest: Mapping[str, Any], t: Mapping[str, Any]) -> str:
     return f"{rate} ({chunks['computed']} {what}{reused})"
 
 
-def _advice(cluster: Mapping[str, Any]) -> list[Row]:
-    return [("advice", cluster["advice"])] if cluster.get("advice") else []
+def _time(t: Mapping[str, Any], advice: str) -> list[Row]:
+    """Return what bounded a run and what would help; of one that is soon over only how long it took."""
+    if t.get("pass", LONG) < LONG and t["bytes"] < MUCH:
+        return [("time", f"the pass over the data took {t['pass']:.2g} of {t['wall']:.2g} s")]
+    return [("time", t["bound"]), *([("advice", advice)] if advice else [])]
 
 
 def _lost(found: Sequence[Loss], said: frozenset[Loss]) -> list[str]:

@@ -514,6 +514,29 @@ def test_the_whole_traceback_is_shown_if_asked_for(here, band, capsys):
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
+def test_the_help_of_submit_says_of_each_option_what_it_means_and_its_default(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["submit", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    options = shown.partition("--site SITE named")[2].partition("--name")[0].split(" --")
+    assert len(options) == 12
+    assert all("(default: " in option for option in options), options
+    assert "minutes" in shown
+    assert "example: dxflow submit --partition" in shown
+
+
+def test_the_help_of_simulate_says_what_a_run_with_fewer_modules_needs(capsys, tmp_path):
+    with pytest.raises(SystemExit):
+        cli.main(["simulate", "--help"])
+    assert "(--modules 0-3)" in " ".join(capsys.readouterr().out.split())
+    line = ["--modules", "4", "--module-shape", "8", "8", "--trains", "2", "--pulses", "2", "--devices"]
+    assert cli.main(["simulate", str(tmp_path / "run"), *line]) == 0
+    assert cli.main(["plan", str(tmp_path / "run"), "average"]) == 2
+    assert "missing module" in capsys.readouterr().err
+    for more in (["--modules", "0-3"], ["--on-fault", "mask"]):
+        assert cli.main(["plan", str(tmp_path / "run"), *more, "average"]) == 0
+
+
 def test_an_interrupted_run_exits_with_130_and_says_how_to_go_on(here, band, tmp_path, capsys):
     assert cli.main([*here, "--chunk", "4 kB", band, "--stop"]) == 130
     said = capsys.readouterr().err

@@ -55,5 +55,6 @@ def test_a_report_shows_it_and_the_result_keeps_it(run):
     assert result.cluster["workers"] == 1
     assert 0 < result.cluster["efficiency"] <= 1
     assert "\ncluster  this process: " in result.report()
-    assert f"\ntime     {result.times['bound']}\n" in result.report()
-    assert result.cluster["advice"] in result.report()
+    assert result.times["bound"]
+    assert "\ntime     the pass over the data took " in result.report()
+    assert not {"bounded", "advice"} & set(result.report().split())

@@ -62,6 +62,7 @@ def test_report_and_representations_name_losses_and_the_place(result):
         "the other modules have them",
     ]
     assert str(result.path) in repr(result)
+    assert report in str(result)
     html = result._repr_html_()
     assert "missing frames" in html
     assert "roisum.intensity" in html

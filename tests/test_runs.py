@@ -251,6 +251,23 @@ def test_a_file_that_is_there_but_cannot_be_read_is_not_said_to_be_missing(run):
     assert "missing sequence" in set(reduced(run, on_fault="mask").losses.cause)
 
 
+@pytest.mark.parametrize("also", [False, True])
+def test_frames_that_a_wrong_index_hides_are_lost_by_the_index(run, also):
+    with h5py.File(run / FILE, "r+") as f:
+        source = next(iter(f["INDEX"].keys() - {"trainId", "flag", "origin", "timestamp"}))
+        index = f[f"INDEX/{source}/CORR/1CH0:output/image"]
+        index["count"][2] = 1
+        if also:
+            index["count"][0] = 0
+            next(iter(f["INSTRUMENT"].values()))["CORR/1CH0:output/image/trainId"][:2] = 0
+    result = reduced(run, on_fault="mask")
+    row = result.losses[result.losses.frames > 0].iloc[0]
+    assert row.frames == (4 if also else 2)
+    assert row.cause == ("missing frames" if also else "index does not fit the data")
+    assert ("in 1 of these trains the index does not fit the data" in row.detail) == also
+    assert (result.account.expected == result.account.used + result.account[row.cause]).all()
+
+
 @pytest.mark.parametrize("odd", [5, 2**40, 2**63])
 def test_a_train_id_that_cannot_be_is_a_fault_of_its_file(run, odd):
     with h5py.File(run / FILE, "r+") as f:

@@ -1,12 +1,13 @@
 """What is said of a plan and a result: how many frames of how many, and nothing twice."""
 
+import pytest
 from samples import RoiSum
 
 import dxflow
 from dxflow.algorithms.average import Average
 from dxflow.losses import Loss
 from dxflow.simulate import Plant, make_run
-from dxflow.words import _lost, text, used
+from dxflow.words import _lost, _time, text, used
 
 
 def row(module, used=80, expected=80, there=80, masked=None, **more):
@@ -117,4 +118,16 @@ def test_plans_and_reports_of_many_algorithms_fit_a_screen(tmp_path):
     assert "removed when nobody uses it any more" in said
     assert (
         dxflow.reduce(run.path, many[:7], tmp_path / "r.zarr", cluster="here").report().count("reads ") == 7
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "said"), [(9, 10**8, False), (11, 10**8, True), (4, 8 * 10**9, True)]
+)
+def test_what_bounded_a_run_is_said_of_runs_that_are_long_or_large(seconds, size, said):
+    times = {"pass": seconds, "wall": 12.0, "bytes": size, "bound": "bounded by reading"}
+    assert dict(_time(times, "read less")) == (
+        {"time": "bounded by reading", "advice": "read less"}
+        if said
+        else {"time": f"the pass over the data took {seconds} of 12 s"}
     )

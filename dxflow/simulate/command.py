@@ -60,7 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``dxflow simulate`` to a parser; defaults are those of `make_run`."""
     parser.add_argument("path", help="run directory to write; it must not hold HDF5 files yet")
     parser.add_argument("--detector", choices=(*KINDS, "none"), default=DEFAULTS["detector"])
-    parser.add_argument("--modules", type=int, help="how many modules (default: all)")
+    parser.add_argument(
+        "--modules",
+        type=int,
+        help="how many modules (default: all); of fewer a reduction says that the others are missing, and does "
+        "nothing unless told which to use (--modules 0-3) or to go on without (--on-fault mask)",
+    )
     parser.add_argument(
         "--module-shape", type=int, nargs=2, metavar=("SS", "FS"), help="(default: the real one)"
     )

@@ -11,18 +11,19 @@ from pathlib import Path
 from . import commands, driver, listing
 from .commands import OptionError, SlurmError
 
-MEANT = (
-    "site",
-    "partition",
-    "reservation",
-    "account",
-    "qos",
-    "walltime",
-    "memory",
-    "constraint",
-    "python",
-    "directory",
-)
+MEANT = {
+    "site": "named set of options, of dxflow or of ~/.config/dxflow/clusters.yaml (default: that of this machine)",
+    "partition": "of Slurm, as sinfo lists them (default: that of the site, or of Slurm)",
+    "reservation": "of Slurm, such as that of a beamtime (default: none)",
+    "account": "that is charged (default: yours in Slurm)",
+    "qos": "quality of service in Slurm (default: that of the account)",
+    "walltime": "time limit: HH:MM:SS, D-HH:MM:SS or minutes (default: that of the site, or 01:00:00)",
+    "memory": "of the job, with a unit: 64GB (default: that of the site, or of the partition)",
+    "constraint": "feature that nodes must have (default: none)",
+    "python": "interpreter on the node (default: this one)",
+    "directory": "for logs and credentials, shared by the nodes (default: $DXFLOW_HOME or ~/.dxflow)",
+}
+EXAMPLE = "example: dxflow submit --partition upex --walltime 4:00:00 --name mean reduce r0012 average --to mean.zarr"
 
 
 def cluster(argv: Sequence[str], parser: argparse.ArgumentParser, say: Callable[[str], None]) -> None:
@@ -56,10 +57,13 @@ def submit(argv: Sequence[str], parser: argparse.ArgumentParser, say: Callable[[
     """Put a command into the queue: ``dxflow submit [options] reduce RUN ...``."""
     from .options import resolve
 
-    for name in MEANT:
-        parser.add_argument(f"--{name}", help=f"as of a cluster: {name}=")
-    parser.add_argument("--cores", type=int, help="of the job")
-    parser.add_argument("--exclusive", action="store_true", default=None, help="a whole node")
+    parser.epilog = EXAMPLE
+    for name, meaning in MEANT.items():
+        parser.add_argument(f"--{name}", help=meaning)
+    parser.add_argument("--cores", type=int, help="of the job, a number (default: 4)")
+    parser.add_argument(
+        "--exclusive", action="store_true", default=None, help="a whole node (default: its share)"
+    )
     parser.add_argument("--name", help="of the job, in lists")
     parser.add_argument(
         "words", nargs=argparse.REMAINDER, metavar="COMMAND ...", help="of dxflow, or script.py -- ..."
