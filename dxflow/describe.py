@@ -87,8 +87,8 @@ def _of_result(path: Path, *, whole: bool) -> str:
     about, _, _ = result.manifest["table"].partition("\nloss ")
     facts = result.manifest["plan"]
     # Results of older versions say less of it.
-    made = Fingerprint(facts).text().splitlines() if "trains" in facts else []
-    told = ["depends on", *(f"  {line}" for line in made)] if made else []
+    known = Fingerprint(facts).text().splitlines() if "trains" in facts else []
+    told = ["depends on", *(f"  {line}" for line in known)] if known else []
     return "\n".join(
         [
             "result of",
