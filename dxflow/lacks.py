@@ -101,7 +101,9 @@ def _lost(state: ChunkState, bound: BoundAlgorithm) -> dict[str, NDArray]:
     for lack in bound.lacks:
         of = lost.setdefault(lack.cause, np.zeros((len(lead.modules), rows.stop - rows.start), bool))
         of[lead.modules.index(lack.module)] |= _concerns(lack, lead, rows)
-    for ref in bound.aliases.values():
+    refs = list(bound.aliases.values())
+    # A train is there if its first input is.
+    for ref in refs if bound.algorithm.by_module else refs[:1]:
         if isinstance(ref, str) and (made := maker(state.plan, ref)).stream == bound.stream:
             for cause, of in _lost(state, made).items():
                 lost[cause] = lost[cause] | of if cause in lost else of

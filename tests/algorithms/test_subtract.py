@@ -340,6 +340,25 @@ class NaiveTrains(Algorithm):
         out.n = there.sum(axis=1)
 
 
+class Beside(NaiveTrains):
+    """Reads frames as they are, and beside them those that were made."""
+
+    ALG_ID = "beside"
+    inputs = {"raw": Frames(), "img": From("subtract.img")}
+
+
+@pytest.mark.filterwarnings("ignore:subtract")
+def test_trains_that_are_there_beside_what_has_no_dark_are_used(raw, darks):
+    lacking = darks.dataset["average.mean"].drop_sel(module=[2], cell=[3])
+    result = dxflow.reduce(raw.path, [Subtract(dark=lacking), Beside()], cluster="here")
+    there = ~np.isnan(images(raw)).all(axis=(2, 3))
+    (used,) = (v for k, v in result.dataset.variables.items() if k.startswith("modules_used"))
+    assert used.values.tolist() == there.sum(axis=1).tolist()
+    assert account_of(result, "beside")[2] == (there[:, 2].sum(), {})
+    there[raw.cell_ids == 3] = there[:, 2] = False
+    assert result.dataset["beside.n"].values.tolist() == there.sum(axis=1).tolist()
+
+
 @pytest.mark.filterwarnings("ignore:subtract")
 @pytest.mark.parametrize("whole_trains", [False, True])
 def test_frames_without_a_dark_are_missing_for_all_that_read_them(raw, darks, whole_trains):
