@@ -167,7 +167,7 @@ def _lasting() -> type[LocalCluster]:
 @contextmanager
 def held_back() -> Iterator[None]:
     """Have Ctrl-C and SIGTERM wait for something that cannot be left half done; a second one does not wait."""
-    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: terminated.end}
+    usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: terminated.end}
     held = {number: raises for number, raises in usual.items() if signal.getsignal(number) == raises}
     if threading.current_thread() is not threading.main_thread():
         held = {}
