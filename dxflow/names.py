@@ -128,6 +128,8 @@ def _check_together(plan: Plan, dims: set[str]) -> None:
                     f"{name}: its axis {dim!r} has {size} entries, that of {other} has {first}: two axes cannot have "
                     "one name; give Output other dims"
                 )
-    for dim in sorted(dims & {"time", *labels, *arrays}):
-        if labels.get(dim, ()) != (dim,):
+    # Stores add these to the labels.
+    added = {"time", *(f"{o.name}_offset" for o in plan.outputs if o.output.kind == "event")}
+    for dim in sorted(dims & {*added, *labels, *arrays}):
+        if dim in added or labels.get(dim, ()) != (dim,):
             raise PlanError(f"dims={dim!r}: the result has a label of this name; give Output other dims")

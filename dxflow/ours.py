@@ -124,10 +124,17 @@ def _kind_of_folder(path: Path) -> str:
         return COPY if made.get("kind") == COPIED else RESULT * isinstance(made["files"], dict)
     if _regular(path / PLAN):
         return JOURNAL * ("dxflow" in json.loads((path / PLAN).read_bytes())["versions"])
-    # A process that is killed at once leaves no more than the beginning of its journal.
-    if all(name.startswith(f".{PLAN}.") for name in os.listdir(path)):
+    # A process that is killed at once, or has no room, leaves no more than the beginning of its journal.
+    if all(_begins(path / name) for name in os.listdir(path)):
         return EMPTY
     return JOBS if _jobs(path) else RUN * _simulated(path)
+
+
+def _begins(path: Path) -> bool:
+    """Return whether something is what a journal or a copy begins with, and holds nothing yet."""
+    if path.name.startswith(f".{PLAN}."):
+        return True
+    return bool(_COPYING.fullmatch(path.name)) and path.is_dir() and not any(path.iterdir())
 
 
 def _jobs(path: Path) -> bool:

@@ -46,8 +46,8 @@ class Odd(Algorithm):
         for name, output in self.declared.items():
             if output.kind == "event":
                 out[name].append(np.full((2, *output.shape), 7))
-            elif output.kind in ("run", "train"):
-                out[name] = 3
+            elif output.kind == "train" or (output.kind == "run" and train.index == 0):
+                out[name][...] = 3
 
 
 def written(folder):
@@ -130,6 +130,17 @@ def test_any_name_is_refused_in_the_plan_or_comes_back(small, tmp_path_factory, 
         ),
         ({"x": Output(per="pixel", shape=(2,), dims=("module",))}, "two axes cannot have one name"),
         ({"x": Output(per="run", shape=(5,), dims=("time",))}, "'time': the result has a label of this name"),
+        (
+            {"x": Output(per="run", shape=(2,), dims=("time",), coords={"time": [1.5, 2.5]})},
+            "'time': the result has a label of this name",
+        ),
+        (
+            {
+                "ev": Output(per="event"),
+                "x": Output(per="run", shape=(2,), dims=("odd.ev_offset",), coords={"odd.ev_offset": [1, 2]}),
+            },
+            "the result has a label of this name",
+        ),
         (
             {"x": Output(per="img"), "y": Output(per="run", shape=(5,), dims=("train_id",))},
             "'train_id': the result has a label",

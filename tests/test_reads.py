@@ -70,7 +70,7 @@ def test_the_attributes_of_every_format_hold_what_was_read_and_from_where(
 def test_info_shows_what_a_result_depends_on(run, dark, geometry, tmp_path, capsys):
     to = f"{tmp_path}/x.zarr"
     dxflow.reduce(run.path, chain(dark, geometry), to, cluster="here")
-    assert cli.main(["info", to]) == 0
+    assert cli.main(["info", to, "--all"]) == 0
     shown = capsys.readouterr().out
     assert "average: reads subtract.img (subtract <- SPB_DET_AGIPD1M-1 image.data" in shown
     content = dxflow.open(to).manifest["plan"]["algorithms"][0]["options"]["dark"]["content"]

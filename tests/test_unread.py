@@ -122,8 +122,9 @@ def test_a_plus_on_the_command_line_chains_algorithms(truth, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["average", "+"], "+ stands between two algorithms; there is none after the last"),
-        (["+", "average"], "no algorithm"),
+        (["average", "+"], "+ stands between two algorithms, "),
+        (["average", "+"], "there is none after the last"),
+        (["+", "average"], "there is none before this one"),
         (["average", "+", "roi"], "roi reads the frames that average makes, but it makes none"),
         (["subtract", "--dark", "DARK", "azint"], "Did you mean azint --input img=subtract.img"),
     ],

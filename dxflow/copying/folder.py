@@ -195,7 +195,10 @@ class Folder:
         """Return size and CRC-32 of files that are done; begin afresh where nothing is or is wanted of it."""
         self._tidy()
         self.attempt = f"{TEMPORARY}{uuid.uuid4().hex[:12]}"
-        (self.partial / self.attempt).mkdir()
+        try:
+            (self.partial / self.attempt).mkdir()
+        except OSError as e:
+            raise CopyError(f"{self.partial}: {e.strerror}", str(self.partial), number=e.errno) from e
         done = {f.name for f in self.partial.glob("*.h5")}
         if done and not overwrite:
             if not resume:

@@ -84,9 +84,10 @@ def follow(link: Callable[[str, str], Link | None], path: str, name: str) -> tup
         found = link(path, name)
         if found is None:
             return path, name
-        target, name = found
+        target, leads = found
         if target is not None:
             path = permitted(target, path, name)
+        name = leads
     raise ReadFault(path, name, 0, 0, f"more than {MOST_LINKS} links lead to it")
 
 

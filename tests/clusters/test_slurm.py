@@ -141,8 +141,8 @@ def test_a_driver_that_is_interrupted_or_killed_leaves_no_job_and_no_credentials
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
-        # Tests may themselves run in the background, where Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        # Tests may themselves run in the background, where Ctrl-C is ignored, or under nohup.
+        preexec_fn=lambda: [signal.signal(s, signal.SIG_DFL) for s in (signal.SIGINT, signal.SIGHUP)],
     )
     slurm.wait(lambda: (tmp_path / "began").exists() or driver.poll() is not None)
     assert driver.poll() is None, driver.stderr.read()

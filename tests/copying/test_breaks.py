@@ -154,7 +154,7 @@ def test_a_disk_that_gets_full_is_an_error_with_path_need_and_free_space(
     assert isinstance(caught.value, CopyError)
     assert not (small_disk / "copy").exists()
     if caught.value.need is not None:
-        assert Path(caught.value.path).parent == small_disk / "copy.partial"
+        assert small_disk / "copy.partial" in Path(caught.value.path).parents
         assert caught.value.need > 0
         assert caught.value.free is not None
     (small_disk / "filling").unlink()
