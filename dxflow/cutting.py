@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import memory, sizes
+from .sight import maker
 from .units import adds_up
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ def _inputs(binding: Binding, bound: BoundAlgorithm) -> set[int]:
     """Return the inputs that an algorithm reads, itself or through those it reads from."""
     found = {bound.stream}
     for ref in bound.aliases.values():
-        makers = [a for a in binding.algorithms if any(o.name == ref for o in a.outputs)]
-        found |= {ref} if isinstance(ref, int) else _inputs(binding, makers[0])
+        found |= {ref} if isinstance(ref, int) else _inputs(binding, maker(binding, ref))
     return found
 
 

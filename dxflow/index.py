@@ -75,6 +75,12 @@ class EntryIndex:
         """Return the entry numbers of one module, -1 where it lacks the row, (row,)."""
         return self.entry[module if len(self.entry) > 1 else 0, rows]
 
+    def of_cells(self, rows: slice, cells: Sequence[int] | None) -> NDArray:
+        """Return which of some rows are frames of these memory cells, (row,) bool; all if None, or not known."""
+        if cells is None or self.cell_ids is None:
+            return np.ones(rows.stop - rows.start, bool)
+        return np.isin(self.cell_ids[rows], cells)
+
     def labels(self, rows: slice) -> dict[str, NDArray]:
         """Return train_id and, where there are, pulse_id and cell_id of each row.
 

@@ -59,7 +59,7 @@ def losses(binding: Binding) -> Iterator[Loss]:
 
 def _loss(lack: Lack, algorithm: str, lead: BoundInput, binding: Binding) -> Iterator[Loss]:
     module, rows = lead.modules.index(lack.module), slice(0, len(lead.index))
-    lost = np.flatnonzero(present(lead, module, rows) & _concerns(lack, lead, rows))
+    lost = np.flatnonzero(present(lead, module, rows) & lead.index.of_cells(rows, lack.cells))
     if len(lost):
         trains = np.unique(lead.index.train_positions(rows)[lost])
         yield Loss(
@@ -100,7 +100,7 @@ def _lost(state: ChunkState, bound: BoundAlgorithm) -> dict[str, NDArray]:
     lost: dict[str, NDArray] = {}
     for lack in bound.lacks:
         of = lost.setdefault(lack.cause, np.zeros((len(lead.modules), rows.stop - rows.start), bool))
-        of[lead.modules.index(lack.module)] |= _concerns(lack, lead, rows)
+        of[lead.modules.index(lack.module)] |= lead.index.of_cells(rows, lack.cells)
     refs = list(bound.aliases.values())
     # A train is there if its first input is.
     for ref in refs if bound.algorithm.by_module else refs[:1]:
@@ -108,13 +108,6 @@ def _lost(state: ChunkState, bound: BoundAlgorithm) -> dict[str, NDArray]:
             for cause, of in _lost(state, made).items():
                 lost[cause] = lost[cause] | of if cause in lost else of
     return lost
-
-
-def _concerns(lack: Lack, lead: BoundInput, rows: slice) -> NDArray:
-    """Return which frames of its module are meant."""
-    if lack.cells is None or lead.index.cell_ids is None:
-        return np.ones(rows.stop - rows.start, bool)
-    return np.isin(lead.index.cell_ids[rows], lack.cells)
 
 
 def readers(plan: Plan, number: int) -> list[int]:

@@ -66,8 +66,7 @@ def usable(state: ChunkState, sight: Sight) -> NDArray:
         rows, index = state.rows[sight.rows], state.plan.indexes[sight.rows]
         state.usable[sight] = np.ones((len(state.got[sight.inputs[0]]), rows.stop - rows.start), bool)
         for module, cells in sight.lacks:
-            lost = cells is None or index.cell_ids is None or np.isin(index.cell_ids[rows], cells)
-            state.usable[sight][module] &= ~np.asarray(lost)
+            state.usable[sight][module] &= ~index.of_cells(rows, cells)
     return state.usable[sight]
 
 

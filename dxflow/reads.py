@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .inputs import Frames
 from .near import listed
+from .sight import maker
 
 if TYPE_CHECKING:
     from .algorithm import Algorithm
@@ -41,8 +42,8 @@ def _what(plan: Plan, ref: int | str) -> str:
         if one.mask is not None and one.mask.only_told:
             masked += f" told by valid(): {one.dtype} keeps the values of bad pixels"
         return f"{one.name} {one.key}" + (f", {masked}" if masked else "")
-    maker = next(a for a in plan.algorithms if any(o.name == ref for o in a.outputs))
-    return f"{ref} ({maker.name} <- {_of(plan, maker)})"
+    made = maker(plan, ref)
+    return f"{ref} ({made.name} <- {_of(plan, made)})"
 
 
 def unasked(plan: Plan, summaries: Sequence[Summary]) -> list[str]:
@@ -61,14 +62,14 @@ def unasked(plan: Plan, summaries: Sequence[Summary]) -> list[str]:
 
 def frames_of(makers: Sequence[BoundAlgorithm], reader: Algorithm, name: str) -> tuple[str, str]:
     """Return an output's name, that of its frames where just an algorithm is named; and why there is none, or ""."""
-    maker = next((a for a in makers if a.name == name), None)
-    images = [o.name for o in maker.outputs if o.output.kind == "image"] if maker else [name]
-    if maker is None or len(images) == 1:
+    own = next((a for a in makers if a.name == name), None)
+    images = [o.name for o in own.outputs if o.output.kind == "image"] if own else [name]
+    if own is None or len(images) == 1:
         return images[0], ""
     has = listed(images) if images else "none"
     return name, (
         f"{reader.name} reads the frames that {name} makes, but it makes {has}. Outputs of {name}: "
-        f"{listed(o.name for o in maker.outputs)}; name what it reads, --input "
+        f"{listed(o.name for o in own.outputs)}; name what it reads, --input "
         f"{next(iter(reader.inputs))}=ALGORITHM.OUTPUT, in Python From(...)"
     )
 

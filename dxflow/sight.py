@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .outputs import BoundOutput
 
 if TYPE_CHECKING:
-    from .binding import BoundAlgorithm
+    from .binding import Binding, BoundAlgorithm
     from .plan import Plan
 
 
@@ -44,7 +44,7 @@ def sight(plan: Plan, bound: BoundAlgorithm) -> Sight:
     return Sight(rows, tuple(sorted(inputs)), tuple(dict.fromkeys(lacks)))
 
 
-def maker(plan: Plan, name: str) -> BoundAlgorithm:
+def maker(plan: Plan | Binding, name: str) -> BoundAlgorithm:
     """Return the algorithm that makes an output."""
     return next(a for a in plan.algorithms if any(o.name == name for o in a.outputs))
 

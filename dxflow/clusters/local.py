@@ -171,11 +171,11 @@ def held_back() -> Iterator[None]:
     held = {number: raises for number, raises in usual.items() if signal.getsignal(number) == raises}
     if threading.current_thread() is not threading.main_thread():
         held = {}
-    asked: list[signal.Signals] = []
+    asked: list[int] = []
 
     def first(number: int, _: Any) -> None:
-        asked.append(signal.Signals(number))
-        signal.signal(number, held[asked[-1]] if number == signal.SIGINT else signal.SIG_IGN)
+        asked.append(number)
+        signal.signal(number, held[number] if number == signal.SIGINT else signal.SIG_IGN)
 
     for number in held:
         signal.signal(number, first)
