@@ -65,9 +65,9 @@ def against_partials(total: float, partials: float) -> float:
     """Return the bytes of input that a chunk should have at least, given the bytes of its whole-run outputs.
 
     Each chunk writes them once and they are merged once, at about 1 GB/s: with 64 times as much input that is a few
-    per cent of its time; with 16 times a small run still has some chunks.
+    per cent of its time; with 32 times a small run still has some chunks.
     """
-    return min(64 * partials, max(16 * partials, total / MOST_CHUNKS_OF_A_SMALL_RUN))
+    return min(64 * partials, max(32 * partials, total / MOST_CHUNKS_OF_A_SMALL_RUN))
 
 
 def within(per_train: NDArray, limit: float) -> int:

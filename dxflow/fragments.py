@@ -6,6 +6,8 @@ import io
 import json
 import math
 import os
+import re
+import threading
 import uuid
 import zipfile
 import zlib
@@ -13,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,10 @@ from .checksums import crc32
 META = "meta"
 SMALL = 2**18
 """Bytes of arrays that are written in one piece, and read at once."""
+MAGIC, BEFORE_HEADER = np.lib.format.magic(1, 0), 10
+"""What an array begins with, and its bytes with the length of the header."""
+HEADER = re.compile(rb"{'descr': '([^']+)', 'fortran_order': False, 'shape': \(([\d, ]*)\), } *\n")
+COMPILING = threading.Lock()
 LONGEST = 2**26
 """Bytes of a fragment's meta."""
 # What zipfile and numpy raise for a file that is not as it was written.
@@ -85,6 +91,30 @@ def _append(file: BinaryIO, archive: zipfile.ZipFile, name: str, array: NDArray)
     archive.NameToInfo[name] = entry
     # Where the directory will stand, and, by setting a comment, that there is one to write.
     archive.start_dir, archive.comment = file.tell(), b""
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Read shape and dtype, as `_append` writes them.
+
+    By numpy only what has fields, and in one thread at a time: it has Python compile the text, at which Python 3.11
+    may fail in several threads at once ("AST constructor recursion depth mismatch").
+
+    Raises
+    ------
+    ValueError
+        If it is not what was written.
+    """
+    start = file.read(BEFORE_HEADER)
+    text = file.read(int.from_bytes(start[-2:], "little"))
+    if start[:-2] != MAGIC or not text.startswith(b"{'descr': "):
+        raise ValueError(f"no array begins with {(start + text)[:80]!r}")
+    if (found := HEADER.fullmatch(text)) is None:
+        with COMPILING:
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(io.BytesIO(start[-2:] + text))
+        if fortran:
+            raise ValueError("an array in Fortran's order")
+        return shape, dtype
+    return tuple(int(n) for n in re.findall(rb"\d+", found[2])), np.dtype(found[1].decode())
 
 
 def persist(path: Path) -> None:
@@ -188,10 +218,9 @@ class Fragment:
         try:
             entry = self._entry(name)
             with self._zip.open(entry) as file:
-                version = np.lib.format.read_magic(file)
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+                shape, dtype = _header(file)
                 size = math.prod(shape) * dtype.itemsize
-                if version != (1, 0) or fortran or dtype.hasobject or file.tell() + size != entry.file_size:
+                if dtype.hasobject or file.tell() + size != entry.file_size:
                     raise DamagedFragment(f"{self.path}: {name}: {dtype} {shape} in {entry.file_size} bytes")
                 yield file, shape, dtype
         except DAMAGE as e:

@@ -7,7 +7,7 @@ import importlib.metadata
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -144,11 +144,15 @@ def _closure(origin: Origin) -> dict[Path, Origin]:
     if origin.package == "dxflow":
         return {}
     found, new = {}, [origin.file]
+    modules = lru_cache(maxsize=None)(_modules)
     while new:
         path = new.pop()
         if path not in found:
             found[path] = origin
-            new += [p for one in _imports(str(path), stat_of(str(path))) for p in _targets(one, path, origin)]
+            meant = [
+                p for one in _imports(str(path), stat_of(str(path))) for p in _targets(one, path, origin)
+            ]
+            new += [file for one in dict.fromkeys(meant) for file in _files_of(one, modules)]
     return found
 
 
@@ -171,7 +175,7 @@ def _listed(tree: ast.AST) -> Iterator[Import]:
 
 
 def _targets(what: Import, path: Path, origin: Origin) -> Iterator[Path]:
-    """Yield the files that an import means, as far as they are of the same package or folder."""
+    """Yield the paths, without suffix, that an import means, as far as they are of the same package or folder."""
     level, module, names = what
     parts = module.split(".") if module else []
     if level:
@@ -188,10 +192,27 @@ def _targets(what: Import, path: Path, origin: Origin) -> Iterator[Path]:
     first = min(len(parts), 1) if not names else len(parts)
     dotted = [parts[:n] for n in range(first, len(parts) + 1)]
     for one in [*dotted, *([*parts, name] for name in names)]:
-        yield from _files_of(base.joinpath(*one))
+        yield base.joinpath(*one)
 
 
-def _files_of(path: Path) -> Iterable[Path]:
-    """Return the file of the module or package that a path without a suffix means."""
-    found = [path.with_name(f"{path.name}.py"), path / "__init__.py", *path.parent.glob(f"{path.name}.*.so")]
+def _files_of(path: Path, modules: Callable[[Path], Mapping[str, list[str]]]) -> Iterable[Path]:
+    """Return the files of the module or package that a path without a suffix means, given what folders hold."""
+    found = [
+        path.with_name(n) if "." in n else path / "__init__.py"
+        for n in modules(path.parent).get(path.name, ())
+    ]
     return [p for p in found if p.is_file()]
+
+
+def _modules(folder: Path) -> Mapping[str, list[str]]:
+    """Return the files and folders that may be modules, by the name of the module; nothing of what is no folder."""
+    found: dict[str, list[str]] = {}
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return found
+    for name in names:
+        stem, dot, suffix = name.partition(".")
+        if not dot or suffix == "py" or suffix.endswith(".so"):
+            found.setdefault(stem, []).append(name)
+    return found

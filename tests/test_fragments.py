@@ -6,6 +6,7 @@ import os
 import re
 import tracemalloc
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ ARRAYS = {
     "b/rows": np.arange(6, dtype="u2").reshape(2, 3),
     "c": np.array(5),
     "none": np.zeros((0, 3)),
+    "fields": np.zeros(2, [("a", "<f4"), ("b", "<i2", (3,))]),
+    "times": np.zeros(2, "M8[ns]"),
 }
 META = {"chunk": 3, "losses": [], "text": "grüße"}
 
@@ -38,6 +41,17 @@ def test_what_is_written_is_read_back(good):
             assert fragment[name].dtype == array.dtype
             np.testing.assert_array_equal(fragment[name], array)
     assert fragments.intact(good) == META
+
+
+def test_several_threads_read_at_once(good):
+    """Python 3.11 fails now and then if texts are compiled in several threads, as numpy does for each header."""
+
+    def read(_):
+        with fragments.Fragment(good) as fragment:
+            return [fragment[name].dtype for name in ARRAYS]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(found == [a.dtype for a in ARRAYS.values()] for found in pool.map(read, range(500)))
 
 
 @settings(deadline=None, max_examples=500)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import runs
 from .pieces import Decoded
 
 if TYPE_CHECKING:
@@ -88,12 +90,26 @@ class Masks:
         """
         shape = pixels.values.shape
         if isinstance(piece, Decoded) and piece.target.layout.chunk_rows == 1:
-            for frame in range(start, stop):
-                pixels.strike(frame - start, self._bad_pixels(piece, frame, shape[1:], dtype, bits))
+            self._apply_decoded(piece, start, stop, pixels, dtype, bits)
             return
         mask = np.empty(shape, dtype)
         piece.read(start, stop, mask)
         pixels.strike_where(_has(mask, bits))
+
+    def _apply_decoded(
+        self, piece: Decoded, start: int, stop: int, pixels: Pixels, dtype: np.dtype, bits: int
+    ) -> None:
+        """Strike out pixels by masks of which equal ones have equal bytes; neighbours that are equal, at once."""
+        shape, t = pixels.values.shape[1:], piece.target
+        # A chunk may hold several frames, and only a region of each may be read.
+        how = (bits, dtype.str, t.stored, repr((t.band, t.columns)))
+        places = (piece.lines[start:stop] % t.per_entry).tolist()
+        masks = list(zip(places, piece.stored(start, stop), strict=True))
+        same = np.array([one == next_ for one, next_ in pairwise(masks)], bool)
+        for a, b in runs(same, len(masks)):
+            bad = self._bad_pixels(piece, start + a, (*how, *masks[a]), shape, dtype, bits)
+            if len(bad):
+                pixels.strike(a if b == a + 1 else slice(a, b), bad)
 
     def apply_static(self, mask: BoundMask, module: int, cells: NDArray | None, pixels: Pixels) -> None:
         """Strike out pixels that are bad in all frames, or in those of their memory cell, (frame,)."""
@@ -113,13 +129,9 @@ class Masks:
         return self._known[key]
 
     def _bad_pixels(
-        self, piece: Decoded, frame: int, shape: tuple[int, ...], dtype: np.dtype, bits: int
+        self, piece: Decoded, frame: int, key: tuple, shape: tuple[int, ...], dtype: np.dtype, bits: int
     ) -> NDArray:
-        """Return the positions of the bad pixels of a frame, (bad pixel,)."""
-        t = piece.target
-        # A chunk may hold several frames, and only a region of each may be read.
-        place = int(piece.lines[frame]) % t.per_entry
-        key = (bits, dtype.str, t.stored, repr((t.band, t.columns)), place, piece.stored(frame))
+        """Return the positions of the bad pixels of a frame, (bad pixel,), whose mask is known by a key."""
         bad = self._known.get(key)
         if bad is None:
             mask = np.empty((1, *shape), dtype)

@@ -154,20 +154,34 @@ class Decoded:
         for a, b in runs(chunks[1:] == chunks[:-1], len(chunks)):
             self._chunk(int(chunks[a]), inside[a:b], out[a:b], int(rows[a]))
 
-    def stored(self, frame: int) -> bytes:
-        """Return the compressed bytes of the chunk of a frame."""
-        row = int(self.lines[frame]) // self.target.per_entry
-        chunk = row // self.target.layout.chunk_rows
-        with self._named(chunk, row, 1):
-            return self._bytes(chunk)
+    def stored(self, start: int, stop: int) -> list[bytes]:
+        """Return the compressed bytes of the chunks of frames start:stop; adjacent ones are read at once."""
+        t, layout = self.target, self.target.layout
+        chunks = self.lines[start:stop] // t.per_entry // layout.chunk_rows
+        offsets, ends = layout.offsets[chunks], layout.offsets[chunks] + layout.sizes[chunks]
+        found: list[bytes] = []
+        with self._named(int(chunks[0]), int(self.lines[start]) // t.per_entry, stop - start):
+            self._refuse_long(int(layout.sizes[chunks].max()))
+            with t.files.reading(t.path) as descriptor:
+                for a, b in runs(offsets[1:] == ends[:-1], len(chunks)):
+                    first = int(offsets[a])
+                    data = os.pread(descriptor, int(ends[b - 1]) - first, first)
+                    edges = zip((offsets[a:b] - first).tolist(), (ends[a:b] - first).tolist(), strict=True)
+                    found += [data[i:j] for i, j in edges]
+        return found
 
     def _bytes(self, chunk: int) -> bytes:
         """Read a chunk as it is stored, unless it claims more bytes than it can have."""
         t, layout = self.target, self.target.layout
-        if layout.sizes[chunk] > layout.limit:
-            raise decode.DecodeError(f"{layout.sizes[chunk]} bytes for one of {layout.chunk_bytes}")
+        self._refuse_long(int(layout.sizes[chunk]))
         with t.files.reading(t.path) as descriptor:
             return os.pread(descriptor, int(layout.sizes[chunk]), int(layout.offsets[chunk]))
+
+    def _refuse_long(self, size: int) -> None:
+        """Raise if a chunk claims more bytes than it can have."""
+        layout = self.target.layout
+        if size > layout.limit:
+            raise decode.DecodeError(f"{size} bytes for one of {layout.chunk_bytes}")
 
     @contextmanager
     def _named(self, chunk: int, row: int, count: int) -> Iterator[None]:
