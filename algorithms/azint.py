@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow import Algorithm, Frames, Output, PlanError, detectors, geometry
-from dxflow.inputs import InputInfo, RunInfo
-from dxflow.outputs import Partial
-from dxflow.views import ModuleBlock
+from dxflow import Algorithm, Frames, Output, PlanError, geometry
+from dxflow.declare.inputs import InputInfo, RunInfo
+from dxflow.declare.outputs import Partial
+from dxflow.declare.views import ModuleBlock
+from dxflow.run import detectors
 
 from .litframes import usable
 

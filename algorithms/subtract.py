@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow import Algorithm, Frames, Output, PlanError, Result, detectors
-from dxflow.inputs import InputInfo, RunInfo
-from dxflow.lacks import Lack
-from dxflow.near import listed
-from dxflow.outputs import Partial
-from dxflow.views import ModuleBlock
+from dxflow import Algorithm, Frames, Output, PlanError, Result
+from dxflow.declare.inputs import InputInfo, RunInfo
+from dxflow.declare.outputs import Partial
+from dxflow.declare.views import ModuleBlock
+from dxflow.errors.near import listed
+from dxflow.planning.lacks import Lack
+from dxflow.run import detectors
 
 from .litframes import usable
 

@@ -16,8 +16,7 @@ from time import perf_counter
 from typing import Any
 
 import dxflow
-from dxflow import merging, sizes
-from dxflow._checks import cut
+from dxflow import sizes
 from dxflow.algorithms.average import Average
 from dxflow.bench import data, model, script
 from dxflow.bench.crew import Crew
@@ -25,10 +24,12 @@ from dxflow.bench.many import many_workers, sleeping
 from dxflow.bench.rounds import Cannot, Case, Group, Measured, Ratio, Sample
 from dxflow.bench.subject import Subject, workers
 from dxflow.bench.tasks import Busy, Nothing, busy_alone
-from dxflow.chunk import Workspace, chunk_path, run_chunk
-from dxflow.clusters import Local, Slurm
-from dxflow.execute import FAN_IN
+from dxflow.clusters.runner import Local, Slurm
+from dxflow.driver.execute import FAN_IN
 from dxflow.slurm import commands
+from dxflow.testing.case import cut
+from dxflow.worker import merging
+from dxflow.worker.chunk import Workspace, chunk_path, run_chunk
 
 MANY = 64
 

@@ -23,13 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dxflow
-from dxflow import Algorithm, Frames, Output, chunk, journal, merging
+from dxflow import Algorithm, Frames, Output
 from dxflow.bench import script
 from dxflow.bench.rounds import Case, Group, Ratio, Sample
-from dxflow.contents import Contents
+from dxflow.driver import journal
+from dxflow.driver.report import Report
 from dxflow.exdf import DS, FileWriter
-from dxflow.report import Report
 from dxflow.simulate import make_run
+from dxflow.stores.contents import Contents
+from dxflow.worker import chunk, merging
 
 FORMATS = {"Zarr": "r.zarr", "EXDF": "exdf/", "netCDF": "r.nc", "NeXus": "r.nxs"}
 FRAME = (512, 128)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .algorithm import Algorithm
-from .binding import PlanError
-from .execute import execute
-from .inputs import Frames, From, Key, RunInfo
-from .outputs import Output, Partial
-from .plan import Plan, plan
-from .pulses import PulseKey
-from .result import Result
-from .selection import FrameSelection
-from .verify import open_result as open  # noqa: A004 - as in xarray and zarr
+from .declare.algorithm import Algorithm
+from .declare.inputs import Frames, From, Key, RunInfo
+from .declare.outputs import Output, Partial
+from .declare.pulses import PulseKey
+from .driver.execute import execute
+from .driver.result import Result
+from .planning.binding import PlanError
+from .planning.make import Plan, plan
+from .run.selection import FrameSelection
+from .stores.opening import open_result as open  # noqa: A004 - as in xarray and zarr
 
 if TYPE_CHECKING:
     from extra_data import open_run

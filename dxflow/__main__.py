@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from .cli import main
+from .commands.main import main
 
 # Worker processes import this file again under another name.
 if __name__ == "__main__":

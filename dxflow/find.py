@@ -13,9 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .algorithm import Algorithm
-from .near import did_you_mean, listed
-from .redact import logger
+from .declare.algorithm import Algorithm
+from .errors.near import did_you_mean, listed
+from .errors.redact import logger
 
 GROUP = "dxflow.algorithms"
 """Entry point group in which other packages name their algorithms."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .openhdf5 import open_hdf5
+from .disk.openhdf5 import open_hdf5
 
 HC = 12.398419843320026
 """Planck's constant times the speed of light, keV angstrom (exact in SI 2019)."""

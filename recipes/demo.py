@@ -13,11 +13,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from dxflow import ours
-from dxflow.options import add_pass_options
+from dxflow.commands.options import add_pass_options
+from dxflow.errors.usage import OptionParser
 from dxflow.recipes import saxs
 from dxflow.simulate import Flat, PowderRings, Truth, make_run
-from dxflow.usage import OptionParser
+from dxflow.stores import ours
 
 SIGNAL = PowderRings(q=(0.6, 1.0, 1.4, 1.8), photons=(5.0, 3.5, 2.5, 1.5), width=0.05, background=1.0)
 
@@ -140,6 +140,6 @@ def _frames(run: Truth) -> str:
 
 
 if __name__ == "__main__":
-    from dxflow.cli import main as command
+    from dxflow.commands.main import main as command
 
     sys.exit(command(["recipe", "demo", *sys.argv[1:]]))

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import dxflow
-from dxflow import Algorithm, From, Result, ours
+from dxflow import Algorithm, From, Result
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.subtract import Subtract
-from dxflow.options import add_pass_options, cluster_of_pass, frames_of, narrowed, of_plan, run_of
-from dxflow.usage import OptionParser, spoken
+from dxflow.commands.options import add_pass_options, cluster_of_pass, frames_of, narrowed, of_plan, run_of
+from dxflow.errors.usage import OptionParser, spoken
+from dxflow.stores import ours
 
 SUBTRACTED = From("subtract.img")
 
@@ -156,6 +157,6 @@ def report(made: Saxs) -> None:
 
 
 if __name__ == "__main__":
-    from dxflow.cli import main as command
+    from dxflow.commands.main import main as command
 
     sys.exit(command(["recipe", "saxs", *sys.argv[1:]]))

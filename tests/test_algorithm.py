@@ -7,10 +7,10 @@ from samples import Bright, Failing, RoiSum, ScaleTrains, Stats
 
 import dxflow
 from dxflow import Algorithm, From
-from dxflow.algorithm import SelfChanged
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.subtract import Subtract
-from dxflow.outputs import Partial
+from dxflow.declare.algorithm import SelfChanged
+from dxflow.declare.outputs import Partial
 
 
 def test_options_given_and_defaults_are_those_of_the_parser():

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from dxflow import attempts
-from dxflow.attempts import Attempt, Note
+from dxflow.deaths import notes as attempts
+from dxflow.deaths.search.notes import Attempt, Note
 
 WHOLE = Attempt("whole", 4, 8)
 

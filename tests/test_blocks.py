@@ -12,9 +12,9 @@ from samples import RoiSum, Stats, TrainSums
 
 import dxflow
 from dxflow import Algorithm, Frames, Key, Output
-from dxflow._check_algorithm import _poisoned
-from dxflow._checks import cut
 from dxflow.simulate import make_run
+from dxflow.testing.algorithm import _poisoned
+from dxflow.testing.case import cut
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +240,7 @@ class SaysValid(Algorithm):
 
 def test_integers_that_a_train_lacks_are_told_from_zeros(gappy):
     """The camera has nothing in the trains that the run lost; its counters begin at 0."""
-    import dxflow.keys as keys
+    import dxflow.worker.keys as keys
 
     real = keys._read_key
 

@@ -4,7 +4,7 @@ import zlib
 
 import pytest
 
-from dxflow import checksums
+from dxflow.disk import checksums
 
 
 @pytest.mark.parametrize("size", [0, 1, checksums.BLOCK, checksums.BLOCK + 17])

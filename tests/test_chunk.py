@@ -7,8 +7,11 @@ import pytest
 from samples import RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import Output, chunk, fragments, journal, merging
-from dxflow._checks import cut
+from dxflow import Output
+from dxflow.disk import fragments
+from dxflow.driver import journal
+from dxflow.testing.case import cut
+from dxflow.worker import chunk, merging
 
 
 @pytest.fixture

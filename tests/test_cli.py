@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dxflow import cli
+from dxflow.commands import main as cli
 from dxflow.simulate import Plant, make_run
 
 ALGORITHM = '''
@@ -464,10 +464,10 @@ def test_info_shows_some_keys_of_a_source_and_all_if_asked(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("line", "slow", "said"),
     [
-        (["info", "RUN"], "dxflow.describe.describe", "reading"),
-        (["verify", "RESULT"], "dxflow.verify.verify", "reading all of it"),
-        (["simulate", "NEW"], "dxflow.simulate.command.make_run", "writing NEW"),
-        (["plan", "RUN", "average"], "dxflow.runs.opened", "opening RUN"),
+        (["info", "RUN"], "dxflow.commands.describe.describe", "reading"),
+        (["verify", "RESULT"], "dxflow.stores.opening.verify", "reading all of it"),
+        (["simulate", "NEW"], "dxflow.commands.simulate.make_run", "writing NEW"),
+        (["plan", "RUN", "average"], "dxflow.run.open.opened", "opening RUN"),
         (["copy", "RUN", "NEW", "--dry-run"], "dxflow.copying.copy.plan_copy", "planning the copy"),
     ],
 )
@@ -480,8 +480,8 @@ def test_commands_that_take_long_say_what_they_do(
 
     if "RESULT" in line:
         assert cli.main([*here, band]) == 0
-    monkeypatch.setattr("dxflow.progress.LINES", 0.0)
-    monkeypatch.setattr("dxflow.progress.TICK", 0.02)
+    monkeypatch.setattr("dxflow.driver.progress.LINES", 0.0)
+    monkeypatch.setattr("dxflow.driver.progress.TICK", 0.02)
     monkeypatch.setattr(slow, sleeps)
     names = {"RUN": small.path, "RESULT": f"{tmp_path}/out.zarr", "NEW": f"{tmp_path}/new"}
     cli.main([names.get(word, word) for word in line])

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from samples import RoiSum, Scale, ScaleTrains, Stats, TrainSums
 
 import dxflow
-from dxflow import Algorithm, Frames, From, Key, Output, PlanError, cutting
-from dxflow._checks import cut
+from dxflow import Algorithm, Frames, From, Key, Output, PlanError
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.roi import RoiSum as Roi
+from dxflow.planning import cutting
 from dxflow.simulate import Plant, make_run
-from dxflow.state import ChunkState
+from dxflow.testing.case import cut
+from dxflow.worker.account import ChunkState
 
 EXAMPLES = int(os.environ.get("DXFLOW_EXAMPLES", "6"))
 MODULES = 3

@@ -3,8 +3,8 @@
 from samples import RoiSum
 
 import dxflow
-from dxflow.chunk import Summary
-from dxflow.cost import cost, rows
+from dxflow.driver.cost import cost, rows
+from dxflow.worker.chunk import Summary
 
 
 def chunk(number, worker="a:1", wait=0.0, compute=1.0, write=0.0, reused=False):

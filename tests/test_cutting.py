@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from samples import RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import Algorithm, Frames, Key, Output, units
-from dxflow._checks import cut
-from dxflow.cutting import within
+from dxflow import Algorithm, Frames, Key, Output
+from dxflow.planning import units
+from dxflow.planning.cutting import within
 from dxflow.simulate import make_run
+from dxflow.testing.case import cut
 
 
 @given(per_train=st.lists(st.integers(0, 1000), min_size=1, max_size=60), limit=st.floats(0, 5000))

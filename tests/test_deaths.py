@@ -14,11 +14,13 @@ from distributed import Client, LocalCluster
 from samples import Stats
 
 import dxflow
-from dxflow import FrameSelection, cutting, deaths
-from dxflow._checks import cut
-from dxflow.attempts import Attempt, Death, History
-from dxflow.clusters import Local
-from dxflow.plan import Chunk
+from dxflow import FrameSelection
+from dxflow.clusters.runner import Local
+from dxflow.deaths import search as deaths
+from dxflow.deaths.search.notes import Attempt, Death, History
+from dxflow.planning import cutting
+from dxflow.planning.make import Chunk
+from dxflow.testing.case import cut
 
 
 class Deadly(Stats):

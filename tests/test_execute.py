@@ -18,7 +18,7 @@ from samples import Bright, Failing, Killer, RoiSum, Scale, ScaleTrains, Stats, 
 
 import dxflow
 from dxflow import Frames, FrameSelection
-from dxflow._checks import cut
+from dxflow.testing.case import cut
 
 BLOCK = 6_000
 """Cuts the trains of these tests into several blocks."""
@@ -184,7 +184,7 @@ def test_resuming_does_damaged_chunks_again(run, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(dxflow.execute.__globals__["merging"], "finalize", fail)
+    monkeypatch.setattr(dxflow.driver.execute.__globals__["merging"], "finalize", fail)
     with pytest.raises(OSError, match="No space"):
         reduce(run.path, Stats(), to)
     monkeypatch.undo()
@@ -271,7 +271,7 @@ def test_only_small_things_pass_through_the_client(run, client, monkeypatch):
     """Results of tasks, and their arguments, stay far below the size of any array of the result."""
     from distributed.protocol import pickle
 
-    from dxflow.clusters import dask
+    from dxflow.clusters import tasks as dask
 
     sizes = []
     submit, results = dask.DaskRunner.submit, dask.DaskRunner.results

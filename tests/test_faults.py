@@ -11,10 +11,11 @@ import pytest
 from samples import Failing, RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import Frames, Output, PlanError, cutting
-from dxflow._checks import cut
-from dxflow.faults import HookExit, HookFailed
+from dxflow import Frames, Output, PlanError
+from dxflow.planning import cutting
 from dxflow.simulate import Plant, make_run
+from dxflow.testing.case import cut
+from dxflow.worker.hooks import HookExit, HookFailed
 
 FILE = "CORR-R0001-AGIPD02-S00000.h5"
 MODULE = 2

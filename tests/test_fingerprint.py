@@ -20,8 +20,8 @@ from dxflow import Algorithm, Frames, Output
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.subtract import Subtract
-from dxflow.digests import Digests
-from dxflow.diskdigests import content
+from dxflow.planning.digests import Digests
+from dxflow.planning.diskdigests import content
 
 
 def read(plan):

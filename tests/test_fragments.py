@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dxflow import fragments
+from dxflow.disk import fragments
 
 ARRAYS = {
     "a.x": np.arange(7.0),

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dxflow.index import align, doubts, plain
+from dxflow.run.index import align, doubts, plain
 
 TRAINS = np.array([10, 11, 13, 20], np.uint64)
 frame_sets = st.sets(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 2)), max_size=12)

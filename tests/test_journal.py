@@ -13,10 +13,12 @@ import pytest
 from samples import RoiSum, Stats
 
 import dxflow
-from dxflow import FrameSelection, PlanError, journal, lock
-from dxflow.chunk import Workspace, chunk_path, run_chunk
-from dxflow.digests import Digests
-from dxflow.stores.zarr import Zarr
+from dxflow import FrameSelection, PlanError
+from dxflow.disk import lock
+from dxflow.driver import journal
+from dxflow.planning.digests import Digests
+from dxflow.stores.formats.zarr import Zarr
+from dxflow.worker.chunk import Workspace, chunk_path, run_chunk
 
 
 @pytest.fixture
@@ -180,7 +182,7 @@ def test_a_damaged_result_is_not_taken_for_finished(run, tmp_path, name):
     with pytest.raises(PlanError, match=f"cannot be gone on with:\n- .*{largest.name}"):
         reduce(run, to, resume=True)
     reduce(run, to, resume=True, overwrite=True)
-    assert dxflow.verify.verify(to) == []
+    assert dxflow.stores.opening.verify(to) == []
 
 
 def test_a_result_that_was_made_otherwise_is_not_taken_for_finished(run, tmp_path):
@@ -238,7 +240,7 @@ def test_whatever_starts_overlap_the_result_is_of_one_plan(run, tmp_path, truth_
         truth_of_band(0, done[0]),
         rtol=1e-5,
     )
-    assert dxflow.verify.verify(to) == []
+    assert dxflow.stores.opening.verify(to) == []
     assert not to.with_name("x.zarr.partial").exists()
 
 
@@ -289,6 +291,6 @@ def test_a_driver_that_was_taken_for_dead_removes_nothing_of_the_next_one(run, t
         assert not to.exists()
     else:
         dxflow.execute(planned, "here")
-        assert dxflow.verify.verify(to) == []
+        assert dxflow.stores.opening.verify(to) == []
     assert (partial / "chunk-000000-another0.npz").exists()
     assert json.loads((partial / lock.NAME).read_text())["token"] == "another"

@@ -17,7 +17,7 @@ from dxflow import Algorithm, Frames, FrameSelection, From, Key, Output, PlanErr
 from dxflow.copying import CopyError
 from dxflow.find import NotFoundError
 from dxflow.simulate import make_run
-from dxflow.verify import verify
+from dxflow.stores.opening import verify
 
 EXAMPLES = int(os.environ.get("DXFLOW_EXAMPLES", "150"))
 OURS = (PlanError, TypeError, ValueError, FileNotFoundError, CopyError, NotFoundError)

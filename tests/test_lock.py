@@ -13,7 +13,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from dxflow import PlanError, lock
+from dxflow import PlanError
+from dxflow.disk import lock
 
 
 def other(folder, **facts):

@@ -6,8 +6,9 @@ import samples
 from samples import RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import Algorithm, Frames, Output, PlanError, memory
+from dxflow import Algorithm, Frames, Output, PlanError
 from dxflow.algorithms.average import Average
+from dxflow.planning import memory
 from dxflow.simulate import make_run
 
 

@@ -8,14 +8,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dxflow
-from dxflow import Algorithm, Frames, Output, PlanError, names
+from dxflow import Algorithm, Frames, Output, PlanError
+from dxflow.planning import names
 from dxflow.simulate import make_run
-from dxflow.stores.cxi import Cxi
-from dxflow.stores.exdf import Exdf
-from dxflow.stores.netcdf import NetCdf
-from dxflow.stores.nexus import Nexus
-from dxflow.stores.tiff import Tiff
-from dxflow.stores.zarr import Zarr
+from dxflow.stores.formats.cxi import Cxi
+from dxflow.stores.formats.exdf import Exdf
+from dxflow.stores.formats.netcdf import NetCdf
+from dxflow.stores.formats.nexus import Nexus
+from dxflow.stores.formats.tiff import Tiff
+from dxflow.stores.formats.zarr import Zarr
 
 STORES = [Zarr, Tiff, NetCdf, Nexus, Cxi, Exdf]
 EXAMPLES = int(os.environ.get("DXFLOW_EXAMPLES", "8"))

@@ -1,6 +1,6 @@
 import pytest
 
-from dxflow.near import did_you_mean, listed, nearest
+from dxflow.errors.near import did_you_mean, listed, nearest
 
 KEYS = ["image.data", "image.mask", "data.image.pixels", "SA1_XTD2_XGM/XGM/DOOCS:output"]
 

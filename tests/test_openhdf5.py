@@ -10,7 +10,7 @@ import pytest
 
 import dxflow
 from dxflow.algorithms.average import Average
-from dxflow.openhdf5 import open_hdf5
+from dxflow.disk.openhdf5 import open_hdf5
 
 
 def without_locks(number, *arguments):

@@ -5,9 +5,11 @@ import argparse
 import pytest
 
 import dxflow
-from dxflow import cli, options, usage
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.litframes import LitFrames
+from dxflow.commands import main as cli
+from dxflow.commands import options
+from dxflow.errors import usage
 from dxflow.simulate import make_run
 
 

@@ -12,20 +12,23 @@ import pytest
 from samples import RoiSum
 
 import dxflow
-from dxflow import Frames, PlanError, cli, journal, ours
+from dxflow import Frames, PlanError
 from dxflow.algorithms.average import Average
-from dxflow.clusters import slurm
+from dxflow.clusters.kinds import slurm
+from dxflow.commands import main as cli
 from dxflow.copying.folder import Folder
+from dxflow.driver import journal
 from dxflow.exdf import FileWriter
 from dxflow.exdf.declare import DS
 from dxflow.recipes import demo, saxs
 from dxflow.simulate import make_run
-from dxflow.stores.cxi import Cxi
-from dxflow.stores.exdf import Exdf
-from dxflow.stores.netcdf import NetCdf
-from dxflow.stores.nexus import Nexus
-from dxflow.stores.tiff import Tiff
-from dxflow.stores.zarr import Zarr
+from dxflow.stores import ours
+from dxflow.stores.formats.cxi import Cxi
+from dxflow.stores.formats.exdf import Exdf
+from dxflow.stores.formats.netcdf import NetCdf
+from dxflow.stores.formats.nexus import Nexus
+from dxflow.stores.formats.tiff import Tiff
+from dxflow.stores.formats.zarr import Zarr
 
 SETTINGS = {
     "trains": 3,
@@ -242,7 +245,7 @@ def test_what_a_user_puts_beside_a_result_while_it_is_made_stays_and_is_said(use
         UserWarning, match=rf"partial is left, as it also holds {name}, which dxflow did not make"
     ):
         result = dxflow.execute(planned, "here")
-    assert dxflow.verify.verify(result.path) == []
+    assert dxflow.stores.opening.verify(result.path) == []
     assert {str(p.relative_to(partial)) for p in partial.rglob("*")} == {name, name.split("/")[0]}
 
 

@@ -12,8 +12,9 @@ import pytest
 from samples import WithValues
 
 import dxflow
-from dxflow import journal, parcels
-from dxflow.chunk import Workspace
+from dxflow.disk import parcels
+from dxflow.driver import journal
+from dxflow.worker.chunk import Workspace
 
 
 def test_what_arrives_is_what_was_sent_and_may_be_changed(tmp_path):

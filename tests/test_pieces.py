@@ -5,10 +5,12 @@ import pytest
 from samples import RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import attempts, fragments, units
-from dxflow._checks import cut
-from dxflow.attempts import Attempt, Death, History, Note
-from dxflow.chunk import Workspace, chunk_path, run_chunk
+from dxflow.deaths import notes as attempts
+from dxflow.deaths.search.notes import Attempt, Death, History, Note
+from dxflow.disk import fragments
+from dxflow.planning import units
+from dxflow.testing.case import cut
+from dxflow.worker.chunk import Workspace, chunk_path, run_chunk
 
 
 @pytest.fixture

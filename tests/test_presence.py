@@ -5,8 +5,8 @@ import pytest
 
 import dxflow
 from dxflow import Algorithm, Frames, From, Key, Output
-from dxflow._checks import Case
 from dxflow.testing import check_algorithm
+from dxflow.testing.case import Case
 
 PERS = {"train": "train", "frame": "img", "image": ("img", "pixel")}
 

@@ -9,8 +9,8 @@ import types
 import pytest
 
 import dxflow
-from dxflow import progress
-from dxflow.progress import Erasing, Log, Notebook, Progress, Terminal, clock, html
+from dxflow.driver import progress
+from dxflow.driver.progress import Erasing, Log, Notebook, Progress, Terminal, clock, html
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 import dxflow
 from dxflow import Algorithm, Frames, FrameSelection, Output, PulseKey
-from dxflow.index import align
-from dxflow.plan import Chunk
+from dxflow.planning.make import Chunk
+from dxflow.run.index import align
 from dxflow.simulate import Plant, make_run
 
 DETECTOR = {"trains": 6, "pulses": 8, "module_shape": (8, 8), "modules": 2}

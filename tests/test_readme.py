@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 from extra_data import RunDirectory
 
-from dxflow import cli
+from dxflow.commands import main as cli
 
 ROOT = Path(__file__).parent.parent
 PAGES = [

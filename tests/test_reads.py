@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import dxflow
-from dxflow import From, cli
+from dxflow import From
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.subtract import Subtract
+from dxflow.commands import main as cli
 
 FORMATS = ["x.zarr", "x.nc", "x.nxs", "x/"]
 

@@ -11,7 +11,7 @@ import pytest
 
 import dxflow
 from dxflow import Algorithm, Frames, Output
-from dxflow.redact import hidden, hidden_in, logger
+from dxflow.errors.redact import hidden, hidden_in, logger
 
 SEED = "xK9fQ2zRw7LpVt4N"
 """Stands in each of the secrets below."""

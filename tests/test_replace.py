@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from dxflow import replace as module
-from dxflow.replace import exchange, replace
+from dxflow.disk import replace as module
+from dxflow.disk.replace import exchange, replace
 
 
 @pytest.fixture(params=["exchanged", "one after the other"])

@@ -10,10 +10,10 @@ from samples import RoiSum, Stats
 import dxflow
 from dxflow import Algorithm, Frames, Key, Output
 from dxflow.algorithms.average import Average
-from dxflow.chunk import Summary
-from dxflow.lacks import Lack
-from dxflow.report import account, times
+from dxflow.driver.report import account, times
+from dxflow.planning.lacks import Lack
 from dxflow.simulate import Plant, make_run
+from dxflow.worker.chunk import Summary
 
 
 def summary(chunk, worker, read=0.0, wait=0.0, compute=0.0, write=0.0, reused=False, **more):
@@ -50,9 +50,9 @@ def test_the_manifest_keeps_what_is_needed_to_do_it_again(run):
 def test_a_chunk_found_after_its_worker_died_was_computed_by_this_run(run, tmp_path):
     from dataclasses import replace
 
-    from dxflow import journal
-    from dxflow.chunk import Workspace, run_chunk
-    from dxflow.report import Report
+    from dxflow.driver import journal
+    from dxflow.driver.report import Report
+    from dxflow.worker.chunk import Workspace, run_chunk
 
     plan = dxflow.plan(run.path, RoiSum(), tmp_path / "x.zarr", chunk=5_000)
     work = Workspace(plan, journal.begin(plan))

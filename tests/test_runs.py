@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from samples import RoiSum
 
 import dxflow
-from dxflow import Frames, Key, PlanError, answers, locate, runs
-from dxflow.reader import InputChanged
+from dxflow import Frames, Key, PlanError
+from dxflow.reader.faults import InputChanged
+from dxflow.run import answers, locate
+from dxflow.run import open as runs
 from dxflow.simulate import Plant, make_run
 
 SMALL = {"detector": "AGIPD500K", "trains": 6, "pulses": 2, "modules": 3, "module_shape": (4, 4)}

@@ -13,8 +13,8 @@ import dxflow
 from dxflow import Frames, FrameSelection, Key, PlanError
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.litframes import LitFrames
-from dxflow.index import align, plain
-from dxflow.options import frames_of
+from dxflow.commands.options import frames_of
+from dxflow.run.index import align, plain
 from dxflow.simulate import make_run
 
 EXAMPLES = int(os.environ.get("DXFLOW_EXAMPLES", "60"))

@@ -6,7 +6,7 @@ import samples
 from samples import RoiSum, Stats, TrainSums, scaled
 
 from dxflow import Algorithm, Frames, Output
-from dxflow.stores.zarr import Zarr
+from dxflow.stores.formats.zarr import Zarr
 from dxflow.testing import CheckFailed, check_algorithm, check_input, check_store, make_run
 
 
@@ -168,7 +168,7 @@ def test_a_tolerance_is_allowed_where_it_is_given(gappy):
 
 
 def test_an_input_that_mixes_up_frames_is_noticed(gappy, monkeypatch):
-    from dxflow import frameids
+    from dxflow.run import frameids
 
     real = frameids.align
 
@@ -191,7 +191,7 @@ class NoChecksum(Zarr):
     def create(self, contents):
         from unittest import mock
 
-        with mock.patch("dxflow.stores.zarr._codecs", return_value=[]):
+        with mock.patch("dxflow.stores.formats.zarr._codecs", return_value=[]):
             return super().create(contents)
 
 

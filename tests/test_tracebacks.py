@@ -7,7 +7,7 @@ import pytest
 from samples import Failing
 
 import dxflow
-from dxflow.tracebacks import is_users
+from dxflow.driver.tracebacks import is_users
 
 
 class Chained(Failing):
@@ -50,7 +50,7 @@ def test_what_cannot_work_is_said_without_lines_of_dxflow(run):
 
 
 def test_an_error_of_dxflow_itself_keeps_its_lines(run, monkeypatch):
-    from dxflow import chunk
+    from dxflow.worker import chunk
 
     monkeypatch.setattr(chunk, "_finish", operator.truediv)
     with pytest.raises(TypeError) as caught:
@@ -61,7 +61,12 @@ def test_an_error_of_dxflow_itself_keeps_its_lines(run, monkeypatch):
 def test_whose_a_file_is():
     import numpy
 
-    own = [dxflow.execute.__globals__["__file__"], numpy.__file__, traceback.__file__, "<frozen importlib>"]
+    own = [
+        dxflow.driver.execute.__globals__["__file__"],
+        numpy.__file__,
+        traceback.__file__,
+        "<frozen importlib>",
+    ]
     own.append("/opt/conda/lib/python3.12/site-packages/distributed/client.py")
     users = [__file__, "/tmp/ipykernel_1/2.py", "<ipython-input-3-abc>", "/home/me/hooks.py"]
     users.append(dxflow.__file__.replace("__init__", "algorithms/average"))

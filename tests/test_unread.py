@@ -8,12 +8,13 @@ import pytest
 import xarray as xr
 
 import dxflow
-from dxflow import Algorithm, Frames, From, Key, Output, PlanError, cli
+from dxflow import Algorithm, Frames, From, Key, Output, PlanError
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.subtract import Subtract
+from dxflow.commands import main as cli
 from dxflow.simulate import make_run
 
 DARK = np.full((8, 16, 16), 0.5)

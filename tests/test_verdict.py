@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dxflow.verdict import Facts, verdict
+from dxflow.driver.verdict import Facts, verdict
 
 
 def facts(wait=0.0, compute=0.0, write=0.0, *, seconds=10.0, workers=2, chunks=20, **more):

@@ -14,11 +14,13 @@ from extra_data import RunDirectory
 from samples import RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import FrameSelection, Output, cli
-from dxflow.result import Result
+from dxflow import FrameSelection, Output
+from dxflow.commands import main as cli
+from dxflow.disk import manifest as _manifest
+from dxflow.driver.result import Result
 from dxflow.simulate import make_run
-from dxflow.stores import _hdf5, _manifest
-from dxflow.verify import verify
+from dxflow.stores.hdf5 import file as _hdf5
+from dxflow.stores.opening import verify
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dxflow.views import ModuleBlock, Train
+from dxflow.declare.views import ModuleBlock, Train
 
 ARRAYS = {"img": np.zeros((2, 3, 4, 4)), "xgm": np.zeros(2)}
 

@@ -7,10 +7,11 @@ import time
 import pytest
 
 import dxflow
-from dxflow import Algorithm, Frames, Output, watch
-from dxflow.chunk import Workspace
-from dxflow.clusters import connect
-from dxflow.watch import Doing, HookTimeout, Watch
+from dxflow import Algorithm, Frames, Output
+from dxflow.clusters.runner import connect
+from dxflow.deaths import watch
+from dxflow.deaths.search.watch import Doing, HookTimeout, Watch
+from dxflow.worker.chunk import Workspace
 
 
 class Stuck(Algorithm):
@@ -186,11 +187,11 @@ def test_asking_for_the_end_of_the_process_is_an_error(run, client, kind, hook):
 
 
 def test_a_hook_that_swallows_its_end_costs_its_worker_and_is_named(run, tmp_path, monkeypatch):
-    from dxflow._checks import cut
-    from dxflow.clusters import Local
+    from dxflow.clusters.runner import Local
+    from dxflow.testing.case import cut
 
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (tmp_path / "sitecustomize.py").write_text("import dxflow.watch\ndxflow.watch.GRACE = 1.0\n")
+    (tmp_path / "sitecustomize.py").write_text("import dxflow.watch\ndxflow.deaths.watch.GRACE = 1.0\n")
     stuck = Stuck(train=int(run.train_ids[1]), stubborn=True)
     made = cut(dxflow.plan(run.path, stuck, hook_timeout=1), 1)
     result = dxflow.execute(made, Local(workers=1))

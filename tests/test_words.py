@@ -5,9 +5,9 @@ from samples import RoiSum
 
 import dxflow
 from dxflow.algorithms.average import Average
-from dxflow.losses import Loss
+from dxflow.driver.words import _lost, _time, text, used
+from dxflow.run.losses import Loss
 from dxflow.simulate import Plant, make_run
-from dxflow.words import _lost, _time, text, used
 
 
 def row(module, used=80, expected=80, there=80, masked=None, **more):

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..reader import runs
 from ..reader.extents import extents
+from ..reader.faults import runs
 from ..reader.files import Files
 from ..reader.pieces import Decoded, Direct, Piece
 
 if TYPE_CHECKING:
-    from ..inputs import BoundInput
-    from ..locate import Location
-    from ..plan import Plan
+    from ..declare.inputs import BoundInput
+    from ..planning.make import Plan
+    from ..run.locate import Location
 
 BUFFER = 8_000_000
 """Bytes; of what was tried the fastest, or nearly so, on most machines."""

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import keys
-from ..blocks import BlockPass, Filled, Step, block_bytes
-from ..plan import plan as make_plan
+from ..planning.make import plan as make_plan
 from ..reader.files import Files
-from ..reader.masks import Masks
-from ..state import ChunkState
+from ..worker import keys
+from ..worker.account import ChunkState
+from ..worker.blocks import BlockPass, Filled, Step, block_bytes
+from ..worker.masks import Masks
 from .rounds import Case, Sample
 
 SECONDS = 0.3

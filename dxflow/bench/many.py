@@ -17,7 +17,7 @@ from .rounds import Case, Sample
 if TYPE_CHECKING:
     from distributed import Client
 
-    from ..chunk import Workspace
+    from ..worker.chunk import Workspace
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def many_workers(count: int) -> Iterator[tuple[Client, float]]:
     import dask
     from distributed import Client, LocalCluster
 
-    from ..clusters.local import SETTINGS
+    from ..clusters.kinds.local import SETTINGS
 
     with dask.config.set(SETTINGS):
         start = time.perf_counter()
@@ -67,7 +67,7 @@ async def serve(address: str, count: int) -> None:
 
 def sleeping(client: Client, work: Workspace, chunks: int, seconds: float) -> Case:
     """Time so many tasks that sleep, handed out and collected as chunks are."""
-    from ..clusters import connect
+    from ..clusters.runner import connect
 
     def case() -> Sample:
         with connect(client, work) as runner:

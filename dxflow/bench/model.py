@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
 
-from ..execute import FAN_IN
+from ..driver.execute import FAN_IN
 
 HEAD = (
     "nodes",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
-from ..inputs import Frames
+from ..declare.inputs import Frames
 from .crew import Apart, Crew
 from .data import simulated
 from .rounds import Case, Group, Ratio, Sample

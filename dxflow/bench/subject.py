@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ..clusters import Local
-from ..execute import execute
-from ..plan import plan as make_plan
+from ..clusters.runner import Local
+from ..driver.execute import execute
+from ..planning.make import plan as make_plan
 from . import floor, peers, peers_others, peers_pyfai
 from .crew import Apart, Crew
 from .rounds import Cannot, Case, Sample
 from .tasks import Nothing
 
 if TYPE_CHECKING:
-    from ..plan import Plan
+    from ..planning.make import Plan
 
 
 class Subject:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..algorithm import Algorithm
-from ..inputs import Frames, RunInfo
-from ..outputs import Output, Partial
-from ..views import ModuleBlock, Train
+from ..declare.algorithm import Algorithm
+from ..declare.inputs import Frames, RunInfo
+from ..declare.outputs import Output, Partial
+from ..declare.views import ModuleBlock, Train
 from .peers import frame_sums
 
 

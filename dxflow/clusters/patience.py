@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import attempts, watch
+from ..deaths import notes as attempts
+from ..deaths import watch
 
 if TYPE_CHECKING:
     from distributed import Client

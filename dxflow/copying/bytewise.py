@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from ..checksums import crc32
+from ..disk.checksums import crc32
 
 PER_CALL = 2**21
 """Bytes copied at once: few enough to be in the cache when they are read again for the checksum."""

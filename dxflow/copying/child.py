@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from ..checksums import digest, secured
+from ..disk.checksums import digest, secured
 from .cut import write
 from .tasks import FileTask
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import detectors
-from ..binding import PlanError
-from ..runs import OpenedRun
-from ..selection import among, checked
+from ..planning.binding import PlanError
+from ..run import detectors
+from ..run.open import OpenedRun
+from ..run.selection import among, checked
 
 
 @dataclass(frozen=True, eq=False)

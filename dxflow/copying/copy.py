@@ -15,12 +15,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..binding import PlanError
-from ..clusters import connect
-from ..kinds import FLAG, expect
-from ..progress import Progress, during
-from ..reader import runs
-from ..stores._manifest import COPY
+from ..clusters.runner import connect
+from ..disk.manifest import COPY
+from ..driver.progress import Progress, during
+from ..errors.kinds import FLAG, expect
+from ..planning.binding import PlanError
+from ..reader.faults import runs
 from . import notes
 from .plan import CopyPlan, plan_copy
 from .process import Hands, failed

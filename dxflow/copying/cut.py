@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from h5py import h5o
 
-from ..openhdf5 import open_hdf5
+from ..disk.openhdf5 import open_hdf5
 from . import record
 from .objects import again, dataset_like, file_like, group_like, link_like
 from .rows import move

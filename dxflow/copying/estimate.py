@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ..openhdf5 import open_hdf5
+from ..disk.openhdf5 import open_hdf5
 from .record import can_hold, record_bytes, version_of
 from .rows import table
 from .sections import Changes

@@ -11,15 +11,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import lock, ours
-from ..binding import PlanError
-from ..checksums import digest
-from ..fragments import persist
-from ..redact import logger
-from ..replace import appear, replace
+from ..disk import lock
+from ..disk import manifest as _manifest
+from ..disk.checksums import digest
+from ..disk.fragments import persist
+from ..disk.manifest import MANIFEST
+from ..disk.replace import appear, replace
+from ..errors.redact import logger
+from ..planning.binding import PlanError
 from ..sizes import show
-from ..stores import _manifest
-from ..stores._manifest import MANIFEST
+from ..stores import ours
 from . import notes
 from .errors import CopyError
 from .process import TEMPORARY

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..binding import PlanError
-from ..detectors import Found
-from ..inputs import BoundInput, Frames
-from ..locate import Faults
-from ..losses import Loss
-from ..runs import OpenedRun
-from ..selection import FrameSelection, none_of
+from ..declare.inputs import BoundInput, Frames
+from ..planning.binding import PlanError
+from ..run.detectors import Found
+from ..run.locate import Faults
+from ..run.losses import Loss
+from ..run.open import OpenedRun
+from ..run.selection import FrameSelection, none_of
 from .sections import index_of
 from .tasks import Cut
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from ..replace import put
-from ..stores._manifest import MANIFEST
+from ..disk.manifest import MANIFEST
+from ..disk.replace import put
 
 PREFIX = ".done-"
 

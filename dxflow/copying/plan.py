@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import kinds, ours
-from ..binding import PlanError
-from ..openhdf5 import open_hdf5
-from ..runs import OpenedRun, opened
+from ..disk.openhdf5 import open_hdf5
+from ..errors import kinds
+from ..planning.binding import PlanError
+from ..run.open import OpenedRun, opened
+from ..stores import ours
 from .choice import Choice, choose
 from .elsewhere import refuse
 from .estimate import estimate

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .._light import ended, start
-from ..fragments import persist
+from ..disk.fragments import persist
+from ..disk.process import ended, start
 from ..reader.files import stat_of
 from ..sizes import show
 from . import bytewise

@@ -13,7 +13,7 @@ import numpy as np
 from h5py import h5d, h5s
 from numpy.typing import NDArray
 
-from ..reader import runs
+from ..reader.faults import runs
 from .objects import Damaged, refuse_references
 
 BATCH = 2**22

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .errors import ExdfError
+from ..hdf5.errors import ExdfError
 from .file import holds, refusal
 from .units import described
 

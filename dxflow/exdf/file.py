@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..hdf5.sink import Sink
 from .names import Name
-from .sink import Sink
 
 VERSION = "1.3"
 DTYPES = "biuf"

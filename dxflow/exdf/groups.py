@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ExdfError
+from ..hdf5.errors import ExdfError
 from .series import Series
 
 

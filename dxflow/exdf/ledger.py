@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..hdf5.errors import ExdfError
 from .declare import Declared
-from .errors import ExdfError
 from .groups import Group
 from .series import Series, Steps, checked
 

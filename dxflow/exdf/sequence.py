@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..hdf5.sink import Sink
 from .declare import Declared
 from .file import ExdfFile, Head, data_path
 from .groups import Group
 from .series import Steps
-from .sink import Sink
 
 
 class SequenceFile:

@@ -10,18 +10,18 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import ours
-from ..fragments import persist
-from ..redact import logger
+from ..disk.fragments import persist
+from ..errors.redact import logger
+from ..hdf5.errors import ExdfError
+from ..hdf5.sink import Sink, check, replace_all
 from ..sizes import show
+from ..stores import ours
 from . import names
 from .declare import DS, declared
-from .errors import ExdfError
 from .file import Head
 from .groups import Group
 from .ledger import Ledger
 from .sequence import SequenceFile
-from .sink import Sink, check, replace_all
 
 log = logger(__name__)
 

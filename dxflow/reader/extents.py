@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from . import ReadFault, gate, runs
+from . import gate
+from .faults import ReadFault, runs
 from .files import Files
 from .pieces import Broken, Decoded, Direct, NeverWritten, Piece, Target, ThroughHdf5, fill
 
 if TYPE_CHECKING:
-    from ..index import EntryIndex
-    from ..locate import Location
+    from ..run.index import EntryIndex
+    from ..run.locate import Location
     from .layout import Layout
 
 DEEPEST = 4

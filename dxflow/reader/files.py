@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ..openhdf5 import open_hdf5
-from . import InputChanged, gate
+from ..disk.openhdf5 import open_hdf5
+from . import gate
+from .faults import InputChanged
 from .known import Identity, Known, identity_of, known_of
 from .layout import Layout, begins, layout_of, odd, parts_of
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, MutableSet
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import InputChanged, ReadFault, heaps
+from . import heaps
+from .faults import InputChanged, ReadFault
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import ReadFault
+from .faults import ReadFault
 
 if TYPE_CHECKING:
     import h5py

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import ReadFault, gate
+from . import gate
+from .faults import ReadFault
 from .gate import Part
 
 if TYPE_CHECKING:

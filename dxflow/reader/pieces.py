@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from . import ReadFault, decode, gate, runs
+from . import decode, gate
+from .faults import ReadFault, runs
 from .files import Files
 from .layout import DEFLATE, FLETCHER, Layout
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..redact import logger
+from ..errors.redact import logger
 from . import commands, jobs
 from .commands import SlurmError, Unreachable
 from .diagnose import tail

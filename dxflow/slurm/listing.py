@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..replace import put
+from ..disk.replace import put
 from . import commands
 from .jobs import STATES, why
 from .options import home

@@ -13,7 +13,7 @@ from dxflow import Frames, From, PlanError, geometry
 from dxflow.algorithms import _azint_kernels as kernels
 from dxflow.algorithms.azint import AzimuthalIntegration, ratio
 from dxflow.algorithms.subtract import Subtract
-from dxflow.digests import Digests
+from dxflow.planning.digests import Digests
 from dxflow.simulate import PowderRings
 
 NBINS = 50

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from dxflow.bench import command
-from dxflow.binding import PlanError
+from dxflow.commands import bench as command
+from dxflow.planning.binding import PlanError
 from dxflow.simulate import make_run
 
 

@@ -17,11 +17,11 @@ from samples import RoiSum, Stats
 
 import dxflow
 from dxflow import Algorithm, Frames, Key, Output
-from dxflow._checks import cut
-from dxflow.clusters import Here, Local
+from dxflow.clusters.runner import Here, Local
 from dxflow.reader.extents import extents
 from dxflow.reader.files import Files
 from dxflow.simulate import make_run
+from dxflow.testing.case import cut
 
 STAGE = "SPB_EXP_SCAN/MOTOR/STAGE"
 ONE = Frames(modules=(0,), mask=None)

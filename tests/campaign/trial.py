@@ -88,7 +88,7 @@ class Trial:
 
 
 def command(run, to, *options, algorithms, meanwhile=None):
-    from dxflow.cli import main
+    from dxflow.commands.main import main
 
     if meanwhile is not None:
         finger.meanwhile = _once(meanwhile)

@@ -14,7 +14,8 @@ import pytest
 from distributed import Security
 from doors import lets_in
 
-from dxflow.clusters import Local, connect, local
+from dxflow.clusters.kinds import local
+from dxflow.clusters.runner import Local, connect
 from dxflow.simulate import make_run
 
 
@@ -153,7 +154,7 @@ def _is_in_session(process, number):
 
 
 def test_programs_that_hooks_start_are_ended_by_ctrl_c(client):
-    from dxflow.clusters.dask import _let_interrupts_by
+    from dxflow.clusters.tasks import _let_interrupts_by
 
     def program():
         _let_interrupts_by()

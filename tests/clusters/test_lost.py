@@ -16,8 +16,11 @@ from distributed import Client
 from samples import Killer, Stats
 
 import dxflow
-from dxflow._checks import cut
-from dxflow.clusters import ClusterLost, Here, Local, local, patience, witness
+from dxflow.clusters import patience
+from dxflow.clusters.kinds import local
+from dxflow.clusters.runner import ClusterLost, Here, Local
+from dxflow.deaths import witness
+from dxflow.testing.case import cut
 
 
 class Processes:
@@ -211,7 +214,7 @@ def losing(monkeypatch):
             left[0] -= 1
             raise ClusterLost(f"{left[0]} more", ours=ours)
 
-        monkeypatch.setitem(dxflow.execute.__globals__, "connect", connect)
+        monkeypatch.setitem(dxflow.driver.execute.__globals__, "connect", connect)
         return left
 
     return times
@@ -297,7 +300,7 @@ def test_a_chunk_may_take_longer_than_any_patience(run, tmp_path, monkeypatch, e
     # In the worker processes.
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "sitecustomize.py").write_text(
-        "import dxflow.watch\ndxflow.watch.EVERY = dxflow.watch.SIGNS = 0.3\n"
+        "import dxflow.watch\ndxflow.deaths.watch.EVERY = dxflow.deaths.watch.SIGNS = 0.3\n"
     )
     result = dxflow.execute(plan(run, Long()), Local(workers=1))
     assert bits(result) == expected

@@ -21,8 +21,8 @@ from doors import lets_in
 from samples import Pause, RoiSum, TrainSums
 
 import dxflow
-from dxflow import cli
-from dxflow.clusters import Slurm
+from dxflow.clusters.runner import Slurm
+from dxflow.commands import main as cli
 from dxflow.slurm.commands import SlurmError
 
 SMALL = {"chunk": "40 kB", "block": "4 kB"}

@@ -17,11 +17,11 @@ from disks import mounted
 
 import dxflow
 from dxflow import FrameSelection, PlanError
-from dxflow import replace as replacing
 from dxflow.copying import CopyError, copy_run, execute, folder, plan_copy
 from dxflow.copying.copy import copy_file
 from dxflow.copying.process import Hands
-from dxflow.verify import verify
+from dxflow.disk import replace as replacing
+from dxflow.stores.opening import verify
 
 KILLS = 6
 
@@ -255,7 +255,7 @@ def test_two_copies_to_one_place_at_once_are_refused(run, tmp_path):
         plan_copy(run.path, tmp_path / "copy", overwrite=True)
     execute(plan_copy(run.path, tmp_path / "copy", overwrite=True))
     assert os.listdir(tmp_path) == ["copy"]
-    assert dxflow.verify.verify(tmp_path / "copy") == []
+    assert dxflow.stores.opening.verify(tmp_path / "copy") == []
 
 
 def test_a_file_that_changes_after_planning_is_refused(run, tmp_path):
@@ -319,7 +319,7 @@ def test_files_of_an_interrupted_copy_that_were_damaged_since_are_copied_again(
     monkeypatch.undo()
     dxflow.copy_run(run.path, tmp_path / "fresh", cluster="here", **frames)
     assert sorted(os.listdir(tmp_path / "copy")) == sorted(os.listdir(tmp_path / "fresh"))
-    assert not dxflow.verify.verify(tmp_path / "copy")
+    assert not dxflow.stores.opening.verify(tmp_path / "copy")
     for name in names(run.path):
         same_file(tmp_path / "fresh" / name, tmp_path / "copy" / name)
 
@@ -341,7 +341,7 @@ def test_a_copy_that_was_complete_but_for_its_name_is_checked_and_gets_it(run, t
     monkeypatch.undo()
     spoil(tmp_path / "copy.partial", names(run.path)[0], "one byte")
     dxflow.copy_run(run.path, tmp_path / "copy", cluster="here", resume=True)
-    assert not dxflow.verify.verify(tmp_path / "copy")
+    assert not dxflow.stores.opening.verify(tmp_path / "copy")
     assert os.listdir(tmp_path) == ["copy"]
 
 

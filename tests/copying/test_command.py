@@ -2,7 +2,7 @@
 
 import pytest
 
-from dxflow.cli import main
+from dxflow.commands.main import main
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ def test_a_selection_that_leaves_nothing_is_refused_with_the_frames_there_are(ru
 
 
 def test_a_copy_has_a_name_and_is_made_in_silence_if_asked(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("dxflow.progress.LINES", 0.0)
-    monkeypatch.setattr("dxflow.progress.TICK", 0.01)
+    monkeypatch.setattr("dxflow.driver.progress.LINES", 0.0)
+    monkeypatch.setattr("dxflow.driver.progress.TICK", 0.01)
     argv = ["copy", run.path, str(tmp_path / "copy"), "--name", "lit frames", "--quiet", "--cluster", "here"]
     assert main(argv) == 0
     said = capsys.readouterr()

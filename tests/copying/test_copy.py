@@ -12,7 +12,7 @@ from validator import problems
 import dxflow
 from dxflow import FrameSelection, PlanError
 from dxflow.copying import plan_copy
-from dxflow.detectors import find
+from dxflow.run.detectors import find
 from dxflow.simulate import Plant, make_run
 
 GAPS = Plant(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dxflow import detectors
+from dxflow.run import detectors
 
 NAMES = {
     "AGIPD1M": ("SPB_DET_AGIPD1M-1/DET/{}CH0:xtdf", "SPB_DET_AGIPD1M-1/CORR/{}CH0:output", range(16)),

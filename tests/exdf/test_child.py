@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from dxflow._light import command
+from dxflow.disk.process import command
 
 
 def told(tmp_path, *commands, array=None):
@@ -15,7 +15,7 @@ def told(tmp_path, *commands, array=None):
     lines = [json.dumps(["open", [str(tmp_path / "x.part")], None])]
     lines += [json.dumps(c) for c in commands]
     text = "\n".join(lines).encode() + b"\n" + (b"" if array is None else array)
-    done = subprocess.run(command("dxflow.exdf.child"), input=text, capture_output=True)
+    done = subprocess.run(command("dxflow.hdf5.child"), input=text, capture_output=True)
     return done.returncode, json.loads(done.stdout), [p.name for p in tmp_path.iterdir()]
 
 

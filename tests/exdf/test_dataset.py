@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from dxflow.exdf.dataset import File, _Array
-from dxflow.stores._manifest import Damage
+from dxflow.disk.manifest import Damage
+from dxflow.stores.formats.exdf.dataset import File, _Array
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from dxflow.exdf import deflate
+from dxflow.hdf5 import deflate
 
 
 @pytest.mark.parametrize("dtype", ["u1", "<u2", "<f4", "<f8", "S3"])

@@ -7,7 +7,7 @@ from extra_data import H5File
 
 from dxflow.exdf.file import ExdfFile, Head, holds, storable
 from dxflow.exdf.names import Name
-from dxflow.exdf.sink import Sink
+from dxflow.hdf5.sink import Sink
 
 
 @pytest.fixture

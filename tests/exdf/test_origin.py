@@ -9,8 +9,8 @@ from extra_data import RunDirectory
 from samples import RoiSum
 
 import dxflow
-from dxflow.exdf.origin import origin
 from dxflow.simulate import make_run
+from dxflow.stores.origin import origin
 
 
 @pytest.mark.parametrize("version", ["0.5", "1.0", "1.1", "1.3"])

@@ -5,8 +5,8 @@ from pathlib import Path
 from samples import RoiSum
 
 import dxflow
-from dxflow.contents import Contents
-from dxflow.exdf.places import Places
+from dxflow.stores.contents import Contents
+from dxflow.stores.formats.exdf.places import Places
 
 
 def places(run, *names):

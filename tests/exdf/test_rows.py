@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from dxflow.exdf.rows import CHUNK_BYTES, Chunks, Rows, create, layout
+from dxflow.hdf5.rows import CHUNK_BYTES, Chunks, Rows, create, layout
 
 
 @pytest.fixture

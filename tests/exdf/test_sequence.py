@@ -10,7 +10,7 @@ from dxflow.exdf.file import Head
 from dxflow.exdf.groups import Group
 from dxflow.exdf.sequence import SequenceFile
 from dxflow.exdf.series import Series, Steps
-from dxflow.exdf.sink import Sink
+from dxflow.hdf5.sink import Sink
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dxflow.exdf import WriteError
-from dxflow.exdf.sink import Sink
+from dxflow.hdf5.sink import Sink
 
 NOISE = np.random.default_rng(0).normal(size=(64, 4096)).astype("f4")
 
@@ -149,7 +149,7 @@ def test_giving_up_leaves_nothing(tmp_path):
 def test_when_the_user_s_process_is_killed_nothing_stays(tmp_path, seconds):
     program = textwrap.dedent("""
         import sys, numpy as np
-        from dxflow.exdf.sink import Sink
+        from dxflow.hdf5.sink import Sink
         sink = Sink(sys.argv[1])
         sink.rows("x", np.dtype("f8"), (1000,))
         print("begun", flush=True)
@@ -180,7 +180,7 @@ def test_an_interrupt_is_left_to_the_user_s_process(tmp_path):
 
 def test_a_process_that_says_much_does_not_stop_the_writing(tmp_path, monkeypatch):
     """More than a pipe holds: HDF5 says pages of each of its errors."""
-    from dxflow import _light
+    from dxflow.disk import process as _light
 
     noisy = _light._PROGRAM.replace("import_module(sys", "sys.stderr.write('x' * 2**20)\nimport_module(sys")
     monkeypatch.setattr(_light, "_PROGRAM", noisy)

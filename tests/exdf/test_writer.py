@@ -525,7 +525,7 @@ def test_names_that_only_people_understand_are_possible(tmp_path):
 
 
 def test_old_files_stay_until_all_new_ones_have_their_names(tmp_path, monkeypatch):
-    from dxflow.exdf import sink
+    from dxflow.hdf5 import sink
 
     def write(trains, value, overwrite):
         pattern = tmp_path / "CORR-R0001-DXFL00-S{seq:05d}.h5"

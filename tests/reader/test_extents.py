@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dxflow.index import plain
-from dxflow.inputs import BoundInput, Key
-from dxflow.locate import Location
-from dxflow.reader import InputChanged, ReadFault
+from dxflow.declare.inputs import BoundInput, Key
 from dxflow.reader.extents import extents
+from dxflow.reader.faults import InputChanged, ReadFault
 from dxflow.reader.files import Files, stat_of
+from dxflow.run.index import plain
+from dxflow.run.locate import Location
 
 KINDS = {
     "contiguous": {},

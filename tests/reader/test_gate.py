@@ -13,8 +13,9 @@ from samples import RoiSum
 
 import dxflow
 from dxflow import Frames, Key, PlanError
-from dxflow.reader import ReadFault, gate
+from dxflow.reader import gate
 from dxflow.reader.extents import array
+from dxflow.reader.faults import ReadFault
 from dxflow.reader.files import Files
 from dxflow.simulate import make_run
 

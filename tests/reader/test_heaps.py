@@ -6,7 +6,7 @@ import re
 import h5py
 import pytest
 
-from dxflow.reader import ReadFault
+from dxflow.reader.faults import ReadFault
 from dxflow.reader.files import Files
 
 TEXTS = ["1.0", "", "SPB_DET_AGIPD1M-1/DET/0CH0:xtdf", "x" * 5000, "\u00e9"]

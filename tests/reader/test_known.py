@@ -9,8 +9,9 @@ import pytest
 
 import dxflow
 from dxflow.algorithms.average import Average
-from dxflow.reader import ReadFault, known
+from dxflow.reader import known
 from dxflow.reader.extents import array
+from dxflow.reader.faults import ReadFault
 from dxflow.reader.files import Files
 from dxflow.simulate import make_run
 

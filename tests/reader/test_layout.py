@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from dxflow.reader import ReadFault
+from dxflow.reader.faults import ReadFault
 from dxflow.reader.files import Files
 from dxflow.reader.layout import layout_of
 

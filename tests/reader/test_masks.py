@@ -9,8 +9,8 @@ from extra_data import RunDirectory
 
 import dxflow
 from dxflow import Algorithm, Frames, Output
-from dxflow.reader import masks
 from dxflow.simulate import make_run
+from dxflow.worker import masks
 
 
 class Sums(Algorithm):

@@ -1,7 +1,7 @@
 import numpy as np
 import xarray as xr
 
-from dxflow import cli
+from dxflow.commands import main as cli
 from dxflow.simulate import Truth
 
 LINE = ["recipe", "demo", "--trains", "4", "--pulses", "4", "--module-shape", "16", "16", "--cluster", "here"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dxflow import cli
+from dxflow.commands import main as cli
 from dxflow.recipes import saxs
 from dxflow.recipes._saxs_plot import assemble
 from dxflow.simulate import Flat, Plant, PowderRings, make_run

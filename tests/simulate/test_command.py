@@ -5,7 +5,8 @@ import argparse
 import pytest
 from extra_data import RunDirectory
 
-from dxflow.simulate import Bragg, PowderRings, Truth, command
+from dxflow.commands import simulate as command
+from dxflow.simulate import Bragg, PowderRings, Truth
 
 
 def call(*words):

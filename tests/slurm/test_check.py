@@ -2,10 +2,10 @@
 
 import pytest
 
-from dxflow import cli
-from dxflow.clusters import Slurm
+from dxflow.clusters.runner import Slurm
+from dxflow.commands import main as cli
+from dxflow.commands.check import check
 from dxflow.slurm import keeper
-from dxflow.slurm.check import check
 from dxflow.slurm.commands import SlurmError
 
 

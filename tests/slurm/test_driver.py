@@ -9,8 +9,8 @@ import pytest
 from samples import TrainSums
 
 import dxflow
-from dxflow import cli
-from dxflow.slurm import driver
+from dxflow.commands import job as driver
+from dxflow.commands import main as cli
 from dxflow.slurm.commands import OptionError
 from dxflow.slurm.options import Options
 

@@ -10,7 +10,7 @@ from samples import RoiSum
 import dxflow
 from dxflow import Algorithm, Frames, Key, Output, PlanError
 from dxflow.simulate import make_run
-from dxflow.stores.cxi import Cxi
+from dxflow.stores.formats.cxi import Cxi
 from dxflow.testing import check_store
 
 

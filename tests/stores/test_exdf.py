@@ -18,12 +18,13 @@ from validator import problems
 
 import dxflow
 from dxflow import Algorithm, Frames, FrameSelection, Key, Output, PlanError
-from dxflow._check_store import _Every
+from dxflow.disk import manifest as _manifest
+from dxflow.driver.execute import execute
 from dxflow.exdf import WriteError
-from dxflow.execute import execute
-from dxflow.stores import _manifest, store_for
-from dxflow.stores.exdf import Exdf
+from dxflow.stores.formats.exdf import Exdf
+from dxflow.stores.store import store_for
 from dxflow.testing import check_store
+from dxflow.testing.store import _Every
 
 EVERY = "SPB_DET_AGIPD500K2G/DXFLOW/EVERY"
 SHARED = "SPB_DET_AGIPD500K2G/DXFLOW/REDUCTION"
@@ -257,7 +258,7 @@ def sum_of_frames(run):
 
 
 def test_parts_of_the_modules_are_put_together(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("dxflow.memory.PARTIAL_LIMIT", 2**20)
+    monkeypatch.setattr("dxflow.planning.memory.PARTIAL_LIMIT", 2**20)
     result, _ = reduced(run, tmp_path, Pixels())
     plan = json.loads((result.path / "dxflow.json").read_text())["plan"]
     assert len(plan["parts"]) > 1
@@ -404,7 +405,7 @@ def test_a_run_killed_while_it_writes_has_no_name_and_is_resumed(run, tmp_path, 
         sys.path.insert(0, sys.argv[3])
         import dxflow
         from samples import RoiSum
-        from dxflow.stores.exdf import Exdf
+        from dxflow.stores.formats.exdf import Exdf
         store = Exdf(sys.argv[2], trains_per_file=3)
         plan = dxflow.plan(sys.argv[1], RoiSum(ss=(0, 4)), store, cluster="here", resume="resume" in sys.argv)
         create = store.create

@@ -7,9 +7,9 @@ from samples import Bright, RoiSum, Stats, TrainSums
 import dxflow
 from dxflow import Algorithm, Frames, Output, PlanError
 from dxflow.algorithms.average import Average
-from dxflow.stores.netcdf import NetCdf
+from dxflow.stores.formats.netcdf import NetCdf
+from dxflow.stores.opening import verify
 from dxflow.testing import check_store
-from dxflow.verify import verify
 
 pytest.importorskip("h5netcdf")
 

@@ -9,7 +9,7 @@ import dxflow
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
-from dxflow.stores.nexus import Nexus
+from dxflow.stores.formats.nexus import Nexus
 from dxflow.testing import check_store
 
 

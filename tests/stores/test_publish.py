@@ -14,12 +14,13 @@ import pytest
 from samples import RoiSum
 
 import dxflow
-from dxflow import Frames, PlanError, replace
+from dxflow import Frames, PlanError
 from dxflow.algorithms.average import Average
+from dxflow.disk import replace
 from dxflow.simulate import make_run
-from dxflow.stores import Store
-from dxflow.stores.zarr import Zarr
-from dxflow.verify import verify
+from dxflow.stores.formats.zarr import Zarr
+from dxflow.stores.opening import verify
+from dxflow.stores.store import Store
 
 FORMATS = ("x.zarr", "x.tiff", "x.nc", "x.nxs", "x.cxi", "x/")
 BANDS = 4, 16
@@ -135,7 +136,7 @@ STOPPED = """
     import dxflow
     from dxflow import Frames
     from dxflow.algorithms.average import Average
-    from dxflow.stores.zarr import Zarr
+    from dxflow.stores.formats.zarr import Zarr
 
     class Stopping(Zarr):
         # A process of its own writes, which has nothing to do with the driver any more, as on other nodes.

@@ -12,9 +12,9 @@ from extra_data import RunDirectory, components
 from nexusformat.nexus import nxload
 
 import dxflow
-from dxflow._check_store import _Every, _values
 from dxflow.algorithms.average import Average
 from dxflow.simulate import make_run
+from dxflow.testing.store import _Every, _values
 
 KINDS = ("run", "train", "pixel", "entry", "image", "event")
 

@@ -6,9 +6,9 @@ from samples import RoiSum, Stats
 
 import dxflow
 from dxflow.algorithms.average import Average
-from dxflow.stores.tiff import Tiff
+from dxflow.stores.formats.tiff import Tiff
+from dxflow.stores.opening import verify
 from dxflow.testing import check_store
-from dxflow.verify import verify
 
 tifffile = pytest.importorskip("tifffile")
 

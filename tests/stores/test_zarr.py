@@ -22,12 +22,12 @@ from samples import Bright, RoiSum, Stats, TrainSums
 import dxflow
 from dxflow import Output, PlanError
 from dxflow.algorithms.average import Average
-from dxflow.contents import Variable
-from dxflow.stores import variables as store_variables
-from dxflow.stores._layout import CHUNK_BYTES, layouts
-from dxflow.stores.zarr import Zarr
+from dxflow.stores.contents import Variable
+from dxflow.stores.formats.zarr import Zarr
+from dxflow.stores.opening import verify
+from dxflow.stores.shards.layout import CHUNK_BYTES, layouts
+from dxflow.stores.store import variables as store_variables
 from dxflow.testing import check_store
-from dxflow.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -225,8 +225,8 @@ def test_shards_are_whole_chunks_and_no_two_pieces_share_one(what):
 def test_parts_that_share_a_shard_and_shards_that_end_beyond_the_array_are_read_back(
     tmp_path, monkeypatch, run
 ):
-    import dxflow.memory
-    import dxflow.stores._layout as layout
+    import dxflow.planning.memory
+    import dxflow.stores.shards.layout as layout
 
     wanted = dxflow.reduce(run.path, Average(per="cell"), cluster="here").dataset.load()
     size = 20 * 16 * 16 * 6

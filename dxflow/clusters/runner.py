@@ -1,0 +1,187 @@
+"""Where a plan runs: this process, processes of this machine, or any Dask client."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..deaths.watch import Doing, Watch
+
+if TYPE_CHECKING:
+    from ..worker.chunk import Workspace
+
+__all__ = ["Cluster", "ClusterLost", "Here", "Local", "Runner", "Slurm", "connect"]
+
+
+class Runner(Protocol):
+    """The seam to whatever runs functions ``f(workspace, *args)``."""
+
+    def submit(self, function: Any, *args: Any, after: Iterable[Any] = ()) -> Any:
+        """Start a function after some futures are done; return its future."""
+
+    def map(self, function: Any, items: Iterable[Any]) -> list[Any]:
+        """Start a function for each item; return the futures."""
+
+    def results(self, futures: Sequence[Any]) -> Iterator[Any]:
+        """Yield results as they come; the first exception ends the other tasks and is raised."""
+
+    def tell(self, listener: Any) -> None:
+        """Have a function told, as text, what workers are waiting for; None ends that."""
+
+    def waiting(self) -> str:
+        """Return in words what is waited for just now; asked from another thread."""
+
+    def account(self) -> Mapping[str, Any]:
+        """Return "kind", what this is in a few words, and what it cost, if the cluster knows."""
+
+
+class Cluster(Protocol):
+    """The seam for kinds of cluster: start it, and return a client.
+
+    A kind may also have ``fit(plan)``, called before `start`, and ``accounting()``, which returns what it cost: "jobs"
+    (a dict each), "asked" and "node_seconds", "waited" (seconds), "deaths", "requeues".
+    """
+
+    def start(self) -> Any:
+        """Start the cluster and return a `distributed.Client`."""
+
+    def describe(self) -> str:
+        """Return in a few words what it is."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class ClusterLost(RuntimeError):
+    """A cluster that is gone, or on which nothing gets done; finished chunks are in the journal.
+
+    `ours` if dxflow started it, and may start it again; `account` is what it had cost.
+    """
+
+    def __init__(self, why: str, *, ours: bool = False, account: Mapping[str, Any] | None = None) -> None:
+        super().__init__(f"the cluster is lost: {why}")
+        self.why, self.ours, self.account = why, ours, account or {}
+
+
+class Here:
+    """This process, one task after the other: for debugging, with breakpoints in hooks."""
+
+    def __init__(self, work: Workspace) -> None:
+        self.work = work
+        self.doing: Doing = getattr(work, "doing", None) or Doing()
+        self._waiting: deque[tuple[Future, Iterable[Future], Any, tuple]] = deque()
+
+    def submit(self, function: Any, *args: Any, after: Iterable[Any] = ()) -> Future:
+        """Note a function; it runs when its result, or a later one, is asked for."""
+        future: Future = Future()
+        self._waiting.append((future, after, function, args))
+        return future
+
+    def map(self, function: Any, items: Iterable[Any]) -> list[Future]:
+        """Note a function for each item."""
+        return [self.submit(function, item) for item in items]
+
+    def results(self, futures: Sequence[Future]) -> Iterator[Any]:
+        """Run functions in the order they were submitted; yield the results of these, each as soon as it is done."""
+        for future in futures:
+            while not future.done():
+                now, after, function, args = self._waiting.popleft()
+                try:
+                    _raise_first(after)
+                    with self.doing.task(function.__name__, number_of(args)):
+                        now.set_result(function(self.work, *args))
+                # It is raised where the result is asked for, as from any other runner.
+                except Exception as e:  # noqa: BLE001
+                    now.set_exception(e)
+            yield future.result()
+
+    def tell(self, listener: Any) -> None:
+        """Tell nothing: there are no workers to wait for."""
+
+    def waiting(self) -> str:
+        """Return what this process is doing."""
+        from .patience import doing
+
+        return "; ".join(doing(one, "this process", self.work) for one in self.doing.said())
+
+    def account(self) -> dict[str, Any]:
+        """Return what this is."""
+        return {"kind": "this process"}
+
+
+def number_of(args: Iterable[Any]) -> int | None:
+    """Return which chunk, part or file a task is about."""
+    return next((a for a in args if isinstance(a, int)), None)
+
+
+@contextmanager
+def _here(work: Workspace) -> Iterator[Here]:
+    """Run in this process, and end hooks that take too long."""
+    here = Here(work)
+    # The plan of a copy has no journal.
+    if not isinstance(work.folder, Path):
+        yield here
+        return
+    watch = Watch(here.doing, work.folder)
+    watch.start()
+    try:
+        yield here
+    finally:
+        watch.stop()
+        if hasattr(work, "close"):
+            work.close()
+
+
+def _raise_first(futures: Iterable[Future]) -> None:
+    """Raise the first exception of futures that are done."""
+    for future in futures:
+        future.result()
+
+
+def connect(cluster: Any, work: Workspace) -> AbstractContextManager[Runner]:
+    """Return a context with a runner for what a user may give as `cluster`.
+
+    Raises
+    ------
+    ValueError
+        If it is none of the known kinds.
+    NotFoundError, TypeError
+        If it is a name, and there is no such kind or it has no such option.
+    """
+    if isinstance(cluster, str) and cluster == "here":
+        return _here(work)
+    from .tasks import on_client, on_cluster
+
+    if cluster is None:
+        from .kinds.local import Local
+
+        return on_cluster(Local(), work)
+    if isinstance(cluster, str):
+        from ..commands.arguments import cluster_of
+
+        return on_cluster(cluster_of(cluster), work)
+    if hasattr(cluster, "scheduler_info"):
+        return on_client(cluster, work)
+    if all(hasattr(cluster, name) for name in ("start", "describe", "close")):
+        return on_cluster(cluster, work)
+    raise ValueError(
+        f"cluster={cluster!r}: expected None (this machine), 'here' (this process), 'slurm' or another name, "
+        "a distributed.Client or an object of dxflow.clusters"
+    )
+
+
+def __getattr__(name: str) -> Any:
+    # distributed takes a third of a second to import: only for those who use it.
+    if name == "Local":
+        from .kinds.local import Local
+
+        return Local
+    if name == "Slurm":
+        from .kinds.slurm import Slurm
+
+        return Slurm
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are Local and Slurm")

@@ -1,0 +1,377 @@
+"""The command line: one function for each command of ``dxflow``."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..disk import terminated
+from ..errors.near import did_you_mean
+from ..errors.redact import hidden
+from ..errors.usage import OptionParser, UsageError, spoken
+from ..planning.binding import PlanError
+
+OK, FAILED, WRONG_USAGE, INTERRUPTED, CUT_SHORT, TERMINATED = 0, 1, 2, 130, 141, 143
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0: done. 1: the run failed. 2: wrong usage, or a plan that cannot work. 130: interrupted.
+        141: what reads the output, such as ``head``, ended before the command. 143: terminated (SIGTERM).
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if name in ("-h", "--help", ""):
+        print(usage())
+        return OK if name else WRONG_USAGE
+    if name == "--version":
+        return _version()
+    if name not in COMMANDS:
+        return _complain(
+            f"no command {name!r}.{did_you_mean(name, COMMANDS)} Commands: {', '.join(COMMANDS)}"
+        )
+    try:
+        with terminated.told():
+            code = COMMANDS[name](rest)
+            sys.stdout.flush()
+        return code
+    except KeyboardInterrupt as e:
+        return _interrupted(e, name)
+    except BrokenPipeError as e:
+        return CUT_SHORT if _nobody_reads() else _failed(e, trace="--traceback" in rest)
+    # Everything that a hook or a file may raise ends here, as a message and an exit code.
+    except Exception as e:  # noqa: BLE001
+        return _failed(e, trace="--traceback" in rest)
+
+
+def usage() -> str:
+    """Return the commands with what they do."""
+    lines = [f"  dxflow {name:<9} {_first_line(command)}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "dxflow: reduce X-ray laser detector data.",
+            "",
+            *lines,
+            "",
+            "'dxflow COMMAND --help' shows the options of a command.",
+            "Exit codes: 0 done, 1 the run failed, 2 wrong usage or a plan that cannot work, 130 interrupted, "
+            "143 terminated.",
+        ]
+    )
+
+
+def _first_line(command: Callable[..., Any]) -> str:
+    return (command.__doc__ or "").partition("\n")[0]
+
+
+# Commands -----------------------------------------------------------------------------------------
+
+
+def simulate(argv: Sequence[str]) -> int:
+    """Write a simulated run with known truth."""
+    from . import simulate as command
+
+    parser = OptionParser(prog="dxflow simulate", description=simulate.__doc__, allow_abbrev=False)
+    command.add_arguments(parser)
+    args = parser.parse_args(argv)
+    try:
+        print(command.run(args))
+    except (ValueError, FileExistsError) as e:
+        raise UsageError(str(e)) from e
+    return OK
+
+
+def plan(argv: Sequence[str]) -> int:
+    """Show what a reduction would read, make and need, without running it."""
+    planned, _ = _planned("plan", argv)
+    print(planned)
+    return OK
+
+
+def reduce(argv: Sequence[str]) -> int:
+    """Reduce a run with one or more algorithms in one pass."""
+    from ..driver.execute import execute
+
+    planned, cluster = _planned("reduce", argv)
+    print(planned)
+    print(spoken(execute(planned, cluster, quiet="--quiet" in argv).report(said=planned.losses)))
+    return OK
+
+
+def recipe(argv: Sequence[str]) -> int:
+    """Run a recipe, a script that chains passes: dxflow recipe NAME [its options]."""
+    from .. import find
+
+    if not argv or argv[0].startswith("-"):
+        listed = "\n".join(f"  {name:<10} {text}" for name, text in find.recipes().items())
+        print(f"usage: dxflow recipe NAME [its options]\n\n{listed}")
+        return OK if argv and argv[0] in ("-h", "--help") else WRONG_USAGE
+    return find.recipe(argv[0]).main(list(argv[1:]))
+
+
+def copy(argv: Sequence[str]) -> int:
+    """Copy a run, or some of its frames, trains, modules and sources."""
+    from . import copy as command
+
+    parser = OptionParser(prog="dxflow copy", description=copy.__doc__, allow_abbrev=False)
+    command.add_arguments(parser)
+    print(command.run(parser.parse_args(argv)))
+    return OK
+
+
+def bench(argv: Sequence[str]) -> int:
+    """Measure what a run costs to read and reduce, what bounds it, and what others need."""
+    from . import bench as command
+
+    parser = OptionParser(prog="dxflow bench", description=bench.__doc__, allow_abbrev=False)
+    command.add_arguments(parser)
+    print(spoken(command.run(parser.parse_args(argv))))
+    return OK
+
+
+def list_(argv: Sequence[str]) -> int:
+    """List algorithms, recipes and kinds of cluster; or the options of one algorithm."""
+    from .. import find
+
+    parser = OptionParser(prog="dxflow list", description=list_.__doc__, allow_abbrev=False)
+    parser.add_argument("name", nargs="?", help="an algorithm, or path/to/file.py:Class: show its options")
+    name = parser.parse_args(argv).name
+    if name is not None:
+        print(_algorithm_help(find.algorithm(name), name))
+        return OK
+    algorithms = {key: cls.HELP for key, cls in find.algorithms().items()}
+    for title, entries in (("algorithms", algorithms), ("recipes", find.recipes())):
+        print(title, *(f"  {key:<12} {text}" for key, text in entries.items()), sep="\n")
+    print("clusters", *(f"  {kind}" for kind in ("here", *find.cluster_names())), sep="\n")
+    return OK
+
+
+def info(argv: Sequence[str]) -> int:
+    """Show what a run holds: trains, detectors, modules, sources, keys; or what a result is."""
+    from ..driver.progress import during
+    from .describe import describe
+    from .options import RUN, run_of
+
+    parser = OptionParser(prog="dxflow info", description=info.__doc__, allow_abbrev=False)
+    parser.add_argument("run", metavar="RUN", help=RUN)
+    parser.add_argument("sources", nargs="?", help="only sources like this, in detail: XGM or '*XGM*'")
+    parser.add_argument("--all", action="store_true", help="all keys of a run, all that a result depends on")
+    args = parser.parse_args(argv)
+    try:
+        shown = during("reading", describe, run_of(args.run), args.sources, whole=args.all)
+    except (KeyError, OSError) as e:
+        raise UsageError(_text(e)) from e
+    print(shown)
+    return OK
+
+
+def verify(argv: Sequence[str]) -> int:
+    """Find out whether a result is as it was written: exit code 0, or 1 and what is damaged."""
+    from ..driver.progress import during
+    from ..stores.opening import verify as problems_of
+
+    parser = OptionParser(prog="dxflow verify", description=verify.__doc__, allow_abbrev=False)
+    parser.add_argument("result", metavar="RESULT", help="of any format")
+    path = parser.parse_args(argv).result
+    _refuse_no_result(path)
+    problems = during("reading all of it", problems_of, path)
+    print(*problems or [f"{path}: as it was written"], sep="\n")
+    return FAILED if problems else OK
+
+
+def _refuse_no_result(path: str) -> None:
+    """Raise if a path is nothing that dxflow made, rather than something damaged."""
+    from pathlib import Path
+
+    from ..driver.progress import during
+    from ..stores.opening import open_result
+
+    try:
+        during("reading", open_result, path)
+    except FileNotFoundError as e:
+        if not (Path(path) / "zarr.json").exists():
+            raise UsageError(_text(e)) from e
+    except OSError:
+        # Its damage is to be named.
+        pass
+
+
+def cluster(argv: Sequence[str]) -> int:
+    """Try out a SLURM cluster: a small job, a task on it, and what is wrong in plain words."""
+    return _slurm("cluster", argv)
+
+
+def submit(argv: Sequence[str]) -> int:
+    """Put a command or a script into the queue: dxflow submit reduce RUN ..., submit script.py -- ARGS."""
+    return _slurm("submit", argv)
+
+
+def jobs(argv: Sequence[str]) -> int:
+    """List your jobs of dxflow: what was submitted, and workers."""
+    return _slurm("jobs", argv)
+
+
+def logs(argv: Sequence[str]) -> int:
+    """Show the log of a job."""
+    return _slurm("logs", argv)
+
+
+def cancel(argv: Sequence[str]) -> int:
+    """Cancel a job and its workers."""
+    return _slurm("cancel", argv)
+
+
+def _slurm(name: str, argv: Sequence[str]) -> int:
+    from . import slurm as command
+
+    parser = OptionParser(prog=f"dxflow {name}", description=COMMANDS[name].__doc__, allow_abbrev=False)
+    getattr(command, name)(argv, parser, print)
+    return OK
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "simulate": simulate,
+    "plan": plan,
+    "reduce": reduce,
+    "copy": copy,
+    "recipe": recipe,
+    "list": list_,
+    "info": info,
+    "verify": verify,
+    "bench": bench,
+    "cluster": cluster,
+    "submit": submit,
+    "jobs": jobs,
+    "logs": logs,
+    "cancel": cancel,
+}
+
+
+# What they share ------------------------------------------------------------------------------------
+
+
+def _planned(command: str, argv: Sequence[str]) -> tuple[Any, Any]:
+    """Return the plan and the cluster of a command line.
+
+    What is wrong with options, run or result is found here, so that a plain message says it.
+    """
+    from ..planning.make import plan as make_plan
+    from . import arguments
+    from . import options as of_line
+
+    doc = str(COMMANDS[command].__doc__)
+    try:
+        options, algorithms = arguments.parse(arguments.shared_parser(command, doc), argv)
+        cluster = of_line.cluster_of_pass(options)
+        planned = make_plan(
+            of_line.run_of(options.run),
+            algorithms,
+            options.to,
+            cluster=cluster,
+            **of_line.of_plan(options),
+        )
+    except (ValueError, OSError) as e:
+        raise UsageError(_text(e)) from e
+    return planned, cluster
+
+
+def _algorithm_help(cls: type[Any], name: str) -> str:
+    """Return the options, inputs and documentation of an algorithm."""
+    from inspect import cleandoc
+
+    from ..errors.near import written
+    from .arguments import algorithm_parser
+
+    parser = algorithm_parser(cls, name)
+    inputs = "\n".join(f"  {alias} = {written(what)}" for alias, what in cls.inputs.items())
+    # Its own, not that of the base class.
+    return f"{parser.format_help()}\ninputs:\n{inputs}\n\n{cleandoc(cls.__doc__ or '')}".rstrip()
+
+
+def _version() -> int:
+    from importlib.metadata import version
+
+    print(f"dxflow {version('dxflow')}")
+    return OK
+
+
+# Errors -----------------------------------------------------------------------------------------
+
+
+def _failed(error: Exception, *, trace: bool) -> int:
+    """Say what went wrong and return the exit code."""
+    from ..find import NotFoundError
+    from ..slurm.commands import OptionError, SlurmError
+
+    if trace:
+        sys.stderr.write(hidden("".join(traceback.format_exception(error))))
+    if isinstance(error, (UsageError, PlanError, NotFoundError, OptionError)):
+        return _complain(_text(error))
+    if isinstance(error, SlurmError):
+        _complain("\n  ".join([_text(error), *getattr(error, "__notes__", ())]))
+        return FAILED
+    lines = [f"{type(error).__name__}: {_text(error)}", *_where(error), *getattr(error, "__notes__", ())]
+    _complain("\n  ".join(lines))
+    return FAILED
+
+
+def _where(error: Exception) -> list[str]:
+    """Return the line of the user's code in which an error arose, or the last line there is.
+
+    The user's code is what lies outside dxflow itself and outside installed packages and Python.
+    """
+    from ..driver.tracebacks import is_users
+
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return []
+    last = next((f for f in reversed(frames) if is_users(f.filename)), frames[-1])
+    return [f"{last.filename}, line {last.lineno}, in {last.name}", f"  {last.line}"]
+
+
+def _text(error: BaseException) -> str:
+    """Return the message of an error; that of a KeyError without the quotes around it."""
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[0])
+    return str(error)
+
+
+def _nobody_reads() -> bool:
+    """Return whether what reads the output has ended, as ``head`` does; what is left goes nowhere then."""
+    out = select.poll()
+    try:
+        out.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):
+        return False
+    ended = any(event & select.POLLERR for _, event in out.poll(0))
+    if ended:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ended
+
+
+def _interrupted(error: KeyboardInterrupt, name: str) -> int:
+    asked = isinstance(error, terminated.Terminated)
+    kept = getattr(error, "__notes__", ()) or (
+        ["nothing is kept yet: start it again"] if name == "reduce" else []
+    )
+    _complain("; ".join(["terminated" if asked else "interrupted", *kept]))
+    return TERMINATED if asked else INTERRUPTED
+
+
+def _complain(message: str) -> int:
+    said = hidden(spoken(message))
+    print(said if said.startswith("dxflow") else f"dxflow: {said}", file=sys.stderr)
+    return WRONG_USAGE

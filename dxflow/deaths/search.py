@@ -1,0 +1,162 @@
+"""A chunk that kills its workers: which of its trains do it, found by halving, and what is to be tried next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..planning import units
+from ..run.losses import Loss
+from .notes import Attempt, Death, History
+
+if TYPE_CHECKING:
+    from ..planning.make import Chunk, Plan
+
+TWICE = 2
+"""Deaths that are believed: once may be bad luck."""
+CAUSE = "killed its worker"
+HOOKS = ("process_train_data", "process_module_data", "finalize_chunk_processing")
+
+
+class WorkerDied(RuntimeError):
+    """What was tried killed the worker process twice; the message says what, where and why."""
+
+
+def next_attempt(chunk: Chunk, history: History) -> Attempt | None:
+    """Return what to try next, None if there is nothing more.
+
+    The whole chunk, twice; then its halves without keeping anything, then halves of what killed, down to single
+    trains, twice each; then the whole chunk without those. So what is left is exactly the result without these
+    trains, whoever died in between. Where that kills, too, because memory adds up over trains, the chunk is done in
+    halves that are kept, then in halves of what killed, and these are joined.
+    """
+    whole = Attempt("whole", chunk.first, chunk.last)
+    if len(history.of(whole)) < TWICE:
+        return whole
+    if chunk.last - chunk.first > 1 and (probe := _undecided(chunk.first, chunk.last, history, known=True)):
+        return probe
+    lost = tuple(killers(chunk, history))
+    # That no train alone kills may mean that the deaths had to do with something else: two more.
+    patience = TWICE if lost else 2 * TWICE
+    rest = replace(whole, excluded=lost)
+    return rest if len(history.of(rest)) < patience else _piecewise(rest, history)
+
+
+def _piecewise(rest: Attempt, history: History) -> Attempt | None:
+    """Return the next piece, or the joining of all, None if a single train kills that lived before."""
+    cut = pieces(rest, history)
+    todo = [p for p in cut if p not in history.survived]
+    if not todo:
+        return replace(rest, what="join")
+    hopeless = any(p.last - p.first == 1 and len(history.of(p)) >= TWICE for p in todo)
+    return None if hopeless else todo[0]
+
+
+def pieces(rest: Attempt, history: History) -> list[Attempt]:
+    """Return the pieces of a chunk: halves, and halves of those that killed twice."""
+    middle = units.middle(rest.first, rest.last)
+    halves = [(rest.first, middle), (middle, rest.last)]
+    out = []
+    for first, last in halves if middle > rest.first else [(rest.first, rest.last)]:
+        piece = Attempt("piece", first, last, rest.excluded)
+        again = len(history.of(piece)) >= TWICE and last - first > 1
+        out += pieces(piece, history) if again else [piece]
+    return out
+
+
+def _undecided(first: int, last: int, history: History, *, known: bool = False) -> Attempt | None:
+    """Return a probe that is still to be made of some trains; `known` to kill as a whole."""
+    probe = Attempt("probe", first, last)
+    if probe in history.survived:
+        return None
+    deaths = len(history.of(probe))
+    if last - first == 1:
+        return probe if deaths < TWICE else None
+    if not deaths and not known:
+        return probe
+    middle = (first + last) // 2
+    return _undecided(first, middle, history) or _undecided(middle, last, history)
+
+
+def killers(chunk: Chunk, history: History) -> dict[int, Death]:
+    """Return the trains (positions in the plan) that killed a worker twice, all alone, with the last death."""
+    what = "probe" if chunk.last - chunk.first > 1 else "whole"
+    alone = {t: history.of(Attempt(what, t, t + 1)) for t in range(chunk.first, chunk.last)}
+    return {t: deaths[-1] for t, deaths in alone.items() if len(deaths) >= TWICE}
+
+
+def refuse_initialize(plan: Plan, history: History) -> None:
+    """Raise if preparing the algorithms kills workers: no train is to blame, and no other worker will live."""
+    deaths = [d for d in history.deaths if d.attempt.what == "initialize"]
+    if len(deaths) >= TWICE:
+        names = ", ".join(a.name for a in plan.algorithms)
+        raise WorkerDied(
+            f"initialize() of one of [{names}] killed its worker {len(deaths)} times: {deaths[-1].cause}"
+        )
+
+
+def losses(plan: Plan, chunk: Chunk, lost: dict[int, Death]) -> list[Loss]:
+    """Return one loss for each train that is left out.
+
+    Raises
+    ------
+    WorkerDied
+        If there are some and faults are to be raised.
+    """
+    out = [_loss(plan, chunk, train, death) for train, death in sorted(lost.items())]
+    if out and plan.on_fault == "raise":
+        raise WorkerDied("\n".join(str(loss) for loss in out))
+    return out
+
+
+def _loss(plan: Plan, chunk: Chunk, train: int, death: Death) -> Loss:
+    train_id = int(plan.train_ids[train])
+    hook = f"in {death.hook}(), " if death.hook else ""
+    where = f"run {plan.run}, chunk {chunk.number}, train {train_id}"
+    return Loss(
+        cause=CAUSE,
+        trains=1,
+        first_train=train_id,
+        last_train=train_id,
+        algorithm=death.hook.partition(".")[0],
+        run=plan.run,
+        detail=f"{death.cause}, twice ({hook}{where})",
+    )
+
+
+def of_whole(plan: Plan, chunk: Chunk, history: History) -> WorkerDied:
+    """Return the error for a chunk that kills in any size, although none of its trains did."""
+    ids = plan.train_ids[[chunk.first, chunk.last - 1]]
+    return WorkerDied(
+        f"run {plan.run}, chunk {chunk.number}, trains {ids[0]}-{ids[1]}: killed its worker {len(history.deaths)} "
+        f"times, although each train alone can be worked on: {history.deaths[-1].cause}. Give workers more memory, "
+        'or take smaller chunks (chunk="256 MiB")'
+    )
+
+
+# Which hook it was ------------------------------------------------------------------------------
+
+
+class Witnessed:
+    """An algorithm that says which of its hooks is about to run."""
+
+    def __init__(self, algorithm: Any, say: Callable[[str], Any]) -> None:
+        self._algorithm, self._say = algorithm, say
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._algorithm, name)
+        return partial(self._said, found) if name in HOOKS else found
+
+    def _said(self, hook: Callable[..., Any], *args: Any) -> Any:
+        self._say(f"{self._algorithm.name}.{hook.__name__}")
+        out = hook(*args)
+        self._say("")
+        return out
+
+
+def witnessed(plan: Plan, say: Callable[[str], Any]) -> Plan:
+    """Return a plan whose algorithms say which of their hooks is about to run."""
+    own = tuple(replace(a, algorithm=Witnessed(a.algorithm, say)) for a in plan.algorithms)  # type: ignore[arg-type]
+    return replace(plan, algorithms=own)

@@ -1,0 +1,1 @@
+"""What an algorithm declares: hooks, inputs, outputs, and what hooks see."""

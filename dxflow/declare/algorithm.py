@@ -1,0 +1,233 @@
+"""Algorithm: the hooks a user fills in, where and how often each runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..errors.near import written
+from ..errors.redact import hidden
+from ..errors.usage import OptionParser
+from . import signatures
+from .outputs import Output, Partial, merge_into
+
+if TYPE_CHECKING:
+    from ..planning.lacks import Lack
+    from .inputs import Frames, From, Key, RunInfo
+    from .views import ModuleBlock, Train
+
+
+class Algorithm:
+    """A reduction: what it reads, what it makes, and what it does with a train or a block of frames.
+
+    Implement one of `process_train_data` and `process_module_data`; everything else has a default.
+
+    ========================== ======== =========================== ===================================
+    hook                       where    how often                   may change
+    ========================== ======== =========================== ===================================
+    add_arguments              client   once                        the parser
+    configure                  client   once, in the constructor    ``self`` (picklable values)
+    outputs                    client   once per plan               nothing
+    memory                     client   once per plan               nothing
+    depends                    client   once per plan               nothing
+    lacks                      client   once per plan               nothing
+    initialize                 worker   once per process            ``self`` (tables; not pickled)
+    process_train_data         worker   once per train              ``out``
+    process_module_data        worker   once per block              ``out``
+    finalize_chunk_processing  worker   once per unit of trains     ``out``
+    merge                      worker   once per pair of partials   ``into``
+    finalize                   worker   once per part of the result ``totals``
+    ========================== ======== =========================== ===================================
+
+    After `initialize`, ``self`` is read-only, and setting an attribute raises `SelfChanged`: results go to ``out``, so
+    that chunks may run anywhere, in any order and twice, and give the same bits. Scratch arrays and caches that
+    change no result are made in `initialize` and filled by hooks: each thread has its own algorithm. What hooks read
+    is read-only as well: copy what is to be changed.
+
+    Parameters
+    ----------
+    name : str, optional
+        Name of this instance in the result; `ALG_ID` by default. Needed to use an algorithm twice in a pass.
+    **options
+        Those of `add_arguments`, and ``<input alias>=<Input>`` to rebind an input.
+    """
+
+    ALG_ID: ClassVar[str] = ""
+    """Short name: for the command line and for results."""
+    HELP: ClassVar[str] = ""
+    """One line for ``dxflow list``."""
+    SELECTS: ClassVar[str] = ""
+    """Name of the boolean per-frame output that ``frames=`` takes from a result of this algorithm."""
+    inputs: Mapping[str, Frames | Key | From] = {}
+    """Alias -> what is read. The first one sets the blocks and the pixels."""
+
+    __signature__ = signatures.Options()
+
+    def __init__(self, *args: Any, name: str | None = None, **options: Any) -> None:
+        cls = type(self)
+        signatures.refuse_positional(cls, args)
+        rebound = {alias: options.pop(alias) for alias in list(options) if alias in cls.inputs}
+        self.name = (cls.ALG_ID or cls.__name__.lower()) if name is None else name
+        self.inputs = {**cls.inputs, **rebound}
+        self.options = _parse(cls, options)
+        self.configure(argparse.Namespace(**self.options))
+
+    # On the client ------------------------------------------------------------------------------
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Declare options, for the command line and the constructor alike. Default: none."""
+
+    def configure(self, args: argparse.Namespace) -> None:
+        """Check the options and keep what is needed on ``self``. Default: keeps each under its own name."""
+        for key, value in vars(args).items():
+            if hasattr(Algorithm, key) or key in ("name", "options"):
+                raise TypeError(
+                    f"{type(self).__name__}: an option cannot be kept as {key!r}, which is a name of Algorithm: "
+                    f"give it another one, add_argument(..., dest={key + '_'!r}), or keep it in configure()"
+                )
+            setattr(self, key, value)
+
+    def outputs(self, info: RunInfo) -> Mapping[str, Output]:
+        """Declare what is made of this run. Must not change ``self``. Default: nothing."""
+        return {}
+
+    def memory(self, info: RunInfo) -> int:
+        """Return the bytes that `initialize` keeps per worker process, so that the plan can count them.
+
+        Default: 0.
+        """
+        return 0
+
+    def depends(self, info: RunInfo) -> Mapping[str, Any]:
+        """Return what the result depends on beside options, inputs and code, by name: files that are found, values.
+
+        A resumed run must have the same; the result says what it was, files with a digest. Default: nothing.
+        """
+        return {}
+
+    def lacks(self, info: RunInfo) -> Iterable[Lack]:
+        """Return which frames of the first input it cannot use, as far as that is known beforehand.
+
+        They are in the losses of the plan and of the result, and in its account. Default: none.
+        """
+        return ()
+
+    # On the worker ------------------------------------------------------------------------------
+
+    def initialize(self, info: RunInfo) -> None:
+        """Build tables that all chunks need, once per process. Default: nothing."""
+
+    def process_train_data(self, train: Train, out: Partial) -> None:
+        """Work on one train with all its modules and pulses.
+
+        Data available: ``train[alias]`` for each input; valid during the call. In ``out``: the rows of this
+        train for outputs per entry, one value for outputs per train, the whole array of its unit for others.
+        """
+        raise _not_implemented(self, "process_train_data")
+
+    def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
+        """Work on some consecutive frames of one module, few enough to stay in the processor's cache.
+
+        Data available: ``block[alias]``, (frame, ss, fs), valid during the call. In ``out``: the block's rows
+        for outputs per entry (shared by all modules: add to them), the module's pixels for ``per="pixel"``.
+        """
+        raise _not_implemented(self, "process_module_data")
+
+    def finalize_chunk_processing(self, out: Partial) -> None:
+        """Finish a unit, some consecutive trains, after its last train or block. Default: nothing.
+
+        How many trains that are follows from the run, and from what this algorithm reads and makes: they are the same
+        in any company and in any chunks; without whole-run outputs it is each train. In ``out``: their rows, and
+        whole-run outputs as far as these trains made them.
+        """
+
+    def merge(self, into: Partial, other: Partial) -> None:
+        """Merge the whole-run outputs of some trains into `into`, those of the trains before them.
+
+        Called for neighbours in a fixed binary tree. Either may be empty, as made by the declared rules where nothing
+        was read. Default: each output's declared rule.
+        """
+        for name in into:
+            rule = self.rules[name]
+            if rule != "custom":
+                merge_into(into[name], other[name], rule)
+
+    def finalize(self, totals: Partial) -> None:
+        """Turn merged totals into results, in place. Default: nothing.
+
+        Data available: the whole-run outputs of one part of the result (all modules, or some of them).
+        """
+
+    # The framework's -----------------------------------------------------------------------------
+
+    rules: Mapping[str, str] = {}
+    """Output name -> merge rule; set by the plan."""
+
+    def freeze(self) -> None:
+        """Make ``self`` read-only; the copies of workers are, once `initialize` has run."""
+        self.__dict__["_frozen"] = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = self.__dict__
+        if "_frozen" in own and own.get(name, own) is not value:
+            raise SelfChanged(
+                f"{own.get('name')}: self.{name} is set after initialize(). There self is read-only, since chunks run "
+                "anywhere and in any order: results go to out, tables are made in initialize()",
+                name,
+            )
+        object.__setattr__(self, name, value)
+
+    @classmethod
+    def overrides(cls, hook: str) -> bool:
+        """Return whether the class implements a hook itself."""
+        return getattr(cls, hook) is not getattr(Algorithm, hook)
+
+    @property
+    def by_module(self) -> bool:
+        """Whether it works on module blocks."""
+        return self.overrides("process_module_data")
+
+    def __repr__(self) -> str:
+        rebound = {k: written(v) for k, v in self.inputs.items() if v != type(self).inputs.get(k)}
+        given = {k: _short(v) for k, v in self.options.items()} | rebound
+        shown = ", ".join(f"{k}={v}" for k, v in given.items())
+        return f"{type(self).__name__}({hidden(shown)})"
+
+
+class SelfChanged(AttributeError):
+    """A hook that keeps something on ``self`` after `Algorithm.initialize`."""
+
+    def __init__(self, message: str, attribute: str) -> None:
+        super().__init__(message)
+        self.attribute = attribute
+
+    def __reduce__(self) -> tuple:
+        return type(self), (str(self), self.attribute)
+
+
+def _parse(cls: type[Algorithm], options: dict[str, Any]) -> dict[str, Any]:
+    """Return all options of an algorithm: those given, checked, and the defaults of the others."""
+    parser = OptionParser(prog=cls.__name__, add_help=False)
+    cls.add_arguments(parser)
+    actions = {action.dest: action for action in parser._actions}
+    signatures.refuse_unknown(cls, options, actions)
+    signatures.refuse_without(cls, options, actions)
+    for dest, value in options.items():
+        action = actions[dest]
+        action.required, action.nargs = False, "?" if not action.option_strings else action.nargs
+        several = action.nargs not in (None, "?") and isinstance(value, (list, tuple))
+        for one in value if several else [value]:
+            if action.choices is not None and one not in action.choices:
+                raise TypeError(f"{cls.__name__}: {dest}={one!r}; expected one of {list(action.choices)}")
+    return vars(parser.parse_args([], argparse.Namespace(**options)))
+
+
+def _not_implemented(algorithm: Algorithm, hook: str) -> Exception:
+    return TypeError(f"{type(algorithm).__name__} does not implement {hook}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"<{type(value).__name__}>"

@@ -1,0 +1,1 @@
+"""The process that runs a plan: execute, journal, report, result."""

@@ -1,0 +1,194 @@
+"""Execute a plan: one task per chunk, a tree of merges, the store; small things only come back here."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..clusters.runner import ClusterLost, Runner, connect
+from ..errors.kinds import FLAG, Kind, expect
+from ..planning.reads import unasked
+from ..stores import ours
+from ..stores.contents import Contents
+from ..stores.store import store_for
+from ..worker import merging
+from ..worker.chunk import Summary, Workspace, chunk_path, run_chunk
+from ..worker.hooks import FirstTrains
+from . import journal
+from .progress import Progress
+from .report import Report
+from .tracebacks import Short
+
+if TYPE_CHECKING:
+    from ..disk.lock import Lock
+    from ..planning.make import Plan
+    from .result import Result
+
+RESTARTS = 3
+"""How often a cluster that is lost is started again."""
+FAN_IN = 8
+"""Fragments per merge: a constant, since it orders the additions."""
+
+
+def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
+    """Run a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    cluster : optional
+        None: processes of this machine, one per core; ``"here"``: this process; a `distributed.Client`;
+        or an object of `dxflow.clusters`.
+    quiet : bool
+        Show no progress: neither a bar, nor lines in a log. The same as the variable DXFLOW_QUIET.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ClusterLost
+        If the cluster of a client is gone, or one that was started here for the fourth time.
+    WorkerDied
+        If ``on_fault="raise"`` and a train killed its worker twice.
+    Exception
+        What a hook raised, with a note that says algorithm, run, chunk, train and module. Finished chunks
+        stay beside `to`: ``resume=True`` goes on with the others, unless code, options or data were changed.
+    """
+    from .result import Result
+
+    expect(Kind("a Plan", lambda given: hasattr(given, "chunks") and hasattr(given, "store")), plan, "plan=")
+    expect(FLAG, quiet, "quiet=")
+    if plan.finished:
+        return Result(plan.store.path, plan.store)
+    plan = _free(plan)
+    with (
+        Short(),
+        Progress("preparing", quiet=quiet) as progress,
+        journal.held(plan) as lock,
+        journal.kept_on_failure(plan),
+    ):
+        folder = journal.begin(plan)
+        report = Report(plan, journal.found(folder, plan))
+        for restarts in range(RESTARTS + 1):
+            try:
+                progress.phase("starting workers")
+                plan.store.begin()
+                with connect(cluster, Workspace(plan, folder)) as runner:
+                    _run(plan, runner, report, folder, progress, lock)
+                    progress.phase("ending workers")
+                    progress.watch(str)
+                break
+            except ClusterLost as lost:
+                if not lost.ours or restarts == RESTARTS:
+                    raise
+                report.restarted(str(lost), lost.account)
+        progress.phase("removing what is not needed any more")
+        if lock is None or lock.mine():
+            journal.end(plan)
+    for line in unasked(plan, report.in_order()):
+        warnings.warn(line, stacklevel=2)
+    return Result(plan.store.path, plan.store)
+
+
+def _free(plan: Plan) -> Plan:
+    """Return a plan whose result has a place: of one that was executed before and has no name, another place.
+
+    Raises
+    ------
+    PlanError
+        If it was executed before and has a name.
+    """
+    if plan.store.temporary and plan.store.path.exists():
+        return replace(plan, store=store_for(None))
+    if not plan.overwrite and ours.kind_of(plan.store.path) == ours.RESULT:
+        plan.store.check_place(plan)
+    return plan
+
+
+def _run(
+    plan: Plan, runner: Runner, report: Report, folder: Path, progress: Progress, lock: Lock | None
+) -> None:
+    """Do the chunks that are not done yet, merge, and write the result."""
+    report.begin_pass()
+    todo, first = report.missing(), FirstTrains(len(plan.chunks))
+    for summary in report.in_order():
+        first.add(summary)
+    progress.phase("reading", plan.bytes_to_read - report.bytes)
+    progress.watch(runner.waiting)
+    runner.tell(progress.note)
+    for summary in runner.results(runner.map(run_chunk, todo)):
+        report.add(summary)
+        first.add(summary)
+        progress.add(summary.bytes, reused=summary.reused)
+    contents = Contents(plan, folder, _events(plan, report.in_order()))
+    contents.note()
+    if lock is not None:
+        lock.check()
+    pieces = plan.store.create(contents)
+    progress.phase("merging", len(plan.parts), "parts")
+    for _ in _merge_and_finalize(plan, runner, folder):
+        progress.add(1)
+    progress.phase("writing", len(pieces), "pieces")
+    for _ in runner.results(runner.map(_write_piece, pieces)):
+        progress.add(1)
+    progress.phase("finishing the result")
+    if lock is not None:
+        lock.check()
+    plan.store.settle()
+    plan.store.commit(contents, report.manifest(runner.account()))
+    runner.tell(None)
+
+
+def _merge_and_finalize(plan: Plan, runner: Runner, folder: Path) -> Iterator[Any]:
+    """Merge the chunks of each part in a fixed tree, then finalize each part; yield when one is done."""
+    if not any(o.whole_run for o in plan.outputs):
+        return
+    finals = []
+    for part in range(len(plan.parts)):
+        level = [(chunk_path(folder, c.number, plan), None) for c in plan.chunks if c.part == part]
+        path, future = _tree(runner, folder, part, level, plan.digest[:8])
+        finals.append(runner.submit(merging.finalize, part, path, after=[future] if future else []))
+    yield from runner.results(finals)
+
+
+def _tree(
+    runner: Runner, folder: Path, part: int, nodes: Sequence[tuple[Path, Any]], tag: str
+) -> tuple[Path, Any]:
+    """Submit the merges of a part, always in groups of the same neighbours; return the root.
+
+    What stands alone is not merged: merging into an empty partial would not change it.
+    """
+    level = 0
+    while len(nodes) > 1:
+        merged = []
+        for number, group in enumerate(_groups(nodes)):
+            into = folder / f"merged-{part:03d}-{level}-{number:06d}-{tag}.npz"
+            merged.append(group[0] if len(group) == 1 else _merge(runner, into, part, group))
+        nodes, level = merged, level + 1
+    return nodes[0]
+
+
+def _merge(runner: Runner, into: Path, part: int, group: Sequence[tuple[Path, Any]]) -> tuple[Path, Any]:
+    """Submit one merge."""
+    after = [future for _, future in group if future is not None]
+    return into, runner.submit(merging.merge, part, [path for path, _ in group], into, after=after)
+
+
+def _groups(nodes: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (nodes[a : a + FAN_IN] for a in range(0, len(nodes), FAN_IN))
+
+
+def _write_piece(work: Workspace, piece: Any) -> None:
+    """Write a piece of the result, on a worker."""
+    work.plan.store.write(Contents.of(work.plan, work.folder), piece)
+
+
+def _events(plan: Plan, summaries: Iterable[Summary]) -> dict[str, list[int]]:
+    """Return the rows of each event output in each chunk."""
+    names = [o.name for o in plan.outputs if o.output.kind == "event"]
+    return {name: [s.events[name] for s in summaries] for name in names}

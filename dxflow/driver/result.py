@@ -1,0 +1,158 @@
+"""Result: what came out, what was lost, where the time went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import html
+from ..run import losses
+from . import words
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from ..run.losses import Loss
+
+
+class Result:
+    """A finished reduction.
+
+    Parameters
+    ----------
+    path : path
+        Of the store.
+    keep : object, optional
+        What must live as long as the result: the store of a result without a name.
+    """
+
+    def __init__(self, path: str | Path, keep: Any = None) -> None:
+        self.path, self._keep = Path(path), keep
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """How it was made: inputs, options, versions, chunks, losses, times."""
+        from ..stores.opening import manifest
+
+        return manifest(self.path)
+
+    @cached_property
+    def dataset(self) -> xr.Dataset:
+        """The results, labelled and lazy: values are read when used.
+
+        Raises
+        ------
+        TypeError
+            If it is a copy of a run.
+        """
+        from ..stores.opening import dataset
+
+        if self.is_copy:
+            raise TypeError(
+                f"{self.path} is a copy of a run and not a reduction: open it with extra_data.RunDirectory"
+            )
+        return dataset(self.path, self._keep)
+
+    @property
+    def losses(self) -> pd.DataFrame:
+        """What could not be used: one row per cause, source, module and stretch of trains; printed in words."""
+        return losses.table(losses.from_json(self.manifest["losses"]))
+
+    @property
+    def account(self) -> pd.DataFrame:
+        """Frames per module: expected = used + masked, one column per cause.
+
+        "there" are those of the files before any selection. Algorithms that could use fewer frames of an input than
+        others ("no dark") have rows of their own, and "input" says whose; module -1 are entries of a camera or device.
+        """
+        from ..html.tables import Account
+
+        rows = [
+            {
+                **{k: v for k, v in r.items() if k not in ("masked", "algorithms")},
+                "input": name,
+                **r["masked"],
+            }
+            for name, r in words.by_reader(self.manifest["account"])
+        ]
+        causes = {cause: int for row in self.manifest["account"] for cause in row["masked"]}
+        return Account(rows).fillna(0).astype(causes)
+
+    @property
+    def times(self) -> dict[str, Any]:
+        """Seconds: "wall"; "sum" and "workers" with "read", "wait", "compute", "write"; "bound", a sentence.
+
+        "pass" are those from the first chunk submitted to the last one finished: "wall" without starting workers,
+        merging and writing the result. "readers" are the threads that read ahead on each worker, once that was
+        measured; 0 where it reads in between.
+        """
+        return self.manifest["times"]
+
+    @property
+    def cluster(self) -> dict[str, Any]:
+        """What the run cost: "workers", "busy", "efficiency", "nodes", "advice", and of a queue "jobs".
+
+        Where there is a queue also "asked" and "used" (node-seconds), "waited" (seconds until the first job ran),
+        "deaths" and "requeues".
+        """
+        return self.manifest["cluster"]
+
+    def selection(self) -> xr.DataArray:
+        """Return the boolean per-frame output by which ``frames=result`` selects.
+
+        Raises
+        ------
+        TypeError
+            If no algorithm of this result selects frames.
+        """
+        name = self.dataset.attrs.get("selection")
+        if name is None:
+            raise TypeError(
+                f"{self.path} selects no frames; it holds {sorted(map(str, self.dataset.data_vars))}"
+            )
+        if ", " in name:
+            raise TypeError(
+                f"{self.path} holds several selections, {name}: give one of them as frames=result.dataset[...], "
+                "or a list of those that must all agree"
+            )
+        return self.dataset[name]
+
+    def fingerprint_value(self) -> Path:
+        """Return what identifies it where it is an option of another reduction: what it holds."""
+        return self.path
+
+    @property
+    def kept(self) -> bool:
+        """Whether it stays when nobody uses it any more: it was given a name."""
+        return not getattr(self._keep, "temporary", False)
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether it is a copy of a run, made by `dxflow.copy_run`: files for EXtra-data, and no `dataset`."""
+        return self.manifest.get("kind") == "copy"
+
+    def report(self, said: Iterable[Loss] = ()) -> str:
+        """Return a summary: what was read, how fast, what was used and lost, where the result is.
+
+        Parameters
+        ----------
+        said : iterable of Loss
+            Losses that stand above it already, such as those of a printed plan.
+        """
+        if self.is_copy:
+            from ..copying import CopyReport
+
+            return str(CopyReport.from_json({**self.manifest["report"], "path": str(self.path)}))
+        return words.text(words.of_result(self, said), 9)
+
+    def __repr__(self) -> str:
+        return f"<dxflow.Result {self.path}>\n{self.report()}"
+
+    def _repr_html_(self) -> str:
+        if self.is_copy:
+            return html.table("Copy", [("", line) for line in self.report().splitlines()], str(self.path))
+        about = html.table("Result", words.of_result(self), str(self.path))
+        return about + html.folded("dataset", self.dataset._repr_html_())

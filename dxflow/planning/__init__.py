@@ -1,0 +1,1 @@
+"""From algorithms and inputs to a plan of chunks."""

@@ -1,0 +1,387 @@
+"""Bind algorithms to a run: which input each alias is, which rows each output has; refuse what cannot work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..declare.algorithm import Algorithm
+from ..declare.inputs import BoundInput, Frames, From, InputInfo, RunInfo
+from ..declare.outputs import BoundOutput, Output, Partial
+from ..errors.near import did_you_mean, listed
+from ..run.index import EntryIndex, same_rows
+from ..run.locate import Faults, Location
+from .reads import frames_of, unread
+
+if TYPE_CHECKING:
+    from extra_data import DataCollection
+
+    from ..run.selection import FrameSelection
+    from .lacks import Lack
+
+
+class PlanError(ValueError):
+    """A plan that cannot work; the message says what was wrong, what exists and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class BoundAlgorithm:
+    """An algorithm with its inputs and outputs in a run.
+
+    `aliases` maps each alias to the number of an input of the plan, or to the name of an earlier output; `stream` is
+    the input whose frames it follows: that of its first alias, through all `From`; `unit`: trains it adds up at once.
+    """
+
+    algorithm: Algorithm
+    info: RunInfo
+    aliases: Mapping[str, int | str]
+    stream: int
+    outputs: tuple[BoundOutput, ...]
+    lacks: tuple[Lack, ...] = ()
+    unit: int = 1
+
+    @property
+    def name(self) -> str:
+        """Name of the instance."""
+        return self.algorithm.name
+
+
+@dataclass
+class Binding:
+    """The inputs of a pass, each bound once, and the algorithms that use them, in order."""
+
+    run: DataCollection
+    path: str
+    trains: NDArray
+    selection: FrameSelection | None
+    faults: Faults
+    mask: Any = "auto"
+    bits: Any = None
+    """Mask and its bits for images whose input does not say which."""
+
+    def __post_init__(self) -> None:
+        self.inputs: list[BoundInput] = []
+        self.indexes: list[EntryIndex] = []
+        self.rows: list[int] = []
+        """Number of the index of each input: inputs with equal frames share one."""
+        self.algorithms: list[BoundAlgorithm] = []
+        self._numbers: dict[Any, int] = {}
+        self._mask_taken = False
+
+    @property
+    def made(self) -> dict[str, BoundOutput]:
+        """Outputs of the algorithms so far, by name."""
+        return {o.name: o for a in self.algorithms for o in a.outputs}
+
+    def add(self, algorithm: Algorithm) -> None:
+        """Bind one more algorithm; it may read what those before it make."""
+        _check_hooks(algorithm)
+        aliases = {alias: self._resolve(algorithm, alias, what) for alias, what in algorithm.inputs.items()}
+        stream = self._stream(next(iter(aliases.values())))
+        infos = {alias: self._info(ref) for alias, ref in aliases.items()}
+        info = RunInfo(self.path, self.trains, infos)
+        bound = BoundAlgorithm(algorithm, info, aliases, stream, ())
+        outputs = self._outputs(bound)
+        algorithm.rules = {o.key: o.output.merge for o in outputs}
+        self.algorithms.append(replace(bound, outputs=outputs, lacks=tuple(algorithm.lacks(bound.info))))
+
+    def _resolve(self, algorithm: Algorithm, alias: str, what: Any) -> int | str:
+        """Return what an alias stands for, binding its input if no algorithm before did."""
+        if isinstance(what, From):
+            return self._resolve_from(algorithm, alias, what)
+        if not hasattr(what, "bind"):
+            raise PlanError(
+                f"{algorithm.name}: input {alias!r} is a {type(what).__name__}; expected Frames, Key or From"
+            )
+        try:
+            masked = what.with_mask(self.mask, self.bits) if isinstance(what, Frames) else what
+        except ValueError as e:
+            raise PlanError(f"mask: {e}") from e
+        self._mask_taken |= masked is not what
+        which = masked, _stand_for_frames(what, algorithm.inputs)
+        if which not in self._numbers:
+            self._numbers[which] = self._bind(algorithm, alias, *which)
+        return self._numbers[which]
+
+    def check_mask(self) -> None:
+        """Refuse a mask of the pass that no input takes."""
+        if not (
+            self._mask_taken or self.mask is None or (isinstance(self.mask, str) and self.mask == "auto")
+        ):
+            raise PlanError(
+                "mask=: no input takes it: there are no images of detectors, or they say their own mask="
+            )
+
+    def _resolve_from(self, algorithm: Algorithm, alias: str, what: From) -> str:
+        made, (name, why) = self.made, frames_of(self.algorithms, algorithm, what.output)
+        if why:
+            raise PlanError(why)
+        if name not in made:
+            raise PlanError(
+                f"{algorithm.name} reads {name!r} as {alias!r}, but no algorithm before it makes that."
+                f"{did_you_mean(name, made)} Made so far: {listed(made)}"
+            )
+        if made[name].output.kind in ("run", "pixel", "event"):
+            raise PlanError(
+                f"{algorithm.name} reads {name!r} as {alias!r}, but that is an output per "
+                f"{made[name].output.kind}: a pass hands on outputs per train and per entry"
+            )
+        self._check_finished(algorithm, alias, made[name])
+        return name
+
+    def _check_finished(self, algorithm: Algorithm, alias: str, read: BoundOutput) -> None:
+        """Refuse what is made only when the chunk ends, and cannot be made train by train."""
+        maker = next(a for a in self.algorithms if a.name == read.algorithm)
+        whole = [o.key for o in maker.outputs if o.output.kind in ("run", "pixel", "event")]
+        if read.transient or not maker.algorithm.overrides("finalize_chunk_processing"):
+            return
+        if whole or algorithm.by_module:
+            why = f"its {whole} are of the whole chunk" if whole else "module blocks are read before that"
+            raise PlanError(
+                f"{algorithm.name} reads {read.name!r} as {alias!r}, but {maker.name} may change that in "
+                f"finalize_chunk_processing, which cannot run train by train: {why}. Make it in process_train_data or "
+                "process_module_data of an algorithm without that hook, or read it in a second pass"
+            )
+
+    def _bind(self, algorithm: Algorithm, alias: str, what: Any, frames: bool) -> int:
+        """Bind an input; one with the same data as an earlier one is that one."""
+        try:
+            bound = what.bind(self.run, self.trains, self.faults)
+            if frames or bound.kind in ("frames", "pulses"):
+                bound = _selected(bound, self.selection, self.faults)
+        except (KeyError, ValueError) as e:
+            message = e.args[0] if e.args else str(e)
+            raise PlanError(f"{algorithm.name}: input {alias!r}: {message}") from e
+        for number, other in enumerate(self.inputs):
+            if _same(bound, other):
+                return number
+        self.inputs.append(bound)
+        self.rows.append(self._index_number(bound.index))
+        return len(self.inputs) - 1
+
+    def _index_number(self, index: EntryIndex) -> int:
+        for number, other in enumerate(self.indexes):
+            if same_rows(index, other):
+                return number
+        self.indexes.append(index)
+        return len(self.indexes) - 1
+
+    def _stream(self, ref: int | str) -> int:
+        """Return the input that an alias comes from."""
+        if isinstance(ref, int):
+            return ref
+        maker = next(a for a in self.algorithms if any(o.name == ref for o in a.outputs))
+        output = next(o for o in maker.outputs if o.name == ref)
+        alias = output.output.alias
+        return self._stream(maker.aliases[alias]) if alias else maker.stream
+
+    def _info(self, ref: int | str) -> InputInfo:
+        """Return what an algorithm is told of an input."""
+        if isinstance(ref, int):
+            return self.inputs[ref].info()
+        output = self.made[ref].output
+        root = self.inputs[self._stream(ref)].info()
+        image = output.kind == "image"
+        shape = (root.shape[0], *output.shape, *root.shape[1:]) if image else (1, *output.shape)
+        kind = "frames" if image else "from"
+        return replace(root, kind=kind, shape=shape, dtype=np.dtype(output.dtype), unit=output.unit)
+
+    def _outputs(self, bound: BoundAlgorithm) -> tuple[BoundOutput, ...]:
+        """Ask the algorithm what it makes, and check it."""
+        declared = bound.algorithm.outputs(bound.info)
+        if not declared:
+            raise PlanError(f"{bound.name}: outputs() declares nothing; what should be kept of it?")
+        _check_declared(bound.name, declared)
+        pixels = bound.info.first_input.shape
+        return tuple(self._output(bound, key, output, pixels) for key, output in declared.items())
+
+    def _output(self, bound: BoundAlgorithm, key: str, output: Any, pixels: tuple[int, ...]) -> BoundOutput:
+        name, algorithm = f"{bound.name}.{key}", bound.algorithm
+        if hasattr(Partial, key):
+            raise PlanError(f"{name}: {key!r} is a name of `out` itself; call the output something else")
+        if not key.isidentifier():
+            raise PlanError(f"{name}: {key!r} cannot be an output's name; use letters, digits and _")
+        rows = -1
+        if output.alias is not None:
+            if output.alias not in bound.aliases:
+                raise PlanError(
+                    f"{name}: per={output.per!r} is neither 'run', 'train', 'pixel', 'event' nor an input."
+                    f"{did_you_mean(output.alias, bound.aliases)} Inputs: {listed(bound.aliases)}"
+                )
+            rows = self.rows[self._stream(bound.aliases[output.alias])]
+        elif output.kind == "event":
+            rows = self.rows[bound.stream]
+        if output.merge == "custom" and output.kind in ("run", "pixel") and not algorithm.overrides("merge"):
+            raise PlanError(
+                f"{name}: merge='custom', but {type(algorithm).__name__} does not implement merge()"
+            )
+        return BoundOutput(bound.name, key, output, rows, pixels)
+
+
+def bind(binding: Binding, algorithms: Sequence[Algorithm]) -> Binding:
+    """Bind algorithms in order and check that they fit one pass."""
+    for algorithm in algorithms:
+        _check_instance(algorithm, [a.name for a in binding.algorithms])
+        binding.add(algorithm)
+    if why := unread(binding.algorithms):
+        raise PlanError(why)
+    binding.check_mask()
+    for bound in binding.algorithms:
+        if bound.algorithm.by_module:
+            _check_blocks(binding, bound)
+    return binding
+
+
+def _check_instance(algorithm: Any, names: list[str]) -> None:
+    """Refuse classes, other objects and names used twice."""
+    if isinstance(algorithm, type):
+        raise PlanError(f"{algorithm.__name__} is a class: make an instance, {algorithm.__name__}(...)")
+    if not isinstance(algorithm, Algorithm):
+        raise PlanError(f"expected an Algorithm, got {type(algorithm).__name__}: make one, such as Average()")
+    if not {"options", "name"} <= set(vars(algorithm)):
+        raise PlanError(
+            f"{type(algorithm).__name__} has an __init__ that does not call super().__init__(): declare options in "
+            "add_arguments() and check them in configure() instead, or call it"
+        )
+    _refuse_hidden(algorithm)
+    if algorithm.name in names:
+        raise PlanError(f"two algorithms are named {algorithm.name!r}: give one of them name=...")
+    if not algorithm.inputs:
+        raise PlanError(
+            f"{algorithm.name}: no inputs are declared; set inputs = {{'img': Frames()}} on the class"
+        )
+
+
+def _check_declared(name: str, declared: Any) -> None:
+    """Refuse what outputs() should not return."""
+    if not isinstance(declared, Mapping):
+        raise PlanError(
+            f"{name}: outputs() returned a {type(declared).__name__}; expected a dictionary such as "
+            '{"mean": Output(per="pixel")}'
+        )
+    for key, output in declared.items():
+        if not isinstance(output, Output) or not isinstance(key, str):
+            raise PlanError(
+                f"{name}: outputs() declares {key!r} as a {type(output).__name__}; "
+                "expected a name and an Output(per=...)"
+            )
+
+
+def _refuse_hidden(algorithm: Algorithm) -> None:
+    """Refuse values under the name of a hook, as `configure` keeps an option that is called so."""
+    for name, value in vars(algorithm).items():
+        if callable(getattr(Algorithm, name, None)) and not callable(value):
+            raise PlanError(
+                f"{algorithm.name}: self.{name} is {value!r}, which hides the hook {name}(); call the option otherwise"
+            )
+
+
+def _check_hooks(algorithm: Algorithm) -> None:
+    """Refuse an algorithm that implements none or both of the two hooks."""
+    hooks = [h for h in ("process_train_data", "process_module_data") if algorithm.overrides(h)]
+    if len(hooks) != 1:
+        has = "both" if hooks else "neither"
+        raise PlanError(
+            f"{type(algorithm).__name__} implements {has} of process_train_data and process_module_data; "
+            "exactly one is needed"
+        )
+
+
+ADVICE = "; implement process_train_data instead"
+
+
+def _check_blocks(binding: Binding, bound: BoundAlgorithm) -> None:
+    """Refuse what a module block cannot offer."""
+    for alias, ref in bound.aliases.items():
+        if isinstance(ref, str):
+            _check_handed_on(binding, bound, alias, ref)
+            ref = binding._stream(ref)
+        _check_in_block(binding, bound, alias, ref)
+    modules = len(binding.inputs[bound.stream].modules)
+    for output in bound.outputs:
+        if output.output.alias and output.rows != binding.rows[bound.stream]:
+            raise PlanError(
+                f"{output.name}: per={output.output.per!r}, but module blocks are frames of "
+                f"{binding.inputs[bound.stream].name}, which has other rows; use per='train'{ADVICE}"
+            )
+        if output.output.kind == "entry" and output.output.merge == "custom" and modules > 1:
+            raise PlanError(
+                f"{output.name}: merge='custom' cannot combine modules; use sum, min or max{ADVICE}"
+            )
+
+
+def _check_handed_on(binding: Binding, bound: BoundAlgorithm, alias: str, name: str) -> None:
+    """Refuse earlier outputs that are not whole before the last module."""
+    if binding.made[name].output.kind != "image":
+        raise PlanError(
+            f"{bound.name} reads {name!r} as {alias!r} in module blocks, but that is complete only after the last "
+            f"module{ADVICE}"
+        )
+
+
+def _check_in_block(binding: Binding, bound: BoundAlgorithm, alias: str, ref: int) -> None:
+    """Refuse inputs that do not have one entry for each frame of a block."""
+    lead, other = binding.inputs[bound.stream], binding.inputs[ref]
+    what = f"{bound.name}: {alias!r} ({other.name})"
+    if other.kind == "pulses":
+        if not same_rows(other.index, lead.index):
+            raise PlanError(
+                f"{what} is joined to other frames than those of {lead.name}: set its frames= to them"
+            )
+    elif other.kind == "frames" or ref == bound.stream:
+        if not same_rows(other.index, lead.index) or other.modules != lead.modules:
+            raise PlanError(
+                f"{what} and its first input ({lead.name}) have different frames or modules: one block cannot hold "
+                f"both{ADVICE}"
+            )
+    elif other.index.counts.max(initial=0) > 1:
+        raise PlanError(f"{what} has several entries per train, a block needs one per frame{ADVICE}")
+
+
+def _selected(bound: BoundInput, selection: FrameSelection | None, faults: Faults) -> BoundInput:
+    """Return the input with only the selected frames; note those that were named and are not there."""
+    if selection is None:
+        return bound
+    absent = selection.absent(bound.index)
+    if len(absent) and bound.kind != "pulses":
+        what = f"{len(absent)} of the selected frames or trains are not in this run"
+        faults.note("selected, not there", "", what, np.unique(absent), bound.name)
+    try:
+        return replace(bound, index=bound.index.select(selection.apply(bound.index)))
+    except ValueError as e:
+        raise ValueError(f"{bound.name} {bound.key}: {e}") from e
+
+
+def _stand_for_frames(what: Any, inputs: Mapping[str, Any]) -> bool:
+    """Return whether entries of an input are frames, which a selection is about.
+
+    Those of a key are where it is what an algorithm reads first and no detector is among its inputs: a camera.
+    """
+    if isinstance(what, Frames):
+        return True
+    first = next(iter(inputs.values()))
+    return what == first and not any(isinstance(other, Frames) for other in inputs.values())
+
+
+def _same(a: BoundInput, b: BoundInput) -> bool:
+    """Return whether two inputs are the same data, of the same trains."""
+    return _what(a) == _what(b) and same_rows(a.index, b.index) and _same_place(a.location, b.location)
+
+
+def _same_place(a: Location, b: Location) -> bool:
+    """Return whether two inputs are the same rows of the same files: an offset makes them others."""
+    return a.files == b.files and all(
+        np.array_equal(x, y) for x, y in ((a.file, b.file), (a.first, b.first), (a.count, b.count))
+    )
+
+
+def _what(bound: BoundInput) -> tuple:
+    """Return what is read of an input, its frames aside."""
+    at, mask = bound.location, bound.mask
+    masked = None if mask is None else mask.what()
+    joined = repr(bound.declared) if bound.parts else ""
+    return at.sources, at.datasets, at.plane, at.roi, bound.modules, masked, joined

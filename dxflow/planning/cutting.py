@@ -1,0 +1,106 @@
+"""How a run is cut: into units by what each algorithm reads and makes alone, into chunks by what all of them do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import sizes
+from . import memory
+from .sight import maker
+from .units import adds_up
+
+if TYPE_CHECKING:
+    from .binding import Binding, BoundAlgorithm
+
+MOST_CHUNKS_OF_A_SMALL_RUN = 32
+ABOUT = 1.4
+"""Factor within which chunks are of the size that is wanted: they are powers of two of trains."""
+SMALL = 2**18
+"""Bytes of whole-run outputs that cost nothing, however often they are merged."""
+LONGEST = 64
+"""Trains of a unit, unless its data would be few beside the partial: no chunk is shorter, whatever else is read."""
+FEWEST, FEWEST_OF_SMALL = 16, 256
+"""Units of a run, and those of small outputs; half as many where it is no power of two."""
+
+
+def with_units(binding: Binding, chunk: int) -> tuple[BoundAlgorithm, ...]:
+    """Return the algorithms, each with the length of its units."""
+    return tuple(replace(a, unit=_length(binding, a, chunk)) for a in binding.algorithms)
+
+
+def _length(binding: Binding, bound: BoundAlgorithm, chunk: int) -> int:
+    """Return the trains of a unit, a power of two: what the algorithm reads and makes decides, and `chunk`.
+
+    As many as chunks of its own should have, so that its partials do not outweigh the data; but a chunk is no shorter
+    than a unit, so there are several in a run, of which other algorithms may read much more.
+    """
+    if not adds_up(bound):
+        return 1
+    per_train = np.sum([sizes.train_bytes(binding.inputs[n]) for n in _inputs(binding, bound)], axis=0)
+    partials, n = memory.partial_bytes([bound], slice(0, bound.outputs[0].pixels[0])), len(per_train)
+    if partials <= SMALL:
+        return min(within(per_train, ABOUT * chunk), _power(n // FEWEST_OF_SMALL))
+    wanted = within(per_train, against_partials(per_train.sum(), partials))
+    return max(within(per_train, 4 * partials), min(wanted, LONGEST, _power(n // FEWEST)))
+
+
+def _power(n: int) -> int:
+    """Return the largest power of two that is not above a number, at least 1."""
+    return 1 << max(0, n.bit_length() - 1)
+
+
+def _inputs(binding: Binding, bound: BoundAlgorithm) -> set[int]:
+    """Return the inputs that an algorithm reads, itself or through those it reads from."""
+    found = {bound.stream}
+    for ref in bound.aliases.values():
+        found |= {ref} if isinstance(ref, int) else _inputs(binding, maker(binding, ref))
+    return found
+
+
+def against_partials(total: float, partials: float) -> float:
+    """Return the bytes of input that a chunk should have at least, given the bytes of its whole-run outputs.
+
+    Each chunk writes them once and they are merged once, at about 1 GB/s: with 64 times as much input that is a few
+    per cent of its time; with 32 times a small run still has some chunks.
+    """
+    return min(64 * partials, max(32 * partials, total / MOST_CHUNKS_OF_A_SMALL_RUN))
+
+
+def within(per_train: NDArray, limit: float) -> int:
+    """Return the largest power of two of trains of which no aligned stretch has more bytes, at least 1."""
+    size, sums = 1, np.asarray(per_train, float)
+    while len(sums) > 1:
+        sums = np.add.reduceat(sums, np.arange(0, len(sums), 2))
+        if sums.max() > limit:
+            break
+        size *= 2
+    return size
+
+
+def spans(
+    binding: Binding, algorithms: Sequence[BoundAlgorithm], chunk: int, block: int, share: float
+) -> list[tuple[int, int]]:
+    """Cut the trains so that each chunk has about `chunk` bytes of input per part, a power of two of trains.
+
+    A small run is still cut into some chunks, for parallel work and progress, but not below 8 blocks each: that
+    many hide the reading of the first. Chunks are never so small that their partials outweigh their data, nor shorter
+    than the units of an algorithm.
+
+    Parameters
+    ----------
+    share : float
+        Of the modules, in one chunk.
+    """
+    per_train = np.sum([sizes.train_bytes(i) for i in binding.inputs], axis=0) * share
+    partials = memory.partial_bytes(algorithms, slice(0, max(len(i.modules) for i in binding.inputs)))
+    total, n = float(per_train.sum()), len(per_train)
+    small = max(total / MOST_CHUNKS_OF_A_SMALL_RUN, 8 * block)
+    least = against_partials(total, share * partials)
+    wanted = within(per_train, max(ABOUT * min(chunk, small), least))
+    step = max(wanted, *(a.unit for a in algorithms))
+    return [(a, min(a + step, n)) for a in range(0, n, step)]

@@ -1,0 +1,203 @@
+"""What a worker will need in memory, known before the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import sizes
+from ..disk import parcels
+from ..worker import blocks, trains
+from ..worker.masks import CACHE_BYTES
+from . import units
+from .binding import Binding, BoundAlgorithm, PlanError
+
+if TYPE_CHECKING:
+    from ..declare.outputs import BoundOutput
+    from .make import Plan
+
+PARTIAL_LIMIT = 512 * 2**20
+"""Partials beyond this are split by modules, where the algorithms allow it."""
+FRAGMENTS = 4
+"""Partials that are there at a time while eight fragments are merged in pairs."""
+LIBRARIES = 160 * 2**20
+"""Code and small objects of libraries that load with the first chunk: numba and its compiler, HDF5 metadata."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes a worker needs at most, beyond what the idle process has, by purpose."""
+
+    buffers: int
+    """Blocks or trains read ahead and worked on."""
+    partials: int
+    """Whole-run outputs: of a chunk with its units, or some of them while they are merged."""
+    rows: int
+    """Per-frame, per-train outputs of a chunk, and keys read for it."""
+    tables: int
+    """What algorithms keep in `initialize`, and the index of the run."""
+    writing: int
+    """Pieces of the result on their way to the store."""
+    libraries: int = LIBRARIES
+
+    @property
+    def total(self) -> int:
+        """Their sum."""
+        return sum(asdict(self).values())
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{k} {sizes.show(v)}" for k, v in asdict(self).items() if v)
+        return f"{sizes.show(self.total)} ({shown})"
+
+
+def estimate(plan: Plan) -> Memory:
+    """Return what a worker of a plan needs."""
+    spans = [plan.modules(c) for c in plan.chunks]
+    part = max(spans, key=lambda s: s.stop - s.start)
+    return Memory(
+        buffers=buffers(plan) * buffer_bytes(plan) + _scratch_bytes(plan),
+        partials=sum(_partials(plan, a, part) for a in plan.algorithms),
+        rows=2 * _rows_bytes(plan) + _key_bytes(plan),
+        tables=sum(a.algorithm.memory(a.info) for a in plan.algorithms)
+        + _option_bytes(plan)
+        + _index_bytes(plan)
+        + _mask_bytes(plan),
+        writing=plan.store.piece_bytes(plan),
+    )
+
+
+def parts(binding: Binding) -> tuple[slice, ...]:
+    """Return groups of modules to reduce apart, so that each group's partials stay small.
+
+    Only where every output is per pixel and every algorithm works on module blocks: then nothing is
+    shared between modules.
+    """
+    count = max(len(i.modules) for i in binding.inputs)
+    whole = slice(0, count)
+    size = partial_bytes(binding.algorithms, whole)
+    if size <= PARTIAL_LIMIT or not _separable(binding):
+        return (whole,)
+    step = max(1, int(count * PARTIAL_LIMIT / size))
+    return tuple(slice(a, min(a + step, count)) for a in range(0, count, step))
+
+
+def _separable(binding: Binding) -> bool:
+    """Return whether modules share nothing."""
+    kinds = {o.output.kind for a in binding.algorithms for o in a.outputs if not o.transient}
+    counts = {len(i.modules) for i in binding.inputs if i.kind == "frames"}
+    return kinds == {"pixel"} and len(counts) == 1 and all(a.algorithm.by_module for a in binding.algorithms)
+
+
+def partial_bytes(algorithms: Sequence[BoundAlgorithm], part: slice) -> int:
+    """Return the bytes of the whole-run outputs of some modules."""
+    count = part.stop - part.start
+    return sum(_bytes(o, 1, 1, min(count, o.pixels[0])) for a in algorithms for o in a.outputs if o.whole_run)
+
+
+def _partials(plan: Plan, bound: BoundAlgorithm, part: slice) -> int:
+    """Return the bytes of an algorithm's partials that are there at a time, and of what each module has of them.
+
+    Of units or fragments that are merged in pairs, one is kept for each power of two.
+    """
+    per_chunk = max(c.last - c.first for c in plan.chunks) // bound.unit
+    kept = max(2 + per_chunk.bit_length(), FRAGMENTS)
+    by_module = bound.algorithm.by_module and not (plan.by_module and bound.unit == units.stretch(plan))
+    shares = sum(_bytes(o, 1, 1, 1) * o.pixels[0] for o in bound.outputs if o.output.kind == "run")
+    return kept * partial_bytes([bound], part) + by_module * shares
+
+
+def _bytes(output: BoundOutput, rows: int, trains: int, modules: int) -> int:
+    """Return the bytes of an output's array, from its shape alone."""
+    out = output.output
+    count = {
+        "run": 1,
+        "pixel": modules * int(np.prod(output.pixels[1:], dtype=np.int64)),
+        "train": trains,
+        "entry": rows,
+        "image": rows * int(np.prod(output.pixels, dtype=np.int64)),
+        "event": 0,
+    }[out.kind]
+    return count * int(np.prod(out.shape, dtype=np.int64)) * np.dtype(out.dtype).itemsize
+
+
+def buffers(plan: Plan) -> int:
+    """Return how many buffers a worker has: one is worked on while threads fill the others."""
+    if plan.readers is not None:
+        return plan.readers + 1
+    return 6 if plan.by_module else 2
+
+
+def buffer_bytes(plan: Plan) -> int:
+    """Return the bytes of one buffer: a block of one module, or a train of all frames inputs."""
+    return blocks.block_bytes(plan) if plan.by_module else trains.train_bytes(plan)
+
+
+def _scratch_bytes(plan: Plan) -> int:
+    """Return the bytes of images that algorithms hand on within a block or a train."""
+    images = [o for o in plan.outputs if o.transient]
+    if plan.by_module:
+        frames = max(g.frames for g in blocks.groups(plan))
+        return sum(_bytes(o, frames, 1, 1) // o.pixels[0] for o in images)
+    return sum(_bytes(o, int(plan.indexes[o.rows].counts.max(initial=0)), 1, 1) for o in images)
+
+
+def _rows_bytes(plan: Plan) -> int:
+    """Return the bytes of a chunk's rows, for the largest chunk."""
+
+    def of(chunk: Any, o: BoundOutput) -> int:
+        rows = plan.indexes[o.rows].rows(chunk.first, chunk.last) if o.rows >= 0 else slice(0, 0)
+        return _bytes(o, rows.stop - rows.start, chunk.last - chunk.first, 1)
+
+    kept = [o for o in plan.outputs if not o.whole_run and not o.transient]
+    return max((sum(of(c, o) for o in kept) for c in plan.chunks), default=0)
+
+
+def _key_bytes(plan: Plan) -> int:
+    """Return the bytes of keys, which are read for a whole chunk at once."""
+    keys = [sizes.train_bytes(plan.inputs[i]) for i in plan.keys]
+    if not keys:
+        return 0
+    return max(int(sum(k[c.first : c.last].sum() for k in keys)) for c in plan.chunks)
+
+
+def _mask_bytes(plan: Plan) -> int:
+    """Return the bytes of masks that are kept."""
+    masks = [i.mask for i in plan.inputs if i.mask]
+    return sum(m.packed.nbytes for m in masks if m.packed is not None) + (CACHE_BYTES if masks else 0)
+
+
+def _option_bytes(plan: Plan) -> int:
+    """Return the bytes of arrays that were given as options."""
+    given = [list(vars(a.algorithm).values()) + list(a.algorithm.options.values()) for a in plan.algorithms]
+    return parcels.bytes_of([value for values in given for value in values])
+
+
+def _index_bytes(plan: Plan) -> int:
+    arrays = [a for i in plan.indexes for a in (i.entry, i.pulse_ids, i.cell_ids) if a is not None]
+    tables = [a for i in plan.inputs for a in (i.location.file, i.location.first, i.location.count)]
+    positions = sum(8 * len(i) for i in plan.indexes)
+    return sum(a.nbytes for a in arrays + tables) + positions
+
+
+def check(plan: Plan, cluster: Any) -> None:
+    """Refuse a plan that does not fit this machine, when it is to run on this machine.
+
+    Raises
+    ------
+    PlanError
+    """
+    if cluster is not None and cluster != "here":
+        return
+    import os
+
+    workers = 1 if cluster == "here" else len(os.sched_getaffinity(0))
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if plan.memory.total * workers > 0.8 * available:
+        raise PlanError(
+            f"{plan.memory} for each of {workers} workers is more than 80 % of the {sizes.show(available)} of this "
+            "machine. Use fewer workers (cluster=dxflow.clusters.Local(workers=1)), fewer modules or cells, "
+            "or process_module_data, which needs no whole trains"
+        )

@@ -1,0 +1,73 @@
+"""Which frames each algorithm sees: those where its own inputs are there, whatever else is in the pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..declare.outputs import BoundOutput
+
+if TYPE_CHECKING:
+    from .binding import Binding, BoundAlgorithm
+    from .make import Plan
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Frames that an algorithm sees: rows of an index, of modules where all of these inputs are there.
+
+    Not those that it, or what it reads, said it cannot use: modules by position, with memory cells, None for all.
+    """
+
+    rows: int
+    inputs: tuple[int, ...]
+    lacks: tuple[tuple[int, tuple[int, ...] | None], ...] = ()
+
+
+def sight(plan: Plan, bound: BoundAlgorithm) -> Sight:
+    """Return what an algorithm sees.
+
+    A block holds all its frames inputs, so each must be there, as must what earlier algorithms hand on. A train is
+    there if its first input is: the others are NaN, and said to be missing, where they have nothing.
+    """
+    refs, rows = list(bound.aliases.values()), plan.rows[bound.stream]
+    inputs, modules = {bound.stream}, plan.inputs[bound.stream].modules
+    lacks = [(modules.index(lack.module), lack.cells) for lack in bound.lacks]
+    for ref in refs if bound.algorithm.by_module else refs[:1]:
+        if isinstance(ref, str):
+            made = sight(plan, maker(plan, ref))
+            if made.rows == rows:
+                inputs |= set(made.inputs)
+                lacks += made.lacks
+        elif plan.inputs[ref].kind == "frames":
+            inputs.add(ref)
+    return Sight(rows, tuple(sorted(inputs)), tuple(dict.fromkeys(lacks)))
+
+
+def maker(plan: Plan | Binding, name: str) -> BoundAlgorithm:
+    """Return the algorithm that makes an output."""
+    return next(a for a in plan.algorithms if any(o.name == name for o in a.outputs))
+
+
+def output(plan: Plan, name: str) -> BoundOutput:
+    """Return an output by name."""
+    return next(o for o in plan.outputs if o.name == name)
+
+
+def root(plan: Plan, ref: int | str) -> int:
+    """Return the input that an alias comes from."""
+    if isinstance(ref, int):
+        return ref
+    bound, alias = maker(plan, ref), output(plan, ref).output.alias
+    return root(plan, bound.aliases[alias]) if alias else bound.stream
+
+
+def handed_on(plan: Plan) -> frozenset[str]:
+    """Return the names of the outputs that later algorithms read."""
+    return frozenset(ref for a in plan.algorithms for ref in a.aliases.values() if isinstance(ref, str))
+
+
+def by_train(plan: Plan, bound: BoundAlgorithm) -> bool:
+    """Return whether an algorithm's chunks are finished train by train, since others read what that makes."""
+    read = {o.name for o in bound.outputs if not o.transient} & plan.handed_on
+    return bool(read) and bound.algorithm.overrides("finalize_chunk_processing")

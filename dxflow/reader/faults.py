@@ -1,0 +1,51 @@
+"""From file bytes to reused buffers: where the bytes are, how they are decoded, who reads ahead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ..declare.inputs import BoundInput
+
+
+class ReadFault(OSError):
+    """Data that could not be read: which rows of which dataset of which file, and why.
+
+    `cause` is what it counts as in the losses: "unreadable data", "never written", "missing mask"...
+    """
+
+    def __init__(
+        self, file: str, dataset: str, first: int, count: int, detail: str, cause: str = "unreadable data"
+    ) -> None:
+        rows = f" rows {first}-{first + count - 1}" if count else ""
+        super().__init__(f"{file}: {dataset}{rows}: {detail}" if dataset else f"{file}: {detail}")
+        self.file, self.dataset, self.first, self.count = file, dataset, first, count
+        self.detail, self.cause = detail, cause
+
+    def named(self, cause: str) -> ReadFault:
+        """Return the same fault, to be counted as something else."""
+        return ReadFault(self.file, self.dataset, self.first, self.count, self.detail, cause)
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.file, self.dataset, self.first, self.count, self.detail, self.cause)
+
+
+class InputChanged(RuntimeError):
+    """A file that is not the one that was planned: replaced, truncated or being written."""
+
+
+def present(bound: BoundInput, module: int, rows: slice) -> NDArray:
+    """Return which rows a module has, (row,) bool."""
+    trains = bound.index.train_positions(rows)
+    return (bound.index.entries(module, rows) >= 0) & (bound.location.file[module, trains] >= 0)
+
+
+def runs(joined: NDArray, n: int) -> list[tuple[int, int]]:
+    """Return (start, stop) of stretches of n items, given which neighbours belong together, (n - 1,) bool."""
+    if n == 0:
+        return []
+    edges = [0, *(np.flatnonzero(~joined) + 1).tolist(), n]
+    return list(zip(edges[:-1], edges[1:], strict=True))

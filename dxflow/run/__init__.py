@@ -1,0 +1,1 @@
+"""What a run holds: files, trains, frames, masks."""

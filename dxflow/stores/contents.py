@@ -1,0 +1,343 @@
+"""What a finished reduction holds: variables with their axes, read from fragments piece by piece."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..declare.outputs import valid_name
+from ..disk import fragments
+from ..worker.chunk import chunk_path
+from .axes import Coordinate, Names
+
+if TYPE_CHECKING:
+    from ..declare.outputs import BoundOutput
+    from ..planning.make import Chunk, Plan
+    from ..planning.sight import Sight
+    from ..run.index import EntryIndex
+
+EVENT_COUNTS = "events.json"
+USED = {
+    "valid": "whether a frame of the module was used in the train",
+    "train_used": "1 where the train had data",
+    "modules_used": "modules of the frame that were used",
+}
+
+
+@dataclass(frozen=True)
+class Variable:
+    """An array of the result.
+
+    Parameters
+    ----------
+    name : str
+    dims, shape, dtype
+        Of the whole array.
+    attrs : mapping
+        ``units``, ``long_name`` and the like.
+    entry : str
+        Name of its array in fragments.
+    axis : str
+        What the first axis is cut along: "row" (`index`), "train", "event", or "part": an array per part,
+        cut along the module axis.
+    index : int
+        Number of the index its rows follow.
+    output : str
+        Name of the output it belongs to.
+    pixels : int
+        Of its last axes, how many are modules and their pixels; only where the first is cut by "part".
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    entry: str = ""
+    axis: str = "part"
+    index: int = -1
+    output: str = ""
+    pixels: int = 0
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one step along the first axis."""
+        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole array."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+class Contents:
+    """The variables and coordinates of a result, and access to its fragments.
+
+    Parameters
+    ----------
+    plan : Plan
+    folder : path
+        Where the fragments are.
+    events : mapping of str to list of int
+        Rows of each event output in each chunk.
+    """
+
+    def __init__(self, plan: Plan, folder: Path, events: Mapping[str, list[int]]) -> None:
+        self.plan, self.folder, self.events = plan, folder, events
+        self._names = Names(plan)
+
+    @classmethod
+    def of(cls, plan: Plan, folder: Path) -> Contents:
+        """Return the contents that the driver noted in a folder."""
+        return cls(plan, folder, json.loads((folder / EVENT_COUNTS).read_text()))
+
+    def note(self) -> None:
+        """Leave what `of` needs in the folder."""
+        (self.folder / EVENT_COUNTS).write_text(json.dumps(dict(self.events)))
+
+    # What there is ------------------------------------------------------------------------------
+
+    @cached_property
+    def variables(self) -> dict[str, Variable]:
+        """All variables by name."""
+        stored = [o for o in self.plan.outputs if o.output.store]
+        out = [v for o in stored for v in self._of_output(o)]
+        for number, sight in enumerate(dict.fromkeys(self.plan.sights.values())):
+            own = [o for o in stored if self.plan.sights[o.algorithm] == sight]
+            out += self._of_sight(number, sight, own) if own else []
+        valid = {valid_name(o): self._where_valid(o) for o in stored if o.says_valid}
+        return valid | {v.name: v for v in out}
+
+    @cached_property
+    def coordinates(self) -> dict[str, Coordinate]:
+        """All coordinates by name, those of events excepted, which are variables."""
+        return dict(self._coordinates())
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of variables that are labels rather than results."""
+        return [v.name for v in self.variables.values() if not v.output]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all variables."""
+        return sum(v.nbytes for v in self.variables.values())
+
+    def _of_output(self, o: BoundOutput) -> Iterator[Variable]:
+        out, dtype = o.output, np.dtype(o.output.dtype)
+        dims, attrs = self._names.value_dims(o), _attrs(o) | self._names.detector(o)
+        trains, pixels = len(self.plan.train_ids), o.pixels
+        match out.kind:
+            case "run":
+                yield Variable(o.name, dims, out.shape, dtype, attrs, o.name, "part", -1, o.name)
+            case "pixel":
+                axes = self._names.pixel_dims(o)
+                shape = out.shape + pixels
+                yield Variable(
+                    o.name, dims + axes, shape, dtype, attrs, o.name, "part", -1, o.name, len(axes)
+                )
+            case "train":
+                shape = (trains, *out.shape)
+                yield Variable(o.name, ("train", *dims), shape, dtype, attrs, o.name, "train", -1, o.name)
+            case "event":
+                yield from self._of_events(o, dims, dtype, attrs)
+            case _:
+                axes = self._names.pixel_dims(o) if out.kind == "image" else ()
+                shape = (len(self.plan.indexes[o.rows]), *self._image_shape(o))
+                row = self._names.rows[o.rows]
+                yield Variable(
+                    o.name,
+                    (row, *axes[:1], *dims, *axes[1:]),
+                    shape,
+                    dtype,
+                    attrs,
+                    o.name,
+                    "row",
+                    o.rows,
+                    o.name,
+                )
+
+    @staticmethod
+    def _image_shape(o: BoundOutput) -> tuple[int, ...]:
+        if o.output.kind != "image":
+            return o.output.shape
+        return (o.pixels[0], *o.output.shape, *o.pixels[1:])
+
+    def _of_events(
+        self, o: BoundOutput, dims: tuple[str, ...], dtype: np.dtype, attrs: Mapping[str, Any]
+    ) -> Iterator[Variable]:
+        """Yield rows, their train and frame, and the count in each train of an event output."""
+        n, axis = sum(self.events[o.name]), f"{o.name}_event"
+        ids = np.dtype("u8")
+        yield Variable(
+            o.name, (axis, *dims), (n, *o.output.shape), dtype, attrs, f"{o.name}/rows", "event", -1, o.name
+        )
+        for label in _event_ids(self.plan.indexes[o.rows]):
+            words = {"long_name": f"{label.replace('_', ' ')} of each row of {o.name}"}
+            yield Variable(f"{o.name}_{label}", (axis,), (n,), ids, words, label, "event", o.rows, "")
+        words = {"long_name": f"rows of {o.name} in each train"}
+        shape = (len(self.plan.train_ids),)
+        yield Variable(
+            f"{o.name}_count", ("train",), shape, np.dtype("u4"), words, o.name, "count", -1, o.name
+        )
+
+    def _of_sight(self, number: int, sight: Sight, own: list[BoundOutput]) -> Iterator[Variable]:
+        """Yield which modules of each train and frame were used by the algorithms that see the same frames."""
+        by = {"algorithms": " ".join(dict.fromkeys(o.algorithm for o in own))}
+        trains = (len(self.plan.train_ids),)
+        axis, modules = self._names.module_axis(own[0])
+        yield self._label("valid", number, ("train", axis), (*trains, len(modules)), "?", by)
+        if any(o.output.kind == "train" for o in own):
+            yield self._label("train_used", number, ("train",), trains, "u1", by)
+        if any(o.rows == sight.rows for o in own):
+            shape = (len(self.plan.indexes[sight.rows]),)
+            made = self._label("modules_used", number, (self._names.rows[sight.rows],), shape, "i4", by)
+            yield replace(made, axis="row", index=sight.rows)
+
+    def _label(
+        self,
+        what: str,
+        number: int,
+        dims: tuple[str, ...],
+        shape: tuple[int, ...],
+        dtype: str,
+        attrs: Mapping[str, str],
+    ) -> Variable:
+        """Return a label of all trains or frames that some algorithms saw."""
+        words = {"long_name": USED[what], **attrs}
+        name = self._names.of_sight(what, number)
+        # What has two axes is no label of either.
+        own = name if what == "valid" else ""
+        return Variable(name, dims, shape, np.dtype(dtype), words, f"{what}/{number}", "train", -1, own)
+
+    def _where_valid(self, o: BoundOutput) -> Variable:
+        """Return where an integer output has a value: where it has none it is 0."""
+        (of,) = self._of_output(o)
+        n = 2 if o.output.kind == "image" else 1
+        words = {"long_name": f"where {o.name} has a value"}
+        entry = valid_name(o)
+        return replace(
+            of,
+            name=entry,
+            dims=of.dims[:n],
+            shape=of.shape[:n],
+            dtype=np.dtype("?"),
+            attrs=words,
+            entry=entry,
+        )
+
+    def _coordinates(self) -> Iterator[tuple[str, Coordinate]]:
+        used = {v.dims[0] for v in self.variables.values() if v.dims}
+        if "train" in used:
+            yield "train", Coordinate(("train",), self.plan.train_ids, {"long_name": "train ID"})
+        for number, dim in self._names.rows.items():
+            if dim in used:
+                index = self.plan.indexes[number]
+                for label, values in index.labels(slice(0, len(index))).items():
+                    words = {"long_name": label.replace("_id", " ID").replace("cell ID", "memory cell")}
+                    yield self._names.label(label, number), Coordinate((dim,), values, words)
+        for o in self.plan.outputs:
+            if o.output.store:
+                dim, numbers = self._names.module_axis(o)
+                yield dim, Coordinate((dim,), numbers, {"long_name": "module number"})
+            if o.output.store and o.output.kind in ("pixel", "image"):
+                yield from self._names.pixel_axes(o)
+            if o.output.store:
+                yield from self._names.value_coordinates(o)
+
+    # Reading ------------------------------------------------------------------------------------
+
+    def rows(self, variable: Variable, start: int, stop: int) -> NDArray:
+        """Return rows start:stop of a variable cut along its first axis, from the fragments that hold them."""
+        pieces = []
+        for chunk, first, last in self._holders(variable):
+            a, b = max(start, first), min(stop, last)
+            if a < b:
+                with fragments.Fragment(
+                    chunk_path(self.folder, chunk, self.plan), self.plan.digest
+                ) as fragment:
+                    pieces.append(
+                        self._of_chunk(variable, chunk, fragment, last - first)[a - first : b - first]
+                    )
+        return np.concatenate(pieces) if pieces else np.zeros((0, *variable.shape[1:]), variable.dtype)
+
+    def part(self, variable: Variable, number: int) -> NDArray:
+        """Return one part of a whole-run variable, all of it where modules are not apart."""
+        with fragments.Fragment(final_path(self.folder, number, self.plan), self.plan.digest) as fragment:
+            return fragment[variable.entry]
+
+    def _holders(self, variable: Variable) -> Iterator[tuple[int, int, int]]:
+        """Yield (chunk, first row, last row) of a variable."""
+        at = 0
+        for chunk in self.plan.chunks:
+            match variable.axis:
+                case "row":
+                    rows = self.plan.indexes[variable.index].rows(chunk.first, chunk.last)
+                    yield chunk.number, rows.start, rows.stop
+                case "event":
+                    n = self.events[variable.dims[0].removesuffix("_event")][chunk.number]
+                    yield chunk.number, at, at + n
+                    at += n
+                case _ if chunk.part == 0:
+                    yield chunk.number, chunk.first, chunk.last
+
+    def _of_chunk(self, variable: Variable, number: int, fragment: fragments.Fragment, rows: int) -> NDArray:
+        """Return a chunk's rows of a variable."""
+        chunk = self.plan.chunks[number]
+        if variable.axis == "count":
+            counts = np.bincount(fragment[f"{variable.entry}/trains"], minlength=chunk.last - chunk.first)
+            return counts.astype(variable.dtype)
+        if variable.axis == "event" and not variable.output:
+            return self._event_labels(variable, chunk.first, fragment)
+        shape = (rows, *variable.shape[1:])
+        found = fragment.of(variable.entry, shape, variable.dtype)
+        if variable.entry.startswith("valid/"):
+            return np.logical_or.reduce([found, *self._other_parts(variable, chunk, shape)])
+        return found
+
+    def _other_parts(self, variable: Variable, chunk: Chunk, shape: tuple[int, ...]) -> Iterator[NDArray]:
+        """Yield what the chunks of other modules have of a chunk's trains."""
+        for other in self.plan.chunks:
+            if (other.first, other.last) == (chunk.first, chunk.last) and other.part != chunk.part:
+                with fragments.Fragment(
+                    chunk_path(self.folder, other.number, self.plan), self.plan.digest
+                ) as one:
+                    yield one.of(variable.entry, shape, variable.dtype)
+
+    def _event_labels(self, variable: Variable, first_train: int, fragment: fragments.Fragment) -> NDArray:
+        """Return train or other ids of a chunk's events; those of frames are 0 where an event has no frame."""
+        name = variable.dims[0].removesuffix("_event")
+        if variable.entry == "train_id":
+            return self.plan.train_ids[fragment[f"{name}/trains"] + first_train]
+        index, frames = self.plan.indexes[variable.index], fragment[f"{name}/frames"]
+        values = index.labels(slice(0, len(index)))[variable.entry]
+        first = index.offsets[first_train]
+        return np.where(frames < 0, 0, values[np.maximum(frames, 0) + first]).astype(variable.dtype)
+
+
+def _event_ids(index: EntryIndex) -> list[str]:
+    """Return which labels of its frame an event has: pulse ids are enough where there are some."""
+    ids = index.labels(slice(0, 0))
+    return ["train_id", "pulse_id"] if "pulse_id" in ids else list(ids)
+
+
+def _attrs(o: BoundOutput) -> dict[str, Any]:
+    """Return the attributes of an output's variable."""
+    attrs: dict[str, Any] = {}
+    if o.output.unit:
+        attrs["units"] = o.output.unit
+    if o.output.doc:
+        attrs["long_name"] = o.output.doc
+    return attrs
+
+
+def final_path(folder: Path, part: int, plan: Plan) -> Path:
+    """Return where the finalized totals of a part are."""
+    return folder / f"final-{part:03d}-{plan.digest[:8]}.npz"

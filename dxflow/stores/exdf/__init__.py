@@ -1,0 +1,1 @@
+"""Results as EuXFEL files: places, records, datasets."""

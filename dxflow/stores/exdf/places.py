@@ -1,0 +1,167 @@
+"""Where the outputs of a reduction are in EXDF files: sources, keys, attributes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ...exdf.units import described
+
+if TYPE_CHECKING:
+    from ..contents import Contents, Coordinate, Variable
+
+PASS = "REDUCTION"
+"""Member of the source that holds what belongs to the whole pass: labels of frames, axes, parameters."""
+METHOD = "DXFLOW_REDUCTION"
+"""First part of the name of the source in the section REDUCTION."""
+
+LABELS = {"train_id": "trainId", "pulse_id": "pulseId", "cell_id": "cellId", "entry_id": "entryId"}
+"""Label of rows -> its key."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A dataset in the files.
+
+    `section` is INSTRUMENT, where each file has the rows of its trains, RUN, where each has the whole, or INDEX, for
+    the train IDs and for the counts of a group; `path` is that of the dataset.
+    """
+
+    section: str
+    source: str
+    key: str
+
+    @property
+    def path(self) -> str:
+        """HDF5 path."""
+        if self.section == "INDEX":
+            return f"INDEX/{self.source}/{self.key}".replace("//", "/")
+        tail = "/value" if self.section == "RUN" else ""
+        return f"{self.section}/{self.source}/{self.key.replace('.', '/')}{tail}"
+
+    @property
+    def group(self) -> str:
+        """Index group of an instrument key."""
+        return self.key.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A variable of the result and its place; `attributes` are those of the key."""
+
+    variable: Variable
+    place: Place
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class Places:
+    """The sources of a reduction.
+
+    - ``{domain}/DXFLOW/{ALGORITHM}`` (control): options in RUN, and outputs per run and per pixel as RUN values.
+    - ``{domain}/DXFLOW/{ALGORITHM}:output``: outputs per train in the group ``data``, per frame in ``frame``, events
+      in a group of their own, with train, pulse and cell IDs beside them.
+    - ``{domain}/DXFLOW/REDUCTION``: the same two for what the algorithms of the pass share.
+
+    Axes and their labels are RUN values of the last one. The domain is the detector, or the first part of the name of
+    another source. Names of algorithms are in upper case; those that would be equal get an underscore.
+    """
+
+    def __init__(self, contents: Contents, labels: Mapping[str, Coordinate] | None = None) -> None:
+        self.contents, self.plan = contents, contents.plan
+        self.labels = {**contents.coordinates, **(labels or {})}
+
+    @cached_property
+    def algorithms(self) -> dict[str, str]:
+        """Control source of each algorithm."""
+        out: dict[str, str] = {}
+        taken = {PASS}
+        for bound in self.plan.algorithms:
+            member = re.sub(r"[^A-Z0-9_-]", "_", bound.name.upper())
+            while member in taken:
+                member += "_"
+            taken.add(member)
+            out[bound.name] = f"{self._domain(bound.stream)}/DXFLOW/{member}"
+        return out
+
+    @cached_property
+    def shared(self) -> str:
+        """Control source of what the algorithms share."""
+        return f"{self._domain(self.plan.algorithms[0].stream)}/DXFLOW/{PASS}"
+
+    @property
+    def reduction(self) -> str:
+        """Source in the section REDUCTION; it ends with a real source, so that EXtra-data knows it by this name."""
+        return f"{METHOD}/{self.shared}"
+
+    def _domain(self, stream: int) -> str:
+        return re.split("[/:]", self.plan.inputs[stream].name)[0]
+
+    @cached_property
+    def items(self) -> list[Item]:
+        """All variables."""
+        return [self._item(v) for v in self.contents.variables.values()]
+
+    def _item(self, variable: Variable) -> Item:
+        place = self._place(variable)
+        attributes = described(
+            variable.attrs.get("units", ""), variable.attrs.get("long_name", ""), dims=" ".join(variable.dims)
+        )
+        return Item(variable, place, attributes)
+
+    def _place(self, v: Variable) -> Place:
+        """Return where a variable is."""
+        if v.axis in ("row", "train") and "." not in v.name:
+            group = v.dims[0] if v.axis == "row" else "data"
+            name = v.name.removeprefix(f"{v.dims[0]}_")
+            return Place("INSTRUMENT", f"{self.shared}:output", f"{group}.{_camel(name)}")
+        output = v.output or v.dims[0].removesuffix("_event")
+        algorithm, key = self._split(v.name if v.axis in ("row", "train") else output)
+        source = self.algorithms[algorithm]
+        match v.axis:
+            case "part":
+                return Place("RUN", source, key)
+            case "train":
+                return Place("INSTRUMENT", f"{source}:output", f"data.{key}")
+            case "row":
+                return Place("INSTRUMENT", f"{source}:output", f"{v.dims[0]}.{key}")
+            case "count":
+                return Place("INDEX", f"{source}:output/{self._event_group(key)}", "count")
+        label = LABELS.get(v.entry, "value")
+        return Place("INSTRUMENT", f"{source}:output", f"{self._event_group(key)}.{label}")
+
+    def _split(self, output: str) -> tuple[str, str]:
+        """Return algorithm and key of an output: names of algorithms may have dots, those of keys have none."""
+        algorithm, _, key = output.rpartition(".")
+        return algorithm, key
+
+    def _event_group(self, key: str) -> str:
+        """Return the index group of an event output: its key, unless rows have a group of that name."""
+        rows = {v.dims[0] for v in self.contents.variables.values() if v.axis == "row"}
+        return f"{key}_event" if key in {"data", *rows} else key
+
+    def coordinates(self) -> Iterator[tuple[str, Place]]:
+        """Yield the name and place of each label."""
+        for name, coordinate in self.labels.items():
+            yield name, self._coordinate(name, coordinate.dims[0])
+
+    def _coordinate(self, name: str, dim: str) -> Place:
+        if name in ("train", "time"):
+            return Place("INDEX", "", {"train": "trainId", "time": "timestamp"}[name])
+        label = next((k for k in LABELS if name.endswith(k)), None)
+        if name == dim or label is None:
+            return Place("RUN", self.shared, f"axes.{name.replace('.', '_')}")
+        return Place("INSTRUMENT", f"{self.shared}:output", f"{dim}.{LABELS[label]}")
+
+    def aliases(self) -> dict[str, Any]:
+        """Return what EXtra-data's ``with_aliases`` reads: variables with rows, and sources of algorithms, by name."""
+        keys = {i.variable.name: i.place for i in self.items if i.place.section == "INSTRUMENT"}
+        return {**self.algorithms, **{name: [p.source, p.key] for name, p in keys.items()}}
+
+
+def _camel(name: str) -> str:
+    """Return a name as Karabo writes it: modules_used_2 as modulesUsed2."""
+    first, *words = name.split("_")
+    return first + "".join(w.capitalize() for w in words)

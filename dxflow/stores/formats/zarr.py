@@ -1,0 +1,191 @@
+"""Zarr v3: sharded, checksummed, labelled so that ``xarray.open_zarr`` opens it without dxflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from ...disk.fragments import persist
+from ...disk.manifest import digests
+from ...disk.manifest import write as write_manifest
+from ...disk.replace import put
+from ...sizes import show
+from ..labels import TIME, coordinates
+from ..shards.layout import Layout, Piece, Portion, layouts
+from ..shards.shard import codecs as _codecs
+from ..store import Store, described, is_number, refuse_dtypes, variables
+
+if TYPE_CHECKING:
+    from ...planning.make import Plan
+    from ..contents import Contents, Coordinate
+
+SUFFIXES = (".zarr",)
+MOST_THREADS = 4
+"""That write the shards of a part; as many as there are cores without a part of their own."""
+
+
+class Zarr(Store):
+    """A Zarr v3 store. Each task writes whole shards, so that no two tasks share a file."""
+
+    def check(self, plan: Plan) -> None:
+        """Refuse also what arrays cannot hold."""
+        super().check(plan)
+        refuse_dtypes(plan, "a Zarr store", is_number, "iufbMU")
+
+    def create(self, contents: Contents) -> Sequence[Piece]:
+        """Make the arrays, write coordinates and attributes; return one piece per shard."""
+        import zarr
+
+        shutil.rmtree(self.work, ignore_errors=True)
+        self._notes.mkdir(parents=True)
+        labels = coordinates(contents)
+        group = zarr.create_group(self._root, zarr_format=3, attributes=_attributes(contents, labels))
+        for name, coordinate in labels.items():
+            _create_coordinate(group, name, coordinate)
+        made = layouts(contents.variables.values(), contents.plan)
+        for layout in made.values():
+            layout.create(group)
+        return [piece for layout in made.values() if not layout.direct for piece in layout.pieces()]
+
+    def keep(self, contents: Contents, part: int, arrays: Mapping[str, NDArray]) -> None:
+        """Write the shards of a part where it is made; leave what shares shards with other parts as a fragment."""
+        made, plan = layouts(contents.variables.values(), contents.plan), contents.plan
+        direct = [made[name] for name in arrays if made[name].direct]
+        if rest := {name: array for name, array in arrays.items() if not made[name].direct}:
+            super().keep(contents, part, rest)
+        tasks = [
+            (layout, shard, lambda _, array=arrays[layout.variable.name]: array)
+            for layout in direct
+            for shard in layout.shards(part, part + 1)
+        ]
+        for layout in direct:
+            if not layout.shard:
+                self._write_scalar(layout.variable.name, arrays[layout.variable.name])
+        threads = max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)) // len(plan.parts)))
+        with ThreadPoolExecutor(threads) as pool:
+            written = pool.map(
+                lambda task: self._write_shard(task[0], task[1], task[0].modules_of(*task[1:])), tasks
+            )
+            self._note(f"part-{part}", dict(written))
+
+    def write(self, contents: Contents, piece: Piece) -> None:
+        """Write the shard of a piece."""
+        name, start, stop = piece
+        layout = layouts(contents.variables.values(), contents.plan)[name]
+        part = partial(contents.part, layout.variable)
+        for shard in layout.shards(start, stop):
+            found = layout.modules_of(shard, part) if layout.by_part else layout.rows(contents, shard)
+            self._note(f"{name}-{start}", dict([self._write_shard(layout, shard, found)]))
+
+    def _write_shard(
+        self, layout: Layout, shard: slice, portions: Iterable[Portion]
+    ) -> tuple[str, tuple[int, int]]:
+        """Write one shard; return its path in the store, size and checksum."""
+        file = layout.file(shard)
+        # Not the store itself: if that is gone, nobody waits for this any more.
+        for folder in list(Path(file).parents)[-2::-1]:
+            (self._root / folder).mkdir(exist_ok=True)
+        with layout.open(self._root / file, lasting=not self.temporary) as out:
+            for at, values in portions:
+                out.add(at, values)
+        return file, (out.size, out.crc)
+
+    def _note(self, name: str, files: Mapping[str, tuple[int, int]]) -> None:
+        """Leave sizes and checksums of shards for `commit`."""
+        put(self._notes / f"{name}.json", json.dumps(files))
+
+    def _write_scalar(self, name: str, value: NDArray) -> None:
+        """Write an array without axes, which cannot be in a shard."""
+        import zarr
+
+        group: Any = zarr.open_group(self._root, mode="r+", use_consolidated=False)
+        group[name][...] = value
+
+    def commit(self, contents: Contents, manifest: dict[str, Any]) -> None:
+        """Consolidate, add the manifest, and rename the store to its name."""
+        import zarr
+
+        with warnings.catch_warnings():
+            # Consolidated metadata are not in the v3 specification yet; every reader that does not know ignores them.
+            warnings.simplefilter("ignore")
+            zarr.consolidate_metadata(self._root)
+        known = [json.loads(note.read_text()) for note in sorted(self._notes.glob("[!.]*.json"))]
+        files = digests(self._root, {k: (size, crc) for one in known for k, (size, crc) in one.items()})
+        if not self.temporary:
+            _sync(self._root, set(files) - {k for one in known for k in one})
+        write_manifest(self._root, manifest, files)
+        self.publish(self._root, contents.plan)
+
+    def piece_bytes(self, plan: Plan) -> int:
+        """What is taken from fragments for a shard, and a copy of it; compressed chunks are small."""
+        return max((layout.memory() for layout in layouts(variables(plan), plan).values()), default=0)
+
+    def file_count(self, plan: Plan) -> int:
+        """Metadata, shards and coordinates, each with its own metadata."""
+        made = layouts(variables(plan), plan).values()
+        return 2 + sum(1 + layout.shard_count() for layout in made) + 2 * _coordinate_count(plan)
+
+    def describe(self, plan: Plan) -> str:
+        """Name, size before compression and number of files."""
+        size = sum(v.nbytes for v in variables(plan))
+        return f"{self.path}: up to {show(size)}, about {self.file_count(plan)} files"
+
+    @property
+    def _root(self) -> Path:
+        return self.work / "store"
+
+    @property
+    def _notes(self) -> Path:
+        """Folder of sizes and checksums of shards until `commit`."""
+        return self.work / "shards"
+
+
+STORE = Zarr
+
+
+def _coordinate_count(plan: Plan) -> int:
+    """Return about how many coordinates there will be."""
+    from ..contents import Contents
+
+    return len(Contents(plan, Path(), {o.name: [] for o in plan.outputs}).coordinates) + 2
+
+
+def _attributes(contents: Contents, labels: dict[str, Coordinate]) -> dict[str, Any]:
+    """Return the attributes of the whole: how it was made, and which variables are labels."""
+    own = [n for n, c in labels.items() if (n,) != c.dims]
+    return described(contents) | {"coordinates": " ".join(own + contents.labels)}
+
+
+def _create_coordinate(group: Any, name: str, coordinate: Coordinate) -> None:
+    """Write a coordinate: one chunk, it is small."""
+    values, attrs = coordinate.values, dict(coordinate.attrs)
+    if values.dtype.kind == "M":
+        values = values.astype("M8[ns]").view("i8")
+        attrs |= TIME
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=tuple(max(1, n) for n in values.shape),
+        compressors=_codecs(values.dtype),
+        dimension_names=coordinate.dims,
+        attributes=attrs,
+    )
+    array[...] = values
+
+
+def _sync(folder: Path, files: set[str]) -> None:
+    """Make files of a store, and the names of all of them, last before it gets its name."""
+    for name in sorted(files):
+        persist(folder / name)
+    for directory in {folder, *(p for p in folder.rglob("*") if p.is_dir())}:
+        persist(directory)

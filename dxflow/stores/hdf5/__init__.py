@@ -1,0 +1,1 @@
+"""Results in single HDF5 files."""

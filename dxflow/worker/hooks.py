@@ -1,0 +1,168 @@
+"""What happens when a hook raises: it is said where, or the trains are left out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..run.losses import Loss
+
+if TYPE_CHECKING:
+    from ..deaths.watch import Doing
+    from ..declare.algorithm import Algorithm
+    from .account import ChunkState
+    from .chunk import Summary
+
+CHUNK_HOOK = ".finalize_chunk_processing"
+CAUSE = "exception in hook"
+FIRST_TRAINS = 16
+"""A hook that fails in as many trains, the first ones, and has never ended well, is wrong rather than the data."""
+
+
+class HookExit(RuntimeError):
+    """A hook that would have ended the process: ``sys.exit()``, or an interrupt that no user made."""
+
+
+@contextmanager
+def hook_context(
+    algorithm: Algorithm, hook: str, state: ChunkState, first: int, last: int, module: int | None = None
+) -> Iterator[None]:
+    """Add to an exception of a hook where it happened, or note trains that fail if faults are to be masked.
+
+    Parameters
+    ----------
+    first, last : int
+        Positions in the plan of the trains that the hook works on, ``first:last``.
+    module : int, optional
+        Position of the module.
+    """
+    name = f"{algorithm.name}.{hook}"
+    try:
+        with state.doing.hook(lambda: _where(algorithm, hook, state, first, last, module)):
+            yield
+    except BaseException as raised:
+        e = _exception(raised)
+        where = _where(algorithm, hook, state, first, last, module)
+        trains = [t for t in range(first, last) if t not in state.excluded]
+        state.hooks.failed.setdefault(name, set()).update(trains)
+        if state.plan.on_fault != "mask" or _always(state, name):
+            e.add_note(where)
+            if e is raised:
+                raise
+            raise e from raised
+        state.failed.update(trains)
+        state.losses.append(_loss(algorithm, state, trains, where, e))
+    else:
+        state.hooks.worked.add(name)
+
+
+@dataclass
+class Hooks:
+    """How hooks ended in a chunk, by ``<algorithm>.<hook>``: trains in which they raised, and those that never did."""
+
+    failed: dict[str, set[int]] = field(default_factory=dict)
+    worked: set[str] = field(default_factory=set)
+
+
+def _always(state: ChunkState, name: str) -> bool:
+    """Return whether a hook has failed in all of the first trains of the plan."""
+    if state.chunk.first or name in state.hooks.worked or name.endswith(CHUNK_HOOK):
+        return False
+    return len(state.hooks.failed[name]) >= FIRST_TRAINS
+
+
+class HookFailed(RuntimeError):
+    """A hook that fails in all of the first trains: a mistake in the code, whatever faults of data are masked."""
+
+
+class FirstTrains:
+    """Looks at finished chunks in order for hooks that fail in all of the first trains.
+
+    The hook that finishes a chunk runs once for all of its trains: it must fail in two chunks.
+    """
+
+    def __init__(self, chunks: int) -> None:
+        self._chunks, self._next = chunks, 0
+        self._waiting: dict[int, Summary] = {}
+        self._failed: dict[str, list[int]] = {}
+        self._worked: set[str] = set()
+
+    def add(self, summary: Summary) -> None:
+        """Take a finished chunk; raise as soon as the first ones show a hook that never worked."""
+        self._waiting[summary.chunk] = summary
+        while self._next in self._waiting:
+            self._look(self._waiting.pop(self._next))
+            self._next += 1
+
+    def _look(self, summary: Summary) -> None:
+        self._worked.update(summary.hooks_worked)
+        for name, trains in summary.hooks_failed.items():
+            self._failed.setdefault(name, []).append(trains)
+        last = summary.chunk == self._chunks - 1
+        for name, failed in self._failed.items():
+            enough = sum(failed) >= FIRST_TRAINS or last
+            few = name.endswith(CHUNK_HOOK) and len(failed) < 2
+            if enough and not few and name not in self._worked:
+                raise HookFailed(_words(name, sum(failed), summary))
+
+
+def _words(name: str, trains: int, summary: Summary) -> str:
+    algorithm = name.rpartition(".")[0]
+    what = next((x.detail for x in summary.losses if x.cause == CAUSE and x.algorithm == algorithm), "")
+    return f"{name}() failed in all of the first {trains} trains, so it is not masked: {what}"
+
+
+def _exception(raised: BaseException) -> Exception:
+    """Return what a hook raised as an exception; raise it if it came from outside, such as Ctrl-C."""
+    if isinstance(raised, Exception):
+        return raised
+    # Python interrupts the main thread only: in others, where workers run hooks, it was the hook.
+    ours = isinstance(raised, SystemExit) or threading.current_thread() is not threading.main_thread()
+    if not ours or isinstance(raised, GeneratorExit):
+        raise raised
+    what = f"{type(raised).__name__}({', '.join(map(repr, raised.args))})"
+    said = f"{what} would end the worker; a hook that cannot go on raises an exception"
+    return HookExit(said).with_traceback(raised.__traceback__)
+
+
+@contextmanager
+def named(doing: Doing, where: str) -> Iterator[None]:
+    """Add to an exception of a hook of the whole run where it happened."""
+    try:
+        with doing.hook(lambda: where):
+            yield
+    except BaseException as raised:
+        e = _exception(raised)
+        e.add_note(where)
+        if e is raised:
+            raise
+        raise e from raised
+
+
+def _where(
+    algorithm: Algorithm, hook: str, state: ChunkState, first: int, last: int, module: int | None
+) -> str:
+    ids = state.plan.train_ids[[first, last - 1]]
+    span = f"train {ids[0]}" if ids[0] == ids[1] else f"trains {ids[0]}-{ids[1]}"
+    if module is not None:
+        lead = next(a for a in state.plan.algorithms if a.name == algorithm.name).stream
+        span += f", module {state.plan.inputs[lead].modules[module]}"
+    chunk = state.chunk.number
+    return f"in {algorithm.name}.{hook}(), run {state.plan.run}, chunk {chunk}, {span}"
+
+
+def _loss(algorithm: Algorithm, state: ChunkState, trains: list[int], where: str, error: Exception) -> Loss:
+    ids = state.plan.train_ids[trains]
+    return Loss(
+        cause=CAUSE,
+        frames=0,
+        trains=len(ids),
+        first_train=int(ids[0]),
+        last_train=int(ids[-1]),
+        algorithm=algorithm.name,
+        run=state.plan.run,
+        detail=f"{type(error).__name__}: {error} ({where})",
+    )

@@ -1,0 +1,103 @@
+"""What a worker does with partials: merge those of some fragments, finalize those of a part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from numpy.typing import NDArray
+
+from ..declare.outputs import Partial
+from ..disk import fragments
+from ..planning.units import Tree
+from ..stores.contents import Contents
+from .hooks import named
+
+if TYPE_CHECKING:
+    from ..declare.outputs import BoundOutput
+    from ..planning.make import Plan
+    from .chunk import Workspace
+
+
+def merge(work: Workspace, part: int, children: Sequence[Path], into: Path) -> Path:
+    """Merge the whole-run outputs of some fragments of a part, which follow each other, into one."""
+    plan = work.plan
+    if fragments.intact(into, plan.digest) is not None:
+        return into
+    whole = merged(work, part, children)
+    fragments.write(into, {}, whole, of=plan.digest, lasting=not plan.store.temporary)
+    return into
+
+
+def merged(
+    work: Workspace, part: int, children: Sequence[Path], borders: Sequence[int] | None = None
+) -> dict[str, NDArray]:
+    """Return the whole-run outputs of some fragments of a part, merged in a tree, by name.
+
+    Parameters
+    ----------
+    borders : sequence of int
+        Where each of them begins, and the last one ends; they count as equally long by default.
+    """
+    work.prepare()
+    tree = Tree(partial(_merge, work))
+    stretches = pairwise(borders or range(len(children) + 1))
+    for path, (first, last) in zip(children, stretches, strict=True):
+        tree.add(first, last, totals(work.plan, part, path))
+    return _arrays(work.plan, tree.result(), stored=False)
+
+
+def _merge(work: Workspace, into: dict[str, Partial], other: dict[str, Partial]) -> None:
+    for bound in work.plan.algorithms:
+        if bound.name in into:
+            with named(work.doing, f"in {bound.name}.merge(), run {work.plan.run}"):
+                bound.algorithm.merge(into[bound.name], other[bound.name])
+
+
+def finalize(work: Workspace, part: int, total: Path) -> None:
+    """Let the algorithms turn the totals of one part of the result into results, and hand them to the store."""
+    work.prepare()
+    found = totals(work.plan, part, total)
+    for bound in work.plan.algorithms:
+        if bound.name in found:
+            with named(work.doing, f"in {bound.name}.finalize(), run {work.plan.run}"):
+                bound.algorithm.finalize(found[bound.name])
+    work.plan.store.keep(Contents.of(work.plan, work.folder), part, _arrays(work.plan, found, stored=True))
+
+
+def totals(plan: Plan, part: int, path: Path) -> dict[str, Partial]:
+    """Return the whole-run outputs of a fragment of a part, by algorithm."""
+    with fragments.Fragment(path, plan.digest) as fragment:
+        return {
+            name: Partial({o.key: fragment.of(o.name, _shape(plan, o, part), o.output.dtype) for o in own})
+            for name, own in _whole_run(plan).items()
+        }
+
+
+def _whole_run(plan: Plan) -> dict[str, list[BoundOutput]]:
+    """Return the whole-run outputs of each algorithm that has some."""
+    found = {bound.name: [o for o in bound.outputs if o.whole_run] for bound in plan.algorithms}
+    return {name: own for name, own in found.items() if own}
+
+
+def _shape(plan: Plan, o: BoundOutput, part: int) -> tuple[int, ...]:
+    """Return the shape of a whole-run output of a part."""
+    return o.shape(0, 0, _modules(plan, o, part))
+
+
+def _modules(plan: Plan, o: BoundOutput, part: int) -> int:
+    return min(plan.parts[part].stop - plan.parts[part].start, o.pixels[0])
+
+
+def _arrays(plan: Plan, found: dict[str, Partial], *, stored: bool) -> dict[str, NDArray]:
+    """Return whole-run outputs by name; only those that are stored, if so asked."""
+    outputs = {(o.algorithm, o.key): o for o in plan.outputs if o.output.store or not stored}
+    return {
+        outputs[name, key].name: own[key]
+        for name, own in found.items()
+        for key in own
+        if (name, key) in outputs
+    }
