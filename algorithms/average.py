@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dxflow import Algorithm, Frames, Output, PlanError
-from dxflow.declare.inputs import InputInfo, RunInfo
 from dxflow.declare.outputs import Partial
 from dxflow.declare.views import ModuleBlock
+from dxflow.run.info import InputInfo, RunInfo
 
 from .litframes import usable
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dxflow import Algorithm, Frames, Output, PlanError, geometry
-from dxflow.declare.inputs import InputInfo, RunInfo
 from dxflow.declare.outputs import Partial
 from dxflow.declare.views import ModuleBlock
 from dxflow.run import detectors
+from dxflow.run.info import InputInfo, RunInfo
 
 from .litframes import usable
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dxflow import Algorithm, Frames, Output, PlanError
-from dxflow.declare.inputs import InputInfo, RunInfo
 from dxflow.declare.outputs import Partial
 from dxflow.declare.views import ModuleBlock
+from dxflow.run.info import InputInfo, RunInfo
 
 from .litframes import usable
 

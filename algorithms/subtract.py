@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dxflow import Algorithm, Frames, Output, PlanError, Result
-from dxflow.declare.inputs import InputInfo, RunInfo
+from dxflow.declare.lack import Lack
 from dxflow.declare.outputs import Partial
 from dxflow.declare.views import ModuleBlock
 from dxflow.errors.near import listed
-from dxflow.planning.lacks import Lack
 from dxflow.run import detectors
+from dxflow.run.info import InputInfo, RunInfo
 
 from .litframes import usable
 

@@ -25,11 +25,12 @@ from dxflow.bench.rounds import Cannot, Case, Group, Measured, Ratio, Sample
 from dxflow.bench.subject import Subject, workers
 from dxflow.bench.tasks import Busy, Nothing, busy_alone
 from dxflow.clusters.runner import Local, Slurm
+from dxflow.disk.fragments import chunk_path
 from dxflow.driver.execute import FAN_IN
 from dxflow.slurm import commands
 from dxflow.testing.case import cut
 from dxflow.worker import merging
-from dxflow.worker.chunk import Workspace, chunk_path, run_chunk
+from dxflow.worker.chunk import Workspace, run_chunk
 
 MANY = 64
 
@@ -121,7 +122,7 @@ def merge_seconds(path: str, folder: str) -> float:
     work = Workspace(plan, Path(folder))
     for number in range(len(plan.chunks)):
         run_chunk(work, number)
-    paths = [chunk_path(work.folder, c.number, plan) for c in plan.chunks]
+    paths = [chunk_path(work.folder, c.number, plan.digest) for c in plan.chunks]
     times = []
     for n in range(4):
         start = perf_counter()

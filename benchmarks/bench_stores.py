@@ -26,6 +26,7 @@ import dxflow
 from dxflow import Algorithm, Frames, Output
 from dxflow.bench import script
 from dxflow.bench.rounds import Case, Group, Ratio, Sample
+from dxflow.disk.fragments import chunk_path
 from dxflow.driver import journal
 from dxflow.driver.report import Report
 from dxflow.exdf import DS, FileWriter
@@ -166,7 +167,7 @@ def stored(run: str, folder: Path, to: str, nbytes: int) -> Case:
         work, report = chunk.Workspace(plan, journal.begin(plan)), Report(plan)
         for one in plan.chunks:
             report.add(chunk.run_chunk(work, one.number))
-        paths = [chunk.chunk_path(work.folder, one.number, plan) for one in plan.chunks]
+        paths = [chunk_path(work.folder, one.number, plan.digest) for one in plan.chunks]
         total = merging.merge(work, 0, paths, work.folder / "merged.npz")
         contents = Contents(plan, work.folder, {})
         contents.note()

@@ -103,7 +103,7 @@ def recipes() -> dict[str, str]:
 
 
 def cluster(name: str) -> Any:
-    """Return a kind of cluster: the class of a file of ``dxflow.clusters`` that is named as the file.
+    """Return a kind of cluster: the class of a file of ``dxflow.clusters.kinds`` that is named as the file.
 
     Raises
     ------
@@ -113,22 +113,12 @@ def cluster(name: str) -> Any:
     kinds = cluster_names()
     if name not in kinds:
         raise NotFoundError(_no("cluster", name, ["here", *kinds]))
-    return getattr(importlib.import_module(f"dxflow.clusters.{name}"), name.capitalize())
+    return getattr(importlib.import_module(f"dxflow.clusters.kinds.{name}"), name.capitalize())
 
 
 def cluster_names() -> list[str]:
     """Return the kinds of cluster beside ``here``."""
-    package = _package("clusters")
-    # dask.py is what all kinds have in common; importing it takes a third of a second.
-    return [
-        name for name in _files(package) if name != "dask" and _is_cluster(f"{package.__name__}.{name}", name)
-    ]
-
-
-def _is_cluster(module: str, name: str) -> bool:
-    """Return whether a file of ``dxflow.clusters`` has a kind of cluster, and is no helper of others."""
-    kind = getattr(importlib.import_module(module), name.capitalize(), None)
-    return all(hasattr(kind, method) for method in ("start", "describe", "close"))
+    return _files(_package("clusters.kinds"))
 
 
 def is_file(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow.stores import ours
+from dxflow.disk import ours
 
 if TYPE_CHECKING:
     import xarray as xr

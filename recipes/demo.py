@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from dxflow.commands.options import add_pass_options
+from dxflow.disk import ours
 from dxflow.errors.usage import OptionParser
 from dxflow.recipes import saxs
 from dxflow.simulate import Flat, PowderRings, Truth, make_run
-from dxflow.stores import ours
 
 SIGNAL = PowderRings(q=(0.6, 1.0, 1.4, 1.8), photons=(5.0, 3.5, 2.5, 1.5), width=0.05, background=1.0)
 

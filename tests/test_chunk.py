@@ -22,7 +22,7 @@ def work(run):
 
 def test_a_chunk_that_is_there_is_not_done_again(work):
     first = chunk.run_chunk(work, 1)
-    path = chunk.chunk_path(work.folder, 1, work.plan)
+    path = fragments.chunk_path(work.folder, 1, work.plan.digest)
     content = path.read_bytes()
     again = chunk.run_chunk(work, 1)
     assert (first.reused, again.reused) == (False, True)
@@ -32,7 +32,7 @@ def test_a_chunk_that_is_there_is_not_done_again(work):
 
 def test_a_damaged_chunk_is_done_again_with_the_same_arrays(work):
     chunk.run_chunk(work, 1)
-    path = chunk.chunk_path(work.folder, 1, work.plan)
+    path = fragments.chunk_path(work.folder, 1, work.plan.digest)
     with fragments.Fragment(path) as fragment:
         before = {name: fragment[name] for name in fragment.names()}
     os.truncate(path, path.stat().st_size // 2)
@@ -43,7 +43,7 @@ def test_a_damaged_chunk_is_done_again_with_the_same_arrays(work):
 
 
 def test_merging_twice_and_in_two_processes_gives_the_same_and_leaves_its_inputs_alone(work):
-    paths = [chunk.chunk_path(work.folder, n, work.plan) for n in range(3)]
+    paths = [fragments.chunk_path(work.folder, n, work.plan.digest) for n in range(3)]
     for n in range(3):
         chunk.run_chunk(work, n)
     before = [p.read_bytes() for p in paths]
@@ -61,7 +61,7 @@ def test_a_chunk_without_frames_leaves_a_fragment_of_identities(gappy):
     work = chunk.Workspace(plan, journal.begin(plan))
     summary = chunk.run_chunk(work, empty)
     assert summary.used == [] or all(n == 0 for *_, n in summary.used)
-    with fragments.Fragment(chunk.chunk_path(work.folder, empty, work.plan)) as fragment:
+    with fragments.Fragment(fragments.chunk_path(work.folder, empty, work.plan.digest)) as fragment:
         assert np.isposinf(fragment["stats.low"]).all()
         assert not fragment["stats.count"].any()
         assert np.isnan(fragment["tsum.s"]).all()

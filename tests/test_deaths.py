@@ -18,8 +18,9 @@ from dxflow import FrameSelection
 from dxflow.clusters.runner import Local
 from dxflow.deaths import search as deaths
 from dxflow.deaths.search.notes import Attempt, Death, History
+from dxflow.errors import WorkerDied
 from dxflow.planning import cutting
-from dxflow.planning.make import Chunk
+from dxflow.planning.plan import Chunk
 from dxflow.testing.case import cut
 
 
@@ -194,14 +195,14 @@ def test_a_train_that_kills_workers_is_left_out_exactly_and_its_cause_is_said(ru
 def test_if_faults_are_to_be_raised_the_error_says_which_train_and_why(run, workers):
     bad = int(run.train_ids[5])
     with pytest.raises(
-        deaths.WorkerDied, match=f"stats, train {bad}: killed its worker: exited with status 3, twice"
+        WorkerDied, match=f"stats, train {bad}: killed its worker: exited with status 3, twice"
     ):
         reduce(run, Deadly(trains=[bad], how="status"), workers, on_fault="raise")
 
 
 def test_an_algorithm_whose_initialize_kills_is_named_at_once(run, workers):
     with pytest.raises(
-        deaths.WorkerDied, match=r"initialize\(\) of one of \[stats\] killed its worker 2 times: killed by"
+        WorkerDied, match=r"initialize\(\) of one of \[stats\] killed its worker 2 times: killed by"
     ):
         reduce(run, DeadlyStart(), workers)
 
@@ -214,7 +215,7 @@ def test_the_death_of_a_worker_is_seen_though_it_was_just_starting_again_when_th
     deadline = time.monotonic() + 30
     while set(workers.cluster.scheduler.workers) and time.monotonic() < deadline:
         time.sleep(0.005)
-    with pytest.raises(deaths.WorkerDied, match=r"2 times: killed by signal 9 \(SIGKILL\), with "):
+    with pytest.raises(WorkerDied, match=r"2 times: killed by signal 9 \(SIGKILL\), with "):
         reduce(run, DeadlyStart(), workers)
 
 

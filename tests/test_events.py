@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dxflow.worker.events import Events, EventView
+from dxflow.declare.events import Events, EventView
 
 
 @given(blocks=st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(0, 4), max_size=4)), max_size=8))

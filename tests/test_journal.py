@@ -15,10 +15,11 @@ from samples import RoiSum, Stats
 import dxflow
 from dxflow import FrameSelection, PlanError
 from dxflow.disk import lock
+from dxflow.disk.fragments import chunk_path
 from dxflow.driver import journal
 from dxflow.planning.digests import Digests
 from dxflow.stores.formats.zarr import Zarr
-from dxflow.worker.chunk import Workspace, chunk_path, run_chunk
+from dxflow.worker.chunk import Workspace, run_chunk
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def begun(run, tmp_path):
         )
 
     first = plan()
-    chunk_path(journal.begin(first), 0, first).touch()
+    chunk_path(journal.begin(first), 0, first.digest).touch()
     return plan
 
 
@@ -140,7 +141,7 @@ def test_fragments_of_another_plan_are_done_again(run, tmp_path, truth_of_band):
     for number in (0, 1):
         run_chunk(work, number)
         # Even under the name that the new run would give it.
-        os.link(chunk_path(folder, number, old), chunk_path(folder, number, new))
+        os.link(chunk_path(folder, number, old.digest), chunk_path(folder, number, new.digest))
     result = dxflow.execute(replace(new, resume=True), "here")
     np.testing.assert_allclose(result.dataset["roisum.intensity"], truth_of_band(0, 16), rtol=1e-5)
 

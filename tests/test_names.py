@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import dxflow
 from dxflow import Algorithm, Frames, Output, PlanError
-from dxflow.planning import names
 from dxflow.simulate import make_run
+from dxflow.stores import names
 from dxflow.stores.formats.cxi import Cxi
 from dxflow.stores.formats.exdf import Exdf
 from dxflow.stores.formats.netcdf import NetCdf

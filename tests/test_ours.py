@@ -17,12 +17,12 @@ from dxflow.algorithms.average import Average
 from dxflow.clusters.kinds import slurm
 from dxflow.commands import main as cli
 from dxflow.copying.folder import Folder
+from dxflow.disk import ours
 from dxflow.driver import journal
 from dxflow.exdf import FileWriter
 from dxflow.exdf.declare import DS
 from dxflow.recipes import demo, saxs
 from dxflow.simulate import make_run
-from dxflow.stores import ours
 from dxflow.stores.formats.cxi import Cxi
 from dxflow.stores.formats.exdf import Exdf
 from dxflow.stores.formats.netcdf import NetCdf

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dxflow.declare.events import Events, EventView
 from dxflow.declare.outputs import BoundOutput, Output, Partial, identity, merge_into, touched
-from dxflow.worker.events import Events, EventView
 
 RULES = ("sum", "min", "max")
 INTEGERS = ("i4", "u2", "i8")

@@ -8,9 +8,10 @@ import dxflow
 from dxflow.deaths import notes as attempts
 from dxflow.deaths.search.notes import Attempt, Death, History, Note
 from dxflow.disk import fragments
+from dxflow.disk.fragments import chunk_path
 from dxflow.planning import units
 from dxflow.testing.case import cut
-from dxflow.worker.chunk import Workspace, chunk_path, run_chunk
+from dxflow.worker.chunk import Workspace, run_chunk
 
 
 @pytest.fixture
@@ -37,16 +38,16 @@ def died(work, chunk, *more):
 def test_pieces_are_joined_to_what_the_whole_chunk_would_be(work, number, quarters):
     chunk = work.plan.chunks[number]
     whole = run_chunk(work, number)
-    with fragments.Fragment(chunk_path(work.folder, number, work.plan)) as f:
+    with fragments.Fragment(chunk_path(work.folder, number, work.plan.digest)) as f:
         expected = {name: f[name] for name in f.names()}
-    chunk_path(work.folder, number, work.plan).unlink()
+    chunk_path(work.folder, number, work.plan.digest).unlink()
     middle = units.middle(chunk.first, chunk.last)
     first = Attempt("piece", chunk.first, middle)
     died(work, chunk, *([first] * 2 if quarters else []))
     joined = run_chunk(work, number)
     assert joined.pieces == (3 if quarters else 2)
     assert (joined.used, joined.bytes, joined.events) == (whole.used, whole.bytes, whole.events)
-    with fragments.Fragment(chunk_path(work.folder, number, work.plan)) as f:
+    with fragments.Fragment(chunk_path(work.folder, number, work.plan.digest)) as f:
         assert sorted(f.names()) == sorted(expected)
         for name, array in expected.items():
             if name in ("stats.mean", "tsum.tot", "tsum.pix"):

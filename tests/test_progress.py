@@ -9,8 +9,9 @@ import types
 import pytest
 
 import dxflow
+from dxflow.disk.process import Erasing
 from dxflow.driver import progress
-from dxflow.driver.progress import Erasing, Log, Notebook, Progress, Terminal, clock, html
+from dxflow.driver.progress import Log, Notebook, Progress, Terminal, clock, html
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import dxflow
 from dxflow import Algorithm, Frames, FrameSelection, Output, PulseKey
-from dxflow.planning.make import Chunk
+from dxflow.planning.plan import Chunk
 from dxflow.run.index import align
 from dxflow.simulate import Plant, make_run
 

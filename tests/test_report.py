@@ -10,8 +10,8 @@ from samples import RoiSum, Stats
 import dxflow
 from dxflow import Algorithm, Frames, Key, Output
 from dxflow.algorithms.average import Average
+from dxflow.declare.lack import Lack
 from dxflow.driver.report import account, times
-from dxflow.planning.lacks import Lack
 from dxflow.simulate import Plant, make_run
 from dxflow.worker.chunk import Summary
 

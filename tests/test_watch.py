@@ -8,7 +8,7 @@ import pytest
 
 import dxflow
 from dxflow import Algorithm, Frames, Output
-from dxflow.clusters.runner import connect
+from dxflow.clusters.named import connect
 from dxflow.deaths import watch
 from dxflow.deaths.search.watch import Doing, HookTimeout, Watch
 from dxflow.worker.chunk import Workspace

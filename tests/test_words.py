@@ -5,7 +5,8 @@ from samples import RoiSum
 
 import dxflow
 from dxflow.algorithms.average import Average
-from dxflow.driver.words import _lost, _time, text, used
+from dxflow.driver.words import _lost, _time, used
+from dxflow.planning.words import text
 from dxflow.run.losses import Loss
 from dxflow.simulate import Plant, make_run
 

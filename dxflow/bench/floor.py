@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..reader.extents import extents
 from ..reader.faults import runs
 from ..reader.files import Files
 from ..reader.pieces import Decoded, Direct, Piece
+from ..run.extents import extents
 
 if TYPE_CHECKING:
-    from ..declare.inputs import BoundInput
-    from ..planning.make import Plan
+    from ..planning.plan import Plan
+    from ..run.bound import BoundInput
     from ..run.locate import Location
 
 BUFFER = 8_000_000

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..planning.make import plan as make_plan
+from ..api import plan as make_plan
+from ..planning.steps import block_bytes
 from ..reader.files import Files
 from ..worker import keys
 from ..worker.account import ChunkState
-from ..worker.blocks import BlockPass, Filled, Step, block_bytes
+from ..worker.blocks import BlockPass, Filled, Step
 from ..worker.masks import Masks
 from .rounds import Case, Sample
 

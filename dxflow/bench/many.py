@@ -67,7 +67,7 @@ async def serve(address: str, count: int) -> None:
 
 def sleeping(client: Client, work: Workspace, chunks: int, seconds: float) -> Case:
     """Time so many tasks that sleep, handed out and collected as chunks are."""
-    from ..clusters.runner import connect
+    from ..clusters.named import connect
 
     def case() -> Sample:
         with connect(client, work) as runner:

@@ -12,7 +12,7 @@ from .peers import Share, opened
 from .rounds import Cannot, Sample
 
 if TYPE_CHECKING:
-    from ..declare.inputs import BoundInput
+    from ..run.bound import BoundInput
 
 
 def dask_moments(client: Any, share: Share) -> Sample:

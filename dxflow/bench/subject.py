@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ..clusters.runner import Local
+from ..api import plan as make_plan
+from ..clusters import Local
 from ..driver.execute import execute
-from ..planning.make import plan as make_plan
 from . import floor, peers, peers_others, peers_pyfai
 from .crew import Apart, Crew
 from .rounds import Cannot, Case, Sample
 from .tasks import Nothing
 
 if TYPE_CHECKING:
-    from ..planning.make import Plan
+    from ..planning.plan import Plan
 
 
 class Subject:

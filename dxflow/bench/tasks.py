@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..declare.algorithm import Algorithm
-from ..declare.inputs import Frames, RunInfo
+from ..declare.inputs import Frames
 from ..declare.outputs import Output, Partial
 from ..declare.views import ModuleBlock, Train
+from ..run.info import RunInfo
 from .peers import frame_sums
 
 

@@ -1,11 +1,11 @@
-"""Where a plan runs: this process, processes of this machine, or any Dask client."""
+"""Where tasks run: what every kind of cluster offers, and this process, which needs none."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,8 +13,6 @@ from ..deaths.watch import Doing, Watch
 
 if TYPE_CHECKING:
     from ..worker.chunk import Workspace
-
-__all__ = ["Cluster", "ClusterLost", "Here", "Local", "Runner", "Slurm", "connect"]
 
 
 class Runner(Protocol):
@@ -54,17 +52,6 @@ class Cluster(Protocol):
 
     def close(self) -> None:
         """End it."""
-
-
-class ClusterLost(RuntimeError):
-    """A cluster that is gone, or on which nothing gets done; finished chunks are in the journal.
-
-    `ours` if dxflow started it, and may start it again; `account` is what it had cost.
-    """
-
-    def __init__(self, why: str, *, ours: bool = False, account: Mapping[str, Any] | None = None) -> None:
-        super().__init__(f"the cluster is lost: {why}")
-        self.why, self.ours, self.account = why, ours, account or {}
 
 
 class Here:
@@ -119,7 +106,7 @@ def number_of(args: Iterable[Any]) -> int | None:
 
 
 @contextmanager
-def _here(work: Workspace) -> Iterator[Here]:
+def here(work: Workspace) -> Iterator[Here]:
     """Run in this process, and end hooks that take too long."""
     here = Here(work)
     # The plan of a copy has no journal.
@@ -140,48 +127,3 @@ def _raise_first(futures: Iterable[Future]) -> None:
     """Raise the first exception of futures that are done."""
     for future in futures:
         future.result()
-
-
-def connect(cluster: Any, work: Workspace) -> AbstractContextManager[Runner]:
-    """Return a context with a runner for what a user may give as `cluster`.
-
-    Raises
-    ------
-    ValueError
-        If it is none of the known kinds.
-    NotFoundError, TypeError
-        If it is a name, and there is no such kind or it has no such option.
-    """
-    if isinstance(cluster, str) and cluster == "here":
-        return _here(work)
-    from .tasks import on_client, on_cluster
-
-    if cluster is None:
-        from .kinds.local import Local
-
-        return on_cluster(Local(), work)
-    if isinstance(cluster, str):
-        from ..commands.arguments import cluster_of
-
-        return on_cluster(cluster_of(cluster), work)
-    if hasattr(cluster, "scheduler_info"):
-        return on_client(cluster, work)
-    if all(hasattr(cluster, name) for name in ("start", "describe", "close")):
-        return on_cluster(cluster, work)
-    raise ValueError(
-        f"cluster={cluster!r}: expected None (this machine), 'here' (this process), 'slurm' or another name, "
-        "a distributed.Client or an object of dxflow.clusters"
-    )
-
-
-def __getattr__(name: str) -> Any:
-    # distributed takes a third of a second to import: only for those who use it.
-    if name == "Local":
-        from .kinds.local import Local
-
-        return Local
-    if name == "Slurm":
-        from .kinds.slurm import Slurm
-
-        return Slurm
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are Local and Slurm")

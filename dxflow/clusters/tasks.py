@@ -24,10 +24,11 @@ from distributed.scheduler import NoWorkerError
 from ..deaths import notes as attempts
 from ..deaths.watch import Doing, Watch
 from ..deaths.witness import Witness
-from ..driver.progress import Erasing
+from ..disk.process import Erasing
+from ..errors import ClusterLost
 from ..errors.redact import guard_handlers
 from .patience import Patience
-from .runner import ClusterLost, number_of
+from .runner import number_of
 
 if TYPE_CHECKING:
     from ..worker.chunk import Workspace

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import ast
-import inspect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from .. import find
 from ..declare.algorithm import Algorithm
@@ -206,37 +203,3 @@ def _rebound(text: str, section: Section) -> tuple[str, From | Key]:
         )
     source, comma, key = what.rpartition(",")
     return alias, Key(source, key) if comma else From(what)
-
-
-def cluster_of(text: str, workers: int | None = None) -> Any:
-    """Return what ``--cluster KIND[:OPTION=VALUE,...]`` means to `execute`.
-
-    Raises
-    ------
-    NotFoundError, UsageError
-        If there is no such kind, or it has no such option.
-    """
-    name, _, listed = text.partition(":")
-    options = {k: _value(v) for k, _, v in (item.partition("=") for item in listed.split(",") if item)}
-    if workers is not None:
-        options["workers"] = workers
-    if name == "here":
-        if options:
-            raise UsageError("--cluster here is this process: it has no workers and no options")
-        return name
-    kind = find.cluster(name)
-    _check_names(f"--cluster {name}", options, inspect.signature(kind).parameters)
-    return kind(**options)
-
-
-def _check_names(what: str, options: Iterable[str], known: Iterable[str]) -> None:
-    if unknown := sorted(set(options) - set(known)):
-        raise UsageError(f"{what}: unknown option {unknown[0]!r}. Its options: {', '.join(known)}")
-
-
-def _value(text: str) -> Any:
-    """Return a Python literal as its value, other text as it is."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..api import plan as make_plan
 from ..bench import machine, peers, said, table
 from ..bench.advice import advice
 from ..bench.rounds import Cannot, Case, Group, Measured, Ratio, Sample, measure
@@ -19,18 +20,17 @@ from ..bench.said import FLOOR, READ, TOGETHER
 from ..bench.subject import Subject, workers
 from ..bench.tasks import Nothing
 from ..declare.inputs import Frames
+from ..disk import ours
 from ..driver.progress import Progress
+from ..errors import PlanError
 from ..find import algorithm
-from ..planning.binding import PlanError
-from ..planning.make import plan as make_plan
 from ..run.open import opened
 from ..sizes import show
-from ..stores import ours
 from .options import RUN, add_pass_options, mask_of, of_frames, positive, run_of
 
 if TYPE_CHECKING:
     from ..declare.algorithm import Algorithm
-    from ..planning.make import Plan
+    from ..planning.plan import Plan
 
 WITH_NUMPY = {"average": "EXtra-data + numpy, mean", "litframes": "EXtra-data + numpy, lit"}
 """What does the same as an algorithm."""

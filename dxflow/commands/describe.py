@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..copying.report import CopyReport
-from ..disk import lock
+from ..disk import lock, ours
 from ..driver import words
+from ..driver.copied import CopyReport
+from ..driver.result import open_result
 from ..errors.near import did_you_mean, listed
 from ..errors.usage import spoken
 from ..planning.fingerprint import Fingerprint, few, fitted
+from ..planning.words import text
 from ..run import detectors
 from ..run import open as runs
 from ..run.losses import ranges
-from ..stores import ours
-from ..stores.opening import open_result
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -86,7 +86,7 @@ def _of_result(path: Path, *, whole: bool) -> str:
         return str(made) if whole else made.brief()
     if not whole:
         said = [*words.of_result(result), ("more", "--all: the plan, and what the result depends on")]
-        report = spoken(words.text(said, 12))
+        report = spoken(text(said, 12))
         return "\n".join([*fitted([*_made_of(result), *few(_holds(result), MOST)]), report])
     about, _, _ = result.manifest["table"].partition("\nloss ")
     facts = result.manifest["plan"]
@@ -99,7 +99,7 @@ def _of_result(path: Path, *, whole: bool) -> str:
             *(f"  {line}" for line in about.splitlines()),
             *told,
             *_holds(result),
-            spoken(words.text(words.of_result(result), 12)),
+            spoken(text(words.of_result(result), 12)),
         ]
     )
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..disk import terminated
+from ..errors import PlanError
 from ..errors.near import did_you_mean
 from ..errors.redact import hidden
 from ..errors.usage import OptionParser, UsageError, spoken
-from ..planning.binding import PlanError
 
 OK, FAILED, WRONG_USAGE, INTERRUPTED, CUT_SHORT, TERMINATED = 0, 1, 2, 130, 141, 143
 
@@ -197,7 +197,7 @@ def _refuse_no_result(path: str) -> None:
     from pathlib import Path
 
     from ..driver.progress import during
-    from ..stores.opening import open_result
+    from ..driver.result import open_result
 
     try:
         during("reading", open_result, path)
@@ -268,7 +268,7 @@ def _planned(command: str, argv: Sequence[str]) -> tuple[Any, Any]:
 
     What is wrong with options, run or result is found here, so that a plain message says it.
     """
-    from ..planning.make import plan as make_plan
+    from ..api import plan as make_plan
     from . import arguments
     from . import options as of_line
 

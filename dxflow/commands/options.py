@@ -147,7 +147,7 @@ def narrowed(cls: type[Algorithm], args: argparse.Namespace) -> dict[str, Any]:
 
 def cluster_of_pass(args: argparse.Namespace) -> Any:
     """Return what ``--cluster`` and ``--workers`` mean to `dxflow.execute`."""
-    from .arguments import cluster_of
+    from ..clusters.named import cluster_of
 
     return cluster_of(args.cluster or "local", args.workers)
 

@@ -29,7 +29,7 @@ EXAMPLE = "example: dxflow submit --partition upex --walltime 4:00:00 --name mea
 
 def cluster(argv: Sequence[str], parser: argparse.ArgumentParser, say: Callable[[str], None]) -> None:
     """Try out a cluster: ``dxflow cluster check slurm:partition=upex``."""
-    from .arguments import cluster_of
+    from ..clusters.named import cluster_of
     from .check import LASTS, check
 
     parser.add_argument(

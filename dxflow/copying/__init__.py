@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..driver.copied import CopyReport
     from .copy import copy_run, execute
     from .errors import CopyError
     from .plan import CopyPlan, plan_copy
-    from .report import CopyReport
 
 __all__ = ["CopyError", "CopyPlan", "CopyReport", "copy_run", "execute", "plan_copy"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..planning.binding import PlanError
+from ..errors import PlanError
 from ..run import detectors
 from ..run.open import OpenedRun
 from ..run.selection import among, checked

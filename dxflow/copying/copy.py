@@ -15,16 +15,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..clusters.runner import connect
+from ..clusters.named import connect
 from ..disk.manifest import COPY
+from ..driver.copied import CopyReport
 from ..driver.progress import Progress, during
+from ..errors import PlanError
 from ..errors.kinds import FLAG, expect
-from ..planning.binding import PlanError
 from ..reader.faults import runs
 from . import notes
 from .plan import CopyPlan, plan_copy
 from .process import Hands, failed
-from .report import CopyReport
 from .tasks import FileTask
 
 Digest = tuple[int, int]

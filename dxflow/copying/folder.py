@@ -11,16 +11,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..disk import lock
+from ..disk import lock, ours
 from ..disk import manifest as _manifest
 from ..disk.checksums import digest
 from ..disk.fragments import persist
 from ..disk.manifest import MANIFEST
 from ..disk.replace import appear, replace
+from ..errors import PlanError
 from ..errors.redact import logger
-from ..planning.binding import PlanError
 from ..sizes import show
-from ..stores import ours
 from . import notes
 from .errors import CopyError
 from .process import TEMPORARY

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..declare.inputs import BoundInput, Frames
-from ..planning.binding import PlanError
+from ..declare.inputs import Frames
+from ..errors import PlanError
+from ..run.bound import BoundInput
 from ..run.detectors import Found
 from ..run.locate import Faults
 from ..run.losses import Loss

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..disk import ours
 from ..disk.openhdf5 import open_hdf5
-from ..errors import kinds
-from ..planning.binding import PlanError
+from ..driver.copied import CopyReport, FileReport
+from ..errors import PlanError, kinds
 from ..run.open import OpenedRun, opened
-from ..stores import ours
 from .choice import Choice, choose
 from .elsewhere import refuse
 from .estimate import estimate
@@ -24,7 +24,6 @@ from .folder import Folder
 from .frames import Cuts, FrameCount, cuts
 from .objects import Damaged
 from .record import can_hold
-from .report import CopyReport, FileReport
 from .tasks import FileTask, Record
 
 METHOD = "FRAME"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..disk.replace import put
 
 if TYPE_CHECKING:
-    from ..planning.make import Chunk
+    from ..planning.plan import Chunk
 
 FOLDER = "attempts"
 PATIENCE = 15.0

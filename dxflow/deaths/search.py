@@ -7,21 +7,18 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..errors import WorkerDied
 from ..planning import units
 from ..run.losses import Loss
 from .notes import Attempt, Death, History
 
 if TYPE_CHECKING:
-    from ..planning.make import Chunk, Plan
+    from ..planning.plan import Chunk, Plan
 
 TWICE = 2
 """Deaths that are believed: once may be bad luck."""
 CAUSE = "killed its worker"
 HOOKS = ("process_train_data", "process_module_data", "finalize_chunk_processing")
-
-
-class WorkerDied(RuntimeError):
-    """What was tried killed the worker process twice; the message says what, where and why."""
 
 
 def next_attempt(chunk: Chunk, history: History) -> Attempt | None:

@@ -13,8 +13,9 @@ from . import signatures
 from .outputs import Output, Partial, merge_into
 
 if TYPE_CHECKING:
-    from ..planning.lacks import Lack
-    from .inputs import Frames, From, Key, RunInfo
+    from ..run.info import RunInfo
+    from .inputs import Frames, From, Key
+    from .lack import Lack
     from .views import ModuleBlock, Train
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors.kinds import OF_FRAMES, TEXT, WHOLE, different, expect, expect_all
-from ..errors.near import by_alias, listed, no_source, other_images, written
+from ..errors.near import listed, no_source, other_images, written
 from ..run import ahead, badpixels, detectors, masks
+from ..run.bound import BoundInput
 from ..run.frameids import aligned, frame_index
-from ..run.index import EntryIndex, plain
-from ..run.locate import Faults, Location, locate
-from ..run.masks import BoundMask
+from ..run.index import plain
+from ..run.locate import Faults, locate
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -241,131 +240,6 @@ class From:
 
     def __post_init__(self) -> None:
         expect(TEXT, self.output, "From: output=")
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class BoundInput:
-    """An input after binding: where it is in the files, and which entries it has.
-
-    `kind` is "frames" (multi-module detector), "key" (instrument source), "control", or "pulses" (`PulseKey`).
-    """
-
-    declared: Input
-    name: str
-    key: str
-    kind: str
-    modules: tuple[int, ...]
-    location: Location
-    index: EntryIndex
-    mask: BoundMask | None = None
-    masked: str = ""
-    """In words which mask it has, or why it has none; "" for what is no image."""
-    parts: tuple[BoundInput, ...] = ()
-    """Inputs that it is made of, where it is not read as it is."""
-    reference: int = 0
-    """Of a `PulseKey`: pulse id of the frame that the first pulse of a train falls into."""
-    raw: bool = False
-    """Whether it is raw data of a detector."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(module, ss, fs), or (1, ...) for a key."""
-        return (len(self.modules), *self.location.shape)
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Of the values."""
-        return self.location.dtype
-
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes of one entry of one module."""
-        return int(np.prod(self.location.shape, dtype=np.int64)) * self.dtype.itemsize
-
-    @property
-    def keeps_valid(self) -> bool:
-        """Whether its valid pixels are kept beside the values: of integers, or of floats filled with a number."""
-        return self.mask is not None and self.mask.kept
-
-    def __repr__(self) -> str:
-        return repr(self.info())
-
-    def info(self) -> InputInfo:
-        """Return what algorithms are told of it."""
-        index = self.index
-        return InputInfo(
-            name=self.name,
-            key=self.key,
-            kind=self.kind,
-            modules=self.modules,
-            sources=self.location.sources,
-            shape=self.shape,
-            dtype=self.dtype,
-            unit=self.location.unit,
-            frames=len(index),
-            max_per_train=int(index.counts.max(initial=0)),
-            pulses=np.unique(index.pulse_ids) if index.pulse_ids is not None else np.zeros(0, np.uint32),
-            cells=np.unique(index.cell_ids) if index.cell_ids is not None else np.zeros(0, np.uint32),
-            roi=self.location.roi,
-            data=("raw" if self.raw else "corrected") if self.kind == "frames" else "",
-        )
-
-
-class Input(Protocol):
-    """The seam for other kinds of input: anything that binds to a run."""
-
-    def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
-        """Find it in a run; faults that can be masked go to `faults`, others are raised."""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class InputInfo:
-    """What an algorithm may know of one of its inputs before anything is read.
-
-    `shape` is (module, ss, fs) for frames and (1, ...) for keys; `modules` are module numbers;
-    `pulses` and `cells` the sorted ids that occur in the (selected) frames; `roi` the slow-scan and
-    fast-scan pixels that are read of each module, None for all; `data` is "raw" or "corrected" of detectors.
-    """
-
-    name: str
-    key: str
-    kind: str
-    modules: tuple[int, ...]
-    sources: tuple[str, ...]
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    unit: str
-    frames: int
-    max_per_train: int
-    pulses: NDArray
-    cells: NDArray
-    roi: tuple[slice, slice] | None = None
-    data: str = ""
-
-    def __repr__(self) -> str:
-        shape = " x ".join(map(str, self.shape))
-        return f"<{self.name} {self.key}: {self.frames} of {shape} {self.dtype}, up to {self.max_per_train} per train>"
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class RunInfo:
-    """What an algorithm may know of the run: ``info["img"]`` describes the input with that alias."""
-
-    path: str
-    train_ids: NDArray
-    inputs: Mapping[str, InputInfo] = field(default_factory=dict)
-
-    def __getitem__(self, alias: str) -> InputInfo:
-        return by_alias(self.inputs, alias)
-
-    def __repr__(self) -> str:
-        inputs = "".join(f"\n  {alias} = {what!r}" for alias, what in self.inputs.items())
-        return f"<RunInfo of {self.path}: {len(self.train_ids)} trains>{inputs}"
-
-    @property
-    def first_input(self) -> InputInfo:
-        """The input whose pixels ``per="pixel"`` means."""
-        return next(iter(self.inputs.values()))
 
 
 def _unknown(run: DataCollection, found: detectors.Found) -> list[str]:

@@ -15,7 +15,7 @@ from ..errors.kinds import FLAG, MAPPING, SIZES, TEXT, TEXTS, Kind, expect_all, 
 from ..errors.near import did_you_mean, listed
 
 if TYPE_CHECKING:
-    from ..worker.events import Events, EventView
+    from .events import Events, EventView
 
 MERGE_RULES = ("sum", "min", "max", "custom")
 _KINDS = {

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from ..errors.kinds import TEXT, WHOLE, Kind, expect_all, maybe
 from ..errors.near import written
+from ..run.bound import BoundInput
 from ..run.locate import Faults
 from ..run.losses import Loss
-from .inputs import BoundInput, Frames, Key
+from .inputs import Frames, Key
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
 
-    from ..planning.make import Plan
     from ..run.file import RunFile
     from ..run.index import EntryIndex
 
@@ -219,19 +219,3 @@ class PulseKey:
 def _pulses(table: NDArray, bits: int, value: int) -> NDArray:
     """Return which slots have these bits at this value, (train, slot)."""
     return np.asarray((table & np.uint32(bits)) == np.uint32(value))
-
-
-def hints(plan: Plan) -> list[str]:
-    """Return, for arrays of a gas monitor that are read as if they belonged to the train, what to read instead."""
-    refs = [
-        (a, alias, plan.inputs[ref])
-        for a in plan.algorithms
-        for alias, ref in a.aliases.items()
-        if isinstance(ref, int) and plan.inputs[a.stream].kind == "frames"
-    ]
-    return [
-        f"{a.name}: {alias!r} has all {i.shape[1]} pulses of a train at once; PulseKey({i.name!r}, {i.key!r}, ...) "
-        "gives each frame the value of its own"
-        for a, alias, i in refs
-        if i.kind == "key" and len(i.shape) == 2 and i.shape[1] > 1 and "XGM" in i.name.upper()
-    ]

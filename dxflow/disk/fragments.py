@@ -15,12 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .checksums import crc32
+
+if TYPE_CHECKING:
+    pass
 
 META = "meta"
 SMALL = 2**18
@@ -258,3 +261,13 @@ def intact(path: Path, of: str | None = None) -> dict[str, Any] | None:
             return fragment.meta
     except OSError:
         return None
+
+
+def chunk_path(folder: Path, number: int, digest: str) -> Path:
+    """Return where a chunk's fragment is: workers of another plan, whose driver is gone, leave theirs elsewhere."""
+    return folder / f"chunk-{number:06d}-{digest[:8]}.npz"
+
+
+def final_path(folder: Path, part: int, digest: str) -> Path:
+    """Return where the finalized totals of a part are."""
+    return folder / f"final-{part:03d}-{digest[:8]}.npz"

@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..planning.binding import PlanError
-from ..stores import ours
+from ..errors import PlanError
+from . import ours
 
 NAME = ours.LOCK
 FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -120,40 +120,6 @@ def digests(folder: Path, known: Digests) -> dict[str, tuple[int, int]]:
     return {name: known.get(name) or digest(path) for name, path in there.items()}
 
 
-def problems(folder: Path) -> list[str]:
-    """Return what is damaged in a folder with a manifest, one line each; reads everything."""
-    try:
-        files = read(folder)["files"]
-    except (OSError, KeyError) as e:
-        return [_said(folder / MANIFEST, e)]
-    found = [p for name, (size, crc) in files.items() if (p := _problem(folder, name, size, crc))]
-    there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
-    extra = sorted(there - set(files) - {MANIFEST, *CACHES})
-    return found + [f"{folder / name}: it is no part of the result" for name in extra]
-
-
-def _problem(folder: Path, name: str, size: int, crc: int) -> str:
-    """Return what is wrong with a file, or nothing."""
-    if why := _unlike(folder, name, size):
-        return why
-    path = folder / name
-    try:
-        _, found = digest(path)
-    except OSError as e:
-        return _said(path, e)
-    if found == crc:
-        return ""
-    said = f"{path}: checksum {found:08x}, it was {crc:08x} when written"
-    return f"{said}; {_blamed(path)}" if path.suffix == ".h5" else said
-
-
-def _blamed(path: Path) -> str:
-    """Say what of an HDF5 file is damaged, as far as that is seen."""
-    from ..stores.hdf5.file import blamed
-
-    return blamed(path, "unreadable")
-
-
 def _said(path: Path, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{path}: missing"

@@ -8,23 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..clusters.runner import ClusterLost, Runner, connect
+from ..clusters.named import connect
+from ..clusters.runner import Runner
+from ..disk import ours
+from ..disk.fragments import chunk_path
+from ..errors import ClusterLost
 from ..errors.kinds import FLAG, Kind, expect
-from ..planning.reads import unasked
-from ..stores import ours
 from ..stores.contents import Contents
-from ..stores.store import store_for
+from ..stores.named import store_for
 from ..worker import merging
-from ..worker.chunk import Summary, Workspace, chunk_path, run_chunk
+from ..worker.chunk import Summary, Workspace, run_chunk
 from ..worker.hooks import FirstTrains
 from . import journal
 from .progress import Progress
 from .report import Report
 from .tracebacks import Short
+from .verdict import unasked
 
 if TYPE_CHECKING:
     from ..disk.lock import Lock
-    from ..planning.make import Plan
+    from ..planning.plan import Plan
     from .result import Result
 
 RESTARTS = 3
@@ -150,7 +153,7 @@ def _merge_and_finalize(plan: Plan, runner: Runner, folder: Path) -> Iterator[An
         return
     finals = []
     for part in range(len(plan.parts)):
-        level = [(chunk_path(folder, c.number, plan), None) for c in plan.chunks if c.part == part]
+        level = [(chunk_path(folder, c.number, plan.digest), None) for c in plan.chunks if c.part == part]
         path, future = _tree(runner, folder, part, level, plan.digest[:8])
         finals.append(runner.submit(merging.finalize, part, path, after=[future] if future else []))
     yield from runner.results(finals)

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..deaths import notes as attempts
-from ..disk import lock
+from ..disk import lock, ours
 from ..disk.replace import put
-from ..planning.binding import PlanError
-from ..stores import ours
+from ..errors import PlanError
 
 if TYPE_CHECKING:
     from ..disk.lock import Lock
-    from ..planning.make import Plan
+    from ..planning.plan import Plan
 
 PLAN = ours.PLAN
 MOST = 10
@@ -155,10 +154,10 @@ def restarted() -> bool:
 
 def found(folder: Path, plan: Plan) -> set[int]:
     """Return the numbers of the chunks of a plan that have a fragment."""
-    from ..worker.chunk import chunk_path
+    from ..disk.fragments import chunk_path
 
     there = _fragments(folder)
-    return {c.number for c in plan.chunks if chunk_path(folder, c.number, plan).name in there}
+    return {c.number for c in plan.chunks if chunk_path(folder, c.number, plan.digest).name in there}
 
 
 def _fragments(folder: Path) -> set[str]:

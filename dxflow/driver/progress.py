@@ -278,31 +278,6 @@ class _Around:
         return getattr(self._stream, name)
 
 
-class Erasing:
-    """A stream of a worker on a terminal on which the driver may show its line: what is left of that is erased."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream, self._begins = stream, True
-
-    @classmethod
-    def streams(cls) -> None:
-        """Have this process print so, where it prints to a terminal."""
-        if sys.stderr is not None and not isinstance(sys.stderr, cls) and sys.stderr.isatty():
-            sys.stderr = cls(sys.stderr)
-        if sys.stdout is not None and not isinstance(sys.stdout, cls) and sys.stdout.isatty():
-            sys.stdout = cls(sys.stdout)
-
-    def write(self, text: str) -> int:
-        """Write; the cursor is at the beginning of the driver's line."""
-        erase = "\x1b[K" if self._begins and text else ""
-        self._begins = text.endswith("\n") if text else self._begins
-        self._stream.write(erase + text)
-        return len(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
 def bar(fraction: float | None) -> str:
     """Return a bar of characters that every terminal has."""
     if fraction is None:

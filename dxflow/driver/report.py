@@ -13,17 +13,16 @@ import numpy as np
 from ..deaths import search as deaths
 from ..errors.redact import logger
 from ..planning import lacks
-from ..planning.reads import reads, unasked
-from ..reader.faults import present
+from ..planning.reads import reads
+from ..run.bound import bytes_spared, present
 from ..run.index import NOT_IN_ALL
 from ..run.losses import Loss, ordered
-from ..sizes import bytes_spared
 from .cost import cost
-from .verdict import Facts, verdict
+from .verdict import Facts, unasked, verdict
 
 if TYPE_CHECKING:
-    from ..declare.inputs import BoundInput
-    from ..planning.make import Plan
+    from ..planning.plan import Plan
+    from ..run.bound import BoundInput
     from ..worker.chunk import Summary
 
 FORMAT = 1

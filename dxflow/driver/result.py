@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import html
+from ..errors.kinds import PATH, expect
+from ..planning.words import text
 from ..run import losses
 from . import words
 
@@ -68,7 +70,7 @@ class Result:
         "there" are those of the files before any selection. Algorithms that could use fewer frames of an input than
         others ("no dark") have rows of their own, and "input" says whose; module -1 are entries of a camera or device.
         """
-        from ..html.tables import Account
+        from ..run.tables import Account
 
         rows = [
             {
@@ -143,10 +145,10 @@ class Result:
             Losses that stand above it already, such as those of a printed plan.
         """
         if self.is_copy:
-            from ..copying import CopyReport
+            from .copied import CopyReport
 
             return str(CopyReport.from_json({**self.manifest["report"], "path": str(self.path)}))
-        return words.text(words.of_result(self, said), 9)
+        return text(words.of_result(self, said), 9)
 
     def __repr__(self) -> str:
         return f"<dxflow.Result {self.path}>\n{self.report()}"
@@ -156,3 +158,59 @@ class Result:
             return html.table("Copy", [("", line) for line in self.report().splitlines()], str(self.path))
         about = html.table("Result", words.of_result(self), str(self.path))
         return about + html.folded("dataset", self.dataset._repr_html_())
+
+
+def open_result(path: str | Path) -> Result:
+    """Return a result that was written before, of any format.
+
+    Parameters
+    ----------
+    path : path
+        What `reduce` was given as `to`.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none, or only an unfinished one.
+    OSError
+        If there is something else, or its manifest is damaged, or files of it are missing or cut short.
+    """
+    from ..disk import manifest as _manifest
+
+    expect(PATH, path, "path=")
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: {_instead(path)}")
+    result = Result(path)
+    try:
+        result.manifest  # noqa: B018 - reading it is the test
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is no result of dxflow: it has no dxflow.json") from None
+    if path.is_dir():
+        _manifest.whole(path)
+    return result
+
+
+def _instead(path: Path) -> str:
+    """Return what there is instead of a result."""
+    from ..disk.manifest import MANIFEST
+    from ..errors.near import did_you_mean, listed
+    from ..stores.named import formats
+
+    if path.with_name(path.name + ".partial").exists():
+        return "unfinished; reduce the run again with resume=True (--resume) to complete it"
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        return f"no such result: the folder {folder} does not exist"
+    there = [
+        p.name
+        for p in folder.iterdir()
+        if (p / MANIFEST).is_file() or (p.suffix in formats() and p.is_file())
+    ]
+    return "no such result" + (
+        f".{did_you_mean(path.name, there)} There are: {listed(there)}" if there else ""
+    )

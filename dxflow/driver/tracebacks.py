@@ -8,7 +8,7 @@ from pathlib import Path
 from sysconfig import get_paths
 from types import TracebackType
 
-from ..planning.binding import PlanError
+from ..errors import PlanError
 
 
 class Short:

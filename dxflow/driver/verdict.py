@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..sizes import show
+
+if TYPE_CHECKING:
+    from ..planning.plan import Plan
+    from ..worker.chunk import Summary
 
 FEW = 3
 """Chunks per worker below which the last ones leave workers idle."""
@@ -119,3 +124,17 @@ def _work(run: Facts) -> Verdict:
 
 def _many(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def unasked(plan: Plan, summaries: Sequence[Summary]) -> list[str]:
+    """Return what to say of algorithms that never asked which pixels are bad where values do not show it."""
+    asked = {(name, alias) for s in summaries for name, aliases in s.asked.items() for alias in aliases}
+    worked = {name.rpartition(".")[0] for s in summaries for name in s.hooks_worked}
+    return [
+        f"{bound.name} never asked which pixels of {alias} are bad, valid({alias!r}), and {plan.inputs[ref].dtype} "
+        f"keeps their values: the {plan.inputs[ref].masked} changed nothing in it"
+        for bound in plan.algorithms
+        for alias, ref in bound.aliases.items()
+        if isinstance(ref, int) and bound.name in worked and (bound.name, alias) not in asked
+        if (mask := plan.inputs[ref].mask) is not None and mask.only_told
+    ]

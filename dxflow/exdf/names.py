@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-PATTERN = re.compile(r"([A-Z]+)-R(\d+)-(\w{2,}\d{2})-S(\d{5})\.h5")
+from ..disk.marks import PATTERN
+
 SEQUENCE = re.compile(r"\{seq(:[^{}]*)?\}")
 
 

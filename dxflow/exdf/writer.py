@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..disk import ours
 from ..disk.fragments import persist
 from ..errors.redact import logger
 from ..hdf5.errors import ExdfError
 from ..hdf5.sink import Sink, check, replace_all
 from ..sizes import show
-from ..stores import ours
 from . import names
 from .declare import DS, declared
 from .file import Head

@@ -10,22 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..declare.algorithm import Algorithm
-from ..declare.inputs import BoundInput, Frames, From, InputInfo, RunInfo
+from ..declare.inputs import Frames, From
 from ..declare.outputs import BoundOutput, Output, Partial
+from ..errors import PlanError
 from ..errors.near import did_you_mean, listed
+from ..run.bound import BoundInput
 from ..run.index import EntryIndex, same_rows
+from ..run.info import InputInfo, RunInfo
 from ..run.locate import Faults, Location
 from .reads import frames_of, unread
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
 
+    from ..declare.lack import Lack
     from ..run.selection import FrameSelection
-    from .lacks import Lack
-
-
-class PlanError(ValueError):
-    """A plan that cannot work; the message says what was wrong, what exists and what to do."""
 
 
 @dataclass(frozen=True, eq=False)

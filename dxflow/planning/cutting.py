@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import sizes
+from ..run.bound import train_bytes
 from . import memory
 from .sight import maker
 from .units import adds_up
@@ -41,7 +41,7 @@ def _length(binding: Binding, bound: BoundAlgorithm, chunk: int) -> int:
     """
     if not adds_up(bound):
         return 1
-    per_train = np.sum([sizes.train_bytes(binding.inputs[n]) for n in _inputs(binding, bound)], axis=0)
+    per_train = np.sum([train_bytes(binding.inputs[n]) for n in _inputs(binding, bound)], axis=0)
     partials, n = memory.partial_bytes([bound], slice(0, bound.outputs[0].pixels[0])), len(per_train)
     if partials <= SMALL:
         return min(within(per_train, ABOUT * chunk), _power(n // FEWEST_OF_SMALL))
@@ -96,7 +96,7 @@ def spans(
     share : float
         Of the modules, in one chunk.
     """
-    per_train = np.sum([sizes.train_bytes(i) for i in binding.inputs], axis=0) * share
+    per_train = np.sum([train_bytes(i) for i in binding.inputs], axis=0) * share
     partials = memory.partial_bytes(algorithms, slice(0, max(len(i.modules) for i in binding.inputs)))
     total, n = float(per_train.sum()), len(per_train)
     small = max(total / MOST_CHUNKS_OF_A_SMALL_RUN, 8 * block)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..reader.extents import extents
 from ..reader.files import Files
 from ..reader.pieces import Broken, Decoded, Direct, Piece
-from ..sizes import bytes_spared, show
+from ..run.bound import bytes_spared
+from ..run.extents import extents
+from ..sizes import show
 
 if TYPE_CHECKING:
-    from ..declare.inputs import BoundInput
+    from ..run.bound import BoundInput
     from ..run.locate import Location
-    from .make import Plan
+    from .plan import Plan
 
 WAYS = {
     "direct": "read straight into the buffer, without HDF5",

@@ -22,9 +22,9 @@ from .diskdigests import NoDigest, digest
 from .sourcecode import code_of, libraries_of
 
 if TYPE_CHECKING:
-    from ..declare.inputs import BoundInput
+    from ..run.bound import BoundInput
     from .binding import BoundAlgorithm
-    from .make import Plan
+    from .plan import Plan
 
 UNKNOWN = "no digest"
 """Stands for the content of what has none, with what it is and a text that nothing else has."""

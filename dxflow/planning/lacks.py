@@ -3,46 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..reader.faults import present
+from ..declare.lack import Lack
+from ..run.bound import present
 from ..run.losses import Loss
-from ..worker import presence
-from .sight import maker
 
 if TYPE_CHECKING:
-    from ..declare.inputs import BoundInput
-    from ..worker.account import ChunkState
-    from .binding import Binding, BoundAlgorithm
-    from .make import Plan
-
-
-@dataclass(frozen=True)
-class Lack:
-    """Frames of a module that an algorithm cannot use, since something that it was given does not have them.
-
-    `process_module_data` is not called for them, also not of algorithms that read what it makes: there the module
-    lacks them, as if they were not in the files.
-
-    Parameters
-    ----------
-    cause : str
-        In two or three words: ``"no dark"``.
-    module : int
-        Module number.
-    cells : tuple of int, optional
-        Only frames of these memory cells; all by default.
-    detail : str
-    """
-
-    cause: str
-    module: int
-    cells: tuple[int, ...] | None = None
-    detail: str = ""
+    from ..run.bound import BoundInput
+    from .binding import Binding
+    from .plan import Plan
 
 
 def losses(binding: Binding) -> Iterator[Loss]:
@@ -74,40 +46,6 @@ def _loss(lack: Lack, algorithm: str, lead: BoundInput, binding: Binding) -> Ite
             run=binding.path,
             detail=f"{algorithm}: {lack.detail}",
         )
-
-
-def worked(state: ChunkState) -> list[list[Any]]:
-    """Return what each algorithm did with the frames that it was given, [number, module position, cause, frames].
-
-    The cause is "" for those that it used.
-    """
-    out = []
-    for number, bound in enumerate(state.plan.algorithms):
-        given = replace(state.plan.sights[bound.name], lacks=())
-        good = presence.seen(state, given, state.chunk.first, state.chunk.last)
-        for cause, lost in _lost(state, bound).items():
-            counts = (good & lost).sum(axis=1)
-            out += [[number, int(m), cause, int(counts[m])] for m in np.flatnonzero(counts)]
-            good = good & ~lost
-        out += [[number, module, "", int(n)] for module, n in enumerate(good.sum(axis=1))]
-    return out
-
-
-def _lost(state: ChunkState, bound: BoundAlgorithm) -> dict[str, NDArray]:
-    """Return by cause which frames (module, row) an algorithm, and what it reads, cannot use."""
-    lead = state.plan.inputs[bound.stream]
-    rows = lead.index.rows(state.chunk.first, state.chunk.last)
-    lost: dict[str, NDArray] = {}
-    for lack in bound.lacks:
-        of = lost.setdefault(lack.cause, np.zeros((len(lead.modules), rows.stop - rows.start), bool))
-        of[lead.modules.index(lack.module)] |= lead.index.of_cells(rows, lack.cells)
-    refs = list(bound.aliases.values())
-    # A train is there if its first input is.
-    for ref in refs if bound.algorithm.by_module else refs[:1]:
-        if isinstance(ref, str) and (made := maker(state.plan, ref)).stream == bound.stream:
-            for cause, of in _lost(state, made).items():
-                lost[cause] = lost[cause] | of if cause in lost else of
-    return lost
 
 
 def readers(plan: Plan, number: int) -> list[int]:

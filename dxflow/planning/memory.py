@@ -10,14 +10,14 @@ import numpy as np
 
 from .. import sizes
 from ..disk import parcels
-from ..worker import blocks, trains
-from ..worker.masks import CACHE_BYTES
-from . import units
-from .binding import Binding, BoundAlgorithm, PlanError
+from ..errors import PlanError
+from ..run.bound import train_bytes
+from . import steps, units
+from .binding import Binding, BoundAlgorithm
 
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
-    from .make import Plan
+    from .plan import Plan
 
 PARTIAL_LIMIT = 512 * 2**20
 """Partials beyond this are split by modules, where the algorithms allow it."""
@@ -132,14 +132,14 @@ def buffers(plan: Plan) -> int:
 
 def buffer_bytes(plan: Plan) -> int:
     """Return the bytes of one buffer: a block of one module, or a train of all frames inputs."""
-    return blocks.block_bytes(plan) if plan.by_module else trains.train_bytes(plan)
+    return steps.block_bytes(plan) if plan.by_module else steps.largest_train(plan)
 
 
 def _scratch_bytes(plan: Plan) -> int:
     """Return the bytes of images that algorithms hand on within a block or a train."""
     images = [o for o in plan.outputs if o.transient]
     if plan.by_module:
-        frames = max(g.frames for g in blocks.groups(plan))
+        frames = max(g.frames for g in steps.groups(plan))
         return sum(_bytes(o, frames, 1, 1) // o.pixels[0] for o in images)
     return sum(_bytes(o, int(plan.indexes[o.rows].counts.max(initial=0)), 1, 1) for o in images)
 
@@ -157,7 +157,7 @@ def _rows_bytes(plan: Plan) -> int:
 
 def _key_bytes(plan: Plan) -> int:
     """Return the bytes of keys, which are read for a whole chunk at once."""
-    keys = [sizes.train_bytes(plan.inputs[i]) for i in plan.keys]
+    keys = [train_bytes(plan.inputs[i]) for i in plan.keys]
     if not keys:
         return 0
     return max(int(sum(k[c.first : c.last].sum() for k in keys)) for c in plan.chunks)
@@ -201,3 +201,6 @@ def check(plan: Plan, cluster: Any) -> None:
             "machine. Use fewer workers (cluster=dxflow.clusters.Local(workers=1)), fewer modules or cells, "
             "or process_module_data, which needs no whole trains"
         )
+
+
+CACHE_BYTES = 32 * 2**20

@@ -11,9 +11,8 @@ from .sight import maker
 
 if TYPE_CHECKING:
     from ..declare.algorithm import Algorithm
-    from ..worker.chunk import Summary
     from .binding import BoundAlgorithm
-    from .make import Plan
+    from .plan import Plan
 
 
 def reads(plan: Plan) -> dict[str, str]:
@@ -44,20 +43,6 @@ def _what(plan: Plan, ref: int | str) -> str:
         return f"{one.name} {one.key}" + (f", {masked}" if masked else "")
     made = maker(plan, ref)
     return f"{ref} ({made.name} <- {_of(plan, made)})"
-
-
-def unasked(plan: Plan, summaries: Sequence[Summary]) -> list[str]:
-    """Return what to say of algorithms that never asked which pixels are bad where values do not show it."""
-    asked = {(name, alias) for s in summaries for name, aliases in s.asked.items() for alias in aliases}
-    worked = {name.rpartition(".")[0] for s in summaries for name in s.hooks_worked}
-    return [
-        f"{bound.name} never asked which pixels of {alias} are bad, valid({alias!r}), and {plan.inputs[ref].dtype} "
-        f"keeps their values: the {plan.inputs[ref].masked} changed nothing in it"
-        for bound in plan.algorithms
-        for alias, ref in bound.aliases.items()
-        if isinstance(ref, int) and bound.name in worked and (bound.name, alias) not in asked
-        if (mask := plan.inputs[ref].mask) is not None and mask.only_told
-    ]
 
 
 def frames_of(makers: Sequence[BoundAlgorithm], reader: Algorithm, name: str) -> tuple[str, str]:

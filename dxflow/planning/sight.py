@@ -9,7 +9,7 @@ from ..declare.outputs import BoundOutput
 
 if TYPE_CHECKING:
     from .binding import Binding, BoundAlgorithm
-    from .make import Plan
+    from .plan import Plan
 
 
 @dataclass(frozen=True)

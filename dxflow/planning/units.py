@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from .binding import BoundAlgorithm
-    from .make import Plan
+    from .plan import Plan
 
 T = TypeVar("T")
 

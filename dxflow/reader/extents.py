@@ -17,8 +17,6 @@ from .files import Files
 from .pieces import Broken, Decoded, Direct, NeverWritten, Piece, Target, ThroughHdf5, fill
 
 if TYPE_CHECKING:
-    from ..run.index import EntryIndex
-    from ..run.locate import Location
     from .layout import Layout
 
 DEEPEST = 4
@@ -42,28 +40,6 @@ class Extents:
             if a < b:
                 yield a, b, self._pieces[i], first
             i += 1
-
-
-def extents(files: Files, at: Location, index: EntryIndex, module: int, rows: slice) -> Extents:
-    """Find where rows of a module lie; row numbers in the result count from ``rows.start``."""
-    files.expect(at.files, at.stats)
-    trains = index.train_positions(rows)
-    entry = index.entries(module, rows)
-    file = np.where(entry >= 0, at.file[module, trains], -1)
-    lines = at.first[module, trains] * at.per_entry + entry
-    wanted = Wanted(files, at.stored, at.dtype, at.per_entry, at.plane, *_region(at))
-    out: list[tuple[int, Piece]] = []
-    for start, stop in runs(file[1:] == file[:-1], len(file)):
-        if file[start] >= 0:
-            path = at.files[int(file[start])]
-            out += _of_file(wanted, path, at.datasets[module], lines[start:stop], start)
-    return Extents(out)
-
-
-def _region(at: Location) -> tuple[slice, slice | None]:
-    """Return the slow-scan rows that are read, and the columns if not all are."""
-    band = at.roi[0] if at.roi else slice(0, at.stored[0] if at.stored else 1)
-    return band, at.roi[1] if at.roi and at.roi[1] != slice(0, at.stored[1]) else None
 
 
 def array(files: Files, path: str, name: str, *, filled: bool = False) -> NDArray:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from ..declare.inputs import BoundInput
 
 
 class ReadFault(OSError):
@@ -35,12 +30,6 @@ class ReadFault(OSError):
 
 class InputChanged(RuntimeError):
     """A file that is not the one that was planned: replaced, truncated or being written."""
-
-
-def present(bound: BoundInput, module: int, rows: slice) -> NDArray:
-    """Return which rows a module has, (row,) bool."""
-    trains = bound.index.train_positions(rows)
-    return (bound.index.entries(module, rows) >= 0) & (bound.location.file[module, trains] >= 0)
 
 
 def runs(joined: NDArray, n: int) -> list[tuple[int, int]]:

@@ -13,7 +13,6 @@ from .fileindex import Stored, first_and_count, path_of_trains, stored_in
 from .locate import Faults
 
 if TYPE_CHECKING:
-    from ..declare.inputs import Frames
     from .file import RunFile
 
 IDS = 8
@@ -46,7 +45,7 @@ def _ask(access: RunFile, one: Any) -> bool:
         return False
 
 
-def of_frames(access: RunFile, frames: Frames) -> bool:
+def of_frames(access: RunFile, frames: Any) -> bool:
     """Ask for the indexes of modules, the ids of frames, and the form of these and their mask."""
     kept = [
         _of_module(access, source, found.detector, _keys(frames, found))
@@ -58,7 +57,7 @@ def of_frames(access: RunFile, frames: Frames) -> bool:
     return all(kept)
 
 
-def _keys(frames: Frames, found: detectors.Found) -> list[str]:
+def _keys(frames: Any, found: detectors.Found) -> list[str]:
     """Return the keys of a detector that are read: of frames, and of their mask if it is in the run."""
     own, mask = found.detector.keys, frames.mask
     if mask == badpixels.AUTO:

@@ -131,7 +131,7 @@ def _detector(loss: Loss) -> str:
 
 def table(losses: Iterable[Loss]) -> pd.DataFrame:
     """Return the losses as a table, one row each, columns as the fields of `Loss`; it prints in words."""
-    from ..html.tables import Losses
+    from .tables import Losses
 
     rows = [asdict(loss) for loss in losses]
     return Losses(rows, columns=[f.name for f in fields(Loss)])

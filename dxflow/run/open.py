@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import PlanError
 from ..errors.kinds import PATH, Kind, expect
 from ..errors.near import did_you_mean
-from ..planning.binding import PlanError
 from ..reader.faults import ReadFault
 from ..reader.files import Files
 from . import ahead, answers, gaps

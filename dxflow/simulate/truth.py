@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..disk.marks import REST
 from .detectors import kind
 
 ARRAYS = "truth.npz"
-REST = "truth.json"
 
 
 @dataclass(frozen=True)

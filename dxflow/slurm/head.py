@@ -16,7 +16,7 @@ import dask
 from distributed import Security
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from ..clusters.kinds.local import MALLOC
+from ..disk.process import MALLOC
 from . import commands
 from .commands import OptionError, SlurmError
 from .jobqueue import SLURMCluster, packaged

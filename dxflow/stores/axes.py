@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
-    from ..planning.make import Plan
+    from ..planning.plan import Plan
 
 
 @dataclass(frozen=True)

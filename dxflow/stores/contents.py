@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from ..declare.outputs import valid_name
 from ..disk import fragments
-from ..worker.chunk import chunk_path
+from ..disk.fragments import chunk_path, final_path
 from .axes import Coordinate, Names
 
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
-    from ..planning.make import Chunk, Plan
+    from ..planning.plan import Chunk, Plan
     from ..planning.sight import Sight
     from ..run.index import EntryIndex
 
@@ -261,7 +261,7 @@ class Contents:
             a, b = max(start, first), min(stop, last)
             if a < b:
                 with fragments.Fragment(
-                    chunk_path(self.folder, chunk, self.plan), self.plan.digest
+                    chunk_path(self.folder, chunk, self.plan.digest), self.plan.digest
                 ) as fragment:
                     pieces.append(
                         self._of_chunk(variable, chunk, fragment, last - first)[a - first : b - first]
@@ -270,7 +270,9 @@ class Contents:
 
     def part(self, variable: Variable, number: int) -> NDArray:
         """Return one part of a whole-run variable, all of it where modules are not apart."""
-        with fragments.Fragment(final_path(self.folder, number, self.plan), self.plan.digest) as fragment:
+        with fragments.Fragment(
+            final_path(self.folder, number, self.plan.digest), self.plan.digest
+        ) as fragment:
             return fragment[variable.entry]
 
     def _holders(self, variable: Variable) -> Iterator[tuple[int, int, int]]:
@@ -307,7 +309,7 @@ class Contents:
         for other in self.plan.chunks:
             if (other.first, other.last) == (chunk.first, chunk.last) and other.part != chunk.part:
                 with fragments.Fragment(
-                    chunk_path(self.folder, other.number, self.plan), self.plan.digest
+                    chunk_path(self.folder, other.number, self.plan.digest), self.plan.digest
                 ) as one:
                     yield one.of(variable.entry, shape, variable.dtype)
 
@@ -336,8 +338,3 @@ def _attrs(o: BoundOutput) -> dict[str, Any]:
     if o.output.doc:
         attrs["long_name"] = o.output.doc
     return attrs
-
-
-def final_path(folder: Path, part: int, plan: Plan) -> Path:
-    """Return where the finalized totals of a part are."""
-    return folder / f"final-{part:03d}-{plan.digest[:8]}.npz"

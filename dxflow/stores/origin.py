@@ -15,7 +15,7 @@ from ..reader.faults import ReadFault
 from ..reader.files import Files
 
 if TYPE_CHECKING:
-    from ..planning.make import Plan
+    from ..planning.plan import Plan
     from ..run.file import RunFile
 
 

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import pkgutil
 import shutil
-import tempfile
 import uuid
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..disk import ours
 from ..disk.fragments import persist
 from ..disk.replace import appear, replace
-from ..planning.binding import PlanError
+from ..errors import PlanError
+from ..planning.places import inputs_of, run_folders
 from ..planning.reads import reads
 from ..sizes import show
-from . import ours
 
 if TYPE_CHECKING:
-    from ..planning.make import Plan
+    from ..planning.plan import Plan
     from .contents import Contents, Variable
 
 
@@ -86,9 +82,8 @@ class Store(ABC):
         Default: leave them as a fragment, which `contents.part` reads when the pieces are written.
         """
         from ..disk import fragments
-        from . import contents as where
 
-        path, of = where.final_path(contents.folder, part, contents.plan), contents.plan.digest
+        path, of = fragments.final_path(contents.folder, part, contents.plan.digest), contents.plan.digest
         fragments.write(path, {}, arrays, of=of, lasting=not self.temporary)
 
     @abstractmethod
@@ -108,7 +103,7 @@ class Store(ABC):
             If something appeared under the name while the reduction ran.
         """
         if plan.overwrite and os.path.lexists(self.path):
-            if why := ours.obstacle(self.path, [ours.RESULT], ours.inputs_of(plan)):
+            if why := ours.obstacle(self.path, [ours.RESULT], inputs_of(plan)):
                 raise FileExistsError(f"{why}. Then go on with resume=True")
             replace(made, self.path, self.partial / f"{ours.REPLACED}{self.attempt}")
         else:
@@ -179,7 +174,7 @@ class Store(ABC):
         ------
         PlanError
         """
-        if why := ours.obstacle(self.path, [ours.RESULT], ours.inputs_of(plan)):
+        if why := ours.obstacle(self.path, [ours.RESULT], inputs_of(plan)):
             raise PlanError(why)
         self.check_partial(plan)
         old = self.set_aside()
@@ -188,7 +183,7 @@ class Store(ABC):
             raise PlanError(
                 f"{self.path} exists{where}: choose another name, or overwrite=True (--overwrite) to replace it"
             )
-        if why := ours.inside_run(self.path, ours.run_folders(plan)):
+        if why := ours.inside_run(self.path, run_folders(plan)):
             raise PlanError(why)
 
     def check_partial(self, plan: Plan) -> None:
@@ -198,7 +193,7 @@ class Store(ABC):
         ------
         PlanError
         """
-        if why := ours.obstacle(self.partial, [ours.JOURNAL, ours.EMPTY], ours.inputs_of(plan)):
+        if why := ours.obstacle(self.partial, [ours.JOURNAL, ours.EMPTY], inputs_of(plan)):
             raise PlanError(f"{why}. A reduction to {self.path} needs this name for the time being")
 
 
@@ -277,46 +272,3 @@ def refuse_dtypes(plan: Plan, what: str, holds: Callable[[np.dtype], bool], labe
                     f"{bound.name}: coords of {name!r} are {dtype}, which {what} cannot hold. "
                     "Give numbers, or write another format"
                 )
-
-
-def formats() -> dict[str, ModuleType]:
-    """Return the modules of formats by suffix: each names its own in SUFFIXES."""
-    names = [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
-    modules = [import_module(f"{__name__}.{name}") for name in sorted(names)]
-    return {suffix: module for module in modules for suffix in getattr(module, "SUFFIXES", ())}
-
-
-def store_for(to: Any) -> Store:
-    """Return the store that a user's `to` means.
-
-    Raises
-    ------
-    PlanError
-        If no format has this suffix.
-    """
-    from .formats.zarr import Zarr
-
-    if isinstance(to, Store):
-        return to
-    if to is None:
-        folder = tempfile.mkdtemp(prefix="dxflow-")
-        store = Zarr(Path(folder) / "result.zarr")
-        store.temporary = True
-        # Lives as long as the plan or the result that refers to the store.
-        weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
-        return store
-    if not isinstance(to, (str, os.PathLike)):
-        raise PlanError(
-            f"to={to!r}: expected a path such as 'r0034.zarr', or None for a result that is not kept"
-        )
-    if str(to).endswith("/") and Path(to).absolute().name:
-        from .formats.exdf import Exdf
-
-        return Exdf(os.fspath(to))
-    known = formats()
-    if module := known.get(Path(to).suffix):
-        return module.STORE(to)
-    raise PlanError(
-        f"to={str(to)!r}: no format is known by this name; known: {', '.join(f'name{s}' for s in sorted(known))}, "
-        "and 'name/' for a directory of EuXFEL HDF5 files"
-    )

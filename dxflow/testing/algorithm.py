@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..declare.algorithm import Algorithm, SelfChanged
 from ..declare.outputs import BoundOutput, Output, Partial, identity, merge_into, valid_name
+from ..disk.fragments import chunk_path
 from ..driver import journal
 from ..driver.execute import execute
 from ..worker import blocks, chunk, merging
@@ -239,7 +240,7 @@ def _check_merge(case: Case) -> None:
     work = chunk.Workspace(made, journal.begin(made))
     for one in made.chunks:
         chunk.run_chunk(work, one.number)
-        path = chunk.chunk_path(work.folder, one.number, made)
+        path = chunk_path(work.folder, one.number, made.digest)
         for name, partial in merging.totals(made, one.part, path).items():
             own = next(a.algorithm for a in work.plan.algorithms if a.name == name)
             empty = {k: np.full_like(v, identity(v.dtype, own.rules[k])) for k, v in partial.items().items()}

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..api import plan
 from ..declare.algorithm import Algorithm
 from ..driver.execute import execute
-from ..planning.make import Chunk, Plan, plan
+from ..planning.plan import Chunk, Plan
 
 if TYPE_CHECKING:
     from ..driver.result import Result

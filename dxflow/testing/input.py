@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..declare.algorithm import Algorithm
-from ..declare.inputs import Input
 from ..declare.outputs import Output
 from ..driver.execute import execute
+from ..run.bound import Input
 from .case import Case, compare, difference, require
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from ..driver.result import Result
-    from ..planning.make import Plan
+    from ..planning.plan import Plan
 
 
 def check_input(what: Input, run: Any, *, on_fault: str | None = None) -> Result:

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from ..declare.algorithm import Algorithm
 from ..declare.inputs import Frames
 from ..declare.outputs import Output
+from ..disk.fragments import chunk_path
 from ..driver import journal
 from ..driver.execute import execute
 from ..driver.report import Report
-from ..planning.make import Plan, PlanError
+from ..planning.make import PlanError
+from ..planning.plan import Plan
 from ..simulate import Truth, make_run
 from ..stores.contents import Contents
 from ..worker import chunk, merging
@@ -137,7 +139,7 @@ def _check_commit(made: Plan) -> None:
     report = Report(made)
     for one in made.chunks:
         report.add(chunk.run_chunk(work, one.number))
-    paths = [chunk.chunk_path(work.folder, one.number, made) for one in made.chunks]
+    paths = [chunk_path(work.folder, one.number, made.digest) for one in made.chunks]
     contents = Contents(
         made, work.folder, {"every.event": [s.events["every.event"] for s in report.in_order()]}
     )

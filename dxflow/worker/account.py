@@ -12,22 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..deaths.watch import Doing
+from ..declare.events import Events, EventView
 from ..declare.outputs import BoundOutput, Partial, identity, merge_into
-from ..reader.extents import Extents, extents
+from ..reader.extents import Extents
 from ..reader.faults import ReadFault
 from ..reader.files import Files
+from ..run.extents import extents
 from ..run.losses import Loss
 from ..run.masks import MISSING
 from . import presence
-from .events import Events, EventView
 from .hooks import Hooks
 from .masks import Masks, Pixels
 
 if TYPE_CHECKING:
-    from ..declare.inputs import BoundInput
     from ..planning.binding import BoundAlgorithm
-    from ..planning.make import Chunk, Plan
+    from ..planning.plan import Chunk, Plan
     from ..planning.sight import Sight
+    from ..run.bound import BoundInput
     from ..run.locate import Location
 
 

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from ..declare.outputs import Partial, identity, merge_into
 from ..declare.views import ModuleBlock, or_nan, read_only
 from ..planning import units
-from ..planning.sight import Sight, maker
-from ..reader.faults import present, runs
+from ..planning.sight import Sight
+from ..planning.steps import Group, groups
+from ..reader.faults import runs
 from ..reader.ring import view
+from ..run.bound import present
 from ..run.index import EntryIndex
 from . import keys, presence
 from .account import ChunkState, Share
@@ -25,9 +27,7 @@ from .hooks import hook_context
 from .totals import Totals
 
 if TYPE_CHECKING:
-    from ..declare.inputs import BoundInput
     from ..planning.binding import BoundAlgorithm
-    from ..planning.make import Plan
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,6 @@ class Filled:
     def seen(self, sight: Sight) -> NDArray:
         """Return which frames an algorithm sees, (frame,) bool."""
         return np.logical_and.reduce([self.good[number] for number in sight.inputs])
-
-
-@dataclass(frozen=True)
-class Group:
-    """Algorithms whose blocks are cut from the same frames, how many a block holds, and the inputs that are read."""
-
-    lead: int
-    frames: int
-    inputs: tuple[int, ...]
-    algorithms: tuple[BoundAlgorithm, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,55 +308,3 @@ def _cells(index: EntryIndex, first: int, last: int, n: int, excluded: frozenset
         stop = end
     if stop > start:
         yield slice(start, stop)
-
-
-def groups(plan: Plan) -> list[Group]:
-    """Return the algorithms of a plan grouped by the frames they follow, in order of appearance."""
-    members: dict[tuple, list[BoundAlgorithm]] = {}
-    for bound in plan.algorithms:
-        members.setdefault(_frames_of(plan, bound), []).append(bound)
-    return [
-        Group(
-            algorithms[0].stream,
-            frames_per_block(plan, algorithms[0]),
-            _read_for(plan, algorithms),
-            (*algorithms,),
-        )
-        for algorithms in members.values()
-    ]
-
-
-def _leading(plan: Plan, bound: BoundAlgorithm) -> int:
-    """Return the input whose frames set the size of an algorithm's blocks: its first, or that of what it reads."""
-    made = [ref for ref in bound.aliases.values() if isinstance(ref, str)]
-    return _leading(plan, maker(plan, made[0])) if made else bound.stream
-
-
-def _frames_of(plan: Plan, bound: BoundAlgorithm) -> tuple:
-    """Return what algorithms have in common whose blocks are the same frames."""
-    lead = plan.inputs[_leading(plan, bound)]
-    return plan.rows[bound.stream], lead.modules, lead.frame_bytes
-
-
-def _read_for(plan: Plan, algorithms: list[BoundAlgorithm]) -> tuple[int, ...]:
-    """Return the inputs that blocks of these algorithms hold: frames, and the first input of each."""
-    numbers = {ref for a in algorithms for ref in a.aliases.values() if isinstance(ref, int)}
-    streams = {a.stream for a in algorithms}
-    return tuple(sorted(n for n in numbers | streams if plan.inputs[n].kind == "frames" or n in streams))
-
-
-def frames_per_block(plan: Plan, bound: BoundAlgorithm) -> int:
-    """Return how many frames a block of an algorithm holds; its own inputs alone decide."""
-    return max(1, plan.block_bytes // max(1, plan.inputs[_leading(plan, bound)].frame_bytes))
-
-
-def frame_buffer_bytes(bound: BoundInput) -> int:
-    """Return the bytes that a frame of a module takes in a buffer, with its valid pixels where they are kept."""
-    return bound.frame_bytes + (bound.frame_bytes // bound.dtype.itemsize if bound.keeps_valid else 0)
-
-
-def block_bytes(plan: Plan) -> int:
-    """Return the bytes that the largest block needs, with room to align its arrays."""
-    return max(
-        sum(g.frames * frame_buffer_bytes(plan.inputs[n]) + 128 for n in g.inputs) for g in groups(plan)
-    )

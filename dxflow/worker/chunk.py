@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from ..deaths import search as deaths
 from ..deaths.notes import Attempt, Note
 from ..deaths.watch import Doing
+from ..declare.events import Events
 from ..disk import fragments, parcels
-from ..planning import lacks, memory
+from ..disk.fragments import chunk_path
+from ..planning import memory
 from ..reader.files import Files
 from ..reader.ring import Ring
 from ..reader.tuning import Tuner, candidates
@@ -28,13 +30,13 @@ from ..run.losses import Loss, from_json
 from . import keys, pieces, presence
 from .account import ChunkState
 from .blocks import BlockPass
-from .events import Events
 from .hooks import CAUSE, Hooks, named
+from .lacks import worked
 from .masks import Masks
 from .trains import TrainPass
 
 if TYPE_CHECKING:
-    from ..planning.make import Chunk, Plan
+    from ..planning.plan import Chunk, Plan
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def run_chunk(work: Workspace, number: int) -> Summary:
     be masked, by doing the chunk again without them: what is left is exactly the result without these trains. The
     same goes for trains that killed workers: what earlier workers tried and died of is told by a note.
     """
-    path, chunk = chunk_path(work.folder, number, work.plan), work.plan.chunks[number]
+    path, chunk = chunk_path(work.folder, number, work.plan.digest), work.plan.chunks[number]
     if (meta := fragments.intact(path, work.plan.digest)) is not None:
         return replace(summary_of(meta), reused=True)
     with Note(work.folder, number, work.session) as work.note:
@@ -236,7 +238,7 @@ def _write(work: Workspace, state: ChunkState, losses: list[Loss], path: Path) -
         times=state.times | {"write": 0.0},
         readers=work.tuner.chosen,
         used=state.used,
-        worked=lacks.worked(state),
+        worked=worked(state),
         events=events,
         losses=tuple(state.summed_losses() + losses),
         hooks_failed={name: len(trains) for name, trains in state.hooks.failed.items()},
@@ -252,8 +254,3 @@ def _write(work: Workspace, state: ChunkState, losses: list[Loss], path: Path) -
 def summary_of(meta: dict[str, Any]) -> Summary:
     """Return the summary that a fragment holds."""
     return Summary(**{**meta, "losses": from_json(meta["losses"])})
-
-
-def chunk_path(folder: Path, number: int, plan: Plan) -> Path:
-    """Return where a chunk's fragment is: workers of another plan, whose driver is gone, leave theirs elsewhere."""
-    return folder / f"chunk-{number:06d}-{plan.digest[:8]}.npz"

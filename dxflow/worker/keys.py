@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..declare.views import missing_value
 
 if TYPE_CHECKING:
-    from ..declare.inputs import BoundInput
+    from ..run.bound import BoundInput
     from .account import ChunkState
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..planning.memory import CACHE_BYTES
 from ..reader.faults import runs
 from ..reader.pieces import Decoded
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ..reader.pieces import Piece
     from ..run.masks import BoundMask
 
-CACHE_BYTES = 32 * 2**20
 SLOT = 200
 """Bytes that a dictionary has for an entry, as it grows."""
 

@@ -17,7 +17,7 @@ from ..disk import fragments
 
 if TYPE_CHECKING:
     from ..deaths.notes import Attempt
-    from ..planning.make import Chunk
+    from ..planning.plan import Chunk
     from ..run.losses import Loss
     from .chunk import Summary, Workspace
 
@@ -35,8 +35,9 @@ def join(work: Workspace, chunk: Chunk, pieces: Sequence[Attempt], lost: list[Lo
     Rows follow each other; whole-run outputs are merged, as chunks are. Where a piece is shorter than a unit of an
     algorithm, what that adds up may differ in the last bit from a chunk that was done at once.
     """
+    from ..disk.fragments import chunk_path
     from . import merging
-    from .chunk import chunk_path, summary_of
+    from .chunk import summary_of
 
     paths = [path_of(work, chunk, piece) for piece in pieces]
     arrays = merging.merged(work, chunk.part, paths, [*(p.first for p in pieces), chunk.last])
@@ -51,7 +52,7 @@ def join(work: Workspace, chunk: Chunk, pieces: Sequence[Attempt], lost: list[Lo
                     ]
                 )
         summary = _sum([summary_of(f.meta) for f in opened], lost)
-    lasting, into = not work.plan.store.temporary, chunk_path(work.folder, chunk.number, work.plan)
+    lasting, into = not work.plan.store.temporary, chunk_path(work.folder, chunk.number, work.plan.digest)
     fragments.write(into, summary.json(), arrays, of=work.plan.digest, lasting=lasting)
     for path in paths:
         path.unlink(missing_ok=True)

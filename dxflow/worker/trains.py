@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from ..declare.outputs import BoundOutput, identity
 from ..declare.views import Train, missing_value, or_nan, read_only
 from ..planning.sight import by_train, maker, output
+from ..planning.steps import frames_per_block
 from ..reader.ring import view
 from . import keys, presence
 from .account import ChunkState
-from .blocks import block_context, cut, frame_buffer_bytes, frames_per_block, merge_shares, module_block
+from .blocks import block_context, cut, merge_shares, module_block
 from .hooks import hook_context
 from .totals import Totals, finish
 
 if TYPE_CHECKING:
     from ..planning.binding import BoundAlgorithm
-    from ..planning.make import Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,12 +204,3 @@ class TrainPass:
         images = old if old is not None and old.shape == shape else np.empty(shape, o.output.dtype)
         images[:] = identity(o.output.dtype, o.output.merge)
         return images
-
-
-def train_bytes(plan: Plan) -> int:
-    """Return the bytes that the largest train needs, with room to align its arrays."""
-    frames = [i for i in plan.inputs if i.kind == "frames"]
-    if not frames:
-        return 64
-    per_train = np.sum([i.index.counts * (frame_buffer_bytes(i) * len(i.modules)) for i in frames], axis=0)
-    return int(per_train.max()) + 128 * len(frames)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from dxflow.commands import bench as command
-from dxflow.planning.binding import PlanError
+from dxflow.errors import PlanError
 from dxflow.simulate import make_run
 
 

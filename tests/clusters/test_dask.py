@@ -5,7 +5,7 @@ from samples import RoiSum, Stats
 
 import dxflow
 from dxflow.clusters import tasks as dask
-from dxflow.clusters.runner import connect
+from dxflow.clusters.named import connect
 
 
 def plugins(client):

@@ -15,7 +15,8 @@ from distributed import Security
 from doors import lets_in
 
 from dxflow.clusters.kinds import local
-from dxflow.clusters.runner import Local, connect
+from dxflow.clusters.named import connect
+from dxflow.clusters.runner import Local
 from dxflow.simulate import make_run
 
 

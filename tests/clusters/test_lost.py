@@ -18,8 +18,9 @@ from samples import Killer, Stats
 import dxflow
 from dxflow.clusters import patience
 from dxflow.clusters.kinds import local
-from dxflow.clusters.runner import ClusterLost, Here, Local
+from dxflow.clusters.runner import Here, Local
 from dxflow.deaths import witness
+from dxflow.errors import ClusterLost
 from dxflow.testing.case import cut
 
 

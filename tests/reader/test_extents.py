@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dxflow.declare.inputs import BoundInput, Key
-from dxflow.reader.extents import extents
+from dxflow.declare.inputs import Key
 from dxflow.reader.faults import InputChanged, ReadFault
 from dxflow.reader.files import Files, stat_of
+from dxflow.run.bound import BoundInput
+from dxflow.run.extents import extents
 from dxflow.run.index import plain
 from dxflow.run.locate import Location
 

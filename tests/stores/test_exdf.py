@@ -18,11 +18,10 @@ from validator import problems
 
 import dxflow
 from dxflow import Algorithm, Frames, FrameSelection, Key, Output, PlanError
-from dxflow.disk import manifest as _manifest
 from dxflow.driver.execute import execute
 from dxflow.exdf import WriteError
 from dxflow.stores.formats.exdf import Exdf
-from dxflow.stores.store import store_for
+from dxflow.stores.named import store_for
 from dxflow.testing import check_store
 from dxflow.testing.store import _Every
 
@@ -385,12 +384,12 @@ def test_after_a_full_disk_the_run_is_resumed_with_the_same_result(run, small_di
 def test_a_changed_file_is_noticed_by_verify_and_by_reading(gappy, tmp_path):
     # EXtra-data would leave its own map of the run in the directory.
     result = dxflow.reduce(gappy.path, Every(), Exdf(tmp_path / "r", trains_per_file=5), cluster="here")
-    assert _manifest.problems(result.path) == []
+    assert problems.problems(result.path) == []
     file = sorted(result.path.glob("*.h5"))[1]
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
-    assert [str(file) in line for line in _manifest.problems(result.path)] == [True]
+    assert [str(file) in line for line in problems.problems(result.path)] == [True]
     with pytest.raises(OSError, match="checksum"):
         dxflow.Result(result.path).dataset.load()
     file.unlink()

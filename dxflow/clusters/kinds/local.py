@@ -15,14 +15,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ...disk import terminated
+from ...disk.process import MALLOC
 from ...errors.redact import logger
 from ...slurm.commands import OptionError
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
-# Dask's threshold gives every large array back to the system at once: each next one is paged in anew.
-MALLOC = {"MALLOC_TRIM_THRESHOLD_": 128 * 2**20, "MALLOC_MMAP_THRESHOLD_": 32 * 2**20}
 SETTINGS = {
     # A preempted or killed worker is no reason to give up on a chunk: its fragment is there or it is done again.
     "distributed.scheduler.allowed-failures": 100,

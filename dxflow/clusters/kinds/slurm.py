@@ -10,18 +10,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...disk import ours
 from ...errors.redact import logger
 from ...slurm import commands, listing, network, private
 from ...slurm import options as sites
 from ...slurm.commands import OptionError, SlurmError
 from ...slurm.keeper import Keeper, Limits
-from ...stores import ours
 from .local import DARK, SETTINGS, look_often, need_bokeh
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from ...planning.make import Plan
+    from ...planning.plan import Plan
     from ...slurm.head import Head
 
 log = logger(__name__)

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...disk.fragments import Fragment
-from ...planning.binding import PlanError
-from ...worker.chunk import chunk_path
+from ...disk.fragments import Fragment, chunk_path
+from ...errors import PlanError
 from ..hdf5.file import Hdf5Store, options
 
 if TYPE_CHECKING:
-    from ...declare.inputs import BoundInput
     from ...declare.outputs import BoundOutput
-    from ...planning.make import Plan
+    from ...planning.plan import Plan
+    from ...run.bound import BoundInput
     from ...run.index import EntryIndex
     from ..contents import Contents
 
@@ -87,7 +86,7 @@ class Cxi(Hdf5Store):
         """
         for bound in _peaks(contents.plan):
             for chunk in contents.plan.chunks:
-                with Fragment(chunk_path(contents.folder, chunk.number, contents.plan)) as fragment:
+                with Fragment(chunk_path(contents.folder, chunk.number, contents.plan.digest)) as fragment:
                     # The label of these is pulse 0, which another frame may have.
                     homeless = fragment[f"{bound.name}/frames"] < 0
                     trains = fragment[f"{bound.name}/trains"][homeless] + chunk.first

@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...disk import manifest as _manifest
-from ...disk.fragments import Fragment, persist
+from ...disk.fragments import Fragment, chunk_path, persist
 from ...disk.replace import put
+from ...errors import PlanError
 from ...exdf import names
 from ...exdf.file import Head, holds
-from ...planning.binding import PlanError
 from ...run.losses import Loss, from_json
 from ...sizes import show
-from ...worker.chunk import chunk_path
 from ..exdf.dataset import facts
 from ..exdf.places import Places
 from ..exdf.reduced import Piece, write
@@ -31,7 +30,7 @@ from ..origin import origin
 from ..store import Store, described, refuse_dtypes, variables
 
 if TYPE_CHECKING:
-    from ...planning.make import Plan
+    from ...planning.plan import Plan
     from ..contents import Contents, Coordinate, Variable
 
 ALIASES = "aliases.json"
@@ -172,7 +171,7 @@ def _losses(contents: Contents) -> list[Loss]:
     """Return what is known to be missing, and what chunks could not use."""
     found = list(contents.plan.losses)
     for chunk in contents.plan.chunks:
-        with Fragment(chunk_path(contents.folder, chunk.number, contents.plan)) as fragment:
+        with Fragment(chunk_path(contents.folder, chunk.number, contents.plan.digest)) as fragment:
             found += from_json(fragment.meta["losses"])
     return found
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...planning.binding import PlanError
+from ...errors import PlanError
 from ..hdf5.file import Hdf5Store, options
 from ..labels import TIME
 
 if TYPE_CHECKING:
-    from ...planning.make import Plan
+    from ...planning.plan import Plan
 
 SUFFIXES = (".nc", ".nc4")
 

@@ -24,11 +24,10 @@ from numpy.typing import NDArray
 
 from ...disk import checksums
 from ...disk.checksums import BLOCK
+from ...disk.marks import GROUP
 from ...hdf5.child import THREADS
 from ...hdf5.rows import Chunks, Layout
 
-GROUP = "dxflow"
-"""Where a file has what is about the result as a whole: ``manifest``, ``pieces`` and ``crc32`` of the file itself."""
 MARK = b"dxflow crc32 "
 """Stands before the checksum, so that it is found without HDF5, which damage could crash."""
 

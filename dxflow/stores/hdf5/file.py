@@ -28,7 +28,7 @@ from ..store import Store, described, is_number, refuse_dtypes, variables
 if TYPE_CHECKING:
     import xarray as xr
 
-    from ...planning.make import Plan
+    from ...planning.plan import Plan
     from ..contents import Contents, Variable
 
 CHECKED_BYTES = 2**28
@@ -226,7 +226,7 @@ def manifest(path: Path) -> dict[str, Any]:
         If the file is not as it was written, or was not written by dxflow.
     """
 
-    from .child import GROUP
+    from ...disk.marks import GROUP
 
     try:
         with open_hdf5(path) as file:

@@ -10,12 +10,9 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..disk.openhdf5 import open_hdf5
-
-if TYPE_CHECKING:
-    from ..planning.make import Plan
+from .openhdf5 import open_hdf5
 
 RESULT, COPY = "a result", "a copy of a run"
 JOURNAL, BEGUN = "an interrupted reduction", "an interrupted copy"
@@ -113,8 +110,8 @@ def kind_of(path: Path) -> str:
 
 
 def _kind_of_folder(path: Path) -> str:
-    from ..disk.manifest import COPY as COPIED
-    from ..disk.manifest import MANIFEST, read
+    from .manifest import COPY as COPIED
+    from .manifest import MANIFEST, read
 
     if _regular(path / MANIFEST):
         begun = json.loads((path / MANIFEST).read_bytes())
@@ -147,8 +144,8 @@ def _jobs(path: Path) -> bool:
 
 def _simulated(path: Path) -> bool:
     """Return whether a folder holds what `dxflow.simulate` writes, and nothing else."""
-    from ..disk.manifest import CACHES
-    from ..simulate.truth import REST
+    from .manifest import CACHES
+    from .marks import REST
 
     if not _regular(path / REST):
         return False
@@ -169,7 +166,7 @@ def _kind_of_file(path: Path) -> str:
 
 def _kind_of_hdf5(path: Path) -> str:
 
-    from .hdf5.child import GROUP
+    from .marks import GROUP
 
     with open_hdf5(path) as file:
         if GROUP in file:
@@ -186,7 +183,7 @@ def _regular(path: Path) -> bool:
 
 def _others(path: Path, kind: str) -> list[str]:
     """Return what is in a folder of dxflow's that is no part of it."""
-    from ..disk.manifest import CACHES, MANIFEST, PART, read
+    from .manifest import CACHES, MANIFEST, PART, read
 
     if not path.is_dir():
         return []
@@ -279,21 +276,6 @@ def _id(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def inputs_of(plan: Plan) -> list[Path]:
-    """Return what a plan reads: run directories, files, and what options and inputs name on the disk."""
-    options = [(a.algorithm.options, list(a.algorithm.inputs.values())) for a in plan.algorithms]
-    return [*run_folders(plan), *_data_files(plan), *paths_in(options), *paths_in(plan.selected_by)]
-
-
-def _data_files(plan: Plan) -> list[Path]:
-    return sorted({Path(f) for i in plan.inputs for f in i.location.files})
-
-
-def run_folders(plan: Plan) -> list[Path]:
-    """Return the run directories of a plan; the folder of a single file that has a name of its own is none."""
-    return folders_of(_data_files(plan))
-
-
 def folders_of(files: Iterable[Path]) -> list[Path]:
     """Return the folders of files that are run directories."""
     listed = list(files)
@@ -303,7 +285,7 @@ def folders_of(files: Iterable[Path]) -> list[Path]:
 
 def _of_run(name: str) -> bool:
     """Return whether a file has the name of one of a run."""
-    from ..exdf.names import PATTERN
+    from .marks import PATTERN
 
     return PATTERN.fullmatch(name) is not None
 

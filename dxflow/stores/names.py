@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..declare.outputs import BoundOutput, Partial
-from ..stores.contents import Contents
-from .binding import PlanError
+from ..errors import PlanError
+from .contents import Contents
 
 if TYPE_CHECKING:
-    from .make import Plan
+    from ..planning.plan import Plan
 
 LONGEST = 100
 """Bytes: results are files, and their names have those of an algorithm, an output and a suffix."""

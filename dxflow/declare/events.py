@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ..declare.outputs import fitting
+from .outputs import fitting
 
 
 class Events:

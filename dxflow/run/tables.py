@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from .. import html
-from ..run.losses import Loss, from_json, lines
+from .losses import Loss, from_json, lines
 
 
 class Account(pd.DataFrame):

@@ -1,0 +1,247 @@
+"""What users call: names become objects, and a plan runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from .declare.algorithm import Algorithm
+from .driver import journal
+from .driver.execute import execute
+from .driver.progress import during
+from .driver.result import Result
+from .driver.tracebacks import Short
+from .errors import PlanError, kinds
+from .planning import make, memory
+from .planning.binding import Binding, bind
+from .planning.plan import Plan
+from .run import open as runs
+from .run.selection import FrameSelection
+from .stores import names
+from .stores.named import store_for
+
+ON_FAULT = (None, "mask", "raise")
+SUSPECT = ("use", "skip")
+
+
+def plan(
+    run: Any,
+    algorithms: Algorithm | Sequence[Algorithm],
+    to: Any = None,
+    *,
+    cluster: Any = None,
+    frames: Any = None,
+    mask: Any = "auto",
+    mask_bits: Any = None,
+    resume: bool = False,
+    chunk: str | int = "1 GiB",
+    block: str | int = "4 MiB",
+    on_fault: str | None = None,
+    suspect: str = "use",
+    overwrite: bool = False,
+    readers: int | None = None,
+    hook_timeout: float | None = None,
+    quiet: bool = False,
+    name: str = "",
+) -> Plan:
+    """Check a reduction and cut it into chunks, without reading detector data.
+
+    Parameters
+    ----------
+    run : path, (proposal, run) or extra_data.DataCollection
+        A run directory or a single file.
+    algorithms : Algorithm or sequence of Algorithm
+        In this order, in one pass over the data.
+    to : path, Store or None
+        ``"x.zarr"``; None keeps the result in a temporary directory as long as the `Result` lives.
+    cluster
+        Only used to know where memory must suffice; see `execute`.
+    frames : FrameSelection, boolean array or Result, optional
+        Only these frames of detectors are read at all.
+    mask, mask_bits
+        Which pixels are bad, as ``mask=`` and ``bits=`` of `Frames`, for all images whose input does not say it
+        itself. ``"auto"``: the run's own mask for corrected data; None: all pixels are used.
+    resume : bool
+        Go on with what an interrupted run left beside `to`; a result that it finished is taken as it is. A job
+        that ``dxflow submit`` started, and Slurm started again, always does.
+    chunk : str or int
+        Bytes of input of one task, about: it has a power of two of trains. It may order the additions, so it
+        belongs to the result: the same value gives the same bits on any number of workers, alone and beside other
+        algorithms. The plan says where chunks cannot be of this size.
+    block : str or int
+        Bytes that are read at once; it belongs to the result as well.
+    on_fault : {None, "mask", "raise"}
+        None: what can be seen now raises now, what is met while running is masked and counted;
+        "mask" masks both, "raise" stops at both.
+    suspect : {"use", "skip"}
+        Trains that files flag as suspect (``INDEX/flag``, or train ids out of order in the oldest files): they are
+        counted in `Result.losses`, and used or left out.
+    overwrite : bool
+        Replace an existing result.
+    readers : int, optional
+        Threads per worker that read ahead; 0 reads in between. Measured on the first chunks by default.
+    hook_timeout : float, optional
+        Seconds that a call of a hook may take; one that takes longer is ended, as if it had raised `HookTimeout`.
+        Any time by default: after a minute it is said what is waited for.
+    quiet : bool
+        Do not show what is being done if that lasts.
+    name : str
+        What this pass is called: in its report, and kept with the result.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    PlanError
+        If it cannot work. The message says why, what there is, and what to do.
+    """
+    kinds.expect_all(kinds.OF_PLAN, locals(), error=PlanError)
+    given = list(algorithms) if isinstance(algorithms, Sequence) else [algorithms]
+    if not given:
+        raise PlanError("no algorithm is given: a pass needs at least one, such as Average()")
+    if on_fault not in ON_FAULT:
+        raise PlanError(f"on_fault={on_fault!r}: expected one of {list(ON_FAULT)}")
+    if suspect not in SUSPECT:
+        raise PlanError(f"suspect={suspect!r}: expected one of {list(SUSPECT)}")
+    if readers is not None and readers < 0:
+        raise PlanError(f"readers={readers!r}: expected a number of threads from 0, or None to find the best")
+    selection = FrameSelection.of(frames)
+    with Short(), during(f"opening {run}", runs.opened, run, given, mask, quiet=quiet) as opened:
+        opened.faults.suspect = suspect == "use" and opened.run.inc_suspect_trains
+        opened.faults.trains = make.asked_for(selection, opened.train_ids)
+        binding = Binding(
+            opened.run, opened.path, opened.train_ids, selection, opened.faults, mask, mask_bits
+        )
+        during("planning", bind, binding, given, quiet=quiet)
+    made = make.plan_of(
+        binding,
+        store_for(to),
+        chunk=chunk,
+        block=block,
+        on_fault=on_fault,
+        resume=resume or journal.restarted(),
+        overwrite=overwrite,
+        readers=readers,
+        name=str(name),
+        hook_timeout=hook_timeout,
+        frames=frames,
+    )
+    return _checked(made, cluster)
+
+
+def _checked(plan: Plan, cluster: Any) -> Plan:
+    """Return a plan that can run here, or whose result is there already."""
+    names.check(plan)
+    memory.check(plan, cluster)
+    journal.refuse_held(plan)
+    if journal.finished(plan):
+        return replace(plan, finished=True)
+    plan.store.check(plan)
+    return plan
+
+
+def reduce(
+    run: Any,
+    algorithms: Algorithm | Sequence[Algorithm],
+    to: Any = None,
+    *,
+    cluster: Any = None,
+    frames: Any = None,
+    mask: Any = "auto",
+    mask_bits: Any = None,
+    resume: bool = False,
+    chunk: str | int = "1 GiB",
+    block: str | int = "4 MiB",
+    on_fault: str | None = None,
+    suspect: str = "use",
+    overwrite: bool = False,
+    readers: int | None = None,
+    hook_timeout: float | None = None,
+    quiet: bool = False,
+    name: str = "",
+) -> Result:
+    """Reduce a run in one pass and return the result: `plan` it, then `execute` the plan.
+
+    Parameters
+    ----------
+    run : path, (proposal, run) or extra_data.DataCollection
+        A run directory, a single file, or an opened run.
+    algorithms : Algorithm or sequence of Algorithm
+        What to do with each block of frames or train; those later in the sequence can read what earlier ones make.
+    to : path, Store or None
+        Where the result goes: ``"x.zarr"``. None keeps it in a temporary directory as long as the `Result` lives.
+    cluster : optional
+        Where it runs: None for processes of this machine, one per core; ``"here"`` for this process, with breakpoints;
+        ``"slurm"``, an object of `dxflow.clusters` or a `distributed.Client`.
+    frames : FrameSelection, boolean array or Result, optional
+        Only these frames of detectors are read at all.
+    mask : "auto", None, str, array or path
+        Which pixels are bad: with "auto" what the run itself marks in corrected floats; None for none; a key, an array
+        or a file of your own.
+    mask_bits : int, optional
+        Bits of the mask that make a pixel bad; any by default.
+    resume : bool
+        Go on with what an interrupted run of the same reduction left.
+    chunk : str or int
+        Bytes of input of one task.
+    block : str or int
+        Bytes that are read at once.
+    on_fault : {None, "mask", "raise"}
+        What becomes of broken data: seen before the run they raise, while it runs they are left out and counted;
+        "mask" leaves both out, "raise" stops at both.
+    suspect : {"use", "skip"}
+        Trains that files flag as suspect are counted, and used or left out.
+    overwrite : bool
+        Replace an existing result; nothing that dxflow did not make is replaced.
+    readers : int, optional
+        Threads per worker that read ahead; found out on the first chunks by default.
+    hook_timeout : float, optional
+        Seconds that a call of a hook may take.
+    quiet : bool
+        Show no progress.
+    name : str
+        What this pass is called: in its report, and kept with the result.
+
+    Returns
+    -------
+    Result
+        The dataset, what was lost, and where time went.
+
+    Raises
+    ------
+    PlanError
+        If it cannot work, before anything is read. The message says why, what there is, and what to do.
+    Exception
+        What a hook raised, with a note that says algorithm, chunk, train and module.
+
+    Examples
+    --------
+    >>> from dxflow.algorithms.average import Average
+    >>> result = dxflow.reduce("/gpfs/.../proc/r0034", Average(per="cell"), "r0034.zarr")
+    >>> result.dataset["average.mean"]
+    """
+    # IPython leaves out this frame, so that an error shows the caller's line and that of the hook.
+    __tracebackhide__ = True
+    planned = plan(
+        run,
+        algorithms,
+        to,
+        cluster=cluster,
+        frames=frames,
+        mask=mask,
+        mask_bits=mask_bits,
+        resume=resume,
+        chunk=chunk,
+        block=block,
+        on_fault=on_fault,
+        suspect=suspect,
+        overwrite=overwrite,
+        readers=readers,
+        hook_timeout=hook_timeout,
+        quiet=quiet,
+        name=name,
+    )
+    return execute(planned, cluster, quiet=quiet)

@@ -1,0 +1,24 @@
+"""What a plan says of pulses that it cannot know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+
+def hints(plan: Plan) -> list[str]:
+    """Return, for arrays of a gas monitor that are read as if they belonged to the train, what to read instead."""
+    refs = [
+        (a, alias, plan.inputs[ref])
+        for a in plan.algorithms
+        for alias, ref in a.aliases.items()
+        if isinstance(ref, int) and plan.inputs[a.stream].kind == "frames"
+    ]
+    return [
+        f"{a.name}: {alias!r} has all {i.shape[1]} pulses of a train at once; PulseKey({i.name!r}, {i.key!r}, ...) "
+        "gives each frame the value of its own"
+        for a, alias, i in refs
+        if i.kind == "key" and len(i.shape) == 2 and i.shape[1] > 1 and "XGM" in i.name.upper()
+    ]

@@ -1,0 +1,150 @@
+"""A plan: plain values of what will be read, in which chunks, to where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from numpy.typing import NDArray
+
+from .. import html
+from ..declare.outputs import BoundOutput
+from ..run.bound import BoundInput, train_bytes
+from ..run.index import EntryIndex
+from ..run.losses import Loss
+from . import memory, words
+from .binding import BoundAlgorithm
+from .fingerprint import Fingerprint, fingerprint
+from .sight import Sight, handed_on, sight
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .destination import Destination
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The trains (positions ``first:last``) and modules (of part `part`) of one task."""
+
+    number: int
+    first: int
+    last: int
+    part: int = 0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan:
+    """A reduction that can run: made by `plan`, run by `execute`; printing it shows what it will do.
+
+    Parameters
+    ----------
+    run : str
+        Where the run is.
+    train_ids : ndarray of uint64, (train,)
+    inputs, rows, indexes
+        What is read; for each input the number of its index in `indexes`.
+    algorithms : tuple of BoundAlgorithm
+    chunks : tuple of Chunk
+    parts : tuple of slice
+        Positions of modules that are reduced apart from each other; one slice of all, usually.
+    block_bytes : int
+        What is read at once of one module.
+    chunk_bytes : int
+        What was asked for as `chunk`; 0 if nothing was.
+    store : Store
+        Where the result goes.
+    losses : tuple of Loss
+        What is known to be missing before reading.
+    """
+
+    run: str
+    train_ids: NDArray
+    inputs: tuple[BoundInput, ...]
+    rows: tuple[int, ...]
+    indexes: tuple[EntryIndex, ...]
+    algorithms: tuple[BoundAlgorithm, ...]
+    chunks: tuple[Chunk, ...]
+    parts: tuple[slice, ...]
+    block_bytes: int
+    store: Destination
+    losses: tuple[Loss, ...]
+    on_fault: str | None
+    resume: bool
+    overwrite: bool
+    readers: int | None = None
+    chunk_bytes: int = 0
+    name: str = ""
+    selected_by: tuple[Path, ...] = ()
+    """Results that say which frames are read."""
+    hook_timeout: float | None = None
+    finished: bool = False
+    """Whether it is to be resumed and has nothing left to do: its result is there, and intact."""
+
+    @property
+    def by_module(self) -> bool:
+        """Whether all algorithms work on module blocks, so that no train is ever assembled."""
+        return all(a.algorithm.by_module for a in self.algorithms)
+
+    @property
+    def outputs(self) -> tuple[BoundOutput, ...]:
+        """All outputs of all algorithms, in order."""
+        return tuple(o for a in self.algorithms for o in a.outputs)
+
+    @cached_property
+    def keys(self) -> frozenset[int]:
+        """Numbers of the inputs that are read for a whole chunk at once, rather than in blocks or trains."""
+        refs = {
+            ref for a in self.algorithms for ref in list(a.aliases.values())[1 if self.by_module else 0 :]
+        }
+        return frozenset(r for r in refs if isinstance(r, int) and self.inputs[r].kind != "frames")
+
+    @cached_property
+    def sights(self) -> dict[str, Sight]:
+        """What each algorithm sees, by name."""
+        return {a.name: sight(self, a) for a in self.algorithms}
+
+    @cached_property
+    def handed_on(self) -> frozenset[str]:
+        """Names of the outputs that later algorithms of the pass read."""
+        return handed_on(self)
+
+    @property
+    def bytes_to_read(self) -> int:
+        """Bytes of data, after decompression, of all inputs."""
+        return sum(train_bytes(i).sum() for i in self.inputs)
+
+    @cached_property
+    def memory(self) -> memory.Memory:
+        """What a worker needs, by purpose."""
+        return memory.estimate(self)
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """What the result depends on: files, algorithms with options and code, versions, chunks; can be printed."""
+        return fingerprint(self)
+
+    @property
+    def digest(self) -> str:
+        """Of all that the result depends on."""
+        return self.fingerprint.digest
+
+    def modules(self, chunk: Chunk) -> slice:
+        """Return the positions of the modules that a chunk works on."""
+        return self.parts[chunk.part]
+
+    def explain(self) -> str:
+        """Return, for each input, which way it is read and why, and what that costs; opens all files."""
+        from .explain import explain
+
+        return explain(self)
+
+    def __str__(self) -> str:
+        return words.text(words.of_plan(self), 12)
+
+    def __repr__(self) -> str:
+        return f"<dxflow.Plan of {len(self.chunks)} chunks>\n{self}"
+
+    def _repr_html_(self) -> str:
+        return html.table("Plan", words.of_plan(self))

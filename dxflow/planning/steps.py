@@ -1,0 +1,95 @@
+"""Bytes of what is worked on at once: blocks of frames, whole trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..run.bound import train_bytes
+from .sight import maker
+
+if TYPE_CHECKING:
+    from ..run.bound import BoundInput
+    from .binding import BoundAlgorithm
+    from .plan import Plan
+
+
+@dataclass(frozen=True)
+class Group:
+    """Algorithms whose blocks are cut from the same frames, how many a block holds, and the inputs that are read."""
+
+    lead: int
+    frames: int
+    inputs: tuple[int, ...]
+    algorithms: tuple[BoundAlgorithm, ...]
+
+
+def groups(plan: Plan) -> list[Group]:
+    """Return the algorithms of a plan grouped by the frames they follow, in order of appearance."""
+    members: dict[tuple, list[BoundAlgorithm]] = {}
+    for bound in plan.algorithms:
+        members.setdefault(_frames_of(plan, bound), []).append(bound)
+    return [
+        Group(
+            algorithms[0].stream,
+            frames_per_block(plan, algorithms[0]),
+            _read_for(plan, algorithms),
+            (*algorithms,),
+        )
+        for algorithms in members.values()
+    ]
+
+
+def _leading(plan: Plan, bound: BoundAlgorithm) -> int:
+    """Return the input whose frames set the size of an algorithm's blocks: its first, or that of what it reads."""
+    made = [ref for ref in bound.aliases.values() if isinstance(ref, str)]
+    return _leading(plan, maker(plan, made[0])) if made else bound.stream
+
+
+def _frames_of(plan: Plan, bound: BoundAlgorithm) -> tuple:
+    """Return what algorithms have in common whose blocks are the same frames."""
+    lead = plan.inputs[_leading(plan, bound)]
+    return plan.rows[bound.stream], lead.modules, lead.frame_bytes
+
+
+def _read_for(plan: Plan, algorithms: list[BoundAlgorithm]) -> tuple[int, ...]:
+    """Return the inputs that blocks of these algorithms hold: frames, and the first input of each."""
+    numbers = {ref for a in algorithms for ref in a.aliases.values() if isinstance(ref, int)}
+    streams = {a.stream for a in algorithms}
+    return tuple(sorted(n for n in numbers | streams if plan.inputs[n].kind == "frames" or n in streams))
+
+
+def frames_per_block(plan: Plan, bound: BoundAlgorithm) -> int:
+    """Return how many frames a block of an algorithm holds; its own inputs alone decide."""
+    return max(1, plan.block_bytes // max(1, plan.inputs[_leading(plan, bound)].frame_bytes))
+
+
+def frame_buffer_bytes(bound: BoundInput) -> int:
+    """Return the bytes that a frame of a module takes in a buffer, with its valid pixels where they are kept."""
+    return bound.frame_bytes + (bound.frame_bytes // bound.dtype.itemsize if bound.keeps_valid else 0)
+
+
+def block_bytes(plan: Plan) -> int:
+    """Return the bytes that the largest block needs, with room to align its arrays."""
+    return max(
+        sum(g.frames * frame_buffer_bytes(plan.inputs[n]) + 128 for n in g.inputs) for g in groups(plan)
+    )
+
+
+def largest_train(plan: Plan) -> int:
+    """Return the bytes that the largest train needs, with room to align its arrays."""
+    frames = [i for i in plan.inputs if i.kind == "frames"]
+    if not frames:
+        return 64
+    per_train = np.sum([i.index.counts * (frame_buffer_bytes(i) * len(i.modules)) for i in frames], axis=0)
+    return int(per_train.max()) + 128 * len(frames)
+
+
+def largest_chunk(plan: Plan) -> int:
+    """Return the bytes of input of the largest chunk."""
+    before = np.concatenate([[0], np.cumsum(sum(train_bytes(i) for i in plan.inputs))])
+    widest = max(len(i.modules) for i in plan.inputs)
+    share = max(part.stop - part.start for part in plan.parts) / widest
+    return int(max(before[c.last] - before[c.first] for c in plan.chunks) * share)

@@ -1,0 +1,113 @@
+"""Inputs after binding: where they are in the files, and which entries they have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .index import EntryIndex
+from .info import InputInfo
+from .locate import Faults, Location
+from .masks import BoundMask
+
+if TYPE_CHECKING:
+    from extra_data import DataCollection
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BoundInput:
+    """An input after binding: where it is in the files, and which entries it has.
+
+    `kind` is "frames" (multi-module detector), "key" (instrument source), "control", or "pulses" (`PulseKey`).
+    """
+
+    declared: Input
+    name: str
+    key: str
+    kind: str
+    modules: tuple[int, ...]
+    location: Location
+    index: EntryIndex
+    mask: BoundMask | None = None
+    masked: str = ""
+    """In words which mask it has, or why it has none; "" for what is no image."""
+    parts: tuple[BoundInput, ...] = ()
+    """Inputs that it is made of, where it is not read as it is."""
+    reference: int = 0
+    """Of a `PulseKey`: pulse id of the frame that the first pulse of a train falls into."""
+    raw: bool = False
+    """Whether it is raw data of a detector."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(module, ss, fs), or (1, ...) for a key."""
+        return (len(self.modules), *self.location.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the values."""
+        return self.location.dtype
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one entry of one module."""
+        return int(np.prod(self.location.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    @property
+    def keeps_valid(self) -> bool:
+        """Whether its valid pixels are kept beside the values: of integers, or of floats filled with a number."""
+        return self.mask is not None and self.mask.kept
+
+    def __repr__(self) -> str:
+        return repr(self.info())
+
+    def info(self) -> InputInfo:
+        """Return what algorithms are told of it."""
+        index = self.index
+        return InputInfo(
+            name=self.name,
+            key=self.key,
+            kind=self.kind,
+            modules=self.modules,
+            sources=self.location.sources,
+            shape=self.shape,
+            dtype=self.dtype,
+            unit=self.location.unit,
+            frames=len(index),
+            max_per_train=int(index.counts.max(initial=0)),
+            pulses=np.unique(index.pulse_ids) if index.pulse_ids is not None else np.zeros(0, np.uint32),
+            cells=np.unique(index.cell_ids) if index.cell_ids is not None else np.zeros(0, np.uint32),
+            roi=self.location.roi,
+            data=("raw" if self.raw else "corrected") if self.kind == "frames" else "",
+        )
+
+
+class Input(Protocol):
+    """The seam for other kinds of input: anything that binds to a run."""
+
+    def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
+        """Find it in a run; faults that can be masked go to `faults`, others are raised."""
+
+
+def train_bytes(bound: BoundInput) -> NDArray:
+    """Return the bytes of an input in each train, all modules, (train,)."""
+    return bound.index.counts * (bound.frame_bytes * len(bound.modules))
+
+
+def bytes_spared(bound: BoundInput) -> int:
+    """Return the bytes of frames and pixels of an input's modules that are not read."""
+    at = bound.location
+    item = at.dtype.itemsize
+    all_frames = int(at.count.sum()) * at.per_entry
+    wanted = int((bound.index.entry >= 0).sum()) * (len(bound.modules) if len(bound.index.entry) == 1 else 1)
+    whole, part = (int(np.prod(shape, dtype=np.int64)) * item for shape in (at.stored, at.shape))
+    return all_frames * whole - wanted * part
+
+
+def present(bound: BoundInput, module: int, rows: slice) -> NDArray:
+    """Return which rows a module has, (row,) bool."""
+    trains = bound.index.train_positions(rows)
+    return (bound.index.entries(module, rows) >= 0) & (bound.location.file[module, trains] >= 0)

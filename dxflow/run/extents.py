@@ -1,0 +1,38 @@
+"""Where the frames of a module that a plan wants are in the files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..reader.extents import Extents, Wanted, _of_file
+from ..reader.faults import runs
+from ..reader.files import Files
+from ..reader.pieces import Piece
+
+if TYPE_CHECKING:
+    from .index import EntryIndex
+    from .locate import Location
+
+
+def extents(files: Files, at: Location, index: EntryIndex, module: int, rows: slice) -> Extents:
+    """Find where rows of a module lie; row numbers in the result count from ``rows.start``."""
+    files.expect(at.files, at.stats)
+    trains = index.train_positions(rows)
+    entry = index.entries(module, rows)
+    file = np.where(entry >= 0, at.file[module, trains], -1)
+    lines = at.first[module, trains] * at.per_entry + entry
+    wanted = Wanted(files, at.stored, at.dtype, at.per_entry, at.plane, *_region(at))
+    out: list[tuple[int, Piece]] = []
+    for start, stop in runs(file[1:] == file[:-1], len(file)):
+        if file[start] >= 0:
+            path = at.files[int(file[start])]
+            out += _of_file(wanted, path, at.datasets[module], lines[start:stop], start)
+    return Extents(out)
+
+
+def _region(at: Location) -> tuple[slice, slice | None]:
+    """Return the slow-scan rows that are read, and the columns if not all are."""
+    band = at.roi[0] if at.roi else slice(0, at.stored[0] if at.stored else 1)
+    return band, at.roi[1] if at.roi and at.roi[1] != slice(0, at.stored[1]) else None

@@ -1,0 +1,61 @@
+"""What algorithms are told of a run and of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors.near import by_alias
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class InputInfo:
+    """What an algorithm may know of one of its inputs before anything is read.
+
+    `shape` is (module, ss, fs) for frames and (1, ...) for keys; `modules` are module numbers;
+    `pulses` and `cells` the sorted ids that occur in the (selected) frames; `roi` the slow-scan and
+    fast-scan pixels that are read of each module, None for all; `data` is "raw" or "corrected" of detectors.
+    """
+
+    name: str
+    key: str
+    kind: str
+    modules: tuple[int, ...]
+    sources: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    unit: str
+    frames: int
+    max_per_train: int
+    pulses: NDArray
+    cells: NDArray
+    roi: tuple[slice, slice] | None = None
+    data: str = ""
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.shape))
+        return f"<{self.name} {self.key}: {self.frames} of {shape} {self.dtype}, up to {self.max_per_train} per train>"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RunInfo:
+    """What an algorithm may know of the run: ``info["img"]`` describes the input with that alias."""
+
+    path: str
+    train_ids: NDArray
+    inputs: Mapping[str, InputInfo] = field(default_factory=dict)
+
+    def __getitem__(self, alias: str) -> InputInfo:
+        return by_alias(self.inputs, alias)
+
+    def __repr__(self) -> str:
+        inputs = "".join(f"\n  {alias} = {what!r}" for alias, what in self.inputs.items())
+        return f"<RunInfo of {self.path}: {len(self.train_ids)} trains>{inputs}"
+
+    @property
+    def first_input(self) -> InputInfo:
+        """The input whose pixels ``per="pixel"`` means."""
+        return next(iter(self.inputs.values()))
