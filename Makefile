@@ -48,9 +48,10 @@ campaign: faults                 ## The numbers that a release is judged by: fau
 	DXFLOW_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n auto --dist worksteal -m properties --timeout 3600
 	$(BIN)/python benchmarks/bench_load.py --json build/load.json
 
-lint: $(VENV)/.installed-dev     ## Check style and format
+lint: whole                      ## Check style, format, and that imports go one way
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	cd $(WHOLE) && PYTHONPATH=. $(CURDIR)/$(BIN)/lint-imports --no-cache --config $(CURDIR)/pyproject.toml
 
 types: whole                     ## Check types
 	MYPYPATH=$(WHOLE) $(BIN)/mypy -p dxflow

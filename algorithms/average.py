@@ -8,10 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow import Algorithm, Frames, Output, PlanError
-from dxflow.declare.outputs import Partial
-from dxflow.declare.views import ModuleBlock
-from dxflow.run.info import InputInfo, RunInfo
+from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo
 
 from .litframes import usable
 

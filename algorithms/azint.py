@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow import Algorithm, Frames, Output, PlanError, geometry
-from dxflow.declare.outputs import Partial
-from dxflow.declare.views import ModuleBlock
+from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo, geometry
 from dxflow.run import detectors
-from dxflow.run.info import InputInfo, RunInfo
 
 from .litframes import usable
 

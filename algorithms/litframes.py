@@ -8,10 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow import Algorithm, Frames, Output, PlanError
-from dxflow.declare.outputs import Partial
-from dxflow.declare.views import ModuleBlock
-from dxflow.run.info import InputInfo, RunInfo
+from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo
 
 PHOTON = 0.7
 """Default threshold: corrected data are in photons, and a charge-shared photon still leaves this much."""

@@ -7,10 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dxflow import Algorithm, Frames, Output, PlanError
-from dxflow.declare.outputs import Partial
-from dxflow.declare.views import ModuleBlock
-from dxflow.run.info import InputInfo, RunInfo
+from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo
 
 from .litframes import usable
 

@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow import Algorithm, Frames, Output, PlanError, Result
-from dxflow.declare.lack import Lack
-from dxflow.declare.outputs import Partial
-from dxflow.declare.views import ModuleBlock
+from dxflow import (
+    Algorithm,
+    Frames,
+    InputInfo,
+    Lack,
+    ModuleBlock,
+    Output,
+    Partial,
+    PlanError,
+    Result,
+    RunInfo,
+)
 from dxflow.errors.near import listed
 from dxflow.run import detectors
-from dxflow.run.info import InputInfo, RunInfo
 
 from .litframes import usable
 

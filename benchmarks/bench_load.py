@@ -26,7 +26,7 @@ import psutil
 import dxflow
 from dxflow import Algorithm, Frames, Output
 from dxflow.bench import data, machine, script
-from dxflow.clusters.runner import Local
+from dxflow.clusters import Local
 
 LOOK = 0.05
 """Seconds between two looks at the memory of processes."""

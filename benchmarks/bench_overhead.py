@@ -20,7 +20,7 @@ from dxflow.bench.overhead import empty_chunks
 from dxflow.bench.rounds import Case, Group, Ratio, Sample
 from dxflow.bench.subject import workers
 from dxflow.bench.tasks import Nothing
-from dxflow.clusters.runner import Local
+from dxflow.clusters import Local
 
 
 def once(work: Callable[[], Any]) -> Case:

@@ -24,7 +24,7 @@ from dxflow.bench.many import many_workers, sleeping
 from dxflow.bench.rounds import Cannot, Case, Group, Measured, Ratio, Sample
 from dxflow.bench.subject import Subject, workers
 from dxflow.bench.tasks import Busy, Nothing, busy_alone
-from dxflow.clusters.runner import Local, Slurm
+from dxflow.clusters import Local, Slurm
 from dxflow.disk.fragments import chunk_path
 from dxflow.driver.execute import FAN_IN
 from dxflow.slurm import commands

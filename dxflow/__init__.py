@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 from .api import plan, reduce
 from .declare.algorithm import Algorithm
 from .declare.inputs import Frames, From, Key
+from .declare.lack import Lack
 from .declare.outputs import Output, Partial
 from .declare.pulses import PulseKey
+from .declare.views import ModuleBlock, Train
 from .driver.execute import execute
 from .driver.result import Result
 from .driver.result import open_result as open  # noqa: A004 - as in xarray and zarr
 from .errors import PlanError
 from .planning.plan import Plan
-from .run.info import RunInfo
+from .run.info import InputInfo, RunInfo
+from .run.losses import Loss
 from .run.selection import FrameSelection
+from .stores.opening import verify
 
 if TYPE_CHECKING:
     from extra_data import open_run
@@ -27,7 +31,11 @@ __all__ = [
     "FrameSelection",
     "Frames",
     "From",
+    "InputInfo",
     "Key",
+    "Lack",
+    "Loss",
+    "ModuleBlock",
     "Output",
     "Partial",
     "Plan",
@@ -35,12 +43,14 @@ __all__ = [
     "PulseKey",
     "Result",
     "RunInfo",
+    "Train",
     "copy_run",
     "execute",
     "open",
     "open_run",
     "plan",
     "reduce",
+    "verify",
 ]
 
 

@@ -76,7 +76,7 @@ def read_only_disk(tmp_path):
 @pytest.fixture(scope="session")
 def client():
     """A client of two worker processes of this machine."""
-    from dxflow.clusters.runner import Local
+    from dxflow.clusters import Local
 
     cluster = Local(workers=2)
     with warnings.catch_warnings():

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from dxflow.deaths import notes as attempts
-from dxflow.deaths.search.notes import Attempt, Note
+from dxflow.deaths.notes import Attempt, Note
 
 WHOLE = Attempt("whole", 4, 8)
 

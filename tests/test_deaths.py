@@ -15,9 +15,9 @@ from samples import Stats
 
 import dxflow
 from dxflow import FrameSelection
-from dxflow.clusters.runner import Local
+from dxflow.clusters import Local
 from dxflow.deaths import search as deaths
-from dxflow.deaths.search.notes import Attempt, Death, History
+from dxflow.deaths.notes import Attempt, Death, History
 from dxflow.errors import WorkerDied
 from dxflow.planning import cutting
 from dxflow.planning.plan import Chunk

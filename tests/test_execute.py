@@ -302,7 +302,9 @@ def test_a_plan_is_executed_again_in_another_place_or_refused_before_anything_is
     assert first.dataset.load().equals(second.dataset.load())
     made = dxflow.plan(run.path, RoiSum(ss=(0, 4)), tmp_path / "x.zarr")
     dxflow.execute(made, "here")
-    monkeypatch.setattr(sys.modules["dxflow.execute"], "_run", lambda *_: pytest.fail("data were read"))
+    monkeypatch.setattr(
+        sys.modules["dxflow.driver.execute"], "_run", lambda *_: pytest.fail("data were read")
+    )
     with pytest.raises(dxflow.PlanError, match=r"x.zarr exists: choose another name"):
         dxflow.execute(made, "here")
     assert not (tmp_path / "x.zarr.partial").exists()

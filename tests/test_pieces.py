@@ -6,7 +6,7 @@ from samples import RoiSum, Stats, TrainSums
 
 import dxflow
 from dxflow.deaths import notes as attempts
-from dxflow.deaths.search.notes import Attempt, Death, History, Note
+from dxflow.deaths.notes import Attempt, Death, History, Note
 from dxflow.disk import fragments
 from dxflow.disk.fragments import chunk_path
 from dxflow.planning import units

@@ -13,7 +13,7 @@ import zarr
 
 import dxflow
 from dxflow.algorithms.average import Average
-from dxflow.clusters.runner import Local
+from dxflow.clusters import Local
 
 MALICE = "open({flag!r}, 'w').close()\n"
 

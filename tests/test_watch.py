@@ -10,7 +10,7 @@ import dxflow
 from dxflow import Algorithm, Frames, Output
 from dxflow.clusters.named import connect
 from dxflow.deaths import watch
-from dxflow.deaths.search.watch import Doing, HookTimeout, Watch
+from dxflow.deaths.watch import Doing, HookTimeout, Watch
 from dxflow.worker.chunk import Workspace
 
 
@@ -187,7 +187,7 @@ def test_asking_for_the_end_of_the_process_is_an_error(run, client, kind, hook):
 
 
 def test_a_hook_that_swallows_its_end_costs_its_worker_and_is_named(run, tmp_path, monkeypatch):
-    from dxflow.clusters.runner import Local
+    from dxflow.clusters import Local
     from dxflow.testing.case import cut
 
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ClusterLost
 from .named import connect
 from .runner import Cluster, Here, Runner
+
+if TYPE_CHECKING:
+    from .kinds.local import Local
+    from .kinds.slurm import Slurm
 
 __all__ = ["Cluster", "ClusterLost", "Here", "Local", "Runner", "Slurm", "connect"]
 

@@ -17,7 +17,7 @@ from samples import RoiSum, Stats
 
 import dxflow
 from dxflow import Algorithm, Frames, Key, Output
-from dxflow.clusters.runner import Here, Local
+from dxflow.clusters import Here, Local
 from dxflow.reader.files import Files
 from dxflow.run.extents import extents
 from dxflow.simulate import make_run

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dxflow.clusters.runner import Here
+from dxflow.clusters import Here
 
 
 def test_tasks_run_in_order_and_only_when_a_result_is_asked_for():

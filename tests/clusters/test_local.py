@@ -14,9 +14,9 @@ import pytest
 from distributed import Security
 from doors import lets_in
 
+from dxflow.clusters import Local
 from dxflow.clusters.kinds import local
 from dxflow.clusters.named import connect
-from dxflow.clusters.runner import Local
 from dxflow.simulate import make_run
 
 

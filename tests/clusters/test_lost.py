@@ -16,9 +16,8 @@ from distributed import Client
 from samples import Killer, Stats
 
 import dxflow
-from dxflow.clusters import patience
+from dxflow.clusters import Here, Local, patience
 from dxflow.clusters.kinds import local
-from dxflow.clusters.runner import Here, Local
 from dxflow.deaths import witness
 from dxflow.errors import ClusterLost
 from dxflow.testing.case import cut

@@ -21,7 +21,7 @@ from doors import lets_in
 from samples import Pause, RoiSum, TrainSums
 
 import dxflow
-from dxflow.clusters.runner import Slurm
+from dxflow.clusters import Slurm
 from dxflow.commands import main as cli
 from dxflow.slurm.commands import SlurmError
 

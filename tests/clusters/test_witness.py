@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from dxflow.deaths.search.witness import MemoryUse, Seen, cause
+from dxflow.deaths.witness import MemoryUse, Seen, cause
 
 SOME = MemoryUse(2 * 10**8, 4 * 10**8, exceeded=False)
 

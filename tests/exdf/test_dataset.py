@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dxflow.disk.manifest import Damage
-from dxflow.stores.formats.exdf.dataset import File, _Array
+from dxflow.stores.exdf.dataset import File, _Array
 
 
 @pytest.fixture

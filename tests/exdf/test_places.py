@@ -6,7 +6,7 @@ from samples import RoiSum
 
 import dxflow
 from dxflow.stores.contents import Contents
-from dxflow.stores.formats.exdf.places import Places
+from dxflow.stores.exdf.places import Places
 
 
 def places(run, *names):

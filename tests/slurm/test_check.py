@@ -2,7 +2,7 @@
 
 import pytest
 
-from dxflow.clusters.runner import Slurm
+from dxflow.clusters import Slurm
 from dxflow.commands import main as cli
 from dxflow.commands.check import check
 from dxflow.slurm import keeper

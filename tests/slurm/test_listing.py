@@ -7,7 +7,7 @@ import pytest
 from samples import TrainSums
 
 import dxflow
-from dxflow.clusters.runner import Slurm
+from dxflow.clusters import Slurm
 from dxflow.commands import main as cli
 from dxflow.slurm import listing, private
 from dxflow.slurm.commands import OptionError

@@ -3,8 +3,8 @@
 import dask
 import pytest
 
+from dxflow.clusters import Slurm
 from dxflow.clusters.named import cluster_of
-from dxflow.clusters.runner import Slurm
 from dxflow.slurm import options as sites
 from dxflow.slurm.commands import OptionError
 from dxflow.slurm.head import Shape, directives, margins
