@@ -219,7 +219,7 @@ dxflow.reduce({run!r}, Slow(ss=(0, int(sys.argv[1]))), {to!r}, cluster="here", c
 @pytest.mark.parametrize("resume", ["resume", "afresh"])
 def test_whatever_starts_overlap_the_result_is_of_one_plan(run, tmp_path, truth_of_band, resume):
     to = tmp_path / "x.zarr"
-    code = STARTS.format(tests=str(Path(__file__).parent), run=str(run.path), to=str(to))
+    code = STARTS.format(tests=str(Path(__file__).parents[1]), run=str(run.path), to=str(to))
     command = [sys.executable, "-c", code]
     bands = (4, 8, 16)
     started = [

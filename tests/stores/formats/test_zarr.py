@@ -383,7 +383,7 @@ print(calls)
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_kill_9_at_any_moment_of_storing_leaves_a_whole_result_or_none(run, tmp_path, name):
-    to, tests = tmp_path / name, str(Path(__file__).parents[1])
+    to, tests = tmp_path / name, str(Path(__file__).parents[2])
     slash = "/" * name.endswith("/")
 
     def attempt(stop):

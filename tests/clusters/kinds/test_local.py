@@ -111,7 +111,7 @@ def test_ctrl_c_and_sigterm_end_a_run_in_one_line_while_workers_start_and_while_
     """In a terminal Ctrl-C goes to the workers, too; SIGTERM may come again, as ``timeout`` sends it."""
     make_run(tmp_path / "run", trains=8, pulses=2, module_shape=(8, 8), devices=())
     line = [tmp_path / "run", "--to", tmp_path / "a.zarr", "--chunk", "4 kB", "--workers", "2"]
-    line += [f"{Path(__file__).parents[1]}/samples.py:Pause", "--seconds", "0.1", "--folder", tmp_path]
+    line += [f"{Path(__file__).parents[2]}/samples.py:Pause", "--seconds", "0.1", "--folder", tmp_path]
     driver = subprocess.Popen(
         [sys.executable, "-m", "dxflow", "reduce", *map(str, line)],
         stderr=subprocess.PIPE,

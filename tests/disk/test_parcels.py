@@ -55,7 +55,7 @@ def test_the_plan_counts_options_that_are_arrays(run):
 @pytest.mark.parametrize("megabytes", [64])
 def test_the_driver_has_an_option_once(run, tmp_path, megabytes):
     code = f"""
-        import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+        import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
         import numpy as np, resource, dxflow
         from samples import WithValues
         def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

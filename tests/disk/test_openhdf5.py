@@ -17,7 +17,7 @@ def without_locks(number, *arguments):
     """Run the command line where every flock() fails with an errno."""
     words = [sys.executable, "-m", "nolocks", number, "dxflow", *arguments]
     done = subprocess.run(
-        [str(w) for w in words], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        [str(w) for w in words], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

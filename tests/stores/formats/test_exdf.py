@@ -414,7 +414,7 @@ def test_a_run_killed_while_it_writes_has_no_name_and_is_resumed(run, tmp_path, 
         store.create = created
         dxflow.execute(plan, "here")
     """)
-    here = str(Path(__file__).parents[1])
+    here = str(Path(__file__).parents[2])
     words = (run.path, str(tmp_path / "r"), here)
     command = [sys.executable, "-c", program, *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)

@@ -154,7 +154,7 @@ SCRIPT = """
 @pytest.mark.parametrize("cluster", ["'here'", "dxflow.clusters.Local(2)"])
 def test_resuming_after_a_kill_of_the_driver_computes_only_the_missing_chunks(run, tmp_path, cluster):
     to, script = tmp_path / "x.zarr", tmp_path / "script.py"
-    tests = str(Path(__file__).parent)
+    tests = str(Path(__file__).parents[1])
     script.write_text(textwrap.dedent(SCRIPT.format(tests=tests, run=run.path, to=str(to), cluster=cluster)))
     driver = subprocess.Popen([sys.executable, str(script)], start_new_session=True)
     folder = tmp_path / "x.zarr.partial"
@@ -198,7 +198,7 @@ def test_resuming_does_damaged_chunks_again(run, tmp_path, monkeypatch):
 
 def test_a_script_without_the_main_guard_gets_one_clear_sentence(run, tmp_path):
     script = tmp_path / "script.py"
-    script.write_text(f"import dxflow, sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n")
+    script.write_text(f"import dxflow, sys\nsys.path.insert(0, {str(Path(__file__).parents[1])!r})\n")
     with script.open("a") as f:
         f.write(f"from samples import Stats\ndxflow.reduce({run.path!r}, Stats())\n")
     done = subprocess.run(

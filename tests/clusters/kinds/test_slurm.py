@@ -134,7 +134,7 @@ def test_a_driver_that_is_interrupted_or_killed_leaves_no_job_and_no_credentials
     line += [
         "--cluster",
         "slurm:jobs=4,partition=exfel,cores=1,poll=0.5",
-        f"{Path(__file__).parents[1]}/samples.py:Pause",
+        f"{Path(__file__).parents[2]}/samples.py:Pause",
     ]
     driver = subprocess.Popen(
         [sys.executable, "-m", "dxflow", "reduce", *map(str, line), "--folder", str(tmp_path)],
