@@ -13,6 +13,7 @@ import numpy as np
 from ..reader.faults import runs
 from ..reader.files import Files
 from ..reader.pieces import Decoded, Direct, Piece
+from ..reader.ring import paged
 from ..run.extents import extents
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def shares(all_spans: list[Span], n: int) -> list[list[Span]]:
 
 def read(share: list[Span], size: int = BUFFER) -> int:
     """Read spans, one after the other, into a buffer of `size` bytes; return the bytes read."""
-    buffer = memoryview(bytearray(size))
+    buffer = paged(size).data
     total = 0
     for path, group in groupby(share, key=lambda s: s.path):
         descriptor = os.open(path, os.O_RDONLY)

@@ -11,6 +11,7 @@ import numpy as np
 from ..api import plan as make_plan
 from ..planning.steps import block_bytes
 from ..reader.files import Files
+from ..reader.ring import paged
 from ..worker import keys
 from ..worker.account import ChunkState
 from ..worker.blocks import BlockPass, Filled, Step
@@ -38,7 +39,7 @@ class Blocks:
         state = ChunkState(self.plan, self.plan.chunks[0], frozenset(), Files(), Masks())
         keys.read_keys(state)
         self.walk = BlockPass(state)
-        self.buffer = np.empty(block_bytes(self.plan), np.uint8)
+        self.buffer = paged(block_bytes(self.plan))
 
     def first(self) -> tuple[Step, Filled]:
         """Return the first step, and its block."""

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Step = TypeVar("Step")
 
+PAGE = 4096
+
 
 class Ring(Generic[Step]):
     """Iterate over steps whose data threads have read, in order.
@@ -127,6 +129,17 @@ class Ring(Generic[Step]):
                 return None
             self._next += 1
             return self._next - 1, self._free.pop()
+
+
+def paged(nbytes: int) -> NDArray:
+    """Return bytes that begin at a page.
+
+    Those of numpy begin 16 bytes after one, where copying from the page cache is twice as slow: processors take
+    what is read for something that was just written at the same place of another page.
+    """
+    whole = np.empty(nbytes + PAGE, np.uint8)
+    start = -whole.ctypes.data % PAGE
+    return whole[start : start + nbytes]
 
 
 def view(buffer: NDArray, shape: tuple[int, ...], dtype: np.dtype, offset: int = 0) -> tuple[NDArray, int]:

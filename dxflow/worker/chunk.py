@@ -13,7 +13,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..deaths import search as deaths
@@ -24,7 +23,7 @@ from ..disk import fragments, parcels
 from ..disk.fragments import chunk_path
 from ..planning import memory
 from ..reader.files import Files
-from ..reader.ring import Ring
+from ..reader.ring import Ring, paged
 from ..reader.tuning import Tuner, candidates
 from ..run.losses import Loss, from_json
 from . import keys, pieces, presence
@@ -99,7 +98,7 @@ class Workspace:
         """Return the buffers that blocks or trains are read into."""
         if not self._buffers:
             size = memory.buffer_bytes(self.plan)
-            self._buffers = [np.empty(size, np.uint8) for _ in range(memory.buffers(self.plan))]
+            self._buffers = [paged(size) for _ in range(memory.buffers(self.plan))]
         return self._buffers
 
     def prepare(self) -> None:

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from dxflow.reader.ring import Ring, view
+from dxflow.reader.ring import PAGE, Ring, paged, view
 
 
 def reader_threads():
@@ -95,3 +95,11 @@ def test_views_of_a_buffer_are_aligned_and_do_not_overlap():
         assert not any(np.shares_memory(one, other) for other in views)
         assert np.shares_memory(one, buffer) or not one.size
         views.append(one)
+
+
+@pytest.mark.parametrize("n", [1, 100, 2**20 + 3])
+def test_buffers_begin_at_a_page(n):
+    buffer = paged(n)
+    assert buffer.nbytes == n
+    assert buffer.ctypes.data % PAGE == 0
+    buffer[:] = 1
