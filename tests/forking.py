@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import traceback
 from contextlib import suppress
 from importlib import import_module
@@ -39,15 +40,16 @@ class Servers:
     """The processes that fork, started when first asked for; processes forked from this one use them, too."""
 
     def __init__(self):
-        self._sockets, self._processes = {}, []
+        self._sockets, self._processes, self._lock = {}, [], threading.Lock()
 
     def of(self, module, environment):
         """Return the socket of the one for a module; HDF5 looks at the environment when it is loaded."""
         read = (item for item in environment.items() if item[0].startswith(("HDF5", "PYTHON")))
         key = (module, *sorted(read))
-        if key not in self._sockets:
-            self._sockets[key] = self._start(module, environment)
-        return self._sockets[key]
+        with self._lock:
+            if key not in self._sockets:
+                self._sockets[key] = self._start(module, environment)
+            return self._sockets[key]
 
     def _start(self, module, environment):
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
