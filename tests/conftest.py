@@ -1,6 +1,9 @@
 """Runs and a cluster that test files share."""
 
+import pickle
+import subprocess
 import sys
+import types
 import warnings
 from pathlib import Path
 
@@ -20,6 +23,51 @@ GAPS = Plant(
     pulse_counts=lambda train: (6, 5, 0, 6, 3, 6, 1)[train % 7],
     empty_trains=(8,),
 )
+
+
+class InThisProcess:
+    """Stands for the two processes that EXtra-data starts, and has load it, for each run of four files or more."""
+
+    def __init__(self, **options):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def map(self, opened, paths):
+        """Give files as they come from another process: closed."""
+        for path in paths:
+            name, file = opened(path)
+            yield pickle.loads(pickle.dumps((name, file)))
+            if not isinstance(file, str):
+                file.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _extra_data_in_this_process():
+    import loky
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(loky, "ProcessPoolExecutor", InThisProcess)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _writers_at_once():
+    """Processes that write HDF5 files are forked from one that has loaded HDF5, which takes half a second."""
+    import forking
+
+    from dxflow import _light
+
+    servers = forking.Servers()
+    with pytest.MonkeyPatch.context() as patched:
+        names = {**vars(subprocess), "Popen": forking.popen(servers)}
+        patched.setattr(_light, "subprocess", types.SimpleNamespace(**names))
+        yield
+    servers.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,21 +1,17 @@
 """The benchmark of much of everything runs at a small size; its results are compared with what is in the run."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+import programs
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "bench_load.py"
 
 
 def test_every_case_has_a_line_with_time_and_memory(tmp_path):
     file = tmp_path / "load.json"
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--small", "--workers", "1", "--json", file],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = programs.run(SCRIPT, "--small", "--workers", "1", "--json", str(file))
+    assert done.returncode == 0, done.stderr
     rows = json.loads(file.read_text())["rows"]
     assert [row["case"] for row in rows] == [
         "chunks",

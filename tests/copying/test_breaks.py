@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from disks import mounted
+from dying import dies
 
 import dxflow
 from dxflow import FrameSelection, PlanError
@@ -379,31 +380,13 @@ def test_killed_while_one_copy_replaces_another_neither_is_lost(small, tmp_path,
     ids = small.train_ids.tolist()
     options = {"cluster": "here", "overwrite": True}
     copy_run(small.path, to, trains=ids[:2], cluster="here")
-    child = os.fork()
-    if not child:
-        try:
-            counts = [0]
 
-            def dies(real):
-                def counted(*args, **more):
-                    counts[0] += 1
-                    if counts[0] == call:
-                        os._exit(9)
-                    return real(*args, **more)
+    def copy_without_exchange():
+        replacing.exchange = lambda *_: False
+        copy_run(small.path, to, trains=ids[:3], **options)
 
-                return counted
-
-            def begin(*args):
-                for name in ("replace", "rename", "unlink", "rmdir"):
-                    setattr(os, name, dies(getattr(os, name)))
-                return real(*args)
-
-            real, replacing.exchange = folder.replace, lambda *_: False
-            folder.replace = begin
-            copy_run(small.path, to, trains=ids[:3], **options)
-        finally:
-            os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    calls = [(os, name) for name in ("replace", "rename", "unlink", "rmdir")]
+    assert dies(call, calls, (folder, "replace"), copy_without_exchange)
     with pytest.raises(PlanError, match="exists|holds"):
         copy_run(small.path, to, trains=ids[:3], cluster="here")
     if call % 2:

@@ -35,7 +35,7 @@ def run(tmp_path):
 
 
 def test_a_plan_opens_few_files_at_a_time_and_none_through_extra_data(run, monkeypatch):
-    opened = []
+    opened, by_others = [], RunDirectory(run.path)
     monkeypatch.setattr(type(open_files_limiter), "touch", lambda self, file: opened.append(file))
     monkeypatch.setattr(files, "PLANNED", 25)
     # As where ids are too many to be kept: files are asked again.
@@ -43,7 +43,7 @@ def test_a_plan_opens_few_files_at_a_time_and_none_through_extra_data(run, monke
     counting = Counting()
     dxflow.plan(run.path, counting)
     assert 0 < counting.open <= 2 * 25
-    dxflow.plan(RunDirectory(run.path), counting)
+    dxflow.plan(by_others, counting)
     assert not opened
 
 

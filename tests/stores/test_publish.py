@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dying import dies
 from samples import RoiSum
 
 import dxflow
@@ -56,33 +57,11 @@ def plan_nowhere(small, band):
 # Killed while it gets its name ---------------------------------------------------------------------
 
 
-def execute_and_die(planned, call, monkeypatch):
+def execute_and_die(planned, call):
     """Execute a plan in another process, which ends at a call of the system after publish(); return whether it did."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    counts, publish = [0], Store.publish
-
-    def dies(real):
-        def counted(*args, **options):
-            counts[0] += 1
-            if counts[0] == call:
-                os._exit(9)
-            return real(*args, **options)
-
-        return counted
-
-    def begin(self, made, of):
-        for name in ("replace", "rename", "unlink", "rmdir", "fsync", "utime"):
-            setattr(os, name, dies(getattr(os, name)))
-        replace._rename = dies(replace._rename)
-        publish(self, made, of)
-
-    try:
-        Store.publish = begin
-        dxflow.execute(planned, "here", quiet=True)
-    finally:
-        os._exit(0)
+    calls = [(os, name) for name in ("replace", "rename", "unlink", "rmdir", "fsync", "utime")]
+    calls.append((replace, "_rename"))
+    return dies(call, calls, (Store, "publish"), lambda: dxflow.execute(planned, "here", quiet=True))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +75,7 @@ def test_killed_at_any_call_while_one_result_replaces_another_neither_is_lost(
     to, path, (old, new) = f"{tmp_path}/{name}", tmp_path / name, BANDS
     dxflow.execute(plan(small, to, old), "here")
     for call in range(1, 6 if exchanged else 7):
-        assert execute_and_die(plan(small, to, new, overwrite=True), call, monkeypatch)
+        assert execute_and_die(plan(small, to, new, overwrite=True), call)
         there = path.exists()
         # Whoever asks for the same name without a word to replace it is refused, even while nothing has the name.
         with pytest.raises(PlanError, match=r"exists|holds"):

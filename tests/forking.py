@@ -1,0 +1,227 @@
+"""Processes of `_light.start`, forked from one that has loaded what they need: each starts at once.
+
+What they do and how they are talked to is as in use. Workers of Dask and programs of tests start them as in use.
+"""
+
+import inspect
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+
+from dxflow import _light
+
+NEEDS = {
+    "dxflow.copying.child": (),
+    "dxflow.exdf.child": (),
+    "dxflow.stores._child": ("extra_data", "h5netcdf", "dxflow.stores.cxi", "dxflow.stores.nexus"),
+}
+DIES_WITH_PARENT = "dxflow.copying.child"
+USUAL = _light.command("")[:-1]
+"""The command line in use, before the name of the module."""
+LIMITS = (resource.RLIMIT_AS, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
+REQUEST = 2**17
+"""The most bytes of one."""
+
+
+# Here ----------------------------------------------------------------------------------------------
+
+
+class Servers:
+    """The processes that fork, started when first asked for; processes forked from this one use them, too."""
+
+    def __init__(self):
+        self._sockets, self._processes, self._lock = {}, [], threading.Lock()
+
+    def of(self, module, environment):
+        """Return the socket of the one for a module; HDF5 looks at the environment when it is loaded."""
+        read = (item for item in environment.items() if item[0].startswith(("HDF5", "PYTHON")))
+        key = (module, *sorted(read))
+        with self._lock:
+            if key not in self._sockets:
+                self._sockets[key] = self._start(module, environment)
+            return self._sockets[key]
+
+    def _start(self, module, environment):
+        mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        program = _light._PROGRAM.replace("sys.argv[2]).main()", "'dxflow._light')\n" + _SERVER)
+        command = [*USUAL[:3], program, USUAL[4], str(Path(__file__).parent), module, str(its.fileno())]
+        with its:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[its.fileno()],
+                start_new_session=True,
+            )
+        self._processes.append(process)
+        return mine
+
+    def close(self):
+        """End them."""
+        for mine in self._sockets.values():
+            mine.close()
+        for process in self._processes:
+            process.kill()
+            process.wait()
+
+
+_SERVER = """
+sys.path.insert(0, sys.argv[2])
+import forking
+sys.path.pop(0)
+forking.serve(sys.argv[3], int(sys.argv[4]))
+"""
+
+
+def popen(servers):
+    """Return a `subprocess.Popen` whose processes are forked by servers, if they are those of `_light`."""
+
+    class Forked(subprocess.Popen):
+        def _execute_child(self, *given):
+            bound = inspect.signature(super()._execute_child).bind(*given).arguments
+            command = bound["args"]
+            if command[:-1] != USUAL or command[-1] not in NEEDS:
+                self._told = None
+                super()._execute_child(*given)
+                return
+            ends = [bound["p2cread"], bound["c2pwrite"], bound["errwrite"]]
+            streams = [n if end == -1 else end for n, end in enumerate(ends)]
+            environment = dict(os.environ if bound["env"] is None else bound["env"])
+            self._told = _asked(servers.of(command[-1], environment), command[-1], environment, streams)
+            self.pid = int(self._told.recv(20))
+            self._child_created = True
+            pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+            self._close_pipe_fds(*(bound[name] for name in pipes))
+
+        def _internal_poll(self, *given, **options):
+            if self._told is None:
+                return super()._internal_poll(*given, **options)
+            if self.returncode is None and self._waitpid_lock.acquire(blocking=False):
+                try:
+                    self._end_seen(os.WNOHANG)
+                finally:
+                    self._waitpid_lock.release()
+            return self.returncode
+
+        def _try_wait(self, wait_flags):
+            if self._told is None:
+                return super()._try_wait(wait_flags)
+            if wait_flags and not select.select([self._told], [], [], 0)[0]:
+                return 0, 0
+            with self._told as told:
+                return self.pid, int(told.recv(20) or signal.SIGKILL)
+
+        def _end_seen(self, wait_flags):
+            if self.returncode is None:
+                pid, status = self._try_wait(wait_flags)
+                if pid == self.pid:
+                    self._handle_exitstatus(status)
+
+    return Forked
+
+
+def _asked(server, module, environment, streams):
+    """Ask for a process; return the socket at which its number and its end are told."""
+    limits = [(n, *resource.getrlimit(n)) for n in LIMITS]
+    request = json.dumps([module, environment, os.getcwd(), _umask(), limits]).encode()
+    mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with its:
+        socket.send_fds(server, [request], [its.fileno(), *streams])
+    return mine
+
+
+def _umask():
+    line = next(t for t in Path("/proc/self/status").read_text().splitlines() if t.startswith("Umask"))
+    return int(line.split()[1], 8)
+
+
+# There ---------------------------------------------------------------------------------------------
+
+
+def serve(module, number):
+    """Fork a process for each request, and tell how it ended, until nobody is there to ask."""
+    for name in (module, *NEEDS[module]):
+        import_module(name)
+    asked, children, look = socket.socket(fileno=number), {}, select.poll()
+    look.register(asked, select.POLLIN)
+    while True:
+        for ready, _ in look.poll():
+            if ready == number:
+                content, streams, _, _ = socket.recv_fds(asked, REQUEST, 4)
+                if not content:
+                    return
+                _forked(json.loads(content), streams, children, look)
+            elif ready in children:
+                _ended_or_alone(ready, children, look)
+
+
+def _forked(request, streams, children, look):
+    told = socket.socket(fileno=streams[0])
+    if not (pid := os.fork()):
+        _work(request, streams[1:])
+    for stream in streams[1:]:
+        os.close(stream)
+    told.send(str(pid).encode())
+    end = os.pidfd_open(pid)
+    children[end] = children[told.fileno()] = (pid, end, told)
+    look.register(end, select.POLLIN)
+    if request[0] == DIES_WITH_PARENT:
+        # No event but that the other end is closed.
+        look.register(told, 0)
+
+
+def _ended_or_alone(ready, children, look):
+    """Tell how a process ended, or end it with who asked for it."""
+    pid, end, told = children[ready]
+    if ready != end:
+        look.unregister(told)
+        os.kill(pid, signal.SIGKILL)
+        return
+    status = os.waitpid(pid, 0)[1]
+    with suppress(OSError):
+        told.send(str(status).encode())
+    look.unregister(end)
+    with suppress(KeyError):
+        look.unregister(told)
+    del children[end], children[told.fileno()]
+    os.close(end)
+    told.close()
+
+
+def _work(request, streams):
+    """Be the process."""
+    code = 1
+    try:
+        module, environment, folder, umask, limits = request
+        # None of the three numbers is overwritten before it has been copied.
+        for target, stream in enumerate([os.dup(s) for s in streams]):
+            os.dup2(stream, target)
+        os.closerange(3, 4096)
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(folder)
+        os.umask(umask)
+        for number, *limit in limits:
+            resource.setrlimit(number, limit)
+        sys.argv[1:] = [USUAL[4], module]
+        import_module(module).main()
+        code = 0
+    except SystemExit as e:
+        code = e.code if isinstance(e.code, int) else int(e.code is not None)
+    except BaseException:  # noqa: BLE001 - as Python does at the end of a program
+        traceback.print_exc()
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
