@@ -60,7 +60,7 @@ def _writers_at_once():
     """Processes that write HDF5 files are forked from one that has loaded HDF5, which takes half a second."""
     import forking
 
-    from dxflow import _light
+    from dxflow.disk import process as _light
 
     servers = forking.Servers()
     with pytest.MonkeyPatch.context() as patched:

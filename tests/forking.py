@@ -18,12 +18,17 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from dxflow import _light
+from dxflow.disk import process as _light
 
 NEEDS = {
     "dxflow.copying.child": (),
-    "dxflow.exdf.child": (),
-    "dxflow.stores._child": ("extra_data", "h5netcdf", "dxflow.stores.cxi", "dxflow.stores.nexus"),
+    "dxflow.hdf5.child": (),
+    "dxflow.stores.hdf5.child": (
+        "extra_data",
+        "h5netcdf",
+        "dxflow.stores.formats.cxi",
+        "dxflow.stores.formats.nexus",
+    ),
 }
 DIES_WITH_PARENT = "dxflow.copying.child"
 USUAL = _light.command("")[:-1]
@@ -53,7 +58,7 @@ class Servers:
 
     def _start(self, module, environment):
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        program = _light._PROGRAM.replace("sys.argv[2]).main()", "'dxflow._light')\n" + _SERVER)
+        program = _light._PROGRAM.replace("sys.argv[2]).main()", "'dxflow.disk.process')\n" + _SERVER)
         command = [*USUAL[:3], program, USUAL[4], str(Path(__file__).parent), module, str(its.fileno())]
         with its:
             process = subprocess.Popen(

@@ -28,7 +28,7 @@ def command(module: str) -> list[str]:
 
     The package is there for its modules, but empty: loading it would take longer than much of what such processes do.
     """
-    return [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parent), module]
+    return [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parents[1]), module]
 
 
 def start(module: str, **streams: Any) -> subprocess.Popen:

@@ -67,7 +67,7 @@ def _from_user(trace: TracebackType | None) -> TracebackType | None:
 @functools.cache
 def is_users(file: str) -> bool:
     """Return whether a file is neither dxflow's own nor an installed one; algorithms and recipes are like a user's."""
-    path, package = Path(file).resolve(), Path(__file__).resolve().parent
+    path, package = Path(file).resolve(), Path(__file__).resolve().parents[1]
     for folder in ("algorithms", "recipes"):
         if path.is_relative_to((package / folder).resolve()) or path.is_relative_to(package.parent / folder):
             return True

@@ -18,6 +18,7 @@ from ..reader.files import Stat, stat_of
 from .digests import Digests
 from .diskdigests import content, digest
 
+WITH_ALGORITHMS = ("dxflow.algorithms", "dxflow.bench", "dxflow.recipes")
 Import = tuple[int, str, tuple[str, ...]]
 """Level, module and names of ``from ..module import name``."""
 
@@ -118,8 +119,8 @@ def _of_module(module: ModuleType) -> Origin | None:
     inside = getattr(module, "__package__", None) or ""
     if not inside:
         return Origin(path, path.parent)
-    # The framework itself has a version: of its packages only the algorithm's own.
-    package = inside if inside.startswith("dxflow.") else inside.partition(".")[0]
+    # The framework itself has a version: of its packages only those that hold algorithms.
+    package = inside if inside in WITH_ALGORITHMS else inside.partition(".")[0]
     up = len(inside.split(".")) - len(package.split("."))
     return Origin(path, path.parents[up], package)
 

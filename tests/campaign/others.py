@@ -97,7 +97,7 @@ def _positions(run):
 FEW = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-from dxflow.cli import main
+from dxflow.commands.main import main
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -214,7 +214,7 @@ def losing(monkeypatch):
             left[0] -= 1
             raise ClusterLost(f"{left[0]} more", ours=ours)
 
-        monkeypatch.setitem(dxflow.driver.execute.__globals__, "connect", connect)
+        monkeypatch.setitem(dxflow.execute.__globals__, "connect", connect)
         return left
 
     return times

@@ -30,7 +30,7 @@ ELSEWHERE = {"space": "another machine", "host": "node7", "pid": 12}
 
 def test_a_second_process_is_refused_at_once_and_told_who_works_there(tmp_path):
     code = f"""
-        from dxflow import lock; from pathlib import Path; import sys
+        from dxflow.disk import lock; from pathlib import Path; import sys
         with lock.held(Path({str(tmp_path / "j")!r}), "reduction to x.zarr"):
             print("has it", flush=True); sys.stdin.read()
     """

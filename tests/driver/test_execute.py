@@ -137,7 +137,7 @@ SCRIPT = """
     sys.path.insert(0, {tests!r})
     from samples import Stats
     import dxflow
-    from dxflow._checks import cut
+    from dxflow.testing.case import cut
 
     class Slow(Stats):
         def process_module_data(self, block, out):
@@ -184,7 +184,7 @@ def test_resuming_does_damaged_chunks_again(run, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(dxflow.driver.execute.__globals__["merging"], "finalize", fail)
+    monkeypatch.setattr(dxflow.execute.__globals__["merging"], "finalize", fail)
     with pytest.raises(OSError, match="No space"):
         reduce(run.path, Stats(), to)
     monkeypatch.undo()

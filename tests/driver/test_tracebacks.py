@@ -34,7 +34,7 @@ def test_an_error_of_a_hook_shows_the_call_and_the_hook(run, client, where, cls)
         dxflow.reduce(run.path, failing, cluster=client if where == "client" else where)
     error = caught.value
     hook = "test_tracebacks.py" if cls is Chained else "samples.py"
-    assert files(error) == ["test_tracebacks.py", "__init__.py", hook]
+    assert files(error) == ["test_tracebacks.py", "api.py", hook]
     if cls is Chained:
         assert files(error.__cause__) == ["test_tracebacks.py", "samples.py"]
     assert f"in {failing.ALG_ID}.process_module_data()" in error.__notes__[0]
@@ -45,7 +45,7 @@ def test_what_cannot_work_is_said_without_lines_of_dxflow(run):
     with pytest.raises(dxflow.PlanError) as caught:
         dxflow.reduce(run.path, Failing(img=dxflow.Frames("image.dat")))
     # `plan` limits open files, by a decorator of the standard library.
-    assert [f for f in files(caught.value) if f != "contextlib.py"] == ["test_tracebacks.py", "__init__.py"]
+    assert [f for f in files(caught.value) if f != "contextlib.py"] == ["test_tracebacks.py", "api.py"]
     assert "The above exception" not in "".join(traceback.format_exception(caught.value))
 
 
@@ -62,7 +62,7 @@ def test_whose_a_file_is():
     import numpy
 
     own = [
-        dxflow.driver.execute.__globals__["__file__"],
+        dxflow.execute.__globals__["__file__"],
         numpy.__file__,
         traceback.__file__,
         "<frozen importlib>",

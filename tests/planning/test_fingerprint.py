@@ -147,7 +147,7 @@ def test_options_count_by_their_content(run, one, same, other):
 
 def test_sets_functions_and_objects_have_the_same_digest_in_every_process():
     code = """
-        from dxflow.digests import Digests
+        from dxflow.planning.digests import Digests
         import numpy as np, re, pathlib, functools
         class Thing:
             def __init__(self): self.names = {"p", "q", "r"}

@@ -92,7 +92,7 @@ class _Reduced:
         self._control(
             self.places.shared,
             self.plan.algorithms[0].stream,
-            {"classId": "dxflow.planning.plan.Plan", **common},
+            {"classId": "dxflow.Plan", **common},
         )
         for name, place in self.places.coordinates():
             if place.section == "RUN":

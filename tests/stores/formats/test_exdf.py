@@ -20,6 +20,7 @@ import dxflow
 from dxflow import Algorithm, Frames, FrameSelection, Key, Output, PlanError
 from dxflow.driver.execute import execute
 from dxflow.exdf import WriteError
+from dxflow.stores import problems as damage
 from dxflow.stores.formats.exdf import Exdf
 from dxflow.stores.named import store_for
 from dxflow.testing import check_store
@@ -370,7 +371,7 @@ class Noise(Algorithm):
 
 def test_after_a_full_disk_the_run_is_resumed_with_the_same_result(run, small_disk, tmp_path, monkeypatch):
     path = small_disk / "r"
-    monkeypatch.setattr("dxflow.stores.output_bytes", lambda plan: 0)
+    monkeypatch.setattr("dxflow.stores.store.output_bytes", lambda plan: 0)
     with pytest.raises(WriteError, match=r"DXFL00-S0000\d\.h5 was not written: No space left on device"):
         dxflow.reduce(run.path, Noise(), Exdf(path, trains_per_file=4), cluster="here")
     assert not path.exists()
@@ -384,12 +385,12 @@ def test_after_a_full_disk_the_run_is_resumed_with_the_same_result(run, small_di
 def test_a_changed_file_is_noticed_by_verify_and_by_reading(gappy, tmp_path):
     # EXtra-data would leave its own map of the run in the directory.
     result = dxflow.reduce(gappy.path, Every(), Exdf(tmp_path / "r", trains_per_file=5), cluster="here")
-    assert problems.problems(result.path) == []
+    assert damage.problems(result.path) == []
     file = sorted(result.path.glob("*.h5"))[1]
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
-    assert [str(file) in line for line in problems.problems(result.path)] == [True]
+    assert [str(file) in line for line in damage.problems(result.path)] == [True]
     with pytest.raises(OSError, match="checksum"):
         dxflow.Result(result.path).dataset.load()
     file.unlink()

@@ -225,12 +225,12 @@ def test_shards_are_whole_chunks_and_no_two_pieces_share_one(what):
 def test_parts_that_share_a_shard_and_shards_that_end_beyond_the_array_are_read_back(
     tmp_path, monkeypatch, run
 ):
-    import dxflow.planning.memory
     import dxflow.stores.shards.layout as layout
+    from dxflow.planning import memory
 
     wanted = dxflow.reduce(run.path, Average(per="cell"), cluster="here").dataset.load()
     size = 20 * 16 * 16 * 6
-    monkeypatch.setattr(dxflow.memory, "PARTIAL_LIMIT", 3 * size)
+    monkeypatch.setattr(memory, "PARTIAL_LIMIT", 3 * size)
     monkeypatch.setattr(layout, "CHUNK_BYTES", 5 * 256 * 8)
     for most in (1, 7, 1000):
         monkeypatch.setattr(layout, "MOST_SHARDS", most)
