@@ -85,9 +85,9 @@ def gappy(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def long(tmp_path_factory):
-    """The truth of an AGIPD500K with tiny modules: 96 trains of 8 pulses, which make dozens of chunks."""
+    """The truth of an AGIPD500K with tiny modules: 192 trains of 8 pulses, which make two dozen chunks."""
     folder = tmp_path_factory.mktemp("long") / "r0003"
-    return make_run(folder, detector="AGIPD500K", trains=96, pulses=8, module_shape=(8, 8))
+    return make_run(folder, detector="AGIPD500K", trains=192, pulses=8, module_shape=(8, 8))
 
 
 @pytest.fixture(scope="session")

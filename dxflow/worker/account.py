@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ..run.bound import BoundInput
     from ..run.locate import Location
 
-
 MASK_CAUSES = {"never written": "mask never written"}
 """What a fault of a mask counts as, where it is not "unreadable mask"."""
 

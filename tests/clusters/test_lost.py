@@ -300,7 +300,7 @@ def test_a_chunk_may_take_longer_than_any_patience(run, tmp_path, monkeypatch, e
     # In the worker processes.
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "sitecustomize.py").write_text(
-        "import dxflow.watch\ndxflow.deaths.watch.EVERY = dxflow.deaths.watch.SIGNS = 0.3\n"
+        "import dxflow.deaths.watch\ndxflow.deaths.watch.EVERY = dxflow.deaths.watch.SIGNS = 0.3\n"
     )
     result = dxflow.execute(plan(run, Long()), Local(workers=1))
     assert bits(result) == expected

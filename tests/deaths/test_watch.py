@@ -191,7 +191,9 @@ def test_a_hook_that_swallows_its_end_costs_its_worker_and_is_named(run, tmp_pat
     from dxflow.testing.case import cut
 
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (tmp_path / "sitecustomize.py").write_text("import dxflow.watch\ndxflow.deaths.watch.GRACE = 1.0\n")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import dxflow.deaths.watch\ndxflow.deaths.watch.GRACE = 1.0\n"
+    )
     stuck = Stuck(train=int(run.train_ids[1]), stubborn=True)
     made = cut(dxflow.plan(run.path, stuck, hook_timeout=1), 1)
     result = dxflow.execute(made, Local(workers=1))
