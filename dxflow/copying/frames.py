@@ -13,7 +13,7 @@ from ..declare.inputs import Frames
 from ..errors import PlanError
 from ..run.bound import BoundInput
 from ..run.detectors import Found
-from ..run.locate import Faults
+from ..run.findings import Faults
 from ..run.losses import Loss
 from ..run.open import OpenedRun
 from ..run.selection import FrameSelection, none_of

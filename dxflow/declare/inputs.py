@@ -12,9 +12,10 @@ from ..errors.kinds import OF_FRAMES, TEXT, WHOLE, different, expect, expect_all
 from ..errors.near import listed, no_source, other_images, written
 from ..run import ahead, badpixels, detectors, masks
 from ..run.bound import BoundInput
+from ..run.findings import Faults
 from ..run.frameids import aligned, frame_index
 from ..run.index import plain
-from ..run.locate import Faults, locate
+from ..run.locate import locate
 
 if TYPE_CHECKING:
     from extra_data import DataCollection

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..errors.kinds import FLAG, MAPPING, SIZES, TEXT, TEXTS, Kind, expect_all, several, shown
 from ..errors.near import did_you_mean, listed
+from .fitting import fitting
 
 if TYPE_CHECKING:
     from .events import Events, EventView
@@ -151,28 +152,6 @@ def untouched(values: NDArray, merge: str) -> NDArray:
     ):
         return np.zeros(values.shape, bool)
     return values == value
-
-
-def fitting(name: str, values: ArrayLike, dtype: np.dtype) -> NDArray:
-    """Return values that are assigned to an output as an array; refuse what an integer or bool of it cannot hold.
-
-    Raises
-    ------
-    ValueError
-    """
-    if np.ma.is_masked(values):
-        values = np.ma.filled(values.astype(np.result_type(values, "f4")), np.nan)  # type: ignore[union-attr]
-    given = np.asarray(values)
-    if dtype.kind not in "iub" or np.can_cast(given.dtype, dtype):
-        return given
-    with np.errstate(invalid="ignore"):
-        made = given.real.astype(dtype)
-    if (wrong := given[made != given]).size:
-        raise ValueError(
-            f"out.{name} is {dtype}, which cannot hold {wrong[0]}: round it (np.rint) and keep it in range, compare it "
-            'for a bool, or declare a float, Output(dtype="f8"); NaN is a missing value of floats only'
-        )
-    return made
 
 
 def merge_into(into: NDArray, other: NDArray, rule: str) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors.kinds import TEXT, WHOLE, Kind, expect_all, maybe
 from ..errors.near import written
 from ..run.bound import BoundInput
-from ..run.locate import Faults
+from ..run.findings import Faults
 from ..run.losses import Loss
 from .inputs import Frames, Key
 

@@ -5,28 +5,26 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Mapping
 from inspect import Parameter, Signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors.near import did_you_mean, listed
-
-if TYPE_CHECKING:
-    from .algorithm import Algorithm
 
 
 class Options:
     """The signature of an algorithm's class: ``name``, its options and its inputs, made when somebody asks."""
 
-    def __get__(self, instance: object, cls: type[Algorithm]) -> Signature:
-        from .algorithm import Algorithm
+    def __set_name__(self, owner: Any, name: str) -> None:
+        self._of = owner
 
-        if cls.__init__ is not Algorithm.__init__:
+    def __get__(self, instance: object, cls: Any) -> Signature:
+        if cls.__init__ is not self._of.__init__:
             raise AttributeError(f"{cls.__name__} has a constructor of its own")
         options = [_parameter(action) for action in actions(cls).values()]
         inputs = [_keyword(alias, default=what) for alias, what in cls.inputs.items()]
         return Signature([*options, *inputs, _keyword("name", default=None)])
 
 
-def actions(cls: type[Algorithm]) -> dict[str, argparse.Action]:
+def actions(cls: Any) -> dict[str, argparse.Action]:
     """Return the options that an algorithm declares, by name."""
     parser = argparse.ArgumentParser(add_help=False)
     cls.add_arguments(parser)
@@ -43,7 +41,7 @@ def _keyword(name: str, **given: Any) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, **given)
 
 
-def refuse_positional(cls: type[Algorithm], given: tuple[Any, ...]) -> None:
+def refuse_positional(cls: Any, given: tuple[Any, ...]) -> None:
     """Raise a TypeError that says which option was perhaps meant by a value without a name."""
     if not given:
         return
@@ -56,7 +54,7 @@ def refuse_positional(cls: type[Algorithm], given: tuple[Any, ...]) -> None:
     )
 
 
-def refuse_unknown(cls: type[Algorithm], given: Mapping[str, Any], options: Iterable[str]) -> None:
+def refuse_unknown(cls: Any, given: Mapping[str, Any], options: Iterable[str]) -> None:
     """Raise a TypeError that says which options there are if one is unknown."""
     known = [*options, *cls.inputs, "name"]
     unknown = sorted(set(given) - set(known))
@@ -67,9 +65,7 @@ def refuse_unknown(cls: type[Algorithm], given: Mapping[str, Any], options: Iter
         )
 
 
-def refuse_without(
-    cls: type[Algorithm], given: Mapping[str, Any], options: Mapping[str, argparse.Action]
-) -> None:
+def refuse_without(cls: Any, given: Mapping[str, Any], options: Mapping[str, argparse.Action]) -> None:
     """Raise a TypeError that names an option without which the algorithm cannot be made."""
     for name, action in options.items():
         if action.required and name not in given:

@@ -61,7 +61,9 @@ class Result:
     @property
     def losses(self) -> pd.DataFrame:
         """What could not be used: one row per cause, source, module and stretch of trains; printed in words."""
-        return losses.table(losses.from_json(self.manifest["losses"]))
+        from ..run.tables import table
+
+        return table(losses.from_json(self.manifest["losses"]))
 
     @property
     def account(self) -> pd.DataFrame:

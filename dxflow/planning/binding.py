@@ -15,9 +15,10 @@ from ..declare.outputs import BoundOutput, Output, Partial
 from ..errors import PlanError
 from ..errors.near import did_you_mean, listed
 from ..run.bound import BoundInput
+from ..run.findings import Faults
 from ..run.index import EntryIndex, same_rows
 from ..run.info import InputInfo, RunInfo
-from ..run.locate import Faults, Location
+from ..run.locate import Location
 from .reads import frames_of, unread
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from .. import sizes
 from ..disk import ours
 from ..errors import PlanError
 from ..run.bound import BoundInput
-from ..run.locate import Faults
+from ..run.findings import Faults
 from ..run.losses import Loss
 from ..run.losses import lines as in_words
 from ..run.masks import MISSING

@@ -10,7 +10,7 @@ from ..reader.extents import array
 from ..reader.faults import ReadFault
 from . import badpixels, detectors
 from .fileindex import Stored, first_and_count, path_of_trains, stored_in
-from .locate import Faults
+from .findings import Faults
 
 if TYPE_CHECKING:
     from .file import RunFile

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .findings import Faults
 from .index import EntryIndex
 from .info import InputInfo
-from .locate import Faults, Location
+from .locate import Location
 from .masks import BoundMask
 
 if TYPE_CHECKING:

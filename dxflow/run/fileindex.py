@@ -14,9 +14,7 @@ from ..reader.faults import ReadFault
 
 if TYPE_CHECKING:
     from .file import RunFile
-    from .locate import Faults
-
-CAUSE = "index does not fit the data"
+    from .findings import MISFIT, Faults
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ class FileIndex:
                 check()
 
     def _fault(self, detail: str, trains: NDArray) -> None:
-        self._faults.add(CAUSE, self._access.filename, self._stored.source, detail, trains)
+        self._faults.add(MISFIT, self._access.filename, self._stored.source, detail, trains)
 
     def _fits(self, like: Stored) -> bool:
         """Return whether the dataset holds what the others hold."""

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ..reader.extents import array
 from ..reader.faults import ReadFault
 from .detectors import Detector
+from .findings import Faults
 from .index import NOT_KNOWN, EntryIndex, align, doubts, strange
-from .locate import Faults, Location
+from .locate import Location
 
 UNKNOWN = -1
 """The id of a frame of which the file does not say it."""

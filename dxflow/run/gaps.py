@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from .locate import Faults
+    from .findings import Faults
 
 
 def out_of_order(files: Sequence[Any]) -> NDArray:

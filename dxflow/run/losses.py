@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors.redact import hidden
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 MOST = 30
 """Lines of a report about losses; all of them are in `Result.losses`."""
@@ -127,14 +127,6 @@ def _joined(same: Sequence[Loss]) -> Loss:
 def _detector(loss: Loss) -> str:
     """Return the name of the detector that a module's source belongs to."""
     return loss.source.partition("/")[0]
-
-
-def table(losses: Iterable[Loss]) -> pd.DataFrame:
-    """Return the losses as a table, one row each, columns as the fields of `Loss`; it prints in words."""
-    from .tables import Losses
-
-    rows = [asdict(loss) for loss in losses]
-    return Losses(rows, columns=[f.name for f in fields(Loss)])
 
 
 def from_json(rows: Iterable[dict[str, Any]]) -> tuple[Loss, ...]:

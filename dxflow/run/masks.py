@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..errors.near import listed, nearest
 from .badpixels import AUTO, MaskArray, bits_of, is_file, read
 from .fileindex import Stored
-from .locate import Faults, Location, found, keys_of, led_to
+from .findings import Faults
+from .locate import Location, found, keys_of, led_to
 
 if TYPE_CHECKING:
     from extra_data import DataCollection

@@ -19,7 +19,7 @@ from ..errors.near import did_you_mean
 from ..reader.faults import ReadFault
 from ..reader.files import Files
 from . import ahead, answers, gaps
-from .locate import Faults
+from .findings import Faults
 
 if TYPE_CHECKING:
     from extra_data import DataCollection

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, fields
 from typing import Any
 
 import pandas as pd
@@ -59,3 +59,11 @@ def _wrapped(line: str) -> str:
 
 def _width() -> int:
     return shutil.get_terminal_size((100, 24)).columns
+
+
+def table(losses: Iterable[Loss]) -> pd.DataFrame:
+    """Return the losses as a table, one row each, columns as the fields of `Loss`; it prints in words."""
+    from .tables import Losses
+
+    rows = [asdict(loss) for loss in losses]
+    return Losses(rows, columns=[f.name for f in fields(Loss)])

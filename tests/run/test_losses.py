@@ -3,7 +3,8 @@
 import json
 from dataclasses import asdict, replace
 
-from dxflow.run.losses import Loss, from_json, lines, table
+from dxflow.run.losses import Loss, from_json, lines
+from dxflow.run.tables import table
 
 LOSS = Loss("missing frames", 12, 2, 100, 103, "DET/3CH0", 3, "/run/CORR-3.h5", detail="the others have them")
 BARE = replace(LOSS, file="")

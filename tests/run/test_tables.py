@@ -5,8 +5,8 @@ import pickle
 import pandas as pd
 import pytest
 
-from dxflow.run.losses import Loss, table
-from dxflow.run.tables import Account
+from dxflow.run.losses import Loss
+from dxflow.run.tables import Account, table
 
 FILE = "/gpfs/exfel/exp/SPB/202601/p900123/proc/r0034/CORR-R0034-AGIPD03-S00000.h5"
 LOST = [
