@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from ..reader import gate
 from ..reader.extents import array
 from ..reader.faults import ReadFault
+from .findings import MISFIT
 
 if TYPE_CHECKING:
     from .file import RunFile
-    from .findings import MISFIT, Faults
+    from .findings import Faults
 
 
 @dataclass(frozen=True)
