@@ -359,8 +359,9 @@ def test_masking_many_trains_calls_each_hook_twice_at_most(long, beside):
 
     algorithms = [Counts(name="counts"), *(b() for b in beside)]
     result = dxflow.reduce(long.path, algorithms, cluster="here", on_fault="mask")
-    assert len(result.losses) == 48
-    assert len(calls) == 48 + 2 * 48 * 8
+    bad = len(long.train_ids) // 2
+    assert len(result.losses) == bad
+    assert len(calls) == bad + 2 * bad * 8
 
 
 class Exits(RoiSum):
