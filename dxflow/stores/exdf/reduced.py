@@ -148,6 +148,13 @@ class _Reduced:
         for item in self.places.items:
             if item.place.section == "INSTRUMENT":
                 made.setdefault((item.place.source, item.place.group), item.variable)
+        # Labels of rows that nothing shared has, such as those of a key read beside frames.
+        rows = {
+            item.variable.dims[0]: item.variable for item in self.places.items if item.variable.axis == "row"
+        }
+        for _, place in self.places.coordinates():
+            if place.section == "INSTRUMENT" and place.group in rows:
+                made.setdefault((place.source, place.group), rows[place.group])
         for (source, group), variable in made.items():
             self.file.instrument(source, group, self._counts(variable), train_ids=True)
             if variable.axis == "row":

@@ -20,6 +20,7 @@ import dxflow
 from dxflow import Algorithm, Frames, FrameSelection, Key, Output, PlanError
 from dxflow.driver.execute import execute
 from dxflow.exdf import WriteError
+from dxflow.simulate import make_run
 from dxflow.stores import problems as damage
 from dxflow.stores.formats.exdf import Exdf
 from dxflow.stores.named import store_for
@@ -428,3 +429,37 @@ def test_a_run_killed_while_it_writes_has_no_name_and_is_resumed(run, tmp_path, 
     assert problems(tmp_path / "r") == []
     assert len(list((tmp_path / "r").glob("*.h5"))) == 4
     assert not [p for p in (tmp_path / "r").iterdir() if p.name.startswith(".")]
+
+
+class BesideFrames(Algorithm):
+    """A number for each entry of a key that is read beside frames."""
+
+    ALG_ID = "beside"
+    inputs = {"img": Frames("image.data"), "m": Key("a/b/c", "value")}
+
+    def outputs(self, info):
+        return {"f": Output(per="m"), "n": Output(per="m", dtype="i4")}
+
+    def process_train_data(self, train, out):
+        out.f = np.arange(len(out.f)) + 0.5
+        out.n = 3
+
+
+@pytest.mark.parametrize("device", ["camera", "motor"])
+def test_entries_of_a_key_read_beside_frames_have_their_labels(tmp_path, device):
+    path = tmp_path / "run"
+    options = {"trains": 6, "pulses": 3, "module_shape": (8, 8), "detector": "AGIPD500K"}
+    truth = make_run(path, devices=("camera", "motor"), **options)
+    source, key = (
+        truth.devices[device],
+        {"camera": "data.image.pixels", "motor": "actualPosition.value"}[device],
+    )
+    if device == "camera" and ":" not in source:
+        source += ":daqOutput"
+    algorithm = BesideFrames(m=Key(source, key))
+    expected = dxflow.reduce(path, algorithm, tmp_path / "x.zarr", cluster="here").dataset.load()
+    found = dxflow.reduce(path, algorithm, f"{tmp_path}/x/", cluster="here").dataset.load()
+    assert set(found.variables) == set(expected.variables)
+    for name in expected.variables:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    assert problems(tmp_path / "x") == []
