@@ -394,3 +394,13 @@ def test_ctrl_c_in_a_hook_of_this_process_stays_what_it_is(good):
 
     with pytest.raises(KeyboardInterrupt):
         reduce(good.path, Interrupted(), on_fault="mask")
+
+
+@pytest.mark.parametrize("chunk", ["1 GiB", "1 KiB"])
+def test_a_hook_of_chunks_that_never_works_is_an_error_however_many_chunks_there_are(run, chunk):
+    class Never(RoiSum):
+        def finalize_chunk_processing(self, chunk):
+            raise ValueError("never")
+
+    with pytest.raises(HookFailed, match=r"finalize_chunk_processing\(\) failed in all of the"):
+        dxflow.reduce(run.path, Never(), cluster="here", on_fault="mask", chunk=chunk)
