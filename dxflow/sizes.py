@@ -1,4 +1,4 @@
-"""Bytes: of inputs, of chunks, as text."""
+"""Bytes as text, and back."""
 
 from __future__ import annotations
 

@@ -83,13 +83,13 @@ def whole(folder: Path) -> dict[str, tuple[int, int]]:
         Names those that are missing, or have another size.
     """
     files = read(folder).get("files", {})
-    if wrong := [why for name, (size, _) in files.items() if (why := _unlike(folder, name, size))]:
+    if wrong := [why for name, (size, _) in files.items() if (why := unlike(folder, name, size))]:
         more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
         raise Damage("; ".join(wrong[:NAMED]) + more + ": this result is damaged, write it again")
     return files
 
 
-def _unlike(folder: Path, name: str, size: int) -> str:
+def unlike(folder: Path, name: str, size: int) -> str:
     """Return what is wrong with a file, without reading it: missing, a link, of another size; or nothing."""
     path = folder / name
     try:
@@ -97,7 +97,7 @@ def _unlike(folder: Path, name: str, size: int) -> str:
             return f"{path}: it is, or lies behind, a symbolic link, which is not followed"
         found = path.lstat()
     except OSError as e:
-        return _said(path, e)
+        return said_of(path, e)
     if not stat.S_ISREG(found.st_mode):
         return f"{path}: it is no regular file"
     return "" if found.st_size == size else f"{path}: {found.st_size} bytes, {size} were written"
@@ -120,7 +120,8 @@ def digests(folder: Path, known: Digests) -> dict[str, tuple[int, int]]:
     return {name: known.get(name) or digest(path) for name, path in there.items()}
 
 
-def _said(path: Path, error: Exception) -> str:
+def said_of(path: Path, error: Exception) -> str:
+    """Return what is wrong with a file that could not be read."""
     if isinstance(error, FileNotFoundError):
         return f"{path}: missing"
     if isinstance(error, KeyError):

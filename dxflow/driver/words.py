@@ -1,4 +1,4 @@
-"""A plan and a finished reduction in words: (label, text) for terminals and for tables of notebooks."""
+"""A finished reduction in words: (label, text) for terminals and for tables of notebooks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from .. import sizes
-from ..planning.words import SOME, Row, _some
+from ..planning.words import SOME, Row, some
 from ..run import losses
 from . import cost
 
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 
 LONG, MUCH = 10, 10**9
 """Seconds of a pass and bytes: below both what bounded it is chance, and nobody needs advice."""
-
-
-# A plan -----------------------------------------------------------------------------------------------
-
-
-# A result ---------------------------------------------------------------------------------------------
 
 
 def of_result(result: Result, said: Iterable[Loss] = ()) -> list[Row]:
@@ -43,7 +37,7 @@ def of_result(result: Result, said: Iterable[Loss] = ()) -> list[Row]:
             if (spared := manifest["spared"])
             else []
         ),
-        *_some([("inputs", f"{name}: reads {what}") for name, what in manifest.get("reads", {}).items()]),
+        *some([("inputs", f"{name}: reads {what}") for name, what in manifest.get("reads", {}).items()]),
         *(("check", line) for line in manifest.get("unasked", ())),
         *(("used", line) for line in used(manifest["account"])),
         *_time(t, result.cluster.get("advice", "")),

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 
+Row = tuple[str, str]
+SOME = 6
+"""Inputs, algorithms, and names of these, that are shown of many."""
+NEARLY = 1.5
+"""Factor within which chunks are of the size that was asked for."""
+
+
 def text(rows: Iterable[Row], width: int) -> str:
     """Return rows as lines, the label before the first line of each group of the same one."""
     out, before = [], ""
@@ -34,8 +41,8 @@ def of_plan(plan: Plan) -> list[Row]:
         *([("name", plan.name)] if plan.name else []),
         ("run", plan.run),
         ("trains", f"{len(ids)}: {ids[0]}-{ids[-1]}"),
-        *_some([(f"input {number}", _input(bound)) for number, bound in enumerate(plan.inputs)]),
-        *_some([row for a in plan.algorithms for row in _algorithm(plan, a)], 2),
+        *some([(f"input {number}", _input(bound)) for number, bound in enumerate(plan.inputs)]),
+        *some([row for a in plan.algorithms for row in _algorithm(plan, a)], 2),
         *(("hint", line) for line in hints(plan)),
         ("chunks", f"{_chunks(plan)}, read as {how}{apart}"),
         ("to read", sizes.show(plan.bytes_to_read)),
@@ -45,7 +52,7 @@ def of_plan(plan: Plan) -> list[Row]:
     ]
 
 
-def _some(rows: Sequence[Row], each: int = 1) -> list[Row]:
+def some(rows: Sequence[Row], each: int = 1) -> list[Row]:
     """Return as many rows as fit a screen beside others, and how many more things there are, of `each` so many rows."""
     more = len(rows) // each - SOME
     # One more, or that there is one more: as long.
@@ -91,14 +98,3 @@ def _algorithm(plan: Plan, bound: Any) -> list[Row]:
     made = made or f"{', '.join(o.key for o in bound.outputs)} (not stored)"
     what = f"{bound.name}: {bound.algorithm!r} -> {made}"
     return [("algorithm", what), ("", f"{bound.name}: reads {reads(plan)[bound.name]}")]
-
-
-Row = tuple[str, str]
-
-
-SOME = 6
-"""Inputs, algorithms, and names of these, that are shown of many."""
-
-
-NEARLY = 1.5
-"""Factor within which chunks are of the size that was asked for."""

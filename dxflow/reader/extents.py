@@ -91,7 +91,7 @@ def _read(files: Files, path: str, name: str, out: NDArray, filled: bool) -> Non
     """Read a dataset piece by piece."""
     shape, every = out.shape, np.arange(len(out))
     wanted = Wanted(files, shape[1:], out.dtype, 1, None, slice(0, shape[1] if shape[1:] else 1), None)
-    for first, piece in _of_file(wanted, path, name, every, 0):
+    for first, piece in of_file(wanted, path, name, every, 0):
         if not (filled and isinstance(piece, NeverWritten)):
             piece.read(0, piece.count, out[first : first + piece.count])
 
@@ -124,7 +124,7 @@ class Wanted:
         )
 
 
-def _of_file(
+def of_file(
     wanted: Wanted, path: str, name: str, lines: NDArray, start: int, depth: int = 0
 ) -> Iterator[tuple[int, Piece]]:
     """Yield the pieces of wanted lines of one dataset, which may be made of others."""
@@ -180,7 +180,7 @@ def _of_parts(
         else:
             source = parts[part[a]]
             shift = (source.first - source.start) * wanted.per_entry
-            yield from _of_file(wanted, source.path, source.name, lines[a:b] + shift, start + a, depth + 1)
+            yield from of_file(wanted, source.path, source.name, lines[a:b] + shift, start + a, depth + 1)
 
 
 def _pieces(target: Target, lines: NDArray) -> Iterator[tuple[int, Piece]]:

@@ -1,4 +1,4 @@
-"""From file bytes to reused buffers: where the bytes are, how they are decoded, who reads ahead."""
+"""Data that could not be read: named with file, dataset and rows; and stretches of what belongs together."""
 
 from __future__ import annotations
 

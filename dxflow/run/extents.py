@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..reader.extents import Extents, Wanted, _of_file
+from ..reader.extents import Extents, Wanted, of_file
 from ..reader.faults import runs
 from ..reader.files import Files
 from ..reader.pieces import Piece
@@ -28,7 +28,7 @@ def extents(files: Files, at: Location, index: EntryIndex, module: int, rows: sl
     for start, stop in runs(file[1:] == file[:-1], len(file)):
         if file[start] >= 0:
             path = at.files[int(file[start])]
-            out += _of_file(wanted, path, at.datasets[module], lines[start:stop], start)
+            out += of_file(wanted, path, at.datasets[module], lines[start:stop], start)
     return Extents(out)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..disk.checksums import digest
-from ..disk.manifest import CACHES, MANIFEST, _said, _unlike, read
+from ..disk.manifest import CACHES, MANIFEST, read, said_of, unlike
 
 
 def problems(folder: Path) -> list[str]:
@@ -13,7 +13,7 @@ def problems(folder: Path) -> list[str]:
     try:
         files = read(folder)["files"]
     except (OSError, KeyError) as e:
-        return [_said(folder / MANIFEST, e)]
+        return [said_of(folder / MANIFEST, e)]
     found = [p for name, (size, crc) in files.items() if (p := _problem(folder, name, size, crc))]
     there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
     extra = sorted(there - set(files) - {MANIFEST, *CACHES})
@@ -22,13 +22,13 @@ def problems(folder: Path) -> list[str]:
 
 def _problem(folder: Path, name: str, size: int, crc: int) -> str:
     """Return what is wrong with a file, or nothing."""
-    if why := _unlike(folder, name, size):
+    if why := unlike(folder, name, size):
         return why
     path = folder / name
     try:
         _, found = digest(path)
     except OSError as e:
-        return _said(path, e)
+        return said_of(path, e)
     if found == crc:
         return ""
     said = f"{path}: checksum {found:08x}, it was {crc:08x} when written"
