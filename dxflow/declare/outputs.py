@@ -16,6 +16,7 @@ from ..errors.near import did_you_mean, listed
 from .fitting import fitting
 
 if TYPE_CHECKING:
+    from ..run.index import EntryIndex
     from .events import Events, EventView
 
 MERGE_RULES = ("sum", "min", "max", "custom")
@@ -171,14 +172,14 @@ def merge_into(into: NDArray, other: NDArray, rule: str) -> None:
 class BoundOutput:
     """An `Output` after binding: whose it is, and the sizes that are known in the plan.
 
-    `name` is ``<algorithm>.<output>``; `rows` the number of the entry index its rows follow (or -1);
+    `name` is ``<algorithm>.<output>``; `index` what its rows follow, if it has any;
     `pixels` the (module, ss, fs) shape of the algorithm's first input, module count first.
     """
 
     algorithm: str
     key: str
     output: Output
-    rows: int
+    index: EntryIndex | None
     pixels: tuple[int, ...]
 
     @property

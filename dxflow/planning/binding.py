@@ -65,9 +65,6 @@ class Binding:
 
     def __post_init__(self) -> None:
         self.inputs: list[BoundInput] = []
-        self.indexes: list[EntryIndex] = []
-        self.rows: list[int] = []
-        """Number of the index of each input: inputs with equal frames share one."""
         self.algorithms: list[BoundAlgorithm] = []
         self._numbers: dict[Any, int] = {}
         self._mask_taken = False
@@ -159,16 +156,12 @@ class Binding:
         for number, other in enumerate(self.inputs):
             if _same(bound, other):
                 return number
-        self.inputs.append(bound)
-        self.rows.append(self._index_number(bound.index))
+        self.inputs.append(replace(bound, index=self._shared(bound.index)))
         return len(self.inputs) - 1
 
-    def _index_number(self, index: EntryIndex) -> int:
-        for number, other in enumerate(self.indexes):
-            if same_rows(index, other):
-                return number
-        self.indexes.append(index)
-        return len(self.indexes) - 1
+    def _shared(self, index: EntryIndex) -> EntryIndex:
+        """Return the index of an earlier input with equal rows, or this one."""
+        return next((i.index for i in self.inputs if same_rows(index, i.index)), index)
 
     def _stream(self, ref: int | str) -> int:
         """Return the input that an alias comes from."""
@@ -205,21 +198,21 @@ class Binding:
             raise PlanError(f"{name}: {key!r} is a name of `out` itself; call the output something else")
         if not key.isidentifier():
             raise PlanError(f"{name}: {key!r} cannot be an output's name; use letters, digits and _")
-        rows = -1
+        index: EntryIndex | None = None
         if output.alias is not None:
             if output.alias not in bound.aliases:
                 raise PlanError(
                     f"{name}: per={output.per!r} is neither 'run', 'train', 'pixel', 'event' nor an input."
                     f"{did_you_mean(output.alias, bound.aliases)} Inputs: {listed(bound.aliases)}"
                 )
-            rows = self.rows[self._stream(bound.aliases[output.alias])]
+            index = self.inputs[self._stream(bound.aliases[output.alias])].index
         elif output.kind == "event":
-            rows = self.rows[bound.stream]
+            index = self.inputs[bound.stream].index
         if output.merge == "custom" and output.kind in ("run", "pixel") and not algorithm.overrides("merge"):
             raise PlanError(
                 f"{name}: merge='custom', but {type(algorithm).__name__} does not implement merge()"
             )
-        return BoundOutput(bound.name, key, output, rows, pixels)
+        return BoundOutput(bound.name, key, output, index, pixels)
 
 
 def bind(binding: Binding, algorithms: Sequence[Algorithm]) -> Binding:
@@ -303,7 +296,7 @@ def _check_blocks(binding: Binding, bound: BoundAlgorithm) -> None:
         _check_in_block(binding, bound, alias, ref)
     modules = len(binding.inputs[bound.stream].modules)
     for output in bound.outputs:
-        if output.output.alias and output.rows != binding.rows[bound.stream]:
+        if output.output.alias and output.index is not binding.inputs[bound.stream].index:
             raise PlanError(
                 f"{output.name}: per={output.output.per!r}, but module blocks are frames of "
                 f"{binding.inputs[bound.stream].name}, which has other rows; use per='train'{ADVICE}"

@@ -23,6 +23,7 @@ from .binding import Binding
 from .plan import Chunk, Plan
 
 if TYPE_CHECKING:
+    from ..run.index import EntryIndex
     from .destination import Destination
 
 CHUNK = "1 GiB"
@@ -61,8 +62,6 @@ def plan_of(
         run=binding.path,
         train_ids=binding.trains,
         inputs=tuple(binding.inputs),
-        rows=tuple(binding.rows),
-        indexes=tuple(binding.indexes),
         algorithms=own,
         chunks=tuple(Chunk(n, *span, p) for n, (p, span) in enumerate(product(range(len(parts)), spans))),
         parts=parts,
@@ -118,9 +117,9 @@ def _refuse_nothing(binding: Binding) -> None:
 
 def _missing(binding: Binding) -> list[Loss]:
     """Return what modules lack, once per index, and trains in which a source has nothing."""
-    seen: dict[int, BoundInput] = {}
-    for number, bound in zip(binding.rows, binding.inputs, strict=True):
-        seen.setdefault(number, bound)
+    seen: dict[EntryIndex, BoundInput] = {}
+    for bound in binding.inputs:
+        seen.setdefault(bound.index, bound)
     modules = [
         binding.faults.blamed(_filed(loss, i, binding.trains))
         for i in seen.values()

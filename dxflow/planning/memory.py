@@ -141,14 +141,14 @@ def _scratch_bytes(plan: Plan) -> int:
     if plan.by_module:
         frames = max(g.frames for g in steps.groups(plan))
         return sum(_bytes(o, frames, 1, 1) // o.pixels[0] for o in images)
-    return sum(_bytes(o, int(plan.indexes[o.rows].counts.max(initial=0)), 1, 1) for o in images)
+    return sum(_bytes(o, int(o.index.counts.max(initial=0)), 1, 1) for o in images if o.index is not None)
 
 
 def _rows_bytes(plan: Plan) -> int:
     """Return the bytes of a chunk's rows, for the largest chunk."""
 
     def of(chunk: Any, o: BoundOutput) -> int:
-        rows = plan.indexes[o.rows].rows(chunk.first, chunk.last) if o.rows >= 0 else slice(0, 0)
+        rows = o.index.rows(chunk.first, chunk.last) if o.index is not None else slice(0, 0)
         return _bytes(o, rows.stop - rows.start, chunk.last - chunk.first, 1)
 
     kept = [o for o in plan.outputs if not o.whole_run and not o.transient]

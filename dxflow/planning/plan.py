@@ -43,8 +43,8 @@ class Plan:
     run : str
         Where the run is.
     train_ids : ndarray of uint64, (train,)
-    inputs, rows, indexes
-        What is read; for each input the number of its index in `indexes`.
+    inputs : tuple of BoundInput
+        What is read; those with equal frames share one index.
     algorithms : tuple of BoundAlgorithm
     chunks : tuple of Chunk
     parts : tuple of slice
@@ -62,8 +62,6 @@ class Plan:
     run: str
     train_ids: NDArray
     inputs: tuple[BoundInput, ...]
-    rows: tuple[int, ...]
-    indexes: tuple[EntryIndex, ...]
     algorithms: tuple[BoundAlgorithm, ...]
     chunks: tuple[Chunk, ...]
     parts: tuple[slice, ...]
@@ -109,6 +107,11 @@ class Plan:
     def handed_on(self) -> frozenset[str]:
         """Names of the outputs that later algorithms of the pass read."""
         return handed_on(self)
+
+    @property
+    def indexes(self) -> tuple[EntryIndex, ...]:
+        """The indexes of all inputs, each once."""
+        return tuple(dict.fromkeys(i.index for i in self.inputs))
 
     @property
     def bytes_to_read(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..declare.outputs import BoundOutput
 
 if TYPE_CHECKING:
+    from ..run.index import EntryIndex
     from .binding import Binding, BoundAlgorithm
     from .plan import Plan
 
@@ -19,7 +20,7 @@ class Sight:
     Not those that it, or what it reads, said it cannot use: modules by position, with memory cells, None for all.
     """
 
-    rows: int
+    index: EntryIndex
     inputs: tuple[int, ...]
     lacks: tuple[tuple[int, tuple[int, ...] | None], ...] = ()
 
@@ -30,18 +31,18 @@ def sight(plan: Plan, bound: BoundAlgorithm) -> Sight:
     A block holds all its frames inputs, so each must be there, as must what earlier algorithms hand on. A train is
     there if its first input is: the others are NaN, and said to be missing, where they have nothing.
     """
-    refs, rows = list(bound.aliases.values()), plan.rows[bound.stream]
-    inputs, modules = {bound.stream}, plan.inputs[bound.stream].modules
+    refs, lead = list(bound.aliases.values()), plan.inputs[bound.stream]
+    inputs, modules = {bound.stream}, lead.modules
     lacks = [(modules.index(lack.module), lack.cells) for lack in bound.lacks]
     for ref in refs if bound.algorithm.by_module else refs[:1]:
         if isinstance(ref, str):
             made = sight(plan, maker(plan, ref))
-            if made.rows == rows:
+            if made.index is lead.index:
                 inputs |= set(made.inputs)
                 lacks += made.lacks
         elif plan.inputs[ref].kind == "frames":
             inputs.add(ref)
-    return Sight(rows, tuple(sorted(inputs)), tuple(dict.fromkeys(lacks)))
+    return Sight(lead.index, tuple(sorted(inputs)), tuple(dict.fromkeys(lacks)))
 
 
 def maker(plan: Plan | Binding, name: str) -> BoundAlgorithm:

@@ -51,7 +51,7 @@ def _leading(plan: Plan, bound: BoundAlgorithm) -> int:
 def _frames_of(plan: Plan, bound: BoundAlgorithm) -> tuple:
     """Return what algorithms have in common whose blocks are the same frames."""
     lead = plan.inputs[_leading(plan, bound)]
-    return plan.rows[bound.stream], lead.modules, lead.frame_bytes
+    return plan.inputs[bound.stream].index, lead.modules, lead.frame_bytes
 
 
 def _read_for(plan: Plan, algorithms: list[BoundAlgorithm]) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
     from ..planning.plan import Plan
+    from ..run.index import EntryIndex
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,14 @@ class Names:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        leads = {plan.rows[a.stream]: plan.inputs[a.stream] for a in plan.algorithms}
-        self.frame_indexes = sorted(
-            n for n in leads if any(o.output.store and o.rows == n for o in plan.outputs)
-        )
-        self.rows: dict[int, str] = {}
-        for number in range(len(plan.indexes)):
-            base = "frame" if number in leads else "entry"
+        leads = [plan.inputs[a.stream].index for a in plan.algorithms]
+        stored = [o.index for o in plan.outputs if o.output.store]
+        self.rows: dict[EntryIndex, str] = {}
+        for index in plan.indexes:
+            base = "frame" if index in leads else "entry"
             taken = sum(d.split("_")[0] == base for d in self.rows.values())
-            self.rows[number] = base if not taken else f"{base}_{taken + 1}"
-        self._first_row = next(iter(self.frame_indexes), 0)
+            self.rows[index] = base if not taken else f"{base}_{taken + 1}"
+        self._first_row = next((i for i in plan.indexes if i in leads and i in stored), plan.indexes[0])
         self._pixels: dict[tuple, str] = {}
         self._values: dict[str, tuple[int, bytes]] = {}
         for o in plan.outputs:
@@ -49,13 +48,13 @@ class Names:
         sights = list(dict.fromkeys(self.plan.sights.values()))
         if name != "modules_used":
             return name if not number else f"{name}_{number + 1}"
-        rows = sights[number].rows
-        same = [n for n, s in enumerate(sights) if s.rows == rows and n < number]
-        return self.label(name, rows) + (f"_{len(same) + 1}" if same else "")
+        index = sights[number].index
+        same = [n for n, s in enumerate(sights) if s.index is index and n < number]
+        return self.label(name, index) + (f"_{len(same) + 1}" if same else "")
 
-    def label(self, name: str, index: int) -> str:
+    def label(self, name: str, index: EntryIndex) -> str:
         """Return the name of a label of rows: plain for the first frames."""
-        return name if index == self._first_row else f"{self.rows[index]}_{name}"
+        return name if index is self._first_row else f"{self.rows[index]}_{name}"
 
     def pixel_dims(self, o: BoundOutput) -> tuple[str, ...]:
         """Return the names of the module and pixel axes."""

@@ -47,8 +47,8 @@ class Variable:
     axis : str
         What the first axis is cut along: "row" (`index`), "train", "event", or "part": an array per part,
         cut along the module axis.
-    index : int
-        Number of the index its rows follow.
+    index : EntryIndex
+        What its rows follow, if it has any.
     output : str
         Name of the output it belongs to.
     pixels : int
@@ -62,7 +62,7 @@ class Variable:
     attrs: Mapping[str, Any] = field(default_factory=dict)
     entry: str = ""
     axis: str = "part"
-    index: int = -1
+    index: EntryIndex | None = None
     output: str = ""
     pixels: int = 0
 
@@ -136,22 +136,23 @@ class Contents:
         trains, pixels = len(self.plan.train_ids), o.pixels
         match out.kind:
             case "run":
-                yield Variable(o.name, dims, out.shape, dtype, attrs, o.name, "part", -1, o.name)
+                yield Variable(o.name, dims, out.shape, dtype, attrs, o.name, "part", None, o.name)
             case "pixel":
                 axes = self._names.pixel_dims(o)
                 shape = out.shape + pixels
                 yield Variable(
-                    o.name, dims + axes, shape, dtype, attrs, o.name, "part", -1, o.name, len(axes)
+                    o.name, dims + axes, shape, dtype, attrs, o.name, "part", None, o.name, len(axes)
                 )
             case "train":
                 shape = (trains, *out.shape)
-                yield Variable(o.name, ("train", *dims), shape, dtype, attrs, o.name, "train", -1, o.name)
+                yield Variable(o.name, ("train", *dims), shape, dtype, attrs, o.name, "train", None, o.name)
             case "event":
                 yield from self._of_events(o, dims, dtype, attrs)
             case _:
                 axes = self._names.pixel_dims(o) if out.kind == "image" else ()
-                shape = (len(self.plan.indexes[o.rows]), *self._image_shape(o))
-                row = self._names.rows[o.rows]
+                assert o.index is not None
+                shape = (len(o.index), *self._image_shape(o))
+                row = self._names.rows[o.index]
                 yield Variable(
                     o.name,
                     (row, *axes[:1], *dims, *axes[1:]),
@@ -160,7 +161,7 @@ class Contents:
                     attrs,
                     o.name,
                     "row",
-                    o.rows,
+                    o.index,
                     o.name,
                 )
 
@@ -177,15 +178,15 @@ class Contents:
         n, axis = sum(self.events[o.name]), f"{o.name}_event"
         ids = np.dtype("u8")
         yield Variable(
-            o.name, (axis, *dims), (n, *o.output.shape), dtype, attrs, f"{o.name}/rows", "event", -1, o.name
+            o.name, (axis, *dims), (n, *o.output.shape), dtype, attrs, f"{o.name}/rows", "event", None, o.name
         )
-        for label in _event_ids(self.plan.indexes[o.rows]):
+        for label in _event_ids(o.index):
             words = {"long_name": f"{label.replace('_', ' ')} of each row of {o.name}"}
-            yield Variable(f"{o.name}_{label}", (axis,), (n,), ids, words, label, "event", o.rows, "")
+            yield Variable(f"{o.name}_{label}", (axis,), (n,), ids, words, label, "event", o.index, "")
         words = {"long_name": f"rows of {o.name} in each train"}
         shape = (len(self.plan.train_ids),)
         yield Variable(
-            f"{o.name}_count", ("train",), shape, np.dtype("u4"), words, o.name, "count", -1, o.name
+            f"{o.name}_count", ("train",), shape, np.dtype("u4"), words, o.name, "count", None, o.name
         )
 
     def _of_sight(self, number: int, sight: Sight, own: list[BoundOutput]) -> Iterator[Variable]:
@@ -196,10 +197,10 @@ class Contents:
         yield self._label("valid", number, ("train", axis), (*trains, len(modules)), "?", by)
         if any(o.output.kind == "train" for o in own):
             yield self._label("train_used", number, ("train",), trains, "u1", by)
-        if any(o.rows == sight.rows for o in own):
-            shape = (len(self.plan.indexes[sight.rows]),)
-            made = self._label("modules_used", number, (self._names.rows[sight.rows],), shape, "i4", by)
-            yield replace(made, axis="row", index=sight.rows)
+        if any(o.index is sight.index for o in own):
+            shape = (len(sight.index),)
+            made = self._label("modules_used", number, (self._names.rows[sight.index],), shape, "i4", by)
+            yield replace(made, axis="row", index=sight.index)
 
     def _label(
         self,
@@ -215,7 +216,7 @@ class Contents:
         name = self._names.of_sight(what, number)
         # What has two axes is no label of either.
         own = name if what == "valid" else ""
-        return Variable(name, dims, shape, np.dtype(dtype), words, f"{what}/{number}", "train", -1, own)
+        return Variable(name, dims, shape, np.dtype(dtype), words, f"{what}/{number}", "train", None, own)
 
     def _where_valid(self, o: BoundOutput) -> Variable:
         """Return where an integer output has a value: where it has none it is 0."""
@@ -237,12 +238,11 @@ class Contents:
         used = {v.dims[0] for v in self.variables.values() if v.dims}
         if "train" in used:
             yield "train", Coordinate(("train",), self.plan.train_ids, {"long_name": "train ID"})
-        for number, dim in self._names.rows.items():
+        for index, dim in self._names.rows.items():
             if dim in used:
-                index = self.plan.indexes[number]
                 for label, values in index.labels(slice(0, len(index))).items():
                     words = {"long_name": label.replace("_id", " ID").replace("cell ID", "memory cell")}
-                    yield self._names.label(label, number), Coordinate((dim,), values, words)
+                    yield self._names.label(label, index), Coordinate((dim,), values, words)
         for o in self.plan.outputs:
             if o.output.store:
                 dim, numbers = self._names.module_axis(o)
@@ -281,7 +281,8 @@ class Contents:
         for chunk in self.plan.chunks:
             match variable.axis:
                 case "row":
-                    rows = self.plan.indexes[variable.index].rows(chunk.first, chunk.last)
+                    assert variable.index is not None
+                    rows = variable.index.rows(chunk.first, chunk.last)
                     yield chunk.number, rows.start, rows.stop
                 case "event":
                     n = self.events[variable.dims[0].removesuffix("_event")][chunk.number]
@@ -318,7 +319,7 @@ class Contents:
         name = variable.dims[0].removesuffix("_event")
         if variable.entry == "train_id":
             return self.plan.train_ids[fragment[f"{name}/trains"] + first_train]
-        index, frames = self.plan.indexes[variable.index], fragment[f"{name}/frames"]
+        index, frames = variable.index, fragment[f"{name}/frames"]
         values = index.labels(slice(0, len(index)))[variable.entry]
         first = index.offsets[first_train]
         return np.where(frames < 0, 0, values[np.maximum(frames, 0) + first]).astype(variable.dtype)

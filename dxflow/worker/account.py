@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..planning.plan import Chunk, Plan
     from ..planning.sight import Sight
     from ..run.bound import BoundInput
+    from ..run.index import EntryIndex
     from ..run.locate import Location
 
 MASK_CAUSES = {"never written": "mask never written"}
@@ -77,7 +78,7 @@ class ChunkState:
         self._extents: dict[tuple[BoundInput, int, bool], tuple[Extents, int]] = {}
         self._lock = threading.Lock()
         self.part = plan.modules(chunk)
-        self.rows = [i.rows(chunk.first, chunk.last) for i in plan.indexes]
+        self.rows = {i: i.rows(chunk.first, chunk.last) for i in plan.indexes}
         self.arrays: dict[str, NDArray | Events] = {
             o.name: self._array(o) for o in plan.outputs if not o.transient
         }
@@ -86,8 +87,8 @@ class ChunkState:
         self._shares: dict[str, dict[int, NDArray]] = {}
         self.keys: dict[int, NDArray] = {}
         self.got = [
-            np.zeros((len(i.modules), self.rows[n].stop - self.rows[n].start), bool)
-            for i, n in zip(plan.inputs, plan.rows, strict=True)
+            np.zeros((len(i.modules), self.rows[i.index].stop - self.rows[i.index].start), bool)
+            for i in plan.inputs
         ]
         self.usable: dict[Sight, NDArray] = {}
         self.asked: dict[str, set[str]] = {a.name: set() for a in plan.algorithms}
@@ -102,7 +103,7 @@ class ChunkState:
         """Return a fresh array for the chunk."""
         if output.output.kind == "event":
             return Events(output.output.shape, output.output.dtype, output.key)
-        rows = self.rows[output.rows] if output.rows >= 0 else slice(0, 0)
+        rows = self.rows[output.index] if output.index is not None else slice(0, 0)
         trains = self.chunk.last - self.chunk.first
         modules = min(self.part.stop - self.part.start, output.pixels[0])
         return output.array(rows.stop - rows.start, trains, modules)
@@ -278,11 +279,10 @@ class ChunkState:
 
     def train_output(self, o: BoundOutput, train: int, scratch: Mapping[str, NDArray]) -> NDArray | EventView:
         """Return what an output has for a train, images as (frame, module, ...)."""
-        rows = self.rows_of(o.rows, train) if o.rows >= 0 else slice(0, 0)
         if o.transient:
             return scratch[o.name].swapaxes(0, 1)
-        array = self.arrays[o.name]
-        own = train - self.chunk.first
+        rows = self.rows_of(o.index, train) if o.index is not None else slice(0, 0)
+        array, own = self.arrays[o.name], train - self.chunk.first
         if isinstance(array, Events):
             return EventView(array, np.full(rows.stop - rows.start, own), rows.start, own)
         match o.output.kind:
@@ -301,18 +301,18 @@ class ChunkState:
             if not o.transient:
                 array = self.arrays[o.name]
                 trains = slice(first - self.chunk.first, last - self.chunk.first)
-                rows = self.rows_between(o.rows, first, last) if o.rows >= 0 else slice(0, 0)
+                rows = self.rows_between(o.index, first, last) if o.index is not None else slice(0, 0)
                 at: Any = {"entry": rows, "image": (slice(None), rows), "train": trains}.get(o.output.kind)
                 parts[o.key] = array if at is None or isinstance(array, Events) else array[at]
         return Partial(parts)
 
-    def rows_of(self, index: int, train: int) -> slice:
+    def rows_of(self, index: EntryIndex, train: int) -> slice:
         """Return the rows of a train, counted from the chunk's first."""
         return self.rows_between(index, train, train + 1)
 
-    def rows_between(self, index: int, first: int, last: int) -> slice:
+    def rows_between(self, index: EntryIndex, first: int, last: int) -> slice:
         """Return the rows of trains ``first:last``, counted from the chunk's first."""
-        rows, start = self.plan.indexes[index].rows(first, last), self.rows[index].start
+        rows, start = index.rows(first, last), self.rows[index].start
         return slice(rows.start - start, rows.stop - start)
 
     # Accounts -----------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ class BlockPass:
         self, group: Group, module: int, cells: list[tuple[slice, int]]
     ) -> Iterator[tuple[slice, int]]:
         """Yield the rows of which a module has some that an algorithm sees."""
-        rows = self.state.rows[self.plan.rows[group.lead]]
+        rows = self.state.rows[self.plan.inputs[group.lead].index]
         has = {n: present(self.plan.inputs[n], module, rows) for n in group.inputs}
         sights = {self.plan.sights[a.name] for a in group.algorithms}
         there = np.logical_or.reduce([Filled(good=has).seen(s) for s in sights])
@@ -168,7 +168,7 @@ class BlockPass:
         """Yield the frames of a step that an algorithm sees, train by train, as far as they follow each other."""
         group = self.groups[step.group]
         trains = self.plan.inputs[group.lead].index.train_positions(step.rows)
-        first = step.rows.start - self.state.rows[self.plan.rows[group.lead]].start
+        first = step.rows.start - self.state.rows[self.plan.inputs[group.lead].index].start
         sight = self.plan.sights[bound.name]
         seen = filled.seen(sight)
         if sight.lacks:
@@ -198,7 +198,7 @@ class BlockPass:
     def _account(self, step: Step, filled: Filled) -> None:
         """Count what was read."""
         for number, good in filled.good.items():
-            first = self.state.rows[self.plan.rows[number]].start
+            first = self.state.rows[self.plan.inputs[number].index].start
             self.state.got[number][step.module, step.rows.start - first : step.rows.stop - first] = good
             self.state.bytes += int(np.count_nonzero(good)) * self.plan.inputs[number].frame_bytes
 
@@ -255,7 +255,10 @@ def module_block(
         Which pixels are valid, of the inputs for which that is kept.
     """
     lead = state.plan.inputs[bound.stream]
-    first, trains = state.rows[state.plan.rows[bound.stream]].start, np.full(own.stop - own.start, train)
+    first, trains = (
+        state.rows[state.plan.inputs[bound.stream].index].start,
+        np.full(own.stop - own.start, train),
+    )
     seen, valid = {}, {}
     for alias, ref in bound.aliases.items():
         array = arrays[ref]

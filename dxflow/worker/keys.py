@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def read_keys(state: ChunkState) -> None:
     """Read the keys of the whole chunk that no block or train buffer holds."""
     for number in sorted(state.plan.keys):
-        bound, rows = state.plan.inputs[number], state.rows[state.plan.rows[number]]
+        bound, rows = state.plan.inputs[number], state.rows[state.plan.inputs[number].index]
         if bound.parts:
             values = _joined(state, bound, rows)
             good = ~np.isnan(values)
@@ -72,7 +72,7 @@ def _per_train(state: ChunkState, bound: BoundInput) -> tuple[NDArray, NDArray]:
 def key_of_train(state: ChunkState, number: int, train: int) -> Any:
     """Return a key's entries in a train, (entry, ...); the one value for a control source."""
     bound = state.plan.inputs[number]
-    values = state.keys[number][state.rows_of(state.plan.rows[number], train)]
+    values = state.keys[number][state.rows_of(state.plan.inputs[number].index, train)]
     if bound.kind != "control":
         return values
     return values[0] if len(values) else np.full(bound.location.shape, missing_value(bound.dtype))[()]
@@ -83,10 +83,13 @@ def key_of_frames(state: ChunkState, number: int, trains: NDArray, rows: slice) 
 
     Rows are those of the frames, as counted from the chunk's first.
     """
-    bound, index = state.plan.inputs[number], state.plan.indexes[state.plan.rows[number]]
+    bound, index = state.plan.inputs[number], state.plan.inputs[number].index
     if bound.kind == "pulses":
         return state.keys[number][rows], state.got[number][0, rows]
-    row, there = index.offsets[trains] - state.rows[state.plan.rows[number]].start, index.counts[trains] > 0
+    row, there = (
+        index.offsets[trains] - state.rows[state.plan.inputs[number].index].start,
+        index.counts[trains] > 0,
+    )
     out = np.full((len(trains), *bound.location.shape), missing_value(bound.dtype), bound.dtype)
     out[there] = state.keys[number][row[there]]
     there[there] = state.got[number][0, row[there]]

@@ -65,8 +65,8 @@ def _moved(work: Workspace, chunk: Chunk, piece: Attempt, name: str, array: NDAr
     if part == "trains":
         return array + (piece.first - chunk.first)
     if part == "frames":
-        rows = next(o.rows for o in work.plan.outputs if o.name == output)
-        offsets = work.plan.indexes[rows].offsets
+        rows = next(o.index for o in work.plan.outputs if o.name == output)
+        offsets = rows.offsets
         return np.where(array < 0, array, array + (offsets[piece.first] - offsets[chunk.first]))
     return array
 

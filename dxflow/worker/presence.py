@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput, Partial
     from ..planning.binding import BoundAlgorithm
     from ..planning.sight import Sight
+    from ..run.index import EntryIndex
     from .account import ChunkState
 
 
@@ -22,7 +23,7 @@ def nothing_made(state: ChunkState) -> dict[str, NDArray]:
     """Return what is noted of the outputs of a chunk by name, (train,), (row,) or (module, row) of images: nothing."""
     trains, made = state.chunk.last - state.chunk.first, {}
     for o in state.plan.outputs:
-        n = state.rows[o.rows].stop - state.rows[o.rows].start if o.rows >= 0 else 0
+        n = state.rows[o.index].stop - state.rows[o.index].start if o.index is not None else 0
         shape = {"train": (trains,), "entry": (n,), "image": (o.pixels[0], n)}.get(o.output.kind)
         if shape is not None:
             made[o.name] = np.zeros(shape, bool)
@@ -48,13 +49,13 @@ def note_train(state: ChunkState, bound: BoundAlgorithm, out: Partial, train: in
     done, own = touched(out), train - state.chunk.first
     for o in bound.outputs:
         if o.name in state.made and o.key in done:
-            at = own if o.output.kind == "train" else state.rows_of(o.rows, train)
+            at = own if o.output.kind == "train" else state.rows_of(o.index, train)
             state.made[o.name][..., at] = True
 
 
 def seen(state: ChunkState, sight: Sight, first: int, last: int) -> NDArray:
     """Return which frames of some trains an algorithm sees, (module, row) bool."""
-    rows = state.rows_between(sight.rows, first, last)
+    rows = state.rows_between(sight.index, first, last)
     one, *others = (state.got[number][:, rows] for number in sight.inputs)
     there = np.logical_and.reduce([one, *others]) if others else one
     return there & usable(state, sight)[:, rows] if sight.lacks else there
@@ -63,18 +64,18 @@ def seen(state: ChunkState, sight: Sight, first: int, last: int) -> NDArray:
 def usable(state: ChunkState, sight: Sight) -> NDArray:
     """Return which frames of the chunk (module, row) an algorithm, and what it reads, can use if they are there."""
     if sight not in state.usable:
-        rows, index = state.rows[sight.rows], state.plan.indexes[sight.rows]
+        rows, index = state.rows[sight.index], sight.index
         state.usable[sight] = np.ones((len(state.got[sight.inputs[0]]), rows.stop - rows.start), bool)
         for module, cells in sight.lacks:
             state.usable[sight][module] &= ~index.of_cells(rows, cells)
     return state.usable[sight]
 
 
-def per_train(state: ChunkState, index: int, values: NDArray, first: int, last: int) -> NDArray:
+def per_train(state: ChunkState, index: EntryIndex, values: NDArray, first: int, last: int) -> NDArray:
     """Return in which trains a value of some row is true, (..., train) bool, from (..., row)."""
     before = np.zeros((*values.shape[:-1], values.shape[-1] + 1), np.int64)
     np.cumsum(values, axis=-1, out=before[..., 1:])
-    offsets = state.plan.indexes[index].offsets
+    offsets = index.offsets
     edges = offsets[first : last + 1] - offsets[first]
     return before[..., edges[1:]] > before[..., edges[:-1]]
 
@@ -85,7 +86,7 @@ def has(state: ChunkState, bound: BoundAlgorithm, o: BoundOutput, first: int, la
     That is where what it is made of was there, and a hook touched it.
     """
     trains = slice(first - state.chunk.first, last - state.chunk.first)
-    at = trains if o.output.kind == "train" else state.rows_between(o.rows, first, last)
+    at = trains if o.output.kind == "train" else state.rows_between(o.index, first, last)
     return np.asarray(_could(state, bound, o, first, last) & state.made[o.name][..., at])
 
 
@@ -97,13 +98,13 @@ def _could(state: ChunkState, bound: BoundAlgorithm, o: BoundOutput, first: int,
         return good
     rows = np.asarray(good.any(axis=0))
     if o.output.kind == "train":
-        return per_train(state, sight.rows, rows, first, last)
+        return per_train(state, sight.index, rows, first, last)
     assert o.output.alias is not None
     number = root(state.plan, bound.aliases[o.output.alias])
     if number not in sight.inputs:
-        trains = per_train(state, sight.rows, rows, first, last)
-        counts = state.plan.indexes[o.rows].counts[first:last]
-        own = state.got[number][:, state.rows_between(o.rows, first, last)].any(axis=0)
+        trains = per_train(state, sight.index, rows, first, last)
+        counts = o.index.counts[first:last]
+        own = state.got[number][:, state.rows_between(o.index, first, last)].any(axis=0)
         rows = own & np.repeat(trains, counts)
     return np.broadcast_to(rows, (o.pixels[0], len(rows))) if o.output.kind == "image" else rows
 
@@ -138,7 +139,7 @@ def _mark_untouched(state: ChunkState, o: BoundOutput, values: NDArray, first: i
         values[still] = np.nan
     elif still.any():
         trains = slice(first - state.chunk.first, last - state.chunk.first)
-        at = trains if o.output.kind == "train" else state.rows_between(o.rows, first, last)
+        at = trains if o.output.kind == "train" else state.rows_between(o.index, first, last)
         made = state.made[o.name]
         made[..., at] &= ~still.all(axis=tuple(range(made.ndim, still.ndim)))
 
@@ -156,7 +157,7 @@ def accounts(state: ChunkState) -> dict[str, NDArray]:
     first, last, out = state.chunk.first, state.chunk.last, {}
     for n, sight in enumerate(dict.fromkeys(state.plan.sights.values())):
         good = seen(state, sight, first, last)
-        valid = per_train(state, sight.rows, good, first, last).T
+        valid = per_train(state, sight.index, good, first, last).T
         out[f"modules_used/{n}"] = good.sum(axis=0, dtype=np.int32)
         out[f"valid/{n}"], out[f"train_used/{n}"] = valid, valid.any(axis=1).astype(np.uint8)
     for bound in state.plan.algorithms:

@@ -61,7 +61,7 @@ class TrainPass:
         filled, offset = Filled({}, {}, {}), 0
         for number in self._frames:
             bound = self.plan.inputs[number]
-            rows = self.plan.indexes[self.plan.rows[number]].rows(train, train + 1)
+            rows = self.plan.inputs[number].index.rows(train, train + 1)
             shape = (len(bound.modules), rows.stop - rows.start, *bound.location.shape)
             filled.arrays[number], offset = view(buffer, shape, bound.dtype, offset)
             filled.good[number] = np.zeros(shape[:2], bool)
@@ -97,7 +97,7 @@ class TrainPass:
     def _account(self, train: int, filled: Filled) -> None:
         """Count what was read."""
         for number, good in filled.good.items():
-            self.state.got[number][:, self.state.rows_of(self.plan.rows[number], train)] = good
+            self.state.got[number][:, self.state.rows_of(self.plan.inputs[number].index, train)] = good
             self.state.bytes += int(np.count_nonzero(good)) * self.plan.inputs[number].frame_bytes
 
     # Whole trains -------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class TrainPass:
             there = presence.has(self.state, maker(self.plan, ref), o, train, train + 1)
             return there[0] if o.output.kind == "train" else there.T
         bound = self.plan.inputs[ref]
-        got = self.state.got[ref][:, self.state.rows_of(self.plan.rows[ref], train)]
+        got = self.state.got[ref][:, self.state.rows_of(self.plan.inputs[ref].index, train)]
         if bound.kind == "control":
             return np.asarray(got.any())
         return got.T if bound.kind == "frames" else got[0]
@@ -159,7 +159,7 @@ class TrainPass:
         scratch: dict[str, NDArray],
         good: NDArray,
     ) -> None:
-        first = self.state.rows_of(self.plan.rows[bound.stream], train).start
+        first = self.state.rows_of(self.plan.inputs[bound.stream].index, train).start
         for module, there in enumerate(good):
             for start, stop in cut(there, self._block[bound.name]):
                 if train in self.state.failed:
@@ -196,7 +196,7 @@ class TrainPass:
         """Return this algorithm's images that live for one train, at their identity; memory is reused."""
         for o in bound.outputs:
             if o.transient:
-                self._scratch[o.name] = self._images(o, int(self.plan.indexes[o.rows].counts[train]))
+                self._scratch[o.name] = self._images(o, int(o.index.counts[train]))
         return {o.name: self._scratch[o.name] for o in bound.outputs if o.transient}
 
     def _images(self, o: BoundOutput, frames: int) -> NDArray:

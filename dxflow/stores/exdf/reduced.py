@@ -20,6 +20,7 @@ from ...run.losses import Loss
 from .places import LABELS, Item, Places
 
 if TYPE_CHECKING:
+    from ...run.index import EntryIndex
     from ..contents import Coordinate, Variable
 
 
@@ -164,7 +165,7 @@ class _Reduced:
         """Return how many rows of a variable each train of the file has."""
         trains = slice(self.piece.first, self.piece.last)
         if variable.axis == "row":
-            return self.plan.indexes[variable.index].counts[trains]
+            return variable.index.counts[trains]
         if variable.axis == "train":
             return np.ones(trains.stop - trains.start, np.int64)
         return self._event_counts(variable)[trains]
@@ -175,10 +176,10 @@ class _Reduced:
         counts = self.contents.rows(self.contents.variables[f"{name}_count"], 0, self.piece.last)
         return counts.astype(np.int64)
 
-    def _labels(self, source: str, group: str, index: int) -> None:
+    def _labels(self, source: str, group: str, index: EntryIndex) -> None:
         """Write pulse and cell IDs of rows."""
-        rows = self.plan.indexes[index].rows(self.piece.first, self.piece.last)
-        labels = self.plan.indexes[index].labels(rows)
+        rows = index.rows(self.piece.first, self.piece.last)
+        labels = index.labels(rows)
         for label, dtype in (("pulse_id", np.uint64), ("cell_id", np.uint16), ("entry_id", np.uint32)):
             if label in labels:
                 path = data_path("INSTRUMENT", source, f"{group}.{LABELS[label]}")
@@ -198,7 +199,7 @@ class _Reduced:
     def _spans(self, variable: Variable) -> Iterator[tuple[int, int]]:
         """Yield the rows of this file in stretches that lie in one chunk each."""
         if variable.axis == "row":
-            at = self.plan.indexes[variable.index].offsets
+            at = variable.index.offsets
         elif variable.axis == "train":
             at = np.arange(self.piece.last + 1)
         else:
@@ -212,14 +213,14 @@ class _Reduced:
     def _reduction(self) -> None:
         """Write what was left out: frames that were not selected, and losses."""
         dims = {v.index: v.dims[0] for v in self.contents.variables.values() if v.axis == "row"}
-        for number, bound in zip(self.plan.rows, self.plan.inputs, strict=True):
-            if number in dims and bound.kind == "frames":
-                self._selection(dims.pop(number), number, bound)
+        for bound in self.plan.inputs:
+            if bound.index in dims and bound.kind == "frames":
+                self._selection(dims.pop(bound.index), bound)
         self._losses()
 
-    def _selection(self, group: str, number: int, bound: Any) -> None:
+    def _selection(self, group: str, bound: Any) -> None:
         """Write how many frames each train had and kept; if some were dropped, which were kept."""
-        index, trains = self.plan.indexes[number], slice(self.piece.first, self.piece.last)
+        index, trains = bound.index, slice(self.piece.first, self.piece.last)
         in_run = bound.location.count.max(axis=0) * bound.location.per_entry
         self._reduced(
             group,

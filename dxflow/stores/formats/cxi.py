@@ -57,7 +57,7 @@ class Cxi(Hdf5Store):
                 f"{self.path}: CXI is for frames of a detector, and no algorithm reads Frames(...)"
             )
         for bound in _peaks(plan):
-            if bound.output.shape[0] < len(COLUMNS) or not _told_apart(plan.indexes[bound.rows]):
+            if bound.output.shape[0] < len(COLUMNS) or not _told_apart(bound.index):
                 raise PlanError(
                     f"{bound.name} has an axis {PEAK!r}, so it is a list of peaks: it needs frames with pulse or cell "
                     f"ids, and the columns {list(COLUMNS)}, but has {bound.output.shape[0]}; name other axes otherwise"
