@@ -13,9 +13,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from dxflow.commands.options import add_pass_options
 from dxflow.disk import ours
 from dxflow.errors.usage import OptionParser
+from dxflow.line.options import add_pass_options
 from dxflow.recipes import saxs
 from dxflow.simulate import Flat, PowderRings, Truth, make_run
 

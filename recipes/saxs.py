@@ -16,9 +16,9 @@ from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.subtract import Subtract
-from dxflow.commands.options import add_pass_options, cluster_of_pass, frames_of, narrowed, of_plan, run_of
 from dxflow.disk import ours
 from dxflow.errors.usage import OptionParser, spoken
+from dxflow.line.options import add_pass_options, cluster_of_pass, frames_of, narrowed, of_plan, run_of
 
 SUBTRACTED = From("subtract.img")
 

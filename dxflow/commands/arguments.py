@@ -6,14 +6,33 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from .. import find
+from ..api import plan
 from ..declare.algorithm import Algorithm
 from ..declare.inputs import Frames, From, Key
 from ..errors.usage import OptionParser, UsageError
-from .options import RUN, add_pass_options, narrowed
+from ..line.exits import text_of
+from ..line.options import RUN, add_pass_options, cluster_of_pass, narrowed, of_plan, run_of
+
+if TYPE_CHECKING:
+    from ..planning.plan import Plan
 
 PLUS = "+ stands between two algorithms, the second of which reads the frames that the first makes"
+
+
+def planned(command: str, doc: str | None, argv: Sequence[str]) -> tuple[Plan, Any]:
+    """Return the plan and the cluster of a command line.
+
+    What is wrong with options, run or result is found here, so that a plain message says it.
+    """
+    try:
+        options, algorithms = parse(shared_parser(command, doc or ""), argv)
+        cluster = cluster_of_pass(options)
+        return plan(run_of(options.run), algorithms, options.to, cluster=cluster, **of_plan(options)), cluster
+    except (ValueError, OSError) as e:
+        raise UsageError(text_of(e)) from e
 
 
 def shared_parser(command: str, description: str) -> argparse.ArgumentParser:

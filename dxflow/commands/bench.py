@@ -24,9 +24,9 @@ from ..disk import ours
 from ..driver.progress import Progress
 from ..errors import PlanError
 from ..find import algorithm
+from ..line.options import RUN, add_pass_options, mask_of, of_frames, positive, run_of
 from ..run.open import opened
 from ..sizes import show
-from .options import RUN, add_pass_options, mask_of, of_frames, positive, run_of
 
 if TYPE_CHECKING:
     from ..declare.algorithm import Algorithm

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..copying.copy import copy_run
-from .options import RUN, add_pass_options, cluster_of_pass, frames_of, run_of
+from ..line.options import RUN, add_pass_options, cluster_of_pass, frames_of, run_of
 
 MEANT = (
     *("frames", "trains", "detector", "modules", "cluster", "workers"),

@@ -88,11 +88,11 @@ def checked(words: Sequence[str]) -> dict[str, Any]:
     PlanError, ValueError
         As the command itself: a reduction, a copy and a measurement are planned, a recipe's options read.
     """
-    from . import main as cli
+    from .arguments import planned
 
     words = list(words[1:]) if words[:1] == ["--"] else list(words)
     if words[0] in ("plan", "reduce"):
-        return listing.of_plan(cli._planned(words[0], words[1:])[0])
+        return listing.of_plan(planned(words[0], None, words[1:])[0])
     if words[0] in CHECKS:
         CHECKS[words[0]](words[1:])
     return {}
@@ -110,8 +110,8 @@ def _check_copy(words: Sequence[str]) -> None:
 def _check_bench(words: Sequence[str]) -> None:
     """Plan what is to be measured."""
     from ..declare.inputs import Frames
+    from ..line.options import of_frames
     from . import bench
-    from .options import of_frames
 
     parser = OptionParser(prog="dxflow bench", allow_abbrev=False)
     bench.add_arguments(parser)
@@ -127,14 +127,12 @@ def _check_recipe(words: Sequence[str]) -> None:
 
 
 CHECKS = {"copy": _check_copy, "bench": _check_bench, "recipe": _check_recipe}
-APART = ("cluster", "submit", "jobs", "logs", "cancel")
-"""Commands that are about the queue."""
+QUEUED = ("simulate", "plan", "reduce", "copy", "recipe", "list", "info", "verify", "bench")
+"""Commands that can be put into the queue: all that are not about the queue itself."""
 
 
 def command(words: Sequence[str], python: str | None = None) -> list[str]:
     """Return the argument list for ``reduce RUN ...`` or ``path/to/script.py ...``."""
-    from .main import COMMANDS
-
     start = [python or sys.executable, "-u"]
     words = list(words[1:]) if words and words[0] == "--" else list(words)
     if words and words[0].endswith(".py"):
@@ -143,11 +141,10 @@ def command(words: Sequence[str], python: str | None = None) -> list[str]:
             raise OptionError(f"there is no script {path}")
         after = words[2:] if words[1:2] == ["--"] else words[1:]
         return [*start, str(path.absolute()), *after]
-    known = [name for name in COMMANDS if name not in APART]
-    if not words or words[0] not in known:
+    if not words or words[0] not in QUEUED:
         raise OptionError(
             f"expected a command of dxflow or a script: dxflow submit reduce RUN ..., or dxflow submit script.py -- "
-            f"its options. Commands: {', '.join(known)}"
+            f"its options. Commands: {', '.join(QUEUED)}"
         )
     return [*start, "-m", "dxflow", *words]
 

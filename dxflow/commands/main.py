@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import select
 import sys
-import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from ..disk import terminated
-from ..errors import PlanError
 from ..errors.near import did_you_mean
-from ..errors.redact import hidden
 from ..errors.usage import OptionParser, UsageError, spoken
-
-OK, FAILED, WRONG_USAGE, INTERRUPTED, CUT_SHORT, TERMINATED = 0, 1, 2, 130, 141, 143
+from ..line.exits import FAILED, OK, WRONG_USAGE, code_of, complain, text_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,21 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name == "--version":
         return _version()
     if name not in COMMANDS:
-        return _complain(
-            f"no command {name!r}.{did_you_mean(name, COMMANDS)} Commands: {', '.join(COMMANDS)}"
-        )
-    try:
-        with terminated.told():
-            code = COMMANDS[name](rest)
-            sys.stdout.flush()
-        return code
-    except KeyboardInterrupt as e:
-        return _interrupted(e, name)
-    except BrokenPipeError as e:
-        return CUT_SHORT if _nobody_reads() else _failed(e, trace="--traceback" in rest)
-    # Everything that a hook or a file may raise ends here, as a message and an exit code.
-    except Exception as e:  # noqa: BLE001
-        return _failed(e, trace="--traceback" in rest)
+        return complain(f"no command {name!r}.{did_you_mean(name, COMMANDS)} Commands: {', '.join(COMMANDS)}")
+    lost = "nothing is kept yet: start it again" if name == "reduce" else ""
+    return code_of(partial(COMMANDS[name], rest), lost=lost, trace="--traceback" in rest)
 
 
 def usage() -> str:
@@ -96,18 +78,21 @@ def simulate(argv: Sequence[str]) -> int:
 
 def plan(argv: Sequence[str]) -> int:
     """Show what a reduction would read, make and need, without running it."""
-    planned, _ = _planned("plan", argv)
-    print(planned)
+    from .arguments import planned
+
+    made, _ = planned("plan", plan.__doc__, argv)
+    print(made)
     return OK
 
 
 def reduce(argv: Sequence[str]) -> int:
     """Reduce a run with one or more algorithms in one pass."""
     from ..driver.execute import execute
+    from .arguments import planned
 
-    planned, cluster = _planned("reduce", argv)
-    print(planned)
-    print(spoken(execute(planned, cluster, quiet="--quiet" in argv).report(said=planned.losses)))
+    made, cluster = planned("reduce", reduce.__doc__, argv)
+    print(made)
+    print(spoken(execute(made, cluster, quiet="--quiet" in argv).report(said=made.losses)))
     return OK
 
 
@@ -162,8 +147,8 @@ def list_(argv: Sequence[str]) -> int:
 def info(argv: Sequence[str]) -> int:
     """Show what a run holds: trains, detectors, modules, sources, keys; or what a result is."""
     from ..driver.progress import during
+    from ..line.options import RUN, run_of
     from .describe import describe
-    from .options import RUN, run_of
 
     parser = OptionParser(prog="dxflow info", description=info.__doc__, allow_abbrev=False)
     parser.add_argument("run", metavar="RUN", help=RUN)
@@ -173,7 +158,7 @@ def info(argv: Sequence[str]) -> int:
     try:
         shown = during("reading", describe, run_of(args.run), args.sources, whole=args.all)
     except (KeyError, OSError) as e:
-        raise UsageError(_text(e)) from e
+        raise UsageError(text_of(e)) from e
     print(shown)
     return OK
 
@@ -203,7 +188,7 @@ def _refuse_no_result(path: str) -> None:
         during("reading", open_result, path)
     except FileNotFoundError as e:
         if not (Path(path) / "zarr.json").exists():
-            raise UsageError(_text(e)) from e
+            raise UsageError(text_of(e)) from e
     except OSError:
         # Its damage is to be named.
         pass
@@ -263,31 +248,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 # What they share ------------------------------------------------------------------------------------
 
 
-def _planned(command: str, argv: Sequence[str]) -> tuple[Any, Any]:
-    """Return the plan and the cluster of a command line.
-
-    What is wrong with options, run or result is found here, so that a plain message says it.
-    """
-    from ..api import plan as make_plan
-    from . import arguments
-    from . import options as of_line
-
-    doc = str(COMMANDS[command].__doc__)
-    try:
-        options, algorithms = arguments.parse(arguments.shared_parser(command, doc), argv)
-        cluster = of_line.cluster_of_pass(options)
-        planned = make_plan(
-            of_line.run_of(options.run),
-            algorithms,
-            options.to,
-            cluster=cluster,
-            **of_line.of_plan(options),
-        )
-    except (ValueError, OSError) as e:
-        raise UsageError(_text(e)) from e
-    return planned, cluster
-
-
 def _algorithm_help(cls: type[Any], name: str) -> str:
     """Return the options, inputs and documentation of an algorithm."""
     from inspect import cleandoc
@@ -306,72 +266,3 @@ def _version() -> int:
 
     print(f"dxflow {version('dxflow')}")
     return OK
-
-
-# Errors -----------------------------------------------------------------------------------------
-
-
-def _failed(error: Exception, *, trace: bool) -> int:
-    """Say what went wrong and return the exit code."""
-    from ..find import NotFoundError
-    from ..slurm.commands import OptionError, SlurmError
-
-    if trace:
-        sys.stderr.write(hidden("".join(traceback.format_exception(error))))
-    if isinstance(error, (UsageError, PlanError, NotFoundError, OptionError)):
-        return _complain(_text(error))
-    if isinstance(error, SlurmError):
-        _complain("\n  ".join([_text(error), *getattr(error, "__notes__", ())]))
-        return FAILED
-    lines = [f"{type(error).__name__}: {_text(error)}", *_where(error), *getattr(error, "__notes__", ())]
-    _complain("\n  ".join(lines))
-    return FAILED
-
-
-def _where(error: Exception) -> list[str]:
-    """Return the line of the user's code in which an error arose, or the last line there is.
-
-    The user's code is what lies outside dxflow itself and outside installed packages and Python.
-    """
-    from ..driver.tracebacks import is_users
-
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return []
-    last = next((f for f in reversed(frames) if is_users(f.filename)), frames[-1])
-    return [f"{last.filename}, line {last.lineno}, in {last.name}", f"  {last.line}"]
-
-
-def _text(error: BaseException) -> str:
-    """Return the message of an error; that of a KeyError without the quotes around it."""
-    if isinstance(error, KeyError) and error.args:
-        return str(error.args[0])
-    return str(error)
-
-
-def _nobody_reads() -> bool:
-    """Return whether what reads the output has ended, as ``head`` does; what is left goes nowhere then."""
-    out = select.poll()
-    try:
-        out.register(sys.stdout.fileno(), 0)
-    except (OSError, ValueError):
-        return False
-    ended = any(event & select.POLLERR for _, event in out.poll(0))
-    if ended:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return ended
-
-
-def _interrupted(error: KeyboardInterrupt, name: str) -> int:
-    asked = isinstance(error, terminated.Terminated)
-    kept = getattr(error, "__notes__", ()) or (
-        ["nothing is kept yet: start it again"] if name == "reduce" else []
-    )
-    _complain("; ".join(["terminated" if asked else "interrupted", *kept]))
-    return TERMINATED if asked else INTERRUPTED
-
-
-def _complain(message: str) -> int:
-    said = hidden(spoken(message))
-    print(said if said.startswith("dxflow") else f"dxflow: {said}", file=sys.stderr)
-    return WRONG_USAGE

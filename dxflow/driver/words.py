@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import sizes
 from ..planning.words import SOME, Row, some
@@ -13,14 +13,31 @@ from ..run import losses
 from . import cost
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..run.losses import Loss
-    from .result import Result
 
 LONG, MUCH = 10, 10**9
 """Seconds of a pass and bytes: below both what bounded it is chance, and nobody needs advice."""
 
 
-def of_result(result: Result, said: Iterable[Loss] = ()) -> list[Row]:
+class Finished(Protocol):
+    """What is to be known of a result."""
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """How it was made."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether it stays there."""
+
+
+def of_result(result: Finished, said: Iterable[Loss] = ()) -> list[Row]:
     """Return what was read, used and lost, what bounded it, and where the result is.
 
     Parameters
@@ -28,7 +45,7 @@ def of_result(result: Result, said: Iterable[Loss] = ()) -> list[Row]:
     said : iterable of Loss
         Losses that stand above it already.
     """
-    manifest, t = result.manifest, result.times
+    manifest, t, cluster = result.manifest, result.manifest["times"], result.manifest["cluster"]
     return [
         *([("name", name)] if (name := manifest.get("name")) else []),
         ("read", _read(manifest, t)),
@@ -40,8 +57,8 @@ def of_result(result: Result, said: Iterable[Loss] = ()) -> list[Row]:
         *some([("inputs", f"{name}: reads {what}") for name, what in manifest.get("reads", {}).items()]),
         *(("check", line) for line in manifest.get("unasked", ())),
         *(("used", line) for line in used(manifest["account"])),
-        *_time(t, result.cluster.get("advice", "")),
-        *cost.rows(result.cluster),
+        *_time(t, cluster.get("advice", "")),
+        *cost.rows(cluster),
         ("result", str(result.path) + ("" if result.kept else ", removed when nobody uses it any more")),
         *(
             ("pieces", f"chunk {chunk} was too large for its workers: done in {n} parts")

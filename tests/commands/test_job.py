@@ -72,6 +72,10 @@ def test_a_cancelled_driver_takes_its_workers_with_it(long, slurm, tmp_path, cap
     assert f"there is no job '{job}' of dxflow to cancel. There are: none" in capsys.readouterr().err
 
 
+def test_every_command_can_be_put_into_the_queue_or_is_about_it():
+    assert set(driver.QUEUED) == set(cli.COMMANDS) - {"cluster", "submit", "jobs", "logs", "cancel"}
+
+
 def test_a_script_and_its_arguments_reach_the_job_as_they_are(tmp_path):
     script = tmp_path / "a b.py"
     script.write_text("import sys; print(sys.argv[1:])")

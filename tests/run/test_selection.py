@@ -13,7 +13,7 @@ import dxflow
 from dxflow import Frames, FrameSelection, Key, PlanError
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.litframes import LitFrames
-from dxflow.commands.options import frames_of
+from dxflow.line.options import frames_of
 from dxflow.run.index import align, plain
 from dxflow.simulate import make_run
 

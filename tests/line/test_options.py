@@ -8,8 +8,8 @@ import dxflow
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.commands import main as cli
-from dxflow.commands import options
 from dxflow.errors import usage
+from dxflow.line import options
 from dxflow.simulate import make_run
 
 
