@@ -1,5 +1,7 @@
 """Runs and a cluster that test files share."""
 
+import gc
+import os
 import pickle
 import subprocess
 import sys
@@ -52,6 +54,20 @@ def _extra_data_in_this_process():
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(loky, "ProcessPoolExecutor", InThisProcess)
+        yield
+
+
+def pytest_collection_finish():
+    """Look for garbage in what tests make, not over and over in all the libraries that they have loaded."""
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _disks_at_once():
+    """Nothing waits until the disk has what was written: no test turns the power off."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda file: None)
         yield
 
 

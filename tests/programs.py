@@ -17,7 +17,7 @@ LIBRARIES = [
     "tifffile",
     "xarray",
     "zarr",
-    "dxflow.execute",
+    "dxflow.driver.execute",
     "dxflow.clusters.kinds.local",
     "dxflow.run.detectors.agipd",
     "dxflow.run.detectors.lpd",

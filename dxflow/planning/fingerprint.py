@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from ..reader.files import Stat
 from ..run.locate import Location
 from .digests import Digests
 from .diskdigests import NoDigest, digest
-from .sourcecode import code_of, libraries_of
+from .sourcecode import code_of, libraries_of, version_of
 
 if TYPE_CHECKING:
     from ..run.bound import BoundInput
@@ -106,7 +105,7 @@ def fingerprint(plan: Plan) -> Fingerprint:
 def versions() -> dict[str, str]:
     """Return the versions of what computes and reads."""
     names = ("dxflow", "numpy", "numba", "h5py", "extra-data", "zarr")
-    found = {name: importlib.metadata.version(name) for name in names}
+    found = {name: version_of(name) for name in names}
     # Of Python what decides its bytecode: patches of it do not.
     return found | {"python": f"{sys.version_info[0]}.{sys.version_info[1]}"}
 

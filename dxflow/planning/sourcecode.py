@@ -46,7 +46,7 @@ def libraries_of(cls: type) -> dict[str, str]:
     """Return the versions of the libraries that an algorithm's files import."""
     listed = [one for path in _files(cls) for one in _imports(str(path), stat_of(str(path)))]
     named = {name.partition(".")[0] for level, name, _ in listed if not level}
-    return {name: version for name in sorted(named) if (version := _version(name))}
+    return {name: version for name in sorted(named) if (version := version_of(name))}
 
 
 def _files(cls: type) -> dict[Path, Origin]:
@@ -56,8 +56,8 @@ def _files(cls: type) -> dict[Path, Origin]:
 
 
 @lru_cache(maxsize=1024)
-def _version(name: str) -> str:
-    """Return the version of an installed library, "" for what is none."""
+def version_of(name: str) -> str:
+    """Return the version of an installed library, "" for what is none; what is loaded stays, so it is asked once."""
     if name in sys.stdlib_module_names:
         return ""
     try:
