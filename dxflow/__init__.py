@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .api import plan, reduce
 from .declare.algorithm import Algorithm
 from .declare.inputs import Frames, From, Key
+from .declare.labels import Labels
 from .declare.lack import Lack
 from .declare.outputs import Output, Partial
 from .declare.pulses import PulseKey
@@ -33,6 +34,7 @@ __all__ = [
     "From",
     "InputInfo",
     "Key",
+    "Labels",
     "Lack",
     "Loss",
     "ModuleBlock",

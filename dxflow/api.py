@@ -18,7 +18,7 @@ from .planning.binding import Binding, bind
 from .planning.plan import Plan
 from .run import open as runs
 from .run.selection import FrameSelection
-from .stores import names
+from .stores import names, opening
 from .stores.named import store_for
 
 ON_FAULT = (None, "mask", "raise")
@@ -113,7 +113,14 @@ def plan(
         opened.faults.suspect = suspect == "use" and opened.run.inc_suspect_trains
         opened.faults.trains = make.asked_for(selection, opened.train_ids)
         binding = Binding(
-            opened.run, opened.path, opened.train_ids, selection, opened.faults, mask, mask_bits
+            opened.run,
+            opened.path,
+            opened.train_ids,
+            selection,
+            opened.faults,
+            mask,
+            mask_bits,
+            opening.dataset,
         )
         during("planning", bind, binding, given, quiet=quiet)
     made = make.plan_of(

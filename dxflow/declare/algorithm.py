@@ -15,6 +15,7 @@ from .outputs import Output, Partial, merge_into
 if TYPE_CHECKING:
     from ..run.info import RunInfo
     from .inputs import Frames, From, Key
+    from .labels import Labels
     from .lack import Lack
     from .views import ModuleBlock, Train
 
@@ -60,7 +61,7 @@ class Algorithm:
     """One line for ``dxflow list``."""
     SELECTS: ClassVar[str] = ""
     """Name of the boolean per-frame output that ``frames=`` takes from a result of this algorithm."""
-    inputs: Mapping[str, Frames | Key | From] = {}
+    inputs: Mapping[str, Frames | Key | From | Labels] = {}
     """Alias -> what is read. The first one sets the blocks and the pixels."""
 
     __signature__ = signatures.Options()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..declare.algorithm import Algorithm
 from ..declare.inputs import Frames, From
+from ..declare.labels import Labels
 from ..declare.outputs import BoundOutput, Output, Partial
 from ..errors import PlanError
 from ..errors.near import did_you_mean, listed
@@ -18,8 +20,8 @@ from ..run.bound import BoundInput
 from ..run.findings import Faults
 from ..run.index import EntryIndex, same_rows
 from ..run.info import InputInfo, RunInfo
-from ..run.locate import Location
 from .reads import frames_of, unread
+from .same import same
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -62,6 +64,8 @@ class Binding:
     mask: Any = "auto"
     bits: Any = None
     """Mask and its bits for images whose input does not say which."""
+    opened: Any = None
+    """Opens a result by its path, for `Labels`."""
 
     def __post_init__(self) -> None:
         self.inputs: list[BoundInput] = []
@@ -77,7 +81,12 @@ class Binding:
     def add(self, algorithm: Algorithm) -> None:
         """Bind one more algorithm; it may read what those before it make."""
         _check_hooks(algorithm)
-        aliases = {alias: self._resolve(algorithm, alias, what) for alias, what in algorithm.inputs.items()}
+        aliases: dict[str, int | str] = {}
+        for alias, what in algorithm.inputs.items():
+            joins = isinstance(what, Labels)
+            aliases[alias] = (
+                self._join(algorithm, alias, aliases) if joins else self._resolve(algorithm, alias, what)
+            )
         stream = self._stream(next(iter(aliases.values())))
         infos = {alias: self._info(ref) for alias, ref in aliases.items()}
         info = RunInfo(self.path, self.trains, infos)
@@ -92,7 +101,7 @@ class Binding:
             return self._resolve_from(algorithm, alias, what)
         if not hasattr(what, "bind"):
             raise PlanError(
-                f"{algorithm.name}: input {alias!r} is a {type(what).__name__}; expected Frames, Key or From"
+                f"{algorithm.name}: input {alias!r} is a {type(what).__name__}; expected Frames, Key, From or Labels"
             )
         try:
             masked = what.with_mask(self.mask, self.bits) if isinstance(what, Frames) else what
@@ -146,15 +155,27 @@ class Binding:
 
     def _bind(self, algorithm: Algorithm, alias: str, what: Any, frames: bool) -> int:
         """Bind an input; one with the same data as an earlier one is that one."""
-        try:
+        with _said(algorithm, alias):
             bound = what.bind(self.run, self.trains, self.faults)
             if frames or bound.kind in ("frames", "pulses"):
                 bound = _selected(bound, self.selection, self.faults)
-        except (KeyError, ValueError) as e:
-            message = e.args[0] if e.args else str(e)
-            raise PlanError(f"{algorithm.name}: input {alias!r}: {message}") from e
+        return self._number(bound)
+
+    def _join(self, algorithm: Algorithm, alias: str, before: Mapping[str, int | str]) -> int:
+        """Join labels to the frames of an algorithm's first input."""
+        if not before:
+            raise PlanError(
+                f"{algorithm.name}: input {alias!r} is Labels, which are joined to the frames of the first input: put "
+                "Frames or a Key before it"
+            )
+        with _said(algorithm, alias):
+            index = self.inputs[self._stream(next(iter(before.values())))].index
+            return self._number(algorithm.inputs[alias].join(index, self.opened))
+
+    def _number(self, bound: BoundInput) -> int:
+        """Return the number of an input; one with the same data as an earlier one is that one."""
         for number, other in enumerate(self.inputs):
-            if _same(bound, other):
+            if same(bound, other):
                 return number
         self.inputs.append(replace(bound, index=self._shared(bound.index)))
         return len(self.inputs) - 1
@@ -360,21 +381,11 @@ def _stand_for_frames(what: Any, inputs: Mapping[str, Any]) -> bool:
     return what == first and not any(isinstance(other, Frames) for other in inputs.values())
 
 
-def _same(a: BoundInput, b: BoundInput) -> bool:
-    """Return whether two inputs are the same data, of the same trains."""
-    return _what(a) == _what(b) and same_rows(a.index, b.index) and _same_place(a.location, b.location)
-
-
-def _same_place(a: Location, b: Location) -> bool:
-    """Return whether two inputs are the same rows of the same files: an offset makes them others."""
-    return a.files == b.files and all(
-        np.array_equal(x, y) for x, y in ((a.file, b.file), (a.first, b.first), (a.count, b.count))
-    )
-
-
-def _what(bound: BoundInput) -> tuple:
-    """Return what is read of an input, its frames aside."""
-    at, mask = bound.location, bound.mask
-    masked = None if mask is None else mask.what()
-    joined = repr(bound.declared) if bound.parts else ""
-    return at.sources, at.datasets, at.plane, at.roi, bound.modules, masked, joined
+@contextmanager
+def _said(algorithm: Algorithm, alias: str) -> Iterator[None]:
+    """Raise what is wrong with an input as a PlanError that says of which."""
+    try:
+        yield
+    except (KeyError, ValueError) as e:
+        message = e.args[0] if e.args else str(e)
+        raise PlanError(f"{algorithm.name}: input {alias!r}: {message}") from e

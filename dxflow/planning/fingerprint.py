@@ -175,6 +175,7 @@ def _input(bound: BoundInput, digests: Digests) -> dict[str, Any]:
         "place": _known(digests.of)(_place(bound.location)),
         "mask": None if bound.mask is None else _known(digests.of)(_place(bound.mask)),
         "parts": [_input(part, digests) for part in bound.parts],
+        "values": bound.joined and digests.of([bound.joined.values, bound.joined.there]),
     }
 
 
@@ -292,6 +293,7 @@ INPUT = {
     "place": "where or what in the files is read",
     "mask": "the mask",
     "parts": "what is joined to the frames",
+    "values": "the values",
     "name": "the name",
     "key": "the key",
 }

@@ -179,7 +179,8 @@ def _index_bytes(plan: Plan) -> int:
     arrays = [a for i in plan.indexes for a in (i.entry, i.pulse_ids, i.cell_ids) if a is not None]
     tables = [a for i in plan.inputs for a in (i.location.file, i.location.first, i.location.count)]
     positions = sum(8 * len(i) for i in plan.indexes)
-    return sum(a.nbytes for a in arrays + tables) + positions
+    joined = sum(i.joined.nbytes for i in plan.inputs if i.joined)
+    return sum(a.nbytes for a in arrays + tables) + positions + joined
 
 
 def check(plan: Plan, cluster: Any) -> None:

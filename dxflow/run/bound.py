@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .findings import Faults
 from .index import EntryIndex
 from .info import InputInfo
+from .joined import Joined
 from .locate import Location
 from .masks import BoundMask
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class BoundInput:
     """An input after binding: where it is in the files, and which entries it has.
 
-    `kind` is "frames" (multi-module detector), "key" (instrument source), "control", or "pulses" (`PulseKey`).
+    `kind` is "frames" (multi-module detector), "key" (instrument source), "control" (one value per train), or "pulses"
+    (one value per frame: `PulseKey`, `Labels`).
     """
 
     declared: Input
@@ -41,6 +43,8 @@ class BoundInput:
     """Of a `PulseKey`: pulse id of the frame that the first pulse of a train falls into."""
     raw: bool = False
     """Whether it is raw data of a detector."""
+    joined: Joined | None = None
+    """Of `Labels`: the values of all rows; nothing is read of the run."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,8 +98,8 @@ class Input(Protocol):
 
 
 def train_bytes(bound: BoundInput) -> NDArray:
-    """Return the bytes of an input in each train, all modules, (train,)."""
-    return bound.index.counts * (bound.frame_bytes * len(bound.modules))
+    """Return the bytes that are read of an input in each train, all modules, (train,)."""
+    return bound.index.counts * (bound.frame_bytes * len(bound.modules) * (bound.joined is None))
 
 
 def bytes_spared(bound: BoundInput) -> int:

@@ -265,7 +265,8 @@ def module_block(
         if array is None:
             assert isinstance(ref, int)
             array, valid[alias] = keys.key_of_frames(state, ref, trains, own)
-            array = or_nan(array, valid[alias].any())
+            if state.plan.inputs[ref].joined is None:
+                array = or_nan(array, valid[alias].any())
         elif ref in pixels:
             valid[alias] = read_only(pixels[ref])  # type: ignore[index]
         seen[alias] = read_only(array)

@@ -18,7 +18,9 @@ def read_keys(state: ChunkState) -> None:
     """Read the keys of the whole chunk that no block or train buffer holds."""
     for number in sorted(state.plan.keys):
         bound, rows = state.plan.inputs[number], state.rows[state.plan.inputs[number].index]
-        if bound.parts:
+        if bound.joined is not None:
+            values, good = bound.joined.values[rows], bound.joined.there[rows]
+        elif bound.parts:
             values = _joined(state, bound, rows)
             good = ~np.isnan(values)
         else:
@@ -26,7 +28,7 @@ def read_keys(state: ChunkState) -> None:
             values[~good] = missing_value(bound.dtype)
         out = np.isin(bound.index.train_positions(rows), list(state.excluded))
         state.keys[number], state.got[number][0] = values, good & ~out
-        state.bytes += values.nbytes
+        state.bytes += values.nbytes * (bound.joined is None)
 
 
 def _read_key(state: ChunkState, bound: BoundInput) -> tuple[NDArray, NDArray]:

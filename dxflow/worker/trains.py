@@ -116,7 +116,9 @@ class TrainPass:
         index = self.plan.inputs[bound.stream].index
         rows = index.rows(train, train + 1)
         valid = {alias: self._there(ref, train) for alias, ref in bound.aliases.items()}
-        values = {a: or_nan(self._value(ref, train, filled), valid[a]) for a, ref in bound.aliases.items()}
+        labels = {a for a, n in bound.aliases.items() if isinstance(n, int) and self.plan.inputs[n].joined}
+        values = {a: self._value(ref, train, filled) for a, ref in bound.aliases.items()}
+        values = {a: value if a in labels else or_nan(value, valid[a]) for a, value in values.items()}
         pixels = {a: filled.pixels[n] for a, n in bound.aliases.items() if n in filled.pixels}
         return Train(
             index=train,

@@ -123,7 +123,7 @@ def late(what):
             r"tsum reads 'scale.img' as 'img', but no algorithm before it makes that\. Made so far: none",
         ),
         ([Stats(), TrainSums(img=From("stats.mean"))], "that is an output per pixel"),
-        ([Scale(img=3)], "is a int; expected Frames, Key or From"),
+        ([Scale(img=3)], "is a int; expected Frames, Key, From or Labels"),
         ([RoiSum(), late(From("roisum.intensity"))], "two algorithms are named"),
         (
             [Bright(), late(From("bright.is_bright"))],
