@@ -138,17 +138,21 @@ def _one_integer(x, total, squares):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def merge_floats(count, mean, squares, n, m, q):  # type: ignore[no-untyped-def]
-    """Merge (n, m, q) into (count, mean, squares), flat arrays (Chan et al.); an empty side changes no bit."""
+    """Merge (n, m, q) into (count, mean, squares), flat arrays (Chan et al.); an empty side changes no bit.
+
+    Both ways are worked out for each pixel and one is taken: nothing branches, so pixels without values cost nothing.
+    """
     for p in range(len(count)):
-        if n[p] > 0 and count[p] == 0:
-            count[p], mean[p], squares[p] = n[p], m[p], q[p]
-        elif n[p] > 0:
-            both = np.float64(count[p]) + np.float64(n[p])
-            d = m[p] - mean[p]
-            step = d * (np.float64(n[p]) / both)
-            squares[p] += q[p] + d * step * np.float64(count[p])
-            mean[p] += step
-            count[p] += n[p]
+        ours, theirs = count[p], n[p]
+        d = m[p] - mean[p]
+        step = d * (np.float64(theirs) / np.float64(max(ours + theirs, np.int32(1))))
+        mean_of_both = mean[p] + step
+        squares_of_both = squares[p] + (q[p] + d * step * np.float64(ours))
+        mean_of_both = m[p] if ours == 0 else mean_of_both
+        squares_of_both = q[p] if ours == 0 else squares_of_both
+        mean[p] = mean[p] if theirs <= 0 else mean_of_both
+        squares[p] = squares[p] if theirs <= 0 else squares_of_both
+        count[p] = ours + theirs
 
 
 @njit(cache=True, nogil=True)

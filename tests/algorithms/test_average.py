@@ -183,6 +183,21 @@ def test_merging_into_an_empty_partial_changes_no_bit():
     assert [a.tobytes() for a in into] == [a.tobytes() for a in (count, mean, squares)]
 
 
+def test_merged_pixels_are_those_of_the_formula_whatever_is_empty_or_infinite():
+    random = np.random.default_rng(4)
+    ours, theirs = state(random, 1003), state(random, 1003)
+    ours[1][5], theirs[1][6], theirs[2][7], ours[2][8] = np.nan, np.inf, np.nan, -np.inf
+    merged = [a.copy() for a in ours]
+    kernels.merge_floats(*merged, *theirs)
+    for p, (na, a, qa, nb, b, qb) in enumerate(zip(*ours, *theirs, strict=True)):
+        n = na + nb
+        if na and nb:
+            a, qa = a + (b - a) * (nb / n), qa + qb + (b - a) ** 2 * na * nb / n
+        elif nb:
+            a, qa = b, qb
+        np.testing.assert_allclose([x[p] for x in merged], [n, a, qa], rtol=1e-14)
+
+
 @pytest.mark.parametrize("integers", [False, True])
 def test_merged_partials_equal_one_pass(integers):
     random = np.random.default_rng(3)

@@ -257,13 +257,13 @@ def test_the_wavelength_is_energy_or_wavelength_or_that_of_the_file(run, tmp_pat
         dxflow.plan(run.path, AzimuthalIntegration(**given))
 
 
-@pytest.mark.parametrize("frames", [1, 8, 13])
+@pytest.mark.parametrize("frames", [1, 7, 8, 13])
 @pytest.mark.parametrize("holes", [0, 0.02, 0.4])
-@pytest.mark.parametrize("dtype", ["f4", "u2"])
+@pytest.mark.parametrize("dtype", ["f4", "u2", "f8", "i4"])
 def test_the_kernel_equals_bincount(frames, holes, dtype):
     random = np.random.default_rng(6)
-    x = random.integers(0, 60000, (frames, 1300)).astype(dtype)
-    if dtype == "f4":
+    x = random.integers(-60000 if dtype == "i4" else 0, 60000, (frames, 1300)).astype(dtype)
+    if dtype[0] == "f":
         x[random.random(x.shape) < holes] = np.nan
         x[:, 500:520] = np.nan
     bins, weights = random.integers(0, 31, 1300).astype("i4"), random.random(1300).astype("f4")
