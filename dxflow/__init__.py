@@ -16,7 +16,7 @@ from .driver.execute import execute
 from .driver.result import Result
 from .driver.result import open_result as open  # noqa: A004 - as in xarray and zarr
 from .errors import PlanError
-from .planning.plan import Plan
+from .planning.public import Plan
 from .run.info import InputInfo, RunInfo
 from .run.losses import Loss
 from .run.selection import FrameSelection

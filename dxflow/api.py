@@ -15,7 +15,7 @@ from .driver.tracebacks import Short
 from .errors import PlanError, kinds
 from .planning import make, memory
 from .planning.binding import Binding, bind
-from .planning.plan import Plan
+from .planning.public import Plan
 from .run import open as runs
 from .run.selection import FrameSelection
 from .stores import names, opening
@@ -142,7 +142,7 @@ def plan(
 def _checked(plan: Plan, cluster: Any) -> Plan:
     """Return a plan that can run here, or whose result is there already."""
     names.check(plan)
-    memory.check(plan, cluster)
+    memory.check(plan.memory, cluster)
     journal.refuse_held(plan)
     if journal.finished(plan):
         return replace(plan, finished=True)

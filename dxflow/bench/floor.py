@@ -17,7 +17,7 @@ from ..reader.ring import paged
 from ..run.extents import extents
 
 if TYPE_CHECKING:
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
     from ..run.bound import BoundInput
     from ..run.locate import Location
 

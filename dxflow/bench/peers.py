@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
 
 BATCH = 32 * 2**20
 """Bytes that are read at once of a module, at least one train: of what was tried the fastest."""

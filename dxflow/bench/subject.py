@@ -16,7 +16,7 @@ from .rounds import Cannot, Case, Sample
 from .tasks import Nothing
 
 if TYPE_CHECKING:
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
 
 
 class Subject:

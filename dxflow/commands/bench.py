@@ -30,7 +30,7 @@ from ..sizes import show
 
 if TYPE_CHECKING:
     from ..declare.algorithm import Algorithm
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
 
 WITH_NUMPY = {"average": "EXtra-data + numpy, mean", "litframes": "EXtra-data + numpy, lit"}
 """What does the same as an algorithm."""

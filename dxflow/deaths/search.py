@@ -13,7 +13,8 @@ from ..run.losses import Loss
 from .notes import Attempt, Death, History
 
 if TYPE_CHECKING:
-    from ..planning.plan import Chunk, Plan
+    from ..planning.plan import Chunk
+    from ..planning.public import Plan
 
 TWICE = 2
 """Deaths that are believed: once may be bad luck."""

@@ -165,7 +165,7 @@ class Algorithm:
     # The framework's -----------------------------------------------------------------------------
 
     rules: Mapping[str, str] = {}
-    """Output name -> merge rule; set by the plan."""
+    """Output name -> merge rule; set on the copies of workers."""
 
     def freeze(self) -> None:
         """Make ``self`` read-only; the copies of workers are, once `initialize` has run."""

@@ -27,7 +27,7 @@ from .verdict import unasked
 
 if TYPE_CHECKING:
     from ..disk.lock import Lock
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
     from .result import Result
 
 RESTARTS = 3

@@ -18,7 +18,7 @@ from ..errors import PlanError
 
 if TYPE_CHECKING:
     from ..disk.lock import Lock
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
 
 PLAN = ours.PLAN
 MOST = 10

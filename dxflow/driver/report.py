@@ -21,7 +21,7 @@ from .cost import cost
 from .verdict import Facts, unasked, verdict
 
 if TYPE_CHECKING:
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
     from ..run.bound import BoundInput
     from ..worker.chunk import Summary
 

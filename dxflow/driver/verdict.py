@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..sizes import show
 
 if TYPE_CHECKING:
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
     from ..worker.chunk import Summary
 
 FEW = 3

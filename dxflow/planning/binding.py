@@ -20,36 +20,14 @@ from ..run.bound import BoundInput
 from ..run.findings import Faults
 from ..run.index import EntryIndex, same_rows
 from ..run.info import InputInfo, RunInfo
+from .bound import BoundAlgorithm
 from .reads import frames_of, unread
 from .same import same
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
 
-    from ..declare.lack import Lack
     from ..run.selection import FrameSelection
-
-
-@dataclass(frozen=True, eq=False)
-class BoundAlgorithm:
-    """An algorithm with its inputs and outputs in a run.
-
-    `aliases` maps each alias to the number of an input of the plan, or to the name of an earlier output; `stream` is
-    the input whose frames it follows: that of its first alias, through all `From`; `unit`: trains it adds up at once.
-    """
-
-    algorithm: Algorithm
-    info: RunInfo
-    aliases: Mapping[str, int | str]
-    stream: int
-    outputs: tuple[BoundOutput, ...]
-    lacks: tuple[Lack, ...] = ()
-    unit: int = 1
-
-    @property
-    def name(self) -> str:
-        """Name of the instance."""
-        return self.algorithm.name
 
 
 @dataclass
@@ -92,7 +70,6 @@ class Binding:
         info = RunInfo(self.path, self.trains, infos)
         bound = BoundAlgorithm(algorithm, info, aliases, stream, ())
         outputs = self._outputs(bound)
-        algorithm.rules = {o.key: o.output.merge for o in outputs}
         self.algorithms.append(replace(bound, outputs=outputs, lacks=tuple(algorithm.lacks(bound.info))))
 
     def _resolve(self, algorithm: Algorithm, alias: str, what: Any) -> int | str:

@@ -15,7 +15,8 @@ from .sight import maker
 from .units import adds_up
 
 if TYPE_CHECKING:
-    from .binding import Binding, BoundAlgorithm
+    from .binding import Binding
+    from .bound import BoundAlgorithm
 
 MOST_CHUNKS_OF_A_SMALL_RUN = 32
 ABOUT = 1.4

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from .plan import Plan
 
 
 class Destination(Protocol):
@@ -40,20 +37,20 @@ class Destination(Protocol):
     def commit(self, contents: Any, manifest: dict[str, Any]) -> None:
         """Let the result appear."""
 
-    def recover(self, plan: Plan) -> None:
+    def recover(self, plan: Any) -> None:
         """Put back what an attempt that died had set aside."""
 
-    def piece_bytes(self, plan: Plan) -> int:
+    def piece_bytes(self, plan: Any) -> int:
         """Return the bytes that a worker needs for writing."""
 
-    def describe(self, plan: Plan) -> str:
+    def describe(self, plan: Any) -> str:
         """Return in words what is written."""
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: Any) -> None:
         """Raise a PlanError if it cannot be written."""
 
-    def check_place(self, plan: Plan) -> None:
+    def check_place(self, plan: Any) -> None:
         """Raise a PlanError if something else is there."""
 
-    def check_partial(self, plan: Plan) -> None:
+    def check_partial(self, plan: Any) -> None:
         """Raise a PlanError if something else is where the journal goes."""

@@ -22,14 +22,14 @@ from .sourcecode import code_of, libraries_of, version_of
 
 if TYPE_CHECKING:
     from ..run.bound import BoundInput
-    from .binding import BoundAlgorithm
+    from .bound import BoundAlgorithm
     from .plan import Plan
 
 UNKNOWN = "no digest"
 """Stands for the content of what has none, with what it is and a text that nothing else has."""
 SOME = 3
 """Inputs, algorithms, and things that an algorithm depends on, that `print` shows."""
-FRAMEWORK = ("algorithm", "inputs", "name", "options", "rules")
+FRAMEWORK = ("algorithm", "inputs", "name", "options")
 """Attributes of an algorithm that are compared apart, or say nothing of its result."""
 
 

@@ -20,7 +20,8 @@ from ..run.masks import MISSING
 from ..run.selection import FrameSelection, among, none_of
 from . import cutting, lacks, memory
 from .binding import Binding
-from .plan import Chunk, Plan
+from .plan import Chunk
+from .public import Plan
 
 if TYPE_CHECKING:
     from ..run.index import EntryIndex

@@ -13,7 +13,8 @@ from ..disk import parcels
 from ..errors import PlanError
 from ..run.bound import train_bytes
 from . import steps, units
-from .binding import Binding, BoundAlgorithm
+from .binding import Binding
+from .bound import BoundAlgorithm
 
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
@@ -183,8 +184,8 @@ def _index_bytes(plan: Plan) -> int:
     return sum(a.nbytes for a in arrays + tables) + positions + joined
 
 
-def check(plan: Plan, cluster: Any) -> None:
-    """Refuse a plan that does not fit this machine, when it is to run on this machine.
+def check(memory: Memory, cluster: Any) -> None:
+    """Refuse a plan whose workers do not fit this machine, when it is to run on this machine.
 
     Raises
     ------
@@ -196,9 +197,9 @@ def check(plan: Plan, cluster: Any) -> None:
 
     workers = 1 if cluster == "here" else len(os.sched_getaffinity(0))
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if plan.memory.total * workers > 0.8 * available:
+    if memory.total * workers > 0.8 * available:
         raise PlanError(
-            f"{plan.memory} for each of {workers} workers is more than 80 % of the {sizes.show(available)} of this "
+            f"{memory} for each of {workers} workers is more than 80 % of the {sizes.show(available)} of this "
             "machine. Use fewer workers (cluster=dxflow.clusters.Local(workers=1)), fewer modules or cells, "
             "or process_module_data, which needs no whole trains"
         )

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from numpy.typing import NDArray
 
-from .. import html
 from ..declare.outputs import BoundOutput
 from ..run.bound import BoundInput, train_bytes
 from ..run.index import EntryIndex
 from ..run.losses import Loss
-from . import memory, words
-from .binding import BoundAlgorithm
-from .fingerprint import Fingerprint, fingerprint
-from .sight import Sight, handed_on, sight
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from .destination import Destination
+from .bound import BoundAlgorithm
+from .destination import Destination
 
 
 @dataclass(frozen=True)
@@ -36,7 +28,7 @@ class Chunk:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan:
-    """A reduction that can run: made by `plan`, run by `execute`; printing it shows what it will do.
+    """What a reduction is: values, and what can be said of them alone.
 
     Parameters
     ----------
@@ -99,14 +91,9 @@ class Plan:
         return frozenset(r for r in refs if isinstance(r, int) and self.inputs[r].kind != "frames")
 
     @cached_property
-    def sights(self) -> dict[str, Sight]:
-        """What each algorithm sees, by name."""
-        return {a.name: sight(self, a) for a in self.algorithms}
-
-    @cached_property
     def handed_on(self) -> frozenset[str]:
         """Names of the outputs that later algorithms of the pass read."""
-        return handed_on(self)
+        return frozenset(ref for a in self.algorithms for ref in a.aliases.values() if isinstance(ref, str))
 
     @property
     def indexes(self) -> tuple[EntryIndex, ...]:
@@ -118,36 +105,6 @@ class Plan:
         """Bytes of data, after decompression, of all inputs."""
         return sum(train_bytes(i).sum() for i in self.inputs)
 
-    @cached_property
-    def memory(self) -> memory.Memory:
-        """What a worker needs, by purpose."""
-        return memory.estimate(self)
-
-    @cached_property
-    def fingerprint(self) -> Fingerprint:
-        """What the result depends on: files, algorithms with options and code, versions, chunks; can be printed."""
-        return fingerprint(self)
-
-    @property
-    def digest(self) -> str:
-        """Of all that the result depends on."""
-        return self.fingerprint.digest
-
     def modules(self, chunk: Chunk) -> slice:
         """Return the positions of the modules that a chunk works on."""
         return self.parts[chunk.part]
-
-    def explain(self) -> str:
-        """Return, for each input, which way it is read and why, and what that costs; opens all files."""
-        from .explain import explain
-
-        return explain(self)
-
-    def __str__(self) -> str:
-        return words.text(words.of_plan(self), 12)
-
-    def __repr__(self) -> str:
-        return f"<dxflow.Plan of {len(self.chunks)} chunks>\n{self}"
-
-    def _repr_html_(self) -> str:
-        return html.table("Plan", words.of_plan(self))

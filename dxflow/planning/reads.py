@@ -11,7 +11,7 @@ from .sight import maker
 
 if TYPE_CHECKING:
     from ..declare.algorithm import Algorithm
-    from .binding import BoundAlgorithm
+    from .bound import BoundAlgorithm
     from .plan import Plan
 
 

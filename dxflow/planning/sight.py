@@ -9,7 +9,7 @@ from ..declare.outputs import BoundOutput
 
 if TYPE_CHECKING:
     from ..run.index import EntryIndex
-    from .binding import Binding, BoundAlgorithm
+    from .bound import Bound, BoundAlgorithm
     from .plan import Plan
 
 
@@ -45,7 +45,7 @@ def sight(plan: Plan, bound: BoundAlgorithm) -> Sight:
     return Sight(lead.index, tuple(sorted(inputs)), tuple(dict.fromkeys(lacks)))
 
 
-def maker(plan: Plan | Binding, name: str) -> BoundAlgorithm:
+def maker(plan: Bound, name: str) -> BoundAlgorithm:
     """Return the algorithm that makes an output."""
     return next(a for a in plan.algorithms if any(o.name == name for o in a.outputs))
 
@@ -61,11 +61,6 @@ def root(plan: Plan, ref: int | str) -> int:
         return ref
     bound, alias = maker(plan, ref), output(plan, ref).output.alias
     return root(plan, bound.aliases[alias]) if alias else bound.stream
-
-
-def handed_on(plan: Plan) -> frozenset[str]:
-    """Return the names of the outputs that later algorithms read."""
-    return frozenset(ref for a in plan.algorithms for ref in a.aliases.values() if isinstance(ref, str))
 
 
 def by_train(plan: Plan, bound: BoundAlgorithm) -> bool:

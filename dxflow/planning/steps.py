@@ -12,7 +12,7 @@ from .sight import maker
 
 if TYPE_CHECKING:
     from ..run.bound import BoundInput
-    from .binding import BoundAlgorithm
+    from .bound import BoundAlgorithm
     from .plan import Plan
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from .binding import BoundAlgorithm
+    from .bound import BoundAlgorithm
     from .plan import Plan
 
 T = TypeVar("T")

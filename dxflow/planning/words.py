@@ -13,6 +13,7 @@ from .steps import largest_chunk
 
 if TYPE_CHECKING:
     from ..run.bound import BoundInput
+    from .memory import Memory
     from .plan import Plan
 
 
@@ -32,8 +33,8 @@ def text(rows: Iterable[Row], width: int) -> str:
     return "\n".join(out)
 
 
-def of_plan(plan: Plan) -> list[Row]:
-    """Return what a plan will do."""
+def of_plan(plan: Plan, memory: Memory) -> list[Row]:
+    """Return what a plan will do, and what its workers need."""
     ids = plan.train_ids
     how = "module blocks" if plan.by_module else "whole trains"
     apart = f", {len(plan.parts)} groups of modules apart" if len(plan.parts) > 1 else ""
@@ -46,7 +47,7 @@ def of_plan(plan: Plan) -> list[Row]:
         *(("hint", line) for line in hints(plan)),
         ("chunks", f"{_chunks(plan)}, read as {how}{apart}"),
         ("to read", sizes.show(plan.bytes_to_read)),
-        ("memory", f"{plan.memory} per worker"),
+        ("memory", f"{memory} per worker"),
         ("result", _place(plan)),
         *(("loss", line) for line in losses.lines(plan.losses)),
     ]

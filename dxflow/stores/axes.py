@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
     from ..run.index import EntryIndex
 
 

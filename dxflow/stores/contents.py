@@ -19,7 +19,8 @@ from .axes import Coordinate, Names
 
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
-    from ..planning.plan import Chunk, Plan
+    from ..planning.plan import Chunk
+    from ..planning.public import Plan
     from ..planning.sight import Sight
     from ..run.index import EntryIndex
 

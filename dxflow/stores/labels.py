@@ -9,7 +9,7 @@ import numpy as np
 from .contents import Coordinate
 
 if TYPE_CHECKING:
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
     from .contents import Contents
 
 TIME = {"units": "nanoseconds since 1970-01-01", "calendar": "proleptic_gregorian"}

@@ -14,7 +14,7 @@ from ..errors import PlanError
 from .contents import Contents
 
 if TYPE_CHECKING:
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
 
 LONGEST = 100
 """Bytes: results are files, and their names have those of an algorithm, an output and a suffix."""

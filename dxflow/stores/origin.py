@@ -15,7 +15,7 @@ from ..reader.faults import ReadFault
 from ..reader.files import Files
 
 if TYPE_CHECKING:
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
     from ..run.file import RunFile
 
 

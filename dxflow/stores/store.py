@@ -24,7 +24,7 @@ from ..planning.reads import reads
 from ..sizes import show
 
 if TYPE_CHECKING:
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
     from .contents import Contents, Variable
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..api import plan
 from ..declare.algorithm import Algorithm
 from ..driver.execute import execute
-from ..planning.plan import Chunk, Plan
+from ..planning.plan import Chunk
+from ..planning.public import Plan
 
 if TYPE_CHECKING:
     from ..driver.result import Result

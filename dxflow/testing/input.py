@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from ..driver.result import Result
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
 
 
 def check_input(what: Input, run: Any, *, on_fault: str | None = None) -> Result:

@@ -18,7 +18,7 @@ from ..driver import journal
 from ..driver.execute import execute
 from ..driver.report import Report
 from ..planning.make import PlanError
-from ..planning.plan import Plan
+from ..planning.public import Plan
 from ..simulate import Truth, make_run
 from ..stores.contents import Contents
 from ..worker import chunk, merging

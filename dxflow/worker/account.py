@@ -26,7 +26,8 @@ from .masks import Masks, Pixels
 
 if TYPE_CHECKING:
     from ..planning.binding import BoundAlgorithm
-    from ..planning.plan import Chunk, Plan
+    from ..planning.plan import Chunk
+    from ..planning.public import Plan
     from ..planning.sight import Sight
     from ..run.bound import BoundInput
     from ..run.index import EntryIndex
@@ -56,8 +57,7 @@ class ChunkState:
     asked : dict
         Algorithm -> aliases of which its hooks asked what is valid.
     failed : set of int
-        Trains (positions in the plan) in which a hook raised meanwhile: outputs are worthless, only other such trains
-        are still looked for.
+        Trains (positions in the plan) in which a hook raised: outputs are worthless, only other such are looked for.
     hooks : Hooks
         How hooks ended so far, also in earlier tries of this chunk.
     """

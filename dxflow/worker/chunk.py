@@ -7,7 +7,6 @@ import socket
 import uuid
 from collections.abc import Generator
 from contextlib import closing, nullcontext
-from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -35,7 +34,8 @@ from .masks import Masks
 from .trains import TrainPass
 
 if TYPE_CHECKING:
-    from ..planning.plan import Chunk, Plan
+    from ..planning.plan import Chunk
+    from ..planning.public import Plan
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Workspace:
     def __init__(self, plan: Plan, folder: Path, session: str = "") -> None:
         # Copies, so that in the client's own process `initialize` leaves the user's objects alone.
         self._given = plan
-        own = tuple(replace(a, algorithm=copy(a.algorithm)) for a in plan.algorithms)
+        own = tuple(a.own() for a in plan.algorithms)
         self.plan, self.folder = replace(plan, algorithms=own), folder
         # It is that of the algorithms as they were given, and travels with the plan.
         vars(self.plan)["fingerprint"] = plan.fingerprint

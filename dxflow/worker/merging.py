@@ -18,7 +18,7 @@ from .hooks import named
 
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
     from .chunk import Workspace
 
 

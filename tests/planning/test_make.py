@@ -1,7 +1,9 @@
 """Plans: chunks that cover every train once, refusals that help, and a table."""
 
 import copy
+import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -184,7 +186,7 @@ def test_no_space_for_the_result_is_refused_before_the_run(run, tmp_path, monkey
         dxflow.plan(run.path, Stats(), tmp_path / "x.zarr")
 
 
-def test_planning_reads_no_detector_data_and_changes_no_algorithm_but_its_rules(run, monkeypatch):
+def test_planning_reads_no_detector_data_and_changes_no_algorithm(run, monkeypatch):
     from dxflow.reader import pieces
 
     for kind in (pieces.Direct, pieces.Decoded, pieces.ThroughHdf5):
@@ -196,10 +198,33 @@ def test_planning_reads_no_detector_data_and_changes_no_algorithm_but_its_rules(
 
         monkeypatch.setattr(kind, "read", noted)
     algorithm = RoiSum(ss=(1, 3))
-    before = copy.copy(vars(algorithm))
+    before, pickled = copy.copy(vars(algorithm)), pickle.dumps(algorithm)
     dxflow.plan(run.path, algorithm)
-    after = vars(algorithm)
-    assert {k for k in after if after[k] is not before.get(k)} <= {"rules"}
+    assert vars(algorithm) == before
+    assert all(vars(algorithm)[k] is before[k] for k in before)
+    assert pickle.dumps(algorithm) == pickled
+
+
+class Edge(Algorithm):
+    """The last train of a detector of 16 modules, the first of others: the run decides how shares merge."""
+
+    inputs = {"img": Frames()}
+
+    def outputs(self, info):
+        return {"train": Output(dtype="i8", merge="max" if len(info["img"].modules) == 16 else "min")}
+
+    def process_train_data(self, train, out):
+        out.train = train.id
+
+
+def test_one_algorithm_in_two_plans_made_at_a_time_merges_as_each_run_says(run, gappy):
+    one = Edge()
+    before = pickle.dumps(one)
+    with ThreadPoolExecutor(2) as pool:
+        plans = list(pool.map(lambda path: dxflow.plan(path, one, chunk=1), [run.path, gappy.path] * 2))
+    made = [dxflow.execute(p, "here").dataset["edge.train"].item() for p in plans]
+    assert made == [run.train_ids[-1], gappy.train_ids[0]] * 2
+    assert pickle.dumps(one) == before
 
 
 def test_the_table_says_inputs_chunks_memory_bytes_and_files(run, tmp_path):

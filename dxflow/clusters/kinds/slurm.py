@@ -21,7 +21,7 @@ from .local import DARK, SETTINGS, look_often, need_bokeh
 if TYPE_CHECKING:
     from distributed import Client
 
-    from ...planning.plan import Plan
+    from ...planning.public import Plan
     from ...slurm.head import Head
 
 log = logger(__name__)

@@ -15,7 +15,7 @@ from ..hdf5.file import Hdf5Store, options
 
 if TYPE_CHECKING:
     from ...declare.outputs import BoundOutput
-    from ...planning.plan import Plan
+    from ...planning.public import Plan
     from ...run.bound import BoundInput
     from ...run.index import EntryIndex
     from ..contents import Contents

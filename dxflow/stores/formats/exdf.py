@@ -30,7 +30,7 @@ from ..origin import origin
 from ..store import Store, described, refuse_dtypes, variables
 
 if TYPE_CHECKING:
-    from ...planning.plan import Plan
+    from ...planning.public import Plan
     from ..contents import Contents, Coordinate, Variable
 
 ALIASES = "aliases.json"

@@ -13,7 +13,7 @@ from ..hdf5.file import Hdf5Store, options
 from ..labels import TIME
 
 if TYPE_CHECKING:
-    from ...planning.plan import Plan
+    from ...planning.public import Plan
 
 SUFFIXES = (".nc", ".nc4")
 

@@ -13,7 +13,7 @@ from ..shards.layout import module_axis
 from .zarr import Zarr
 
 if TYPE_CHECKING:
-    from ...planning.plan import Plan
+    from ...planning.public import Plan
     from ..contents import Contents, Variable
 
 SUFFIXES = (".tiff", ".tif")

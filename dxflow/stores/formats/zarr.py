@@ -25,7 +25,7 @@ from ..shards.shard import codecs as _codecs
 from ..store import Store, described, is_number, refuse_dtypes, variables
 
 if TYPE_CHECKING:
-    from ...planning.plan import Plan
+    from ...planning.public import Plan
     from ..contents import Contents, Coordinate
 
 SUFFIXES = (".zarr",)

@@ -28,7 +28,7 @@ from ..store import Store, described, is_number, refuse_dtypes, variables
 if TYPE_CHECKING:
     import xarray as xr
 
-    from ...planning.plan import Plan
+    from ...planning.public import Plan
     from ..contents import Contents, Variable
 
 CHECKED_BYTES = 2**28

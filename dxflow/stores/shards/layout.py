@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .shard import Shard, codecs
 
 if TYPE_CHECKING:
-    from ...planning.plan import Plan
+    from ...planning.public import Plan
     from ..contents import Contents, Variable
 
 CHUNK_BYTES = 2**20

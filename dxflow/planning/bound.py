@@ -1,0 +1,49 @@
+"""An algorithm in a plan: its inputs by number or name, its outputs, the trains that it adds up at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from ..declare.algorithm import Algorithm
+from ..declare.lack import Lack
+from ..declare.outputs import BoundOutput
+from ..run.info import RunInfo
+
+
+@dataclass(frozen=True, eq=False)
+class BoundAlgorithm:
+    """An algorithm with its inputs and outputs in a run.
+
+    `aliases` maps each alias to the number of an input of the plan, or to the name of an earlier output; `stream` is
+    the input whose frames it follows: that of its first alias, through all `From`; `unit`: trains it adds up at once.
+    """
+
+    algorithm: Algorithm
+    info: RunInfo
+    aliases: Mapping[str, int | str]
+    stream: int
+    outputs: tuple[BoundOutput, ...]
+    lacks: tuple[Lack, ...] = ()
+    unit: int = 1
+
+    @property
+    def name(self) -> str:
+        """Name of the instance."""
+        return self.algorithm.name
+
+    def own(self) -> BoundAlgorithm:
+        """Return it with a copy of the algorithm, to be initialized, which knows how its outputs merge."""
+        algorithm = copy(self.algorithm)
+        algorithm.rules = {o.key: o.output.merge for o in self.outputs}
+        return replace(self, algorithm=algorithm)
+
+
+class Bound(Protocol):
+    """What holds algorithms that read each other: a plan, or what becomes one."""
+
+    @property
+    def algorithms(self) -> Sequence[BoundAlgorithm]:
+        """In the order in which they run."""

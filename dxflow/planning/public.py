@@ -1,0 +1,54 @@
+"""The plan that users have: the record, what follows from it, and what is said of it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from .. import html
+from . import words
+from .explain import explain
+from .fingerprint import Fingerprint, fingerprint
+from .memory import Memory, estimate
+from .plan import Plan as Record
+from .sight import Sight, sight
+
+
+class Plan(Record):
+    """A reduction that can run: made by `plan`, run by `execute`; printing it shows what it will do.
+
+    What it says is worked out from its values when it is asked: one that was made of another by
+    `dataclasses.replace` says what is true of itself.
+    """
+
+    @cached_property
+    def sights(self) -> dict[str, Sight]:
+        """What each algorithm sees, by name."""
+        return {a.name: sight(self, a) for a in self.algorithms}
+
+    @cached_property
+    def memory(self) -> Memory:
+        """What a worker needs, by purpose."""
+        return estimate(self)
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """What the result depends on: files, algorithms with options and code, versions, chunks; can be printed."""
+        return fingerprint(self)
+
+    @property
+    def digest(self) -> str:
+        """Of all that the result depends on."""
+        return self.fingerprint.digest
+
+    def explain(self) -> str:
+        """Return, for each input, which way it is read and why, and what that costs; opens all files."""
+        return explain(self)
+
+    def __str__(self) -> str:
+        return words.text(words.of_plan(self, self.memory), 12)
+
+    def __repr__(self) -> str:
+        return f"<dxflow.Plan of {len(self.chunks)} chunks>\n{self}"
+
+    def _repr_html_(self) -> str:
+        return html.table("Plan", words.of_plan(self, self.memory))
