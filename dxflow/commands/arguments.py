@@ -17,7 +17,7 @@ from ..line.exits import text_of
 from ..line.options import RUN, add_pass_options, cluster_of_pass, narrowed, of_plan, run_of
 
 if TYPE_CHECKING:
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
 
 PLUS = "+ stands between two algorithms, the second of which reads the frames that the first makes"
 
