@@ -26,7 +26,7 @@ from dxflow.bench.subject import Subject, workers
 from dxflow.bench.tasks import Busy, Nothing, busy_alone
 from dxflow.clusters import Local, Slurm
 from dxflow.disk.fragments import chunk_path
-from dxflow.driver.execute import FAN_IN
+from dxflow.driver.merges import FAN_IN
 from dxflow.slurm import commands
 from dxflow.testing.case import cut
 from dxflow.worker import merging

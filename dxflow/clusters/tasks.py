@@ -131,12 +131,15 @@ class DaskRunner:
     def __init__(self, client: Client, plugin: str, patience: Patience, cluster: Cluster | None) -> None:
         self.client, self.plugin, self.patience, self.cluster = client, plugin, patience, cluster
         self._retries: Counter[str] = Counter()
+        self._submitted: list[Any] = []
 
     def submit(self, function: Any, *args: Any, after: Iterable[Any] = ()) -> Any:
-        """Submit a function; Dask starts it when those in `after` are done."""
+        """Submit a function; Dask starts it when those in `after` are done, before what was mapped earlier."""
         key = f"{function.__name__}-{uuid.uuid4().hex[:12]}"
-        future = self.client.submit(call, self.plugin, function, args, list(after), key=key, pure=False)
+        options = {"key": key, "pure": False, "priority": 1}
+        future = self.client.submit(call, self.plugin, function, args, list(after), **options)
         future.add_done_callback(lambda _: self.patience.done())
+        self._submitted.append(future)
         return future
 
     def map(self, function: Any, items: Iterable[Any]) -> list[Any]:
@@ -160,7 +163,7 @@ class DaskRunner:
             # A hook may raise the same; then its task has failed, rather than vanished.
             if isinstance(e, NoWorkerError) or (isinstance(e, LOST) and not _failed(futures)):
                 raise ClusterLost(f"{type(e).__name__}: {e}") from e
-            self.client.cancel(list(futures))
+            self.client.cancel([*futures, *self._submitted])
             raise
 
     def _results(self, futures: list[Any]) -> Iterator[Any]:

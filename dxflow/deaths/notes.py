@@ -1,4 +1,4 @@
-"""Attempts at a chunk, noted in the journal: a note outlives the worker that wrote it, and tells the next one."""
+"""What workers try, noted in the journal: a note outlives the worker that wrote it, and tells the next one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 import os
 import socket
 import time
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ..planning.plan import Chunk
 
 FOLDER = "attempts"
+NOW = "now-"
+"""Begins the names of the files in which threads of workers say what they try."""
 PATIENCE = 15.0
 """Seconds to wait for the note of a dead worker's nanny: one that kills waits 4 s before, a busy machine longer."""
 
@@ -66,55 +69,111 @@ class History:
         return [d for d in self.deaths if d.attempt == attempt]
 
 
-class Note:
-    """The note of one chunk: written before something is tried, removed when that has ended, whatever the end.
+class Now:
+    """What one thread of a worker is trying: a file in the journal that is there as long as the journal.
 
-    It costs a small file per chunk, created and removed, and a look at what is there only if it exists already.
+    Its name says which chunk, so that one listing of the folder tells whether others began the same; what it holds says
+    the rest. It is closed after each writing: only then do other nodes surely see it.
 
     Parameters
     ----------
     folder : path
         The journal.
-    number : int
-        Of the chunk.
     session : str
         Which start of the cluster this is: what an earlier one left unfinished was ended with it.
     """
 
-    def __init__(self, folder: Path, number: int, session: str) -> None:
-        self.path = folder / FOLDER / f"chunk-{number:06d}.json"
-        self.session, self.history = session, History()
-        self._now: Attempt | None = None
+    def __init__(self, folder: Path, session: str) -> None:
+        self.folder, self.session = folder / FOLDER, session
+        self._tail = f"-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}.json"
+        self._path, self._length = self.folder / f"{NOW}none{self._tail}", 0
+
+    def say(self, number: int, attempt: Attempt) -> None:
+        """Note what is tried with a chunk."""
+        who = _whoami()
+        self._write({"chunk": number, "attempt": vars(attempt), **who, "session": self.session})
+        path = self.folder / f"{_now(number)}{self._tail}"
+        if path != self._path:
+            # Another worker that took this process for dead may just have removed it.
+            with suppress(FileNotFoundError):
+                os.rename(self._path, path)
+            self._path = path
+
+    def nothing(self) -> None:
+        """Note that nothing is tried."""
+        self._write(None)
+
+    def _write(self, running: Mapping[str, Any] | None) -> None:
+        text = json.dumps({"running": running})
+        self._length = max(self._length, len(text))
+        try:
+            handle = os.open(self._path, os.O_WRONLY)
+        except FileNotFoundError:
+            self.folder.mkdir(exist_ok=True)
+            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            os.pwrite(handle, text.ljust(self._length).encode(), 0)
+        finally:
+            os.close(handle)
+
+    def left(self, number: int) -> Iterator[dict[str, Any]]:
+        """Yield what others began with a chunk in this session and did not end; then it is not there any more."""
+        for path, running in _said(self.folder, f"{_now(number)}-"):
+            if path != self._path and running["chunk"] == number:
+                if running["session"] == self.session:
+                    yield running
+                path.unlink(missing_ok=True)
+
+
+class Note:
+    """What is known of one chunk: what was tried with it on workers that died, and what is tried now.
+
+    There is a file of the chunk only if something died; it is removed when the chunk has ended, whatever the end.
+
+    Parameters
+    ----------
+    now : Now
+        Of the thread that works on it.
+    number : int
+        Of the chunk.
+    """
+
+    def __init__(self, now: Now, number: int) -> None:
+        self.path = now.folder / f"chunk-{number:06d}.json"
+        self.history = History()
+        self._now, self._number = now, number
+        self._trying: Attempt | None = None
 
     def __enter__(self) -> Note:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._now = None
-        self.path.unlink(missing_ok=True)
+        if self.trying:
+            self._trying = None
+            self._now.nothing()
         if self.history.deaths:
+            self.path.unlink(missing_ok=True)
             self.path.with_suffix(".hook").unlink(missing_ok=True)
 
     @property
     def trying(self) -> bool:
         """Whether something is being tried."""
-        return self._now is not None
+        return self._trying is not None
 
     def open(self, attempt: Attempt) -> None:
-        """Note what is tried first, or learn what others tried before."""
-        try:
-            self._write(attempt, new=True)
-        except FileExistsError:
-            self._learn()
+        """Learn what others tried before; note what is tried first."""
+        self._learn()
+        self.begin(attempt)
 
     def begin(self, attempt: Attempt) -> None:
         """Note what is tried now."""
-        if attempt != self._now:
-            self._write(attempt)
+        if attempt != self._trying:
+            self._now.say(self._number, attempt)
+            self._trying = attempt
 
     def survived(self, attempt: Attempt) -> None:
         """Note that an attempt did not kill."""
-        self.history = History(self.history.deaths, (*self.history.survived, attempt))
+        self._keep(History(self.history.deaths, (*self.history.survived, attempt)))
 
     @contextmanager
     def hooks(self) -> Iterator[Any]:
@@ -127,19 +186,16 @@ class Note:
             self.path.with_suffix(".hook").unlink(missing_ok=True)
 
     def _learn(self) -> None:
-        """Read the note; add a death if what it says was running has died."""
-        try:
-            found = json.loads(self.path.read_text())
-        except (OSError, ValueError):
-            # Cut off by the death of its writer, or just removed: nothing is known.
-            found = {}
-        history = _history(found)
-        running = found.get("running")
-        if running and running["session"] == self.session and (cause := _cause(self.path.parent, running)):
-            hook = self._hook()
-            death = Death(_attempt(running["attempt"]), cause, hook)
-            history = History((*history.deaths, death), history.survived)
+        """Read what is known; add the deaths of those that began the chunk and did not end it."""
+        self.history = _history(_read(self.path))
+        for running in self._now.left(self._number):
+            if cause := _cause(self._now.folder, running):
+                death = Death(_attempt(running["attempt"]), cause, self._hook())
+                self._keep(History((*self.history.deaths, death), self.history.survived))
+
+    def _keep(self, history: History) -> None:
         self.history = history
+        put(self.path, json.dumps(asdict(history)))
 
     def _hook(self) -> str:
         try:
@@ -147,29 +203,26 @@ class Note:
         except OSError:
             return ""
 
-    def _write(self, attempt: Attempt, *, new: bool = False) -> None:
-        # No asdict of what is flat or empty: it copies deeply, and there is one note per chunk.
-        running = {"attempt": vars(attempt), **_whoami(), "session": self.session}
-        history = asdict(self.history) if self.history != History() else {}
-        text = json.dumps({"running": running, **history})
-        if new:
-            _create(self.path, text)
-        else:
-            put(self.path, text)
-        self._now = attempt
+
+def _now(number: int) -> str:
+    return f"{NOW}{number:06d}"
 
 
-def _create(path: Path, text: str) -> None:
-    """Write a file that must not be there; its folder is made for the first one."""
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a note says; nothing if there is none, or if its writer was cut off."""
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def _said(folder: Path, begins: str) -> list[tuple[Path, dict[str, Any]]]:
+    """Return what is being tried according to the files of threads whose names begin so, and where it is said."""
+    try:
+        paths = [folder / name for name in sorted(os.listdir(folder)) if name.startswith(begins)]
     except FileNotFoundError:
-        path.parent.mkdir(exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        os.write(handle, text.encode())
-    finally:
-        os.close(handle)
+        return []
+    return [(path, running) for path in paths if (running := _read(path).get("running"))]
 
 
 def _whoami() -> dict[str, Any]:
@@ -192,14 +245,7 @@ def _history(found: Mapping[str, Any]) -> History:
 
 def running(folder: Path) -> list[tuple[int, dict[str, Any]]]:
     """Return the chunks that are being worked on, with host, pid, job and when that began."""
-    found = []
-    for path in sorted((folder / FOLDER).glob("chunk-*.json")):
-        try:
-            found.append((int(path.stem.removeprefix("chunk-")), json.loads(path.read_text())["running"]))
-        except (OSError, ValueError, KeyError):
-            # Just being removed or written.
-            continue
-    return found
+    return [(one["chunk"], one) for _, one in _said(folder / FOLDER, NOW)]
 
 
 # How workers ended ------------------------------------------------------------------------------

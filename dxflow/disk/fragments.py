@@ -268,6 +268,11 @@ def chunk_path(folder: Path, number: int, digest: str) -> Path:
     return folder / f"chunk-{number:06d}-{digest[:8]}.npz"
 
 
+def merged_path(folder: Path, part: int, level: int, number: int, digest: str) -> Path:
+    """Return where the totals of some chunks of a part are."""
+    return folder / f"merged-{part:03d}-{level}-{number:06d}-{digest[:8]}.npz"
+
+
 def final_path(folder: Path, part: int, digest: str) -> Path:
     """Return where the finalized totals of a part are."""
     return folder / f"final-{part:03d}-{digest[:8]}.npz"

@@ -43,7 +43,7 @@ _TEMPORARY = r"(\.[0-9a-f]+)?"
 _FRAGMENT = r"(chunk|merged|final|piece)-[-\w]+\.(npz|json|hook)"
 _JOURNAL = re.compile(
     rf"\.?plan\.json(\.lock)?{_TEMPORARY}|events\.json|\.?{_FRAGMENT}{_TEMPORARY}|\.?arrays-\w+\.bin{_TEMPORARY}"
-    rf"|stuck-[-\d]+\.msgpack\.gz|attempts|attempts/\.?({_FRAGMENT}|(end|doing)-[^/]*\.json){_TEMPORARY}"
+    rf"|stuck-[-\d]+\.msgpack\.gz|attempts|attempts/\.?({_FRAGMENT}|(end|doing|now)-[^/]*\.json){_TEMPORARY}"
     rf"|{STORE}\w*(/.*)?|{REPLACED}\w*"
 )
 """Paths in a folder of fragments that dxflow makes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 from ..clusters.named import connect
 from ..clusters.runner import Runner
 from ..disk import ours
-from ..disk.fragments import chunk_path
 from ..errors import ClusterLost
 from ..errors.kinds import FLAG, Kind, expect
 from ..stores.contents import Contents
 from ..stores.named import store_for
-from ..worker import merging
 from ..worker.chunk import Summary, Workspace, run_chunk
 from ..worker.hooks import FirstTrains
 from . import journal
+from .merges import Merges
 from .progress import Progress
 from .report import Report
 from .tracebacks import Short
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 RESTARTS = 3
 """How often a cluster that is lost is started again."""
-FAN_IN = 8
-"""Fragments per merge: a constant, since it orders the additions."""
 
 
 def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
@@ -119,14 +116,17 @@ def _run(
     """Do the chunks that are not done yet, merge, and write the result."""
     report.begin_pass()
     todo, first = report.missing(), FirstTrains(len(plan.chunks))
+    merges = Merges(plan, runner, folder)
     for summary in report.in_order():
         first.add(summary)
+        merges.add(summary.chunk)
     progress.phase("reading", plan.bytes_to_read - report.bytes)
     progress.watch(runner.waiting)
     runner.tell(progress.note)
     for summary in runner.results(runner.map(run_chunk, todo)):
         report.add(summary)
         first.add(summary)
+        merges.add(summary.chunk)
         progress.add(summary.bytes, reused=summary.reused)
     contents = Contents(plan, folder, _events(plan, report.in_order()))
     contents.note()
@@ -134,7 +134,7 @@ def _run(
         lock.check()
     pieces = plan.store.create(contents)
     progress.phase("merging", len(plan.parts), "parts")
-    for _ in _merge_and_finalize(plan, runner, folder):
+    for _ in merges.finalized():
         progress.add(1)
     progress.phase("writing", len(pieces), "pieces")
     for _ in runner.results(runner.map(_write_piece, pieces)):
@@ -145,45 +145,6 @@ def _run(
     plan.store.settle()
     plan.store.commit(contents, report.manifest(runner.account()))
     runner.tell(None)
-
-
-def _merge_and_finalize(plan: Plan, runner: Runner, folder: Path) -> Iterator[Any]:
-    """Merge the chunks of each part in a fixed tree, then finalize each part; yield when one is done."""
-    if not any(o.whole_run for o in plan.outputs):
-        return
-    finals = []
-    for part in range(len(plan.parts)):
-        level = [(chunk_path(folder, c.number, plan.digest), None) for c in plan.chunks if c.part == part]
-        path, future = _tree(runner, folder, part, level, plan.digest[:8])
-        finals.append(runner.submit(merging.finalize, part, path, after=[future] if future else []))
-    yield from runner.results(finals)
-
-
-def _tree(
-    runner: Runner, folder: Path, part: int, nodes: Sequence[tuple[Path, Any]], tag: str
-) -> tuple[Path, Any]:
-    """Submit the merges of a part, always in groups of the same neighbours; return the root.
-
-    What stands alone is not merged: merging into an empty partial would not change it.
-    """
-    level = 0
-    while len(nodes) > 1:
-        merged = []
-        for number, group in enumerate(_groups(nodes)):
-            into = folder / f"merged-{part:03d}-{level}-{number:06d}-{tag}.npz"
-            merged.append(group[0] if len(group) == 1 else _merge(runner, into, part, group))
-        nodes, level = merged, level + 1
-    return nodes[0]
-
-
-def _merge(runner: Runner, into: Path, part: int, group: Sequence[tuple[Path, Any]]) -> tuple[Path, Any]:
-    """Submit one merge."""
-    after = [future for _, future in group if future is not None]
-    return into, runner.submit(merging.merge, part, [path for path, _ in group], into, after=after)
-
-
-def _groups(nodes: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    return (nodes[a : a + FAN_IN] for a in range(0, len(nodes), FAN_IN))
 
 
 def _write_piece(work: Workspace, piece: Any) -> None:

@@ -68,6 +68,9 @@ def begin(plan: Plan) -> Path:
         _refuse_other(plan, folder)
         # What killed workers then may work now: with more memory, on other nodes.
         _remove(folder / attempts.FOLDER)
+        for path in folder.glob("merged-*"):
+            # A chunk that is damaged, and done again, may be worked on without loss now.
+            _remove(path)
         return folder
     _refuse_loss(plan, folder)
     _clear(folder)

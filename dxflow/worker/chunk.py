@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ..deaths import search as deaths
-from ..deaths.notes import Attempt, Note
+from ..deaths.notes import Attempt, Note, Now
 from ..deaths.watch import Doing
 from ..declare.events import Events
 from ..disk import fragments, parcels
@@ -84,6 +84,7 @@ class Workspace:
         vars(self.plan)["fingerprint"] = plan.fingerprint
         self.session = session or uuid.uuid4().hex[:12]
         """Names this start of the workers: what another start left unfinished is no fault of the data."""
+        self.now = Now(folder, self.session)
         self.files = Files()
         self.masks = Masks()
         self.tuner = Tuner(candidates(memory.buffers(plan), plan.readers))
@@ -149,7 +150,7 @@ def run_chunk(work: Workspace, number: int) -> Summary:
     path, chunk = chunk_path(work.folder, number, work.plan.digest), work.plan.chunks[number]
     if (meta := fragments.intact(path, work.plan.digest)) is not None:
         return replace(summary_of(meta), reused=True)
-    with Note(work.folder, number, work.session) as work.note:
+    with Note(work.now, number) as work.note:
         note = work.note
         first = Attempt("whole" if work.ready else "initialize", chunk.first, chunk.last)
         note.open(first)

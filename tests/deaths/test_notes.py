@@ -5,7 +5,7 @@ import os
 import pytest
 
 from dxflow.deaths import notes as attempts
-from dxflow.deaths.notes import Attempt, Note
+from dxflow.deaths.notes import Attempt, Note, Now
 
 WHOLE = Attempt("whole", 4, 8)
 
@@ -17,7 +17,7 @@ def impatient(monkeypatch):
 
 def die(folder, attempt=WHOLE, session="now", hook=""):
     """Leave what a worker leaves that dies in an attempt."""
-    note = Note(folder, 3, session)
+    note = Note(Now(folder, session), 3)
     note.open(WHOLE)
     note.begin(attempt)
     if hook:
@@ -26,18 +26,57 @@ def die(folder, attempt=WHOLE, session="now", hook=""):
 
 
 def learned(folder, session="now"):
-    note = Note(folder, 3, session)
+    note = Note(Now(folder, session), 3)
     note.open(WHOLE)
     return note.history
 
 
-def test_what_is_done_leaves_nothing(tmp_path):
-    with Note(tmp_path, 3, "now") as note:
+def test_a_worker_has_one_file_for_all_its_chunks_which_says_what_it_tries_now(tmp_path):
+    now, seen = Now(tmp_path, "now"), []
+    for number in range(20):
+        with Note(now, number) as note:
+            note.open(WHOLE)
+            assert note.trying
+            ((found, running),) = attempts.running(tmp_path)
+            assert (found, running["pid"], running["attempt"]["first"]) == (number, os.getpid(), 4)
+            seen.append([p.stat().st_ino for p in (tmp_path / attempts.FOLDER).iterdir()])
+        assert not note.trying
+        assert attempts.running(tmp_path) == []
+    assert len(seen[0]) == 1
+    assert seen == [seen[0]] * 20
+
+
+def test_threads_of_a_worker_say_each_what_they_try(tmp_path):
+    with Note(Now(tmp_path, "now"), 3) as one, Note(Now(tmp_path, "now"), 4) as other:
+        one.open(WHOLE)
+        other.open(WHOLE)
+        assert [number for number, _ in attempts.running(tmp_path)] == [3, 4]
+        assert one.history == other.history == attempts.History()
+    assert attempts.running(tmp_path) == []
+
+
+def test_what_another_died_of_is_learned_only_by_who_takes_its_chunk(tmp_path):
+    die(tmp_path)
+    attempts.note_end(tmp_path, os.getpid(), "x")
+    now = Now(tmp_path, "now")
+    with Note(now, 4) as note:
         note.open(WHOLE)
-        assert note.path.exists()
-        assert note.trying
-    assert not note.trying
-    assert list((tmp_path / attempts.FOLDER).iterdir()) == []
+        assert note.history.deaths == ()
+    with Note(now, 3) as note:
+        note.open(WHOLE)
+        assert [d.cause for d in note.history.deaths] == ["x"]
+    # It has ended: who comes to it once more knows nothing of that.
+    assert learned(tmp_path).deaths == ()
+
+
+def test_a_worker_that_was_taken_for_dead_goes_on(tmp_path, monkeypatch):
+    alive = Now(tmp_path, "now")
+    with Note(alive, 3) as note:
+        note.open(WHOLE)
+        assert learned(tmp_path).deaths[0].cause.startswith("cause not known")
+    with Note(alive, 5) as note:
+        note.open(WHOLE)
+        assert 5 in [number for number, _ in attempts.running(tmp_path)]
 
 
 def test_a_death_is_told_with_the_cause_that_was_noted_and_the_hook(tmp_path):
@@ -82,14 +121,14 @@ def test_what_an_earlier_start_of_the_cluster_left_was_ended_with_it_but_its_dea
     die(tmp_path, session="before")
     attempts.note_end(tmp_path, os.getpid(), "x")
     die(tmp_path, session="before")
-    assert learned(tmp_path).deaths[0].cause == "x"
-    assert len(learned(tmp_path).deaths) == 1
+    (death,) = learned(tmp_path).deaths
+    assert death.cause == "x"
 
 
 def test_what_survived_is_known_to_the_next_worker(tmp_path):
     die(tmp_path)
     attempts.note_end(tmp_path, os.getpid(), "x")
-    note = Note(tmp_path, 3, "now")
+    note = Note(Now(tmp_path, "now"), 3)
     note.open(WHOLE)
     note.survived(Attempt("probe", 4, 6))
     note.begin(Attempt("probe", 6, 8))
@@ -100,15 +139,18 @@ def test_what_survived_is_known_to_the_next_worker(tmp_path):
 
 
 def test_an_error_in_a_hook_leaves_no_note(tmp_path):
-    note = Note(tmp_path, 3, "now")
+    note = Note(Now(tmp_path, "now"), 3)
     note.open(WHOLE)
     note.__exit__(KeyError, KeyError(), None)
-    assert list((tmp_path / attempts.FOLDER).iterdir()) == []
+    assert attempts.running(tmp_path) == []
+    assert learned(tmp_path).deaths == ()
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"running": null}'])
 def test_a_note_that_was_cut_off_is_none(tmp_path, text):
     die(tmp_path)
+    (said,) = (tmp_path / attempts.FOLDER).iterdir()
+    said.write_text(text)
     (tmp_path / attempts.FOLDER / "chunk-000003.json").write_text(text)
     assert learned(tmp_path).deaths == ()
 

@@ -150,9 +150,9 @@ def test_what_is_waited_for_is_said_in_words(run, client, tmp_path, monkeypatch)
 
 def test_a_chunk_whose_worker_gives_no_sign_of_life_is_said(run, client, tmp_path):
     made = dxflow.plan(run.path, Stuck())
-    note = {"running": {"host": "node2", "pid": 8, "job": "", "began": time.time() - 100}}
+    note = {"running": {"chunk": 0, "host": "node2", "pid": 8, "job": "", "began": time.time() - 100}}
     (tmp_path / "attempts").mkdir()
-    (tmp_path / "attempts" / "chunk-000000.json").write_text(json.dumps(note))
+    (tmp_path / "attempts" / "now-000000-node2-8-a.json").write_text(json.dumps(note))
     with connect(client, Workspace(made, tmp_path)) as runner:
         assert "on node2:8, which gives no sign of life" in runner.waiting()
 

@@ -19,6 +19,7 @@ from samples import Bright, Failing, Killer, RoiSum, Scale, ScaleTrains, Stats, 
 import dxflow
 from dxflow import Frames, FrameSelection
 from dxflow.testing.case import cut
+from dxflow.worker import merging
 
 BLOCK = 6_000
 """Cuts the trains of these tests into several blocks."""
@@ -184,7 +185,7 @@ def test_resuming_does_damaged_chunks_again(run, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(dxflow.execute.__globals__["merging"], "finalize", fail)
+    monkeypatch.setattr(merging, "finalize", fail)
     with pytest.raises(OSError, match="No space"):
         reduce(run.path, Stats(), to)
     monkeypatch.undo()

@@ -6,7 +6,7 @@ from samples import RoiSum, Stats, TrainSums
 
 import dxflow
 from dxflow.deaths import notes as attempts
-from dxflow.deaths.notes import Attempt, Death, History, Note
+from dxflow.deaths.notes import Attempt, Death, History, Note, Now
 from dxflow.disk import fragments
 from dxflow.disk.fragments import chunk_path
 from dxflow.planning import units
@@ -27,10 +27,12 @@ def died(work, chunk, *more):
     whole = Attempt("whole", chunk.first, chunk.last)
     middle = (chunk.first + chunk.last) // 2
     lived = (Attempt("probe", chunk.first, middle), Attempt("probe", middle, chunk.last))
-    note = Note(work.folder, chunk.number, work.session)
-    note.history = History(tuple(Death(a, "x") for a in (whole, whole, whole, *more)), lived)
+    note = Note(Now(work.folder, work.session), chunk.number)
     # This worker is the one that dies the fourth time.
     note.open(whole)
+    note.history = History(tuple(Death(a, "x") for a in (whole, whole, whole, *more)))
+    for attempt in lived:
+        note.survived(attempt)
 
 
 @pytest.mark.parametrize("quarters", [False, True])
@@ -55,4 +57,5 @@ def test_pieces_are_joined_to_what_the_whole_chunk_would_be(work, number, quarte
             else:
                 assert f[name].dtype == array.dtype
                 np.testing.assert_array_equal(f[name], array, name)
-    assert list((work.folder / attempts.FOLDER).iterdir()) == []
+    assert attempts.running(work.folder) == []
+    assert list((work.folder / attempts.FOLDER).glob("[!n]*")) == []

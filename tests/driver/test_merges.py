@@ -1,0 +1,121 @@
+"""Merges begin when their fragments are there, and are always of the same fragments, whatever is done first."""
+
+import os
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import Stats
+
+import dxflow
+from dxflow.driver.merges import Merges
+from dxflow.planning.plan import Chunk
+from dxflow.testing.case import cut
+
+
+class Listed:
+    """A runner that only notes what is submitted."""
+
+    def __init__(self):
+        self.made = {}
+
+    def submit(self, function, part, *args, after=()):
+        if function.__name__ == "merge":
+            paths, into = args
+            self.made[into.name] = [p.name for p in paths]
+            # What is waited for was submitted before.
+            assert [name for name in self.made[into.name] if name in self.made] == list(after)
+            return into.name
+        return part, args[0].name, list(after)
+
+    def results(self, futures):
+        yield from futures
+
+
+def listed(counts, order):
+    """Return what is merged after each chunk, and what is finalized, if chunks of some parts are done in an order."""
+    chunks = [Chunk(0, n, n + 1, part) for part, count in enumerate(counts) for n in range(count)]
+    chunks = [Chunk(n, c.first, c.last, c.part) for n, c in enumerate(sorted(chunks, key=lambda c: c.first))]
+    outputs = [SimpleNamespace(whole_run=True)]
+    plan = SimpleNamespace(chunks=chunks, outputs=outputs, digest="0" * 64)
+    runner, steps = Listed(), []
+    merges = Merges(plan, runner, Path("journal"))
+    for number in order(len(chunks)):
+        merges.add(number)
+        steps.append((number, dict(runner.made)))
+    return chunks, steps, list(merges.finalized())
+
+
+def leaves(name, made):
+    """Return the chunks below a fragment, in order."""
+    if name in made:
+        return [leaf for child in made[name] for leaf in leaves(child, made)]
+    return [int(name.split("-")[1])]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 70), min_size=1, max_size=2), st.randoms())
+def test_what_is_merged_does_not_depend_on_what_is_done_first_and_nothing_waits(counts, random):
+    def shuffled(n):
+        return random.sample(range(n), n)
+
+    chunks, steps, finals = listed(counts, range)
+    made = steps[-1][1]
+    for part, root, after in finals:
+        assert leaves(root, made) == [c.number for c in chunks if c.part == part]
+        assert after == ([root] if root in made else [])
+    assert all(2 <= len(children) <= 8 for children in made.values())
+    done = set()
+    for number, so_far in listed(counts, shuffled)[1]:
+        done.add(number)
+        assert so_far == {name: of for name, of in made.items() if done.issuperset(leaves(name, made))}
+
+
+class Waits(Stats):
+    """Comes to its end only when something was merged; without that after a minute."""
+
+    ALG_ID = "stats"
+
+    @classmethod
+    def add_arguments(cls, parser):
+        parser.add_argument("--folder", help="the journal")
+        parser.add_argument("--train", type=int, default=-1, help="the last one")
+
+    def process_module_data(self, block, out):
+        deadline = time.monotonic() + 60
+        while self.train in block.train_ids and time.monotonic() < deadline:
+            if any(name.startswith("merged-") for name in os.listdir(self.folder)):
+                break
+            time.sleep(0.01)
+        else:
+            if self.train in block.train_ids:
+                raise TimeoutError("nothing was merged while this chunk was worked on")
+        super().process_module_data(block, out)
+
+
+def test_fragments_are_merged_while_other_chunks_are_worked_on(run, client, tmp_path):
+    to = tmp_path / "x.zarr"
+    waits = Waits(folder=f"{to}.partial", train=int(run.train_ids[-1]))
+    result = dxflow.execute(cut(dxflow.plan(run.path, waits, to), 1), client)
+    expected = dxflow.execute(cut(dxflow.plan(run.path, Stats()), 1), "here").dataset
+    for name, variable in expected.variables.items():
+        assert result.dataset.variables[name].values.tobytes() == variable.values.tobytes(), name
+
+
+@pytest.mark.parametrize("cluster", ["here", "client"])
+def test_what_a_merge_raises_is_raised_and_nothing_runs_on(run, cluster, request):
+    class Sour(Stats):
+        """Cannot be merged."""
+
+        ALG_ID = "stats"
+
+        def merge(self, into, other):
+            raise ZeroDivisionError("planted")
+
+    where = request.getfixturevalue("client") if cluster == "client" else cluster
+    with pytest.raises(ZeroDivisionError, match="planted") as caught:
+        dxflow.execute(cut(dxflow.plan(run.path, Sour()), 1), where)
+    assert "in stats.merge()" in "\n".join(caught.value.__notes__)
