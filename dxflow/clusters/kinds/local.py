@@ -36,8 +36,15 @@ SETTINGS = {
     **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in MALLOC.items()},
 }
 
-DARK: dict[str, Any] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
-"""Dask listens for HTTP in any case, and would tell whoever can log in here what runs."""
+DARK: dict[str, Any] = {
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+}
+"""Without dashboard: Dask listens for HTTP in any case, and would tell whoever can log in here what runs; and each of
+its processes would look at itself up to a hundred times a second, for plots that nobody sees."""
 RISK = (
     "the dashboard, %s, asks nobody for a password: whoever can log in on this machine can read what runs, with "
     "names of files and parts of data"

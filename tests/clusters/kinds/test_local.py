@@ -61,6 +61,19 @@ def test_it_says_how_many_workers_it_has():
     assert Local().workers >= 1
 
 
+def test_workers_that_have_nothing_to_do_sleep(client):
+    def woken():
+        import psutil
+
+        return psutil.Process().num_ctx_switches().voluntary
+
+    before = client.run(woken)
+    time.sleep(1)
+    after = client.run(woken)
+    # Signs of life, a look at the memory, what was asked here.
+    assert all(after[worker] - before[worker] < 40 for worker in before)
+
+
 def test_what_is_no_cluster_is_refused_with_what_would_be():
     with pytest.raises(ValueError, match=r"cluster=3: expected None \(this machine\), 'here'"):
         connect(3, None)
