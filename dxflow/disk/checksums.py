@@ -31,8 +31,8 @@ def crc32(data: bytes | memoryview, so_far: int = 0) -> int:
 def digest(path: str | Path) -> tuple[int, int]:
     """Return the size and CRC-32 of a file."""
     crc = size = 0
-    buffer = memoryview(bytearray(BLOCK))
     with open(path, "rb", buffering=0) as file:
+        buffer = memoryview(bytearray(min(BLOCK, os.fstat(file.fileno()).st_size + 1)))
         while count := file.readinto(buffer):
             crc, size = crc32(buffer[:count], crc), size + count
     return size, crc

@@ -8,6 +8,7 @@ import re
 import stat
 import zlib
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def unlike(folder: Path, name: str, size: int) -> str:
     """Return what is wrong with a file, without reading it: missing, a link, of another size; or nothing."""
     path = folder / name
     try:
-        if any(p.is_symlink() for p in (path, *path.parents) if p.is_relative_to(folder) and p != folder):
+        if any(map(os.path.islink, list(accumulate(name.split("/"), os.path.join, initial=folder))[1:])):
             return f"{path}: it is, or lies behind, a symbolic link, which is not followed"
         found = path.lstat()
     except OSError as e:
