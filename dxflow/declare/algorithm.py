@@ -13,6 +13,8 @@ from . import signatures
 from .outputs import Output, Partial, merge_into
 
 if TYPE_CHECKING:
+    from xarray import Dataset
+
     from ..run.info import RunInfo
     from .inputs import Frames, From, Key
     from .labels import Labels
@@ -40,6 +42,7 @@ class Algorithm:
     finalize_chunk_processing  worker   once per unit of trains     ``out``
     merge                      worker   once per pair of partials   ``into``
     finalize                   worker   once per part of the result ``totals``
+    finalize_rows              worker   once per run                ``out``
     ========================== ======== =========================== ===================================
 
     After `initialize`, ``self`` is read-only, and setting an attribute raises `SelfChanged`: results go to ``out``, so
@@ -160,6 +163,16 @@ class Algorithm:
         """Turn merged totals into results, in place. Default: nothing.
 
         Data available: the whole-run outputs of one part of the result (all modules, or some of them).
+        """
+
+    def finalize_rows(self, rows: Dataset, out: Partial) -> None:
+        """Make outputs with ``stage="rows"`` of all rows of the run, once, after the pass. Default: nothing.
+
+        For thresholds that follow the run, running means, a choice among all frames. ``rows[name]`` are the algorithm's
+        own outputs per train, entry and event, also those with ``store=False``, each with an axis "train", "frame"
+        (those of the first input; "<alias>_entry" of another) or "<name>_event", and ``train_id``, ``pulse_id`` and the
+        like as coordinates. What has no value is NaN; of integers ``rows["<name>_valid"]`` says so. In ``out``: the
+        whole arrays, 0 at first. Frames and trains of which nothing was read stay missing.
         """
 
     # The framework's -----------------------------------------------------------------------------

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .events import Events, EventView
 
 MERGE_RULES = ("sum", "min", "max", "custom")
+STAGES = ("pass", "rows")
 _KINDS = {
     "per": Kind(
         "a text, or a pair such as ('img', 'pixel')",
@@ -33,6 +34,7 @@ _KINDS = {
     "unit": TEXT,
     "doc": TEXT,
     "store": FLAG,
+    "stage": TEXT,
 }
 
 
@@ -67,7 +69,10 @@ class Output:
     unit, doc : str
         Stored as the attributes ``units`` and ``long_name``.
     store : bool
-        False for what only `finalize` or a later algorithm needs.
+        False for what only `finalize`, `finalize_rows` or a later algorithm needs.
+    stage : {"pass", "rows"}
+        When it is made: while the data are read, or of all rows of the run by `Algorithm.finalize_rows`; the latter
+        per run, train or entry.
 
     Notes
     -----
@@ -87,6 +92,7 @@ class Output:
     unit: str = ""
     doc: str = ""
     store: bool = True
+    stage: str = "pass"
 
     def __post_init__(self) -> None:
         expect_all(_KINDS, vars(self), "Output: ")
@@ -95,6 +101,8 @@ class Output:
         _refuse_dtype(self.dtype)
         if self.merge not in MERGE_RULES:
             raise ValueError(f"Output(merge={self.merge!r}): expected one of {list(MERGE_RULES)}")
+        if self.stage not in STAGES:
+            raise ValueError(f"Output(stage={self.stage!r}): expected one of {list(STAGES)}")
         if self.dims and len(self.dims) != len(self.shape):
             raise ValueError(f"Output: {len(self.dims)} names {self.dims} for the axes of shape {self.shape}")
         if isinstance(self.per, tuple) and (len(self.per) != 2 or self.per[1] != "pixel"):

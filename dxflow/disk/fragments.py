@@ -273,6 +273,11 @@ def merged_path(folder: Path, part: int, level: int, number: int, digest: str) -
     return folder / f"merged-{part:03d}-{level}-{number:06d}-{digest[:8]}.npz"
 
 
+def rows_path(folder: Path, algorithm: int, digest: str) -> Path:
+    """Return where that is what an algorithm made of all rows."""
+    return folder / f"rows-{algorithm:03d}-{digest[:8]}.npz"
+
+
 def final_path(folder: Path, part: int, digest: str) -> Path:
     """Return where the finalized totals of a part are."""
     return folder / f"final-{part:03d}-{digest[:8]}.npz"

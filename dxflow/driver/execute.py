@@ -15,6 +15,7 @@ from ..errors import ClusterLost
 from ..errors.kinds import FLAG, Kind, expect
 from ..stores.contents import Contents
 from ..stores.named import store_for
+from ..worker import rowstage
 from ..worker.chunk import Summary, Workspace, run_chunk
 from ..worker.hooks import FirstTrains
 from . import journal
@@ -136,6 +137,10 @@ def _run(
     progress.phase("merging", len(plan.parts), "parts")
     for _ in merges.finalized():
         progress.add(1)
+    if finals := [n for n, a in enumerate(plan.algorithms) if a.finals]:
+        progress.phase("finalizing rows", len(finals), "algorithms")
+        for _ in runner.results(runner.map(rowstage.finalize_rows, finals)):
+            progress.add(1)
     progress.phase("writing", len(pieces), "pieces")
     for _ in runner.results(runner.map(_write_piece, pieces)):
         progress.add(1)

@@ -20,6 +20,7 @@ from ..run.bound import BoundInput
 from ..run.findings import Faults
 from ..run.index import EntryIndex, same_rows
 from ..run.info import InputInfo, RunInfo
+from . import stages
 from .bound import BoundAlgorithm
 from .reads import frames_of, unread
 from .same import same
@@ -70,7 +71,10 @@ class Binding:
         info = RunInfo(self.path, self.trains, infos)
         bound = BoundAlgorithm(algorithm, info, aliases, stream, ())
         outputs = self._outputs(bound)
-        self.algorithms.append(replace(bound, outputs=outputs, lacks=tuple(algorithm.lacks(bound.info))))
+        made = [tuple(o for o in outputs if o.output.stage == stage) for stage in ("pass", "rows")]
+        stages.check(algorithm, *made)
+        lacks = tuple(algorithm.lacks(bound.info))
+        self.algorithms.append(replace(bound, outputs=made[0], finals=made[1], lacks=lacks))
 
     def _resolve(self, algorithm: Algorithm, alias: str, what: Any) -> int | str:
         """Return what an alias stands for, binding its input if no algorithm before did."""
@@ -101,7 +105,7 @@ class Binding:
 
     def _resolve_from(self, algorithm: Algorithm, alias: str, what: From) -> str:
         made, (name, why) = self.made, frames_of(self.algorithms, algorithm, what.output)
-        if why:
+        if why := why or stages.too_late(self.algorithms, algorithm, alias, name):
             raise PlanError(why)
         if name not in made:
             raise PlanError(

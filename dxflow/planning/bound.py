@@ -12,13 +12,17 @@ from ..declare.lack import Lack
 from ..declare.outputs import BoundOutput
 from ..run.info import RunInfo
 
+ROWS = ("train", "entry", "event")
+"""Kinds of outputs that are rows."""
+
 
 @dataclass(frozen=True, eq=False)
 class BoundAlgorithm:
     """An algorithm with its inputs and outputs in a run.
 
     `aliases` maps each alias to the number of an input of the plan, or to the name of an earlier output; `stream` is
-    the input whose frames it follows: that of its first alias, through all `From`; `unit`: trains it adds up at once.
+    the input whose frames it follows: that of its first alias, through all `From`; `unit`: trains it adds up at once;
+    `finals`: outputs that are made of all rows, when the pass is over.
     """
 
     algorithm: Algorithm
@@ -28,11 +32,17 @@ class BoundAlgorithm:
     outputs: tuple[BoundOutput, ...]
     lacks: tuple[Lack, ...] = ()
     unit: int = 1
+    finals: tuple[BoundOutput, ...] = ()
 
     @property
     def name(self) -> str:
         """Name of the instance."""
         return self.algorithm.name
+
+    @property
+    def rows(self) -> tuple[BoundOutput, ...]:
+        """The outputs that its `finalize_rows` gets."""
+        return tuple(o for o in self.outputs if self.finals and o.output.kind in ROWS)
 
     def own(self) -> BoundAlgorithm:
         """Return it with a copy of the algorithm, to be initialized, which knows how its outputs merge."""

@@ -61,7 +61,7 @@ def estimate(plan: Plan) -> Memory:
     return Memory(
         buffers=buffers(plan) * buffer_bytes(plan) + _scratch_bytes(plan),
         partials=sum(_partials(plan, a, part) for a in plan.algorithms),
-        rows=2 * _rows_bytes(plan) + _key_bytes(plan),
+        rows=max(2 * _rows_bytes(plan) + _key_bytes(plan), 2 * _final_bytes(plan)),
         tables=sum(a.algorithm.memory(a.info) for a in plan.algorithms)
         + _option_bytes(plan)
         + _index_bytes(plan)
@@ -154,6 +154,16 @@ def _rows_bytes(plan: Plan) -> int:
 
     kept = [o for o in plan.outputs if not o.whole_run and not o.transient]
     return max((sum(of(c, o) for o in kept) for c in plan.chunks), default=0)
+
+
+def _final_bytes(plan: Plan) -> int:
+    """Return the bytes of all rows of an algorithm, and of what it makes of them, for the largest."""
+
+    def of(bound: BoundAlgorithm) -> int:
+        outputs = (*bound.rows, *bound.finals)
+        return sum(_bytes(o, 0 if o.index is None else len(o.index), len(plan.train_ids), 1) for o in outputs)
+
+    return max((of(a) for a in plan.algorithms if a.finals), default=0)
 
 
 def _key_bytes(plan: Plan) -> int:

@@ -79,8 +79,18 @@ class Plan:
 
     @property
     def outputs(self) -> tuple[BoundOutput, ...]:
-        """All outputs of all algorithms, in order."""
+        """All outputs of all algorithms that are made while the data are read, in order."""
         return tuple(o for a in self.algorithms for o in a.outputs)
+
+    @property
+    def results(self) -> tuple[BoundOutput, ...]:
+        """All outputs of all algorithms, in order: also those that are made of all rows in the end."""
+        return tuple(o for a in self.algorithms for o in (*a.outputs, *a.finals))
+
+    @cached_property
+    def for_rows(self) -> frozenset[str]:
+        """Names of the outputs that are kept for `Algorithm.finalize_rows`."""
+        return frozenset(o.name for a in self.algorithms for o in a.rows)
 
     @cached_property
     def keys(self) -> frozenset[int]:

@@ -72,7 +72,7 @@ def unread(algorithms: Sequence[BoundAlgorithm]) -> str:
 
 def _for_others(bound: BoundAlgorithm, kind: str) -> bool:
     """Return whether an output that is not stored is for other algorithms: no later hook of its own sees it."""
-    own = bound.algorithm.overrides("finalize_chunk_processing")
+    own = bound.algorithm.overrides("finalize_chunk_processing") or bool(bound.finals)
     return kind == "image" or (kind in ("train", "entry") and not own)
 
 

@@ -95,7 +95,8 @@ def _input(bound: BoundInput) -> str:
 
 
 def _algorithm(plan: Plan, bound: Any) -> list[Row]:
-    made = ", ".join(o.key for o in bound.outputs if o.output.store)
-    made = made or f"{', '.join(o.key for o in bound.outputs)} (not stored)"
+    outputs = (*bound.outputs, *bound.finals)
+    made = ", ".join(o.key for o in outputs if o.output.store)
+    made = made or f"{', '.join(o.key for o in outputs)} (not stored)"
     what = f"{bound.name}: {bound.algorithm!r} -> {made}"
     return [("algorithm", what), ("", f"{bound.name}: reads {reads(plan)[bound.name]}")]

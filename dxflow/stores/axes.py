@@ -30,7 +30,7 @@ class Names:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         leads = [plan.inputs[a.stream].index for a in plan.algorithms]
-        stored = [o.index for o in plan.outputs if o.output.store]
+        stored = [o.index for o in plan.results if o.output.store]
         self.rows: dict[EntryIndex, str] = {}
         for index in plan.indexes:
             base = "frame" if index in leads else "entry"
@@ -39,7 +39,7 @@ class Names:
         self._first_row = next((i for i in plan.indexes if i in leads and i in stored), plan.indexes[0])
         self._pixels: dict[tuple, str] = {}
         self._values: dict[str, tuple[int, bytes]] = {}
-        for o in plan.outputs:
+        for o in plan.results:
             if o.output.store and o.output.kind in ("pixel", "image"):
                 self._suffix(o)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..declare.outputs import valid_name
 from ..disk import fragments
-from ..disk.fragments import chunk_path, final_path
+from ..disk.fragments import chunk_path, final_path, rows_path
 from .axes import Coordinate, Names
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Variable:
         Name of the output it belongs to.
     pixels : int
         Of its last axes, how many are modules and their pixels; only where the first is cut by "part".
+    maker : int
+        Number of the algorithm that makes it of all rows, in a fragment of its own; -1 for what chunks make.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Variable:
     index: EntryIndex | None = None
     output: str = ""
     pixels: int = 0
+    maker: int = -1
 
     @property
     def row_bytes(self) -> int:
@@ -108,12 +111,12 @@ class Contents:
     @cached_property
     def variables(self) -> dict[str, Variable]:
         """All variables by name."""
-        stored = [o for o in self.plan.outputs if o.output.store]
-        out = [v for o in stored for v in self._of_output(o)]
+        stored = [o for o in self.plan.results if o.output.store]
+        out = [v for o in stored for v in self.of_output(o)]
         for number, sight in enumerate(dict.fromkeys(self.plan.sights.values())):
             own = [o for o in stored if self.plan.sights[o.algorithm] == sight]
             out += self._of_sight(number, sight, own) if own else []
-        valid = {valid_name(o): self._where_valid(o) for o in stored if o.says_valid}
+        valid = {valid_name(o): self.where_valid(o) for o in stored if o.says_valid}
         return valid | {v.name: v for v in out}
 
     @cached_property
@@ -130,6 +133,12 @@ class Contents:
     def nbytes(self) -> int:
         """Bytes of all variables."""
         return sum(v.nbytes for v in self.variables.values())
+
+    def of_output(self, o: BoundOutput) -> Iterator[Variable]:
+        """Yield the variables of an output; what says where an integer has a value is apart."""
+        names = [a.name for a in self.plan.algorithms]
+        maker = names.index(o.algorithm) if o.output.stage == "rows" else -1
+        yield from (replace(v, maker=maker) for v in self._of_output(o))
 
     def _of_output(self, o: BoundOutput) -> Iterator[Variable]:
         out, dtype = o.output, np.dtype(o.output.dtype)
@@ -219,9 +228,9 @@ class Contents:
         own = name if what == "valid" else ""
         return Variable(name, dims, shape, np.dtype(dtype), words, f"{what}/{number}", "train", None, own)
 
-    def _where_valid(self, o: BoundOutput) -> Variable:
+    def where_valid(self, o: BoundOutput) -> Variable:
         """Return where an integer output has a value: where it has none it is 0."""
-        (of,) = self._of_output(o)
+        (of,) = self.of_output(o)
         n = 2 if o.output.kind == "image" else 1
         words = {"long_name": f"where {o.name} has a value"}
         entry = valid_name(o)
@@ -244,7 +253,7 @@ class Contents:
                 for label, values in index.labels(slice(0, len(index))).items():
                     words = {"long_name": label.replace("_id", " ID").replace("cell ID", "memory cell")}
                     yield self._names.label(label, index), Coordinate((dim,), values, words)
-        for o in self.plan.outputs:
+        for o in self.plan.results:
             if o.output.store:
                 dim, numbers = self._names.module_axis(o)
                 yield dim, Coordinate((dim,), numbers, {"long_name": "module number"})
@@ -257,6 +266,8 @@ class Contents:
 
     def rows(self, variable: Variable, start: int, stop: int) -> NDArray:
         """Return rows start:stop of a variable cut along its first axis, from the fragments that hold them."""
+        if variable.maker >= 0:
+            return self._of_rows(variable)[start:stop]
         pieces = []
         for chunk, first, last in self._holders(variable):
             a, b = max(start, first), min(stop, last)
@@ -271,10 +282,28 @@ class Contents:
 
     def part(self, variable: Variable, number: int) -> NDArray:
         """Return one part of a whole-run variable, all of it where modules are not apart."""
+        if variable.maker >= 0:
+            return self._of_rows(variable)
         with fragments.Fragment(
             final_path(self.folder, number, self.plan.digest), self.plan.digest
         ) as fragment:
             return fragment[variable.entry]
+
+    def used(self, sight: Sight, what: str) -> NDArray:
+        """Return a label, "train_used" or "modules_used", of all trains or frames that some algorithms saw."""
+        number = list(dict.fromkeys(self.plan.sights.values())).index(sight)
+        made = self._label(what, number, (), (len(self.plan.train_ids),), "u1", {})
+        if what == "modules_used":
+            made = replace(
+                made, axis="row", index=sight.index, shape=(len(sight.index),), dtype=np.dtype("i4")
+            )
+        return self.rows(made, 0, made.shape[0])
+
+    def _of_rows(self, variable: Variable) -> NDArray:
+        """Return a variable that was made of all rows."""
+        path = rows_path(self.folder, variable.maker, self.plan.digest)
+        with fragments.Fragment(path, self.plan.digest) as fragment:
+            return fragment.of(variable.entry, variable.shape, variable.dtype)
 
     def _holders(self, variable: Variable) -> Iterator[tuple[int, int, int]]:
         """Yield (chunk, first row, last row) of a variable."""

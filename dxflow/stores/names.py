@@ -33,8 +33,8 @@ def check(plan: Plan) -> None:
     """
     for bound in plan.algorithms:
         _check_name(bound.name, f"name={bound.name!r}", "the name of an algorithm")
-    stored = [o for o in plan.outputs if o.output.store]
-    for o in plan.outputs:
+    stored = [o for o in plan.results if o.output.store]
+    for o in plan.results:
         _check_key(o)
     for o in stored:
         _check_axes(o)

@@ -260,7 +260,7 @@ def is_number(dtype: np.dtype) -> bool:
 
 def refuse_dtypes(plan: Plan, what: str, holds: Callable[[np.dtype], bool], labels: str = "iufbM") -> None:
     """Raise a PlanError for an output whose dtype a format cannot hold, or whose labels are of no kind of `labels`."""
-    for bound in plan.outputs:
+    for bound in plan.results:
         if bound.output.store and not holds(np.dtype(bound.output.dtype)):
             raise PlanError(
                 f"{bound.name} is {np.dtype(bound.output.dtype)}, which {what} cannot hold. "

@@ -229,7 +229,7 @@ def _write(work: Workspace, state: ChunkState, losses: list[Loss], path: Path) -
                 zip((f"{o.name}/{part}" for part in ("rows", "trains", "frames")), rows, strict=True)
             )
             events[o.name] = len(rows[0])
-        elif array is not None and (o.output.store or o.whole_run):
+        elif array is not None and (o.output.store or o.whole_run or o.name in work.plan.for_rows):
             arrays[o.name] = array.swapaxes(0, 1) if o.output.kind == "image" else array
     summary = Summary(
         chunk=state.chunk.number,

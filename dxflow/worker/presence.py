@@ -162,6 +162,6 @@ def accounts(state: ChunkState) -> dict[str, NDArray]:
         out[f"valid/{n}"], out[f"train_used/{n}"] = valid, valid.any(axis=1).astype(np.uint8)
     for bound in state.plan.algorithms:
         for o in bound.outputs:
-            if o.output.store and o.says_valid:
+            if o.says_valid and (o.output.store or o.name in state.plan.for_rows):
                 out[valid_name(o)] = has(state, bound, o, first, last).T
     return out

@@ -85,7 +85,7 @@ class Exdf(Store):
         """Refuse also what the format cannot hold."""
         super().check(plan)
         refuse_dtypes(plan, "an EXDF file", lambda dtype: dtype.kind != "S" and holds(dtype), "iufbU")
-        for bound in plan.outputs:
+        for bound in plan.results:
             if bound.output.store and bound.key in TAKEN:
                 raise PlanError(
                     f"{bound.name}: EXDF files have {bound.key!r} of their own; name the output otherwise"

@@ -82,6 +82,8 @@ class Zarr(Store):
         name, start, stop = piece
         layout = layouts(contents.variables.values(), contents.plan)[name]
         part = partial(contents.part, layout.variable)
+        if not layout.shard:
+            self._write_scalar(name, part(0))
         for shard in layout.shards(start, stop):
             found = layout.modules_of(shard, part) if layout.by_part else layout.rows(contents, shard)
             self._note(f"{name}-{start}", dict([self._write_shard(layout, shard, found)]))

@@ -127,7 +127,7 @@ def _facts(contents: Contents) -> dict[str, Fact]:
     labels = {
         n: Fact(c, c.values.shape, c.values.dtype, label=True) for n, c in coordinates(contents).items()
     }
-    outputs = {o.name for o in contents.plan.outputs}
+    outputs = {o.name for o in contents.plan.results}
     return labels | {
         v.name: Fact(v, v.shape, v.dtype, label=not v.output, made=v.name in outputs)
         for v in contents.variables.values()

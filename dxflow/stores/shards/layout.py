@@ -77,7 +77,7 @@ class Layout:
     @property
     def direct(self) -> bool:
         """Whether no two parts share a shard, so that each can be written where it is made."""
-        return self.by_part and self.parts == 1
+        return self.by_part and self.parts == 1 and self.variable.maker < 0
 
     def create(self, group: Any) -> None:
         """Make the empty array."""
