@@ -21,18 +21,17 @@ from pathlib import Path
 from dxflow.disk import process as _light
 
 NEEDS = {
-    "dxflow.copying.child": (),
-    "dxflow.hdf5.child": (),
-    "dxflow.stores.hdf5.child": (
+    "dxflow.copying.cut": (),
+    "dxflow.hdf5.content": (),
+    "dxflow.stores.hdf5.work": (
         "extra_data",
         "h5netcdf",
         "dxflow.stores.formats.cxi",
         "dxflow.stores.formats.nexus",
     ),
 }
-DIES_WITH_PARENT = "dxflow.copying.child"
-USUAL = _light.command("")[:-1]
-"""The command line in use, before the name of the module."""
+USUAL = _light.command("dxflow.hdf5.child")
+"""The command line in use, before the name of the module whose functions are the work."""
 LIMITS = (resource.RLIMIT_AS, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
 REQUEST = 2**17
 """The most bytes of one."""
@@ -155,7 +154,7 @@ def _umask():
 
 def serve(module, number):
     """Fork a process for each request, and tell how it ended, until nobody is there to ask."""
-    for name in (module, *NEEDS[module]):
+    for name in (USUAL[5], module, *NEEDS[module]):
         import_module(name)
     os.fsync = lambda file: None
     asked, children, look = socket.socket(fileno=number), {}, select.poll()
@@ -168,7 +167,7 @@ def serve(module, number):
                     return
                 _forked(json.loads(content), streams, children, look)
             elif ready in children:
-                _ended_or_alone(ready, children, look)
+                _tell_end(ready, children, look)
 
 
 def _forked(request, streams, children, look):
@@ -179,27 +178,17 @@ def _forked(request, streams, children, look):
         os.close(stream)
     told.send(str(pid).encode())
     end = os.pidfd_open(pid)
-    children[end] = children[told.fileno()] = (pid, end, told)
+    children[end] = (pid, told)
     look.register(end, select.POLLIN)
-    if request[0] == DIES_WITH_PARENT:
-        # No event but that the other end is closed.
-        look.register(told, 0)
 
 
-def _ended_or_alone(ready, children, look):
-    """Tell how a process ended, or end it with who asked for it."""
-    pid, end, told = children[ready]
-    if ready != end:
-        look.unregister(told)
-        os.kill(pid, signal.SIGKILL)
-        return
+def _tell_end(end, children, look):
+    """Tell how a process ended."""
+    pid, told = children.pop(end)
     status = os.waitpid(pid, 0)[1]
     with suppress(OSError):
         told.send(str(status).encode())
     look.unregister(end)
-    with suppress(KeyError):
-        look.unregister(told)
-    del children[end], children[told.fileno()]
     os.close(end)
     told.close()
 
@@ -219,8 +208,8 @@ def _work(request, streams):
         os.umask(umask)
         for number, *limit in limits:
             resource.setrlimit(number, limit)
-        sys.argv[1:] = [USUAL[4], module]
-        import_module(module).main()
+        sys.argv[1:] = [*USUAL[4:], module]
+        import_module(USUAL[5]).main()
         code = 0
     except SystemExit as e:
         code = e.code if isinstance(e.code, int) else int(e.code is not None)

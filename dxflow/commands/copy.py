@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> str:
 
     Raises
     ------
-    PlanError, CopyError
+    PlanError, WriteError
         As `copy_run`.
     """
     names = ("sources", "modules", "trains", "detector", "quiet", "resume", "overwrite", "sync")

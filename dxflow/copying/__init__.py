@@ -5,26 +5,29 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ..hdf5.errors import WriteError
+
 if TYPE_CHECKING:
     from ..driver.copied import CopyReport
     from .copy import copy_run, execute
-    from .errors import CopyError
     from .plan import CopyPlan, plan_copy
+
+CopyError = WriteError
+"""Another name of it."""
 
 __all__ = ["CopyError", "CopyPlan", "CopyReport", "copy_run", "execute", "plan_copy"]
 
 _HOMES = {
-    "CopyError": "errors",
-    "CopyPlan": "plan",
-    "CopyReport": "report",
-    "copy_run": "copy",
-    "execute": "copy",
-    "plan_copy": "plan",
+    "CopyPlan": ".plan",
+    "CopyReport": "..driver.copied",
+    "copy_run": ".copy",
+    "execute": ".copy",
+    "plan_copy": ".plan",
 }
 
 
 def __getattr__(name: str) -> Any:
     # The processes that write files import this package, and need nothing of what plans a copy.
     if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(import_module(_HOMES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; there are {', '.join(__all__)}")

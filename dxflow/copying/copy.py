@@ -23,8 +23,8 @@ from ..errors import PlanError
 from ..errors.kinds import FLAG, expect
 from ..reader.faults import runs
 from . import notes
+from .hands import Hands, failed
 from .plan import CopyPlan, plan_copy
-from .process import Hands, failed
 from .tasks import FileTask
 
 Digest = tuple[int, int]
@@ -78,7 +78,7 @@ def copy_run(
     ------
     PlanError
         If it cannot work, before anything is written.
-    CopyError
+    WriteError
         If a file cannot be copied. Finished files are kept beside `to`: ``resume=True`` goes on with the others.
 
     Notes
@@ -170,12 +170,12 @@ def copy_file(plan: CopyPlan, number: int) -> tuple[str, Digest]:
 
 def _do(plan: CopyPlan, number: int, hands: Hands) -> tuple[str, Digest]:
     task, folder = plan.tasks[number], plan.folder.partial
-    made = hands.do(task, folder, sync=plan.sync, attempt=plan.folder.attempt)
+    made = hands.copy(task, folder, sync=plan.sync, attempt=plan.folder.attempt)
     # A file without a note is copied again when an interrupted copy goes on.
     try:
         notes.write(folder, task.name, made)
     except OSError as e:
-        raise failed(task, folder, os.strerror(e.errno or 0), e.errno) from e
+        raise failed(task, folder, e) from e
     return task.name, made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import h5py
 import numpy as np
 from h5py import h5o
 
+from ..disk.checksums import digest, secured
 from ..disk.openhdf5 import open_hdf5
+from ..hdf5.wire import Message
 from . import record
 from .objects import again, dataset_like, file_like, group_like, link_like
 from .rows import move
@@ -19,6 +22,12 @@ from .tasks import FileTask
 
 LARGE = 2**20
 """Stored bytes from which a dataset that stays as it is is moved in large batches rather than by HDF5's own copy."""
+
+
+def copied(sent: Iterable[Message], task: FileTask, path: Path, sync: bool) -> tuple[int, int]:
+    """Write the remains of a file, in the process in which HDF5 writes; return its bytes and CRC-32."""
+    write(task, path)
+    return secured(path) if sync else digest(path)
 
 
 def write(task: FileTask, path: str | Path) -> None:

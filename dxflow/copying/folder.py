@@ -19,10 +19,10 @@ from ..disk.manifest import MANIFEST
 from ..disk.replace import appear, replace
 from ..errors import PlanError
 from ..errors.redact import logger
+from ..hdf5.errors import WriteError
 from ..sizes import show
 from . import notes
-from .errors import CopyError
-from .process import TEMPORARY
+from .hands import TEMPORARY
 
 log = logger(__name__)
 SUFFIX = ".partial"
@@ -135,7 +135,7 @@ class Folder:
             try:
                 stack.enter_context(lock.held(self.partial, f"copy to {self.path.name}"))
             except OSError as e:
-                raise CopyError(
+                raise WriteError(
                     f"{self.partial}: {e.strerror}; choose another place", str(self.partial)
                 ) from e
             self._refuse(self.partial, *BEGUN)
@@ -198,7 +198,7 @@ class Folder:
         try:
             (self.partial / self.attempt).mkdir()
         except OSError as e:
-            raise CopyError(f"{self.partial}: {e.strerror}", str(self.partial), number=e.errno) from e
+            raise WriteError(f"{self.partial}: {e.strerror}", str(self.partial), number=e.errno) from e
         done = {f.name for f in self.partial.glob("*.h5")}
         if done and not overwrite:
             if not resume:
@@ -247,9 +247,9 @@ class Folder:
             part.unlink(missing_ok=True)
             raise self._unwritten(e) from e
 
-    def _unwritten(self, error: OSError) -> CopyError:
+    def _unwritten(self, error: OSError) -> WriteError:
         path = self.partial / MANIFEST
-        return CopyError(f"{path} was not written: {error.strerror}", str(path), number=error.errno)
+        return WriteError(f"{path} was not written: {error.strerror}", str(path), number=error.errno)
 
     def commit(
         self, manifest: dict[str, Any], files: _manifest.Digests, *, sync: bool, overwrite: bool
@@ -257,7 +257,7 @@ class Folder:
         """Add the manifest, which lists `files`, and give the copy its name; an older one goes away."""
         if not (self.partial / self.attempt).is_dir():
             holder = lock.holder(self.partial) or "another process"
-            raise CopyError(
+            raise WriteError(
                 f"{self.partial} was removed, or {holder} works there now, since this process gave no sign of life "
                 "for too long",
                 str(self.partial),
@@ -280,7 +280,7 @@ class Folder:
             else:
                 appear(self.partial, self.path)
         except OSError as e:
-            raise CopyError(
+            raise WriteError(
                 f"{self.path}: {e.strerror}; the files are in {self.partial}", str(self.path)
             ) from e
         if sync:

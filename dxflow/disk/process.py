@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 _PROGRAM = """
 import sys, types
@@ -18,61 +16,21 @@ package.__path__ = [sys.argv[1]]
 sys.modules["dxflow"] = package
 import_module(sys.argv[2]).main()
 """
-SECONDS_TO_END = 3600
-LAST = 2**16
-"""Bytes of what a process said of its errors that are of interest."""
 
 
-def command(module: str) -> list[str]:
-    """Return the command line of a process that runs `main` of a module.
+def command(module: str, *arguments: str) -> list[str]:
+    """Return the command line of a process that runs `main` of a module, with arguments from ``sys.argv[3]`` on.
 
     The package is there for its modules, but empty: loading it would take longer than much of what such processes do.
     """
-    return [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parents[1]), module]
+    return [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parents[1]), module, *arguments]
 
 
-def start(module: str, **streams: Any) -> subprocess.Popen:
+def start(module: str, *arguments: str, **options: Any) -> subprocess.Popen:
     """Start the process of a module, with pipes to its input and from its output."""
-    return subprocess.Popen(command(module), stdin=subprocess.PIPE, stdout=subprocess.PIPE, **streams)
-
-
-def unlocked() -> dict[str, str]:
-    """Return the environment of a process that only writes files of ours, which others do not know of.
-
-    Where the file system has no locks, HDF5 would not make them.
-    """
-    return {**os.environ, "HDF5_USE_FILE_LOCKING": "FALSE"}
-
-
-def errors() -> IO[bytes]:
-    """Return a file in memory for what a process says of its errors; it goes away when it is closed."""
-    return os.fdopen(os.memfd_create("dxflow-errors"), "w+b")
-
-
-def finish(process: subprocess.Popen, said: IO[bytes]) -> tuple[str, str]:
-    """Close the input of a process and wait for its end; return what it left on output and error output.
-
-    The latter is a file: a pipe that nobody reads meanwhile would stop the process when it is full.
-    """
-    if process.stdin is not None:
-        with suppress(BrokenPipeError):
-            process.stdin.close()
-        process.stdin = None
-    try:
-        out, _ = process.communicate(timeout=SECONDS_TO_END)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        out, _ = process.communicate()
-    return out.decode(errors="replace"), _end(said).decode(errors="replace")
-
-
-def _end(file: IO[bytes]) -> bytes:
-    """Return the last bytes of a file, and close it."""
-    if file.closed:
-        return b""
-    with file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - LAST))
-        return file.read()
+    return subprocess.Popen(
+        command(module, *arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options
+    )
 
 
 def ended(code: int) -> str:

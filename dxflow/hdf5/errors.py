@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
-from ..disk.process import ended
 from ..sizes import show
+
+LITTLE = 2**20
+"""Free bytes of a disk that is called full."""
 
 
 class ExdfError(ValueError):
@@ -37,16 +38,51 @@ class ExdfError(ValueError):
 
 
 class WriteError(OSError):
-    """A file that could not be written: the disk is full or read-only, or the process that wrote it died."""
+    """A file that could not be written: the disk is full or read-only, or the process that wrote it died.
+
+    Of a copy also: the original is unreadable, or changed meanwhile.
+
+    Parameters
+    ----------
+    message : str
+    path : str
+        Of the file that is missing.
+    need, free : int, optional
+        Bytes of that file, where they are known, and bytes that the disk has.
+    number : int, optional
+        What the system said, as in `errno`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        path: str = "",
+        need: int | None = None,
+        free: int | None = None,
+        number: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.path, self.need, self.free, self.errno = path, need, free, number
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.args[0], self.path, self.need, self.free, self.errno)
 
 
-def unwritten(path: Path, code: int, out: str, err: str) -> WriteError:
-    """Return the error of a file whose process ended early; it may have left an answer, with "error" and "errno"."""
-    answer = json.loads(out) if out.startswith("{") else {}
-    said = answer.get("error") or f"the process that wrote it {ended(code)}. {err.strip()[-500:]}"
-    # The process looked before it removed what it had written.
-    free = answer.get("free")
-    free = shutil.disk_usage(path.absolute().parent).free if free is None else free
-    error = WriteError(f"{path} was not written: {said.strip()} ({show(free)} are free there)")
-    error.errno = answer.get("errno")
-    return error
+def unwritten(
+    path: Path,
+    said: str,
+    number: int | None = None,
+    *,
+    free: int | None = None,
+    need: int | None = None,
+    words: str = "was not written",
+) -> WriteError:
+    """Return the error of a file that could not be written, with what the system or HDF5 said of it."""
+    if free is None:
+        folder = path.absolute().parent
+        free = shutil.disk_usage(folder).free if folder.is_dir() else 0
+    # A crash of HDF5 has no number; on a full disk that is what happens.
+    full = ". Is the disk full?" if number is None and free < (need or LITTLE) else ""
+    needs = f"it needs {show(need)}, " if need else ""
+    message = f"{path} {words}: {said}{full} ({needs}{show(free)} are free there)"
+    return WriteError(message, str(path), need, free, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,7 @@ from .deflate import LEVEL, compress
 
 CHUNK_BYTES = 2**20
 """What is compressed at once by default: small enough to read a few rows, large enough to compress."""
+THREADS = min(2, os.cpu_count() or 1)
 JOBS = 4
 """Chunks of a dataset that are being compressed while the next are prepared."""
 
@@ -30,6 +32,16 @@ class Layout:
     shape: tuple[int, ...]
     chunk: tuple[int, ...]
     compressed: bool = True
+
+    def check(self, path: str, values: NDArray) -> None:
+        """Refuse values of another type: chunks are written as they are.
+
+        Raises
+        ------
+        TypeError
+        """
+        if values.dtype != self.dtype:
+            raise TypeError(f"{path}: values of {values.dtype} do not fit a dataset of {self.dtype}")
 
 
 def layout(
@@ -79,6 +91,7 @@ class Chunks:
 
     def write(self, start: Sequence[int], values: NDArray) -> None:
         """Write a region that begins at `start`; the array may not be changed until `drain`."""
+        self._layout.check(self.dataset.name, values)
         chunk = self.dataset.chunks
         for offset in product(*(range(0, n, c) for n, c in zip(values.shape, chunk, strict=True))):
             piece = values[tuple(slice(o, o + c) for o, c in zip(offset, chunk, strict=True))]
@@ -115,6 +128,9 @@ class Rows:
 
     def append(self, values: NDArray) -> None:
         """Add rows, (row, *shape); the array may not be changed afterwards."""
+        self._layout.check(self._path, values)
+        if values.shape[1:] != self._layout.shape:
+            raise ValueError(f"{self._path}: rows of {values.shape[1:]}, expected {self._layout.shape}")
         self._waiting.append(values)
         self._rows_waiting += len(values)
         step = self._layout.chunk[0]

@@ -20,7 +20,7 @@ import dxflow
 from dxflow import FrameSelection, PlanError
 from dxflow.copying import CopyError, copy_run, execute, folder, plan_copy
 from dxflow.copying.copy import copy_file
-from dxflow.copying.process import Hands
+from dxflow.copying.hands import Hands
 from dxflow.disk import replace as replacing
 from dxflow.stores.opening import verify
 
@@ -105,7 +105,7 @@ def test_a_copy_that_was_interrupted_goes_on_with_the_files_that_are_missing(
     run, selection, tmp_path, monkeypatch
 ):
     plan = plan_copy(run.path, tmp_path / "copy", frames=selection)
-    real, done = Hands.do, []
+    real, done = Hands.copy, []
 
     def once(self, task, folder, **options):
         if len(done) == 3:
@@ -113,7 +113,7 @@ def test_a_copy_that_was_interrupted_goes_on_with_the_files_that_are_missing(
         done.append(task.name)
         return real(self, task, folder, **options)
 
-    monkeypatch.setattr(Hands, "do", once)
+    monkeypatch.setattr(Hands, "copy", once)
     with pytest.raises(CopyError, match="planned failure") as caught:
         execute(plan, "here")
     assert "resume=True" in caught.value.__notes__[0]
@@ -124,7 +124,7 @@ def test_a_copy_that_was_interrupted_goes_on_with_the_files_that_are_missing(
         dxflow.copy_run(run.path, tmp_path / "copy", resume=True)
     before = list(done)
     done.clear()
-    monkeypatch.setattr(Hands, "do", lambda *a, **k: (done.append(a[1].name), real(*a, **k))[1])
+    monkeypatch.setattr(Hands, "copy", lambda *a, **k: (done.append(a[1].name), real(*a, **k))[1])
     dxflow.copy_run(run.path, tmp_path / "copy", frames=selection, resume=True)
     assert sorted(before + done) == names(run.path) == names(tmp_path / "copy")
 
@@ -203,11 +203,11 @@ def test_a_process_that_dies_while_it_writes_is_an_error_and_not_the_end_of_the_
     task = next(t for t in plan.tasks if t.cuts)
     with Hands() as hands:
         (tmp_path / "out").mkdir()
-        assert hands.do(task, tmp_path / "out")[0] > 0
-        hands._process.kill()
+        assert hands.copy(task, tmp_path / "out")[0] > 0
+        hands.process.kill()
         with pytest.raises(CopyError, match="SIGKILL"):
-            hands.do(task, tmp_path / "out")
-        assert hands.do(task, tmp_path / "out")[0] > 0
+            hands.copy(task, tmp_path / "out")
+        assert hands.copy(task, tmp_path / "out")[0] > 0
     assert names(tmp_path / "out") == [task.name]
     assert len(os.listdir(tmp_path / "out")) == 1
 
@@ -301,7 +301,7 @@ def test_files_of_an_interrupted_copy_that_were_damaged_since_are_copied_again(
     run, selection, tmp_path, monkeypatch, same_file, what, how
 ):
     frames = {"frames": selection} if what == "frames" else {}
-    real, done = Hands.do, []
+    real, done = Hands.copy, []
 
     def some(self, task, folder, **options):
         if len(done) == 3:
@@ -309,12 +309,12 @@ def test_files_of_an_interrupted_copy_that_were_damaged_since_are_copied_again(
         done.append(task.name)
         return real(self, task, folder, **options)
 
-    monkeypatch.setattr(Hands, "do", some)
+    monkeypatch.setattr(Hands, "copy", some)
     with pytest.raises(CopyError, match="planned failure"):
         dxflow.copy_run(run.path, tmp_path / "copy", cluster="here", **frames)
     spoil(tmp_path / "copy.partial", done[1], how)
     again = []
-    monkeypatch.setattr(Hands, "do", lambda *a, **k: (again.append(a[1].name), real(*a, **k))[1])
+    monkeypatch.setattr(Hands, "copy", lambda *a, **k: (again.append(a[1].name), real(*a, **k))[1])
     dxflow.copy_run(run.path, tmp_path / "copy", cluster="here", resume=True, **frames)
     assert sorted(again) == sorted({*names(run.path)} - {*done} | ({done[1]} if how != "none" else set()))
     monkeypatch.undo()

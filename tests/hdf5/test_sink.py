@@ -1,13 +1,7 @@
 """Whatever happens to the process that writes, there is an error with a name, and no file that is wrong."""
 
-import errno
 import os
-import signal
-import subprocess
-import sys
-import textwrap
 import time
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -71,52 +65,6 @@ def test_all_kinds_of_content_come_back(tmp_path):
         assert file.get("elsewhere", getlink=True).filename == "other.h5"
 
 
-def test_what_hdf5_refuses_is_an_error_that_names_the_file(tmp_path):
-    sink = Sink(tmp_path / "x.h5")
-    sink.plain("noise", np.arange(3))
-    sink.plain("noise", np.arange(3))
-    with pytest.raises(WriteError, match=r"x\.h5 was not written: .*(exist|already)"):
-        fill(sink, 20)
-    assert left(tmp_path) == []
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_writing_process_that_dies_is_an_error_that_says_how(tmp_path, number):
-    sink = Sink(tmp_path / "x.h5")
-    sink.plain("x", np.arange(3))
-    os.kill(sink._process.pid, number)
-    with pytest.raises(WriteError, match=rf"x\.h5 was not written: .*ended by {number.name}"):
-        fill(sink, 100)
-    assert left(tmp_path) == []
-
-
-def test_a_full_disk_is_an_error_with_the_free_space(small_disk):
-    sink = Sink(small_disk / "x.h5")
-    with pytest.raises(
-        WriteError, match=r"x\.h5 was not written: No space left on device \(.* are free there\)"
-    ) as e:
-        fill(sink, 40)
-    assert e.value.errno == errno.ENOSPC
-    assert left(small_disk) == []
-
-
-def test_a_full_disk_is_met_at_any_point_of_a_file(small_disk):
-    sizes = set()
-    for blocks in (16, 17, 18, 19, 20):
-        sink = Sink(small_disk / "x.h5")
-        try:
-            fill(sink, blocks)
-            sink.publish()
-            sizes.add("fits")
-            with h5py.File(small_disk / "x.h5") as file:
-                assert np.array_equal(file["data/noise"][-64:], NOISE)
-            os.remove(small_disk / "x.h5")
-        except WriteError:
-            sizes.add("full")
-        assert left(small_disk) == []
-    assert sizes == {"fits", "full"}
-
-
 @pytest.mark.parametrize(
     ("path", "words"),
     [("none/x.h5", "does not exist; make it first"), ("x" * 300, "File name too long; choose another name")],
@@ -143,52 +91,3 @@ def test_giving_up_leaves_nothing(tmp_path):
     sink.discard()
     sink.discard()
     assert left(tmp_path) == []
-
-
-@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.15, 0.4])
-def test_when_the_user_s_process_is_killed_nothing_stays(tmp_path, seconds):
-    program = textwrap.dedent("""
-        import sys, numpy as np
-        from dxflow.hdf5.sink import Sink
-        sink = Sink(sys.argv[1])
-        sink.rows("x", np.dtype("f8"), (1000,))
-        print("begun", flush=True)
-        while True:
-            sink.append("x", np.random.rand(100, 1000))
-    """)
-    command = [sys.executable, "-c", program, str(tmp_path / "x.h5")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    process.stdout.readline()
-    time.sleep(seconds)
-    process.kill()
-    process.wait()
-    assert left(tmp_path) == []
-
-
-def test_an_interrupt_is_left_to_the_user_s_process(tmp_path):
-    sink = Sink(tmp_path / "x.h5")
-    sink.plain("x", np.arange(3))
-    for _ in range(100):
-        if list(Path(tmp_path).iterdir()):
-            break
-        time.sleep(0.05)
-    os.kill(sink._process.pid, signal.SIGINT)
-    fill(sink)
-    sink.publish()
-    assert (tmp_path / "x.h5").exists()
-
-
-def test_a_process_that_says_much_does_not_stop_the_writing(tmp_path, monkeypatch):
-    """More than a pipe holds: HDF5 says pages of each of its errors."""
-    from dxflow.disk import process as _light
-
-    noisy = _light._PROGRAM.replace("import_module(sys", "sys.stderr.write('x' * 2**20)\nimport_module(sys")
-    monkeypatch.setattr(_light, "_PROGRAM", noisy)
-    sink = Sink(tmp_path / "x.h5")
-    sink.rows("x", np.dtype("f8"), (1000,))
-    for _ in range(20):
-        sink.append("x", np.zeros((50, 1000)))
-    sink.close()
-    sink.publish()
-    with h5py.File(tmp_path / "x.h5") as file:
-        assert file["x"].shape == (1000, 1000)

@@ -6,10 +6,8 @@ import json
 import mmap
 import os
 import shutil
-import subprocess
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +16,8 @@ from numpy.typing import NDArray
 
 from ...disk.manifest import Damage
 from ...disk.openhdf5 import open_hdf5
-from ...disk.process import command, errors, finish, start, unlocked
-from ...hdf5.errors import unwritten
+from ...hdf5.errors import WriteError
+from ...hdf5.process import Writer
 from ...sizes import show
 from ..labels import coordinates
 from ..shards.layout import READ_BYTES, chunk_of, module_axis
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
     from ...planning.public import Plan
     from ..contents import Contents, Variable
 
+WORK = "dxflow.stores.hdf5.work"
+"""What processes do with files."""
 CHECKED_BYTES = 2**28
 """Files up to this size are compared with their checksum when they are opened."""
 
@@ -73,19 +73,14 @@ class Hdf5Store(Store):
     def write(self, contents: Contents, piece: int) -> None:
         """Write the file, all but the manifest, in a process of its own."""
         temporary = self.work / f".{uuid.uuid4().hex[:12]}"
-        task = {
-            "do": "write",
-            "format": self.format,
-            "attributes": described(contents),
-            **self.extra(contents),
-        }
-        arrays = {name: vars(fact) for name, fact in _facts(contents).items()}
-        with Child(temporary, self.path, {**task, "arrays": arrays}) as child:
-            for name, coordinate in coordinates(contents).items():
-                child.send(name, [0] * coordinate.values.ndim, coordinate.values)
-            for variable in contents.variables.values():
-                for region, values in _portions(contents, variable):
-                    child.send(variable.name, region, values)
+        task = {"attributes": described(contents), **self.extra(contents)}
+        task["arrays"] = {name: vars(fact) for name, fact in _facts(contents).items()}
+        with Writer(WORK) as writer:
+            writer.begin("write", self.format, temporary.absolute(), task, made=temporary, path=self.path)
+            for name, region, values in _arrays(contents):
+                stored = values.astype("M8[ns]").view("i8") if values.dtype.kind == "M" else values
+                writer.send((name, region), stored)
+            writer.end()
         os.replace(temporary, self.work / "result")
 
     def commit(self, contents: Contents, manifest: dict[str, Any]) -> None:
@@ -93,9 +88,10 @@ class Hdf5Store(Store):
         facts = {n: {**vars(f), "path": self.place(n)} for n, f in _facts(contents).items()}
         own = {"attributes": described(contents), "variables": facts}
         text = json.dumps({**manifest, "hdf5": own})
-        with Child(self.work / "result", self.path, {"do": "seal", "manifest": text}):
-            pass
-        self.publish(self.work / "result", contents.plan)
+        result = self.work / "result"
+        with Writer(WORK) as writer:
+            writer.do("seal", result.absolute(), text, made=result, path=self.path)
+        self.publish(result, contents.plan)
 
     def piece_bytes(self, plan: Plan) -> int:
         """A part, or rows with the fragment they are taken from."""
@@ -134,6 +130,15 @@ def _facts(contents: Contents) -> dict[str, Fact]:
     }
 
 
+def _arrays(contents: Contents) -> Iterator[tuple[str, list[int], NDArray]]:
+    """Yield coordinates, and portions of variables, with their names and where they begin."""
+    for name, coordinate in coordinates(contents).items():
+        yield name, [0] * coordinate.values.ndim, coordinate.values
+    for variable in contents.variables.values():
+        for region, values in _portions(contents, variable):
+            yield variable.name, region, values
+
+
 def _portions(contents: Contents, variable: Variable) -> Iterator[tuple[list[int], NDArray]]:
     """Yield a variable part by part, or some rows after the other, each with where it begins."""
     nowhere = [0] * len(variable.shape)
@@ -148,70 +153,6 @@ def _portions(contents: Contents, variable: Variable) -> Iterator[tuple[list[int
         for number, modules in enumerate(contents.plan.parts):
             start = [modules.start if a == axis else 0 for a in range(len(nowhere))]
             yield start, contents.part(variable, number)
-
-
-class Child:
-    """The parent's end of the process of `_child`.
-
-    Parameters
-    ----------
-    file : path
-        What the process writes.
-    shown : path
-        What errors call it.
-    task : mapping
-        What to do with it.
-
-    Raises
-    ------
-    WriteError
-    """
-
-    def __init__(self, file: Path, shown: Path, task: Mapping[str, Any]) -> None:
-        self.file, self.shown = file, shown
-        self._errors = errors()
-        self._process = start("dxflow.stores.hdf5.child", stderr=self._errors, env=unlocked())
-        assert self._process.stdin is not None
-        self._pipe = self._process.stdin
-        self._line({"path": str(file.absolute()), **task})
-
-    def send(self, name: str, region: Sequence[int], values: NDArray) -> None:
-        """Send an array for a region of a dataset."""
-        if values.dtype.kind == "M":
-            values = values.astype("M8[ns]").view("i8")
-        self._line([name, list(region), values.dtype.str, values.shape])
-        with suppress(BrokenPipeError):
-            self._pipe.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
-
-    def _line(self, value: Any) -> None:
-        # A process that ended early has left its answer, which `_end` finds.
-        with suppress(BrokenPipeError):
-            self._pipe.write(json.dumps(value).encode() + b"\n")
-
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        if kind is not None:
-            self._process.kill()
-            self._process.communicate()
-            self.file.unlink(missing_ok=True)
-            return
-        self._line(None)
-        self._end()
-
-    def _end(self) -> None:
-        """Wait for the end of the process.
-
-        Raises
-        ------
-        WriteError
-            If it failed.
-        """
-        out, err = finish(self._process, self._errors)
-        if code := self._process.returncode:
-            self.file.unlink(missing_ok=True)
-            raise unwritten(self.shown, code, out, err)
 
 
 # Reading ------------------------------------------------------------------------------------------
@@ -239,7 +180,7 @@ def manifest(path: Path) -> dict[str, Any]:
 
 def problems(path: Path) -> list[str]:
     """Return what is wrong with a file; reads all of it."""
-    from .child import MARK, crc32
+    from .work import MARK, crc32
 
     try:
         written, offset = _written(path, MARK)
@@ -271,14 +212,12 @@ def blamed(path: Path, do: str = "damaged") -> str:
 
     With ``"unreadable"``, of a file without checksums of its arrays, which of them HDF5 cannot read.
     """
-    task = json.dumps({"do": do, "path": str(path.absolute())}).encode() + b"\n"
-    done = subprocess.run(
-        command("dxflow.stores.hdf5.child"), input=task, capture_output=True, check=False, env=unlocked()
-    )
-    answer = json.loads(done.stdout) if done.stdout.startswith(b"{") else {}
-    if "damaged" not in answer:
+    try:
+        with Writer(WORK) as writer:
+            names = writer.do(do, path.absolute(), path=path)
+    except WriteError:
         return "HDF5 cannot read it"
-    if names := answer["damaged"]:
+    if names:
         return f"damaged is {', '.join(names)}"
     if do == "unreadable":
         return "HDF5 reads all that is compressed: the damage is elsewhere"

@@ -1,22 +1,14 @@
-"""The process that writes one HDF5 file of a result: HDF5 can crash its process on a full disk, here it is this one.
-
-The first line of the standard input is JSON, the task; what else a task needs follows, arrays as a line of JSON,
-``[name, region, dtype, shape]``, and their bytes. The answer is one line of JSON on the standard output. At the end of
-the input without ``null`` the unfinished file is removed: nobody waits for it any more.
-"""
+"""What the process in which HDF5 writes does with the file of a result: fill it, seal it, find damage."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 import numpy as np
@@ -25,24 +17,24 @@ from numpy.typing import NDArray
 from ...disk import checksums
 from ...disk.checksums import BLOCK
 from ...disk.marks import GROUP
-from ...hdf5.child import THREADS
-from ...hdf5.rows import Chunks, Layout
+from ...hdf5.rows import THREADS, Chunks, Layout
+from ...hdf5.wire import Message
 
 MARK = b"dxflow crc32 "
 """Stands before the checksum, so that it is found without HDF5, which damage could crash."""
 
 
-def write(task: dict[str, Any], source: BinaryIO) -> None:
-    """Let a format make the file, then fill its datasets with the arrays that come in."""
-    file, datasets = import_module(task["format"]).create(Path(task["path"]), task)
+def write(sent: Iterable[Message], maker: str, path: Path, task: dict[str, Any]) -> None:
+    """Let a format make the file, then fill its datasets with the arrays that are sent."""
+    file, datasets = import_module(maker).create(path, task)
     pieces: dict[str, list[Any]] = {}
     pool = ThreadPoolExecutor(THREADS)
-    for name, region, values in _arrays(source):
-        if values.size:
+    for (name, region), values in sent:
+        if values is not None and values.size:
             _put(datasets[name], region, values, pool)
             pieces.setdefault(name, []).append([region, values.shape, _crc32(values)])
     file.close()
-    with h5py.File(task["path"], "r+") as again:
+    with h5py.File(path, "r+") as again:
         group = again.require_group(GROUP)
         group.create_dataset("pieces", data=json.dumps(pieces), dtype=h5py.string_dtype())
 
@@ -73,12 +65,12 @@ def _crc32(values: Any) -> int:
     return checksums.crc32(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
 
 
-def damaged(task: dict[str, Any], source: BinaryIO) -> dict[str, Any]:
+def damaged(sent: Iterable[Message], path: Path) -> list[str]:
     """Return the names of the arrays of a file that are not as they were written."""
-    with h5py.File(task["path"], "r") as file:
+    with h5py.File(path, "r") as file:
         pieces = json.loads(file[GROUP]["pieces"][()])
         places = json.loads(file[GROUP]["manifest"][()])["hdf5"]["variables"]
-        return {"damaged": [n for n, of in pieces.items() if not _whole(file, places[n]["path"], of)]}
+        return [n for n, of in pieces.items() if not _whole(file, places[n]["path"], of)]
 
 
 def _whole(file: h5py.File, path: str, pieces: Sequence[Any]) -> bool:
@@ -90,13 +82,12 @@ def _whole(file: h5py.File, path: str, pieces: Sequence[Any]) -> bool:
         return False
 
 
-def seal(task: dict[str, Any], source: BinaryIO) -> None:
+def seal(sent: Iterable[Message], path: Path, manifest: str) -> None:
     """Add the manifest and the checksum of the whole file, and make the file last."""
-    path = Path(task["path"])
     with h5py.File(path, "r+") as file:
         group = file.require_group(GROUP)
         group.attrs["NX_class"] = "NXcollection"
-        group.create_dataset("manifest", data=task["manifest"], dtype=h5py.string_dtype())
+        group.create_dataset("manifest", data=manifest, dtype=h5py.string_dtype())
         at = group.create_dataset("crc32", data=np.bytes_(MARK + b"0" * 8))
         file.flush()
         offset = at.id.get_offset() + len(MARK)
@@ -119,7 +110,7 @@ def crc32(path: Path, offset: int) -> int:
     return crc
 
 
-def unreadable(task: dict[str, Any], source: BinaryIO) -> dict[str, Any]:
+def unreadable(sent: Iterable[Message], path: Path) -> list[str]:
     """Return the paths of compressed datasets of a file that HDF5 cannot read; others have no checksums."""
     found: list[str] = []
 
@@ -127,9 +118,9 @@ def unreadable(task: dict[str, Any], source: BinaryIO) -> dict[str, Any]:
         if isinstance(item, h5py.Dataset) and item.chunks and item.size and not _readable(item):
             found.append(name)
 
-    with h5py.File(task["path"], "r") as file:
+    with h5py.File(path, "r") as file:
         file.visititems(look)
-    return {"damaged": found}
+    return found
 
 
 def _readable(dataset: h5py.Dataset) -> bool:
@@ -141,49 +132,3 @@ def _readable(dataset: h5py.Dataset) -> bool:
     except Exception:  # noqa: BLE001
         return False
     return True
-
-
-def _arrays(source: BinaryIO) -> Iterator[tuple[str, list[int], NDArray]]:
-    """Yield arrays until there are no more."""
-    while line := source.readline():
-        if (head := json.loads(line)) is None:
-            return
-        name, region, dtype, shape = head
-        values = np.empty(shape, dtype)
-        view, got = values.reshape(-1).view(np.uint8).data, 0
-        while got < values.nbytes:
-            if not (count := source.readinto(view[got:])):  # type: ignore[attr-defined]
-                raise EOFError("the input ended within an array")
-            got += count
-        yield name, region, values
-    raise EOFError("the input ended before the file was complete")
-
-
-WORK: dict[str, Callable[[dict[str, Any], BinaryIO], dict[str, Any] | None]] = {
-    "write": write,
-    "seal": seal,
-    "damaged": damaged,
-    "unreadable": unreadable,
-}
-
-
-def main() -> None:
-    """Do one task; leave without closing HDF5 if it fails."""
-    # An interrupt is for the parent, whose end is the end of the input.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # EXtra-data prints while it writes CXI files; the standard output is for the answer.
-    answer, sys.stdout = sys.stdout, sys.stderr
-    task = json.loads(sys.stdin.buffer.readline())
-    said: dict[str, Any] = {}
-    try:
-        said = WORK[task["do"]](task, sys.stdin.buffer) or {}
-    except BaseException as e:  # noqa: BLE001 - whatever it is, the parent is to know it
-        number = getattr(e, "errno", None)
-        said = {"error": os.strerror(number) if number else f"{type(e).__name__}: {e}", "errno": number}
-        if WORK[task["do"]] in (write, seal):
-            Path(task["path"]).unlink(missing_ok=True)
-    with contextlib.suppress(BrokenPipeError):
-        answer.write(json.dumps(said) + "\n")
-        answer.flush()
-    # HDF5 would try to write what it holds when Python ends, and crash on a full disk.
-    os._exit(1 if "error" in said else 0)

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from dxflow.stores.hdf5.child import _put, _whole_chunks
+from dxflow.stores.hdf5.work import _put, _whole_chunks
 
 SHAPE, CHUNK = (11, 4, 6), (3, 4, 2)
 
