@@ -14,6 +14,7 @@ from ..disk import ours
 from ..disk.fragments import persist
 from ..errors.redact import logger
 from ..hdf5.errors import ExdfError
+from ..hdf5.process import Writer
 from ..hdf5.sink import Sink, check, replace_all
 from ..sizes import show
 from . import names
@@ -121,6 +122,7 @@ class FileWriter:
         )
         self._files: dict[int, SequenceFile] = {}
         self._finished: list[SequenceFile] = []
+        self._idle: list[Writer] = []
         self._closed = False
         self._refuse_existing()
 
@@ -214,7 +216,7 @@ class FileWriter:
         """Return a sequence file, begun on the first call."""
         if number not in self._files:
             path = names.numbered(self._pattern, number)
-            self._files[number] = SequenceFile(Sink(path), number * self.trains_per_file)
+            self._files[number] = SequenceFile(Sink(path, self._idle), number * self.trains_per_file)
         return self._files[number]
 
     def _finish(self, number: int) -> None:
@@ -250,6 +252,7 @@ class FileWriter:
             self.discard()
             raise
         self._closed = True
+        self._end_idle()
         self._publish()
 
     def _complete(self) -> None:
@@ -286,6 +289,12 @@ class FileWriter:
         self._closed = True
         for file in self._files.values():
             file.sink.discard()
+        self._end_idle()
+
+    def _end_idle(self) -> None:
+        """End the processes that have nothing more to write."""
+        while self._idle:
+            self._idle.pop().close()
 
     def _refuse_closed(self) -> None:
         if self._closed:

@@ -27,6 +27,8 @@ class Sink:
     ----------
     path : path
         What the file is called in the end.
+    idle : list of Writer, optional
+        Processes that have nothing to do: one of them is taken, if there is one, and given back when it is done.
 
     Raises
     ------
@@ -34,12 +36,13 @@ class Sink:
         By any method: names the file, what HDF5 or the system said, and the free space.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, idle: list[Writer] | None = None) -> None:
         self.path = Path(path)
         check(self.path)
         # Readers of a run directory look for *.h5. The name is short where the final one is as long as may be.
         self.temporary = self.path.with_name(f".dxflow-{uuid.uuid4().hex[:12]}.part")
-        self._writer = Writer("dxflow.hdf5.content")
+        self._idle, self._done = idle, False
+        self._writer = idle.pop() if idle else Writer("dxflow.hdf5.content")
         self._writer.begin("write", str(self.temporary.absolute()), made=self.temporary, path=self.path)
 
     def rows(
@@ -87,8 +90,10 @@ class Sink:
 
     def close(self) -> dict[str, Any]:
         """Finish the file, still under its temporary name; return its "bytes" and "crc32"."""
-        with self._writer:
-            return self._writer.end()
+        answer = self._writer.end()
+        self._done = True
+        self._writer.close() if self._idle is None else self._idle.append(self._writer)
+        return answer
 
     def publish(self, put: Callable[[Path, Path], None] = os.replace) -> None:
         """Give the finished file its name."""
@@ -99,7 +104,8 @@ class Sink:
 
     def discard(self) -> None:
         """End the process and remove what it wrote."""
-        self._writer.close()
+        if not self._done:
+            self._writer.close()
         self.temporary.unlink(missing_ok=True)
 
     def _send(self, name: str, *arguments: Any, array: NDArray | None = None) -> None:

@@ -14,6 +14,7 @@ from extra_data import H5File, RunDirectory
 from extra_data.validation import FileValidator
 
 from dxflow.exdf import DS, ExdfError, FileWriter, WriteError
+from dxflow.hdf5.process import Writer
 
 PROGRAM = """
 import numpy as np
@@ -568,3 +569,15 @@ def test_attributes_may_be_numbers_and_arrays_of_numpy(tmp_path):
         attributes = dict(file["INSTRUMENT/A/B/C:output/data/total"].attrs)
     assert attributes["step"] == 0.5
     assert list(attributes["bins"]) == [1, 2, 3]
+
+
+def test_files_that_are_full_one_after_the_other_are_written_by_one_process(tmp_path, monkeypatch):
+    started, start = [], Writer.start
+    monkeypatch.setattr(Writer, "start", lambda self: (started.append(self), start(self)))
+    with FileWriter(tmp_path / "x{seq}.h5", {"v": DS("D/E/F:o", "d.v")}, trains_per_file=2) as wr:
+        wr.add_trains(range(1, 9))
+        for value in range(8):
+            wr.add_data([1], v=[value])
+    assert len(started) == 1
+    assert started[0].process is None
+    assert sorted(os.listdir(tmp_path)) == [f"x{n}.h5" for n in range(4)]
