@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors.kinds import OF_FRAMES, TEXT, WHOLE, different, expect, expect_all
@@ -38,8 +39,9 @@ class Frames:
         (JUNGFRAU: ``data.adc``) take these names too.
     detector : str, optional
         Name in the run, such as ``"SPB_DET_AGIPD1M-1"``; needed where there are several.
-    modules : sequence of int, optional
-        Module numbers; all by default. Nothing is read of others.
+    modules : sequence of int, or labelled array, optional
+        Module numbers; all by default. Nothing is read of others. Of an earlier result: an array of numbers, or one
+        that says of each module, by its coordinate, whether it is read.
     data : {"corrected", "raw"}, optional
         Corrected where there is corrected data, by default.
     plane : str
@@ -78,6 +80,7 @@ class Frames:
     offset: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "modules", _numbers(self.modules))
         expect_all(OF_FRAMES, vars(self), "Frames: ")
         if self.modules is not None:
             object.__setattr__(self, "modules", different(self.modules))
@@ -253,6 +256,22 @@ def _unknown(run: DataCollection, found: detectors.Found) -> list[str]:
         for s in run.instrument_sources - known
         if s.startswith(f"{found.name}/{kind}/") and s.endswith(f":{ending}")
     ]
+
+
+def _numbers(modules: Any) -> Any:
+    """Return module numbers as they were given, or those that a labelled array has or says yes to."""
+    if not hasattr(modules, "coords"):
+        return modules
+    values = np.atleast_1d(np.asarray(modules))
+    if values.dtype != bool:
+        return values
+    for name, numbers in modules.coords.items():
+        if str(name).split("_")[0] == "module" and numbers.dims == modules.dims and values.ndim == 1:
+            return np.asarray(numbers)[values]
+    raise TypeError(
+        f"Frames: modules= are booleans along {modules.dims} with coordinates {listed(map(str, modules.coords))}: "
+        "expected one for each module, and the coordinate 'module', its number"
+    )
 
 
 def _check_align(align: str) -> None:

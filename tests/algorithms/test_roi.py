@@ -49,6 +49,52 @@ def test_several_regions_of_chosen_modules_in_one_pass(holey):
     check(data, frames[:, [0, 7], :, 8:], "b")
 
 
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_each_module_may_have_a_region_of_its_own(holey, kind):
+    regions = [(3, 0, 8, 2, 9), (0, 5, 16, 0, 40), (7, 1, 2, 3, 4)]
+    data, frames = summed(holey, RoiSum(regions=kind(regions))), images(holey)
+    cut = np.full_like(frames, np.nan)
+    for module, *bounds in regions:
+        ss, fs = slice(*bounds[:2]), slice(*bounds[2:])
+        cut[:, module, ss, fs] = frames[:, module, ss, fs]
+    check(data, cut)
+
+
+@pytest.mark.parametrize(
+    ("regions", "says"),
+    [
+        ([(3, 0, 8)], "expected .module, ss, stop, fs, stop. for each module"),
+        ([], "expected .module"),
+        ([(3, 0, 8, 2.5, 9)], "whole numbers"),
+        ([(3, 0, 8, 9, 2)], "fs=.9, 2.; expected first"),
+        ([(3, 0, 8, 2, 9), (3, 8, 9, 2, 9)], "expected different module numbers"),
+    ],
+)
+def test_regions_that_are_none_are_refused(regions, says):
+    with pytest.raises(ValueError, match=says):
+        RoiSum(regions=regions)
+    with pytest.raises(ValueError, match="leave out modules="):
+        RoiSum(regions=[(3, 0, 8, 2, 9)], modules=3)
+
+
+def test_regions_that_do_not_fit_the_run_are_refused(holey):
+    with pytest.raises(PlanError, match="ss=.0, 999. ends outside"):
+        dxflow.plan(holey.path, RoiSum(regions=[(3, 0, 999, 2, 9)]))
+    with pytest.raises(PlanError, match="modules .5. are not read"):
+        dxflow.plan(holey.path, RoiSum(regions=[(5, 0, 8, 2, 9)], img=Frames(modules=(3, 4))))
+
+
+def test_regions_on_the_command_line(holey, tmp_path):
+    from dxflow.commands.main import main
+
+    line = "roi --region 3 0 8 2 9 --region 0 5 16 0 40 --cluster here --to"
+    assert main(["reduce", str(holey.path), *line.split(), str(tmp_path / "x.zarr")]) == 0
+    asked = RoiSum(regions=[(3, 0, 8, 2, 9), (0, 5, 16, 0, 40)])
+    np.testing.assert_array_equal(
+        dxflow.open(tmp_path / "x.zarr").dataset["roi.sum"], summed(holey, asked)["roi.sum"]
+    )
+
+
 def test_raw_data_and_subtracted_ones(raw):
     data = summed(
         raw, RoiSum(ss=(2, 9)), Subtract(dark=raw.pedestal), RoiSum(name="net", img=From("subtract.img"))

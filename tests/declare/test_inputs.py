@@ -187,6 +187,23 @@ def test_what_is_no_list_of_module_numbers_is_refused(modules):
         Frames(modules=modules)
 
 
+def test_modules_that_an_earlier_result_says(run):
+    used = dxflow.reduce(run.path, RoiSum(img=Frames(modules=(2, 5, 9))), cluster="here").dataset["valid"]
+    bright = used.any("train") & (used["module"] != 5)
+    for modules in (bright, bright["module"][bright], bright.isel(module=[2, 0])):
+        assert set(Frames(modules=modules).modules) == {2, 9}
+        plan = dxflow.plan(run.path, RoiSum(img=Frames(modules=modules)))
+        assert set(plan.inputs[0].modules) == {2, 9}
+    with pytest.raises(
+        TypeError, match="booleans along .'module',. with coordinates none: expected one for each"
+    ):
+        Frames(modules=bright.drop_vars("module"))
+    with pytest.raises(TypeError, match="booleans along .'train', 'module'."):
+        Frames(modules=used)
+    with pytest.raises(ValueError, match="expected different module numbers"):
+        Frames(modules=bright & False)
+
+
 def test_a_module_that_a_detector_of_any_size_may_have_is_a_fault_that_can_be_masked(tmp_path):
     run = make_run(tmp_path / "r", detector="JUNGFRAU", trains=2, pulses=2, module_shape=(4, 4), devices=())
     for path in Path(run.path).glob("*JNGFR08-*.h5"):
