@@ -123,6 +123,7 @@ def plan(
             opening.dataset,
         )
         during("planning", bind, binding, given, quiet=quiet)
+    make.check(binding, on_fault)
     made = make.plan_of(
         binding,
         store_for(to),

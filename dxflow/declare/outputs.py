@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +92,8 @@ class Output:
     doc: str = ""
     store: bool = True
     stage: str = "pass"
+    kind: str = field(init=False, repr=False, compare=False)
+    """One of "run", "train", "pixel", "event", "entry", "image"."""
 
     def __post_init__(self) -> None:
         expect_all(_KINDS, vars(self), "Output: ")
@@ -107,6 +108,7 @@ class Output:
             raise ValueError(f"Output: {len(self.dims)} names {self.dims} for the axes of shape {self.shape}")
         if isinstance(self.per, tuple) and (len(self.per) != 2 or self.per[1] != "pixel"):
             raise ValueError(f'Output(per={self.per!r}): a pair must be ("<input alias>", "pixel")')
+        object.__setattr__(self, "kind", self._kind())
 
     def coordinate(self, dim: str) -> tuple[NDArray, str]:
         """Return the values and the unit of an axis that has coordinates."""
@@ -121,9 +123,7 @@ class Output:
         per = self.per[0] if isinstance(self.per, tuple) else self.per
         return None if per in ("run", "train", "pixel", "event") else per
 
-    @cached_property
-    def kind(self) -> str:
-        """One of "run", "train", "pixel", "event", "entry", "image"."""
+    def _kind(self) -> str:
         if isinstance(self.per, tuple):
             return "image"
         return self.per if self.alias is None else "entry"

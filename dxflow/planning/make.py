@@ -54,8 +54,6 @@ def plan_of(
     ------
     PlanError
     """
-    _refuse_faults(binding, on_fault)
-    _refuse_nothing(binding)
     own, parts = cutting.with_units(binding, sizes.parse(chunk)), memory.parts(binding)
     share = (parts[0].stop - parts[0].start) / max(len(i.modules) for i in binding.inputs)
     spans = cutting.spans(binding, own, sizes.parse(chunk), sizes.parse(block), share)
@@ -91,6 +89,17 @@ def asked_for(selection: FrameSelection | None, trains: NDArray) -> NDArray:
         if one.frames is not None:
             trains = trains[np.isin(trains, one.frames[0])]
     return trains
+
+
+def check(binding: Binding, on_fault: str | None) -> None:
+    """Refuse what cannot be read: faults in the data, algorithms that have nothing to work on.
+
+    Raises
+    ------
+    PlanError
+    """
+    _refuse_faults(binding, on_fault)
+    _refuse_nothing(binding)
 
 
 def _refuse_faults(binding: Binding, on_fault: str | None) -> None:

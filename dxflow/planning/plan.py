@@ -28,43 +28,30 @@ class Chunk:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan:
-    """What a reduction is: values, and what can be said of them alone.
-
-    Parameters
-    ----------
-    run : str
-        Where the run is.
-    train_ids : ndarray of uint64, (train,)
-    inputs : tuple of BoundInput
-        What is read; those with equal frames share one index.
-    algorithms : tuple of BoundAlgorithm
-    chunks : tuple of Chunk
-    parts : tuple of slice
-        Positions of modules that are reduced apart from each other; one slice of all, usually.
-    block_bytes : int
-        What is read at once of one module.
-    chunk_bytes : int
-        What was asked for as `chunk`; 0 if nothing was.
-    store : Store
-        Where the result goes.
-    losses : tuple of Loss
-        What is known to be missing before reading.
-    """
+    """What a reduction is: values, and what follows from them alone; `dataclasses.replace` makes another of it."""
 
     run: str
+    """Where the run is."""
     train_ids: NDArray
+    """(train,) uint64."""
     inputs: tuple[BoundInput, ...]
+    """What is read; those with equal frames share one index."""
     algorithms: tuple[BoundAlgorithm, ...]
     chunks: tuple[Chunk, ...]
     parts: tuple[slice, ...]
+    """Positions of modules that are reduced apart from each other; one slice of all, usually."""
     block_bytes: int
+    """What is read at once of one module."""
     store: Destination
+    """Where the result goes."""
     losses: tuple[Loss, ...]
+    """What is known to be missing before reading."""
     on_fault: str | None
     resume: bool
     overwrite: bool
     readers: int | None = None
     chunk_bytes: int = 0
+    """What was asked for as `chunk`; 0 if nothing was."""
     name: str = ""
     selected_by: tuple[Path, ...] = ()
     """Results that say which frames are read."""

@@ -6,8 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -56,6 +55,8 @@ class MaskArray:
     values: NDArray
     modules: NDArray | None = None
     cells: NDArray | None = None
+    digest: str = field(init=False)
+    """What identifies its content."""
 
     @classmethod
     def of(cls, what: Any) -> MaskArray:
@@ -70,14 +71,12 @@ class MaskArray:
             raise ValueError(f"the mask is {values.dtype} {values.shape}; {EXPECTED}")
         return cls(values, _labels(labels, "module"), _labels(labels, "cell"))
 
-    @cached_property
-    def digest(self) -> str:
-        """What identifies its content."""
+    def __post_init__(self) -> None:
         h = hashlib.sha256()
         for a in (self.values, self.modules, self.cells):
             if a is not None:
                 h.update(str((a.dtype, a.shape)).encode() + np.ascontiguousarray(a).tobytes())
-        return h.hexdigest()[:16]
+        object.__setattr__(self, "digest", h.hexdigest()[:16])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, MaskArray) and self.digest == other.digest

@@ -4,6 +4,7 @@ import copy
 import pickle
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,11 @@ from samples import Bright, RoiSum, Scale, Stats, TrainSums
 
 import dxflow
 from dxflow import Algorithm, Frames, From, Key, Output, PlanError
+from dxflow.algorithms.average import Average
+from dxflow.algorithms.azint import AzimuthalIntegration
+from dxflow.algorithms.litframes import LitFrames
+from dxflow.algorithms.subtract import Subtract
+from dxflow.simulate import Plant, make_run
 
 
 @pytest.mark.parametrize("chunk", [1, 100_000, 500_000, "1 GiB"])
@@ -186,7 +192,7 @@ def test_no_space_for_the_result_is_refused_before_the_run(run, tmp_path, monkey
         dxflow.plan(run.path, Stats(), tmp_path / "x.zarr")
 
 
-def test_planning_reads_no_detector_data_and_changes_no_algorithm(run, monkeypatch):
+def test_planning_reads_no_detector_data(run, monkeypatch):
     from dxflow.reader import pieces
 
     for kind in (pieces.Direct, pieces.Decoded, pieces.ThroughHdf5):
@@ -197,12 +203,56 @@ def test_planning_reads_no_detector_data_and_changes_no_algorithm(run, monkeypat
             read(self, *args)
 
         monkeypatch.setattr(kind, "read", noted)
-    algorithm = RoiSum(ss=(1, 3))
-    before, pickled = copy.copy(vars(algorithm)), pickle.dumps(algorithm)
-    dxflow.plan(run.path, algorithm)
-    assert vars(algorithm) == before
-    assert all(vars(algorithm)[k] is before[k] for k in before)
-    assert pickle.dumps(algorithm) == pickled
+    dxflow.plan(run.path, RoiSum(ss=(1, 3)))
+
+
+class Keeps(Algorithm):
+    """What it makes is said once, when it is configured."""
+
+    inputs = {"img": Frames(mask=np.zeros((16, 16, 16), bool))}
+
+    def configure(self, args):
+        self.made = {"n": Output(per="img"), "last": Output(merge="max")}
+
+    def outputs(self, info):
+        return self.made
+
+    def process_module_data(self, block, out):
+        out.n += 1
+
+
+def given(run):
+    dark = np.zeros((16, 16, 16))
+    geometry = Path(run.path) / run.geometry["npy"]
+    return [
+        Keeps(),
+        LitFrames(),
+        Subtract(dark=dark),
+        Average(per="cell", img=From("subtract.img")),
+        AzimuthalIntegration(geometry=geometry, distance=0.2, nbins=50),
+    ]
+
+
+def test_planning_and_running_change_nothing_on_what_was_given(run):
+    algorithms = given(run)
+    before = [(copy.copy(vars(a)), pickle.dumps(a)) for a in algorithms]
+    made = dxflow.plan(run.path, algorithms)
+    assert all([made.digest, str(made), made.explain(), made.memory.total])
+    dxflow.execute(made, "here")
+    for algorithm, (values, pickled) in zip(algorithms, before, strict=True):
+        assert vars(algorithm).keys() == values.keys()
+        assert all(vars(algorithm)[k] is values[k] for k in values)
+        assert pickle.dumps(algorithm) == pickled
+
+
+def test_faults_of_the_data_are_told_before_anything_about_the_result(tmp_path):
+    path = tmp_path / "r1"
+    make_run(path, trains=2, pulses=2, module_shape=(4, 4), plant=Plant(missing_modules=(3,)))
+    for to in (tmp_path / "x.unknown", None):
+        with pytest.raises(PlanError, match="fault.s. in the data"):
+            dxflow.plan(path, RoiSum(ss=(0, 2)), to)
+    with pytest.raises(PlanError, match="no format is known by this name"):
+        dxflow.plan(path, RoiSum(ss=(0, 2)), tmp_path / "x.unknown", on_fault="mask")
 
 
 class Edge(Algorithm):
