@@ -157,10 +157,10 @@ class AzimuthalIntegration(Algorithm):
         img = info["img"]
         try:
             given = self.geometry if self.geometry is not None else geometry.beside(info.path)
-            layout = geometry.load(given, self.distance)
-            points = _fitting("geometry", layout.positions, img)
-            q = geometry.momentum_transfer(points, self._wavelength(layout))
-            weights = self._corrections(points, layout.positions, img)
+            placed = geometry.load(given, self.distance)
+            points = _fitting("geometry", placed.positions, img)
+            q = geometry.momentum_transfer(points, self._wavelength(placed))
+            weights = self._corrections(points, placed.positions, img)
             bad = ~np.isfinite(q * weights)
         except (ValueError, OSError) as e:
             raise PlanError(f"azint: {e}") from e
@@ -177,10 +177,10 @@ class AzimuthalIntegration(Algorithm):
                 f"{q.min():.4g} to {q.max():.4g} 1/angstrom"
             )
 
-    def _wavelength(self, layout: geometry.Layout) -> float:
+    def _wavelength(self, placed: geometry.Arrangement) -> float:
         if self.energy is not None:
             return geometry.HC / self.energy
-        known = self.wavelength if self.wavelength is not None else layout.wavelength
+        known = self.wavelength if self.wavelength is not None else placed.wavelength
         if known is None:
             raise ValueError(
                 "the geometry holds no wavelength: give energy= in keV or wavelength= in angstrom"

@@ -31,7 +31,7 @@ FORMS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class Arrangement:
     """Pixels of a detector, and the wavelength if the geometry file says it.
 
     Parameters
@@ -74,7 +74,7 @@ def positions(geometry: Any, distance: float | None = None) -> NDArray:
     return load(geometry, distance).positions
 
 
-def load(geometry: Any, distance: float | None = None) -> Layout:
+def load(geometry: Any, distance: float | None = None) -> Arrangement:
     """Return what `positions` returns, with the wavelength that the file may hold."""
     if hasattr(geometry, "get_pixel_positions"):
         return _from_extra_geom(geometry, distance)
@@ -197,7 +197,7 @@ def _distance_to_plane(module: NDArray) -> NDArray:
 # Sources of geometry ----------------------------------------------------------------------------
 
 
-def _from_array(array: Any, distance: float | None) -> Layout:
+def _from_array(array: Any, distance: float | None) -> Arrangement:
     points = np.array(array, np.float64)
     if points.ndim == 3:
         points = points[None]
@@ -214,26 +214,26 @@ def _from_array(array: Any, distance: float | None) -> Layout:
         raise ValueError(
             f"geometry: pixels are up to {far:g} m from the beam or the sample; expected positions in m"
         )
-    return Layout(points)
+    return Arrangement(points)
 
 
-def _from_npy(path: Path, distance: float | None) -> Layout:
+def _from_npy(path: Path, distance: float | None) -> Arrangement:
     """Read an array; a ``.json`` file of the same name may hold ``distance`` (m) and ``photon_energy`` (eV)."""
     beside = path.with_suffix(".json")
     known = json.loads(beside.read_text()) if beside.is_file() else {}
     away = distance if distance is not None else _number(known.get("distance"))
     points = _from_array(np.load(path, allow_pickle=False), away).positions
-    return Layout(points, _wavelength(_number(known.get("photon_energy"))))
+    return Arrangement(points, _wavelength(_number(known.get("photon_energy"))))
 
 
-def _from_extra_geom(geometry: Any, distance: float | None) -> Layout:
+def _from_extra_geom(geometry: Any, distance: float | None) -> Arrangement:
     crystfel = (getattr(geometry, "metadata", None) or {}).get("crystfel", {})
     known = distance if distance is not None else _number(crystfel.get("clen"))
     energy = _number(crystfel.get("photon_energy"))
-    return Layout(_from_array(geometry.get_pixel_positions(), known).positions, _wavelength(energy))
+    return Arrangement(_from_array(geometry.get_pixel_positions(), known).positions, _wavelength(energy))
 
 
-def _from_crystfel(path: Path, distance: float | None) -> Layout:
+def _from_crystfel(path: Path, distance: float | None) -> Arrangement:
     """Read a .geom file with the parser of extra_geom, whatever detector it describes."""
     read = _optional("cfel_fmt.geometry", "geometry", "CrystFEL .geom")
     whole = read.load_crystfel_geometry(str(path))
@@ -245,7 +245,7 @@ def _from_crystfel(path: Path, distance: float | None) -> Layout:
         points = extra_geom.DSSC_1MGeometry.from_crystfel_geom(str(path)).get_pixel_positions()
     known = distance if distance is not None else _number(panels[0].get("clen"))
     energy = _number(whole.beam.get("photon_energy"))
-    return Layout(_from_array(points, known).positions, _wavelength(energy))
+    return Arrangement(_from_array(points, known).positions, _wavelength(energy))
 
 
 def _panels(panels: list[dict[str, Any]]) -> NDArray:
@@ -262,7 +262,7 @@ def _panels(panels: list[dict[str, Any]]) -> NDArray:
     return out
 
 
-def _from_h5(path: Path, distance: float | None) -> Layout:
+def _from_h5(path: Path, distance: float | None) -> Arrangement:
     """Read a EuXFEL geometry file: DSSC modules have 2 tiles, those of LPD 16."""
 
     extra_geom = _optional("extra_geom", "geometry", "EuXFEL .h5")
@@ -274,13 +274,13 @@ def _from_h5(path: Path, distance: float | None) -> Layout:
     return _from_extra_geom(kinds[tiles].from_h5_file(str(path)), distance)
 
 
-def _from_poni(path: Path, distance: float | None) -> Layout:
+def _from_poni(path: Path, distance: float | None) -> Arrangement:
     if distance is not None:
         raise ValueError(f"geometry {str(path)!r} holds its own distance: leave distance= out")
     integrator = _optional("pyFAI", "azint", "pyFAI .poni").load(str(path))
     z, y, x = integrator.calc_pos_zyx()
     wavelength = integrator.wavelength * 1e10 if integrator.wavelength else None
-    return Layout(np.stack([x, y, z], axis=-1)[None].astype(np.float64), wavelength)
+    return Arrangement(np.stack([x, y, z], axis=-1)[None].astype(np.float64), wavelength)
 
 
 def _number(value: Any) -> float | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bunches import LASER, bunch_table, other_slots, sase
-from .exdf import ExdfFile, Head
+from .exdf import FileFacts, SimulatedFile
 from .geometry import HC
 from .schedule import Beam, Schedule, beam
 from .seeds import Stream, generator
@@ -71,10 +71,10 @@ def write_devices(directory: Path, settings: Settings, schedule: Schedule) -> No
 
 def _write_file(directory: Path, state: Machine, aggregator: str, sequence: int, kinds: list[str]) -> None:
     settings = state.settings
-    head = Head(
+    facts = FileFacts(
         "RAW", settings.proposal, settings.run, aggregator, sequence, settings.version, state.train_ids
     )
-    with ExdfFile(directory, head) as file:
+    with SimulatedFile(directory, facts) as file:
         for kind in kinds:
             WRITERS[kind](file, names(settings)[kind], state)
 
@@ -93,7 +93,7 @@ def machine(settings: Settings, schedule: Schedule, trains: NDArray[np.int64]) -
     return Machine(settings, part, schedule.motor[trains], schedule.train_ids[trains], energies, rows)
 
 
-def _xgm(file: ExdfFile, name: str, state: Machine) -> None:
+def _xgm(file: SimulatedFile, name: str, state: Machine) -> None:
     own = np.full_like(state.energies, XGM_EMPTY)
     for train, lit in enumerate(state.beam.lit):
         own[train, : lit.sum()] = state.beam.energy[train, lit]
@@ -117,7 +117,7 @@ def _xgm(file: ExdfFile, name: str, state: Machine) -> None:
     )
 
 
-def _motor(file: ExdfFile, name: str, state: Machine) -> None:
+def _motor(file: SimulatedFile, name: str, state: Machine) -> None:
     values = {
         "actualPosition": state.motor,
         "encoderPosition": state.motor,
@@ -128,13 +128,13 @@ def _motor(file: ExdfFile, name: str, state: Machine) -> None:
     file.control(name, values, constants={"classId": "BeckhoffMotor"}, units=units)
 
 
-def _timeserver(file: ExdfFile, name: str, state: Machine) -> None:
+def _timeserver(file: SimulatedFile, name: str, state: Machine) -> None:
     table = bunch_table(state.beam, state.settings.instrument, state.settings.other_pulses)
     file.fast(f"{name}:outputBunchPattern", "data", {"bunchPatternTable": table})
     file.control(name, {"bunchPatternTable": table}, constants={"classId": "TimeServer"})
 
 
-def _ppd(file: ExdfFile, name: str, state: Machine) -> None:
+def _ppd(file: SimulatedFile, name: str, state: Machine) -> None:
     """Write pulse ids of each beamline and of the laser, padded with zeros to 1000."""
     slots, number = state.beam.slots, sase(state.settings.instrument)
     others = other_slots(state.beam, state.settings.other_pulses)
@@ -152,7 +152,7 @@ def _ppd(file: ExdfFile, name: str, state: Machine) -> None:
     file.control(name, values, constants={"classId": "BunchPatternDecoder", "laserSource": laser})
 
 
-def _agipd(file: ExdfFile, name: str, state: Machine) -> None:
+def _agipd(file: SimulatedFile, name: str, state: Machine) -> None:
     settings, n = state.settings, len(state.train_ids)
     values: dict[str, Any] = {
         "bunchStructure.nPulses": np.full(n, settings.pulses, "i4"),
@@ -169,7 +169,7 @@ def _agipd(file: ExdfFile, name: str, state: Machine) -> None:
     )
 
 
-def _litframes(file: ExdfFile, name: str, state: Machine) -> None:
+def _litframes(file: SimulatedFile, name: str, state: Machine) -> None:
     lit, n = state.beam.lit, len(state.train_ids)
     width = max(LIT_CELLS, state.settings.pulses)
     reference = int(lit.any(axis=0).argmax())
@@ -215,7 +215,7 @@ def camera_centres(settings: Settings, train_ids: NDArray[np.uint64]) -> NDArray
     return middle + np.array(steps).reshape(-1, 2) * np.array(settings.camera_shape) / 20
 
 
-def _camera(file: ExdfFile, name: str, state: Machine) -> None:
+def _camera(file: SimulatedFile, name: str, state: Machine) -> None:
     """Write images of a Gaussian spot on a pedestal of 50."""
     shape = state.settings.camera_shape
     row, column = np.indices(shape)
@@ -233,7 +233,7 @@ def _camera(file: ExdfFile, name: str, state: Machine) -> None:
     file.control(name, {"exposureTime": np.full(n, 1.0)}, constants={"classId": "BaslerCamera"})
 
 
-WRITERS: dict[str, Callable[[ExdfFile, str, Machine], None]] = {
+WRITERS: dict[str, Callable[[SimulatedFile, str, Machine], None]] = {
     "xgm": _xgm,
     "motor": _motor,
     "timeserver": _timeserver,

@@ -23,7 +23,7 @@ TRAIN_NS = 10**8
 
 
 @dataclass(frozen=True)
-class Head:
+class FileFacts:
     """What a file says about itself."""
 
     category: str
@@ -50,14 +50,14 @@ class Head:
         return self.train_ids * np.uint64(TRAIN_NS) + np.uint64(EPOCH_NS)
 
 
-class ExdfFile:
+class SimulatedFile:
     """One EXDF file being written; it appears under its name when the ``with`` block ends well.
 
     Parameters
     ----------
     directory : path
         The run directory.
-    head : Head
+    facts : FileFacts
         Name, version and trains of the file.
 
     Notes
@@ -66,13 +66,13 @@ class ExdfFile:
     that file is removed.
     """
 
-    def __init__(self, directory: str | Path, head: Head) -> None:
-        self.head = head
-        self.path = Path(directory) / head.name
-        self._part = self.path.with_name(f".{head.name}.part")
+    def __init__(self, directory: str | Path, facts: FileFacts) -> None:
+        self.facts = facts
+        self.path = Path(directory) / facts.name
+        self._part = self.path.with_name(f".{facts.name}.part")
         self._sources: list[str] = []
 
-    def __enter__(self) -> ExdfFile:
+    def __enter__(self) -> SimulatedFile:
         self._file = h5py.File(self._part, "w", libver="v110")
         return self
 
@@ -102,7 +102,7 @@ class ExdfFile:
         counts : array_like, (train,)
             Entries of each train of this file; every key gets ``sum(counts)`` of them, train by train.
         """
-        count = np.broadcast_to(np.asarray(counts, dtype="u8"), self.head.train_ids.shape)
+        count = np.broadcast_to(np.asarray(counts, dtype="u8"), self.facts.train_ids.shape)
         self._write_index(f"{source}/{group}", count)
         self._sources.append(f"INSTRUMENT/{source}/{group}")
         return self._file.require_group(f"INSTRUMENT/{source}/{group}")
@@ -117,7 +117,7 @@ class ExdfFile:
     ) -> None:
         """Write an instrument source with one entry per train: ``keys`` are arrays (train, ...)."""
         out = self.instrument(source, group, 1)
-        out["trainId"] = self.head.train_ids
+        out["trainId"] = self.facts.train_ids
         for key, value in keys.items():
             self._annotate(out.create_dataset(key.replace(".", "/"), data=value), (units or {}).get(key))
 
@@ -142,13 +142,13 @@ class ExdfFile:
         units : mapping, optional
             Key -> unit with prefix, "uJ"; written as attributes by version 1.3.
         """
-        self._write_index(device, np.ones(len(self.head.train_ids), dtype="u8"))
+        self._write_index(device, np.ones(len(self.facts.train_ids), dtype="u8"))
         self._sources.append(f"CONTROL/{device}")
         self._file.require_group(f"CONTROL/{device}")
         for key, value in values.items():
             path = f"CONTROL/{device}/{key.replace('.', '/')}"
             self._file[f"{path}/value"] = value
-            self._file[f"{path}/timestamp"] = self.head.timestamps
+            self._file[f"{path}/timestamp"] = self.facts.timestamps
             self._annotate(self._file[path], (units or {}).get(key))
         first = {key: value[0] for key, value in values.items() if len(value)}
         for key, constant in {**first, **(constants or {})}.items():
@@ -168,52 +168,52 @@ class ExdfFile:
         if isinstance(value, str):
             value = np.array(value, dtype=h5py.string_dtype())
         self._file[f"{path}/value"] = np.asarray(value)[np.newaxis]
-        self._file[f"{path}/timestamp"] = self.head.timestamps[:1]
+        self._file[f"{path}/timestamp"] = self.facts.timestamps[:1]
 
     def _annotate(self, item: h5py.HLObject, unit: str | None) -> None:
         """Write a unit as Karabo does: prefix and unit apart, by name and by symbol."""
-        if unit is None or self.head.version != "1.3":
+        if unit is None or self.facts.version != "1.3":
             return
         item.attrs.update({name: text.encode() for name, text in attributes(unit).items()})
 
     def _write_train_index(self) -> None:
-        head, n = self.head, len(self.head.train_ids)
+        facts, n = self.facts, len(self.facts.train_ids)
         index = self._file.require_group("INDEX")
-        index["trainId"] = head.train_ids.astype("u8")
-        if head.version == "0.5":
+        index["trainId"] = facts.train_ids.astype("u8")
+        if facts.version == "0.5":
             return
-        index["timestamp"] = head.timestamps
+        index["timestamp"] = facts.timestamps
         # Version 1.1 stores the number of the source that opened the train (0: the time server, good)
         # where the others store 1 for good.
-        index["flag"] = np.full(n, 0 if head.version == "1.1" else 1, dtype="i4")
-        if head.version in ("1.2", "1.3"):
+        index["flag"] = np.full(n, 0 if facts.version == "1.1" else 1, dtype="i4")
+        if facts.version in ("1.2", "1.3"):
             index["origin"] = np.full(n, -1, dtype="i4")
 
     def _write_metadata(self) -> None:
-        head, meta = self.head, self._file.require_group("METADATA")
-        if head.version == "0.5":
+        facts, meta = self.facts, self._file.require_group("METADATA")
+        if facts.version == "0.5":
             self._write_sources(meta)
             return
         self._write_sources(meta.create_group("dataSources"))
-        meta["dataFormatVersion"] = [head.version.encode()]
-        for key, moment in (("creationDate", head.timestamps[:1]), ("updateDate", head.timestamps[-1:])):
+        meta["dataFormatVersion"] = [facts.version.encode()]
+        for key, moment in (("creationDate", facts.timestamps[:1]), ("updateDate", facts.timestamps[-1:])):
             meta[key] = [_date(int(moment[0]) if len(moment) else EPOCH_NS)]
         for key, text in (("daqLibrary", b"1.22.2"), ("karaboFramework", b"2.20.0")):
             meta[key] = [text]
         numbers = (
-            ("proposalNumber", head.proposal),
-            ("runNumber", head.run),
-            ("sequenceNumber", head.sequence),
+            ("proposalNumber", facts.proposal),
+            ("runNumber", facts.run),
+            ("sequenceNumber", facts.sequence),
         )
         for key, number in numbers:
             meta[key] = np.array([number], dtype="u4")
-        if head.category == "RAW":
+        if facts.category == "RAW":
             meta["runType"], meta["sample"] = [b"Simulated"], [b"Simulated"]
 
     def _write_sources(self, group: h5py.Group) -> None:
         """Write the lists of sources; version 1.1 starts them with a virtual one for the time server."""
         split = [(source.partition("/")[0], source.partition("/")[2], source) for source in self._sources]
-        if self.head.version == "1.1":
+        if self.facts.version == "1.1":
             split.insert(0, ("", "Karabo_TimerServer", "Karabo_TimerServer"))
         text = h5py.special_dtype(vlen=bytes)
         for place, key in enumerate(("root", "deviceId", "dataSourceId")):

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .exdf import ExdfFile, Head
+from .exdf import FileFacts, SimulatedFile
 from .paint import Painter, Scene
 
 DEFLATE_LEVEL = 1
@@ -68,7 +68,7 @@ def write_module(directory: Path, scene: Scene, painter: Painter) -> None:
 def _write_sequence(directory: Path, scene: Scene, painter: Painter, sequence: int) -> None:
     settings, kind, number = scene.settings, scene.kind, painter.sensor.number
     trains = _trains(scene, number, sequence)
-    head = Head(
+    facts = FileFacts(
         category="CORR" if settings.data == "corr" else "RAW",
         proposal=settings.proposal,
         run=settings.run,
@@ -77,7 +77,7 @@ def _write_sequence(directory: Path, scene: Scene, painter: Painter, sequence: i
         version=settings.version,
         train_ids=scene.schedule.train_ids[trains],
     )
-    with ExdfFile(directory, head) as file:
+    with SimulatedFile(directory, facts) as file:
         _ModuleFile(file, scene, painter, trains).write()
 
 
@@ -91,7 +91,7 @@ def _trains(scene: Scene, number: int, sequence: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class _ModuleFile:
-    file: ExdfFile
+    file: SimulatedFile
     scene: Scene
     painter: Painter
     trains: NDArray[np.int64]
@@ -130,7 +130,7 @@ class _ModuleFile:
         settings, counts = self.scene.settings, self.counts()
         cells = np.concatenate([np.arange(n) for n in counts]) if len(counts) else np.zeros(0, int)
         shape = (-1, 1) if settings.data == "raw" else (-1,)
-        group["trainId"] = np.repeat(self.file.head.train_ids, counts).reshape(shape)
+        group["trainId"] = np.repeat(self.file.facts.train_ids, counts).reshape(shape)
         group["cellId"] = cells.astype("u2").reshape(shape)
         group["pulseId"] = (settings.first_slot + cells * settings.stride).astype("u8").reshape(shape)
         group["status"] = np.zeros((len(cells), 1), "u2")
@@ -138,7 +138,7 @@ class _ModuleFile:
 
     def _write_entry_ids(self, group: h5py.Group) -> None:
         """Write what names each entry of JUNGFRAU, (train, cell)."""
-        settings, ids = self.scene.settings, self.file.head.train_ids[self.counts() > 0]
+        settings, ids = self.scene.settings, self.file.facts.train_ids[self.counts() > 0]
         cells = np.arange(settings.pulses)
         group["trainId"] = ids
         group["memoryCell"] = np.broadcast_to(cells.astype("u1"), (len(ids), len(cells)))

@@ -103,7 +103,7 @@ def _too_small(options: Options, worker: int, processes: int, *, known: bool) ->
     return f"memory={options.memory!r} per job: {most or one}. Give more memory, or fewer processes"
 
 
-class Head(SLURMCluster):
+class Scheduler(SLURMCluster):
     """The scheduler; its jobs are submitted by a keeper, since Dask does not replace those that end."""
 
     failure: SlurmError | None = None

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 from extra_data import H5File
 
-from dxflow.simulate.exdf import VERSIONS, ExdfFile, Head
+from dxflow.simulate.exdf import VERSIONS, FileFacts, SimulatedFile
 
 
 def head(version="1.3", category="RAW", trains=(10, 11, 13)):
-    return Head(category, 900000, 7, "DA01", 2, version, np.array(trains, dtype="u8"))
+    return FileFacts(category, 900000, 7, "DA01", 2, version, np.array(trains, dtype="u8"))
 
 
 def write(directory, version="1.3", **options):
-    with ExdfFile(directory, head(version, **options)) as file:
+    with SimulatedFile(directory, head(version, **options)) as file:
         file.control("A/B/C", {"x.y": np.array([1.0, 2, 3])}, constants={"name": "text"}, units={"x.y": "mm"})
         group = file.instrument("D/E/F:output", "data", [2, 0, 1])
         group["v"] = np.arange(3)
@@ -97,13 +97,13 @@ def test_timestamps_are_a_tenth_of_a_second_apart(tmp_path):
 
 
 def test_the_file_appears_only_when_it_is_complete(tmp_path):
-    with ExdfFile(tmp_path, head()) as file:
+    with SimulatedFile(tmp_path, head()) as file:
         assert not file.path.exists()
     assert file.path.exists()
 
 
 def test_a_file_that_failed_leaves_nothing(tmp_path):
-    with pytest.raises(KeyError, match="on purpose"), ExdfFile(tmp_path, head()):
+    with pytest.raises(KeyError, match="on purpose"), SimulatedFile(tmp_path, head()):
         raise KeyError("on purpose")
     assert list(tmp_path.iterdir()) == []
 

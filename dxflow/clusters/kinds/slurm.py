@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from ...planning.public import Plan
-    from ...slurm.head import Head
+    from ...slurm.head import Scheduler
 
 log = logger(__name__)
 
@@ -118,8 +118,8 @@ class Slurm:
         self.options = sites.resolve(site, given)
         self._need: int | None = None
         self._about: dict[str, Any] = {}
-        self._head: Head | None = None
-        self._ended: Head | None = None
+        self._head: Scheduler | None = None
+        self._ended: Scheduler | None = None
         self._keeper: Keeper | None = None
         self._guard: subprocess.Popen | None = None
         self.folder: Path | None = None
@@ -188,10 +188,10 @@ class Slurm:
         self._keeper.start()
         head.kind = self.describe()
 
-    def _start_head(self, folder: Path) -> Head:
+    def _start_head(self, folder: Path) -> Scheduler:
         import dask
 
-        from ...slurm.head import Head, Shape
+        from ...slurm.head import Scheduler, Shape
 
         interface = network.interface(self.options.interface)
         shape = Shape.of(self.options, self._need)
@@ -199,7 +199,7 @@ class Slurm:
             need_bokeh()
         dark = {} if self.options.dashboard else DARK
         with dask.config.set({**SETTINGS, **WAITING, **dark}):
-            head = Head(self.options, shape, interface, folder)
+            head = Scheduler(self.options, shape, interface, folder)
         look_often(head)
         return head
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..shards.layout import module_axis
+from ..shards.sharding import module_axis
 from .zarr import Zarr
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from ...disk.manifest import write as write_manifest
 from ...disk.replace import put
 from ...sizes import show
 from ..labels import TIME, coordinates
-from ..shards.layout import Layout, Piece, Portion, layouts
 from ..shards.shard import codecs as _codecs
+from ..shards.sharding import Piece, Portion, Sharding, shardings
 from ..store import Store, described, is_number, refuse_dtypes, variables
 
 if TYPE_CHECKING:
@@ -51,25 +51,25 @@ class Zarr(Store):
         group = zarr.create_group(self._root, zarr_format=3, attributes=_attributes(contents, labels))
         for name, coordinate in labels.items():
             _create_coordinate(group, name, coordinate)
-        made = layouts(contents.variables.values(), contents.plan)
-        for layout in made.values():
-            layout.create(group)
-        return [piece for layout in made.values() if not layout.direct for piece in layout.pieces()]
+        made = shardings(contents.variables.values(), contents.plan)
+        for sharding in made.values():
+            sharding.create(group)
+        return [piece for sharding in made.values() if not sharding.direct for piece in sharding.pieces()]
 
     def keep(self, contents: Contents, part: int, arrays: Mapping[str, NDArray]) -> None:
         """Write the shards of a part where it is made; leave what shares shards with other parts as a fragment."""
-        made, plan = layouts(contents.variables.values(), contents.plan), contents.plan
+        made, plan = shardings(contents.variables.values(), contents.plan), contents.plan
         direct = [made[name] for name in arrays if made[name].direct]
         if rest := {name: array for name, array in arrays.items() if not made[name].direct}:
             super().keep(contents, part, rest)
         tasks = [
-            (layout, shard, lambda _, array=arrays[layout.variable.name]: array)
-            for layout in direct
-            for shard in layout.shards(part, part + 1)
+            (sharding, shard, lambda _, array=arrays[sharding.variable.name]: array)
+            for sharding in direct
+            for shard in sharding.shards(part, part + 1)
         ]
-        for layout in direct:
-            if not layout.shard:
-                self._write_scalar(layout.variable.name, arrays[layout.variable.name])
+        for sharding in direct:
+            if not sharding.shard:
+                self._write_scalar(sharding.variable.name, arrays[sharding.variable.name])
         threads = max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)) // len(plan.parts)))
         with ThreadPoolExecutor(threads) as pool:
             written = pool.map(
@@ -80,23 +80,23 @@ class Zarr(Store):
     def write(self, contents: Contents, piece: Piece) -> None:
         """Write the shard of a piece."""
         name, start, stop = piece
-        layout = layouts(contents.variables.values(), contents.plan)[name]
-        part = partial(contents.part, layout.variable)
-        if not layout.shard:
+        sharding = shardings(contents.variables.values(), contents.plan)[name]
+        part = partial(contents.part, sharding.variable)
+        if not sharding.shard:
             self._write_scalar(name, part(0))
-        for shard in layout.shards(start, stop):
-            found = layout.modules_of(shard, part) if layout.by_part else layout.rows(contents, shard)
-            self._note(f"{name}-{start}", dict([self._write_shard(layout, shard, found)]))
+        for shard in sharding.shards(start, stop):
+            found = sharding.modules_of(shard, part) if sharding.by_part else sharding.rows(contents, shard)
+            self._note(f"{name}-{start}", dict([self._write_shard(sharding, shard, found)]))
 
     def _write_shard(
-        self, layout: Layout, shard: slice, portions: Iterable[Portion]
+        self, sharding: Sharding, shard: slice, portions: Iterable[Portion]
     ) -> tuple[str, tuple[int, int]]:
         """Write one shard; return its path in the store, size and checksum."""
-        file = layout.file(shard)
+        file = sharding.file(shard)
         # Not the store itself: if that is gone, nobody waits for this any more.
         for folder in list(Path(file).parents)[-2::-1]:
             (self._root / folder).mkdir(exist_ok=True)
-        with layout.open(self._root / file, lasting=not self.temporary) as out:
+        with sharding.open(self._root / file, lasting=not self.temporary) as out:
             for at, values in portions:
                 out.add(at, values)
         return file, (out.size, out.crc)
@@ -129,12 +129,12 @@ class Zarr(Store):
 
     def piece_bytes(self, plan: Plan) -> int:
         """What is taken from fragments for a shard, and a copy of it; compressed chunks are small."""
-        return max((layout.memory() for layout in layouts(variables(plan), plan).values()), default=0)
+        return max((sharding.memory() for sharding in shardings(variables(plan), plan).values()), default=0)
 
     def file_count(self, plan: Plan) -> int:
         """Metadata, shards and coordinates, each with its own metadata."""
-        made = layouts(variables(plan), plan).values()
-        return 2 + sum(1 + layout.shard_count() for layout in made) + 2 * _coordinate_count(plan)
+        made = shardings(variables(plan), plan).values()
+        return 2 + sum(1 + sharding.shard_count() for sharding in made) + 2 * _coordinate_count(plan)
 
     def describe(self, plan: Plan) -> str:
         """Name, size before compression and number of files."""

@@ -20,7 +20,7 @@ from ...hdf5.errors import WriteError
 from ...hdf5.process import Writer
 from ...sizes import show
 from ..labels import coordinates
-from ..shards.layout import READ_BYTES, chunk_of, module_axis
+from ..shards.sharding import READ_BYTES, chunk_of, module_axis
 from ..store import Store, described, is_number, refuse_dtypes, variables
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from dxflow.algorithms.average import Average
 from dxflow.stores.contents import Variable
 from dxflow.stores.formats.zarr import Zarr
 from dxflow.stores.opening import verify
-from dxflow.stores.shards.layout import CHUNK_BYTES, layouts
+from dxflow.stores.shards.sharding import CHUNK_BYTES, shardings
 from dxflow.stores.store import variables as store_variables
 from dxflow.testing import check_store
 
@@ -178,7 +178,7 @@ def per_cell(modules, cells, name, dtype="f8"):
 
 
 class Cut(NamedTuple):
-    """What a layout needs of a plan."""
+    """What a sharding needs of a plan."""
 
     parts: tuple
     chunks: tuple = (None,) * 500
@@ -207,36 +207,36 @@ RESULTS = {
 def test_results_of_up_to_100_gigabytes_are_less_than_100_files_of_bounded_memory(what):
     variables, plan = RESULTS[what]
     assert sum(v.nbytes for v in variables) <= 105e9
-    made = layouts(variables, plan).values()
-    assert sum(1 + layout.shard_count() for layout in made) <= 80, "20 are for coordinates and metadata"
-    assert max(layout.memory() for layout in made) < 2**30
+    made = shardings(variables, plan).values()
+    assert sum(1 + sharding.shard_count() for sharding in made) <= 80, "20 are for coordinates and metadata"
+    assert max(sharding.memory() for sharding in made) < 2**30
 
 
 @pytest.mark.parametrize("what", RESULTS)
 def test_shards_are_whole_chunks_and_no_two_pieces_share_one(what):
     variables, plan = RESULTS[what]
-    for layout in layouts(variables, plan).values():
-        assert all(s % c == 0 for s, c in zip(layout.shard, layout.chunk, strict=True))
-        files = [layout.file(s) for _, a, b in layout.pieces() for s in layout.shards(a, b)]
-        assert len(files) == len(set(files)) == layout.shard_count()
-        assert np.prod(layout.chunk) * layout.variable.dtype.itemsize <= CHUNK_BYTES
+    for sharding in shardings(variables, plan).values():
+        assert all(s % c == 0 for s, c in zip(sharding.shard, sharding.chunk, strict=True))
+        files = [sharding.file(s) for _, a, b in sharding.pieces() for s in sharding.shards(a, b)]
+        assert len(files) == len(set(files)) == sharding.shard_count()
+        assert np.prod(sharding.chunk) * sharding.variable.dtype.itemsize <= CHUNK_BYTES
 
 
 def test_parts_that_share_a_shard_and_shards_that_end_beyond_the_array_are_read_back(
     tmp_path, monkeypatch, run
 ):
-    import dxflow.stores.shards.layout as layout
+    import dxflow.stores.shards.sharding as sharding
     from dxflow.planning import memory
 
     wanted = dxflow.reduce(run.path, Average(per="cell"), cluster="here").dataset.load()
     size = 20 * 16 * 16 * 6
     monkeypatch.setattr(memory, "PARTIAL_LIMIT", 3 * size)
-    monkeypatch.setattr(layout, "CHUNK_BYTES", 5 * 256 * 8)
+    monkeypatch.setattr(sharding, "CHUNK_BYTES", 5 * 256 * 8)
     for most in (1, 7, 1000):
-        monkeypatch.setattr(layout, "MOST_SHARDS", most)
+        monkeypatch.setattr(sharding, "MOST_SHARDS", most)
         plan = dxflow.plan(run.path, Average(per="cell"), tmp_path / f"{most}.zarr")
         assert len(plan.parts) == 6
-        shared = [one.parts for one in layouts(store_variables(plan), plan).values()]
+        shared = [one.parts for one in shardings(store_variables(plan), plan).values()]
         assert (max(shared) > 1) == (most < 1000)
         made = dxflow.execute(plan, "here").dataset
         for name in ("mean", "variance", "count"):

@@ -32,7 +32,7 @@ Portion = tuple[tuple[int, ...], NDArray]
 """Where values begin in a shard, and the values."""
 
 
-class Layout:
+class Sharding:
     """How one variable is cut into shards (files), and these into chunks.
 
     Parameters
@@ -169,11 +169,11 @@ class Layout:
         return 2 * taken + math.ceil(v.nbytes / len(self.plan.chunks))
 
 
-def layouts(found: Iterable[Variable], plan: Plan) -> dict[str, Layout]:
-    """Return the layouts of all variables: shards grow with the whole result, so that their number does not."""
+def shardings(found: Iterable[Variable], plan: Plan) -> dict[str, Sharding]:
+    """Return the shardings of all variables: shards grow with the whole result, so that their number does not."""
     listed = list(found)
     least = sum(v.nbytes for v in listed) // MOST_SHARDS
-    return {v.name: Layout(v, plan, least) for v in listed}
+    return {v.name: Sharding(v, plan, least) for v in listed}
 
 
 def chunk_of(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
