@@ -126,7 +126,7 @@ def merge_seconds(path: str, folder: str) -> float:
     times = []
     for n in range(4):
         start = perf_counter()
-        merging.merge(work, 0, paths[:FAN_IN], work.folder / f"merged-{n}.npz")
+        merging.merge(work, 0, paths[:FAN_IN], work.folder / f"merged-{n}.fragment")
         times.append(perf_counter() - start)
     return median(times[1:]) * FAN_IN / min(FAN_IN, len(paths))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..disk import lock, ours
+from ..disk import fragments, lock, ours
 from ..driver import words
 from ..driver.copied import CopyReport
 from ..driver.result import open_result
@@ -115,7 +115,7 @@ def _begun(path: Path) -> str:
     if kind == ours.BEGUN:
         return f"{folder} is {kind}: {len(list(folder.glob('*.h5')))} files are done.\n{how}"
     facts = json.loads((folder / ours.PLAN).read_bytes())
-    done = len(list(folder.glob("chunk-*.npz")))
+    done = len(fragments.chunks(folder))
     return (
         f"{folder} is {kind}: {done} of {len(facts['chunks'])} chunks are done.\n{how}\n{Fingerprint(facts)}"
     )

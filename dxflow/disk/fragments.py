@@ -1,41 +1,43 @@
-"""A chunk's results on disk: complete or absent, checked when read."""
+"""A chunk's results on disk: complete or absent, checked when read.
+
+A fragment begins with MAGIC, the length of its head and the CRC-32 of that. The head is JSON: "of", "meta", "bytes"
+(of what follows it), and "arrays", by name: dtype, shape, where it begins after the head, and the CRC-32 of each BLOCK
+of it. The arrays follow as they are in memory, each at a multiple of 64 bytes, a large one at a page.
+"""
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
-import re
-import threading
+import struct
 import uuid
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .checksums import crc32
 
-if TYPE_CHECKING:
-    pass
-
-META = "meta"
-SMALL = 2**18
-"""Bytes of arrays that are written in one piece, and read at once."""
-MAGIC, BEFORE_HEADER = np.lib.format.magic(1, 0), 10
-"""What an array begins with, and its bytes with the length of the header."""
-HEADER = re.compile(rb"{'descr': '([^']+)', 'fortran_order': False, 'shape': \(([\d, ]*)\), } *\n")
-COMPILING = threading.Lock()
+MAGIC = b"dxflow fragment\n"
+START = struct.Struct("<16sQI4x")
+"""MAGIC, bytes of the head, its CRC-32."""
+ALIGNED, PAGE = 64, 4096
+BLOCK = 2**20
+"""Bytes of an array with a checksum of their own: they stay in the cache between reading and checking."""
 LONGEST = 2**26
-"""Bytes of a fragment's meta."""
-# What zipfile and numpy raise for a file that is not as it was written.
-DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, KeyError, RuntimeError)
+"""Bytes of a head."""
+PARTS = 512
+"""Buffers that are written by one call of the system."""
+SUFFIX = ".fragment"
+CHANGED = "not as it was written"
+# What is raised for a head that is no JSON, or says something else than was written, and by the disk.
+DAMAGE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError)
 
 
 class DamagedFragment(OSError):
@@ -45,79 +47,87 @@ class DamagedFragment(OSError):
 def write(
     path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray], *, of: str = "", lasting: bool = True
 ) -> None:
-    """Write a fragment: raw arrays with a checksum each, under a temporary name, synced if it is to last, renamed.
+    """Write a fragment: under a temporary name, synced if it is to last, renamed.
 
     `of` is the digest of what its content depends on: a fragment of something else is not taken for this one.
 
-    The format is ``.npz`` without pickles, whose zip entries carry CRC-32. The directory is not synced: a rename
-    that a power loss undoes leaves the fragment absent, and its chunk is done again.
+    The directory is not synced: a rename that a power loss undoes leaves the fragment absent, and its chunk is done
+    again.
     """
-    text = np.frombuffer(json.dumps({"of": of, "meta": meta, "arrays": sorted(arrays)}).encode(), np.uint8)
+    parts = _parts(meta, arrays, of)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    whole = {META: text, **arrays}
     try:
-        with open(temporary, "xb") as f:
-            _archive(f, whole)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            _write_all(handle, parts)
             if lasting:
-                os.fsync(f.fileno())
+                os.fsync(handle)
+        finally:
+            os.close(handle)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _archive(file: BinaryIO, arrays: Mapping[str, NDArray]) -> None:
-    """Write arrays as a zip file: in memory first, and at once, what is small; each call of the system takes long."""
-    small = sum(array.nbytes for array in arrays.values()) < SMALL
-    into: BinaryIO = io.BytesIO() if small else file
-    with zipfile.ZipFile(into, "w") as archive:
-        for name, array in arrays.items():
-            _append(into, archive, f"{name}.npy", array)
-    if isinstance(into, io.BytesIO):
-        file.write(into.getbuffer())
-    file.flush()
+def _parts(meta: Mapping[str, Any], arrays: Mapping[str, NDArray], of: str) -> list[memoryview]:
+    """Return what is written, one after the other: the arrays themselves, if they are contiguous, no copies."""
+    parts, described, at = [memoryview(b"")], {}, 0
+    for name, array in arrays.items():
+        data, gap = _bytes(name, array), -at % (ALIGNED if array.nbytes < BLOCK else PAGE)
+        at += gap
+        described[name] = [np.lib.format.dtype_to_descr(array.dtype), array.shape, at, _checksums(data)]
+        at += len(data)
+        parts += [memoryview(bytes(gap)), data]
+    text = json.dumps({"of": of, "meta": meta, "bytes": at, "arrays": described}).encode()
+    text += b" " * (-(START.size + len(text)) % (ALIGNED if at < BLOCK else PAGE))
+    parts[0] = memoryview(START.pack(MAGIC, len(text), crc32(text)) + text)
+    return [part for part in parts if part]
 
 
-def _append(file: BinaryIO, archive: zipfile.ZipFile, name: str, array: NDArray) -> None:
-    """Write an array as an entry of a zip file, as `numpy.savez` does, but without its copies: twice as fast."""
-    whole, head = np.asarray(array, order="C"), io.BytesIO()
-    if whole.dtype.hasobject:
-        raise ValueError(f"{name}: arrays of Python objects are not written (allow_pickle=False)")
-    np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(whole))
-    data = whole.reshape(-1).view(np.uint8).data
-    entry = zipfile.ZipInfo(name)
-    entry.header_offset, entry.file_size = file.tell(), head.tell() + data.nbytes
-    entry.compress_size, entry.CRC = entry.file_size, crc32(data, crc32(head.getvalue()))
-    for part in (entry.FileHeader(), head.getvalue(), data):
-        file.write(part)
-    archive.filelist.append(entry)
-    archive.NameToInfo[name] = entry
-    # Where the directory will stand, and, by setting a comment, that there is one to write.
-    archive.start_dir, archive.comment = file.tell(), b""
+def _bytes(name: str, array: NDArray) -> memoryview:
+    if array.dtype.hasobject:
+        raise ValueError(f"{name}: arrays of Python objects are not written")
+    return np.asarray(array, order="C").reshape(-1).view(np.uint8).data
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    """Read shape and dtype, as `_append` writes them.
+def _checksums(data: memoryview) -> list[int]:
+    return [crc32(data[at : at + BLOCK]) for at in range(0, len(data), BLOCK)]
 
-    By numpy only what has fields, and in one thread at a time: it has Python compile the text, at which Python 3.11
-    may fail in several threads at once ("AST constructor recursion depth mismatch").
+
+def _write_all(handle: int, parts: Sequence[memoryview]) -> None:
+    """Write buffers one after the other; the system may take less than it is given."""
+    left = list(reversed(parts))
+    while left:
+        count = os.writev(handle, left[: -PARTS - 1 : -1])
+        while left and count >= len(left[-1]):
+            count -= len(left.pop())
+        if count:
+            left[-1] = left[-1][count:]
+
+
+def _dtype(described: Any) -> np.dtype:
+    """Return the dtype that was described.
 
     Raises
     ------
-    ValueError
-        If it is not what was written.
+    ValueError, TypeError
+        If it is none, or one of Python objects.
     """
-    start = file.read(BEFORE_HEADER)
-    text = file.read(int.from_bytes(start[-2:], "little"))
-    if start[:-2] != MAGIC or not text.startswith(b"{'descr': "):
-        raise ValueError(f"no array begins with {(start + text)[:80]!r}")
-    if (found := HEADER.fullmatch(text)) is None:
-        with COMPILING:
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(io.BytesIO(start[-2:] + text))
-        if fortran:
-            raise ValueError("an array in Fortran's order")
-        return shape, dtype
-    return tuple(int(n) for n in re.findall(rb"\d+", found[2])), np.dtype(found[1].decode())
+    dtype = np.lib.format.descr_to_dtype(_fields(described))
+    if dtype.hasobject:
+        raise ValueError("an array of Python objects")
+    return dtype
+
+
+def _fields(described: Any) -> Any:
+    """Return fields as numpy wants them: JSON has no tuples."""
+    if isinstance(described, str):
+        return described
+    return [
+        (tuple(n) if isinstance(n, list) else n, _fields(of), *map(tuple, shape))
+        for n, of, *shape in described
+    ]
 
 
 def persist(path: Path) -> None:
@@ -129,8 +139,23 @@ def persist(path: Path) -> None:
         os.close(handle)
 
 
+@dataclass(frozen=True)
+class Entry:
+    """An array of a fragment: what it is, where it begins after the head, and the checksums of its blocks."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    at: int
+    checksums: list[int]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
 class Fragment:
-    """An open fragment: `meta`, and arrays read and checked one by one.
+    """An open fragment: `meta`, and arrays, read straight into their memory and checked one by one.
 
     Nothing in it is compressed, so that no more bytes are made of it than the file has.
 
@@ -143,65 +168,67 @@ class Fragment:
 
     def __init__(self, path: Path, of: str | None = None) -> None:
         self.path = path
+        self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by `__exit__`
         try:
-            self._zip = zipfile.ZipFile(path)
-            try:
-                text = json.loads(self._meta())
-                self.meta: dict[str, Any] = text["meta"]
-                self._check(text, of)
-            except BaseException:
-                self._zip.close()
-                raise
+            with self._damage("head"):
+                head = self._head()
+                self.meta: dict[str, Any] = head["meta"]
+                self._arrays: dict[str, Any] = head["arrays"]
+            if of is not None and head["of"] != of:
+                raise DamagedFragment(f"{path}: belongs to another plan ({head['of']}, not {of})")
+        except BaseException:
+            self._file.close()
+            raise
+
+    @contextmanager
+    def _damage(self, name: str) -> Iterator[None]:
+        """Say where something is not as it was written."""
+        try:
+            yield
         except DAMAGE as e:
-            if isinstance(e, (FileNotFoundError, DamagedFragment)):
-                raise
-            raise DamagedFragment(f"{path}: {e}") from e
+            raise DamagedFragment(f"{self.path}: {name}: {e}") from e
 
-    def _meta(self) -> bytes:
-        if (size := self._entry(META).file_size) > LONGEST:
-            raise DamagedFragment(f"{self.path}: {META} of {size} bytes; at most {LONGEST} were written")
-        return self[META].tobytes()
-
-    def _check(self, text: Mapping[str, Any], of: str | None) -> None:
-        """Raise if it belongs to something else, or does not hold what was written."""
-        if of is not None and text["of"] != of:
-            raise DamagedFragment(f"{self.path}: belongs to another plan ({text['of']}, not {of})")
-        # The directory of a zip file has no checksum: a changed byte there can hide an array.
-        if text["arrays"] != sorted(self.names()):
-            raise DamagedFragment(
-                f"{self.path}: holds {sorted(self.names())}, but {text['arrays']} were written"
+    def _head(self) -> dict[str, Any]:
+        """Read the head; note where arrays begin, and how many bytes of them there are."""
+        start, size = self._file.read(START.size), os.fstat(self._file.fileno()).st_size
+        if not start.startswith(MAGIC) or len(start) < START.size:
+            raise ValueError(f"no fragment begins with {start!r}")
+        _, length, crc = START.unpack(start)
+        self._first = START.size + length
+        if length > LONGEST or self._first > size:
+            raise ValueError(
+                f"it would have {length} bytes, at most {LONGEST} were written, the file has {size}"
             )
+        text = self._file.read(length)
+        if crc32(text) != crc:
+            raise ValueError(CHANGED)
+        head = json.loads(text)
+        self._room = size - self._first
+        if head["bytes"] != self._room:
+            raise ValueError(f"arrays of {head['bytes']} bytes were written, there are {self._room}")
+        return head
 
     def __getitem__(self, name: str) -> NDArray:
-        with self._opened(name) as (file, shape, dtype):
-            array = np.empty(shape, dtype)
-            data = array.reshape(-1).view(np.uint8).data
-            for at in range(0, len(data), SMALL):
-                data[at : at + SMALL] = file.read(min(SMALL, len(data) - at))
-            return array
+        entry = self._entry(name)
+        return self._rows(name, entry, 0, entry.shape[0] if entry.shape else 1)
 
-    def like(self, name: str, expected: NDArray) -> NDArray:
-        """Return an array that must have the shape and dtype of another; nothing is read of one that has not.
+    def of(
+        self, name: str, shape: tuple[int, ...], dtype: Any, start: int = 0, stop: int | None = None
+    ) -> NDArray:
+        """Return an array of which shape and dtype are known, or some of its rows; nothing is read of another.
 
         Raises
         ------
         DamagedFragment
         """
-        return self.of(name, expected.shape, expected.dtype)
-
-    def of(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray:
-        """Return an array of which shape and dtype are known.
-
-        Raises
-        ------
-        DamagedFragment
-        """
-        with self._opened(name) as (_, found, kind):
-            if (found, kind) != (tuple(shape), np.dtype(dtype)):
-                raise DamagedFragment(
-                    f"{self.path}: {name} is {kind} {found}, but the plan has {np.dtype(dtype)} {tuple(shape)}"
-                )
-        return self[name]
+        entry = self._entry(name)
+        if (entry.shape, entry.dtype) != (tuple(shape), np.dtype(dtype)):
+            raise DamagedFragment(
+                f"{self.path}: {name} is {entry.dtype} {entry.shape}, "
+                f"but the plan has {np.dtype(dtype)} {tuple(shape)}"
+            )
+        rows = shape[0] if shape else 1
+        return self._rows(name, entry, start, rows if stop is None else stop)
 
     def verify(self) -> None:
         """Read all arrays and compare their checksums, without keeping them.
@@ -210,47 +237,60 @@ class Fragment:
         ------
         DamagedFragment
         """
+        buffer = memoryview(bytearray(min(BLOCK, self._room)))
         for name in self.names():
-            with self._opened(name) as (file, _, _):
-                while file.read(SMALL):
-                    pass
-
-    @contextmanager
-    def _opened(self, name: str) -> Iterator[tuple[Any, tuple[int, ...], np.dtype]]:
-        """Open an array: its bytes, shape and dtype, which fit each other."""
-        try:
             entry = self._entry(name)
-            with self._zip.open(entry) as file:
-                shape, dtype = _header(file)
-                size = math.prod(shape) * dtype.itemsize
-                if dtype.hasobject or file.tell() + size != entry.file_size:
-                    raise DamagedFragment(f"{self.path}: {name}: {dtype} {shape} in {entry.file_size} bytes")
-                yield file, shape, dtype
-        except DAMAGE as e:
-            if isinstance(e, DamagedFragment):
-                raise
-            raise DamagedFragment(f"{self.path}: {name}: {e}") from e
+            with self._damage(name):
+                for at in range(0, entry.nbytes, BLOCK):
+                    self._fill(entry, at, buffer[: entry.nbytes - at])
 
-    def _entry(self, name: str) -> zipfile.ZipInfo:
-        """Return the entry of an array, which is stored as it is."""
-        entry = self._zip.getinfo(f"{name}.npy")
-        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
-            raise DamagedFragment(f"{self.path}: {name} is compressed; fragments are not")
-        if entry.header_offset + entry.file_size > (size := self.path.stat().st_size):
-            raise DamagedFragment(
-                f"{self.path}: {name} would have {entry.file_size} bytes, the file has {size}"
-            )
-        return entry
+    def _entry(self, name: str) -> Entry:
+        """Return an array's entry, if all of it can be in the file."""
+        with self._damage(name):
+            described, shape, at, checksums = self._arrays[name]
+            entry = Entry(tuple(shape), _dtype(described), at, checksums)
+            if min(shape, default=0) < 0 or at < 0 or at + entry.nbytes > self._room:
+                raise ValueError(f"{entry.dtype} {entry.shape} in {self._room} bytes")
+            if len(checksums) != -(-entry.nbytes // BLOCK):
+                raise ValueError(f"{len(checksums)} checksums of {entry.nbytes} bytes")
+            return entry
 
-    def names(self) -> Iterable[str]:
+    def _rows(self, name: str, entry: Entry, start: int, stop: int) -> NDArray:
+        """Read some rows: all of the blocks that have a part of them, as these have the checksums."""
+        row = math.prod(entry.shape[1:]) * entry.dtype.itemsize
+        first = start * row // BLOCK * BLOCK
+        data = _memory(min(-(-stop * row // BLOCK) * BLOCK, entry.nbytes) - first if stop > start else 0)
+        with self._damage(name):
+            for at in range(0, len(data), BLOCK):
+                self._fill(entry, first + at, data.data[at : at + BLOCK])
+        shape = (stop - start, *entry.shape[1:]) if entry.shape else ()
+        own = data[start * row - first :][: math.prod(shape) * entry.dtype.itemsize]
+        return own.view(entry.dtype).reshape(shape) if len(own) else np.empty(shape, entry.dtype)
+
+    def _fill(self, entry: Entry, at: int, block: memoryview) -> None:
+        """Read a block of an array, and compare its checksum."""
+        count = os.preadv(self._file.fileno(), [block], self._first + entry.at + at)
+        if count < len(block) or crc32(block) != entry.checksums[at // BLOCK]:
+            raise ValueError(f"bytes {at}-{at + len(block)}: {CHANGED}")
+
+    def names(self) -> list[str]:
         """Return the names of the arrays."""
-        return [n for e in self._zip.namelist() if (n := e.removesuffix(".npy")) != META]
+        return list(self._arrays)
 
     def __enter__(self) -> Fragment:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._zip.close()
+        self._file.close()
+
+
+def _memory(size: int) -> NDArray:
+    """Return bytes; of many, 64 bytes after a page: reads into what begins 16 bytes after one take twice as long."""
+    if size < BLOCK:
+        return np.empty(size, np.uint8)
+    raw = np.empty(size + ALIGNED, np.uint8)
+    gap = -raw.ctypes.data % ALIGNED
+    return raw[gap : gap + size]
 
 
 def intact(path: Path, of: str | None = None) -> dict[str, Any] | None:
@@ -263,21 +303,26 @@ def intact(path: Path, of: str | None = None) -> dict[str, Any] | None:
         return None
 
 
+def chunks(folder: Path) -> list[Path]:
+    """Return the fragments of chunks in a folder, of whichever plan."""
+    return sorted(folder.glob(f"chunk-*{SUFFIX}"))
+
+
 def chunk_path(folder: Path, number: int, digest: str) -> Path:
     """Return where a chunk's fragment is: workers of another plan, whose driver is gone, leave theirs elsewhere."""
-    return folder / f"chunk-{number:06d}-{digest[:8]}.npz"
+    return folder / f"chunk-{number:06d}-{digest[:8]}{SUFFIX}"
 
 
 def merged_path(folder: Path, part: int, level: int, number: int, digest: str) -> Path:
     """Return where the totals of some chunks of a part are."""
-    return folder / f"merged-{part:03d}-{level}-{number:06d}-{digest[:8]}.npz"
+    return folder / f"merged-{part:03d}-{level}-{number:06d}-{digest[:8]}{SUFFIX}"
 
 
 def rows_path(folder: Path, algorithm: int, digest: str) -> Path:
     """Return where that is what an algorithm made of all rows."""
-    return folder / f"rows-{algorithm:03d}-{digest[:8]}.npz"
+    return folder / f"rows-{algorithm:03d}-{digest[:8]}{SUFFIX}"
 
 
 def final_path(folder: Path, part: int, digest: str) -> Path:
     """Return where the finalized totals of a part are."""
-    return folder / f"final-{part:03d}-{digest[:8]}.npz"
+    return folder / f"final-{part:03d}-{digest[:8]}{SUFFIX}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..deaths import notes as attempts
-from ..disk import lock, ours
+from ..disk import fragments, lock, ours
 from ..disk.replace import put
 from ..errors import PlanError
 
@@ -80,7 +80,11 @@ def begin(plan: Plan) -> Path:
 
 def _clear(folder: Path, kept: Iterable[str] = ()) -> None:
     """Remove what dxflow made in a folder, its lock aside."""
-    strange = {name.partition(os.sep)[0] for name in ours.foreign(folder)}
+    foreign = ours.foreign(folder)
+    strange = {name.partition(os.sep)[0] for name in foreign}
+    for path in folder.glob(f"{attempts.FOLDER}/*"):
+        if str(path.relative_to(folder)) not in foreign:
+            _remove(path)
     for path in folder.iterdir():
         if path.name not in (*kept, *strange, lock.NAME):
             _remove(path)
@@ -157,15 +161,15 @@ def restarted() -> bool:
 
 def found(folder: Path, plan: Plan) -> set[int]:
     """Return the numbers of the chunks of a plan that have a fragment."""
-    from ..disk.fragments import chunk_path
-
     there = _fragments(folder)
-    return {c.number for c in plan.chunks if chunk_path(folder, c.number, plan.digest).name in there}
+    return {
+        c.number for c in plan.chunks if fragments.chunk_path(folder, c.number, plan.digest).name in there
+    }
 
 
 def _fragments(folder: Path) -> set[str]:
     """Return the names of the fragments of chunks, of whichever plan."""
-    return {path.name for path in folder.glob("chunk-*.npz")}
+    return {path.name for path in fragments.chunks(folder)}
 
 
 def _refuse_other(plan: Plan, folder: Path) -> None:
@@ -210,7 +214,7 @@ def kept_on_failure(plan: Plan) -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt) as e:
         _name_place(plan, e)
-        done = len(list(plan.store.partial.glob("chunk-*.npz")))
+        done = len(fragments.chunks(plan.store.partial))
         # What was refused before it began says itself what can be done.
         if done and not plan.store.temporary and not isinstance(e, PlanError):
             e.add_note(

@@ -8,6 +8,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..disk import fragments
 from ..disk.replace import put
 from . import commands
 from .jobs import STATES, why
@@ -92,7 +93,7 @@ def progress(facts: Mapping[str, Any]) -> str:
         return ""
     partial = Path(facts["partial"])
     if partial.is_dir():
-        done = sum(1 for _ in partial.glob("chunk-*.npz"))
+        done = len(fragments.chunks(partial))
         return f"{done} of {facts['chunks']} chunks"
     return "done" if Path(facts["to"]).exists() else ""
 

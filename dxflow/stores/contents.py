@@ -275,9 +275,8 @@ class Contents:
                 with fragments.Fragment(
                     chunk_path(self.folder, chunk, self.plan.digest), self.plan.digest
                 ) as fragment:
-                    pieces.append(
-                        self._of_chunk(variable, chunk, fragment, last - first)[a - first : b - first]
-                    )
+                    own = slice(a - first, b - first)
+                    pieces.append(self._of_chunk(variable, chunk, fragment, last - first, own))
         return np.concatenate(pieces) if pieces else np.zeros((0, *variable.shape[1:]), variable.dtype)
 
     def part(self, variable: Variable, number: int) -> NDArray:
@@ -321,18 +320,21 @@ class Contents:
                 case _ if chunk.part == 0:
                     yield chunk.number, chunk.first, chunk.last
 
-    def _of_chunk(self, variable: Variable, number: int, fragment: fragments.Fragment, rows: int) -> NDArray:
-        """Return a chunk's rows of a variable."""
+    def _of_chunk(
+        self, variable: Variable, number: int, fragment: fragments.Fragment, rows: int, own: slice
+    ) -> NDArray:
+        """Return some of a chunk's rows of a variable; no others are read."""
         chunk = self.plan.chunks[number]
         if variable.axis == "count":
             counts = np.bincount(fragment[f"{variable.entry}/trains"], minlength=chunk.last - chunk.first)
-            return counts.astype(variable.dtype)
+            return counts[own].astype(variable.dtype)
         if variable.axis == "event" and not variable.output:
-            return self._event_labels(variable, chunk.first, fragment)
+            return self._event_labels(variable, chunk.first, fragment)[own]
         shape = (rows, *variable.shape[1:])
-        found = fragment.of(variable.entry, shape, variable.dtype)
+        found = fragment.of(variable.entry, shape, variable.dtype, own.start, own.stop)
         if variable.entry.startswith("valid/"):
-            return np.logical_or.reduce([found, *self._other_parts(variable, chunk, shape)])
+            others = self._other_parts(variable, chunk, shape)
+            return np.logical_or.reduce([found, *(other[own] for other in others)])
         return found
 
     def _other_parts(self, variable: Variable, chunk: Chunk, shape: tuple[int, ...]) -> Iterator[NDArray]:

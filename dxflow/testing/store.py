@@ -145,7 +145,7 @@ def _check_commit(made: Plan) -> None:
     )
     contents.note()
     pieces = list(store.create(contents))
-    total = merging.merge(work, 0, paths, work.folder / "merged-000-0-000000-check.npz")
+    total = merging.merge(work, 0, paths, work.folder / "merged-000-0-000000-check.fragment")
     for _ in range(2):
         merging.finalize(work, 0, total)
     for piece in [*pieces, *reversed(pieces)]:

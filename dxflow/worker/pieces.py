@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def path_of(work: Workspace, chunk: Chunk, piece: Attempt) -> Path:
     """Return where the fragment of a piece is."""
     tag = work.plan.digest[:8]
-    name = f"piece-{chunk.number:06d}-{piece.first:08d}-{piece.last:08d}-{tag}.npz"
+    name = f"piece-{chunk.number:06d}-{piece.first:08d}-{piece.last:08d}-{tag}{fragments.SUFFIX}"
     return work.folder / attempts.FOLDER / name
 
 

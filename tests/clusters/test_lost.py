@@ -110,7 +110,7 @@ def killed_after(made, chunks, process):
 
     def watch():
         deadline = time.monotonic() + 100
-        while len(list(made.store.partial.glob("chunk-*.npz"))) < chunks and time.monotonic() < deadline:
+        while len(list(made.store.partial.glob("chunk-*.fragment"))) < chunks and time.monotonic() < deadline:
             time.sleep(0.01)
         process().kill()
 
@@ -145,7 +145,7 @@ def test_a_users_client_whose_scheduler_is_killed_gives_a_clear_error_and_resumi
     finally:
         client.close()
         cluster.close()
-    done = len(list(made.store.partial.glob("chunk-*.npz")))
+    done = len(list(made.store.partial.glob("chunk-*.fragment")))
     assert 3 <= done < 12
     # Workers go on for a moment.
     assert f" of 12 chunks are kept in {made.store.partial}; resume=True" in caught.value.__notes__[-1]

@@ -125,7 +125,7 @@ def test_a_failed_run_leaves_its_chunks_and_resume_computes_only_the_others(run,
     with pytest.raises(ZeroDivisionError) as caught:
         reduce(run.path, Failing(trains=[int(run.train_ids[-1])]), to)
     assert not to.exists()
-    done = len(list(to.with_name("x.zarr.partial").glob("chunk-*.npz")))
+    done = len(list(to.with_name("x.zarr.partial").glob("chunk-*.fragment")))
     assert caught.value.__notes__[-1].startswith(f"{done} of {done + 1} chunks are kept in {to}.partial")
     with pytest.raises(dxflow.PlanError, match="algorithms"):
         reduce(run.path, Failing(), to, cluster="here", resume=True)
@@ -160,12 +160,12 @@ def test_resuming_after_a_kill_of_the_driver_computes_only_the_missing_chunks(ru
     driver = subprocess.Popen([sys.executable, str(script)], start_new_session=True)
     folder = tmp_path / "x.zarr.partial"
     deadline = time.monotonic() + 100
-    while len(list(folder.glob("chunk-*.npz"))) < 3 and time.monotonic() < deadline:
+    while len(list(folder.glob("chunk-*.fragment"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
     assert not to.exists()
-    done = len(list(folder.glob("chunk-*.npz")))
+    done = len(list(folder.glob("chunk-*.fragment")))
     again = programs.run(script, "resume")
     assert again.returncode == 0, again.stderr
     chunks = json.loads(again.stdout.split("DONE ")[1].replace("'", '"'))
@@ -189,7 +189,7 @@ def test_resuming_does_damaged_chunks_again(run, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         reduce(run.path, Stats(), to)
     monkeypatch.undo()
-    parts = sorted((tmp_path / "x.zarr.partial").glob("chunk-*.npz"))
+    parts = sorted((tmp_path / "x.zarr.partial").glob("chunk-*.fragment"))
     os.truncate(parts[1], parts[1].stat().st_size - 1)
     parts[2].unlink()
     result = reduce(run.path, Stats(), to, cluster="here", resume=True)

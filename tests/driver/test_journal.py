@@ -282,7 +282,7 @@ def test_a_driver_that_was_taken_for_dead_removes_nothing_of_the_next_one(run, t
         holder = json.loads((partial / lock.NAME).read_text())
         (partial / lock.NAME).unlink()
         (partial / lock.NAME).write_text(json.dumps(holder | {"token": "another"}))
-        (partial / "chunk-000000-another0.npz").write_bytes(b"of the next one")
+        (partial / "chunk-000000-another0.fragment").write_bytes(b"of the next one")
         return out
 
     monkeypatch.setattr(Zarr, when, stopped)
@@ -293,5 +293,5 @@ def test_a_driver_that_was_taken_for_dead_removes_nothing_of_the_next_one(run, t
     else:
         dxflow.execute(planned, "here")
         assert dxflow.stores.opening.verify(to) == []
-    assert (partial / "chunk-000000-another0.npz").exists()
+    assert (partial / "chunk-000000-another0.fragment").exists()
     assert json.loads((partial / lock.NAME).read_text())["token"] == "another"

@@ -28,7 +28,7 @@ def test_jobs_have_a_header_run_progress_and_state(tmp_path, monkeypatch, capsys
     facts = {"run": "/x/r0034", "to": str(tmp_path / "a.zarr"), "partial": str(partial), "chunks": 5}
     partial.mkdir()
     for n in range(2):
-        (partial / f"chunk-{n:06d}.npz").touch()
+        (partial / f"chunk-{n:06d}.fragment").touch()
     jobs = tmp_path / "runs" / "dxflow-1121-180301-abcdef"
     for folder in (tmp_path / "drivers", jobs):
         folder.mkdir(parents=True)

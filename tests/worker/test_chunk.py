@@ -48,7 +48,7 @@ def test_merging_twice_and_in_two_processes_gives_the_same_and_leaves_its_inputs
         chunk.run_chunk(work, n)
     before = [p.read_bytes() for p in paths]
     totals = []
-    for name in ("a.npz", "b.npz"):
+    for name in ("a.fragment", "b.fragment"):
         with fragments.Fragment(merging.merge(work, 0, paths, work.folder / name)) as total:
             totals.append({key: total[key].tobytes() for key in total.names()})
     assert totals[0] == totals[1]
