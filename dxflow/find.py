@@ -69,20 +69,52 @@ def algorithms() -> dict[str, type[Algorithm]]:
     return found
 
 
-def recipe(name: str) -> ModuleType:
-    """Return a recipe: the file of ``dxflow.recipes`` with this name, which has a ``main(argv)``.
+def recipe(name: str) -> Any:
+    """Return a recipe: the class, or module, whose ``main(argv)`` runs it.
+
+    Parameters
+    ----------
+    name : str
+        A file of ``dxflow.recipes``, or ``path/to/file.py:Class``; the class may be left out where the file has only
+        one.
 
     Raises
     ------
     NotFoundError
         If there is none; the message says which exist.
     """
+    if is_file(name):
+        module, wanted = _named_file(name)
+        return _recipe_of(module, wanted)
     if name not in recipe_names():
         raise NotFoundError(_no("recipe", name, recipe_names()))
-    module = importlib.import_module(f"dxflow.recipes.{name}")
-    if not callable(getattr(module, "main", None)):
-        raise NotFoundError(f"{module.__file__} is no recipe: it has no function main(argv)")
-    return module
+    return _recipe_of(importlib.import_module(f"dxflow.recipes.{name}"))
+
+
+def _recipe_of(module: ModuleType, wanted: str = "") -> Any:
+    """Return what of a file has a ``main(argv)``: a function of this name makes the file itself a recipe."""
+    if not wanted and callable(getattr(module, "main", None)):
+        return module
+    found = {c.__name__: c for c in vars(module).values() if _is_recipe(c, module)}
+    if wanted and wanted not in found:
+        raise NotFoundError(_no("recipe", wanted, found, f" in {module.__file__}"))
+    if not found:
+        raise NotFoundError(
+            f"{module.__file__} is no recipe: it has no subclass of dxflow.recipe.Recipe and no main(argv)"
+        )
+    if len(found) > 1 and not wanted:
+        raise NotFoundError(
+            f"{module.__file__} has several recipes: {sorted(found)}; say which with file.py:Class"
+        )
+    return found[wanted] if wanted else next(iter(found.values()))
+
+
+def _is_recipe(value: object, module: ModuleType) -> bool:
+    """Return whether this is a recipe that a module defines itself, and not a base of others."""
+    own = (
+        isinstance(value, type) and value.__module__ == module.__name__ and not value.__name__.startswith("_")
+    )
+    return own and callable(getattr(value, "main", None))
 
 
 def recipe_names() -> list[str]:
@@ -143,13 +175,19 @@ def _points() -> Mapping[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}
 
 
-def _from_file(name: str) -> type[Algorithm]:
-    """Load a class from a file that the user named."""
+def _named_file(name: str) -> tuple[ModuleType, str]:
+    """Load a file that the user named; return it, and the name of the class that is meant, if one is named."""
     text, _, wanted = name.partition(".py:")
     path = Path(text if not wanted else text + ".py")
     if not path.is_file():
         raise NotFoundError(f"no file {path}: expected path/to/file.py:Class")
-    module = _load(path)
+    return _load(path), wanted
+
+
+def _from_file(name: str) -> type[Algorithm]:
+    """Load a class from a file that the user named."""
+    module, wanted = _named_file(name)
+    path = Path(str(module.__file__))
     if not wanted:
         return _only_class(module, path.name)
     if not hasattr(module, wanted):

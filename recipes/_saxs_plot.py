@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow.disk import ours
-
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -20,8 +18,8 @@ MOSTLY = 0.9
 BLUE, ORANGE, GREY = "#1f5fa8", "#d9731a", "#8a8a8a"
 
 
-def plot(result: Result, averaged: Result, positions: NDArray, path: Path) -> Path:
-    """Save the plot of a result of the recipe's data pass.
+def plot(result: Result, averaged: Result, positions: NDArray) -> Any:
+    """Return a figure of a result of the recipe's data pass.
 
     Parameters
     ----------
@@ -30,8 +28,6 @@ def plot(result: Result, averaged: Result, positions: NDArray, path: Path) -> Pa
         With the mean image: of lit frames, or the same result where there are none.
     positions : ndarray, (module, ss, fs, 3)
         Pixel centres of the modules that were read or of all of the detector, m.
-    path : Path
-        Image file to write.
     """
     # Figure rather than pyplot: no window system is touched, and no state is left behind.
     from matplotlib.figure import Figure
@@ -46,8 +42,7 @@ def plot(result: Result, averaged: Result, positions: NDArray, path: Path) -> Pa
     _intensity(right[0], data)
     _trace(right[1], data)
     figure.suptitle(f"{Path(result.manifest['plan']['run']).name}: {_frames(data)}", fontsize=13, x=0.5)
-    figure.savefig(path, metadata=ours.SOFTWARE)
-    return path
+    return figure
 
 
 def _axes(figure: Any) -> list[Any]:

@@ -15,8 +15,9 @@ from typing import Any
 
 from dxflow.disk import ours
 from dxflow.errors.usage import OptionParser
+from dxflow.line.exits import code_of
 from dxflow.line.options import add_pass_options
-from dxflow.recipes import saxs
+from dxflow.recipes.saxs import Saxs
 from dxflow.simulate import Flat, PowderRings, Truth, make_run
 
 SIGNAL = PowderRings(q=(0.6, 1.0, 1.4, 1.8), photons=(5.0, 3.5, 2.5, 1.5), width=0.05, background=1.0)
@@ -40,11 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with compiling() if args.module_shape is None else nullcontext():
         dark, data = simulated(args)
         print(f"simulated {_frames(dark)} and {_frames(data)} in {time.perf_counter() - began:.1f} s")
-        made = saxs.reduce(saxs.parser().parse_args(options(dark, data, args)))
-    saxs.report(made)
-    print(
-        f"done in {time.perf_counter() - began:.1f} s; xarray.open_zarr('{made.data.path}') opens the result"
-    )
+        made = Saxs.of_line(options(dark, data, args)).run()
+    print(made.report())
+    result = made.results["data"].path
+    print(f"done in {time.perf_counter() - began:.1f} s; xarray.open_zarr('{result}') opens the result")
     return 0
 
 
@@ -70,7 +70,7 @@ def compile_kernels(folder: str) -> None:
     words = ["--trains", "2", "--pulses", "2", "--module-shape", "16", "16", "--cluster", "here", "--quiet"]
     args = parser().parse_args(["--to", folder, *words])
     dark, data = simulated(args)
-    saxs.passes(saxs.parser().parse_args(options(dark, data, args)))
+    Saxs.of_line(options(dark, data, args)).reduce_all()
 
 
 RUNS: dict[str, dict[str, Any]] = {
@@ -140,6 +140,4 @@ def _frames(run: Truth) -> str:
 
 
 if __name__ == "__main__":
-    from dxflow.commands.main import main as command
-
-    sys.exit(command(["recipe", "demo", *sys.argv[1:]]))
+    sys.exit(code_of(main))

@@ -58,7 +58,7 @@ def test_the_run_is_simulated_as_the_page_says(page):
 def test_python_examples_run_as_printed_one_after_the_other(page, folder):
     examples = blocks(page, "python")
     assert examples
-    for number, code in enumerate(examples):
+    for number, code in enumerate(code for code in examples if "(Recipe)" not in code):
         script = folder / ("my_reduction.py" if "class RoiSum" in code else f"example{number}.py")
         script.write_text(code)
         for old in folder.glob("r0001_*.zarr"):
@@ -113,6 +113,20 @@ def test_the_command_with_two_algorithms_runs_as_printed(folder, monkeypatch):
 
     made = xr.open_zarr(folder / "r0001.zarr", chunks=None)
     assert {"roisum.intensity", "average.mean"} <= set(made.data_vars)
+
+
+def test_the_recipe_of_a_user_runs_as_printed_and_by_itself(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (code,) = [code for code in blocks("docs/algorithms.md", "python") if "(Recipe)" in code]
+    script = folder / "lit_mean.py"
+    script.write_text(code)
+    (line,) = [words for words in commands("docs/algorithms.md") if "lit_mean.py" in words]
+    assert cli.main(line[1:]) == 0
+    mean = xr.open_zarr(folder / "lit_mean" / "mean.zarr", chunks=None)["average.mean"]
+    assert mean["module"].values.tolist() == [0, 1, 2, 3]
+    done = programs.run(script, *line[3:], "--resume", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "result   lit_mean/mean.zarr" in done.stdout
 
 
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])

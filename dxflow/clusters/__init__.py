@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClusterLost
+from .kept import Kept
 from .named import connect
 from .runner import Cluster, Here, Runner
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from .kinds.local import Local
     from .kinds.slurm import Slurm
 
-__all__ = ["Cluster", "ClusterLost", "Here", "Local", "Runner", "Slurm", "connect"]
+__all__ = ["Cluster", "ClusterLost", "Here", "Kept", "Local", "Runner", "Slurm", "connect"]
 
 
 def __getattr__(name: str) -> Any:

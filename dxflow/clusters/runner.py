@@ -40,8 +40,10 @@ class Runner(Protocol):
 class Cluster(Protocol):
     """The seam for kinds of cluster: start it, and return a client.
 
-    A kind may also have ``fit(plan)``, called before `start`, and ``accounting()``, which returns what it cost: "jobs"
-    (a dict each), "asked" and "node_seconds", "waited" (seconds), "deaths", "requeues".
+    A kind may also have ``fit(plan)``, called before each pass, which takes over what a plan needs and returns whether
+    workers that run already are too small for it; and ``accounting()``, which returns what it cost: "jobs" (a dict
+    each), "asked" and "node_seconds", "waited" (seconds), "deaths", "requeues". Kinds that are `dxflow.clusters.Kept`
+    can be used in a ``with`` block.
     """
 
     def start(self) -> Any:

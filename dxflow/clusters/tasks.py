@@ -27,6 +27,7 @@ from ..deaths.witness import Witness
 from ..disk.process import Erasing
 from ..errors import ClusterLost
 from ..errors.redact import guard_handlers
+from .kept import running
 from .patience import Patience
 from .runner import number_of
 
@@ -246,8 +247,10 @@ def _failed(futures: Sequence[Any]) -> bool:
 
 
 @contextmanager
-def on_client(client: Client, work: Workspace, cluster: Cluster | None = None) -> Iterator[Runner]:
-    """Give the workers of a client the workspace, and take it away in the end."""
+def on_client(
+    client: Client, work: Workspace, cluster: Cluster | None = None, *, stays: bool = True
+) -> Iterator[Runner]:
+    """Give the workers of a client the workspace, and take it away in the end if they stay."""
     name = f"dxflow-{uuid.uuid4().hex[:12]}"
     with _lost():
         if isinstance(work.folder, Path):
@@ -260,9 +263,9 @@ def on_client(client: Client, work: Workspace, cluster: Cluster | None = None) -
     except ClusterLost:
         # There is nobody who would answer.
         raise
-    except BaseException:
-        # A cluster of ours is closed at once; it might not even answer.
-        if cluster is None:
+    except BaseException as e:
+        # A cluster of ours that is closed at once might not even answer.
+        if cluster is None or (stays and isinstance(e, Exception)):
             _unregister(client, name)
         raise
     else:
@@ -295,16 +298,11 @@ def _account(cluster: Cluster) -> dict[str, Any]:
 
 @contextmanager
 def on_cluster(cluster: Cluster, work: Workspace) -> Iterator[Runner]:
-    """Start a cluster for the time of a run."""
-    # The plan of a copy needs nothing that it could be fitted to.
-    if hasattr(cluster, "fit") and hasattr(work, "plan"):
-        cluster.fit(work.plan)
-    client = cluster.start()
-    try:
-        with on_client(client, work, cluster) as runner:
-            yield runner
-    except ClusterLost as e:
-        raise ClusterLost(e.why, ours=True, account=_account(cluster)) from e
-    finally:
-        client.close()
-        cluster.close()
+    """Lend workers of a cluster for the time of a pass: those of its ``with`` block, or its own."""
+    of_cluster = running(cluster)
+    with of_cluster.lent(getattr(work, "plan", None)) as client:
+        try:
+            with on_client(client, work, cluster, stays=of_cluster.stays) as runner:
+                yield runner
+        except ClusterLost as e:
+            raise ClusterLost(e.why, ours=True, account=_account(cluster)) from e

@@ -146,10 +146,11 @@ def narrowed(cls: type[Algorithm], args: argparse.Namespace) -> dict[str, Any]:
 
 
 def cluster_of_pass(args: argparse.Namespace) -> Any:
-    """Return what ``--cluster`` and ``--workers`` mean to `dxflow.execute`."""
+    """Return what ``--cluster`` and ``--workers`` mean to `dxflow.execute`; a cluster or client as it is."""
     from ..clusters.named import cluster_of
 
-    return cluster_of(args.cluster or "local", args.workers)
+    given = args.cluster or "local"
+    return cluster_of(given, args.workers) if isinstance(given, str) else given
 
 
 def run_of(run: Any) -> Any:

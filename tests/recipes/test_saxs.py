@@ -10,8 +10,8 @@ import pytest
 import xarray as xr
 
 from dxflow.commands import main as cli
-from dxflow.recipes import saxs
 from dxflow.recipes._saxs_plot import assemble
+from dxflow.recipes.saxs import Saxs
 from dxflow.simulate import Flat, Plant, PowderRings, make_run
 
 COMMON = {"data": "raw", "trains": 6, "pulses": 4, "module_shape": (16, 16), "devices": (), "bad_pixels": 0.0}
@@ -40,7 +40,7 @@ def line(runs, to, *more):
 
 @pytest.fixture(scope="module")
 def made(runs, tmp_path_factory):
-    return saxs.reduce(saxs.parser().parse_args(line(runs, tmp_path_factory.mktemp("saxs"))))
+    return Saxs.of_line(line(runs, tmp_path_factory.mktemp("saxs"))).run()
 
 
 def frames(run):
@@ -60,13 +60,13 @@ def subtracted(runs):
 
 def test_the_dark_is_the_mean_of_each_memory_cell(made, runs):
     dark = frames(runs[0])
-    result = made.dark.dataset
+    result = made.results["dark"].dataset
     np.testing.assert_allclose(result["average.mean"].transpose("cell", ...), dark.mean(axis=0))
     np.testing.assert_allclose(result["average.variance"].transpose("cell", ...), dark.var(axis=0, ddof=1))
 
 
 def test_mean_and_variance_are_those_of_subtracted_frames(made, subtracted):
-    result = made.data.dataset
+    result = made.results["data"].dataset
     np.testing.assert_allclose(result["average.mean"], subtracted.mean(axis=0), atol=1e-3)
     np.testing.assert_allclose(
         result["average.variance"], subtracted.var(axis=0, ddof=1), rtol=1e-4, atol=1e-3
@@ -74,30 +74,33 @@ def test_mean_and_variance_are_those_of_subtracted_frames(made, subtracted):
 
 
 def test_the_mean_of_lit_frames_is_theirs(made, runs, subtracted):
-    lit = made.lit.dataset
+    lit = made.results["lit"].dataset
     np.testing.assert_allclose(lit["average.mean"], subtracted[runs[1].lit].mean(axis=0), atol=1e-3)
     assert int(lit["average.count"].max()) == runs[1].lit.sum()
 
 
 def test_selections_of_trains_are_of_the_data_run_alone(runs, tmp_path):
     more = ["--trains", "20001:20003", "--frames", "pulses=0:8", "--modules", "0-3"]
-    made = saxs.reduce(saxs.parser().parse_args(line(runs, tmp_path, *more)))
-    assert made.data.dataset["litframes.lit"].sizes["frame"] == made.data.account["used"].max()
-    assert set(np.unique(made.data.dataset["litframes.lit"].train_id)) == {20001, 20002}
-    assert made.dark.account["used"].max() == 6 * 2
-    assert made.data.dataset["average.mean"].sizes["module"] == 4
+    made = Saxs.of_line(line(runs, tmp_path, *more)).run()
+    assert (
+        made.results["data"].dataset["litframes.lit"].sizes["frame"]
+        == made.results["data"].account["used"].max()
+    )
+    assert set(np.unique(made.results["data"].dataset["litframes.lit"].train_id)) == {20001, 20002}
+    assert made.results["dark"].account["used"].max() == 6 * 2
+    assert made.results["data"].dataset["average.mean"].sizes["module"] == 4
 
 
 def test_the_mean_is_the_planted_signal_within_its_noise(made, runs):
     data = runs[1]
-    photons = made.data.dataset["average.mean"].values / data.adu_per_photon[0]
+    photons = made.results["data"].dataset["average.mean"].values / data.adu_per_photon[0]
     error = (photons - data.mean()) / np.sqrt((data.mean() + 2 * data.noise**2) / len(data.lit))
     assert abs(error.mean()) < 0.1
     assert 0.7 < error.std() < 1.3
 
 
 def test_each_frame_is_integrated_over_equal_q(made, runs, subtracted):
-    q, azint = runs[1].q(), made.data.dataset["azint.intensity"]
+    q, azint = runs[1].q(), made.results["data"].dataset["azint.intensity"]
     x, y, z = np.moveaxis(runs[1].positions, -1, 0)
     z = z + runs[1].distance
     weight = (z / np.sqrt(x**2 + y**2 + z**2)) ** 3
@@ -114,37 +117,36 @@ def test_each_frame_is_integrated_over_equal_q(made, runs, subtracted):
 
 
 def test_rings_are_where_they_were_planted(made):
-    mean = made.data.dataset["azint.mean"]
+    mean = made.results["data"].dataset["azint.mean"]
     for q in RINGS.q:
         near = mean.where(abs(mean.coords["q"] - q) < 0.25)
         assert abs(float(near.idxmax()) - q) < 0.06
 
 
 def test_lit_frames_are_those_with_x_rays(made, runs):
-    np.testing.assert_array_equal(made.data.dataset["litframes.lit"], runs[1].lit)
-    np.testing.assert_array_equal(made.data.selection(), runs[1].lit)
+    np.testing.assert_array_equal(made.results["data"].dataset["litframes.lit"], runs[1].lit)
+    np.testing.assert_array_equal(made.results["data"].selection(), runs[1].lit)
 
 
 def test_each_run_is_read_once(made, runs):
-    assert made.data.manifest["times"]["bytes"] == frames(runs[1]).size * 2
-    assert made.data.losses.empty
+    assert made.results["data"].manifest["times"]["bytes"] == frames(runs[1]).size * 2
+    assert made.results["data"].losses.empty
 
 
 def test_the_plot_is_a_picture_with_something_in_it(made):
     from matplotlib.image import imread
 
-    picture = imread(made.plot)
+    picture = imread(made.folder / "saxs.png")
     assert min(picture.shape[:2]) > 500
     assert picture[..., :3].std() > 0.1
 
 
-def test_the_summary_says_what_was_read_and_where_the_results_are(made, capsys):
-    saxs.report(made)
-    shown = capsys.readouterr().out
+def test_the_summary_says_what_was_read_and_where_the_results_are(made):
+    shown = made.report()
     assert shown.count("read  ") == 3
     assert "lost     nothing" in shown
-    assert str(made.data.path) in shown
-    assert str(made.plot) in shown
+    assert str(made.results["data"].path) in shown
+    assert f"plot     {made.folder}/saxs.png" in shown
 
 
 def test_the_recipe_runs_from_the_command_line_and_refuses_to_overwrite(runs, tmp_path, capsys):
@@ -161,7 +163,7 @@ def test_the_recipe_runs_as_a_script_on_worker_processes(runs, made, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     result = xr.open_zarr(tmp_path / "data.zarr", chunks=None)
-    assert result.equals(made.data.dataset)
+    assert result.equals(made.results["data"].dataset)
 
 
 def test_a_run_that_does_not_exist_is_one_message(runs, tmp_path, capsys):
@@ -174,21 +176,19 @@ def test_a_run_with_a_missing_module_is_reduced_if_faults_are_masked(tmp_path):
     plant = Plant(missing_modules=(3,))
     dark = make_run(tmp_path / "r1", signal=Flat(0.0), plant=plant, **COMMON)
     data = make_run(tmp_path / "r2", signal=RINGS, first_train=20001, plant=plant, **COMMON)
-    made = saxs.reduce(saxs.parser().parse_args(line((dark, data), tmp_path, "--on-fault", "mask")))
-    assert np.isnan(made.data.dataset["average.mean"].values[3]).all()
-    assert np.isfinite(np.delete(made.data.dataset["average.mean"].values, 3, axis=0)).all()
-    assert set(made.data.losses["module"]) == {3}
+    made = Saxs.of_line(line((dark, data), tmp_path, "--on-fault", "mask")).run()
+    assert np.isnan(made.results["data"].dataset["average.mean"].values[3]).all()
+    assert np.isfinite(np.delete(made.results["data"].dataset["average.mean"].values, 3, axis=0)).all()
+    assert set(made.results["data"].losses["module"]) == {3}
 
 
-def example_options(dark, data, tmp_path):
-    """Options for the runs that EXtra-data makes for its own tests: two pulses of a real AGIPD."""
-    words = ["dark", "data", "--to", str(tmp_path), "--geometry", "g", "--distance", "5", "--energy", "9"]
-    more = ["--threshold", "30", "--frames", "pulses=0:2", "--cluster", "here", "--on-fault", "mask"]
+def reduced(dark, data, to):
+    """What comes of the runs that EXtra-data makes for its own tests: two pulses of a real AGIPD."""
     from extra_geom import AGIPD_1MGeometry
 
-    args = saxs.parser().parse_args([*words, *more])
-    args.dark_run, args.data_run, args.geometry = dark, data, AGIPD_1MGeometry.example()
-    return args
+    given = {"geometry": AGIPD_1MGeometry.example(), "distance": 5.0, "energy": 9.0, "threshold": 30.0}
+    of_pass = {"frames": ["pulses=0:2"], "cluster": "here", "on_fault": "mask"}
+    return Saxs(dark_run=dark, data_run=data, to=to, **given, **of_pass).run()
 
 
 @pytest.fixture(scope="module")
@@ -210,31 +210,29 @@ def example(tmp_path_factory):
 
 def test_the_example_run_of_extra_data_is_reduced(example, tmp_path):
     run = extra_data.RunDirectory(example)
-    made = saxs.reduce(example_options(run.select_trains(np.s_[:1]), run.select_trains(np.s_[1:2]), tmp_path))
-    result = made.data.dataset
+    made = reduced(run.select_trains(np.s_[:1]), run.select_trains(np.s_[1:2]), tmp_path)
+    result = made.results["data"].dataset
     np.testing.assert_allclose(result["average.mean"].mean(["ss", "fs"]), 101 + np.arange(16))
     np.testing.assert_allclose(result["average.variance"].max(), 2)
     assert result["azint.intensity"].shape == (2, 500)
     assert result["litframes.lit"].values.all()
-    assert made.data.losses.empty
+    assert made.results["data"].losses.empty
 
 
 def test_one_file_alone_is_reduced(example, tmp_path):
     file = extra_data.H5File(example / "RAW-R0238-AGIPD05-S00000.h5")
-    made = saxs.reduce(
-        example_options(file.select_trains(np.s_[:1]), file.select_trains(np.s_[1:2]), tmp_path)
-    )
-    mean = made.data.dataset["average.mean"]
+    made = reduced(file.select_trains(np.s_[:1]), file.select_trains(np.s_[1:2]), tmp_path)
+    mean = made.results["data"].dataset["average.mean"]
     assert mean["module"].values.tolist() == [5]
     np.testing.assert_allclose(mean[0], 106)
 
 
 def test_an_example_run_in_which_nothing_was_written_is_all_losses_and_still_plotted(example, tmp_path):
     run = extra_data.RunDirectory(example).select_trains(np.s_[5:6])
-    made = saxs.reduce(example_options(run, run, tmp_path))
-    assert np.isnan(made.data.dataset["average.mean"]).all()
-    assert set(made.data.losses["cause"]) == {"never written"}
-    assert made.plot.exists()
+    made = reduced(run, run, tmp_path)
+    assert np.isnan(made.results["data"].dataset["average.mean"]).all()
+    assert set(made.results["data"].losses["cause"]) == {"never written"}
+    assert (made.folder / "saxs.png").exists()
 
 
 def test_assembling_puts_each_pixel_where_it_is():

@@ -17,10 +17,14 @@ from typing import TYPE_CHECKING, Any
 from ...disk import terminated
 from ...disk.process import MALLOC
 from ...errors.redact import logger
+from ...sizes import show
 from ...slurm.commands import OptionError
+from ..kept import Kept
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
+
+    from ...planning.plan import Plan
 
 SETTINGS = {
     # A preempted or killed worker is no reason to give up on a chunk: its fragment is there or it is done again.
@@ -56,7 +60,7 @@ START = 150.0
 log = logger(__name__)
 
 
-class Local:
+class Local(Kept):
     """Processes of this machine, connected by TLS with certificates that live as long as they do.
 
     Parameters
@@ -73,9 +77,25 @@ class Local:
     def __init__(
         self, workers: int | None = None, memory: str | None = None, *, dashboard: bool = False
     ) -> None:
+        super().__init__()
         self.workers = workers or len(os.sched_getaffinity(0))
         self.memory, self.dashboard = memory, dashboard
         self._cluster: LocalCluster | None = None
+
+    def fit(self, plan: Plan) -> None:
+        """Refuse a plan that needs more memory than each process has.
+
+        Raises
+        ------
+        OptionError
+        """
+        limit = self._limit()
+        if limit is not None and plan.memory.total > limit:
+            raise OptionError(
+                f"{plan.memory} for a worker is more than the {show(limit)} that each of {self.workers} may use on "
+                "this machine. Use fewer workers (Local(workers=1), --workers 1), more memory for each "
+                "(Local(memory=...)), fewer modules or cells, or process_module_data, which needs no whole trains"
+            )
 
     def start(self) -> Client:
         """Start the processes.
@@ -101,7 +121,7 @@ class Local:
                         n_workers=self.workers,
                         threads_per_worker=1,
                         processes=True,
-                        memory_limit=self.memory or "auto",
+                        memory_limit=self._limit(),
                         host="127.0.0.1",
                         protocol="tls://",
                         security=Security.temporary(),
@@ -123,6 +143,13 @@ class Local:
             log.warning(RISK, self._cluster.dashboard_link)
         look_often(self._cluster)
         return Client(self._cluster, set_as_default=False)
+
+    def _limit(self) -> int | None:
+        """Return the bytes that each process may use."""
+        from distributed.worker_memory import parse_memory_limit
+
+        # Dask's own default is a share by cores, however few workers there are.
+        return parse_memory_limit(self.memory or "auto", 1, self.workers, logger=log)
 
     def describe(self) -> str:
         """Return the number of workers."""

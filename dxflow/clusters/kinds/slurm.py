@@ -16,6 +16,7 @@ from ...slurm import commands, listing, network, private
 from ...slurm import options as sites
 from ...slurm.commands import OptionError, SlurmError
 from ...slurm.keeper import Keeper, Limits
+from ..kept import Kept
 from .local import DARK, SETTINGS, look_often, need_bokeh
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ KEPT_DAYS = 30
 """How long folders of runs are kept."""
 
 
-class Slurm:
+class Slurm(Kept):
     """Jobs of several workers each, one thread per worker, through TLS with credentials that live as long as the run.
 
     What is not given here is taken from ``~/.config/dxflow/clusters.yaml``, from ``jobqueue.slurm`` of Dask's
@@ -115,6 +116,7 @@ class Slurm:
         dashboard: bool | None = None,
     ) -> None:
         given = {k: v for k, v in locals().items() if k not in ("self", "site")}
+        Kept.__init__(self)
         self.options = sites.resolve(site, given)
         self._need: int | None = None
         self._about: dict[str, Any] = {}
@@ -125,20 +127,27 @@ class Slurm:
         self.folder: Path | None = None
         """Logs, job script and credentials of this run."""
 
-    def fit(self, plan: Plan) -> None:
-        """Take over what a plan needs.
+    def fit(self, plan: Plan) -> bool:
+        """Take over what a plan needs; return whether the workers that run have too little memory for it.
 
         Raises
         ------
-        ValueError
-            If its result would lie where nodes do not see it.
+        OptionError
+            If its result would lie where nodes do not see it, or its workers do not fit into the memory of a job.
         """
-        self._need, self._about = plan.memory.total, listing.of_plan(plan)
+        from ...slurm.head import Shape
+
         if plan.store.temporary and str(plan.store.path).startswith(("/tmp/", "/var/tmp/", "/dev/shm/")):
             raise OptionError(
                 f"without a name the result lies in {plan.store.path.parent}, which the nodes of a cluster do not "
                 "share: give to= (--to), on a file system that they do"
             )
+        shape = Shape.of(self.options, plan.memory.total)
+        self._need, self._about = plan.memory.total, listing.of_plan(plan)
+        if self._head is None:
+            return False
+        listing.note(self._head.folder / listing.ABOUT, **self._about)
+        return shape.limit > self._head.shape.limit
 
     def start(self) -> Client:
         """Submit the jobs and return a client; work can begin with the first worker.

@@ -1,0 +1,240 @@
+"""Recipe: passes over runs, one after the other, with options, cluster, folder and report as all recipes have them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from . import api, geometry
+from .clusters.kept import kept
+from .declare.algorithm import Algorithm
+from .declare.inputs import Frames
+from .declare.signatures import actions
+from .disk import ours
+from .errors.near import did_you_mean, listed
+from .errors.usage import OptionParser, spoken
+from .line import exits
+from .line import options as shared
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .driver.result import Result
+    from .run.selection import FrameSelection
+
+GEOMETRY: dict[str, dict[str, Any]] = {
+    "geometry": {"required": True, "help": ".geom, .h5, .poni or .npy file with the pixel positions"},
+    "distance": {"type": float, "help": "sample to detector in m, if the geometry does not say it"},
+    "energy": {"type": float, "help": "photon energy in keV, if the geometry does not say it"},
+}
+
+
+class Parser(OptionParser):
+    """Takes the options of a recipe: its own, as any `argparse.ArgumentParser`, those of geometries, of algorithms."""
+
+    def add_run(self, name: str, what: str) -> None:
+        """Add a run that is read."""
+        self.add_argument(name, metavar=name.upper(), help=f"{what}: {shared.RUN}")
+
+    def add_geometry(self) -> None:
+        """Add ``--geometry``, which must be given, ``--distance`` and ``--energy``."""
+        for name, given in GEOMETRY.items():
+            self.add_argument(f"--{name}", **given)
+
+    def add_options_of(self, algorithm: type[Algorithm], *names: str) -> None:
+        """Add options of an algorithm as it declares them: those named, or all that are not there yet."""
+        there = {action.dest for action in self._actions}
+        for name, action in actions(algorithm).items():
+            if name in names or not names and name not in there:
+                self._add_action(action)
+
+
+class Recipe:
+    """Passes over runs that belong together, as a command: `passes` says which, and everything else is there.
+
+    A file with a recipe is run by ``dxflow recipe path/to/file.py [options]``, and by itself where it ends with
+    ``if __name__ == "__main__": MyRecipe.script()``. All passes share one cluster. Beside its own options a recipe has
+    those of a pass (``--cluster``, ``--frames``, ``--modules``, ``--mask``, ``--on-fault``, ``--resume``,
+    ``--overwrite`` and so on), which `reduce` fills in.
+
+    Parameters
+    ----------
+    **options
+        Those of the command line, by name; `results` has what came out once it is `run`.
+
+    Examples
+    --------
+    >>> class LitMean(Recipe):
+    ...     '''Mean of the frames with X-rays.'''
+    ...
+    ...     @classmethod
+    ...     def add_arguments(cls, parser):
+    ...         parser.add_run("run", "with and without X-rays")
+    ...
+    ...     def passes(self, args):
+    ...         lit = self.reduce(args.run, LitFrames(), "lit.zarr")
+    ...         self.reduce(args.run, Average(), "mean.zarr", frames=lit)
+    >>> made = LitMean(run="r0001", to="r0001_lit").run()
+    >>> made.results["mean"].dataset["average.mean"]
+    """
+
+    PLOTS: ClassVar[Sequence[str]] = ()
+    """Names of the pictures that `plot` saves, in the folder of the results."""
+
+    def __init__(self, **options: Any) -> None:
+        parser = self.parser()
+        known = {action.dest: action for action in parser._actions}
+        if unknown := sorted(set(options) - set(known)):
+            raise TypeError(
+                f"{type(self).__name__}: unknown option {unknown[0]!r}.{did_you_mean(unknown[0], known)} "
+                f"Options: {listed(known)}"
+            )
+        for name, value in options.items():
+            action = known[name]
+            action.required, action.default = False, value
+            action.nargs = action.nargs if action.option_strings else "?"
+        self._begin(parser.parse_args([]))
+
+    def _begin(self, args: argparse.Namespace) -> None:
+        self.args, self.folder = args, Path(args.to)
+        self.cluster: Any = shared.cluster_of_pass(args)
+        """Where all passes run."""
+        self.results: dict[str, Result] = {}
+        """What came out, by the name of its file without the suffix, in the order of the passes."""
+
+    # What a recipe says -----------------------------------------------------------------------------
+
+    @classmethod
+    def add_arguments(cls, parser: Parser) -> None:
+        """Declare options of its own. Default: none."""
+
+    def passes(self, args: argparse.Namespace) -> None:
+        """Reduce: call `reduce` once for each pass."""
+        raise TypeError(f"{type(self).__name__} does not implement passes")
+
+    def plot(self, args: argparse.Namespace) -> None:
+        """Plot what is in `results` and `save` it, after the cluster has ended. Default: nothing."""
+
+    # What it has for that ---------------------------------------------------------------------------
+
+    def reduce(
+        self, run: Any, algorithms: Algorithm | Sequence[Algorithm], to: str, **options: Any
+    ) -> Result:
+        """Reduce a run as `dxflow.reduce` does, with the options of the command line.
+
+        Parameters
+        ----------
+        run, algorithms
+            As in `dxflow.reduce`; ``--detector`` and ``--modules`` narrow the frames that are read.
+        to : str
+            Name of the result, in the folder of the recipe (``--to``).
+        **options
+            Of `dxflow.reduce`, in place of those of the command line.
+        """
+        several = algorithms if isinstance(algorithms, Sequence) else [algorithms]
+        given = shared.of_plan(self.args) | {"cluster": self.cluster} | options
+        chosen = [_narrowed(a, shared.of_frames(self.args)) for a in several]
+        result = api.reduce(shared.run_of(run), chosen, self.folder / to, **given)
+        self.results[Path(to).stem] = result
+        return result
+
+    @property
+    def pulses_and_cells(self) -> FrameSelection | None:
+        """What ``--frames`` says of pulses and cells: these other runs have as well, its trains and results not."""
+        texts = self.args.frames or ()
+        return shared.frames_of([text for text in texts if text.startswith(("pulses=", "cells="))])
+
+    def options_of(self, algorithm: type[Algorithm]) -> dict[str, Any]:
+        """Return the options of an algorithm that are options of this recipe as well, as far as they are given."""
+        own, args = type(self)._own(), vars(self.args)
+        return {n: args[n] for n in actions(algorithm) if n in own and args[n] is not None}
+
+    def positions(self) -> NDArray:
+        """Return the pixel centres of ``--geometry`` and ``--distance``, (module, ss, fs, 3) in m."""
+        return geometry.positions(self.args.geometry, self.args.distance)
+
+    def save(self, figure: Any, name: str) -> None:
+        """Save a figure of matplotlib as one of `PLOTS`, in place of one of an earlier run."""
+        figure.savefig(self.folder / name, metadata=ours.SOFTWARE)
+
+    # How it runs ------------------------------------------------------------------------------------
+
+    @classmethod
+    def parser(cls) -> Parser:
+        """Return the parser of all options."""
+        file = Path(cls.passes.__code__.co_filename)
+        name = file.stem if cls.__module__ == f"dxflow.recipes.{file.stem}" else file.name
+        parser = Parser(
+            prog=f"dxflow recipe {name}",
+            description=(cls.__doc__ or "").partition("\n\n")[0],
+            allow_abbrev=False,
+        )
+        cls.add_arguments(parser)
+        parser.add_argument("--to", metavar="DIR", required=True, help="folder for what comes out")
+        shared.add_pass_options(parser)
+        return parser
+
+    @classmethod
+    def _own(cls) -> set[str]:
+        """Return the options that are its own."""
+        parser = Parser(add_help=False)
+        cls.add_arguments(parser)
+        return {action.dest for action in parser._actions}
+
+    @classmethod
+    def of_line(cls, argv: Sequence[str] | None = None) -> Self:
+        """Return the recipe that a command line describes; that of the process by default."""
+        made = cls.__new__(cls)
+        made._begin(cls.parser().parse_args(argv))
+        return made
+
+    def run(self) -> Self:
+        """Do all passes, and plot."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in self.PLOTS:
+            if why := ours.obstacle(self.folder / name, [ours.PICTURE]):
+                raise FileExistsError(why)
+        self.reduce_all()
+        self.plot(self.args)
+        return self
+
+    def reduce_all(self) -> None:
+        """Do all passes, on one cluster."""
+        with kept(self.cluster):
+            self.passes(self.args)
+
+    def report(self) -> str:
+        """Return what was read, how fast, what was lost and where the results are."""
+        said = [f"--- {name}\n{spoken(result.report())}" for name, result in self.results.items()]
+        return "\n".join([*said, *(f"plot     {self.folder / name}" for name in self.PLOTS)])
+
+    @classmethod
+    def main(cls, argv: Sequence[str] | None = None) -> int:
+        """Run from a command line and print the report; return the exit code."""
+        print(cls.of_line(argv).run().report())
+        return exits.OK
+
+    @classmethod
+    def script(cls) -> None:
+        """Run as a script of its own: what goes wrong is one message and an exit code."""
+        sys.exit(exits.code_of(cls.main))
+
+
+def _narrowed(algorithm: Algorithm, asked: dict[str, Any]) -> Algorithm:
+    """Return an algorithm that reads only the detector and modules that are asked for, unless it says which itself."""
+    usual = type(algorithm).inputs
+    narrow = {
+        alias: replace(what, **asked)
+        for alias, what in algorithm.inputs.items()
+        if asked and isinstance(what, Frames) and what is usual.get(alias)
+    }
+    if not narrow:
+        return algorithm
+    same = copy(algorithm)
+    same.inputs = {**algorithm.inputs, **narrow}
+    return same
