@@ -149,7 +149,7 @@ def test_an_unknown_recipe_says_which_exist(folder):
 
 def test_a_recipe_without_main_is_refused(folder):
     (folder / "mixing.py").write_text("")
-    with pytest.raises(find.NotFoundError, match=r"no function main"):
+    with pytest.raises(find.NotFoundError, match=r"no main\(argv\)"):
         find.recipe("mixing")
 
 
