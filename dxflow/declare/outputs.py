@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ..errors.kinds import FLAG, MAPPING, SIZES, TEXT, TEXTS, Kind, expect_all, several, shown
+from ..errors.kinds import FLAG, MAPPING, SIZES, TEXT, TEXTS, Kind, expect_all, maybe, several, shown
 from ..errors.near import did_you_mean, listed
 from .fitting import fitting
 
@@ -34,6 +34,11 @@ _KINDS = {
     "doc": TEXT,
     "store": FLAG,
     "stage": TEXT,
+    "exdf": maybe(
+        Kind(
+            "a source and a key", lambda pair: isinstance(pair, tuple) and len(pair) == 2 and TEXTS.fits(pair)
+        )
+    ),
 }
 
 
@@ -72,6 +77,10 @@ class Output:
     stage : {"pass", "rows"}
         When it is made: while the data are read, or of all rows of the run by `Algorithm.finalize_rows`; the latter
         per run, train or entry.
+    exdf : (str, str), optional
+        Source and key under which it stands in EXDF files: ``("SPB_EXP_AGIPD1M1/REDU/LITFRM:output", "data.nFrame")``
+        of rows, in an index group of their own kind; without ``:output`` and a group for values per run and pixel, and
+        of a control source per train. By default below a source of the algorithm.
 
     Notes
     -----
@@ -92,6 +101,7 @@ class Output:
     doc: str = ""
     store: bool = True
     stage: str = "pass"
+    exdf: tuple[str, str] | None = None
     kind: str = field(init=False, repr=False, compare=False)
     """One of "run", "train", "pixel", "event", "entry", "image"."""
 

@@ -138,7 +138,7 @@ def _declared(name: str, ds: DS, aliases: Mapping[str, str], parameters: _Used) 
     source = _source(name, ds, aliases, parameters)
     shape = tuple(int(parameters.get(n, name) if isinstance(n, str) else n) for n in ds.shape)
     one = Declared(name, source, ds.key, shape, np.dtype(ds.dtype), ds)
-    _check(one)
+    check(one)
     return one
 
 
@@ -155,7 +155,7 @@ def _source(name: str, ds: DS, aliases: Mapping[str, str], parameters: _Used) ->
     return text.format(**{f: parameters.get(f, name) for f in fields})
 
 
-def _check(one: Declared) -> None:
+def check(one: Declared) -> None:
     """Refuse what cannot be in a file.
 
     Raises

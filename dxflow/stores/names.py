@@ -12,6 +12,7 @@ import numpy as np
 from ..declare.outputs import BoundOutput, Partial
 from ..errors import PlanError
 from .contents import Contents
+from .exdf import given
 
 if TYPE_CHECKING:
     from ..planning.public import Plan
@@ -34,6 +35,7 @@ def check(plan: Plan) -> None:
     for bound in plan.algorithms:
         _check_name(bound.name, f"name={bound.name!r}", "the name of an algorithm")
     stored = [o for o in plan.results if o.output.store]
+    given.check(stored)
     for o in plan.results:
         _check_key(o)
     for o in stored:

@@ -227,8 +227,12 @@ def variables(plan: Plan) -> list[Variable]:
     """Return the variables as far as they are known before the run: events have no rows yet."""
     from .contents import Contents
 
-    none = {o.name: [0] * len(plan.chunks) for o in plan.outputs if o.output.kind == "event"}
-    return list(Contents(plan, Path(), none).variables.values())
+    return list(Contents(plan, Path(), no_events(plan)).variables.values())
+
+
+def no_events(plan: Plan) -> dict[str, list[int]]:
+    """Return rows of event outputs in each chunk, as far as they are known before the run."""
+    return {o.name: [0] * len(plan.chunks) for o in plan.outputs if o.output.kind == "event"}
 
 
 def described(contents: Contents) -> dict[str, Any]:

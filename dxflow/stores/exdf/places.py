@@ -26,8 +26,8 @@ LABELS = {"train_id": "trainId", "pulse_id": "pulseId", "cell_id": "cellId", "en
 class Place:
     """A dataset in the files.
 
-    `section` is INSTRUMENT, where each file has the rows of its trains, RUN, where each has the whole, or INDEX, for
-    the train IDs and for the counts of a group; `path` is that of the dataset.
+    `section` is INSTRUMENT or CONTROL, where each file has the rows of its trains, RUN, where each has the whole, or
+    INDEX, for the train IDs and for the counts of a group; `path` is that of the dataset.
     """
 
     section: str
@@ -39,7 +39,7 @@ class Place:
         """HDF5 path."""
         if self.section == "INDEX":
             return f"INDEX/{self.source}/{self.key}".replace("//", "/")
-        tail = "/value" if self.section == "RUN" else ""
+        tail = "/value" if self.section in ("RUN", "CONTROL") else ""
         return f"{self.section}/{self.source}/{self.key.replace('.', '/')}{tail}"
 
     @property
@@ -66,7 +66,8 @@ class Places:
     - ``{domain}/DXFLOW/REDUCTION``: the same two for what the algorithms of the pass share.
 
     Axes and their labels are RUN values of the last one. The domain is the detector, or the first part of the name of
-    another source. Names of algorithms are in upper case; those that would be equal get an underscore.
+    another source. Names of algorithms are in upper case; those that would be equal get an underscore. An output
+    may say another place: `Output.exdf`.
     """
 
     def __init__(self, contents: Contents, labels: Mapping[str, Coordinate] | None = None) -> None:
@@ -100,6 +101,17 @@ class Places:
         return re.split("[/:]", self.plan.inputs[stream].name)[0]
 
     @cached_property
+    def _given(self) -> dict[str, tuple[str, str]]:
+        """Source and key of the outputs that say where they are."""
+        return {o.name: o.output.exdf for o in self.plan.results if o.output.exdf is not None}
+
+    @cached_property
+    def controls(self) -> list[str]:
+        """Control sources that outputs say they belong to."""
+        own = {*self.algorithms.values(), self.shared}
+        return sorted({source for source, _ in self._given.values() if ":" not in source} - own)
+
+    @cached_property
     def items(self) -> list[Item]:
         """All variables."""
         return [self._item(v) for v in self.contents.variables.values()]
@@ -113,6 +125,8 @@ class Places:
 
     def _place(self, v: Variable) -> Place:
         """Return where a variable is."""
+        if (own := self._given.get(v.output or v.dims[0].removesuffix("_event"))) is not None:
+            return _given(v, *own)
         if v.axis in ("row", "train") and "." not in v.name:
             group = v.dims[0] if v.axis == "row" else "data"
             name = v.name.removeprefix(f"{v.dims[0]}_")
@@ -157,8 +171,22 @@ class Places:
 
     def aliases(self) -> dict[str, Any]:
         """Return what EXtra-data's ``with_aliases`` reads: variables with rows, and sources of algorithms, by name."""
-        keys = {i.variable.name: i.place for i in self.items if i.place.section == "INSTRUMENT"}
+        keys = {i.variable.name: i.place for i in self.items if i.place.section in ("INSTRUMENT", "CONTROL")}
         return {**self.algorithms, **{name: [p.source, p.key] for name, p in keys.items()}}
+
+
+def _given(v: Variable, source: str, key: str) -> Place:
+    """Return where a variable is whose output says its source and key."""
+    key = f"{key}_valid" if v.name.endswith("_valid") and v.name != v.output else key
+    group = key.partition(".")[0]
+    match v.axis:
+        case "part":
+            return Place("RUN", source, key)
+        case "count":
+            return Place("INDEX", f"{source}/{group}", "count")
+        case "event" if v.entry in LABELS:
+            return Place("INSTRUMENT", source, f"{group}.{LABELS[v.entry]}")
+    return Place("INSTRUMENT" if ":" in source else "CONTROL", source, key)
 
 
 def _camel(name: str) -> str:

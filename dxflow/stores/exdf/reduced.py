@@ -73,6 +73,8 @@ class _Reduced:
             match item.place.section:
                 case "INSTRUMENT":
                     self._rows(item)
+                case "CONTROL":
+                    self._of_trains(item)
                 case "RUN":
                     self._whole_run(item)
         self._reduction()
@@ -95,6 +97,8 @@ class _Reduced:
             self.plan.algorithms[0].stream,
             {"classId": "dxflow.Plan", **common},
         )
+        for source in self.places.controls:
+            self.file.control(source)
         for name, place in self.places.coordinates():
             if place.section == "RUN":
                 coordinate = self.places.labels[name]
@@ -113,6 +117,11 @@ class _Reduced:
         self.file.control_key(source, "dxflow.frames", frames, attributes=words)
         for key, value in facts.items():
             self.file.run_key(source, key, _value(value))
+
+    def _of_trains(self, item: Item) -> None:
+        """Write an output per train as values of a control source."""
+        values = storable(self.contents.rows(item.variable, self.piece.first, self.piece.last))
+        self.file.control_key(item.place.source, item.place.key, values, attributes=item.attributes)
 
     def _whole_run(self, item: Item) -> None:
         """Write an output of the whole run: a large one in the first file only, the others refer to it."""

@@ -22,16 +22,18 @@ from ...exdf import names
 from ...exdf.file import Head, holds
 from ...run.losses import Loss, from_json
 from ...sizes import show
+from ..contents import Contents
 from ..exdf.dataset import facts
+from ..exdf.given import check_places
 from ..exdf.places import Places
 from ..exdf.reduced import Piece, write
 from ..labels import coordinates
 from ..origin import origin
-from ..store import Store, described, refuse_dtypes, variables
+from ..store import Store, described, no_events, refuse_dtypes, variables
 
 if TYPE_CHECKING:
     from ...planning.public import Plan
-    from ..contents import Contents, Coordinate, Variable
+    from ..contents import Coordinate, Variable
 
 ALIASES = "aliases.json"
 TAKEN = ("classId", "trainId", "pulseId", "cellId", "entryId", "modulesUsed")
@@ -86,10 +88,11 @@ class Exdf(Store):
         super().check(plan)
         refuse_dtypes(plan, "an EXDF file", lambda dtype: dtype.kind != "S" and holds(dtype), "iufbU")
         for bound in plan.results:
-            if bound.output.store and bound.key in TAKEN:
+            if bound.output.store and bound.key in TAKEN and bound.output.exdf is None:
                 raise PlanError(
                     f"{bound.name}: EXDF files have {bound.key!r} of their own; name the output otherwise"
                 )
+        check_places(Places(Contents(plan, Path(), no_events(plan))))
 
     def create(self, contents: Contents) -> Sequence[Piece]:
         """Find out about trains and losses; return one piece per file."""
