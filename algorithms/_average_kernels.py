@@ -112,7 +112,9 @@ def add_integers(frames, count, total, squares):  # type: ignore[no-untyped-def]
             first += ROWS
         for frame in range(first, n):
             _one_integer(frames[frame, lo:hi], t, q)
-        count[lo:hi] += np.int32(n)
+        # Not of the slice at once: to compile what numba says of slices that do not fit takes seconds.
+        for p in range(lo, hi):
+            count[p] += np.int32(n)
 
 
 @njit(cache=True, nogil=True)

@@ -98,10 +98,13 @@ def raw(
     stage : ndarray, (ss, fs)
         0 high, 1 medium, 2 low gain.
     """
-    photons = random.poisson(mean)
-    stage = np.digitize(photons, kind.ceiling, right=True).astype(np.uint8)
+    stage, signal = np.zeros(mean.shape, np.uint8), np.float64(0)
+    # Without light nothing is drawn, either.
+    if mean.any():
+        photons = random.poisson(mean)
+        stage = np.digitize(photons, kind.ceiling, right=True).astype(np.uint8)
+        signal = photons * np.array(kind.adu_per_photon)[stage]
     noise = settings.noise * kind.adu_per_photon[0] * random.standard_normal(mean.shape, dtype=np.float32)
-    signal = photons * np.array(kind.adu_per_photon)[stage]
     top = 2**kind.adc_bits - 1
     value = np.clip(np.rint(sensor.pedestal + sensor.cell_offset[cell] + signal + noise), 0, top)
     value[sensor.dead] = 0
