@@ -6,7 +6,6 @@ import argparse
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -54,23 +53,37 @@ def compiling() -> Iterator[None]:
 
     They stay compiled on disk. That is a third of the time of a first demonstration.
     """
-    with tempfile.TemporaryDirectory(prefix="dxflow-demo-") as folder:
-        code = f"from dxflow.recipes import demo; demo.compile_kernels({folder!r})"
-        command = [sys.executable, "-P", "-c", code]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait()
+    command = [sys.executable, "-P", "-c", "from dxflow.recipes import demo; demo.compile_kernels()"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
-def compile_kernels(folder: str) -> None:
-    """Compile the kernels, by the passes of a demonstration with tiny modules."""
-    words = ["--trains", "2", "--pulses", "2", "--module-shape", "16", "16", "--cluster", "here", "--quiet"]
-    args = parser().parse_args(["--to", folder, *words])
-    dark, data = simulated(args)
-    Saxs.of_line(options(dark, data, args)).reduce_all()
+def compile_kernels() -> None:
+    """Compile the kernels for these runs, in the order in which the passes need them."""
+    import numpy as np
+
+    from dxflow.algorithms._average_kernels import add_floats, add_integers, merge_floats
+    from dxflow.algorithms._azint_kernels import integrate
+    from dxflow.algorithms._frame_kernels import count_lit
+    from dxflow.algorithms._subtract_kernels import subtract
+
+    def zeros(dtype: str, *shape: int) -> Any:
+        return np.zeros(shape or 1, dtype)
+
+    raw, image = zeros("u2", 1, 1), zeros("f4", 1, 1)
+    for frames in (raw, image):
+        # As hooks see them.
+        frames.flags.writeable = False
+    add_integers(raw, zeros("i4"), zeros("i8"), zeros("i8"))
+    subtract(raw, zeros("f4", 1, 1), zeros("i8"), zeros("f4", 1, 1))
+    integrate(image, zeros("i4"), zeros("f4"), zeros("f8", 1, 1), zeros("f8", 1, 1))
+    add_floats(image, zeros("i4"), zeros("f8"), zeros("f8"))
+    count_lit(image, np.float32(0), np.float32(0), zeros("i4"), zeros("i4"), zeros("i4"), zeros("f8"))
+    merge_floats(zeros("i4"), zeros("f8"), zeros("f8"), zeros("i4"), zeros("f8"), zeros("f8"))
 
 
 RUNS: dict[str, dict[str, Any]] = {
@@ -113,15 +126,15 @@ def simulate(path: Path, args: argparse.Namespace, **what: Any) -> Truth:
         module_shape=args.module_shape,
         devices=("xgm",),
         # Some different frames of each kind are enough to look at, and quickly drawn.
-        pool=6,
+        pool=4,
         **what,
     )
 
 
 def options(dark: Truth, data: Truth, args: argparse.Namespace) -> list[str]:
     """Return the options of the recipe `saxs` for simulated runs."""
-    # Each of these runs is one chunk: more workers would only take time to start.
-    cluster = args.cluster or ("local" if args.workers else "local:workers=1")
+    # Each of these runs is one chunk: workers would only take time to start.
+    cluster = args.cluster or ("local" if args.workers else "here")
     geometry = Path(data.path) / data.geometry.get("geom", data.geometry["npy"])
     return [
         dark.path,

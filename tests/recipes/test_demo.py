@@ -1,7 +1,9 @@
 import numpy as np
 import xarray as xr
 
+from dxflow.algorithms import _average_kernels, _azint_kernels, _frame_kernels, _subtract_kernels
 from dxflow.commands import main as cli
+from dxflow.recipes import demo
 from dxflow.simulate import Truth
 
 LINE = ["recipe", "demo", "--trains", "4", "--pulses", "4", "--module-shape", "16", "16", "--cluster", "here"]
@@ -21,3 +23,21 @@ def test_the_demo_simulates_reduces_and_says_where_everything_is(tmp_path, capsy
 def test_the_demo_can_be_run_again(tmp_path):
     assert cli.main([*LINE, "--to", str(tmp_path)]) == 0
     assert cli.main([*LINE, "--to", str(tmp_path)]) == 0
+
+
+def test_what_is_compiled_beside_the_simulation_is_all_that_the_passes_need(tmp_path):
+    demo.compile_kernels()
+    before = compiled()
+    assert cli.main([*LINE, "--to", str(tmp_path)]) == 0
+    assert compiled() == before
+
+
+def compiled():
+    """Return for which types each kernel is compiled."""
+    modules = (_average_kernels, _azint_kernels, _frame_kernels, _subtract_kernels)
+    return {
+        f"{m.__name__}.{name}": set(kernel.signatures)
+        for m in modules
+        for name, kernel in vars(m).items()
+        if hasattr(kernel, "signatures")
+    }
