@@ -52,7 +52,7 @@ class Files:
     Parameters
     ----------
     planning : bool
-        More may be open at a time, and what is read of them is kept for the next plan of this process.
+        More may be open at a time.
     """
 
     def __init__(self, *, planning: bool = False) -> None:
@@ -194,7 +194,7 @@ class Files:
             self._places.clear()
             self._layouts = {key: layout for key, layout in self._layouts.items() if key[0] != path}
             self._virtual = {key for key in self._virtual if key[0] != path}
-        self._known[path] = identity, known_of(path, identity) if self._planning else Known()
+        self._known[path] = identity, known_of(path, identity)
 
     def dataset(self, path: str, name: str) -> Opened:
         """Return an open HDF5 dataset; use it under `hdf5`.
@@ -275,16 +275,25 @@ class Files:
             return self._known_of(path).room
 
     def layout(self, path: str, name: str) -> Layout:
-        """Return how a dataset is stored; HDF5 is asked once."""
+        """Return how a dataset is stored; HDF5 is asked once, also for later passes of this process."""
         with self.hdf5:
             if (path, name) not in self._layouts:
-                real = self.place(path, name)
-                with gate.wrapped(*real):
-                    layout = layout_of(self.dataset(*real), real[0], self._odd(real[0]))
+                self._layouts[path, name] = layout = self._layout(*self.place(path, name))
                 if layout.way == "virtual":
                     self._virtual.add((path, name))
-                self._layouts[path, name] = layout
             return self._layouts[path, name]
+
+    def _layout(self, path: str, name: str) -> Layout:
+        """Return how a dataset behind all links is stored."""
+        with gate.wrapped(path, name):
+            known, key = self._known_of(path), ("layout", name)
+            if key in known:
+                return cast("Layout", known[key])
+            layout = layout_of(self.dataset(path, name), path, self._odd(path))
+            # Where other files come in, and in a file that became another one meanwhile, nothing is kept.
+            if layout.way != "virtual" and self._known_of(path) is known:
+                known.keep(key, layout)
+            return layout
 
     def begins(self, path: str, name: str) -> int | None:
         """Return where a dataset begins that lies in one stretch, None for others; less is asked than of `layout`."""

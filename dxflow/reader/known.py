@@ -1,4 +1,4 @@
-"""What is known of files of which nobody wrote since: plain values, kept for the next plan of the same process."""
+"""What is known of files of which nobody wrote since: plain values, kept for the next plan or pass of the same process."""
 
 from __future__ import annotations
 

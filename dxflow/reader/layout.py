@@ -70,6 +70,11 @@ class Layout:
         """Bytes of a decoded chunk."""
         return self.chunk_rows * self.row_bytes
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes itself, about."""
+        return self.offsets.nbytes + self.sizes.nbytes + self.masks.nbytes
+
     def chunk_of(self, rows: NDArray) -> NDArray:
         """Return the number of the chunk of each row."""
         return rows // self.chunk_rows if self.chunk_rows else np.zeros_like(rows)

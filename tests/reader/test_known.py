@@ -48,6 +48,37 @@ def test_a_second_plan_of_the_same_files_opens_none_with_hdf5(settled, tmp_path,
     assert again.fingerprint == first.fingerprint
 
 
+@pytest.mark.parametrize("options", [{}, {"layout": "chunked", "compress_data": True}])
+def test_a_second_pass_of_a_process_asks_hdf5_nothing_of_files_that_it_knows(
+    settled, tmp_path, monkeypatch, options
+):
+    run = make_run(tmp_path / "r", trains=3, pulses=2, module_shape=(8, 8), **options).path
+    first, opened = dxflow.reduce(run, Average(), cluster="here"), []
+    real = h5py.File.__init__
+    monkeypatch.setattr(
+        h5py.File, "__init__", lambda self, *a, **k: (opened.append(a[0]), real(self, *a, **k))[1]
+    )
+    again = dxflow.reduce(run, Average(), cluster="here")
+    assert [o for o in opened if str(o).startswith(str(run))] == []
+    assert again.dataset.identical(first.dataset)
+
+
+def test_a_pass_notices_that_frames_of_a_file_it_knows_were_written_elsewhere_in_it(settled, tmp_path):
+    few = {"detector": "JUNGFRAU1", "trains": 3, "pulses": 1, "sequences": 1, "devices": ()}
+    run = make_run(tmp_path / "r", module_shape=(8, 8), **few)
+    before = dxflow.reduce(run.path, Average(), cluster="here").dataset["average.mean"].values
+    (path,) = [p for p in os.listdir(run.path) if p.endswith(".h5")]
+    with h5py.File(os.path.join(run.path, path), "r+") as file:
+        found: list[str] = []
+        file.visit(lambda name: found.append(name) if name.endswith("data/adc") else None)
+        data = file[found[0]][...]
+        del file[found[0]]
+        file["elsewhere"] = np.zeros(10_000)
+        file[found[0]] = data + 1
+    after = dxflow.reduce(run.path, Average(), cluster="here").dataset["average.mean"].values
+    np.testing.assert_allclose(after, before + 1, rtol=1e-6)
+
+
 def test_a_file_that_was_written_to_is_read_anew_though_its_size_and_time_are_the_same(settled, tmp_path):
     path = tmp_path / "a.h5"
     write(path, np.arange(5))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import uuid
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ...disk.checksums import crc32
 
 MISSING = 2**64 - 1
 
@@ -109,7 +110,7 @@ class Shard:
         view = memoryview(data)
         while len(view):
             view = view[self._file.write(view) :]
-        self.crc = zlib.crc32(data, self.crc)
+        self.crc = crc32(data, self.crc)
         self.size += len(data)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
