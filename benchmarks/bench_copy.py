@@ -18,10 +18,10 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from benchkit import script
 from numpy.typing import NDArray
 
 import dxflow
-from dxflow.bench import script
 from dxflow.bench.rounds import Case, Group, Ratio, Sample
 from dxflow.simulate import make_run
 
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
         run = make_run(folder / "run", data="raw", modules=2, pool=16, sequences=1, devices=("xgm",), **shape)
         groups = [whole(run, folder), whole(run, folder, sync=True)]
         groups += [part(run, folder, 0.5), part(run, folder, 0.1), part(run, folder, 0.1, sync=True)]
-        print(script.finish(args, script.run(args, groups), {"bytes": size(folder / "run")} | shape, MEANING))
+        script.run(args, groups, {"bytes": size(folder / "run")} | shape, MEANING)
 
 
 def whole(run: Any, folder: Path, *, sync: bool = False) -> Group:

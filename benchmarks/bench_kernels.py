@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from benchkit import data, script
 
 from dxflow import From
 from dxflow.algorithms.average import Average
@@ -16,7 +17,7 @@ from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.subtract import Subtract
-from dxflow.bench import data, hooks, peers, script
+from dxflow.bench import hooks, peers
 from dxflow.bench.rounds import Group, Ratio
 from dxflow.simulate import Truth
 
@@ -73,11 +74,13 @@ def masked(blocks: hooks.Blocks, name: str, seconds: float) -> Any:
 def main(argv: list[str] | None = None) -> None:
     args = script.parser(__doc__).parse_args(argv)
     seconds, size = (0.01, {}) if args.small else (hooks.SECONDS, {"trains": 1, "pulses": 16})
-    measured = []
-    for kind, dtype in (("corr", "float32"), ("raw", "uint16")):
-        with data.simulated(small=args.small, data=kind, **size) as truth:
-            measured += script.run(args, list(groups(truth, dtype, seconds)))
-    print(script.finish(args, measured, {"block": "2 MiB"}))
+
+    def lots() -> Iterator[Group]:
+        for kind, dtype in (("corr", "float32"), ("raw", "uint16")):
+            with data.simulated(small=args.small, data=kind, **size) as truth:
+                yield from groups(truth, dtype, seconds)
+
+    script.run(args, lots(), {"block": "2 MiB"})
 
 
 if __name__ == "__main__":

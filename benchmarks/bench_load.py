@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 import psutil
+from benchkit import data, script
 
 import dxflow
 from dxflow import Algorithm, Frames, Output
-from dxflow.bench import data, machine, script
+from dxflow.bench import machine
 from dxflow.clusters import Local
 
 LOOK = 0.05

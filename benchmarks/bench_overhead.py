@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any
 
 import extra_data
+from benchkit import data, script
+from benchkit.overhead import empty_chunks
 
 import dxflow
 from dxflow import Frames
-from dxflow.bench import data, floor, hooks, script
-from dxflow.bench.overhead import empty_chunks
+from dxflow.bench import floor, hooks
 from dxflow.bench.rounds import Case, Group, Ratio, Sample
 from dxflow.bench.subject import workers
 from dxflow.bench.tasks import Nothing
@@ -91,13 +92,17 @@ def each(work: Callable[[], Any], count: int) -> Case:
 def main(argv: list[str] | None = None) -> None:
     args = script.parser(__doc__).parse_args(argv)
     tiny = {"module_shape": (4, 4), "trains": 4 if args.small else 50, "pulses": 8 if args.small else 100}
-    with data.simulated(small=args.small, **tiny) as truth:
-        frames = tiny["trains"] * tiny["pulses"]
-        groups = [imports_group(), plan_group(truth.path, frames), start_group(args.workers)]
-        measured = script.run(args, [*groups, block_group(truth.path)])
-    with workers(args.workers) as (crew, apart), empty_chunks(crew, apart, small=args.small) as group:
-        measured += script.run(args, [group])
-    print(script.finish(args, measured, dict(tiny)))
+
+    def groups() -> Iterator[Group]:
+        yield imports_group()
+        yield start_group(args.workers)
+        with data.simulated(small=args.small, **tiny) as truth:
+            yield plan_group(truth.path, tiny["trains"] * tiny["pulses"])
+            yield block_group(truth.path)
+        with workers(args.workers) as (crew, apart), empty_chunks(crew, apart, small=args.small) as group:
+            yield group
+
+    script.run(args, groups(), dict(tiny))
 
 
 if __name__ == "__main__":

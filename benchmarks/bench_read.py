@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from benchkit import data, peers_component, script
 
 from dxflow import Frames
-from dxflow.bench import data, floor, peers, peers_component, script
+from dxflow.bench import floor, peers
 from dxflow.bench.crew import Apart, Crew
 from dxflow.bench.rounds import Case, Group, Ratio
 from dxflow.bench.subject import Subject, workers
@@ -86,29 +87,26 @@ def selected_group(subject: Subject) -> Group:
     return group("selected", "read every 10th frame", cases)
 
 
-def subjects(args: argparse.Namespace, crew: Crew, apart: Apart) -> Iterator[list[Group]]:
+def subjects(args: argparse.Namespace, crew: Crew, apart: Apart) -> Iterator[Group]:
     """Yield groups; the data of each lot exist until the next is asked for."""
     half: dict[str, Any] = {} if args.small else {"trains": 8}
     with data.simulated(small=args.small, **half) as truth:
         subject = Subject(truth.path, crew, apart)
-        yield [
-            buffers_group(subject),
-            whole_group(subject, "contiguous"),
-            mask_group(subject),
-            part_group(subject),
-            selected_group(subject),
-        ]
+        yield buffers_group(subject)
+        yield whole_group(subject, "contiguous")
+        yield mask_group(subject)
+        yield part_group(subject)
+        yield selected_group(subject)
     with data.simulated(small=args.small, layout="chunked", **half) as truth:
-        yield [whole_group(Subject(truth.path, crew, apart), "chunked")]
+        yield whole_group(Subject(truth.path, crew, apart), "chunked")
     with data.simulated(small=args.small, layout="chunked", compress_data=True, **half) as truth:
-        yield [compressed_group(Subject(truth.path, crew, apart))]
+        yield compressed_group(Subject(truth.path, crew, apart))
 
 
 def main(argv: list[str] | None = None) -> None:
     args = script.parser(__doc__).parse_args(argv)
     with workers(args.workers) as (crew, apart):
-        measured = [m for groups in subjects(args, crew, apart) for m in script.run(args, groups)]
-    print(script.finish(args, measured, {} if args.small else {**data.FULL, "trains": 8}))
+        script.run(args, subjects(args, crew, apart), {} if args.small else {**data.FULL, "trains": 8})
 
 
 if __name__ == "__main__":

@@ -15,15 +15,17 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+from benchkit import data, model, script
+from benchkit.many import many_workers, sleeping
+from benchkit.tasks import Busy, busy_alone
+
 import dxflow
 from dxflow import sizes
 from dxflow.algorithms.average import Average
-from dxflow.bench import data, model, script
 from dxflow.bench.crew import Crew
-from dxflow.bench.many import many_workers, sleeping
 from dxflow.bench.rounds import Cannot, Case, Group, Measured, Ratio, Sample
 from dxflow.bench.subject import Subject, workers
-from dxflow.bench.tasks import Busy, Nothing, busy_alone
+from dxflow.bench.tasks import Nothing
 from dxflow.clusters import Local, Slurm
 from dxflow.disk.fragments import chunk_path
 from dxflow.driver.merges import FAN_IN
@@ -144,8 +146,8 @@ def subjects(path: str, count: int) -> Any:
 def costs_of(found: Measured, args: argparse.Namespace, merge: float, start: float) -> model.Costs:
     """Return the costs of averaging a run in chunks of the usual size."""
     samples = found.samples("average, 1 worker")
-    rate = median(s.rate for s in samples)
-    finish = median((s.execute or 0) - s.seconds for s in samples)
+    rate = median(s.steady for s in samples)
+    finish = median(s.seconds - (s.inside or s.seconds) for s in samples)
     size = sizes.parse(args.chunk)
     return model.Costs(
         size / rate,
@@ -185,10 +187,11 @@ def main(argv: list[str] | None = None) -> None:
     shape = {"module_shape": (8, 8)} if args.small else {}
     size = {"trains": 8, "pulses": 4} if args.small else {"trains": 16, "pulses": 32}
     with tempfile.TemporaryDirectory() as folder, data.simulated(small=args.small, **size, **shape) as truth:
+        session = script.Session(args, {**size})
         with subjects(truth.path, args.workers) as (one, two, start):
-            measured = script.run(args, [workers_group(one, two, 2 if args.small else 12)])
-        costs = costs_of(measured[0], args, merge_seconds(truth.path, folder), start)
-        measured += script.run(args, [slurm_group(truth.path)])
+            found = session.add(workers_group(one, two, 2 if args.small else 12))
+        costs = costs_of(found, args, merge_seconds(truth.path, folder), start)
+        session.add(slurm_group(truth.path))
         work = Workspace(dxflow.plan(truth.path, Nothing(), cluster="here"), Path(folder))
         count, lengths = (4, [0.05]) if args.small else (MANY, [1.0, 0.25, 0.02])
         with many_workers(1) as (_, first):
@@ -197,11 +200,12 @@ def main(argv: list[str] | None = None) -> None:
             handing = measured_scheduler(client, work, 16 * count)
             join = max(0.0, last - first) / (count - 1)
             costs = replace(costs, handing=handing, join=join)
-            measured += script.run(args, [many_group(client, work, costs, count, lengths)])
+            session.add(many_group(client, work, costs, count, lengths))
     chunks = max(1, sizes.parse(args.data) // costs.chunk_bytes)
     rows = model.predictions(costs, chunks, args.per_node)
-    known = {**size, "model": {"costs": asdict(costs), "chunks": chunks, "rows": rows}}
-    print(script.finish(args, measured, known))
+    session.facts |= {"model": {"costs": asdict(costs), "chunks": chunks, "rows": rows}}
+    session.write()
+    print(script.MEANING)
     print(
         f"\nAverage of {args.data} in {chunks} chunks, {args.per_node} workers per node:\n{model.text(rows)}"
     )

@@ -20,11 +20,11 @@ from typing import Any
 
 import h5py
 import numpy as np
+from benchkit import script
 from numpy.typing import NDArray
 
 import dxflow
 from dxflow import Algorithm, Frames, Output
-from dxflow.bench import script
 from dxflow.bench.rounds import Case, Group, Ratio, Sample
 from dxflow.disk.fragments import chunk_path
 from dxflow.driver import journal
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         folder = Path(name)
         groups = [files_group(kind, *made, folder) for kind, made in values(megabytes).items()]
         groups.append(results_group(megabytes, folder, small=args.small))
-        print(script.finish(args, script.run(args, groups), {"megabytes": megabytes}, MEANING))
+        script.run(args, groups, {"megabytes": megabytes}, MEANING)
 
 
 def values(megabytes: int) -> dict[str, tuple[NDArray, int]]:

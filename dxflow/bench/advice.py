@@ -26,7 +26,7 @@ def advice(measured: Sequence[Measured]) -> str:
     if not samples:
         return f"{work} could not be measured: {last.cannot.get(work, '')}"
     rates = {
-        name: median(s.rate for s in last.samples(name)) for name in last.group.cases if last.samples(name)
+        name: median(s.steady for s in last.samples(name)) for name in last.group.cases if last.samples(name)
     }
     said = samples[-1].bound or "it is not known what bounded it"
     # What is measured around the work says nothing about the work.
@@ -65,7 +65,7 @@ def _more_workers(measured: Sequence[Measured], work: str) -> str:
     fewest, most = measured[0], measured[-1]
     if len(measured) == 1 or not fewest.samples(work):
         return "more workers may help (--workers 1 2 4 tells), or more nodes (cluster=)"
-    gain = median(s.rate for s in most.samples(work)) / median(s.rate for s in fewest.samples(work))
+    gain = median(s.steady for s in most.samples(work)) / median(s.steady for s in fewest.samples(work))
     ideal = int(most.group.title.split()[0]) / int(fewest.group.title.split()[0])
     grew = f"{fewest.group.title} to {most.group.title} gave a factor of {gain:.2g}"
     if gain >= SCALES * ideal:

@@ -17,11 +17,11 @@ class Sample:
     """One measurement of a case."""
 
     seconds: float
-    """What the ratios compare; of dxflow: the pass over the data, with workers running."""
+    """What the ratios compare; of dxflow: the whole call, from `reduce` called to the result there."""
     nbytes: int = 0
     """Bytes of data that were delivered, after decompression."""
-    execute: float | None = None
-    """Seconds of the whole `dxflow.execute`: with merging, finalizing and writing the result."""
+    inside: float | None = None
+    """Seconds of the pass alone, from the first chunk submitted to the last one finished."""
     bound: str = ""
     """What bounded it, as `dxflow.Result.times` has it."""
 
@@ -29,6 +29,11 @@ class Sample:
     def rate(self) -> float:
         """Bytes per second."""
         return self.nbytes / self.seconds if self.seconds else 0.0
+
+    @property
+    def steady(self) -> float:
+        """Bytes per second of the pass alone, if that is known."""
+        return self.nbytes / self.inside if self.inside else self.rate
 
 
 Case = Callable[[], Sample]
@@ -38,8 +43,9 @@ Case = Callable[[], Sample]
 class Ratio:
     """A line of the table: a case against another one, or against several.
 
-    With ``by="rate"`` it is (bytes per second of `of`) / (of `to`), with ``by="seconds"`` (seconds of `of` less
-    `allowance`) / (seconds of all `to`), with ``by="longest"`` / (seconds of the slowest of `to`).
+    With ``by="rate"`` it is (bytes per second of `of`) / (of `to`), with ``by="pass"`` the same of the pass alone, with
+    ``by="seconds"`` (seconds of `of`) / (seconds of all `to`, if any). With ``by="fixed"`` it is the seconds that are
+    left where those of `of` and of `to`, which delivers less, are extrapolated to no bytes.
     """
 
     work: str
@@ -48,23 +54,32 @@ class Ratio:
     target: float | None = None
     at_least: bool = True
     by: str = "rate"
-    allowance: float = 0.0
 
     def of_round(self, samples: Mapping[str, Sample]) -> float | None:
         """Return the ratio in one round; None where a case could not be measured."""
         if any(name not in samples for name in (self.of, *self.to)):
             return None
         mine, others = samples[self.of], [samples[name] for name in self.to]
-        if self.by == "rate":
-            return mine.rate / others[0].rate
-        joined = max if self.by == "longest" else sum
-        return (mine.seconds - self.allowance) / joined([s.seconds for s in others])
+        match self.by:
+            case "rate":
+                return mine.rate / others[0].rate
+            case "pass":
+                return mine.steady / others[0].rate
+            case "fixed":
+                return _at_no_bytes(mine, others[0])
+        return mine.seconds / sum(s.seconds for s in others) if others else mine.seconds
 
     def reached(self, value: float) -> bool | None:
         """Return whether a ratio is what it should be; None without a target."""
         if self.target is None:
             return None
         return value >= self.target if self.at_least else value <= self.target
+
+
+def _at_no_bytes(large: Sample, small: Sample) -> float:
+    """Return the seconds of what delivers nothing, on the line through two sizes."""
+    per_byte = (large.seconds - small.seconds) / (large.nbytes - small.nbytes)
+    return small.seconds - small.nbytes * per_byte
 
 
 @dataclass(frozen=True)
@@ -74,6 +89,10 @@ class Group:
     title: str
     cases: Mapping[str, Case]
     ratios: tuple[Ratio, ...]
+    seconds: float = 30.0
+    """No further round is begun after so many, where a script has many groups."""
+    warm_up: bool = True
+    """Whether a first round does not count."""
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..api import plan as make_plan
 from ..clusters import Local
 from ..driver.execute import execute
-from . import floor, peers, peers_others, peers_pyfai
+from . import floor, peers, peers_others
 from .crew import Apart, Crew
 from .rounds import Cannot, Case, Sample
 from .tasks import Nothing
@@ -45,13 +45,13 @@ class Subject:
         return make_plan(self.run, algorithms, on_fault="mask", quiet=True, **{"mask": None} | options)
 
     def dxflow(self, algorithms: Callable[[], list[Any]], **options: Any) -> Case:
-        """Time a pass of dxflow; it is planned anew each time, which is not timed, and runs on running workers."""
+        """Time a whole call of dxflow on running workers: planned anew each time, and until the result is there."""
 
         def case() -> Sample:
-            plan, start = self.planned(algorithms(), **options), perf_counter()
-            result = execute(plan, self.crew.client, quiet=True)
+            start = perf_counter()
+            result = execute(self.planned(algorithms(), **options), self.crew.client, quiet=True)
             whole, times = perf_counter() - start, result.times
-            return Sample(times["pass"], times["bytes"], whole, times["bound"])
+            return Sample(whole, times["bytes"], times["pass"], times["bound"])
 
         return case
 
@@ -86,10 +86,6 @@ class Subject:
             return one.time(function, share, *args)
 
         return case
-
-    def pyfai(self, what: peers_pyfai.Integration) -> Case:
-        """Time pyFAI."""
-        return self.peer(peers_pyfai.integrate, what, prepare=peers_pyfai.prepare)
 
     def dask_moments(self) -> Case:
         """Time Dask arrays."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from .rounds import Measured, Ratio
 
-HEAD = ("work", "of / to", "ratio", "min-max", "target", "reached", "GB/s", "to GB/s", "s", "execute s")
+HEAD = ("work", "of / to", "ratio", "min-max", "wanted", "reached", "GB/s", "to GB/s", "s", "pass s")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Row:
     rate: float | None
     rate_to: float | None
     seconds: float | None
-    execute: float | None
+    inside: float | None
     note: str
 
     def cells(self) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ class Row:
             ratio, spread, reached = "-", f"cannot: {self.note}", ""
         else:
             ratio, spread = f"{self.ratio:.2f}", f"{self.low:.2f}-{self.high:.2f}"
-        numbers = (self.rate, self.rate_to, self.seconds, self.execute)
+        numbers = (self.rate, self.rate_to, self.seconds, self.inside)
         return self.work, self.what, ratio, spread, self.target, reached, *(_number(n) for n in numbers)
 
 
@@ -55,31 +55,32 @@ def _row(measured: Measured, ratio: Ratio) -> Row:
     return Row(
         group=measured.group.title,
         work=ratio.work,
-        what=f"{ratio.of} / {_names(ratio)}",
+        what=_what(ratio),
         ratio=middle,
         low=min(values, default=None),
         high=max(values, default=None),
         target=_target(ratio),
         reached=None if middle is None else ratio.reached(middle),
-        rate=_median(measured, ratio.of, "rate", 1e-9),
+        rate=_median(measured, ratio.of, "steady" if ratio.by == "pass" else "rate", 1e-9),
         rate_to=_median(measured, ratio.to[0], "rate", 1e-9) if len(ratio.to) == 1 else None,
         seconds=_median(measured, ratio.of, "seconds"),
-        execute=_median(measured, ratio.of, "execute"),
+        inside=_median(measured, ratio.of, "inside"),
         note="; ".join(why),
     )
 
 
-def _names(ratio: Ratio) -> str:
-    if len(ratio.to) == 1:
-        return ratio.to[0]
-    return f"max({', '.join(ratio.to)})" if ratio.by == "longest" else f"({' + '.join(ratio.to)})"
+def _what(ratio: Ratio) -> str:
+    """Say what is compared, or of what the seconds are."""
+    if ratio.by == "fixed" or not ratio.to:
+        return f"seconds of {ratio.of}{' at 0 bytes' if ratio.to else ''}"
+    to = ratio.to[0] if len(ratio.to) == 1 else f"({' + '.join(ratio.to)})"
+    return f"{ratio.of} / {to}"
 
 
 def _target(ratio: Ratio) -> str:
     if ratio.target is None:
         return ""
-    extra = f" (+{ratio.allowance:g} s)" if ratio.allowance else ""
-    return f"{'>=' if ratio.at_least else '<='} {ratio.target:g}{extra}"
+    return f"{'>=' if ratio.at_least else '<='} {ratio.target:g}"
 
 
 def _median(measured: Measured, case: str, what: str, factor: float = 1.0) -> float | None:

@@ -1,4 +1,4 @@
-"""What is known of files of which nobody wrote since: plain values, kept for the next plan or pass of the same process."""
+"""What is known of files of which nobody wrote since: plain values, kept for later plans and passes of a process."""
 
 from __future__ import annotations
 

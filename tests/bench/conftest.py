@@ -1,6 +1,7 @@
 """Scripts of benchmarks/, loaded from their files."""
 
 import importlib.util
+import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 from dxflow.bench import subject
 
+# As where a script is started, also for the worker processes that the tests share.
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 SCRIPTS = sorted((Path(__file__).parents[2] / "benchmarks").glob("bench_*.py"))
 
 

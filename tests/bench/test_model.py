@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 import pytest
-
-from dxflow.bench.model import Costs, predict, predictions, text
+from benchkit.model import Costs, predict, predictions, text
 
 COSTS = Costs(chunk=10.0, handing=0.001, merge=0.5, finish=2.0, start=3.0, join=0.01, chunk_bytes=10**9)
 

@@ -12,12 +12,12 @@ from subprocess import Popen
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from .rounds import Case, Sample
+from dxflow.bench.rounds import Case, Sample
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from ..worker.chunk import Workspace
+    from dxflow.worker.chunk import Workspace
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def many_workers(count: int) -> Iterator[tuple[Client, float]]:
     import dask
     from distributed import Client, LocalCluster
 
-    from ..clusters.kinds.local import SETTINGS
+    from dxflow.clusters.kinds.local import SETTINGS
 
     with dask.config.set(SETTINGS):
         start = time.perf_counter()
@@ -46,7 +46,7 @@ def many_workers(count: int) -> Iterator[tuple[Client, float]]:
 @contextmanager
 def _process(address: str, count: int) -> Iterator[None]:
     """Run so many workers in a process."""
-    process = Popen([sys.executable, "-m", __name__, address, str(count)])
+    process = Popen([sys.executable, __file__, address, str(count)])
     try:
         yield
     finally:
@@ -67,7 +67,7 @@ async def serve(address: str, count: int) -> None:
 
 def sleeping(client: Client, work: Workspace, chunks: int, seconds: float) -> Case:
     """Time so many tasks that sleep, handed out and collected as chunks are."""
-    from ..clusters.named import connect
+    from dxflow.clusters.named import connect
 
     def case() -> Sample:
         with connect(client, work) as runner:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import tempfile
@@ -12,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..simulate import Truth, make_run
-from .rounds import Cannot
+from dxflow.simulate import Truth, make_run
 
 SMALL = {"trains": 4, "pulses": 8, "module_shape": (32, 32)}
 """Of ``--small``: 2 MB, a second."""
@@ -24,14 +22,14 @@ MEMORY = Path("/dev/shm")
 
 @contextmanager
 def folder(nbytes: int, *, disk: bool = False) -> Iterator[Path]:
-    """Lend a directory for so many bytes, in memory if three times as much is free there.
+    """Lend a directory for so many bytes, in memory if twice as much is free there.
 
     Parameters
     ----------
     disk : bool
         Where temporary files go, in any case.
     """
-    roomy = MEMORY.is_dir() and min(shutil.disk_usage(MEMORY).free, _free_memory()) > 3 * nbytes
+    roomy = MEMORY.is_dir() and min(shutil.disk_usage(MEMORY).free, _free_memory()) > 2 * nbytes
     path = Path(tempfile.mkdtemp(prefix="dxflow-bench-", dir=MEMORY if roomy and not disk else None))
     try:
         with _ended_properly():
@@ -82,22 +80,3 @@ def simulated(*, small: bool, disk: bool = False, **options: Any) -> Iterator[Tr
     pixels = 32 * 32 if small else 512 * 128
     with folder(given["trains"] * given["pulses"] * 16 * pixels * 4, disk=disk) as path:
         yield make_run(path / "run", **given)
-
-
-def drop_cache(files: list[str]) -> None:
-    """Take files out of the page cache.
-
-    Raises
-    ------
-    Cannot
-        If they lie in memory.
-    """
-    for name in files:
-        if Path(name).resolve().is_relative_to(MEMORY):
-            raise Cannot(f"{MEMORY} is memory: nothing there is ever cold")
-        descriptor = os.open(name, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(descriptor)

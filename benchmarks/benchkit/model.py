@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
 
-from ..driver.merges import FAN_IN
+from dxflow.driver.merges import FAN_IN
 
 HEAD = (
     "nodes",

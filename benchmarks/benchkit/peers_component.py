@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .peers import Moments, Share, opened
+from dxflow.bench.peers import Moments, Share, opened
 
 
 def prepare(share: Share, *_: Any) -> int:

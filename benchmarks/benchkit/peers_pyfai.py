@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .peers import Share, trains
-from .rounds import Cannot
+from dxflow.bench.peers import Share, trains
+from dxflow.bench.rounds import Cannot
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def prepare(share: Share, what: Integration) -> int:
 
 def positions(what: Integration) -> NDArray:
     """Return where the pixels are, (module, ss, fs, 3)."""
-    from .. import geometry
+    from dxflow import geometry
 
     return geometry.positions(what.geometry, what.distance)
 
