@@ -13,7 +13,7 @@ from .series import Series
 
 
 @dataclass
-class Group:
+class IndexGroup:
     """The keys of a source that share counts; `written` is how many trains are in files."""
 
     source: str

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..hdf5.errors import ExdfError
 from .declare import Declared
-from .groups import Group
+from .groups import IndexGroup
 from .series import Series, Steps, checked
 
 
@@ -41,10 +41,10 @@ class Ledger:
         self.series = {d.name: Series(d) for d in kinds if d.instrument}
         self.steps = {d.name: Steps(d) for d in kinds if not d.instrument and not d.ds.run}
         self.runs: dict[str, tuple[Declared, Any]] = {}
-        self.groups: dict[tuple[str, str], Group] = {}
+        self.groups: dict[tuple[str, str], IndexGroup] = {}
         for series in self.series.values():
             key = series.declared.source, series.declared.group
-            self.groups.setdefault(key, Group(*key)).members.append(series)
+            self.groups.setdefault(key, IndexGroup(*key)).members.append(series)
         self.settled = 0
         """Trains whose control values can no longer change."""
 
@@ -58,7 +58,7 @@ class Ledger:
         yield from self.series.items()
         yield from self.steps.items()
 
-    def complete(self, group: Group) -> int:
+    def complete(self, group: IndexGroup) -> int:
         """Return how many trains of a group can be written."""
         if self._direct:
             return min((len(s.counts) for s in group.used), default=0)

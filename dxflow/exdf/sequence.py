@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..hdf5.sink import Sink
 from .declare import Declared
 from .file import ExdfFile, Head, data_path
-from .groups import Group
+from .groups import IndexGroup
 from .series import Steps
 
 
@@ -39,7 +39,7 @@ class SequenceFile:
         return path
 
     def finish(
-        self, head: Head, groups: Sequence[Group], controls: Sequence[Steps], runs: Mapping[str, Any]
+        self, head: Head, groups: Sequence[IndexGroup], controls: Sequence[Steps], runs: Mapping[str, Any]
     ) -> None:
         """Write everything but the entries, and close the file."""
         file = ExdfFile(self.sink, head)
@@ -49,7 +49,7 @@ class SequenceFile:
         file.finish()
         self.sink.close()
 
-    def _group(self, file: ExdfFile, group: Group) -> None:
+    def _group(self, file: ExdfFile, group: IndexGroup) -> None:
         """Declare an index group; a key without any entry in this file still is there."""
         file.instrument(group.source, group.name, group.counts(self.start, self.start + file.trains))
         for series in group.used:

@@ -20,7 +20,7 @@ from ..sizes import show
 from . import names
 from .declare import DS, declared
 from .file import Head
-from .groups import Group
+from .groups import IndexGroup
 from .ledger import Ledger
 from .sequence import SequenceFile
 
@@ -199,7 +199,7 @@ class FileWriter:
             for number in range(len(self._finished), full):
                 self._finish(number)
 
-    def _write(self, group: Group, stop: int) -> None:
+    def _write(self, group: IndexGroup, stop: int) -> None:
         """Write the trains of a group up to a position, each into its sequence file."""
         if stop <= group.written:
             return

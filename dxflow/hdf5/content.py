@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..disk.checksums import secured
-from .rows import THREADS, Chunks, Rows, create, layout
+from .rows import THREADS, Chunks, Rows, create, storage
 from .wire import Message
 
 
@@ -39,14 +39,14 @@ class _Content:
     def rows(
         self, path: str, dtype: np.dtype, shape: Sequence[int], chunk: Any = None, compressed: bool = True
     ) -> None:
-        made = layout(dtype, shape, chunk, compressed=compressed)
+        made = storage(dtype, shape, chunk, compressed=compressed)
         self._rows[path] = Rows(self._file, path, made, self._pool)
 
     def append(self, path: str, values: NDArray) -> None:
         self._rows[path].append(values)
 
     def array(self, path: str, dtype: np.dtype, shape: Sequence[int], chunk: Sequence[int]) -> None:
-        made = layout(dtype, shape, chunk)
+        made = storage(dtype, shape, chunk)
         self._arrays[path] = Chunks(create(self._file, path, made, 1), made, self._pool)
 
     def region(self, path: str, start: Sequence[int], values: NDArray) -> None:

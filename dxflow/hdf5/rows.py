@@ -25,7 +25,7 @@ JOBS = 4
 
 
 @dataclass(frozen=True)
-class Layout:
+class Storage:
     """How rows are stored: type and shape of one, shape of a chunk (rows first), shuffle and gzip or not."""
 
     dtype: np.dtype
@@ -44,14 +44,14 @@ class Layout:
             raise TypeError(f"{path}: values of {values.dtype} do not fit a dataset of {self.dtype}")
 
 
-def layout(
+def storage(
     dtype: np.dtype,
     shape: Sequence[int],
     chunk: int | Sequence[int] | None = None,
     *,
     compressed: bool = True,
-) -> Layout:
-    """Return the layout of rows of a shape.
+) -> Storage:
+    """Return the storage of rows of a shape.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def layout(
     if chunk is None:
         chunk = _about_a_mebibyte(shape, dtype.itemsize)
     whole = (chunk, *shape) if isinstance(chunk, int) else tuple(chunk)
-    return Layout(dtype, shape, tuple(max(1, n) for n in whole), compressed)
+    return Storage(dtype, shape, tuple(max(1, n) for n in whole), compressed)
 
 
 def _about_a_mebibyte(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
@@ -80,18 +80,18 @@ class Chunks:
     Parameters
     ----------
     dataset : h5py.Dataset
-    layout : Layout
+    storage : Storage
     pool : ThreadPoolExecutor
         Compresses.
     """
 
-    def __init__(self, dataset: h5py.Dataset, layout: Layout, pool: ThreadPoolExecutor) -> None:
-        self.dataset, self._layout, self._pool = dataset, layout, pool
+    def __init__(self, dataset: h5py.Dataset, storage: Storage, pool: ThreadPoolExecutor) -> None:
+        self.dataset, self._storage, self._pool = dataset, storage, pool
         self._jobs: deque[tuple[tuple[int, ...], Future[bytes]]] = deque()
 
     def write(self, start: Sequence[int], values: NDArray) -> None:
         """Write a region that begins at `start`; the array may not be changed until `drain`."""
-        self._layout.check(self.dataset.name, values)
+        self._storage.check(self.dataset.name, values)
         chunk = self.dataset.chunks
         for offset in product(*(range(0, n, c) for n, c in zip(values.shape, chunk, strict=True))):
             piece = values[tuple(slice(o, o + c) for o, c in zip(offset, chunk, strict=True))]
@@ -111,7 +111,7 @@ class Chunks:
             whole = np.zeros(self.dataset.chunks, piece.dtype)
             whole[tuple(slice(n) for n in piece.shape)] = piece
             piece = whole
-        return compress(piece) if self._layout.compressed else piece.tobytes()
+        return compress(piece) if self._storage.compressed else piece.tobytes()
 
 
 class Rows:
@@ -120,20 +120,20 @@ class Rows:
     It is made when the first chunk is full, or at the end: a short one gets a chunk no larger than itself.
     """
 
-    def __init__(self, file: h5py.File, path: str, layout: Layout, pool: ThreadPoolExecutor) -> None:
-        self._file, self._path, self._layout, self._pool = file, path, layout, pool
+    def __init__(self, file: h5py.File, path: str, storage: Storage, pool: ThreadPoolExecutor) -> None:
+        self._file, self._path, self._storage, self._pool = file, path, storage, pool
         self._waiting: deque[NDArray] = deque()
         self._rows_waiting = self._rows = 0
         self._chunks: Chunks | None = None
 
     def append(self, values: NDArray) -> None:
         """Add rows, (row, *shape); the array may not be changed afterwards."""
-        self._layout.check(self._path, values)
-        if values.shape[1:] != self._layout.shape:
-            raise ValueError(f"{self._path}: rows of {values.shape[1:]}, expected {self._layout.shape}")
+        self._storage.check(self._path, values)
+        if values.shape[1:] != self._storage.shape:
+            raise ValueError(f"{self._path}: rows of {values.shape[1:]}, expected {self._storage.shape}")
         self._waiting.append(values)
         self._rows_waiting += len(values)
-        step = self._layout.chunk[0]
+        step = self._storage.chunk[0]
         while self._rows_waiting >= step:
             self._write(self._rows_waiting // step * step)
 
@@ -148,13 +148,13 @@ class Rows:
         values, start = self._take(count), self._rows
         if self._chunks is None:
             self._chunks = Chunks(
-                create(self._file, self._path, self._layout, count), self._layout, self._pool
+                create(self._file, self._path, self._storage, count), self._storage, self._pool
             )
         self._rows += count
         if self._rows > self._chunks.dataset.shape[0]:
             self._chunks.dataset.resize(self._rows, 0)
         if count:
-            self._chunks.write((start, *(0 for _ in self._layout.shape)), values)
+            self._chunks.write((start, *(0 for _ in self._storage.shape)), values)
 
     def _take(self, count: int) -> NDArray:
         """Return the next rows, without copying where they lie in one array."""
@@ -168,20 +168,20 @@ class Rows:
             count -= len(taken[-1])
         if len(taken) == 1:
             return taken[0]
-        return np.concatenate([np.zeros((0, *self._layout.shape), self._layout.dtype), *taken])
+        return np.concatenate([np.zeros((0, *self._storage.shape), self._storage.dtype), *taken])
 
 
-def create(file: h5py.File, path: str, layout: Layout, rows: int) -> h5py.Dataset:
+def create(file: h5py.File, path: str, storage: Storage, rows: int) -> h5py.Dataset:
     """Make a dataset with so many rows, and room for more."""
     options: dict[str, Any] = {}
-    if layout.compressed:
-        options = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": layout.dtype.itemsize > 1}
+    if storage.compressed:
+        options = {"compression": "gzip", "compression_opts": LEVEL, "shuffle": storage.dtype.itemsize > 1}
     return file.create_dataset(
         path,
-        shape=(rows, *layout.shape),
+        shape=(rows, *storage.shape),
         # An axis of length 0 cannot be chunked unless it may grow.
-        maxshape=(None, *(n or None for n in layout.shape)),
-        chunks=(min(layout.chunk[0], max(1, rows)), *layout.chunk[1:]),
-        dtype=layout.dtype,
+        maxshape=(None, *(n or None for n in storage.shape)),
+        chunks=(min(storage.chunk[0], max(1, rows)), *storage.chunk[1:]),
+        dtype=storage.dtype,
         **options,
     )

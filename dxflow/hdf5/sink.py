@@ -48,7 +48,7 @@ class Sink:
     def rows(
         self, path: str, dtype: np.dtype, shape: Sequence[int], chunk: Any = None, compressed: bool = True
     ) -> None:
-        """Declare a dataset that grows by `append`: see `dxflow.hdf5.rows.layout`."""
+        """Declare a dataset that grows by `append`: see `dxflow.hdf5.rows.storage`."""
         self._send("rows", path, dtype, tuple(shape), chunk, compressed)
 
     def append(self, path: str, values: NDArray) -> None:

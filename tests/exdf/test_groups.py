@@ -5,7 +5,7 @@ import pytest
 
 from dxflow.exdf import DS, ExdfError
 from dxflow.exdf.declare import declared
-from dxflow.exdf.groups import Group
+from dxflow.exdf.groups import IndexGroup
 from dxflow.exdf.series import Series
 
 TRAINS = [7, 8, 9]
@@ -18,7 +18,7 @@ def group(a, b):
     for series, counts in zip(members, (a, b), strict=False):
         if counts:
             series.add(counts, np.zeros(sum(counts)))
-    return Group("D/E/F:o", "g", members)
+    return IndexGroup("D/E/F:o", "g", members)
 
 
 def test_a_group_is_complete_as_far_as_its_shortest_key():

@@ -7,7 +7,7 @@ import pytest
 from dxflow.exdf import DS
 from dxflow.exdf.declare import declared
 from dxflow.exdf.file import Head
-from dxflow.exdf.groups import Group
+from dxflow.exdf.groups import IndexGroup
 from dxflow.exdf.sequence import SequenceFile
 from dxflow.exdf.series import Series, Steps
 from dxflow.hdf5.sink import Sink
@@ -25,7 +25,9 @@ def written(tmp_path):
     file = SequenceFile(Sink(tmp_path / "x.h5"), 2)
     file.append(kinds["v"], series.take(2))
     ids = np.array([12, 13], np.uint64)
-    file.finish(Head(ids, ids * 10, np.ones(2, np.int32)), [Group("D/E/F:o", "g", [series])], [steps], {})
+    file.finish(
+        Head(ids, ids * 10, np.ones(2, np.int32)), [IndexGroup("D/E/F:o", "g", [series])], [steps], {}
+    )
     file.sink.publish()
     with h5py.File(tmp_path / "x.h5") as opened:
         yield opened

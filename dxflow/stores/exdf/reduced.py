@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...exdf.file import ExdfFile, Head, data_path, storable
 from ...exdf.units import described
-from ...hdf5.rows import CHUNK_BYTES, layout
+from ...hdf5.rows import CHUNK_BYTES, storage
 from ...hdf5.sink import Sink
 from ...planning.reads import reads
 from ...run.losses import Loss
@@ -141,7 +141,7 @@ class _Reduced:
         variable, place = item.variable, item.place
         dtype = storable(np.zeros(0, variable.dtype)).dtype
         modules = next((n for n, dim in enumerate(variable.dims) if dim.split("_")[0] == "module"), None)
-        chunk = list(layout(dtype, variable.shape).chunk)
+        chunk = list(storage(dtype, variable.shape).chunk)
         if modules is not None:
             # Each part of modules begins with a chunk.
             chunk[modules + 1] = 1

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...disk import checksums
 from ...disk.checksums import BLOCK
 from ...disk.marks import GROUP
-from ...hdf5.rows import THREADS, Chunks, Layout
+from ...hdf5.rows import THREADS, Chunks, Storage
 from ...hdf5.wire import Message
 
 MARK = b"dxflow crc32 "
@@ -41,7 +41,7 @@ def write(sent: Iterable[Message], maker: str, path: Path, task: dict[str, Any])
 
 def _put(dataset: Any, region: Sequence[int], values: NDArray, pool: ThreadPoolExecutor) -> None:
     """Write a region; whole chunks are compressed by several threads, faster than HDF5 does."""
-    made = dataset.chunks and Layout(values.dtype, dataset.shape[1:], dataset.chunks)
+    made = dataset.chunks and Storage(values.dtype, dataset.shape[1:], dataset.chunks)
     if made and _whole_chunks(dataset, region, values):
         chunks = Chunks(dataset, made, pool)
         chunks.write(region, values)
