@@ -25,6 +25,7 @@ ON_FAULT = (None, "mask", "raise")
 SUSPECT = ("use", "skip")
 
 
+@kinds.checked(kinds.OF_PLAN, PlanError)
 def plan(
     run: Any,
     algorithms: Algorithm | Sequence[Algorithm],
@@ -98,7 +99,6 @@ def plan(
     PlanError
         If it cannot work. The message says why, what there is, and what to do.
     """
-    kinds.expect_all(kinds.OF_PLAN, locals(), error=PlanError)
     given = list(algorithms) if isinstance(algorithms, Sequence) else [algorithms]
     if not given:
         raise PlanError("no algorithm is given: a pass needs at least one, such as Average()")

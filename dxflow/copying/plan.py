@@ -71,6 +71,7 @@ class CopyPlan:
         return str(self.report)
 
 
+@kinds.checked(kinds.OF_COPY, PlanError)
 def plan_copy(
     run: Any,
     to: str | Path,
@@ -93,7 +94,6 @@ def plan_copy(
     PlanError
         If it cannot work: no such run, source, module or train; files that do not open; an existing copy; no space.
     """
-    kinds.expect_all(kinds.OF_COPY, locals(), error=PlanError)
     source = opened(run)
     folder = Folder(to, _read(source, frames))
     folder.check(overwrite=overwrite)

@@ -12,7 +12,7 @@ from ..worker import merging
 
 if TYPE_CHECKING:
     from ..clusters.runner import Runner
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
 
 FAN_IN = 8
 """Fragments per merge: a constant, since it orders the additions."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
+P = ParamSpec("P")
+R = TypeVar("R")
 LARGEST = 2**62
 SHOWN = 60
 """Characters of a value that a message has."""
@@ -139,6 +143,23 @@ def expect_all(
     """Raise an error for the first value, by name, that is of another kind than its own."""
     for name, kind in kinds.items():
         expect(kind, values[name], f"{prefix}{name}=", error)
+
+
+def checked(kinds: Mapping[str, Kind], error: type[Exception]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator: what a function is given is of the kinds that are expected, or an error is raised."""
+
+    def of(function: Callable[P, R]) -> Callable[P, R]:
+        names = inspect.signature(function).parameters
+
+        @wraps(function)
+        def call(*args: P.args, **options: P.kwargs) -> R:
+            given = {**dict(zip(names, args, strict=False)), **options}
+            expect_all({name: kinds[name] for name in kinds if name in given}, given, error=error)
+            return function(*args, **options)
+
+        return call
+
+    return of
 
 
 def shown(value: Any) -> str:

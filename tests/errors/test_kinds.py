@@ -15,6 +15,7 @@ from samples import RoiSum
 import dxflow
 from dxflow import Algorithm, Frames, FrameSelection, From, Key, Output, PlanError, PulseKey
 from dxflow.copying import CopyError
+from dxflow.errors import kinds
 from dxflow.find import NotFoundError
 from dxflow.simulate import make_run
 from dxflow.stores.opening import verify
@@ -208,3 +209,18 @@ def error_of(act):
 def test_what_was_expected_is_said(small, way, value, said):
     with pytest.raises((TypeError, ValueError), match=said):
         WAYS[way](small, value)
+
+
+def test_what_a_function_is_given_is_checked_by_place_and_by_name():
+    @kinds.checked({"to": kinds.PATH, "quiet": kinds.FLAG}, ValueError)
+    def write(what, to, *, quiet=None):
+        """Write."""
+        return what, to, quiet
+
+    assert write(1, "x") == (1, "x", None)
+    assert (write.__name__, write.__doc__) == ("write", "Write.")
+    for args, options in (((1, 5), {}), ((1,), {"to": 5}), ((1, "x"), {"quiet": 2})):
+        with pytest.raises(ValueError, match="expected"):
+            write(*args, **options)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'to'"):
+        write(1)
