@@ -1,9 +1,11 @@
 """The house rules of the source: small modules, short functions, few imports at start."""
 
 import ast
+import re
 import statistics
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,21 @@ def bodies(path):
 def test_no_module_is_longer_than_400_lines():
     lengths = {str(f.relative_to(ROOT)): len(f.read_text().splitlines()) for f in sources()}
     assert {f: n for f, n in lengths.items() if n > 400} == {}
+
+
+def test_rooms_to_come_stand_above_the_public_names_and_tables_at_the_bottom():
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0][
+        "layers"
+    ]
+    floor = {room.strip(" ()"): n for n, layer in enumerate(layers) for room in re.split("[:|]", layer)}
+    rooms = ("pages", "live", "watch", "red", "analysis", "handover")
+    assert all(
+        floor["dxflow.commands"] < floor[f"dxflow.{r}"] < floor["dxflow.copying"] < floor["dxflow.api"]
+        for r in rooms
+    )
+    assert set(layers[floor["dxflow.html"] :]) == {"dxflow.html", "dxflow.sizes", "dxflow.errors"}
+    found = [node for f in (ROOT / "dxflow/html").glob("*.py") for node in ast.walk(ast.parse(f.read_text()))]
+    assert not [node for node in found if isinstance(node, ast.ImportFrom) and node.level > 1]
 
 
 IN_CIRCLES = ("worker",)
