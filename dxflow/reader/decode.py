@@ -37,22 +37,33 @@ def into(out: NDArray, data: bytes, layout: Layout, skipped: int, inside: NDArra
     ------
     DecodeError
     """
-    applied = [f for i, f in enumerate(layout.filters) if not skipped >> i & 1]
-    for code in reversed(applied):
-        if code == 1:
-            data = inflate(data, layout.chunk_bytes)
-    if len(data) != layout.chunk_bytes:
-        raise DecodeError(f"decodes to {len(data)} bytes, not {layout.chunk_bytes}")
-    stored = np.frombuffer(data, np.uint8)
+    stored, shuffled = decoded(data, layout, skipped)
     flat = out.reshape(len(inside), -1).view(np.uint8)
-    if 2 not in applied:
+    if not shuffled:
         for one, start in zip(flat, inside, strict=True):
             one[:] = stored[start : start + frame_bytes]
         return
     _unshuffle_frames(flat, stored, layout.itemsize, inside, frame_bytes)
 
 
-def inflate(data: bytes, size: int) -> bytes:
+def decoded(data: bytes, layout: Layout, skipped: int) -> tuple[NDArray, bool]:
+    """Return the bytes of a chunk, and whether they are still shuffled.
+
+    Raises
+    ------
+    DecodeError
+    """
+    applied = [f for i, f in enumerate(layout.filters) if not skipped >> i & 1]
+    found: bytes | bytearray = data
+    for code in reversed(applied):
+        if code == 1:
+            found = inflate(found, layout.chunk_bytes)
+    if len(found) != layout.chunk_bytes:
+        raise DecodeError(f"decodes to {len(found)} bytes, not {layout.chunk_bytes}")
+    return np.frombuffer(found, np.uint8), 2 in applied
+
+
+def inflate(data: bytes | bytearray, size: int) -> bytes | bytearray:
     """Return the inflated bytes; more than `size` are refused before they are made.
 
     Raises
@@ -77,16 +88,16 @@ def refuse_longer(data: bytes, size: int) -> None:
 
 
 @cache
-def _inflater() -> Callable[[bytes, int], bytes]:
+def _inflater() -> Callable[[bytes | bytearray, int], bytes | bytearray]:
     """Return the fastest inflate there is: libdeflate, else zlib."""
     try:
         import deflate
     except ImportError:
         return _zlib
-    return lambda data, size: bytes(deflate.zlib_decompress(data, size))
+    return deflate.zlib_decompress
 
 
-def _zlib(data: bytes, size: int) -> bytes:
+def _zlib(data: bytes | bytearray, size: int) -> bytes:
     """Inflate with the standard library, never more than `size` bytes and one."""
     engine = zlib.decompressobj()
     out = engine.decompress(data, size + 1)

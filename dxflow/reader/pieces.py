@@ -171,6 +171,20 @@ class Decoded:
                     found += [data[i:j] for i, j in edges]
         return found
 
+    def planes(self, frame: int, stored: bytes) -> NDArray:
+        """Return the lines that are wanted of a frame, all columns, from the bytes of its chunk, which has one row.
+
+        Bytes that are shuffled stay so: (byte of a value, value). Others are unsigned values, (1, value).
+        """
+        t, line = self.target, self.lines[frame : frame + 1]
+        chunk, first, n = int(line[0]) // t.per_entry, int(t.within(line)[0]), t.band_bytes
+        with self._named(chunk, chunk, 1):
+            found, shuffled = decode.decoded(stored, t.layout, int(t.layout.masks[chunk]))
+        if shuffled:
+            first, n = first // t.itemsize, n // t.itemsize
+            return np.ascontiguousarray(found.reshape(t.itemsize, -1)[:, first : first + n])
+        return found[first : first + n].view(f"u{t.itemsize}").reshape(1, -1)
+
     def _bytes(self, chunk: int) -> bytes:
         """Read a chunk as it is stored, unless it claims more bytes than it can have."""
         t, layout = self.target, self.target.layout

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..planning.memory import CACHE_BYTES
+from ..reader.decode import SMALL
 from ..reader.faults import runs
-from ..reader.pieces import Decoded
+from ..reader.pieces import Decoded, Direct
+from ..reader.ring import paged, view
 
 if TYPE_CHECKING:
     from ..reader.pieces import Piece
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 
 SLOT = 200
 """Bytes that a dictionary has for an entry, as it grows."""
+AT_ONCE = 2**20
+"""Bytes of masks that are read at once where they lie as they are: few, so that they stay in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,19 +53,19 @@ class Pixels:
             self.values[start:stop], None if self.valid is None else self.valid[start:stop], self.fill
         )
 
-    def strike(self, frame: int | slice, bad: NDArray) -> None:
-        """Strike out pixels of one frame or of some, given by their positions, (bad pixel,)."""
+    def strike(self, frames: slice, bad: NDArray) -> None:
+        """Strike out pixels of some frames, given by their positions in a frame, (bad pixel,)."""
         if self.fill is not None:
-            self.values.reshape(len(self.values), -1)[frame, bad] = self.fill
+            _put(self.values, frames, bad, self.fill)
         if self.valid is not None:
-            self.valid.reshape(len(self.valid), -1)[frame, bad] = False
+            _put(self.valid, frames, bad, False)
 
-    def strike_where(self, bad: NDArray) -> None:
-        """Strike out the pixels where `bad`, (frame, ss, fs) bool."""
+    def strike_where(self, mask: NDArray, bits: int) -> None:
+        """Strike out pixels where a mask, (frame, ss, fs), has one of these bits."""
         if self.fill is not None:
-            self.values[bad] = self.fill
+            _put_where(self.values, mask, bits, self.fill)
         if self.valid is not None:
-            self.valid[bad] = False
+            _put_where(self.valid, mask, bits, False)
 
 
 class Masks:
@@ -88,13 +94,17 @@ class Masks:
         ReadFault
             If the mask cannot be read.
         """
-        shape = pixels.values.shape
         if isinstance(piece, Decoded) and piece.target.layout.chunk_rows == 1:
             self._apply_decoded(piece, start, stop, pixels, dtype, bits)
             return
-        mask = np.empty(shape, dtype)
-        piece.read(start, stop, mask)
-        pixels.strike_where(_has(mask, bits))
+        shape, n = pixels.values.shape[1:], stop - start
+        if isinstance(piece, Direct):
+            n = min(n, max(1, AT_ONCE // (math.prod(shape) * dtype.itemsize)))
+        mask, _ = view(paged(n * math.prod(shape) * dtype.itemsize), (n, *shape), dtype)
+        for first in range(start, stop, n):
+            part = mask[: stop - first]
+            piece.read(first, first + len(part), part)
+            pixels.part(first - start, first - start + len(part)).strike_where(part, bits)
 
     def _apply_decoded(
         self, piece: Decoded, start: int, stop: int, pixels: Pixels, dtype: np.dtype, bits: int
@@ -102,14 +112,17 @@ class Masks:
         """Strike out pixels by masks of which equal ones have equal bytes; neighbours that are equal, at once."""
         shape, t = pixels.values.shape[1:], piece.target
         # A chunk may hold several frames, and only a region of each may be read.
-        how = (bits, dtype.str, t.stored, repr((t.band, t.columns)))
-        places = (piece.lines[start:stop] % t.per_entry).tolist()
-        masks = list(zip(places, piece.stored(start, stop), strict=True))
+        how = (bits, dtype.str, t.layout.filters, t.stored, repr((t.band, t.columns)))
+        chunks, places = divmod(piece.lines[start:stop], t.per_entry)
+        skipped = t.layout.masks[chunks].tolist()
+        masks = list(zip(places.tolist(), skipped, piece.stored(start, stop), strict=True))
         same = np.array([one == next_ for one, next_ in pairwise(masks)], bool)
         for a, b in runs(same, len(masks)):
-            bad = self._bad_pixels(piece, start + a, (*how, *masks[a]), shape, dtype, bits)
+            bad = self._known.get(key := (*how, *masks[a]))
+            if bad is None:
+                bad = self._kept(key, _decoded(piece, start + a, masks[a][-1], shape, dtype, bits))
             if len(bad):
-                pixels.strike(a if b == a + 1 else slice(a, b), bad)
+                pixels.strike(slice(a, b), bad)
 
     def apply_static(self, mask: BoundMask, module: int, cells: NDArray | None, pixels: Pixels) -> None:
         """Strike out pixels that are bad in all frames, or in those of their memory cell, (frame,)."""
@@ -118,7 +131,7 @@ class Masks:
             pixels.strike(slice(None), self._static(mask, module, 0, shape))
             return
         for frame, cell in enumerate(np.searchsorted(mask.cells, cells).tolist()):
-            pixels.strike(frame, self._static(mask, module, cell, shape))
+            pixels.strike(slice(frame, frame + 1), self._static(mask, module, cell, shape))
 
     def _static(self, mask: BoundMask, module: int, cell: int, shape: tuple[int, ...]) -> NDArray:
         """Return the positions of the bad pixels of a module and memory cell, (bad pixel,)."""
@@ -127,17 +140,6 @@ class Masks:
             bits = np.unpackbits(mask.packed[module, cell], count=int(np.prod(shape)))
             return self._kept(key, np.flatnonzero(bits))
         return self._known[key]
-
-    def _bad_pixels(
-        self, piece: Decoded, frame: int, key: tuple, shape: tuple[int, ...], dtype: np.dtype, bits: int
-    ) -> NDArray:
-        """Return the positions of the bad pixels of a frame, (bad pixel,), whose mask is known by a key."""
-        bad = self._known.get(key)
-        if bad is None:
-            mask = np.empty((1, *shape), dtype)
-            piece.read(frame, frame + 1, mask)
-            bad = self._kept(key, np.flatnonzero(_has(mask, bits)))
-        return bad
 
     def _kept(self, key: tuple, positions: NDArray) -> NDArray:
         """Return positions as they are kept, as long as there is room."""
@@ -149,7 +151,56 @@ class Masks:
         return bad
 
 
-def _has(mask: NDArray, bits: int) -> NDArray:
-    """Return where a mask has one of these bits; unsigned, so that the sign bit is one too."""
-    unsigned = mask.view(mask.dtype.str.replace("i", "u"))
-    return (unsigned & unsigned.dtype.type(bits)) != 0
+def _decoded(
+    piece: Decoded, frame: int, stored: bytes, shape: tuple[int, ...], dtype: np.dtype, bits: int
+) -> NDArray:
+    """Return the positions of the bad pixels of a frame, (bad pixel,), of whose mask the stored bytes are known."""
+    if piece.target.columns is None:
+        return _find(piece.planes(frame, stored), bits)
+    mask = np.empty((1, *shape), dtype)
+    piece.read(frame, frame + 1, mask)
+    return _find(_unsigned(mask)[None], bits)
+
+
+def _unsigned(array: NDArray) -> NDArray:
+    """Return values as unsigned ones of their size, so that a sign bit is one too, (value,)."""
+    return np.reshape(array, -1, copy=False).view(f"u{array.itemsize}")
+
+
+def _find(planes: NDArray, bits: int) -> NDArray:
+    """Return where values, or all their bytes, (part of a value, value), have one of these bits: positions."""
+    wanted = _split(bits, len(planes), planes.itemsize)
+    if planes.nbytes <= SMALL:
+        return np.flatnonzero((planes & wanted[:, None]).any(axis=0))
+    from ..reader import kernels
+
+    return kernels.find(planes, wanted)
+
+
+@cache
+def _split(bits: int, parts: int, itemsize: int) -> NDArray:
+    """Return the bits of each part of a value, from the lowest, (part,)."""
+    width = 8 * itemsize
+    return np.array([bits >> width * part & 2**width - 1 for part in range(parts)], f"u{itemsize}")
+
+
+def _put(array: NDArray, frames: slice, positions: NDArray, value: Any) -> None:
+    """Set values of some frames (frame, ...) at positions in each."""
+    rows = np.reshape(array, (len(array), -1), copy=False)[frames]
+    if rows.nbytes <= SMALL or array.itemsize > 8:
+        rows[:, positions] = value
+        return
+    from ..reader import kernels
+
+    kernels.put(rows.view(f"u{array.itemsize}"), positions, _unsigned(np.array(value, array.dtype))[0])
+
+
+def _put_where(array: NDArray, mask: NDArray, bits: int, value: Any) -> None:
+    """Set values where a mask has one of some bits."""
+    of = _unsigned(mask)
+    if mask.nbytes <= SMALL or array.itemsize > 8:
+        np.reshape(array, -1, copy=False)[of & of.dtype.type(bits) != 0] = value
+        return
+    from ..reader import kernels
+
+    kernels.strike(_unsigned(array), of, of.dtype.type(bits), _unsigned(np.array(value, array.dtype))[0])

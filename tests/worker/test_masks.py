@@ -9,6 +9,7 @@ from extra_data import RunDirectory
 
 import dxflow
 from dxflow import Algorithm, Frames, Output
+from dxflow.reader import decode
 from dxflow.simulate import make_run
 from dxflow.worker import masks
 
@@ -88,13 +89,13 @@ def test_another_fill_value_is_taken(truth):
 
 def test_equal_masks_are_decoded_once(truth, monkeypatch):
     calls = []
-    real = masks.Decoded.read
+    real = decode.inflate
 
-    def counted(piece, start, stop, out):
-        calls.append((start, stop))
-        real(piece, start, stop, out)
+    def counted(data, size):
+        calls.append(size)
+        return real(data, size)
 
-    monkeypatch.setattr(masks.Decoded, "read", counted)
+    monkeypatch.setattr(decode, "inflate", counted)
     reduced(truth, Sums, modules=(0,))
     compressed = (
         "deflate" in dxflow.plan(truth.path, Sums(img=Frames(modules=(0,), mask="image.mask"))).explain()
@@ -202,3 +203,71 @@ def test_what_is_kept_of_masks_is_bounded_however_small_each_is(monkeypatch):
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert taken < 1.2 * 2**20
+
+
+HOW = {
+    "plain": {},
+    "chunked": {"chunks": (1, 40, 32)},
+    "deflated": {"chunks": (1, 40, 32), "compression": "gzip"},
+    "shuffled": {"chunks": (1, 40, 32), "compression": "gzip", "shuffle": True},
+    "several frames": {"chunks": (3, 40, 32), "compression": "gzip", "shuffle": True},
+    "cut": {"chunks": (1, 16, 16), "compression": "gzip", "shuffle": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("how", "dtype"),
+    [*((how, "u4") for how in HOW), *(("shuffled", d) for d in ("u1", "i2", "u8")), ("plain", "i2")],
+)
+def test_masks_of_any_kind_that_differ_in_each_frame_strike_their_own_pixels(tmp_path, how, dtype):
+    """Frames without a bad pixel, with one, with all bad, in the last of a size that is no multiple of anything."""
+    random = np.random.default_rng(5)
+    options = {"trains": 1, "pulses": 9, "modules": 1, "module_shape": (40, 32), "sequences": 1}
+    truth = make_run(tmp_path / "r", detector="AGIPD500K", **options)
+    width = 8 * np.dtype(dtype).itemsize
+    mask = np.where(random.random((9, 40, 32)) < 0.1, 1 << random.integers(0, width - 1, (9, 40, 32)), 0)
+    mask[2], mask[3], mask[4], mask[4, 39, 31] = 0, 1, 0, 1
+    mask = mask.astype(dtype)
+    mask[5, 7, 9] = np.iinfo(dtype).min or np.iinfo(dtype).max
+    with h5py.File(next((tmp_path / "r").glob("CORR-*AGIPD00*")), "r+") as file:
+        name = file[f"/INSTRUMENT/{truth.sources[0]}/image/mask"].name
+        del file[name]
+        file.create_dataset(name, data=mask, **HOW[how])
+    data = RunDirectory(truth.path)[truth.sources[0], "image.data"].ndarray()
+    for bits in (None, 1 << width - 2):
+        bad = (mask != 0) if bits is None else (mask & np.dtype(dtype).type(bits)) != 0
+        for roi in (np.s_[:, :], np.s_[5:40, :], np.s_[5:30, 3:9]):
+            frames = {"modules": (0,), "bits": bits, "roi": roi, "mask": "image.mask"}
+            found = dxflow.reduce(truth.path, Sums(img=Frames(**frames)), cluster="here", quiet=True).dataset
+            there = ~bad[:, roi[0], roi[1]]
+            np.testing.assert_array_equal(found["sums.n"][0], there.sum(axis=0))
+            expect = np.where(there, data[:, roi[0], roi[1]], 0).sum(axis=0, dtype="f8")
+            np.testing.assert_allclose(found["sums.sum"][0], expect, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("fill", [None, 7])
+def test_pixels_of_integers_that_keep_their_values_are_told_apart(tmp_path, fill):
+    """Frames that are large enough for compiled loops, once through their own mask, once through a mask for all."""
+    options = {"trains": 1, "pulses": 3, "modules": 1, "module_shape": (80, 64), "bad_pixels": 0.1}
+    truth = make_run(tmp_path / "r", detector="AGIPD500K", compress_masks=False, **options)
+    run = RunDirectory(truth.path)
+    bad = run[truth.sources[0], "image.mask"].ndarray() != 0
+    gain = run[truth.sources[0], "image.gain"].ndarray()
+
+    class Told(Algorithm):
+        ALG_ID = "told"
+        inputs = {"img": Frames("image.gain")}
+
+        def outputs(self, info):
+            return {"sum": Output(per="pixel"), "n": Output(per="pixel", dtype="i8")}
+
+        def process_module_data(self, block, out):
+            out.sum += block["img"].sum(axis=0, dtype="f8")
+            out.n += block.valid("img").sum(axis=0)
+
+    for mask in ("image.mask", bad[0]):
+        img = Frames("image.gain", mask=mask, fill=fill, modules=(0,))
+        found = dxflow.reduce(truth.path, Told(img=img), cluster="here", quiet=True).dataset
+        np.testing.assert_array_equal(found["told.n"][0], (~bad).sum(axis=0))
+        expect = gain if fill is None else np.where(bad, fill, gain)
+        np.testing.assert_array_equal(found["told.sum"][0], expect.sum(axis=0))
