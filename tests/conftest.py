@@ -14,9 +14,14 @@ import pytest
 # Worker processes get this path too, and import the algorithms of tests from it, or from the test that defines them.
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
+import runs  # noqa: E402
 from disks import mounted  # noqa: E402
+from runs import make_run  # noqa: E402
 
-from dxflow.simulate import Plant, make_run  # noqa: E402
+from dxflow import simulate  # noqa: E402
+from dxflow.simulate import Plant  # noqa: E402
+
+runs.begin()
 
 GAPS = Plant(
     missing_trains=(3,),
@@ -57,8 +62,11 @@ def _extra_data_in_this_process():
         yield
 
 
-def pytest_collection_finish():
-    """Look for garbage in what tests make, not over and over in all the libraries that they have loaded."""
+def pytest_collection_finish(session):
+    """Make each simulated run once; look for garbage in what tests make, not in all the libraries that are loaded."""
+    for module in {item.module for item in session.items if item.path.parent.name != "simulate"}:
+        if getattr(module, "make_run", None) is simulate.make_run:
+            module.make_run = make_run
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
 

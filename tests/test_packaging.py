@@ -1,4 +1,4 @@
-"""What is installed: all packages, from wheel and sdist alike, and nothing heavy on import."""
+"""What is installed: all packages, from wheel and sdist alike."""
 
 import importlib.util
 import subprocess
@@ -13,17 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
-HEAVY = (
-    "numba",
-    "pyFAI",
-    "matplotlib",
-    "extra_geom",
-    "distributed",
-    "extra_data",
-    "xarray",
-    "zarr",
-    "pandas",
-)
+HEAVY = ("numba", "pyFAI", "matplotlib", "extra_geom")
 
 
 def packages():
@@ -52,14 +42,9 @@ def test_every_folder_with_modules_is_a_package():
             assert (file.parent / "__init__.py").exists(), f"{file.parent} would not be installed"
 
 
-def test_import_of_dxflow_loads_nothing_heavy():
-    loaded = in_a_fresh_process("import sys, dxflow; print(*sys.modules)")
-    assert not [name for name in HEAVY if name in loaded]
-
-
 def test_importing_every_algorithm_and_recipe_loads_nothing_heavy():
     code = "import sys; from dxflow import find; find.algorithms(); find.recipes(); print(*sys.modules)"
-    assert not [name for name in HEAVY[:4] if name in in_a_fresh_process(code)]
+    assert not [name for name in HEAVY if name in in_a_fresh_process(code)]
 
 
 def test_the_version_is_that_of_the_citation():
@@ -72,15 +57,6 @@ def test_the_list_of_files_in_the_architecture_is_that_of_the_tree():
     files = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(files)
     assert files.PAGE.read_text() == files.page(), "run: python docs/files.py"
-
-
-def test_every_file_says_in_its_first_line_what_it_is():
-    import ast
-
-    for folder in ("dxflow", "algorithms", "recipes"):
-        for file in (ROOT / folder).rglob("*.py"):
-            first = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
-            assert first.endswith((".", "?")), f"{file}: {first!r} is no sentence"
 
 
 @pytest.fixture(scope="session")

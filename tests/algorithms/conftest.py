@@ -9,7 +9,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from dxflow.simulate import Plant, make_run  # noqa: E402
+from runs import make_run  # noqa: E402
+
+from dxflow.simulate import Plant  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,7 @@ import h5py
 import numpy as np
 import pytest
 from h5py import h5a, h5d
-
-from dxflow.simulate import make_run
+from runs import make_run
 
 
 def attributes(item):

@@ -7,6 +7,7 @@ import extra_data
 import numpy as np
 import pytest
 import xarray as xr
+from turns import turns
 from validator import problems
 
 import dxflow
@@ -68,9 +69,11 @@ def agrees(original, copy, keep, *, trains=None, sources=None):
     assert problems(copy) == []
 
 
-@pytest.mark.parametrize("version", ["0.5", "1.0", "1.1", "1.2", "1.3"])
-@pytest.mark.parametrize("detector", ["AGIPD1M", "LPD1M", "DSSC1M"])
-@pytest.mark.parametrize("data", ["corr", "raw"])
+@pytest.mark.properties
+@pytest.mark.parametrize(
+    ("data", "version", "detector"),
+    turns(("corr", "raw"), ("0.5", "1.0", "1.1", "1.2", "1.3"), ("AGIPD1M", "LPD1M", "DSSC1M")),
+)
 def test_selected_frames_and_everything_else_come_out(made, tmp_path, version, detector, data):
     run = made(version=version, detector=detector, data=data, devices=("xgm", "motor"))
     pulses = np.unique(run.pulse_ids)[[0, 3]]

@@ -5,10 +5,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from turns import turns
 
 from dxflow.copying.cut import write
 from dxflow.copying.tasks import FileTask
 from dxflow.reader.files import stat_of
+
+DATA = ("corr", "raw")
+DETECTORS = ("AGIPD1M", "AGIPD500K", "LPD1M", "DSSC1M", "JUNGFRAU", "JUNGFRAU1")
+VERSIONS = ("0.5", "1.0", "1.1", "1.2", "1.3")
 
 
 def rewritten(path, to, **what):
@@ -17,9 +22,8 @@ def rewritten(path, to, **what):
     return to
 
 
-@pytest.mark.parametrize("version", ["0.5", "1.0", "1.1", "1.2", "1.3"])
-@pytest.mark.parametrize("detector", ["AGIPD1M", "AGIPD500K", "LPD1M", "DSSC1M", "JUNGFRAU", "JUNGFRAU1"])
-@pytest.mark.parametrize("data", ["corr", "raw"])
+@pytest.mark.properties
+@pytest.mark.parametrize(("data", "detector", "version"), turns(DATA, DETECTORS, VERSIONS))
 def test_every_object_link_and_attribute_of_every_kind_of_file_comes_out_as_it_was(
     made, same_file, tmp_path, version, detector, data
 ):

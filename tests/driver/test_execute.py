@@ -253,21 +253,6 @@ def test_some_modules_and_one_file_alone_can_be_reduced(run, truth_of):
     oracle.close(alone["stats.mean"][0], frames[:n, 3].mean(axis=0), 1e-12)
 
 
-def test_from_reduce_to_a_hook_there_are_at_most_six_functions_in_five_files(run):
-    stack = []
-
-    class Looks(RoiSum):
-        def process_module_data(self, block, out):
-            if not stack:
-                stack.extend(traceback.extract_stack())
-
-    reduce(run.path, Looks(), cluster="here")
-    package = str(Path(dxflow.__file__).parent)
-    ours = [(Path(f.filename).name, f.name) for f in stack if f.filename.startswith(package)]
-    assert len(ours) <= 6, ours
-    assert len({file for file, _ in ours}) <= 5, ours
-
-
 def test_only_small_things_pass_through_the_client(run, client, monkeypatch):
     """Results of tasks, and their arguments, stay far below the size of any array of the result."""
     from distributed.protocol import pickle

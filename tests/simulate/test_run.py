@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from extra_data import RunDirectory, components
+from turns import turns
 from validator import problems
 
 from dxflow.simulate import Flat, Plant, PowderRings, Truth, make_run
@@ -30,9 +31,8 @@ def detector_of(truth, run):
 
 
 @pytest.mark.filterwarnings("ignore:Train validation")
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("name", DETECTORS)
-@pytest.mark.parametrize("data", ["corr", "raw"])
+@pytest.mark.properties
+@pytest.mark.parametrize(("data", "name", "version"), turns(("corr", "raw"), DETECTORS, VERSIONS))
 def test_every_detector_and_version_is_valid_and_opens_as_that_detector(tmp_path, name, version, data):
     modules = min(2, 1 if name == "JUNGFRAU1" else 2)
     truth = make_run(tmp_path, detector=name, version=version, data=data, modules=modules, **TINY)

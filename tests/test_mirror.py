@@ -1,0 +1,175 @@
+"""Every source file has the test file of its name, or says in one table which tests try it and why it has none."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {"dxflow": "tests", "algorithms": "tests/algorithms", "recipes": "tests/recipes"}
+ELSEWHERE = (
+    # source files, the tests that try them, why these and none of their own
+    (
+        "dxflow/api.py",
+        "driver/test_execute.py planning/test_make.py",
+        "it hands on: names become objects, a plan is made and runs",
+    ),
+    (
+        "dxflow/bench/advice.py dxflow/bench/crew.py dxflow/bench/floor.py dxflow/bench/hooks.py "
+        "dxflow/bench/machine.py dxflow/bench/peers.py "
+        "dxflow/bench/peers_others.py dxflow/bench/said.py "
+        "dxflow/bench/subject.py dxflow/bench/table.py dxflow/bench/tasks.py "
+        "dxflow/commands/bench.py",
+        "bench/test_scripts.py bench/test_command.py bench/test_load.py",
+        "parts of scripts and of `dxflow bench`, which run as a whole at a small size",
+    ),
+    (
+        "dxflow/clusters/named.py dxflow/clusters/patience.py dxflow/clusters/runner.py",
+        "clusters/kinds/test_local.py clusters/test_lost.py clusters/test_here.py clusters/test_tasks.py",
+        "what they do shows in runs on a cluster",
+    ),
+    (
+        "dxflow/commands/arguments.py dxflow/commands/describe.py dxflow/commands/slurm.py dxflow/line/exits.py "
+        "dxflow/errors/usage.py",
+        "commands/test_main.py commands/test_job.py clusters/kinds/test_slurm.py line/test_options.py",
+        "tried as users meet them: by lines that are typed",
+    ),
+    ("dxflow/commands/copy.py", "copying/test_command.py", "beside the other tests of copies"),
+    (
+        "dxflow/copying/bytewise.py dxflow/copying/choice.py dxflow/copying/estimate.py dxflow/copying/frames.py "
+        "dxflow/copying/notes.py dxflow/copying/objects.py dxflow/copying/plan.py dxflow/copying/record.py "
+        "dxflow/copying/sections.py dxflow/copying/tasks.py",
+        "copying/test_copy.py copying/test_cut.py copying/test_rows.py",
+        "steps of one copy: right when what was copied is what EXtra-data and h5py read of the original",
+    ),
+    (
+        "dxflow/copying/folder.py dxflow/copying/hands.py",
+        "copying/test_breaks.py copying/test_copy.py",
+        "they matter where a copy is interrupted or fails",
+    ),
+    (
+        "dxflow/declare/fitting.py dxflow/declare/lack.py dxflow/declare/signatures.py",
+        "declare/test_algorithm.py declare/test_inputs.py declare/test_outputs.py driver/test_report.py",
+        "checks of declarations, tried through what is declared",
+    ),
+    (
+        "dxflow/disk/manifest.py dxflow/stores/problems.py",
+        "stores/test_opening.py disk/test_ours.py",
+        "a thousand damages of results of every format are found by them",
+    ),
+    (
+        "dxflow/disk/marks.py dxflow/disk/process.py dxflow/disk/terminated.py",
+        "disk/test_ours.py hdf5/test_sink.py clusters/kinds/test_local.py",
+        "tried by processes that start, are asked to end, and die",
+    ),
+    ("dxflow/driver/copied.py", "driver/test_result.py", "a result whose folder is copied or goes"),
+    (
+        "dxflow/hdf5/child.py dxflow/hdf5/content.py dxflow/hdf5/errors.py dxflow/hdf5/wire.py",
+        "hdf5/test_sink.py hdf5/test_process.py copying/test_breaks.py stores/formats/test_exdf.py",
+        "two ends of one protocol, tried from the end that asks",
+    ),
+    (
+        "dxflow/planning/binding.py dxflow/planning/bound.py dxflow/planning/destination.py dxflow/planning/hints.py "
+        "dxflow/planning/lacks.py dxflow/planning/plan.py dxflow/planning/sight.py dxflow/planning/steps.py "
+        "dxflow/planning/stages.py",
+        "planning/test_make.py planning/test_memory.py planning/test_explain.py planning/test_public.py "
+        "worker/test_presence.py test_unread.py",
+        "parts of one plan, whose contents and refusals are tried",
+    ),
+    (
+        "dxflow/planning/digests.py dxflow/planning/diskdigests.py dxflow/planning/sourcecode.py "
+        "dxflow/planning/places.py dxflow/planning/same.py",
+        "planning/test_fingerprint.py driver/test_journal.py",
+        "all that they find is in a fingerprint, and decides what may be resumed",
+    ),
+    ("dxflow/planning/units.py", "planning/test_cutting.py test_company.py", "a cut is whole units"),
+    ("dxflow/planning/words.py", "driver/test_words.py", "one file for what plans and reports say"),
+    (
+        "dxflow/reader/faults.py dxflow/reader/kernels.py dxflow/reader/opened.py dxflow/reader/pieces.py "
+        "dxflow/run/ahead.py dxflow/run/extents.py dxflow/run/fileindex.py",
+        "reader/test_exactness.py reader/test_extents.py reader/test_decode.py reader/test_files.py "
+        "reader/test_gate.py",
+        "right when the bits that are read are those of EXtra-data and h5py, and faults are named",
+    ),
+    (
+        "dxflow/run/answers.py dxflow/run/bound.py dxflow/run/file.py dxflow/run/findings.py dxflow/run/frameids.py "
+        "dxflow/run/gaps.py dxflow/run/info.py dxflow/run/locate.py",
+        "run/test_open.py run/test_index.py run/test_losses.py run/test_selection.py declare/test_inputs.py",
+        "what a run holds is tried on whole runs, healthy and faulty",
+    ),
+    (
+        "dxflow/run/badpixels.py",
+        "run/test_masks.py worker/test_masks.py",
+        "pixels are bad by a mask of the run",
+    ),
+    (
+        "dxflow/run/detectors/agipd.py dxflow/run/detectors/dssc.py dxflow/run/detectors/jungfrau.py "
+        "dxflow/run/detectors/lpd.py",
+        "run/detectors/test_detectors.py declare/test_inputs.py",
+        "a few facts each, compared with EXtra-data's in one test of all detectors",
+    ),
+    (
+        "dxflow/slurm/commands.py dxflow/slurm/diagnose.py dxflow/slurm/head.py dxflow/slurm/jobqueue.py "
+        "dxflow/slurm/jobs.py dxflow/slurm/private.py",
+        "slurm/test_keeper.py slurm/test_listing.py slurm/test_options.py clusters/kinds/test_slurm.py "
+        "commands/test_check.py",
+        "tried with a real Slurm, where they work together",
+    ),
+    (
+        "dxflow/stores/axes.py dxflow/stores/labels.py dxflow/stores/named.py dxflow/stores/store.py "
+        "dxflow/stores/exdf/reduced.py",
+        "stores/test_round_trips.py stores/test_names.py stores/test_contents.py stores/test_publish.py "
+        "stores/formats/test_exdf.py stores/formats/test_netcdf.py",
+        "shared by the formats, each of which is read back by the programs it is for",
+    ),
+    (
+        "dxflow/stores/shards/reading.py dxflow/stores/shards/shard.py dxflow/stores/shards/sharding.py",
+        "stores/formats/test_zarr.py",
+        "shards are right when zarr reads them",
+    ),
+    (
+        "dxflow/testing/algorithm.py dxflow/testing/case.py dxflow/testing/input.py dxflow/testing/store.py",
+        "test_testing.py",
+        "one file for all checks: each passes what is right and tells what is wrong",
+    ),
+    (
+        "dxflow/worker/account.py dxflow/worker/keys.py dxflow/worker/lacks.py dxflow/worker/merging.py "
+        "dxflow/worker/totals.py dxflow/worker/trains.py",
+        "worker/test_chunk.py worker/test_blocks.py worker/test_presence.py driver/test_report.py test_company.py",
+        "parts of one pass, whose results are compared with numpy however it is cut",
+    ),
+    (
+        "algorithms/_average_kernels.py algorithms/_azint_kernels.py algorithms/_frame_kernels.py "
+        "algorithms/_subtract_kernels.py",
+        "algorithms/test_average.py algorithms/test_azint.py algorithms/test_litframes.py algorithms/test_roi.py "
+        "algorithms/test_subtract.py",
+        "beside the algorithm that calls them",
+    ),
+    ("recipes/_saxs_plot.py", "recipes/test_saxs.py", "the plot that the recipe draws"),
+)
+"""What has no test file of its own: a row is short because tests of behaviour belong to what users do, not to files."""
+
+
+def sources():
+    """Yield each source file, and where its test file would be."""
+    for folder, tests in FOLDERS.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if not path.name.startswith("__"):
+                place = path.relative_to(ROOT / folder)
+                yield (
+                    str(path.relative_to(ROOT)),
+                    ROOT / tests / place.parent / f"test_{place.name.lstrip('_')}",
+                )
+
+
+def test_every_source_file_has_its_test_file_or_is_in_the_table():
+    without = {source for source, test in sources() if not test.exists()}
+    listed = [source for row in ELSEWHERE for source in row[0].split()]
+    assert len(listed) == len(set(listed))
+    assert without - set(listed) == set(), (
+        "write test_<name>.py, or say in ELSEWHERE which tests try it, and why"
+    )
+    assert set(listed) - without == set(), "these have a test file now, or are gone: out of the table"
+
+
+def test_the_tests_of_the_table_are_there_and_each_has_its_reason():
+    for _, tests, reason in ELSEWHERE:
+        assert reason
+        assert [name for name in tests.split() if not (ROOT / "tests" / name).exists()] == []
