@@ -248,7 +248,20 @@ def test_list_shows_algorithms_recipes_and_clusters(capsys):
     shown = capsys.readouterr().out
     assert all(name in shown for name in ("average", "azint", "litframes", "roi", "subtract"))
     assert "saxs" in shown
-    assert "local" in shown
+
+
+def test_list_and_cluster_offer_what_can_run_a_pass_and_nothing_else(small, band, capsys):
+    assert cli.main(["list"]) == 0
+    listed = [line.strip() for line in capsys.readouterr().out.partition("\nclusters\n")[2].splitlines()]
+    assert listed == ["here", "local", "slurm"]
+    for name in listed:
+        assert cli.main(["plan", small.path, "--cluster", name, band]) == 0
+    # Files that lie beside those of clusters, or among them.
+    for name in ("kept", "kinds", "named", "patience", "runner", "tasks", "__init__", "client", ""):
+        capsys.readouterr()
+        assert cli.main(["plan", small.path, f"--cluster={name}:", band]) == 2
+        assert f"no cluster {name!r}" in (said := capsys.readouterr().err)
+        assert "There are: here, local, slurm" in said
 
 
 def test_list_of_one_algorithm_shows_its_options(band, capsys):

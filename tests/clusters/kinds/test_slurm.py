@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from samples import Pause, RoiSum, TrainSums
 import dxflow
 from dxflow.clusters import Slurm
 from dxflow.commands import main as cli
+from dxflow.planning import memory, public
+from dxflow.slurm import listing
 from dxflow.slurm.commands import SlurmError
 
 SMALL = {"chunk": "40 kB", "block": "4 kB"}
@@ -115,6 +118,41 @@ def test_a_run_survives_jobs_that_are_cancelled_preempted_and_out_of_time_and_a_
         third: "reached its time limit",
     }
     assert len(account["jobs"]) == 5
+
+
+def test_passes_of_a_block_share_jobs_that_are_replaced_and_are_as_large_as_each_plan_needs(
+    long, slurm, tmp_path, expected, monkeypatch
+):
+    def plan(name, more=0):
+        usual = memory.estimate
+        monkeypatch.setattr(public, "estimate", lambda plan: replace(usual(plan), tables=more))
+        return dxflow.plan(long.path, [TrainSums(), RoiSum()], tmp_path / name, **SMALL)
+
+    def asked(job):
+        return int(re.search(r"mem=(\d+)M", slurm("scontrol", "show", "job", job))[1])
+
+    with Slurm(**options(jobs=1)) as cluster:
+        assert not slurm.jobs(), "what is needed is not known yet"
+        results = [dxflow.execute(plan("a.zarr"), cluster)]
+        (first,) = slurm.jobs()
+        results.append(dxflow.execute(plan("b.zarr"), cluster))
+        assert slurm.jobs() == [first]
+        slurm("scancel", first)
+        results.append(dxflow.execute(plan("c.zarr"), cluster))
+        (second,) = slurm.jobs()
+        assert causes(cluster) == {"was cancelled"}
+        small, folder = asked(second), cluster.folder
+        results.append(dxflow.execute(plan("d.zarr", 500_000_000), cluster))
+        assert cluster.folder != folder
+        (third,) = slurm.jobs()
+        assert asked(third) > small + 500
+        assert listing.about(cluster.folder / listing.ABOUT)["to"] == str(tmp_path / "d.zarr")
+        with pytest.raises(ValueError, match="memory='3 GB' per job: .* Give more memory"):
+            cluster.options = replace(cluster.options, memory="3 GB")
+            dxflow.execute(plan("e.zarr", 5_000_000_000), cluster)
+    slurm.wait(lambda: not slurm.jobs())
+    for result in results:
+        assert_same_bits(result.dataset, expected)
 
 
 def node_of(slurm, job):
