@@ -141,7 +141,7 @@ def _installed() -> tuple[Path, ...]:
 
 
 def _closure(origin: Origin) -> dict[Path, Origin]:
-    """Return the file of an origin, and all of the same package or folder that it imports, and those import."""
+    """Return the file of an origin, and all of the same package or folder that Python loads with it."""
     if origin.package == "dxflow":
         return {}
     found, new = {}, [origin.file]
@@ -153,8 +153,15 @@ def _closure(origin: Origin) -> dict[Path, Origin]:
             meant = [
                 p for one in _imports(str(path), stat_of(str(path))) for p in _targets(one, path, origin)
             ]
+            meant += _packages(path, origin)
             new += [file for one in dict.fromkeys(meant) for file in _files_of(one, modules)]
     return found
+
+
+def _packages(path: Path, origin: Origin) -> list[Path]:
+    """Return the packages that a file is in: Python runs them before it."""
+    above = origin.base.parent if origin.package else origin.base
+    return [folder for folder in path.parents if folder != above and folder.is_relative_to(above)]
 
 
 @lru_cache(maxsize=4096)

@@ -147,8 +147,8 @@ def test_passes_of_a_block_share_jobs_that_are_replaced_and_are_as_large_as_each
         (third,) = slurm.jobs()
         assert asked(third) > small + 500
         assert listing.about(cluster.folder / listing.ABOUT)["to"] == str(tmp_path / "d.zarr")
+        cluster.options = replace(cluster.options, memory="3 GB")
         with pytest.raises(ValueError, match="memory='3 GB' per job: .* Give more memory"):
-            cluster.options = replace(cluster.options, memory="3 GB")
             dxflow.execute(plan("e.zarr", 5_000_000_000), cluster)
     slurm.wait(lambda: not slurm.jobs())
     for result in results:
