@@ -108,7 +108,8 @@ class Store(ABC):
             replace(made, self.path, self.partial / f"{ours.REPLACED}{self.attempt}")
         else:
             self._appear(made)
-        persist(self.path.absolute().parent)
+        if not self.temporary:
+            persist(self.path.absolute().parent)
 
     def _appear(self, made: Path) -> None:
         try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ...disk.fragments import persist
@@ -20,13 +21,13 @@ from ...disk.manifest import write as write_manifest
 from ...disk.replace import put
 from ...sizes import show
 from ..labels import TIME, coordinates
-from ..shards.shard import codecs as _codecs
+from ..shards import metadata
 from ..shards.sharding import Piece, Portion, Sharding, shardings
 from ..store import Store, described, is_number, refuse_dtypes, variables
 
 if TYPE_CHECKING:
     from ...planning.public import Plan
-    from ..contents import Contents, Coordinate
+    from ..contents import Contents, Coordinate, Variable
 
 SUFFIXES = (".zarr",)
 MOST_THREADS = 4
@@ -43,17 +44,15 @@ class Zarr(Store):
 
     def create(self, contents: Contents) -> Sequence[Piece]:
         """Make the arrays, write coordinates and attributes; return one piece per shard."""
-        import zarr
-
         shutil.rmtree(self.work, ignore_errors=True)
         self._notes.mkdir(parents=True)
-        labels = coordinates(contents)
-        group = zarr.create_group(self._root, zarr_format=3, attributes=_attributes(contents, labels))
-        for name, coordinate in labels.items():
-            _create_coordinate(group, name, coordinate)
+        labels = {name: _as_stored(one) for name, one in coordinates(contents).items()}
         made = shardings(contents.variables.values(), contents.plan)
-        for sharding in made.values():
-            sharding.create(group)
+        arrays = {name: _metadata(one) for name, one in labels.items()}
+        arrays |= {name: sharding.metadata() for name, sharding in made.items()}
+        metadata.write_group(self._root, _attributes(contents, labels), arrays)
+        for name, coordinate in labels.items():
+            metadata.write_chunk(self._root, name, coordinate.values)
         return [piece for sharding in made.values() if not sharding.direct for piece in sharding.pieces()]
 
     def keep(self, contents: Contents, part: int, arrays: Mapping[str, NDArray]) -> None:
@@ -69,7 +68,7 @@ class Zarr(Store):
         ]
         for sharding in direct:
             if not sharding.shard:
-                self._write_scalar(sharding.variable.name, arrays[sharding.variable.name])
+                self._write_scalar(sharding.variable, arrays[sharding.variable.name])
         threads = max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)) // len(plan.parts)))
         with ThreadPoolExecutor(threads) as pool:
             written = pool.map(
@@ -83,7 +82,7 @@ class Zarr(Store):
         sharding = shardings(contents.variables.values(), contents.plan)[name]
         part = partial(contents.part, sharding.variable)
         if not sharding.shard:
-            self._write_scalar(name, part(0))
+            self._write_scalar(sharding.variable, part(0))
         for shard in sharding.shards(start, stop):
             found = sharding.modules_of(shard, part) if sharding.by_part else sharding.rows(contents, shard)
             self._note(f"{name}-{start}", dict([self._write_shard(sharding, shard, found)]))
@@ -105,26 +104,17 @@ class Zarr(Store):
         """Leave sizes and checksums of shards for `commit`."""
         put(self._notes / f"{name}.json", json.dumps(files))
 
-    def _write_scalar(self, name: str, value: NDArray) -> None:
+    def _write_scalar(self, variable: Variable, value: NDArray) -> None:
         """Write an array without axes, which cannot be in a shard."""
-        import zarr
-
-        group: Any = zarr.open_group(self._root, mode="r+", use_consolidated=False)
-        group[name][...] = value
+        metadata.write_chunk(self._root, variable.name, np.asarray(value, variable.dtype).reshape(()))
 
     def commit(self, contents: Contents, manifest: dict[str, Any]) -> None:
-        """Consolidate, add the manifest, and rename the store to its name."""
-        import zarr
-
-        with warnings.catch_warnings():
-            # Consolidated metadata are not in the v3 specification yet; every reader that does not know ignores them.
-            warnings.simplefilter("ignore")
-            zarr.consolidate_metadata(self._root)
+        """Add the manifest, and rename the store to its name."""
         known = [json.loads(note.read_text()) for note in sorted(self._notes.glob("[!.]*.json"))]
         files = digests(self._root, {k: (size, crc) for one in known for k, (size, crc) in one.items()})
         if not self.temporary:
             _sync(self._root, set(files) - {k for one in known for k in one})
-        write_manifest(self._root, manifest, files)
+        write_manifest(self._root, manifest, files, lasting=not self.temporary)
         self.publish(self._root, contents.plan)
 
     def piece_bytes(self, plan: Plan) -> int:
@@ -167,22 +157,21 @@ def _attributes(contents: Contents, labels: dict[str, Coordinate]) -> dict[str, 
     return described(contents) | {"coordinates": " ".join(own + contents.labels)}
 
 
-def _create_coordinate(group: Any, name: str, coordinate: Coordinate) -> None:
-    """Write a coordinate: one chunk, it is small."""
-    values, attrs = coordinate.values, dict(coordinate.attrs)
-    if values.dtype.kind == "M":
-        values = values.astype("M8[ns]").view("i8")
-        attrs |= TIME
-    array = group.create_array(
-        name,
-        shape=values.shape,
-        dtype=values.dtype,
-        chunks=tuple(max(1, n) for n in values.shape),
-        compressors=_codecs(values.dtype),
-        dimension_names=coordinate.dims,
-        attributes=attrs,
+def _as_stored(coordinate: Coordinate) -> Coordinate:
+    """Return a coordinate with times as integers."""
+    if coordinate.values.dtype.kind != "M":
+        return coordinate
+    values = coordinate.values.astype("M8[ns]").view("i8")
+    return replace(coordinate, values=values, attrs=dict(coordinate.attrs) | TIME)
+
+
+def _metadata(coordinate: Coordinate) -> dict[str, Any]:
+    """Return the metadata of a coordinate: one chunk, it is small."""
+    values = coordinate.values
+    chunk = [max(1, n) for n in values.shape]
+    return metadata.array(
+        values.shape, values.dtype, chunk, dims=coordinate.dims, attributes=coordinate.attrs
     )
-    array[...] = values
 
 
 def _sync(folder: Path, files: set[str]) -> None:

@@ -29,11 +29,15 @@ def blosc_options(dtype: np.dtype) -> dict[str, Any]:
     return {"cname": "zstd", "clevel": 1, "shuffle": "bitshuffle"}
 
 
-def codecs(dtype: np.dtype) -> list[Any]:
-    """Return the codecs of zarr that do the same: compression, and a checksum of what it wrote."""
-    from zarr.codecs import BloscCodec, Crc32cCodec
+def encoded(values: NDArray, dtype: np.dtype) -> bytes:
+    """Return a chunk as it is stored: compressed by Blosc, then its CRC-32C."""
+    from numcodecs.blosc import Blosc
 
-    return [BloscCodec(**blosc_options(dtype)), Crc32cCodec()]
+    options = blosc_options(dtype)
+    shuffle = {"shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}[str(options["shuffle"])]
+    codec = Blosc(cname=options["cname"], clevel=options["clevel"], shuffle=shuffle)
+    data: bytes = codec.encode(np.ascontiguousarray(values, dtype.newbyteorder("<")))
+    return data + _crc32c(data)
 
 
 class Shard:
@@ -71,13 +75,8 @@ class Shard:
         *,
         lasting: bool = True,
     ) -> None:
-        from numcodecs.blosc import Blosc
-
-        self.path, self.chunk, self.dtype, self.fill = path, tuple(chunk), dtype.newbyteorder("<"), fill
+        self.path, self.chunk, self.dtype, self.fill = path, tuple(chunk), dtype, fill
         self.grid = tuple(s // c for s, c in zip(shape, chunk, strict=True))
-        options = blosc_options(dtype)
-        shuffle = {"shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}[str(options["shuffle"])]
-        self._codec = Blosc(cname=options["cname"], clevel=options["clevel"], shuffle=shuffle)
         self._index = np.full((*self.grid, 2), MISSING, "<u8")
         self._temporary = path.with_name(f".{uuid.uuid4().hex[:12]}")
         self._lasting = lasting
@@ -93,18 +92,17 @@ class Shard:
         counts = [math.ceil(n / c) for n, c in zip(values.shape, self.chunk, strict=True)]
         for at in np.ndindex(*counts):
             cut = tuple(slice(i * c, (i + 1) * c) for i, c in zip(at, self.chunk, strict=True))
-            data = self._encoded(values[cut])
-            self._index[tuple(f + i for f, i in zip(first, at, strict=True))] = self.size, len(data) + 4
+            data = encoded(self._whole(values[cut]), self.dtype)
+            self._index[tuple(f + i for f, i in zip(first, at, strict=True))] = self.size, len(data)
             self._write(data)
-            self._write(_crc32c(data))
 
-    def _encoded(self, values: NDArray) -> bytes:
-        """Return a chunk compressed; its rest beyond the end of the array is filled."""
-        if values.shape != self.chunk:
-            whole = np.full(self.chunk, self.fill, self.dtype)
-            whole[tuple(slice(n) for n in values.shape)] = values
-            values = whole
-        return self._codec.encode(np.ascontiguousarray(values, self.dtype))
+    def _whole(self, values: NDArray) -> NDArray:
+        """Return the values of a chunk; its rest beyond the end of the array is filled."""
+        if values.shape == self.chunk:
+            return values
+        whole = np.full(self.chunk, self.fill, self.dtype)
+        whole[tuple(slice(n) for n in values.shape)] = values
+        return whole
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .shard import Shard, codecs
+from . import metadata
+from .shard import Shard
 
 if TYPE_CHECKING:
     from ...planning.public import Plan
@@ -79,21 +80,11 @@ class Sharding:
         """Whether no two parts share a shard, so that each can be written where it is made."""
         return self.by_part and self.parts == 1 and self.variable.maker < 0
 
-    def create(self, group: Any) -> None:
-        """Make the empty array."""
-        v = self.variable
-        group.create_array(
-            v.name,
-            shape=v.shape,
-            dtype=v.dtype,
-            chunks=self.chunk,
-            # zarr cannot shard an array without axes.
-            shards=self.shard or None,
-            compressors=codecs(v.dtype),
-            dimension_names=v.dims,
-            attributes=dict(v.attrs),
-            fill_value=self.fill,
-        )
+    def metadata(self) -> dict[str, Any]:
+        """Return the metadata of the array."""
+        v, options = self.variable, {"shard": self.shard, "fill": self.fill}
+        # Zarr cannot shard an array without axes.
+        return metadata.array(v.shape, v.dtype, self.chunk, dims=v.dims, attributes=v.attrs, **options)
 
     def pieces(self) -> Iterator[Piece]:
         """Yield what is written at once: rows of a shard, or parts that share one."""
