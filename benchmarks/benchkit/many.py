@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from subprocess import Popen
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,9 @@ def many_workers(count: int) -> Iterator[tuple[Client, float]]:
 @contextmanager
 def _process(address: str, count: int) -> Iterator[None]:
     """Run so many workers in a process."""
-    process = Popen([sys.executable, __file__, address, str(count)])
+    # Where it finds this package, of which tasks are made.
+    folder = Path(__file__).parents[1]
+    process = Popen([sys.executable, "-m", __name__, address, str(count)], cwd=folder)
     try:
         yield
     finally:
