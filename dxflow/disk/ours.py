@@ -42,7 +42,7 @@ STORE, REPLACED = "store-", "replaced-"
 _TEMPORARY = r"(\.[0-9a-f]+)?"
 _FRAGMENT = r"(chunk|merged|final|rows|piece)-[-\w]+\.(fragment|json|hook)"
 _JOURNAL = re.compile(
-    rf"\.?plan\.json(\.lock)?{_TEMPORARY}|events\.json|\.?{_FRAGMENT}{_TEMPORARY}|\.?arrays-\w+\.bin{_TEMPORARY}"
+    rf"\.?plan\.json(\.lock)?{_TEMPORARY}|\.?noted\.fragment{_TEMPORARY}|\.?{_FRAGMENT}{_TEMPORARY}|\.?arrays-\w+\.bin{_TEMPORARY}"
     rf"|stuck-[-\d]+\.msgpack\.gz|attempts|attempts/\.?({_FRAGMENT}|(end|doing|now)-[^/]*\.json){_TEMPORARY}"
     rf"|{STORE}\w*(/.*)?|{REPLACED}\w*"
 )

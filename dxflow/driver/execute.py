@@ -129,7 +129,7 @@ def _run(
         first.add(summary)
         merges.add(summary.chunk)
         progress.add(summary.bytes, reused=summary.reused)
-    contents = Contents(plan, folder, _events(plan, report.in_order()))
+    contents = Contents(plan, folder, _events(plan, report.in_order()), report.losses)
     contents.note()
     if lock is not None:
         lock.check()

@@ -77,6 +77,11 @@ class Report:
         """Return the summaries by chunk number."""
         return [self._summaries[n] for n in sorted(self._summaries)]
 
+    @property
+    def losses(self) -> list[Loss]:
+        """What was known to be missing, and what chunks could not use."""
+        return [*self.plan.losses, *(loss for s in self.in_order() for loss in s.losses)]
+
     def manifest(self, account_of_cluster: Mapping[str, Any]) -> dict[str, Any]:
         """Return everything about how the result was made.
 
@@ -87,7 +92,7 @@ class Report:
         """
         summaries, now = self.in_order(), time.perf_counter()
         seconds, wall = self._last - self._pass_began, now - self._began
-        losses = ordered([*self.plan.losses, *(loss for s in summaries for loss in s.losses)])
+        losses = ordered(self.losses)
         accounts = [*self._accounts, account_of_cluster]
         said = verdict(facts(self.plan, summaries, seconds, wall, any("jobs" in a for a in accounts)))
         return {

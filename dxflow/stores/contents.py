@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,9 @@ from numpy.typing import NDArray
 from ..declare.outputs import valid_name
 from ..disk import fragments
 from ..disk.fragments import chunk_path, final_path, rows_path
+from . import noted
 from .axes import Coordinate, Names
+from .origin import Origin, origin
 
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from ..planning.public import Plan
     from ..planning.sight import Sight
     from ..run.index import EntryIndex
+    from ..run.losses import Loss
 
-EVENT_COUNTS = "events.json"
 USED = {
     "valid": "whether a frame of the module was used in the train",
     "train_used": "1 where the train had data",
@@ -91,20 +92,45 @@ class Contents:
         Where the fragments are.
     events : mapping of str to list of int
         Rows of each event output in each chunk.
+    losses : sequence of Loss
+        What could not be used, in the order in which it was found.
     """
 
-    def __init__(self, plan: Plan, folder: Path, events: Mapping[str, list[int]]) -> None:
-        self.plan, self.folder, self.events = plan, folder, events
+    def __init__(
+        self, plan: Plan, folder: Path, events: Mapping[str, list[int]], losses: Sequence[Loss] = ()
+    ) -> None:
+        self.plan, self.folder, self.events, self.losses = plan, folder, events, losses
         self._names = Names(plan)
 
     @classmethod
     def of(cls, plan: Plan, folder: Path) -> Contents:
         """Return the contents that the driver noted in a folder."""
-        return cls(plan, folder, json.loads((folder / EVENT_COUNTS).read_text()))
+        known = noted.read(folder, plan.digest)
+        made = cls(plan, folder, known.events, known.losses)
+        made.origin, made.counts = known.origin, dict(known.counts)
+        return made
 
     def note(self) -> None:
-        """Leave what `of` needs in the folder."""
-        (self.folder / EVENT_COUNTS).write_text(json.dumps(dict(self.events)))
+        """Leave what `of` needs in the folder: it is found out once, not by each that writes a piece."""
+        known = noted.Noted(self.events, self.counts, self.losses, self.origin)
+        known.write(self.folder, self.plan.digest)
+
+    @cached_property
+    def origin(self) -> Origin:
+        """What the files of the run say of its trains."""
+        return origin(self.plan)
+
+    @cached_property
+    def counts(self) -> dict[str, NDArray]:
+        """Rows of each event output in each train."""
+        found = {name: np.zeros(len(self.plan.train_ids), np.int64) for name in self.events}
+        for chunk in self.plan.chunks if found else ():
+            with self._fragment(chunk.number) as fragment:
+                for name, counts in found.items():
+                    counts[chunk.first : chunk.last] += np.bincount(
+                        fragment[f"{name}/trains"], minlength=chunk.last - chunk.first
+                    )
+        return found
 
     # What there is ------------------------------------------------------------------------------
 
@@ -268,13 +294,13 @@ class Contents:
         """Return rows start:stop of a variable cut along its first axis, from the fragments that hold them."""
         if variable.maker >= 0:
             return self._of_rows(variable)[start:stop]
+        if variable.axis == "count":
+            return self.counts[variable.entry][start:stop].astype(variable.dtype)
         pieces = []
         for chunk, first, last in self._holders(variable):
             a, b = max(start, first), min(stop, last)
             if a < b:
-                with fragments.Fragment(
-                    chunk_path(self.folder, chunk, self.plan.digest), self.plan.digest
-                ) as fragment:
+                with self._fragment(chunk) as fragment:
                     own = slice(a - first, b - first)
                     pieces.append(self._of_chunk(variable, chunk, fragment, last - first, own))
         return np.concatenate(pieces) if pieces else np.zeros((0, *variable.shape[1:]), variable.dtype)
@@ -304,6 +330,9 @@ class Contents:
         with fragments.Fragment(path, self.plan.digest) as fragment:
             return fragment.of(variable.entry, variable.shape, variable.dtype)
 
+    def _fragment(self, chunk: int) -> fragments.Fragment:
+        return fragments.Fragment(chunk_path(self.folder, chunk, self.plan.digest), self.plan.digest)
+
     def _holders(self, variable: Variable) -> Iterator[tuple[int, int, int]]:
         """Yield (chunk, first row, last row) of a variable."""
         at = 0
@@ -325,9 +354,6 @@ class Contents:
     ) -> NDArray:
         """Return some of a chunk's rows of a variable; no others are read."""
         chunk = self.plan.chunks[number]
-        if variable.axis == "count":
-            counts = np.bincount(fragment[f"{variable.entry}/trains"], minlength=chunk.last - chunk.first)
-            return counts[own].astype(variable.dtype)
         if variable.axis == "event" and not variable.output:
             return self._event_labels(variable, chunk.first, fragment)[own]
         shape = (rows, *variable.shape[1:])
@@ -341,9 +367,7 @@ class Contents:
         """Yield what the chunks of other modules have of a chunk's trains."""
         for other in self.plan.chunks:
             if (other.first, other.last) == (chunk.first, chunk.last) and other.part != chunk.part:
-                with fragments.Fragment(
-                    chunk_path(self.folder, other.number, self.plan.digest), self.plan.digest
-                ) as one:
+                with self._fragment(other.number) as one:
                     yield one.of(variable.entry, shape, variable.dtype)
 
     def _event_labels(self, variable: Variable, first_train: int, fragment: fragments.Fragment) -> NDArray:

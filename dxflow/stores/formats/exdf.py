@@ -7,20 +7,15 @@ import math
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...disk import manifest as _manifest
-from ...disk.fragments import Fragment, chunk_path, persist
+from ...disk.fragments import persist
 from ...disk.replace import put
 from ...errors import PlanError
 from ...exdf import names
 from ...exdf.file import Head, holds
-from ...run.losses import Loss, from_json
 from ...sizes import show
 from ..contents import Contents
 from ..exdf.dataset import facts
@@ -28,7 +23,6 @@ from ..exdf.given import check_places
 from ..exdf.places import Places
 from ..exdf.reduced import Piece, write
 from ..labels import coordinates
-from ..origin import origin
 from ..store import Store, described, no_events, refuse_dtypes, variables
 
 if TYPE_CHECKING:
@@ -95,11 +89,10 @@ class Exdf(Store):
         check_places(Places(Contents(plan, Path(), no_events(plan))))
 
     def create(self, contents: Contents) -> Sequence[Piece]:
-        """Find out about trains and losses; return one piece per file."""
+        """Return one piece per file."""
         shutil.rmtree(self.work, ignore_errors=True)
         self._root.mkdir(parents=True)
-        plan, of_run = contents.plan, origin(contents.plan)
-        losses, labels = _losses(contents), _labels(contents)
+        plan, of_run = contents.plan, contents.origin
         step = self._trains_per_file(list(contents.variables.values()), plan)
         pieces = []
         for number, first in enumerate(range(0, len(plan.train_ids), step)):
@@ -111,12 +104,12 @@ class Exdf(Store):
                 self._name(of_run.run if self.run is None else self.run, number),
                 of_run.proposal if self.proposal is None else self.proposal,
             )
-            pieces.append(Piece(trains.start, trains.stop, head, (), labels))
-        return [replace(p, losses=_of_piece(losses, p, plan.train_ids)) for p in pieces]
+            pieces.append(Piece(trains.start, trains.stop, head))
+        return pieces
 
     def write(self, contents: Contents, piece: Piece) -> None:
         """Write one file, in a process of its own."""
-        answer = write(Places(contents, piece.labels), self._root, piece)
+        answer = write(Places(contents, _labels(contents)), self._root, piece)
         put(self._note(str(piece.head.name)), json.dumps(answer))
 
     def commit(self, contents: Contents, manifest: dict[str, Any]) -> None:
@@ -168,18 +161,3 @@ class Exdf(Store):
 def _labels(contents: Contents) -> dict[str, Coordinate]:
     """Return the labels that are not among those of the contents."""
     return {k: v for k, v in coordinates(contents).items() if k not in contents.coordinates}
-
-
-def _losses(contents: Contents) -> list[Loss]:
-    """Return what is known to be missing, and what chunks could not use."""
-    found = list(contents.plan.losses)
-    for chunk in contents.plan.chunks:
-        with Fragment(chunk_path(contents.folder, chunk.number, contents.plan.digest)) as fragment:
-            found += from_json(fragment.meta["losses"])
-    return found
-
-
-def _of_piece(losses: Sequence[Loss], piece: Piece, trains: NDArray) -> tuple[Loss, ...]:
-    """Return the losses that begin in a file; those without a train, or from before all, are in the first."""
-    at = np.searchsorted(trains, [loss.first_train for loss in losses]).clip(0, len(trains) - 1)
-    return tuple(loss for loss, n in zip(losses, at, strict=True) if piece.first <= n < piece.last)
