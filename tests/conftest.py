@@ -108,6 +108,13 @@ def gappy(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """The truth of an AGIPD500K with tiny modules: 5 trains of 3 pulses, nothing missing, to be reduced many times."""
+    folder = tmp_path_factory.mktemp("tiny") / "r0004"
+    return make_run(folder, detector="AGIPD500K", trains=5, pulses=3, module_shape=(8, 8), devices=())
+
+
+@pytest.fixture(scope="session")
 def long(tmp_path_factory):
     """The truth of an AGIPD500K with tiny modules: 192 trains of 8 pulses, which make two dozen chunks."""
     folder = tmp_path_factory.mktemp("long") / "r0003"

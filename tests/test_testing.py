@@ -150,24 +150,24 @@ class ReadsStale(Counts):
         (ReadsStale, "buffers full of 0x"),
     ],
 )
-def test_an_algorithm_that_breaks_a_promise_is_told_which(gappy, broken, says):
+def test_an_algorithm_that_breaks_a_promise_is_told_which(tiny, broken, says):
     with pytest.raises(CheckFailed, match=says):
-        check_algorithm(broken, gappy.path)
+        check_algorithm(broken, tiny.path)
 
 
-def test_an_algorithm_that_cannot_be_pickled_is_noticed(gappy):
+def test_an_algorithm_that_cannot_be_pickled_is_noticed(tiny):
     with pytest.raises(TypeError, match="pickle"):
-        check_algorithm(CannotBePickled, gappy.path)
+        check_algorithm(CannotBePickled, tiny.path)
 
 
-def test_a_tolerance_is_allowed_where_it_is_given(gappy):
+def test_a_tolerance_is_allowed_where_it_is_given(tiny):
     class Noisy(Counts):
         def finalize_chunk_processing(self, out):
             out.n += 1e-3
 
     with pytest.raises(CheckFailed, match="differs: 1 of 1 values"):
-        check_algorithm(Noisy, gappy.path)
-    check_algorithm(Noisy, gappy.path, rtol=1e-4)
+        check_algorithm(Noisy, tiny.path)
+    check_algorithm(Noisy, tiny.path, rtol=1e-4)
 
 
 def test_an_input_that_mixes_up_frames_is_noticed(gappy, monkeypatch):

@@ -82,10 +82,10 @@ class Total(RoiSum):
 
 @pytest.mark.parametrize("operation", ["replace", "fsync"])
 def test_whichever_file_operation_fails_nothing_has_the_name_and_resuming_completes(
-    run, tmp_path, monkeypatch, operation
+    tiny, tmp_path, monkeypatch, operation
 ):
     """Fail the first, second, third ... call until the run gets through."""
-    expected = dxflow.execute(cut(dxflow.plan(run.path, Total()), 6), "here").dataset.load()
+    expected = dxflow.execute(cut(dxflow.plan(tiny.path, Total()), 3), "here").dataset.load()
     real = getattr(os, operation)
     for n in range(1, 60):
         calls = []
@@ -99,7 +99,7 @@ def test_whichever_file_operation_fails_nothing_has_the_name_and_resuming_comple
         to = tmp_path / f"{n}.zarr"
         monkeypatch.setattr(os, operation, fails)
         try:
-            dxflow.execute(cut(dxflow.plan(run.path, Total(), to), 6), "here")
+            dxflow.execute(cut(dxflow.plan(tiny.path, Total(), to), 3), "here")
             break
         except OSError as e:
             if e.errno != 28:
@@ -107,7 +107,7 @@ def test_whichever_file_operation_fails_nothing_has_the_name_and_resuming_comple
         finally:
             monkeypatch.undo()
         resume = {"resume": True} if not to.exists() else {"overwrite": True}
-        result = dxflow.execute(cut(dxflow.plan(run.path, Total(), to, **resume), 6), "here")
+        result = dxflow.execute(cut(dxflow.plan(tiny.path, Total(), to, **resume), 3), "here")
         for name, variable in expected.variables.items():
             assert result.dataset[name].values.tobytes() == variable.values.tobytes()
     assert n > 4
