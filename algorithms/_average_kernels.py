@@ -21,43 +21,50 @@ ROWS = 8
 def add_floats(frames, count, mean, squares):  # type: ignore[no-untyped-def]
     """Add frames to count, mean and sum of squared deviations from the mean; NaN is skipped."""
     n, pixels = frames.shape
-    rows = np.empty(ROWS * TILE, frames.dtype)
+    rows, valid = np.empty(ROWS * TILE, frames.dtype), np.empty(TILE, np.int32)
     for lo in range(0, pixels, TILE):
         hi, first = min(lo + TILE, pixels), 0
         c, m, q = count[lo:hi], mean[lo:hi], squares[lo:hi]
         while hi - lo == TILE and first + ROWS <= n:
             for row in range(ROWS):
                 _copy(rows[row * TILE : (row + 1) * TILE], frames[first + row, lo:hi])
-            if _any_empty(c):
+            _count_valid(rows, valid)
+            if _any_begins(c, valid):
                 _start(rows, c, m)
-            _eight_floats(rows, c, m, q)
+            _eight_floats(rows, valid, c, m, q)
             first += ROWS
         for frame in range(first, n):
             _one_float(frames[frame, lo:hi], c, m, q)
 
 
 @njit(cache=True, nogil=True)
-def _eight_floats(x, count, mean, squares):  # type: ignore[no-untyped-def]
+def _count_valid(x, valid):  # type: ignore[no-untyped-def]
+    """Count the valid values of each pixel: apart from the sums, whose numbers are twice as wide."""
+    for p in range(TILE):
+        x0, x1, x2, x3 = x[p], x[p + TILE], x[p + 2 * TILE], x[p + 3 * TILE]
+        x4, x5, x6, x7 = x[p + 4 * TILE], x[p + 5 * TILE], x[p + 6 * TILE], x[p + 7 * TILE]
+        few = ((x0 == x0) + (x1 == x1)) + ((x2 == x2) + (x3 == x3))
+        valid[p] = few + (((x4 == x4) + (x5 == x5)) + ((x6 == x6) + (x7 == x7)))
+
+
+@njit(cache=True, nogil=True)
+def _eight_floats(x, valid, count, mean, squares):  # type: ignore[no-untyped-def]
     """Add eight values per pixel: sums of (x - mean so far), which loses no digits, then one update."""
     for p in range(TILE):
         x0, x1, x2, x3 = x[p], x[p + TILE], x[p + 2 * TILE], x[p + 3 * TILE]
         x4, x5, x6, x7 = x[p + 4 * TILE], x[p + 5 * TILE], x[p + 6 * TILE], x[p + 7 * TILE]
-        v0, v1, v2, v3 = x0 == x0, x1 == x1, x2 == x2, x3 == x3
-        v4, v5, v6, v7 = x4 == x4, x5 == x5, x6 == x6, x7 == x7
         so_far = mean[p]
-        d0 = np.float64(x0) - so_far if v0 else 0.0
-        d1 = np.float64(x1) - so_far if v1 else 0.0
-        d2 = np.float64(x2) - so_far if v2 else 0.0
-        d3 = np.float64(x3) - so_far if v3 else 0.0
-        d4 = np.float64(x4) - so_far if v4 else 0.0
-        d5 = np.float64(x5) - so_far if v5 else 0.0
-        d6 = np.float64(x6) - so_far if v6 else 0.0
-        d7 = np.float64(x7) - so_far if v7 else 0.0
+        d0 = np.float64(x0) - so_far if x0 == x0 else 0.0
+        d1 = np.float64(x1) - so_far if x1 == x1 else 0.0
+        d2 = np.float64(x2) - so_far if x2 == x2 else 0.0
+        d3 = np.float64(x3) - so_far if x3 == x3 else 0.0
+        d4 = np.float64(x4) - so_far if x4 == x4 else 0.0
+        d5 = np.float64(x5) - so_far if x5 == x5 else 0.0
+        d6 = np.float64(x6) - so_far if x6 == x6 else 0.0
+        d7 = np.float64(x7) - so_far if x7 == x7 else 0.0
         total = ((d0 + d1) + (d2 + d3)) + ((d4 + d5) + (d6 + d7))
         square = ((d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)) + ((d4 * d4 + d5 * d5) + (d6 * d6 + d7 * d7))
-        few = np.int32(v0) + np.int32(v1) + np.int32(v2) + np.int32(v3)
-        few += np.int32(v4) + np.int32(v5) + np.int32(v6) + np.int32(v7)
-        n = count[p] + few
+        n = count[p] + valid[p]
         step = total / np.float64(max(n, np.int32(1)))
         count[p] = n
         mean[p] = so_far + step
@@ -65,10 +72,11 @@ def _eight_floats(x, count, mean, squares):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _any_empty(count):  # type: ignore[no-untyped-def]
-    least = count[0]
+def _any_begins(count, valid):  # type: ignore[no-untyped-def]
+    """Return whether there is a pixel with its first value; those that never have one, bad ones, do not matter."""
+    least = np.int32(1)
     for p in range(TILE):
-        least = min(least, count[p])
+        least = min(least, count[p] if valid[p] > 0 else np.int32(1))
     return least <= 0
 
 
