@@ -32,7 +32,8 @@ from dxflow.driver.merges import FAN_IN
 from dxflow.slurm import commands
 from dxflow.testing.case import cut
 from dxflow.worker import merging
-from dxflow.worker.chunk import Workspace, run_chunk
+from dxflow.worker.chunk import run_chunk
+from dxflow.worker.workspace import Workspace
 
 MANY = 64
 

@@ -21,7 +21,7 @@ from dxflow.algorithms.roi import RoiSum as Roi
 from dxflow.planning import cutting
 from dxflow.simulate import Plant, make_run
 from dxflow.testing.case import cut
-from dxflow.worker.account import ChunkState
+from dxflow.worker.source import Source
 
 EXAMPLES = int(os.environ.get("DXFLOW_EXAMPLES", "6"))
 MODULES = 3
@@ -205,7 +205,7 @@ def plants(draw, lengths=SIX):
 @contextmanager
 def unreadable(key, module, train):
     """Let the first frame of a train of a module be unreadable in all inputs of a key."""
-    real = ChunkState.read
+    real = Source.read
 
     def read(self, bound, position, rows, out, *more):
         good = real(self, bound, position, rows, out, *more)
@@ -216,7 +216,7 @@ def unreadable(key, module, train):
                 out[row - rows.start] = 77
         return good
 
-    with mock.patch.object(ChunkState, "read", read):
+    with mock.patch.object(Source, "read", read):
         yield
 
 

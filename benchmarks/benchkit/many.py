@@ -18,7 +18,7 @@ from dxflow.bench.rounds import Case, Sample
 if TYPE_CHECKING:
     from distributed import Client
 
-    from dxflow.worker.chunk import Workspace
+    from dxflow.worker.workspace import Workspace
 
 
 @contextmanager

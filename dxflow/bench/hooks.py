@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..api import plan as make_plan
-from ..planning.steps import block_bytes
+from ..deaths.watch import Doing
+from ..planning.walks import Window
 from ..reader.files import Files
 from ..reader.ring import paged
-from ..worker import keys
-from ..worker.account import ChunkState
-from ..worker.blocks import BlockPass, Filled, Step
 from ..worker.masks import Masks
+from ..worker.source import Loaded
+from ..worker.work import Pass
 from .rounds import Case, Sample
 
 SECONDS = 0.3
@@ -36,33 +36,32 @@ class Blocks:
         self.plan = make_plan(run, algorithms, on_fault="mask", **options)
         for bound in self.plan.algorithms:
             bound.algorithm.initialize(bound.info)
-        state = ChunkState(self.plan, self.plan.chunks[0], frozenset(), Files(), Masks())
-        keys.read_keys(state)
-        self.walk = BlockPass(state)
-        self.buffer = paged(block_bytes(self.plan))
+        self.one = Pass(self.plan, self.plan.chunks[0], frozenset(), Files(), Masks(), Doing())
+        self.one.source.read_keys(self.one.walk.keys)
+        self.buffer = paged(self.one.walk.step_bytes)
 
-    def first(self) -> tuple[Step, Filled]:
-        """Return the first step, and its block."""
-        step = self.walk.steps()[0]
-        return step, self.walk.fill(step, self.buffer)
+    def first(self) -> tuple[Window, Loaded]:
+        """Return the first window, and what was read of it."""
+        window = self.one.windows()[0]
+        return window, self.one.source.fill(window, self.buffer)
 
     def hook(self, name: str, seconds: float = SECONDS) -> Case:
         """Time the hook of an algorithm on the first block, again and again; all run once before."""
-        step, filled = self.first()
-        self.walk.work(step, filled)
+        window, loaded = self.first()
+        self.one.work(window, loaded)
         bound = next(a for a in self.plan.algorithms if a.name == name)
-        block, out, _ = self.walk.views(bound, next(self.walk.stretches(step, filled, bound)))
-        lead = next(iter(filled.arrays.values()))
+        block, out = self.one.first_call(bound, loaded)
+        lead = next(iter(loaded.arrays.values()))
         return repeated(lambda: bound.algorithm.process_module_data(block, out), lead.nbytes, seconds)
 
     def walked(self) -> Case:
         """Time reading and working on all blocks; seconds and bytes are those of one."""
 
         def case() -> Sample:
-            start, steps = perf_counter(), self.walk.steps()
-            for step in steps:
-                self.walk.work(step, self.walk.fill(step, self.buffer))
-            return Sample((perf_counter() - start) / len(steps))
+            start, windows = perf_counter(), self.one.windows()
+            for window in windows:
+                self.one.work(window, self.one.source.fill(window, self.buffer))
+            return Sample((perf_counter() - start) / len(windows))
 
         return case
 

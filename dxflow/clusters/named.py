@@ -13,7 +13,7 @@ from ..errors.usage import UsageError
 from .runner import Runner, here
 
 if TYPE_CHECKING:
-    from ..worker.chunk import Workspace
+    from ..worker.workspace import Workspace
 
 
 def connect(cluster: Any, work: Workspace) -> AbstractContextManager[Runner]:

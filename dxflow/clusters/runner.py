@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..deaths.watch import Doing, Watch
 
 if TYPE_CHECKING:
-    from ..worker.chunk import Workspace
+    from ..worker.workspace import Workspace
 
 
 class Runner(Protocol):

@@ -32,7 +32,7 @@ from .patience import Patience
 from .runner import number_of
 
 if TYPE_CHECKING:
-    from ..worker.chunk import Workspace
+    from ..worker.workspace import Workspace
     from .runner import Cluster, Runner
 
 

@@ -34,8 +34,7 @@ SAID = 10.0
 class Attempt:
     """What is tried: ``first:last`` are positions of trains in the plan, `excluded` those left out.
 
-    `what` is "initialize", "whole" (leave the chunk's fragment), "probe" (work on some trains, keep nothing), "piece"
-    (leave a fragment of some trains) or "join" (make the chunk's fragment of those).
+    `what` is "initialize", "whole" (leave the chunk's fragment) or "probe" (work on some trains, keep nothing).
     """
 
     what: str

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WorkerDied
-from ..planning import units
 from ..run.losses import Loss
 from .notes import Attempt, Death, History
 
@@ -27,8 +26,7 @@ def next_attempt(chunk: Chunk, history: History) -> Attempt | None:
 
     The whole chunk, twice; then its halves without keeping anything, then halves of what killed, down to single
     trains, twice each; then the whole chunk without those. So what is left is exactly the result without these
-    trains, whoever died in between. Where that kills, too, because memory adds up over trains, the chunk is done in
-    halves that are kept, then in halves of what killed, and these are joined.
+    trains, whoever died in between.
     """
     whole = Attempt("whole", chunk.first, chunk.last)
     if len(history.of(whole)) < TWICE:
@@ -39,29 +37,7 @@ def next_attempt(chunk: Chunk, history: History) -> Attempt | None:
     # That no train alone kills may mean that the deaths had to do with something else: two more.
     patience = TWICE if lost else 2 * TWICE
     rest = replace(whole, excluded=lost)
-    return rest if len(history.of(rest)) < patience else _piecewise(rest, history)
-
-
-def _piecewise(rest: Attempt, history: History) -> Attempt | None:
-    """Return the next piece, or the joining of all, None if a single train kills that lived before."""
-    cut = pieces(rest, history)
-    todo = [p for p in cut if p not in history.survived]
-    if not todo:
-        return replace(rest, what="join")
-    hopeless = any(p.last - p.first == 1 and len(history.of(p)) >= TWICE for p in todo)
-    return None if hopeless else todo[0]
-
-
-def pieces(rest: Attempt, history: History) -> list[Attempt]:
-    """Return the pieces of a chunk: halves, and halves of those that killed twice."""
-    middle = units.middle(rest.first, rest.last)
-    halves = [(rest.first, middle), (middle, rest.last)]
-    out = []
-    for first, last in halves if middle > rest.first else [(rest.first, rest.last)]:
-        piece = Attempt("piece", first, last, rest.excluded)
-        again = len(history.of(piece)) >= TWICE and last - first > 1
-        out += pieces(piece, history) if again else [piece]
-    return out
+    return rest if len(history.of(rest)) < patience else None
 
 
 def _undecided(first: int, last: int, history: History, *, known: bool = False) -> Attempt | None:
@@ -129,8 +105,8 @@ def of_whole(plan: Plan, chunk: Chunk, history: History) -> WorkerDied:
     ids = plan.train_ids[[chunk.first, chunk.last - 1]]
     return WorkerDied(
         f"run {plan.run}, chunk {chunk.number}, trains {ids[0]}-{ids[1]}: killed its worker {len(history.deaths)} "
-        f"times, although each train alone can be worked on: {history.deaths[-1].cause}. Give workers more memory, "
-        'or take smaller chunks (chunk="256 MiB")'
+        f"times, although each train alone can be worked on: {history.deaths[-1].cause}. The chunk is too "
+        'large for its worker: give workers more memory, or take smaller chunks (chunk="256 MiB")'
     )
 
 

@@ -177,6 +177,11 @@ class Algorithm:
 
     # The framework's -----------------------------------------------------------------------------
 
+    WHOLE_TRAINS: ClassVar[bool] = False
+    """Of `process_module_data`: whether a block holds all frames of a train of one module, those it lacks as NaN."""
+    WHOLE_FRAMES: ClassVar[bool] = False
+    """Of `process_train_data`: whether it sees some frames of a train at a time, rather than all."""
+
     rules: Mapping[str, str] = {}
     """Output name -> merge rule; set on the copies of workers."""
 

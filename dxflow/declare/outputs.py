@@ -10,32 +10,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from ..errors.kinds import FLAG, MAPPING, SIZES, TEXT, TEXTS, Kind, expect_all, maybe, several, shown
+from ..errors import kinds as arguments
+from ..errors.kinds import FLAG, MAPPING, SIZES, TEXT, TEXTS, expect_all, maybe, several, shown
 from ..errors.near import did_you_mean, listed
 from .fitting import fitting
+from .kinds import KINDS
 
 if TYPE_CHECKING:
     from ..run.index import EntryIndex
     from .events import Events, EventView
+    from .kinds import Kind
 
 MERGE_RULES = ("sum", "min", "max", "custom")
 STAGES = ("pass", "rows")
 _KINDS = {
-    "per": Kind(
+    "per": arguments.Kind(
         "a text, or a pair such as ('img', 'pixel')",
         lambda per: TEXT.fits(per) or (isinstance(per, tuple) and TEXTS.fits(per)),
     ),
     "shape": SIZES,
     "merge": TEXT,
     # Which texts can be names is said by the plan.
-    "dims": Kind(TEXTS.words, several(lambda name: isinstance(name, str))),
+    "dims": arguments.Kind(TEXTS.words, several(lambda name: isinstance(name, str))),
     "coords": MAPPING,
     "unit": TEXT,
     "doc": TEXT,
     "store": FLAG,
     "stage": TEXT,
     "exdf": maybe(
-        Kind(
+        arguments.Kind(
             "a source and a key", lambda pair: isinstance(pair, tuple) and len(pair) == 2 and TEXTS.fits(pair)
         )
     ),
@@ -206,6 +209,11 @@ class BoundOutput:
         return f"{self.algorithm}.{self.key}"
 
     @property
+    def kind(self) -> Kind:
+        """What it has one value for."""
+        return KINDS[self.output.kind]
+
+    @property
     def transient(self) -> bool:
         """Whether it lives only while its block or train is worked on."""
         return self.output.kind == "image" and not self.output.store
@@ -213,7 +221,7 @@ class BoundOutput:
     @property
     def whole_run(self) -> bool:
         """Whether chunks share one array of it (and merge), rather than each having rows of its own."""
-        return self.output.kind in ("run", "pixel")
+        return self.kind.whole_run
 
     @property
     def says_valid(self) -> bool:
@@ -232,14 +240,7 @@ class BoundOutput:
 
     def shape(self, rows: int, trains: int, modules: int) -> tuple[int, ...]:
         """Return the shape of the array of a chunk of so many rows, trains and modules."""
-        out = self.output
-        return {
-            "run": out.shape,
-            "pixel": (*out.shape, modules, *self.pixels[1:]),
-            "train": (trains, *out.shape),
-            "entry": (rows, *out.shape),
-            "image": (modules, rows, *out.shape, *self.pixels[1:]),
-        }[out.kind]
+        return self.kind.shape(self.output.shape, self.pixels, rows, trains, modules)
 
 
 def valid_name(bound: BoundOutput) -> str:

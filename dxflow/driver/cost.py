@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..sizes import show
 
 if TYPE_CHECKING:
-    from ..worker.chunk import Summary
+    from ..worker.summary import Summary
 
 
 def cost(

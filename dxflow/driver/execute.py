@@ -16,8 +16,10 @@ from ..errors.kinds import FLAG, Kind, expect
 from ..stores.contents import Contents
 from ..stores.named import store_for
 from ..worker import rowstage
-from ..worker.chunk import Summary, Workspace, run_chunk
+from ..worker.chunk import run_chunk
 from ..worker.hooks import FirstTrains
+from ..worker.summary import Summary
+from ..worker.workspace import Workspace
 from . import journal
 from .merges import Merges
 from .progress import Progress
@@ -135,8 +137,8 @@ def _run(
         lock.check()
     pieces = plan.store.create(contents)
     progress.phase("merging", len(plan.parts), "parts")
-    for _ in merges.finalized():
-        progress.add(1)
+    for parts in merges.finalized():
+        progress.add(parts)
     if finals := [n for n, a in enumerate(plan.algorithms) if a.finals]:
         progress.phase("finalizing rows", len(finals), "algorithms")
         for _ in runner.results(runner.map(rowstage.finalize_rows, finals)):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FAN_IN = 8
 """Fragments per merge: a constant, since it orders the additions."""
+TASKS = 8
+"""In which parts are finalized: each is short where there are many."""
 
 
 class Merges:
@@ -67,11 +69,16 @@ class Merges:
         return into, self._runner.submit(merging.merge, part, paths, into, after=after)
 
     def finalized(self) -> Iterator[Any]:
-        """Finalize each part, once all chunks are done and the store is made; yield when one is done."""
+        """Finalize the parts, once all chunks are done and the store is made; yield the number of those that are."""
+        roots = [(part, *self._root(part)) for part in self._count] if self._wanted else []
         finals = []
-        for part, count in self._count.items() if self._wanted else ():
-            root = next(level for level in range(count) if FAN_IN**level >= count)
-            path, future = self._there[part, root, 0]
-            after = [] if future is None else [future]
-            finals.append(self._runner.submit(merging.finalize, part, path, after=after))
+        for group in (roots[n::TASKS] for n in range(min(TASKS, len(roots)))):
+            after = [future for _, _, future in group if future is not None]
+            totals = [(part, path) for part, path, _ in group]
+            finals.append(self._runner.submit(merging.finalize, totals, after=after))
         yield from self._runner.results(finals)
+
+    def _root(self, part: int) -> tuple[Path, Any]:
+        """Return the fragment of a whole part, and the future that makes it."""
+        count = self._count[part]
+        return self._there[part, next(level for level in range(count) if FAN_IN**level >= count), 0]

@@ -23,7 +23,7 @@ from .verdict import Facts, unasked, verdict
 if TYPE_CHECKING:
     from ..planning.public import Plan
     from ..run.bound import BoundInput
-    from ..worker.chunk import Summary
+    from ..worker.summary import Summary
 
 FORMAT = 1
 log = logger(__name__)
@@ -112,7 +112,6 @@ class Report:
                 "computed": sum(not s.reused for s in summaries),
                 "reused": sum(s.reused for s in summaries),
             },
-            "pieces": {str(s.chunk): s.pieces for s in summaries if s.pieces > 1},
             "restarts": self.restarts,
         }
 

@@ -10,7 +10,7 @@ from ..sizes import show
 
 if TYPE_CHECKING:
     from ..planning.public import Plan
-    from ..worker.chunk import Summary
+    from ..worker.summary import Summary
 
 FEW = 3
 """Chunks per worker below which the last ones leave workers idle."""

@@ -60,10 +60,6 @@ def of_result(result: Finished, said: Iterable[Loss] = ()) -> list[Row]:
         *_time(t, cluster.get("advice", "")),
         *cost.rows(cluster),
         ("result", str(result.path) + ("" if result.kept else ", removed when nobody uses it any more")),
-        *(
-            ("pieces", f"chunk {chunk} was too large for its workers: done in {n} parts")
-            for chunk, n in manifest.get("pieces", {}).items()
-        ),
         *(("restart", why) for why in manifest.get("restarts", ())),
         *(("lost", line) for line in _lost(losses.from_json(manifest["losses"]), frozenset(said))),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from .bound import BoundAlgorithm
 
 MOST_CHUNKS_OF_A_SMALL_RUN = 32
+ENOUGH_CHUNKS = 12
+"""Of a small run that is cut by modules."""
+FEWEST_BLOCKS = 8
+"""Of a chunk, where the run has so many: they hide the reading of the first."""
+PARTIAL_LIMIT = 512 * 2**20
+"""Partials beyond this are split by modules, where the algorithms allow it."""
 ABOUT = 1.4
 """Factor within which chunks are of the size that is wanted: they are powers of two of trains."""
 SMALL = 2**18
@@ -83,10 +89,62 @@ def within(per_train: NDArray, limit: float) -> int:
     return size
 
 
-def spans(
-    binding: Binding, algorithms: Sequence[BoundAlgorithm], chunk: int, block: int, share: float
-) -> list[tuple[int, int]]:
-    """Cut the trains so that each chunk has about `chunk` bytes of input per part, a power of two of trains.
+@dataclass(frozen=True)
+class Cut:
+    """How a run is cut: groups of modules (positions), and stretches of trains; each has a chunk of each other."""
+
+    parts: tuple[slice, ...]
+    spans: tuple[tuple[int, int], ...]
+
+
+def cut(binding: Binding, algorithms: Sequence[BoundAlgorithm], chunk: int, block: int) -> Cut:
+    """Cut a run by trains, by modules, or both: so that the fewest bytes of whole-run outputs are left by chunks.
+
+    Each stretch of trains leaves them once, in whatever groups its modules are. What is added up, in units of trains
+    and module by module, is the same in any cut.
+
+    Parameters
+    ----------
+    chunk : int
+        Bytes of input that a chunk should have.
+    block : int
+        Bytes that are read at once.
+    """
+    modules = max(len(i.modules) for i in binding.inputs)
+    whole = Cut((slice(0, modules),), _spans(binding, algorithms, chunk, block, 1))
+    if not _separable(binding):
+        return whole
+    size = memory.partial_bytes(algorithms, whole.parts[0])
+    total = sum(int(train_bytes(i).sum()) for i in binding.inputs)
+    needed, most = -(-size // PARTIAL_LIMIT), total // (FEWEST_BLOCKS * block)
+    apart = _apart(modules, max(needed, min(modules, most)))
+    by_module = Cut(apart, _spans(binding, algorithms, chunk, block, len(apart)))
+    if needed > 1 or (size > SMALL and len(by_module.spans) < len(whole.spans)):
+        return by_module
+    return whole if len(whole.spans) > 1 or size <= SMALL else by_module
+
+
+def _apart(modules: int, groups: int) -> tuple[slice, ...]:
+    """Return so many groups of modules, or some fewer of the same size."""
+    step = -(-modules // max(1, groups))
+    return tuple(slice(a, min(a + step, modules)) for a in range(0, modules, step))
+
+
+def _separable(binding: Binding) -> bool:
+    """Return whether modules share nothing, and no hook sees several of them."""
+    kinds = {o.output.kind for a in binding.algorithms for o in a.outputs if not o.transient}
+    counts = {len(i.modules) for i in binding.inputs if i.kind == "frames"}
+    blocks = all(
+        a.algorithm.by_module and not a.algorithm.overrides("finalize_chunk_processing")
+        for a in binding.algorithms
+    )
+    return kinds == {"pixel"} and len(counts) == 1 and blocks
+
+
+def _spans(
+    binding: Binding, algorithms: Sequence[BoundAlgorithm], chunk: int, block: int, parts: int
+) -> tuple[tuple[int, int], ...]:
+    """Cut the trains so that each chunk has about `chunk` bytes of input, a power of two of trains.
 
     A small run is still cut into some chunks, for parallel work and progress, but not below 8 blocks each: that
     many hide the reading of the first. Chunks are never so small that their partials outweigh their data, nor shorter
@@ -94,14 +152,17 @@ def spans(
 
     Parameters
     ----------
-    share : float
-        Of the modules, in one chunk.
+    parts : int
+        Groups of modules: each chunk has one.
     """
-    per_train = np.sum([train_bytes(i) for i in binding.inputs], axis=0) * share
-    partials = memory.partial_bytes(algorithms, slice(0, max(len(i.modules) for i in binding.inputs)))
+    per_train = np.sum([train_bytes(i) for i in binding.inputs], axis=0) / parts
+    partials = memory.partial_bytes(algorithms, slice(0, max(len(i.modules) for i in binding.inputs))) / parts
     total, n = float(per_train.sum()), len(per_train)
-    small = max(total / MOST_CHUNKS_OF_A_SMALL_RUN, 8 * block)
-    least = against_partials(total, share * partials)
+    small = max(total * parts / MOST_CHUNKS_OF_A_SMALL_RUN, FEWEST_BLOCKS * block)
+    if parts > 1:
+        # The groups of modules are chunks enough.
+        small = max(small, total * parts / ENOUGH_CHUNKS)
+    least = against_partials(total, partials)
     wanted = within(per_train, max(ABOUT * min(chunk, small), least))
     step = max(wanted, *(a.unit for a in algorithms))
-    return [(a, min(a + step, n)) for a in range(0, n, step)]
+    return tuple((a, min(a + step, n)) for a in range(0, n, step))

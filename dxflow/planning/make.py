@@ -18,7 +18,7 @@ from ..run.losses import Loss
 from ..run.losses import lines as in_words
 from ..run.masks import MISSING
 from ..run.selection import FrameSelection, among, none_of
-from . import cutting, lacks, memory
+from . import cutting, lacks
 from .binding import Binding
 from .plan import Chunk
 from .public import Plan
@@ -54,16 +54,16 @@ def plan_of(
     ------
     PlanError
     """
-    own, parts = cutting.with_units(binding, sizes.parse(chunk)), memory.parts(binding)
-    share = (parts[0].stop - parts[0].start) / max(len(i.modules) for i in binding.inputs)
-    spans = cutting.spans(binding, own, sizes.parse(chunk), sizes.parse(block), share)
+    own = cutting.with_units(binding, sizes.parse(chunk))
+    cut = cutting.cut(binding, own, sizes.parse(chunk), sizes.parse(block))
+    pairs = product(range(len(cut.parts)), cut.spans)
     return Plan(
         run=binding.path,
         train_ids=binding.trains,
         inputs=tuple(binding.inputs),
         algorithms=own,
-        chunks=tuple(Chunk(n, *span, p) for n, (p, span) in enumerate(product(range(len(parts)), spans))),
-        parts=parts,
+        chunks=tuple(Chunk(n, *span, part) for n, (part, span) in enumerate(pairs)),
+        parts=cut.parts,
         block_bytes=sizes.parse(block),
         chunk_bytes=sizes.parse(chunk) if chunk != CHUNK else 0,
         store=store,

@@ -12,16 +12,13 @@ from .. import sizes
 from ..disk import parcels
 from ..errors import PlanError
 from ..run.bound import train_bytes
-from . import steps, units
-from .binding import Binding
+from . import walks
 from .bound import BoundAlgorithm
 
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
     from .plan import Plan
 
-PARTIAL_LIMIT = 512 * 2**20
-"""Partials beyond this are split by modules, where the algorithms allow it."""
 FRAGMENTS = 4
 """Partials that are there at a time while eight fragments are merged in pairs."""
 LIBRARIES = 160 * 2**20
@@ -59,7 +56,7 @@ def estimate(plan: Plan) -> Memory:
     spans = [plan.modules(c) for c in plan.chunks]
     part = max(spans, key=lambda s: s.stop - s.start)
     return Memory(
-        buffers=buffers(plan) * buffer_bytes(plan) + _scratch_bytes(plan),
+        buffers=buffers(plan) * buffer_bytes(plan) + walks.scratch_bytes(plan),
         partials=sum(_partials(plan, a, part) for a in plan.algorithms),
         rows=max(2 * _rows_bytes(plan) + _key_bytes(plan), 2 * _final_bytes(plan)),
         tables=sum(a.algorithm.memory(a.info) for a in plan.algorithms)
@@ -68,28 +65,6 @@ def estimate(plan: Plan) -> Memory:
         + _mask_bytes(plan),
         writing=plan.store.piece_bytes(plan),
     )
-
-
-def parts(binding: Binding) -> tuple[slice, ...]:
-    """Return groups of modules to reduce apart, so that each group's partials stay small.
-
-    Only where every output is per pixel and every algorithm works on module blocks: then nothing is
-    shared between modules.
-    """
-    count = max(len(i.modules) for i in binding.inputs)
-    whole = slice(0, count)
-    size = partial_bytes(binding.algorithms, whole)
-    if size <= PARTIAL_LIMIT or not _separable(binding):
-        return (whole,)
-    step = max(1, int(count * PARTIAL_LIMIT / size))
-    return tuple(slice(a, min(a + step, count)) for a in range(0, count, step))
-
-
-def _separable(binding: Binding) -> bool:
-    """Return whether modules share nothing."""
-    kinds = {o.output.kind for a in binding.algorithms for o in a.outputs if not o.transient}
-    counts = {len(i.modules) for i in binding.inputs if i.kind == "frames"}
-    return kinds == {"pixel"} and len(counts) == 1 and all(a.algorithm.by_module for a in binding.algorithms)
 
 
 def partial_bytes(algorithms: Sequence[BoundAlgorithm], part: slice) -> int:
@@ -105,9 +80,8 @@ def _partials(plan: Plan, bound: BoundAlgorithm, part: slice) -> int:
     """
     per_chunk = max(c.last - c.first for c in plan.chunks) // bound.unit
     kept = max(2 + per_chunk.bit_length(), FRAGMENTS)
-    by_module = bound.algorithm.by_module and not (plan.by_module and bound.unit == units.stretch(plan))
     shares = sum(_bytes(o, 1, 1, 1) * o.pixels[0] for o in bound.outputs if o.output.kind == "run")
-    return kept * partial_bytes([bound], part) + by_module * shares
+    return kept * partial_bytes([bound], part) + bound.algorithm.by_module * shares
 
 
 def _bytes(output: BoundOutput, rows: int, trains: int, modules: int) -> int:
@@ -126,23 +100,12 @@ def _bytes(output: BoundOutput, rows: int, trains: int, modules: int) -> int:
 
 def buffers(plan: Plan) -> int:
     """Return how many buffers a worker has: one is worked on while threads fill the others."""
-    if plan.readers is not None:
-        return plan.readers + 1
-    return 6 if plan.by_module else 2
+    return walks.walk(plan).buffers if plan.readers is None else plan.readers + 1
 
 
 def buffer_bytes(plan: Plan) -> int:
-    """Return the bytes of one buffer: a block of one module, or a train of all frames inputs."""
-    return steps.block_bytes(plan) if plan.by_module else steps.largest_train(plan)
-
-
-def _scratch_bytes(plan: Plan) -> int:
-    """Return the bytes of images that algorithms hand on within a block or a train."""
-    images = [o for o in plan.outputs if o.transient]
-    if plan.by_module:
-        frames = max(g.frames for g in steps.groups(plan))
-        return sum(_bytes(o, frames, 1, 1) // o.pixels[0] for o in images)
-    return sum(_bytes(o, int(o.index.counts.max(initial=0)), 1, 1) for o in images if o.index is not None)
+    """Return the bytes of one buffer: of the largest window."""
+    return walks.walk(plan).step_bytes
 
 
 def _rows_bytes(plan: Plan) -> int:
@@ -168,7 +131,7 @@ def _final_bytes(plan: Plan) -> int:
 
 def _key_bytes(plan: Plan) -> int:
     """Return the bytes of keys, which are read for a whole chunk at once."""
-    keys = [train_bytes(plan.inputs[i]) for i in plan.keys]
+    keys = [train_bytes(plan.inputs[i]) for i in walks.walk(plan).keys]
     if not keys:
         return 0
     return max(int(sum(k[c.first : c.last].sum() for k in keys)) for c in plan.chunks)

@@ -60,11 +60,6 @@ class Plan:
     """Whether it is to be resumed and has nothing left to do: its result is there, and intact."""
 
     @property
-    def by_module(self) -> bool:
-        """Whether all algorithms work on module blocks, so that no train is ever assembled."""
-        return all(a.algorithm.by_module for a in self.algorithms)
-
-    @property
     def outputs(self) -> tuple[BoundOutput, ...]:
         """All outputs of all algorithms that are made while the data are read, in order."""
         return tuple(o for a in self.algorithms for o in a.outputs)
@@ -78,14 +73,6 @@ class Plan:
     def for_rows(self) -> frozenset[str]:
         """Names of the outputs that are kept for `Algorithm.finalize_rows`."""
         return frozenset(o.name for a in self.algorithms for o in a.rows)
-
-    @cached_property
-    def keys(self) -> frozenset[int]:
-        """Numbers of the inputs that are read for a whole chunk at once, rather than in blocks or trains."""
-        refs = {
-            ref for a in self.algorithms for ref in list(a.aliases.values())[1 if self.by_module else 0 :]
-        }
-        return frozenset(r for r in refs if isinstance(r, int) and self.inputs[r].kind != "frames")
 
     @cached_property
     def handed_on(self) -> frozenset[str]:

@@ -12,15 +12,17 @@ from .sight import maker
 
 if TYPE_CHECKING:
     from ..run.bound import BoundInput
+    from ..run.index import EntryIndex
     from .bound import BoundAlgorithm
     from .plan import Plan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Algorithms whose blocks are cut from the same frames, how many a block holds, and the inputs that are read."""
 
     lead: int
+    index: EntryIndex
     frames: int
     inputs: tuple[int, ...]
     algorithms: tuple[BoundAlgorithm, ...]
@@ -34,12 +36,19 @@ def groups(plan: Plan) -> list[Group]:
     return [
         Group(
             algorithms[0].stream,
+            plan.inputs[algorithms[0].stream].index,
             frames_per_block(plan, algorithms[0]),
             _read_for(plan, algorithms),
             (*algorithms,),
         )
         for algorithms in members.values()
     ]
+
+
+def one_group(plan: Plan, inputs: list[int]) -> Group:
+    """Return all algorithms as one group, which reads these inputs."""
+    lead = plan.algorithms[0].stream
+    return Group(lead, plan.inputs[lead].index, 0, tuple(inputs), plan.algorithms)
 
 
 def _leading(plan: Plan, bound: BoundAlgorithm) -> int:
@@ -69,22 +78,6 @@ def frames_per_block(plan: Plan, bound: BoundAlgorithm) -> int:
 def frame_buffer_bytes(bound: BoundInput) -> int:
     """Return the bytes that a frame of a module takes in a buffer, with its valid pixels where they are kept."""
     return bound.frame_bytes + (bound.frame_bytes // bound.dtype.itemsize if bound.keeps_valid else 0)
-
-
-def block_bytes(plan: Plan) -> int:
-    """Return the bytes that the largest block needs, with room to align its arrays."""
-    return max(
-        sum(g.frames * frame_buffer_bytes(plan.inputs[n]) + 128 for n in g.inputs) for g in groups(plan)
-    )
-
-
-def largest_train(plan: Plan) -> int:
-    """Return the bytes that the largest train needs, with room to align its arrays."""
-    frames = [i for i in plan.inputs if i.kind == "frames"]
-    if not frames:
-        return 64
-    per_train = np.sum([i.index.counts * (frame_buffer_bytes(i) * len(i.modules)) for i in frames], axis=0)
-    return int(per_train.max()) + 128 * len(frames)
 
 
 def largest_chunk(plan: Plan) -> int:

@@ -63,8 +63,3 @@ def stretch(plan: Plan) -> int:
     if any(o.output.kind == "run" and o.output.merge == "custom" for o in plan.outputs):
         return 1
     return min((a.unit for a in plan.algorithms if adds_up(a)), default=len(plan.train_ids))
-
-
-def middle(first: int, last: int) -> int:
-    """Return the border at which a tree merges ``first:last`` last of all; `first` if there is none between."""
-    return max(range(first + 1, last), key=_evenness, default=first)

@@ -10,6 +10,7 @@ from ..run import losses
 from .hints import hints
 from .reads import reads
 from .steps import largest_chunk
+from .walks import walk
 
 if TYPE_CHECKING:
     from ..run.bound import BoundInput
@@ -36,7 +37,7 @@ def text(rows: Iterable[Row], width: int) -> str:
 def of_plan(plan: Plan, memory: Memory) -> list[Row]:
     """Return what a plan will do, and what its workers need."""
     ids = plan.train_ids
-    how = "module blocks" if plan.by_module else "whole trains"
+    how = walk(plan).words
     apart = f", {len(plan.parts)} groups of modules apart" if len(plan.parts) > 1 else ""
     return [
         *([("name", plan.name)] if plan.name else []),

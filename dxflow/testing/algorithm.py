@@ -16,7 +16,8 @@ from ..declare.outputs import BoundOutput, Output, Partial, identity, merge_into
 from ..disk.fragments import chunk_path
 from ..driver import journal
 from ..driver.execute import execute
-from ..worker import blocks, chunk, merging
+from ..planning.walks import Walk
+from ..worker import chunk, merging
 from .case import Case, CheckFailed, Factory, changed, compare, difference, require, state
 
 if TYPE_CHECKING:
@@ -116,8 +117,8 @@ def _beside_trains(case: Case) -> list[Algorithm]:
 @contextmanager
 def _modules(choose: Callable[[Sequence[int]], Sequence[int]]) -> Iterator[None]:
     """Let passes over blocks work on some modules, in some order."""
-    real = blocks.BlockPass.modules
-    with mock.patch.object(blocks.BlockPass, "modules", lambda self, count: choose(real(self, count))):
+    real = Walk.modules
+    with mock.patch.object(Walk, "modules", lambda self, *args: choose(real(self, *args))):
         yield
 
 

@@ -4,139 +4,36 @@ from __future__ import annotations
 
 import os
 import socket
-import uuid
-from collections.abc import Generator
-from contextlib import closing, nullcontext
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
 from ..deaths import search as deaths
-from ..deaths.notes import Attempt, Note, Now
-from ..deaths.watch import Doing
+from ..deaths.notes import Attempt, Note
 from ..declare.events import Events
-from ..disk import fragments, parcels
+from ..disk import fragments
 from ..disk.fragments import chunk_path
-from ..planning import memory
-from ..reader.files import Files
-from ..reader.ring import Ring, paged
-from ..reader.tuning import Tuner, candidates
-from ..run.losses import Loss, from_json
-from . import keys, pieces, presence
-from .account import ChunkState
-from .blocks import BlockPass
-from .hooks import CAUSE, Hooks, named
-from .lacks import worked
-from .masks import Masks
-from .trains import TrainPass
+from ..reader.ring import Ring
+from ..run.losses import Loss
+from .hooks import CAUSE, Hooks
+from .summary import Summary, summary_of
+from .work import Pass
+from .workspace import Workspace
 
 if TYPE_CHECKING:
     from ..planning.plan import Chunk
     from ..planning.public import Plan
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What the driver learns of a finished chunk; everything else stays in its fragment.
-
-    `times` are seconds of the reader thread ("read"), of waiting for it ("wait"), in hooks ("compute") and writing
-    the fragment ("write"); `used` is [input, module position, frames]; `events` the rows of event outputs.
-    """
-
-    chunk: int
-    worker: str
-    bytes: int
-    times: dict[str, float]
-    used: list[list[int]]
-    events: dict[str, int] = field(default_factory=dict)
-    losses: tuple[Loss, ...] = ()
-    readers: int | None = None
-    """Threads that read ahead on this worker, once that is measured."""
-    reused: bool = False
-    pieces: int = 1
-    """In how many parts it was done: more than one where it was too large for its workers."""
-    hooks_failed: dict[str, int] = field(default_factory=dict)
-    """Trains in which a hook raised, by ``<algorithm>.<hook>``."""
-    worked: list[list[Any]] = field(default_factory=list)
-    """Frames by algorithm: [its number, module position, "" for those used or why not, frames]."""
-    hooks_worked: tuple[str, ...] = ()
-    """Hooks that also ended well."""
-    asked: dict[str, list[str]] = field(default_factory=dict)
-    """Aliases of which hooks asked what is valid, by algorithm."""
-
-    def json(self) -> dict[str, Any]:
-        """Return it as JSON values; not by asdict, which copies deeply."""
-        return vars(self) | {"losses": [vars(loss) for loss in self.losses]}
-
-
-class Workspace:
-    """A plan on a worker, for one thread: algorithms initialized once, buffers kept between chunks."""
-
-    def __init__(self, plan: Plan, folder: Path, session: str = "") -> None:
-        # Copies, so that in the client's own process `initialize` leaves the user's objects alone.
-        self._given = plan
-        own = tuple(a.own() for a in plan.algorithms)
-        self.plan, self.folder = replace(plan, algorithms=own), folder
-        # It is that of the algorithms as they were given, and travels with the plan.
-        vars(self.plan)["fingerprint"] = plan.fingerprint
-        self.session = session or uuid.uuid4().hex[:12]
-        """Names this start of the workers: what another start left unfinished is no fault of the data."""
-        self.now = Now(folder, self.session)
-        self.files = Files()
-        self.masks = Masks()
-        self.tuner = Tuner(candidates(memory.buffers(plan), plan.readers))
-        self._buffers: list[NDArray] = []
-        self._parcel: parcels.Parcel | None = None
-        self.ready = False
-        self.doing = Doing(plan.hook_timeout)
-        self.note: Note | None = None
-        """The last chunk's."""
-
-    def buffers(self) -> list[NDArray]:
-        """Return the buffers that blocks or trains are read into."""
-        if not self._buffers:
-            size = memory.buffer_bytes(self.plan)
-            self._buffers = [paged(size) for _ in range(memory.buffers(self.plan))]
-        return self._buffers
-
-    def prepare(self) -> None:
-        """Initialize the algorithms, once per process."""
-        if not self.ready:
-            for bound in self.plan.algorithms:
-                with named(self.doing, f"in {bound.name}.initialize(), run {self.plan.run}"):
-                    bound.algorithm.initialize(bound.info)
-                bound.algorithm.freeze()
-            self.ready = True
-
-    def another(self) -> Workspace:
-        """Return one for another thread: hooks may keep scratch arrays on self, so algorithms are its own, too."""
-        other = type(self)(self._given, self.folder, self.session)
-        other.doing = self.doing
-        return other
-
-    def close(self) -> None:
-        """Close the files, when no task runs on it; those of one that does are closed with it."""
-        self.files.close()
-
-    def __reduce__(self) -> tuple:
-        # Once for all workers, those included that come later.
-        if self._parcel is None:
-            self._parcel = parcels.packed(self.plan, self.folder / f"arrays-{self.session}.bin")
-        return _unpacked, (self._parcel, self.folder, self.session)
-
-
-def _unpacked(parcel: parcels.Parcel, folder: Path, session: str) -> Workspace:
-    return Workspace(parcel.unpack(), folder, session)
-
-
 @dataclass(frozen=True, eq=False)
 class Done:
     """A chunk that has been worked on, and the trains that failed meanwhile."""
 
-    state: ChunkState
+    last: Pass
     losses: list[Loss]
 
 
@@ -160,15 +57,11 @@ def run_chunk(work: Workspace, number: int) -> Summary:
         while (attempt := deaths.next_attempt(chunk, note.history)) is not None:
             note.begin(attempt)
             lost = deaths.losses(work.plan, chunk, deaths.killers(chunk, note.history))
-            if attempt.what == "join":
-                return pieces.join(work, chunk, deaths.pieces(attempt, note.history), lost)
             with note.hooks() if note.history.deaths else nullcontext() as say:
                 plan = deaths.witnessed(work.plan, say) if say else work.plan
                 done = _work(work, plan, attempt.of(chunk), frozenset(attempt.excluded))
             if attempt.what == "whole":
-                return _write(work, done.state, [*lost, *done.losses], path)
-            if attempt.what == "piece":
-                _write(work, done.state, done.losses, pieces.path_of(work, chunk, attempt))
+                return _write(work, done.last, [*lost, *done.losses], path)
             note.survived(attempt)
         raise deaths.of_whole(work.plan, chunk, note.history)
 
@@ -178,51 +71,41 @@ def _work(work: Workspace, plan: Plan, chunk: Chunk, excluded: frozenset[int]) -
     losses: list[Loss] = []
     hooks = Hooks()
     while True:
-        state = ChunkState(plan, chunk, excluded, work.files, work.masks, work.doing, hooks)
-        one_pass: Any = (BlockPass if plan.by_module else TrainPass)(state)
-        with closing(_read_ahead(work, one_pass)) as steps:
-            for step, filled in steps:
-                one_pass.work(step, filled)
+        one = Pass(plan, chunk, excluded, work.files, work.masks, work.doing, hooks)
+        _read_and_work(work, one)
         work.files.verify()
-        one_pass.totals.reach(chunk.last)
-        if not state.failed:
-            _finish(state)
-            return Done(state, losses)
-        excluded |= state.failed
-        raised = [loss for loss in state.losses if loss.cause == CAUSE]
-        losses += sorted(raised, key=lambda loss: loss.first_train)
+        one.end()
+        if not one.calls.failed:
+            return Done(one, losses)
+        excluded |= one.calls.failed
+        losses += sorted((x for x in one.calls.losses if x.cause == CAUSE), key=lambda loss: loss.first_train)
 
 
-def _read_ahead(work: Workspace, one_pass: Any) -> Generator[tuple[Any, Any], None, None]:
-    """Yield the steps of a chunk and what was read for each, while the number of reader threads is being found too."""
-    state, start = one_pass.state, perf_counter()
-    keys.read_keys(state)
-    state.times["read"] = state.times["wait"] = perf_counter() - start
-    steps = one_pass.steps()
-    while steps:
-        threads, count = work.tuner.next(memory.buffer_bytes(work.plan))
-        now, steps = steps[:count], steps[count:] if count else []
-        start, before = perf_counter(), state.bytes
-        with Ring(now, one_pass.fill, work.buffers(), threads) as ring:
-            yield from ring
-        work.tuner.note(threads, state.bytes - before, perf_counter() - start, len(now))
-        state.times["read"] += ring.read_seconds
-        state.times["wait"] += ring.wait_seconds
+def _read_and_work(work: Workspace, one: Pass) -> None:
+    """Work on the windows of a chunk while others are read, and find out how many threads do that best."""
+    start, times = perf_counter(), one.times
+    one.source.read_keys(one.walk.keys)
+    times["read"] = times["wait"] = perf_counter() - start
+    windows = one.windows()
+    while windows:
+        threads, count = work.tuner.next(one.walk.step_bytes)
+        now, windows = windows[:count], windows[count:] if count else []
+        start, before = perf_counter(), one.account.bytes
+        with Ring(now, one.source.fill, work.buffers(), threads) as ring:
+            for window, loaded in ring:
+                one.work(window, loaded)
+        work.tuner.note(threads, one.account.bytes - before, perf_counter() - start, len(now))
+        times["read"] += ring.read_seconds
+        times["wait"] += ring.wait_seconds
 
 
-def _finish(state: ChunkState) -> None:
-    """Finish the rows and the account of time."""
-    presence.mark_lost_rows(state)
-    state.times["compute"] = perf_counter() - state.began - state.times["wait"]
-
-
-def _write(work: Workspace, state: ChunkState, losses: list[Loss], path: Path) -> Summary:
-    """Leave the fragment of a finished chunk, or of a piece of it, and return its summary."""
+def _write(work: Workspace, done: Pass, losses: list[Loss], path: Path) -> Summary:
+    """Leave the fragment of a finished chunk, and return its summary."""
     start = perf_counter()
-    arrays: dict[str, NDArray] = presence.accounts(state)
-    events = {}
+    arrays: dict[str, NDArray] = done.account.arrays() | done.presence.arrays()
+    events: dict[str, int] = {}
     for o in work.plan.outputs:
-        array = state.arrays.get(o.name)
+        array = done.shares.arrays.get(o.name)
         if isinstance(array, Events):
             rows = array.sorted()
             arrays |= dict(
@@ -231,26 +114,26 @@ def _write(work: Workspace, state: ChunkState, losses: list[Loss], path: Path) -
             events[o.name] = len(rows[0])
         elif array is not None and (o.output.store or o.whole_run or o.name in work.plan.for_rows):
             arrays[o.name] = array.swapaxes(0, 1) if o.output.kind == "image" else array
-    summary = Summary(
-        chunk=state.chunk.number,
-        worker=f"{socket.gethostname()}:{os.getpid()}",
-        bytes=state.bytes,
-        times=state.times | {"write": 0.0},
-        readers=work.tuner.chosen,
-        used=state.used,
-        worked=worked(state),
-        events=events,
-        losses=tuple(state.summed_losses() + losses),
-        hooks_failed={name: len(trains) for name, trains in state.hooks.failed.items()},
-        hooks_worked=tuple(sorted(state.hooks.worked)),
-        asked={name: sorted(aliases) for name, aliases in state.asked.items() if aliases},
-    )
+    summary = _summary(work, done, losses, events)
     lasting = not work.plan.store.temporary
     fragments.write(path, summary.json(), arrays, of=work.plan.digest, lasting=lasting)
     summary.times["write"] = perf_counter() - start
     return summary
 
 
-def summary_of(meta: dict[str, Any]) -> Summary:
-    """Return the summary that a fragment holds."""
-    return Summary(**{**meta, "losses": from_json(meta["losses"])})
+def _summary(work: Workspace, done: Pass, losses: list[Loss], events: dict[str, int]) -> Summary:
+    account, hooks = done.account, done.calls.hooks
+    return Summary(
+        chunk=done.chunk.number,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        bytes=account.bytes,
+        times=done.times | {"write": 0.0},
+        readers=work.tuner.chosen,
+        used=account.used,
+        worked=account.worked(),
+        events=events,
+        losses=tuple(account.summed_losses() + losses),
+        hooks_failed={name: len(trains) for name, trains in hooks.failed.items()},
+        hooks_worked=tuple(sorted(hooks.worked)),
+        asked={name: sorted(aliases) for name, aliases in account.asked.items() if aliases},
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,10 @@ from ..run.losses import Loss
 
 if TYPE_CHECKING:
     from ..deaths.watch import Doing
-    from ..declare.algorithm import Algorithm
-    from .account import ChunkState
-    from .chunk import Summary
+    from ..planning.bound import BoundAlgorithm
+    from ..planning.plan import Chunk
+    from ..planning.public import Plan
+    from .summary import Summary
 
 CHUNK_HOOK = ".finalize_chunk_processing"
 CAUSE = "exception in hook"
@@ -26,39 +27,6 @@ class HookExit(RuntimeError):
     """A hook that would have ended the process: ``sys.exit()``, or an interrupt that no user made."""
 
 
-@contextmanager
-def hook_context(
-    algorithm: Algorithm, hook: str, state: ChunkState, first: int, last: int, module: int | None = None
-) -> Iterator[None]:
-    """Add to an exception of a hook where it happened, or note trains that fail if faults are to be masked.
-
-    Parameters
-    ----------
-    first, last : int
-        Positions in the plan of the trains that the hook works on, ``first:last``.
-    module : int, optional
-        Position of the module.
-    """
-    name = f"{algorithm.name}.{hook}"
-    try:
-        with state.doing.hook(lambda: _where(algorithm, hook, state, first, last, module)):
-            yield
-    except BaseException as raised:
-        e = _exception(raised)
-        where = _where(algorithm, hook, state, first, last, module)
-        trains = [t for t in range(first, last) if t not in state.excluded]
-        state.hooks.failed.setdefault(name, set()).update(trains)
-        if state.plan.on_fault != "mask" or _always(state, name):
-            e.add_note(where)
-            if e is raised:
-                raise
-            raise e from raised
-        state.failed.update(trains)
-        state.losses.append(_loss(algorithm, state, trains, where, e))
-    else:
-        state.hooks.worked.add(name)
-
-
 @dataclass
 class Hooks:
     """How hooks ended in a chunk, by ``<algorithm>.<hook>``: trains in which they raised, and those that never did."""
@@ -67,11 +35,87 @@ class Hooks:
     worked: set[str] = field(default_factory=set)
 
 
-def _always(state: ChunkState, name: str) -> bool:
-    """Return whether a hook has failed in all of the first trains of the plan."""
-    if state.chunk.first or name in state.hooks.worked or name.endswith(CHUNK_HOOK):
-        return False
-    return len(state.hooks.failed[name]) >= FIRST_TRAINS
+class Calls:
+    """Calls of hooks in one try of a chunk.
+
+    Attributes
+    ----------
+    failed : set of int
+        Trains (positions in the plan) in which a hook raised: outputs are worthless, only other such trains are still
+        looked for.
+    losses : list of Loss
+        Of these trains.
+    """
+
+    def __init__(
+        self, plan: Plan, chunk: Chunk, excluded: frozenset[int], doing: Doing, hooks: Hooks | None = None
+    ) -> None:
+        self.plan, self.chunk, self.excluded, self.doing = plan, chunk, excluded, doing
+        self.hooks = Hooks() if hooks is None else hooks
+        self.failed: set[int] = set()
+        self.losses: list[Loss] = []
+
+    @contextmanager
+    def of(
+        self, bound: BoundAlgorithm, hook: str, first: int, last: int, module: int | None = None
+    ) -> Iterator[None]:
+        """Add to an exception of a hook where it happened, or note trains that fail if faults are to be masked.
+
+        Parameters
+        ----------
+        first, last : int
+            Positions in the plan of the trains that the hook works on, ``first:last``.
+        module : int, optional
+            Position of the module.
+        """
+        name = f"{bound.name}.{hook}"
+        try:
+            with self.doing.hook(lambda: self._where(bound, hook, first, last, module)):
+                yield
+        except BaseException as raised:
+            e = _exception(raised)
+            where = self._where(bound, hook, first, last, module)
+            trains = [t for t in range(first, last) if t not in self.excluded]
+            self.hooks.failed.setdefault(name, set()).update(trains)
+            if self.plan.on_fault != "mask" or self._always(name):
+                e.add_note(where)
+                if e is raised:
+                    raise
+                raise e from raised
+            self.failed.update(trains)
+            self.losses.append(self._loss(bound, trains, where, e))
+        else:
+            self.hooks.worked.add(name)
+
+    def merging(self, bound: BoundAlgorithm) -> AbstractContextManager[None]:
+        """Add to an exception of an algorithm's merge in which chunk it happened."""
+        return named(self.doing, f"in {bound.name}.merge(), run {self.plan.run}, chunk {self.chunk.number}")
+
+    def _always(self, name: str) -> bool:
+        """Return whether a hook has failed in all of the first trains of the plan."""
+        if self.chunk.first or name in self.hooks.worked or name.endswith(CHUNK_HOOK):
+            return False
+        return len(self.hooks.failed[name]) >= FIRST_TRAINS
+
+    def _where(self, bound: BoundAlgorithm, hook: str, first: int, last: int, module: int | None) -> str:
+        ids = self.plan.train_ids[[first, last - 1]]
+        span = f"train {ids[0]}" if ids[0] == ids[1] else f"trains {ids[0]}-{ids[1]}"
+        if module is not None:
+            span += f", module {self.plan.inputs[bound.stream].modules[module]}"
+        return f"in {bound.name}.{hook}(), run {self.plan.run}, chunk {self.chunk.number}, {span}"
+
+    def _loss(self, bound: BoundAlgorithm, trains: list[int], where: str, error: Exception) -> Loss:
+        ids = self.plan.train_ids[trains]
+        return Loss(
+            cause=CAUSE,
+            frames=0,
+            trains=len(ids),
+            first_train=int(ids[0]),
+            last_train=int(ids[-1]),
+            algorithm=bound.name,
+            run=self.plan.run,
+            detail=f"{type(error).__name__}: {error} ({where})",
+        )
 
 
 class HookFailed(RuntimeError):
@@ -140,29 +184,3 @@ def named(doing: Doing, where: str) -> Iterator[None]:
         if e is raised:
             raise
         raise e from raised
-
-
-def _where(
-    algorithm: Algorithm, hook: str, state: ChunkState, first: int, last: int, module: int | None
-) -> str:
-    ids = state.plan.train_ids[[first, last - 1]]
-    span = f"train {ids[0]}" if ids[0] == ids[1] else f"trains {ids[0]}-{ids[1]}"
-    if module is not None:
-        lead = next(a for a in state.plan.algorithms if a.name == algorithm.name).stream
-        span += f", module {state.plan.inputs[lead].modules[module]}"
-    chunk = state.chunk.number
-    return f"in {algorithm.name}.{hook}(), run {state.plan.run}, chunk {chunk}, {span}"
-
-
-def _loss(algorithm: Algorithm, state: ChunkState, trains: list[int], where: str, error: Exception) -> Loss:
-    ids = state.plan.train_ids[trains]
-    return Loss(
-        cause=CAUSE,
-        frames=0,
-        trains=len(ids),
-        first_train=int(ids[0]),
-        last_train=int(ids[-1]),
-        algorithm=algorithm.name,
-        run=state.plan.run,
-        detail=f"{type(error).__name__}: {error} ({where})",
-    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from .hooks import named
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
     from ..planning.public import Plan
-    from .chunk import Workspace
+    from .workspace import Workspace
 
 
 def merge(work: Workspace, part: int, children: Sequence[Path], into: Path) -> Path:
@@ -32,21 +31,12 @@ def merge(work: Workspace, part: int, children: Sequence[Path], into: Path) -> P
     return into
 
 
-def merged(
-    work: Workspace, part: int, children: Sequence[Path], borders: Sequence[int] | None = None
-) -> dict[str, NDArray]:
-    """Return the whole-run outputs of some fragments of a part, merged in a tree, by name.
-
-    Parameters
-    ----------
-    borders : sequence of int
-        Where each of them begins, and the last one ends; they count as equally long by default.
-    """
+def merged(work: Workspace, part: int, children: Sequence[Path]) -> dict[str, NDArray]:
+    """Return the whole-run outputs of some fragments of a part, merged in a tree, by name."""
     work.prepare()
     tree = Tree(partial(_merge, work))
-    stretches = pairwise(borders or range(len(children) + 1))
-    for path, (first, last) in zip(children, stretches, strict=True):
-        tree.add(first, last, totals(work.plan, part, path))
+    for number, path in enumerate(children):
+        tree.add(number, number + 1, totals(work.plan, part, path))
     return _arrays(work.plan, tree.result(), stored=False)
 
 
@@ -57,9 +47,16 @@ def _merge(work: Workspace, into: dict[str, Partial], other: dict[str, Partial])
                 bound.algorithm.merge(into[bound.name], other[bound.name])
 
 
-def finalize(work: Workspace, part: int, total: Path) -> None:
-    """Let the algorithms turn the totals of one part of the result into results, and hand them to the store."""
+def finalize(work: Workspace, parts: Sequence[tuple[int, Path]]) -> int:
+    """Finalize some parts of the result, given with the fragments of their totals; return how many."""
     work.prepare()
+    for part, total in parts:
+        _finalize(work, part, total)
+    return len(parts)
+
+
+def _finalize(work: Workspace, part: int, total: Path) -> None:
+    """Let the algorithms turn the totals of one part of the result into results, and hand them to the store."""
     found = totals(work.plan, part, total)
     for bound in work.plan.algorithms:
         if bound.name in found:

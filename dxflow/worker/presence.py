@@ -10,158 +10,139 @@ from numpy.typing import NDArray
 from ..declare.outputs import touched, untouched, valid_name
 from ..declare.views import missing_value
 from ..planning.sight import root
+from .account import per_train
 
 if TYPE_CHECKING:
+    from ..declare.kinds import Place
     from ..declare.outputs import BoundOutput, Partial
-    from ..planning.binding import BoundAlgorithm
-    from ..planning.sight import Sight
-    from ..run.index import EntryIndex
-    from .account import ChunkState
+    from ..planning.bound import BoundAlgorithm
+    from ..planning.walks import Part
+    from .shares import Shares
 
 
-def nothing_made(state: ChunkState) -> dict[str, NDArray]:
-    """Return what is noted of the outputs of a chunk by name, (train,), (row,) or (module, row) of images: nothing."""
-    trains, made = state.chunk.last - state.chunk.first, {}
-    for o in state.plan.outputs:
-        n = state.rows[o.index].stop - state.rows[o.index].start if o.index is not None else 0
-        shape = {"train": (trains,), "entry": (n,), "image": (o.pixels[0], n)}.get(o.output.kind)
-        if shape is not None:
-            made[o.name] = np.zeros(shape, bool)
-    return made
+class Presence:
+    """What was made of the outputs of a chunk.
 
-
-def note_block(
-    state: ChunkState, bound: BoundAlgorithm, out: Partial, module: int, rows: slice, train: int
-) -> None:
-    """Note which outputs a block made; images that it did not touch are missing."""
-    done = touched(out)
-    for o in bound.outputs:
-        if o.key in done and o.name in state.made:
-            at: Any = {"train": train, "entry": rows}.get(o.output.kind, (module, rows))
-            state.made[o.name][at] = True
-        elif o.output.kind == "image":
-            # Algorithms after this one may read it at once.
-            out[o.key][...] = missing_value(np.dtype(o.output.dtype))
-
-
-def note_train(state: ChunkState, bound: BoundAlgorithm, out: Partial, train: int) -> None:
-    """Note which outputs were made of a train."""
-    done, own = touched(out), train - state.chunk.first
-    for o in bound.outputs:
-        if o.name in state.made and o.key in done:
-            at = own if o.output.kind == "train" else state.rows_of(o.index, train)
-            state.made[o.name][..., at] = True
-
-
-def seen(state: ChunkState, sight: Sight, first: int, last: int) -> NDArray:
-    """Return which frames of some trains an algorithm sees, (module, row) bool."""
-    rows = state.rows_between(sight.index, first, last)
-    one, *others = (state.got[number][:, rows] for number in sight.inputs)
-    there = np.logical_and.reduce([one, *others]) if others else one
-    return there & usable(state, sight)[:, rows] if sight.lacks else there
-
-
-def usable(state: ChunkState, sight: Sight) -> NDArray:
-    """Return which frames of the chunk (module, row) an algorithm, and what it reads, can use if they are there."""
-    if sight not in state.usable:
-        rows, index = state.rows[sight.index], sight.index
-        state.usable[sight] = np.ones((len(state.got[sight.inputs[0]]), rows.stop - rows.start), bool)
-        for module, cells in sight.lacks:
-            state.usable[sight][module] &= ~index.of_cells(rows, cells)
-    return state.usable[sight]
-
-
-def per_train(state: ChunkState, index: EntryIndex, values: NDArray, first: int, last: int) -> NDArray:
-    """Return in which trains a value of some row is true, (..., train) bool, from (..., row)."""
-    before = np.zeros((*values.shape[:-1], values.shape[-1] + 1), np.int64)
-    np.cumsum(values, axis=-1, out=before[..., 1:])
-    offsets = index.offsets
-    edges = offsets[first : last + 1] - offsets[first]
-    return before[..., edges[1:]] > before[..., edges[:-1]]
-
-
-def has(state: ChunkState, bound: BoundAlgorithm, o: BoundOutput, first: int, last: int) -> NDArray:
-    """Return where an output has a value in some trains: (row,), (module, row) of images, or (train,).
-
-    That is where what it is made of was there, and a hook touched it.
-    """
-    trains = slice(first - state.chunk.first, last - state.chunk.first)
-    at = trains if o.output.kind == "train" else state.rows_between(o.index, first, last)
-    return np.asarray(_could(state, bound, o, first, last) & state.made[o.name][..., at])
-
-
-def _could(state: ChunkState, bound: BoundAlgorithm, o: BoundOutput, first: int, last: int) -> NDArray:
-    """Return where there was what an output is made of."""
-    sight = state.plan.sights[bound.name]
-    good = seen(state, sight, first, last)
-    if o.output.kind == "image" and bound.algorithm.by_module:
-        return good
-    rows = np.asarray(good.any(axis=0))
-    if o.output.kind == "train":
-        return per_train(state, sight.index, rows, first, last)
-    assert o.output.alias is not None
-    number = root(state.plan, bound.aliases[o.output.alias])
-    if number not in sight.inputs:
-        trains = per_train(state, sight.index, rows, first, last)
-        counts = o.index.counts[first:last]
-        own = state.got[number][:, state.rows_between(o.index, first, last)].any(axis=0)
-        rows = own & np.repeat(trains, counts)
-    return np.broadcast_to(rows, (o.pixels[0], len(rows))) if o.output.kind == "image" else rows
-
-
-def mark(
-    state: ChunkState, bound: BoundAlgorithm, o: BoundOutput, first: int, last: int, images: NDArray | None
-) -> None:
-    """Let an output say what it lacks in some trains: NaN where the dtype has it, 0 elsewhere.
-
-    Parameters
+    Attributes
     ----------
-    images : ndarray, (module, row, ...), or None
-        Those of these trains that are not kept.
+    made : dict
+        Output name -> which of its trains (train,), rows (row,) or images (module, row) a hook touched.
     """
-    if images is None and not isinstance(state.arrays[o.name], np.ndarray):
-        return
-    missing, values = missing_value(np.dtype(o.output.dtype)), images
-    if values is None:
-        values = state.as_chunk(bound, first, last)[o.key]
-    _mark_untouched(state, o, values, first, last)
-    there = has(state, bound, o, first, last)
-    if not there.all():
-        values[~there] = missing
 
+    def __init__(self, shares: Shares) -> None:
+        self.shares, self.account, self.plan = shares, shares.account, shares.plan
+        shapes = {o.name: o.kind.made(*shares.size(o)) for o in self.plan.outputs}
+        self.made = {name: np.zeros(shape, bool) for name, shape in shapes.items() if shape is not None}
 
-def _mark_untouched(state: ChunkState, o: BoundOutput, values: NDArray, first: int, last: int) -> None:
-    """Let values say so that no hook compared with anything: of floats each, of integers whole rows."""
-    if o.output.merge not in ("min", "max"):
-        return
-    still = untouched(values, o.output.merge)
-    if values.dtype.kind == "f":
-        values[still] = np.nan
-    elif still.any():
-        trains = slice(first - state.chunk.first, last - state.chunk.first)
-        at = trains if o.output.kind == "train" else state.rows_between(o.index, first, last)
-        made = state.made[o.name]
-        made[..., at] &= ~still.all(axis=tuple(range(made.ndim, still.ndim)))
+    def note(self, bound: BoundAlgorithm, out: Partial, part: Part, rows: slice) -> None:
+        """Note which outputs a call of a hook made; images of a block that it did not touch are missing.
 
-
-def mark_lost_rows(state: ChunkState) -> None:
-    """Let all rows of frames and trains that nothing was made for say so."""
-    for bound in state.plan.algorithms:
+        Parameters
+        ----------
+        rows : slice
+            Of the frames that it saw, counted from the chunk's first.
+        """
+        done, index = touched(out), self.plan.inputs[bound.stream].index
         for o in bound.outputs:
-            if o.name in state.arrays and o.output.kind in ("entry", "image", "train"):
-                mark(state, bound, o, state.chunk.first, state.chunk.last, None)
+            if o.key in done and o.name in self.made:
+                self._note(o, self.shares.place_of(o, index, rows, part))
+            elif o.output.kind == "image" and part.module is not None:
+                # Algorithms after this one may read it at once.
+                out[o.key][...] = missing_value(np.dtype(o.output.dtype))
 
-
-def accounts(state: ChunkState) -> dict[str, NDArray]:
-    """Return what the result says of its rows: modules of each frame, modules of each train, valid integers."""
-    first, last, out = state.chunk.first, state.chunk.last, {}
-    for n, sight in enumerate(dict.fromkeys(state.plan.sights.values())):
-        good = seen(state, sight, first, last)
-        valid = per_train(state, sight.index, good, first, last).T
-        out[f"modules_used/{n}"] = good.sum(axis=0, dtype=np.int32)
-        out[f"valid/{n}"], out[f"train_used/{n}"] = valid, valid.any(axis=1).astype(np.uint8)
-    for bound in state.plan.algorithms:
+    def note_trains(self, bound: BoundAlgorithm, out: Partial, first: int, last: int) -> None:
+        """Note which outputs were made of some trains."""
+        done = touched(out)
         for o in bound.outputs:
-            if o.says_valid and (o.output.store or o.name in state.plan.for_rows):
-                out[valid_name(o)] = has(state, bound, o, first, last).T
-    return out
+            if o.key in done and o.name in self.made:
+                self._note(o, self.shares.place(o, first, last))
+
+    def _note(self, o: BoundOutput, at: Place) -> None:
+        self.made[o.name][o.kind.where(at)] = True
+
+    def has(
+        self, bound: BoundAlgorithm, o: BoundOutput, first: int, last: int, rows: slice | None = None
+    ) -> NDArray:
+        """Return where an output has a value in some trains: (row,), (module, row) of images, or (train,).
+
+        That is where what it is made of was there, and a hook touched it.
+
+        Parameters
+        ----------
+        rows : slice, optional
+            Only these rows of the trains, counted from the chunk's first.
+        """
+        could = self._could(bound, o, first, last)
+        if rows is not None and o.index is not None:
+            start = self.account.between(o.index, first, last).start
+            could = could[..., rows.start - start : rows.stop - start]
+        return np.asarray(could & self._made(o, self.shares.place(o, first, last, rows)))
+
+    def _made(self, o: BoundOutput, at: Place) -> NDArray:
+        return self.made[o.name][o.kind.where(at)]
+
+    def _could(self, bound: BoundAlgorithm, o: BoundOutput, first: int, last: int) -> NDArray:
+        """Return where there was what an output is made of."""
+        sight, account = self.plan.sights[bound.name], self.account
+        good = account.seen_in(sight, first, last)
+        if o.output.kind == "image" and bound.algorithm.by_module:
+            return good
+        rows = np.asarray(good.any(axis=0))
+        if o.output.kind == "train":
+            return per_train(sight.index, rows, first, last)
+        assert o.output.alias is not None
+        assert o.index is not None
+        number = root(self.plan, bound.aliases[o.output.alias])
+        if number not in sight.inputs:
+            trains = per_train(sight.index, rows, first, last)
+            counts = o.index.counts[first:last]
+            own = account.got[number][:, account.between(o.index, first, last)].any(axis=0)
+            rows = own & np.repeat(trains, counts)
+        return np.broadcast_to(rows, (o.pixels[0], len(rows))) if o.output.kind == "image" else rows
+
+    def mark(
+        self, bound: BoundAlgorithm, o: BoundOutput, first: int, last: int, rows: slice | None = None
+    ) -> None:
+        """Let an output say what it lacks in some trains: NaN where the dtype has it, 0 elsewhere.
+
+        Parameters
+        ----------
+        rows : slice, optional
+            Only these rows of the trains, counted from the chunk's first.
+        """
+        values: Any = self.shares.scratch[o.name] if o.transient else self.shares.values(o, first, last, rows)
+        if not isinstance(values, np.ndarray):
+            return
+        self._mark_untouched(o, values, self.shares.place(o, first, last, rows))
+        there = self.has(bound, o, first, last, rows)
+        if not there.all():
+            values[~there] = missing_value(np.dtype(o.output.dtype))
+
+    def _mark_untouched(self, o: BoundOutput, values: NDArray, at: Place) -> None:
+        """Let values say so that no hook compared with anything: of floats each, of integers whole rows."""
+        if o.output.merge not in ("min", "max"):
+            return
+        still = untouched(values, o.output.merge)
+        if values.dtype.kind == "f":
+            values[still] = np.nan
+        elif still.any():
+            made = self._made(o, at)
+            made &= ~still.all(axis=tuple(range(made.ndim, still.ndim)))
+
+    def mark_lost_rows(self) -> None:
+        """Let all rows of frames and trains that nothing was made for say so."""
+        chunk = self.shares.chunk
+        for bound in self.plan.algorithms:
+            for o in bound.outputs:
+                if o.name in self.made and not o.transient:
+                    self.mark(bound, o, chunk.first, chunk.last)
+
+    def arrays(self) -> dict[str, NDArray]:
+        """Return where integers have a value, by the name that the result has for it."""
+        chunk = self.shares.chunk
+        return {
+            valid_name(o): self.has(bound, o, chunk.first, chunk.last).T
+            for bound in self.plan.algorithms
+            for o in bound.outputs
+            if o.says_valid and (o.output.store or o.name in self.plan.for_rows)
+        }

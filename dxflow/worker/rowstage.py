@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
     from ..planning.bound import BoundAlgorithm
     from ..planning.public import Plan
-    from .chunk import Workspace
+    from .workspace import Workspace
 
 
 def finalize_rows(work: Workspace, number: int) -> None:

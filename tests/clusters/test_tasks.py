@@ -27,7 +27,7 @@ def test_a_run_that_fails_takes_it_away_too(run, client):
 
 
 def test_tasks_carry_numbers_and_names_and_workers_hold_one_workspace_each(run, client, tmp_path):
-    from dxflow.worker.chunk import Workspace
+    from dxflow.worker.workspace import Workspace
 
     plan = dxflow.plan(run.path, Stats())
     with connect(client, Workspace(plan, tmp_path)) as runner:
@@ -37,7 +37,7 @@ def test_tasks_carry_numbers_and_names_and_workers_hold_one_workspace_each(run, 
 
 
 def test_tasks_wait_for_those_they_come_after(client, run, tmp_path):
-    from dxflow.worker.chunk import Workspace
+    from dxflow.worker.workspace import Workspace
 
     log = tmp_path / "log"
 
@@ -53,7 +53,7 @@ def test_tasks_wait_for_those_they_come_after(client, run, tmp_path):
 
 
 def test_the_runner_is_the_one_of_dask(client, run, tmp_path):
-    from dxflow.worker.chunk import Workspace
+    from dxflow.worker.workspace import Workspace
 
     with connect(client, Workspace(dxflow.plan(run.path, Stats()), tmp_path)) as runner:
         assert isinstance(runner, dask.DaskRunner)
@@ -63,7 +63,7 @@ def test_a_worker_that_joins_a_run_that_has_begun_gets_its_plan(run, tmp_path):
     """As jobs of a batch system do: their nannies answer nobody before their workers run."""
     from distributed import Client, LocalCluster
 
-    from dxflow.worker.chunk import Workspace
+    from dxflow.worker.workspace import Workspace
 
     options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
     with (

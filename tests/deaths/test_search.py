@@ -95,8 +95,6 @@ def outcome(chunk, deadly, together=lambda trains: False, by_kind=()):
     while (attempt := deaths.next_attempt(chunk, history)) is not None:
         tried.append(attempt)
         trains = set(range(attempt.first, attempt.last)) - set(attempt.excluded)
-        if attempt.what == "join":
-            return attempt, tried, deaths.killers(chunk, history)
         if trains & deadly or together(trains) or (attempt.what in by_kind and by_kind[attempt.what]):
             history = replace(history, deaths=(*history.deaths, Death(attempt, "x")))
         elif attempt.what == "whole":
@@ -131,18 +129,10 @@ def test_one_death_is_bad_luck_and_costs_one_more_try():
     assert deaths.next_attempt(chunk, once) == Attempt("whole", 0, 8)
 
 
-def test_a_chunk_that_kills_only_as_a_whole_is_done_in_halves_and_what_kills_in_halves_again():
+def test_a_chunk_that_kills_only_as_a_whole_is_not_tried_for_ever():
     last, tried, found = outcome(Chunk(0, 0, 8), set(), together=lambda trains: len(trains) > 4)
-    assert last == Attempt("join", 0, 8)
-    assert found == {}
-    assert [a.what for a in tried] == ["whole"] * 2 + ["probe"] * 2 + ["whole"] * 2 + ["piece"] * 2 + ["join"]
-
-
-def test_a_chunk_that_kills_in_any_size_is_not_tried_for_ever():
-    kills = {"probe": False, "whole": True, "piece": True}
-    last, tried, _ = outcome(Chunk(0, 0, 8), set(), together=lambda trains: False, by_kind=kills)
-    assert last is None
-    assert tried[-1] == Attempt("piece", 0, 1)
+    assert (last, found) == (None, {})
+    assert [a.what for a in tried] == ["whole"] * 2 + ["probe"] * 2 + ["whole"] * 2
 
 
 @pytest.fixture(scope="module")
@@ -241,20 +231,12 @@ def test_a_cluster_that_gives_up_after_one_death_is_asked_again(run):
     assert result.losses.detail[0].startswith("exited with status 3, twice")
 
 
-def test_a_chunk_too_large_for_its_workers_is_done_in_pieces_and_the_report_says_so(
-    run, workers, monkeypatch
-):
+def test_a_chunk_too_large_for_its_workers_is_named_with_what_to_change(run, workers, monkeypatch):
     # A unit is four trains: what is hoarded is there until the chunk ends.
     monkeypatch.setattr(cutting, "SMALL", 10)
     four = FrameSelection(trains=run.train_ids[:4].tolist())
     made = dxflow.plan(run.path, Hoarding(), block=1_100, frames=four)
-    result = dxflow.execute(cut(made, 4), workers)
-    assert result.losses.empty
-    assert result.manifest["pieces"] == {"0": 2}
-    assert "chunk 0 was too large for its workers: done in 2 parts" in result.report()
-    # In pieces it is what smaller chunks give.
-    expected = dxflow.execute(
-        cut(dxflow.plan(run.path, Stats(), block=1_100, frames=four), 2), "here"
-    ).dataset
-    for name, variable in expected.variables.items():
-        assert result.dataset.variables[name].values.tobytes() == variable.values.tobytes(), name
+    with pytest.raises(
+        WorkerDied, match=r"chunk 0, trains .*although each train alone.*too large.*smaller chunks"
+    ):
+        dxflow.execute(cut(made, 4), workers)

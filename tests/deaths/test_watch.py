@@ -11,7 +11,7 @@ from dxflow import Algorithm, Frames, Output
 from dxflow.clusters.named import connect
 from dxflow.deaths import watch
 from dxflow.deaths.watch import Doing, HookTimeout, Watch
-from dxflow.worker.chunk import Workspace
+from dxflow.worker.workspace import Workspace
 
 
 class Stuck(Algorithm):

@@ -14,7 +14,7 @@ from samples import WithValues
 import dxflow
 from dxflow.disk import parcels
 from dxflow.driver import journal
-from dxflow.worker.chunk import Workspace
+from dxflow.worker.workspace import Workspace
 
 
 def test_what_arrives_is_what_was_sent_and_may_be_changed(tmp_path):

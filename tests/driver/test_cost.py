@@ -4,7 +4,7 @@ from samples import RoiSum
 
 import dxflow
 from dxflow.driver.cost import cost, rows
-from dxflow.worker.chunk import Summary
+from dxflow.worker.summary import Summary
 
 
 def chunk(number, worker="a:1", wait=0.0, compute=1.0, write=0.0, reused=False):

@@ -19,7 +19,8 @@ from dxflow.disk.fragments import chunk_path
 from dxflow.driver import journal
 from dxflow.planning.digests import Digests
 from dxflow.stores.formats.zarr import Zarr
-from dxflow.worker.chunk import Workspace, run_chunk
+from dxflow.worker.chunk import run_chunk
+from dxflow.worker.workspace import Workspace
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from dxflow.algorithms.average import Average
 from dxflow.declare.lack import Lack
 from dxflow.driver.report import account, times
 from dxflow.simulate import Plant, make_run
-from dxflow.worker.chunk import Summary
+from dxflow.worker.summary import Summary
 
 
 def summary(chunk, worker, read=0.0, wait=0.0, compute=0.0, write=0.0, reused=False, **more):
@@ -52,7 +52,8 @@ def test_a_chunk_found_after_its_worker_died_was_computed_by_this_run(run, tmp_p
 
     from dxflow.driver import journal
     from dxflow.driver.report import Report
-    from dxflow.worker.chunk import Workspace, run_chunk
+    from dxflow.worker.chunk import run_chunk
+    from dxflow.worker.workspace import Workspace
 
     plan = dxflow.plan(run.path, RoiSum(), tmp_path / "x.zarr", chunk=5_000)
     work = Workspace(plan, journal.begin(plan))

@@ -53,16 +53,6 @@ def test_a_tree_of_five_is_that_of_four_and_one_more():
     assert made.result() == [0, [1], [2, [3]], [4]]
 
 
-@given(first=st.integers(0, 100), length=st.integers(1, 60))
-def test_the_middle_is_where_a_tree_merges_last(first, length):
-    last = first + length
-    middle = units.middle(first, last)
-    assert first <= middle < last
-    if length > 1:
-        assert middle > first
-        assert all(n & -n < middle & -middle for n in range(first + 1, last) if n != middle)
-
-
 TWO = Frames(modules=range(2), mask=None)
 
 

@@ -8,7 +8,7 @@ from samples import RoiSum, Stats, TrainSums
 import dxflow
 from dxflow import Algorithm, Frames, Output, PlanError
 from dxflow.algorithms.average import Average
-from dxflow.planning import memory
+from dxflow.planning import cutting, memory
 from dxflow.simulate import make_run
 
 
@@ -68,9 +68,9 @@ class PerCell(Algorithm):
 def test_partials_beyond_the_limit_are_split_by_modules_with_the_same_result(run, monkeypatch):
     whole = dxflow.reduce(run.path, PerCell(), cluster="here", block=6000)
     size = memory.partial_bytes(plan(run, PerCell()).algorithms, slice(0, 16))
-    monkeypatch.setattr(memory, "PARTIAL_LIMIT", size // 3)
+    monkeypatch.setattr(cutting, "PARTIAL_LIMIT", size // 3)
     split = plan(run, PerCell(), block=6000)
-    assert [p.stop - p.start for p in split.parts] == [5, 5, 5, 1]
+    assert [p.stop - p.start for p in split.parts] == [4, 4, 4, 4]
     assert "4 groups of modules apart" in str(split)
     apart = dxflow.execute(split, "here")
     np.testing.assert_allclose(apart.dataset["percell.sum"], whole.dataset["percell.sum"], rtol=1e-12)

@@ -97,10 +97,10 @@ def test_which_modules_were_used_in_which_trains_and_which_integers_are_values(g
 def test_modules_that_are_reduced_apart_say_together_where_they_were_used(gappy, monkeypatch):
     from samples import Stats
 
-    from dxflow.planning import memory
+    from dxflow.planning import cutting
 
     whole = dataset(gappy.path, Stats())["valid"]
-    monkeypatch.setattr(memory, "PARTIAL_LIMIT", 4000)
+    monkeypatch.setattr(cutting, "PARTIAL_LIMIT", 4000)
 
     class Pixels(Stats):
         def outputs(self, info):

@@ -259,7 +259,7 @@ def sum_of_frames(run):
 
 
 def test_parts_of_the_modules_are_put_together(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("dxflow.planning.memory.PARTIAL_LIMIT", 2**20)
+    monkeypatch.setattr("dxflow.planning.cutting.PARTIAL_LIMIT", 2**20)
     result, _ = reduced(run, tmp_path, Pixels())
     plan = json.loads((result.path / "dxflow.json").read_text())["plan"]
     assert len(plan["parts"]) > 1

@@ -226,11 +226,11 @@ def test_parts_that_share_a_shard_and_shards_that_end_beyond_the_array_are_read_
     tmp_path, monkeypatch, run
 ):
     import dxflow.stores.shards.sharding as sharding
-    from dxflow.planning import memory
+    from dxflow.planning import cutting
 
     wanted = dxflow.reduce(run.path, Average(per="cell"), cluster="here").dataset.load()
     size = 20 * 16 * 16 * 6
-    monkeypatch.setattr(memory, "PARTIAL_LIMIT", 3 * size)
+    monkeypatch.setattr(cutting, "PARTIAL_LIMIT", 3 * size)
     monkeypatch.setattr(sharding, "CHUNK_BYTES", 5 * 256 * 8)
     for most in (1, 7, 1000):
         monkeypatch.setattr(sharding, "MOST_SHARDS", most)

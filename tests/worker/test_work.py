@@ -15,6 +15,7 @@ from dxflow import Algorithm, Frames, Key, Output
 from dxflow.simulate import make_run
 from dxflow.testing.algorithm import _poisoned
 from dxflow.testing.case import cut
+from dxflow.worker.source import Source
 
 
 @pytest.fixture(scope="module")
@@ -240,18 +241,16 @@ class SaysValid(Algorithm):
 
 def test_integers_that_a_train_lacks_are_told_from_zeros(gappy):
     """The camera has nothing in the trains that the run lost; its counters begin at 0."""
-    import dxflow.worker.keys as keys
+    real = Source._read_key
 
-    real = keys._read_key
-
-    def without_the_second_train(state, bound):
-        values, good = real(state, bound)
-        offsets = bound.index.offsets[state.chunk.first :] - bound.index.offsets[state.chunk.first]
+    def without_the_second_train(self, bound):
+        values, good = real(self, bound)
+        offsets = bound.index.offsets[self.chunk.first :] - bound.index.offsets[self.chunk.first]
         good[offsets[1] : offsets[2]] = False
         return values, good
 
     key = Key(gappy.devices["motor"], "actualPosition.timestamp")
-    with mock.patch.object(keys, "_read_key", without_the_second_train):
+    with mock.patch.object(Source, "_read_key", without_the_second_train):
         data = dxflow.reduce(gappy.path, SaysValid(x=key), cluster="here").dataset
     second = data["train_id"].values == data["train"].values[1]
     np.testing.assert_array_equal(data["says.there"], ~second)

@@ -1,0 +1,232 @@
+"""Where data come from: fills the arrays of windows from the files of a run, bad pixels struck out."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..declare.views import missing_value
+from ..reader.extents import Extents
+from ..reader.faults import ReadFault
+from ..reader.files import Files
+from ..reader.ring import view
+from ..run.extents import extents
+from ..run.masks import MISSING
+from .masks import Masks, Pixels
+
+if TYPE_CHECKING:
+    from ..planning.walks import Window
+    from ..run.bound import BoundInput
+    from ..run.locate import Location
+    from .account import Account
+
+MASK_CAUSES = {"never written": "mask never written"}
+"""What a fault of a mask counts as, where it is not "unreadable mask"."""
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """What was read of a window, by input number: values, which frames are good, and valid pixels where they are kept.
+
+    `arrays` are (module, frame, ss, fs), or (1, frame, ...) of keys; `good` (module, frame) bool; `pixels` bool like
+    the arrays.
+    """
+
+    window: Window
+    arrays: dict[int, NDArray] = field(default_factory=dict)
+    good: dict[int, NDArray] = field(default_factory=dict)
+    pixels: dict[int, NDArray] = field(default_factory=dict)
+
+
+class Source:
+    """The data of one chunk.
+
+    Attributes
+    ----------
+    keys : dict
+        Number of a key input -> its values in the chunk, (entry, ...).
+    """
+
+    def __init__(self, account: Account, files: Files, masks: Masks, *, whole: bool) -> None:
+        self.account, self.plan, self.chunk = account, account.plan, account.chunk
+        self.files, self.masks, self._whole = files, masks, whole
+        self.keys: dict[int, NDArray] = {}
+        self._extents: dict[tuple[BoundInput, int, bool], tuple[Extents, int]] = {}
+        self._lock = threading.Lock()
+
+    def fill(self, window: Window, buffer: NDArray) -> Loaded:
+        """Read a window; runs in the reader threads."""
+        loaded, offset = Loaded(window), 0
+        for number in window.group.inputs:
+            bound = self.plan.inputs[number]
+            rows, modules = window.rows_of(bound), window.modules_of(bound)
+            shape = (len(modules), rows.stop - rows.start, *bound.location.shape)
+            values, offset = view(buffer, shape, bound.dtype, offset)
+            pixels = None
+            if bound.keeps_valid:
+                pixels, offset = view(buffer, shape, np.dtype(bool), offset)
+                loaded.pixels[number] = pixels
+            loaded.arrays[number], loaded.good[number] = values, np.zeros(shape[:2], bool)
+            for i, module in enumerate(modules):
+                valid = None if pixels is None else pixels[i]
+                loaded.good[number][i] = good = self.read(bound, module, rows, values[i], valid)
+                if self._whole and not good.all():
+                    # The buffer holds what was read before where nothing was read now.
+                    values[i][~good] = missing_value(bound.dtype)
+                    if valid is not None:
+                        valid[~good] = False
+        return loaded
+
+    def read(
+        self, bound: BoundInput, module: int, rows: slice, out: NDArray, valid: NDArray | None = None
+    ) -> NDArray:
+        """Read rows of a module into ``out`` (row, ...); return which are there and could be read, (row,) bool.
+
+        Which of their pixels are not masked goes to `valid`, bool like `out`, where the mask asks for that. The other
+        rows of `out` keep what they held. A stretch that fails is read again frame by frame, so that
+        only what cannot be read is lost. Runs in the reader threads.
+        """
+        where, first = self._where(bound, module)
+        good, offset = np.zeros(rows.stop - rows.start, bool), rows.start - first
+        for a, b, piece, start in where.overlapping(offset, rows.stop - first):
+            part = slice(a - offset, b - offset)
+            try:
+                piece.read(a - start, b - start, out[part])
+                self._mask(bound, module, slice(a, b), Pixels.of(bound.mask, out, valid, part))
+                good[part] = True
+            except ReadFault as fault:
+                if self.plan.on_fault == "raise":
+                    raise
+                if b - a == 1:
+                    self.account.lose(bound, module, first + a, fault)
+                else:
+                    pixels = None if valid is None else valid[part]
+                    good[part] = self._read_singly(bound, module, first + a, out[part], pixels)
+        return good
+
+    def _read_singly(
+        self, bound: BoundInput, module: int, first: int, out: NDArray, valid: NDArray | None
+    ) -> NDArray:
+        """Read rows from a first one on one by one; return which could be read."""
+        good = np.zeros(len(out), bool)
+        for i in range(len(out)):
+            one = slice(i, i + 1)
+            part = None if valid is None else valid[one]
+            good[one] = self.read(bound, module, slice(first + i, first + i + 1), out[one], part)
+        return good
+
+    def _mask(self, bound: BoundInput, module: int, rows: slice, pixels: Pixels) -> None:
+        """Strike out the bad pixels of frames that were just read; rows count from the chunk's first."""
+        mask = bound.mask
+        if mask is None:
+            return
+        if mask.location is not None:
+            self._mask_by_key(bound, mask.location, module, rows, pixels)
+        if mask.packed is not None:
+            first, ids = self._where(bound, module)[1], bound.index.cell_ids
+            rows = slice(first + rows.start, first + rows.stop)
+            cells = None if mask.cells is None or ids is None else ids[rows]
+            self.masks.apply_static(mask, module, cells, pixels)
+
+    def _mask_by_key(self, bound: BoundInput, at: Location, module: int, rows: slice, pixels: Pixels) -> None:
+        """Strike out what the masks of these frames, which are read now, say."""
+        done, bits = 0, bound.mask.bits if bound.mask else 0
+        where, row = self._where(bound, module, mask=True)
+        for a, b, piece, first in where.overlapping(rows.start, rows.stop):
+            part = pixels.part(a - rows.start, b - rows.start)
+            try:
+                self.masks.apply(piece, a - first, b - first, part, at.dtype, bits)
+            except ReadFault as fault:
+                raise fault.named(MASK_CAUSES.get(fault.cause, "unreadable mask")) from fault
+            done += b - a
+        if done < rows.stop - rows.start:
+            train = int(bound.index.train_positions(slice(row + rows.start, row + rows.stop))[0])
+            file = bound.location.files[bound.location.file[module, train]]
+            dataset = at.datasets[module] or next(filter(None, at.datasets))
+            first = int(bound.location.first[module, train])
+            raise ReadFault(file, dataset, first, rows.stop - rows.start, "these frames have none", MISSING)
+
+    def _where(self, bound: BoundInput, module: int, *, mask: bool = False) -> tuple[Extents, int]:
+        """Return where the chunk's rows of a module, or their masks, lie, and the first row; found when asked for."""
+        with self._lock:
+            if (bound, module, mask) not in self._extents:
+                rows = bound.index.rows(self.chunk.first, self.chunk.last)
+                at = (bound.mask.location if mask and bound.mask else None) or bound.location
+                found = extents(self.files, at, bound.index, module, rows), rows.start
+                self._extents[bound, module, mask] = found
+            return self._extents[bound, module, mask]
+
+    # Keys ---------------------------------------------------------------------------------------
+
+    def read_keys(self, numbers: frozenset[int]) -> None:
+        """Read the keys of the whole chunk that no window holds."""
+        account = self.account
+        for number in sorted(numbers):
+            bound = self.plan.inputs[number]
+            rows = account.rows[bound.index]
+            if bound.joined is not None:
+                values, good = bound.joined.values[rows], bound.joined.there[rows]
+            elif bound.parts:
+                values = self._joined(bound, rows)
+                good = ~np.isnan(values)
+            else:
+                values, good = self._read_key(bound)
+                values[~good] = missing_value(bound.dtype)
+            out = np.isin(bound.index.train_positions(rows), list(account.excluded))
+            self.keys[number], account.got[number][0] = values, good & ~out
+            account.bytes += values.nbytes * (bound.joined is None)
+
+    def _read_key(self, bound: BoundInput) -> tuple[NDArray, NDArray]:
+        """Return the chunk's entries of a key, (entry, ...), and which of them could be read, (entry,) bool."""
+        rows = bound.index.rows(self.chunk.first, self.chunk.last)
+        values = np.empty((rows.stop - rows.start, *bound.location.shape), bound.dtype)
+        return values, self.read(bound, 0, rows, values)
+
+    def _joined(self, bound: BoundInput, rows: slice) -> NDArray:
+        """Return a key with one entry per pulse as one value per frame, (row,)."""
+        (entries, there), (table, known) = (self._per_train(part) for part in bound.parts)
+        declared: Any = bound.declared
+        if self.chunk.part == 0:
+            trains = self.plan.train_ids[self.chunk.first : self.chunk.last]
+            self.account.losses += declared.without_pulses(table[known], trains[known])
+        first, reference = self.chunk.first, bound.reference
+        values = declared.per_frame(
+            entries, table, there & known, bound.index, rows, first=first, reference=reference
+        )
+        return np.asarray(values)
+
+    def _per_train(self, bound: BoundInput) -> tuple[NDArray, NDArray]:
+        """Return the first entry of each train, (train, ...), 0 where there is none, and where there is one."""
+        values, good = self._read_key(bound)
+        offsets = bound.index.offsets[self.chunk.first : self.chunk.last + 1]
+        first = np.minimum(offsets[:-1] - offsets[0], max(len(good) - 1, 0))
+        out = np.zeros((len(first), *bound.location.shape), bound.dtype)
+        if not len(good):
+            return out, np.zeros(len(first), bool)
+        there = (np.diff(offsets) > 0) & good[first]
+        out[there] = values[first[there]]
+        return out, there
+
+    def control(self, number: int, train: int) -> Any:
+        """Return the value of a control source in a train."""
+        bound = self.plan.inputs[number]
+        values = self.keys[number][self.account.between(bound.index, train, train + 1)]
+        return values[0] if len(values) else np.full(bound.location.shape, missing_value(bound.dtype))[()]
+
+    def key_of_frames(self, number: int, train: int, rows: slice) -> tuple[NDArray, NDArray]:
+        """Return a key's value for frames of a train, (frame, ...), and where it has one, (frame,) bool.
+
+        Rows are those of the frames, as counted from the chunk's first.
+        """
+        bound, got = self.plan.inputs[number], self.account.got[number][0]
+        if bound.kind == "pulses":
+            return self.keys[number][rows], got[rows]
+        own, shape = self.account.between(bound.index, train, train + 1), bound.location.shape
+        there = own.stop > own.start and bool(got[own.start])
+        value = self.keys[number][own.start] if own.stop > own.start else missing_value(bound.dtype)
+        frames = rows.stop - rows.start
+        return np.full((frames, *shape), value, bound.dtype), np.full(frames, there)

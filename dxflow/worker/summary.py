@@ -1,0 +1,45 @@
+"""What the driver learns of a finished chunk; everything else stays in its fragment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..run.losses import Loss, from_json
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the driver learns of a finished chunk; everything else stays in its fragment.
+
+    `times` are seconds of the reader thread ("read"), of waiting for it ("wait"), in hooks ("compute") and writing
+    the fragment ("write"); `used` is [input, module position, frames]; `events` the rows of event outputs.
+    """
+
+    chunk: int
+    worker: str
+    bytes: int
+    times: dict[str, float]
+    used: list[list[int]]
+    events: dict[str, int] = field(default_factory=dict)
+    losses: tuple[Loss, ...] = ()
+    readers: int | None = None
+    """Threads that read ahead on this worker, once that is measured."""
+    reused: bool = False
+    hooks_failed: dict[str, int] = field(default_factory=dict)
+    """Trains in which a hook raised, by ``<algorithm>.<hook>``."""
+    worked: list[list[Any]] = field(default_factory=list)
+    """Frames by algorithm: [its number, module position, "" for those used or why not, frames]."""
+    hooks_worked: tuple[str, ...] = ()
+    """Hooks that also ended well."""
+    asked: dict[str, list[str]] = field(default_factory=dict)
+    """Aliases of which hooks asked what is valid, by algorithm."""
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON values; not by asdict, which copies deeply."""
+        return vars(self) | {"losses": [vars(loss) for loss in self.losses]}
+
+
+def summary_of(meta: dict[str, Any]) -> Summary:
+    """Return the summary that a fragment holds."""
+    return Summary(**{**meta, "losses": from_json(meta["losses"])})

@@ -1,0 +1,181 @@
+"""What hooks see of a window: trains, frames of all modules, blocks of one, with the value of any alias."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..declare.views import ModuleBlock, Train, or_nan, read_only
+from ..planning.sight import maker, output
+
+if TYPE_CHECKING:
+    from ..planning.bound import BoundAlgorithm
+    from ..planning.walks import Part
+    from .presence import Presence
+    from .source import Loaded, Source
+
+
+class Views:
+    """Makes what hooks see.
+
+    Values come from the window that was read, from the keys of the chunk, or from what earlier algorithms made.
+    """
+
+    def __init__(self, source: Source, presence: Presence) -> None:
+        self._source, self._presence = source, presence
+        self._plan, self._account, self._shares = source.plan, source.account, presence.shares
+
+    def of(self, bound: BoundAlgorithm, loaded: Loaded, part: Part, rows: slice) -> Train | ModuleBlock:
+        """Return what an algorithm sees of a part of a window.
+
+        Parameters
+        ----------
+        rows : slice
+            Of the part, of the index of the algorithm's first input.
+        """
+        return (
+            self._train(bound, loaded, part, rows)
+            if part.module is None
+            else self._block(bound, loaded, part, rows)
+        )
+
+    def _or_nan(self, ref: int | str, value: Any, there: Any) -> Any:
+        """Return a value, as NaN if it is a number that is not there; labels stay what they are."""
+        labels = isinstance(ref, int) and self._plan.inputs[ref].joined is not None
+        return value if labels else or_nan(value, there)
+
+    # Blocks of a module -------------------------------------------------------------------------
+
+    def _block(self, bound: BoundAlgorithm, loaded: Loaded, part: Part, rows: slice) -> ModuleBlock:
+        lead, module = self._plan.inputs[bound.stream], part.module
+        assert module is not None
+        seen, valid = {}, {}
+        for alias, ref in bound.aliases.items():
+            values, there = self._in_block(bound, ref, loaded, part, rows)
+            seen[alias] = read_only(values)
+            if there is not None:
+                valid[alias] = there
+        return ModuleBlock(
+            module,
+            lead.modules[module],
+            lead.index.train_ids[lead.index.train_positions(rows)],
+            None if lead.index.pulse_ids is None else read_only(lead.index.pulse_ids[rows]),
+            None if lead.index.cell_ids is None else read_only(lead.index.cell_ids[rows]),
+            seen,
+            valid,
+            self._account.asked[bound.name],
+        )
+
+    def _in_block(
+        self, bound: BoundAlgorithm, ref: int | str, loaded: Loaded, part: Part, rows: slice
+    ) -> tuple[NDArray, NDArray | None]:
+        """Return the values of an alias in a block, and which are valid where that is not all."""
+        own = self._account.own(self._plan.inputs[bound.stream].index, rows)
+        if isinstance(ref, str):
+            return self._made_in_block(ref, loaded, part, own), None
+        if ref not in loaded.arrays:
+            if ref == bound.stream:
+                return self._source.keys[ref][own], None
+            values, there = self._source.key_of_frames(ref, part.train, own)
+            return self._or_nan(ref, values, there.any()), there
+        at = (part.module or 0) - (loaded.window.module or 0), part.at
+        if ref in loaded.pixels:
+            return loaded.arrays[ref][at], read_only(loaded.pixels[ref][at])
+        return loaded.arrays[ref][at], self._whole(bound, part, own)
+
+    def _whole(self, bound: BoundAlgorithm, part: Part, own: slice) -> NDArray | None:
+        """Return which frames of a whole train of a module are there; None of blocks, which have no others."""
+        if not bound.algorithm.WHOLE_TRAINS or part.module is None:
+            return None
+        modules = slice(part.module, part.module + 1)
+        return read_only(self._account.seen(self._plan.sights[bound.name], own, modules)[0])
+
+    def _made_in_block(self, name: str, loaded: Loaded, part: Part, own: slice) -> NDArray:
+        o = output(self._plan, name)
+        if o.transient:
+            return self._shares.images(name, loaded.window, part)
+        at = self._shares.place(o, part.train, part.train + 1, own, part.module)
+        return o.kind.part(self._shares.arrays[name], at, len(o.pixels))  # type: ignore[arg-type]
+
+    # All modules --------------------------------------------------------------------------------
+
+    def _train(self, bound: BoundAlgorithm, loaded: Loaded, part: Part, rows: slice) -> Train:
+        index = self._plan.inputs[bound.stream].index
+        valid = {alias: self._there(bound, ref, part, rows) for alias, ref in bound.aliases.items()}
+        values = {
+            alias: self._or_nan(ref, self._in_train(bound, ref, loaded, part, rows), valid[alias])
+            for alias, ref in bound.aliases.items()
+        }
+        pixels = {
+            alias: read_only(self._of_frames(bound, ref, loaded.pixels[ref], part))
+            for alias, ref in bound.aliases.items()
+            if isinstance(ref, int) and ref in loaded.pixels
+        }
+        return Train(
+            index=part.train,
+            id=int(self._plan.train_ids[part.train]),
+            pulse_ids=None if index.pulse_ids is None else read_only(index.pulse_ids[rows]),
+            cell_ids=None if index.cell_ids is None else read_only(index.cell_ids[rows]),
+            missing=frozenset(alias for alias, there in valid.items() if not there.any()),
+            _arrays={alias: read_only(value) for alias, value in values.items()},
+            _valid=valid | pixels,
+            _asked=self._account.asked[bound.name],
+        )
+
+    def _of_frames(self, bound: BoundAlgorithm, ref: int, array: NDArray, part: Part) -> NDArray:
+        """Return the frames of a part, (frame, module, ...), all of the train of an input with other rows."""
+        same = self._plan.inputs[ref].index is self._plan.inputs[bound.stream].index
+        return (array[:, part.at] if same else array).swapaxes(0, 1)
+
+    def _there(self, bound: BoundAlgorithm, ref: int | str, part: Part, rows: slice) -> NDArray:
+        """Return where an alias has something: (frame, module), (entry,), or () for a value of the train."""
+        if isinstance(ref, str):
+            o = output(self._plan, ref)
+            own_rows = self._rows(bound, o.index, part, rows) if o.index is not None else None
+            there = self._presence.has(maker(self._plan, ref), o, part.train, part.train + 1, own_rows)
+            return there[0] if o.output.kind == "train" else there.T
+        own = self._plan.inputs[ref]
+        got = self._account.got[ref][:, self._rows(bound, own.index, part, rows)]
+        if own.kind == "control":
+            return np.asarray(got.any())
+        return got.T if own.kind == "frames" else got[0]
+
+    def _rows(self, bound: BoundAlgorithm, index: Any, part: Part, rows: slice) -> slice:
+        """Return the rows of an index that belong to a part, counted from the chunk's first."""
+        if index is self._plan.inputs[bound.stream].index:
+            return self._account.own(index, rows)
+        return self._account.between(index, part.train, part.train + 1)
+
+    def _within(self, bound: BoundAlgorithm, index: Any, part: Part, rows: slice) -> slice:
+        """Return the same rows as counted from the first of the train."""
+        of, train = (
+            self._rows(bound, index, part, rows),
+            self._account.between(index, part.train, part.train + 1),
+        )
+        return slice(of.start - train.start, of.stop - train.start)
+
+    def _in_train(
+        self, bound: BoundAlgorithm, ref: int | str, loaded: Loaded, part: Part, rows: slice
+    ) -> Any:
+        """Return the data of an alias in a train, or in some of its frames."""
+        if isinstance(ref, str):
+            return self._made_in_train(bound, ref, loaded, part, rows)
+        if ref in loaded.arrays:
+            return self._of_frames(bound, ref, loaded.arrays[ref], part)
+        own = self._plan.inputs[ref]
+        if own.kind == "control":
+            return self._source.control(ref, part.train)
+        return self._source.keys[ref][self._rows(bound, own.index, part, rows)]
+
+    def _made_in_train(
+        self, bound: BoundAlgorithm, name: str, loaded: Loaded, part: Part, rows: slice
+    ) -> NDArray:
+        o, index = output(self._plan, name), self._plan.inputs[bound.stream].index
+        if o.transient:
+            whole = replace(part, at=slice(None))
+            return self._shares.images(name, loaded.window, part if o.index is index else whole)
+        at = self._shares.place_of(o, index, self._account.own(index, rows), part)
+        return o.kind.part(self._shares.arrays[name], at, len(o.pixels))  # type: ignore[arg-type]

@@ -1,0 +1,137 @@
+"""The pass over a chunk: for each window, for each algorithm, for each part of it, the hook is called; then counted."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from ..planning.sight import by_train
+from ..planning.walks import Walk, walk
+from . import shares as merging
+from .account import Account
+from .hooks import Calls, Hooks
+from .presence import Presence
+from .shares import Shares
+from .source import Loaded, Source
+from .totals import Totals, finish
+from .views import Views
+
+if TYPE_CHECKING:
+    from ..deaths.watch import Doing
+    from ..declare.outputs import Partial
+    from ..planning.bound import BoundAlgorithm
+    from ..planning.plan import Chunk
+    from ..planning.public import Plan
+    from ..planning.walks import Part, Window
+    from ..reader.files import Files
+    from .masks import Masks
+
+
+class Pass:
+    """One try of a chunk: all its windows, once.
+
+    Parameters
+    ----------
+    excluded : set of int
+        Trains (positions in the plan) that are left out.
+    hooks : Hooks, optional
+        How hooks ended in earlier tries.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        chunk: Chunk,
+        excluded: frozenset[int],
+        files: Files,
+        masks: Masks,
+        doing: Doing,
+        hooks: Hooks | None = None,
+    ) -> None:
+        self.plan, self.chunk, self.excluded = plan, chunk, excluded
+        self.walk: Walk = walk(plan)
+        self.account = Account(plan, chunk, excluded)
+        self.calls = Calls(plan, chunk, excluded, doing, hooks)
+        self.source = Source(self.account, files, masks, whole=self.walk.whole)
+        self.shares = Shares(self.account)
+        self.presence = Presence(self.shares)
+        self.views = Views(self.source, self.presence)
+        self.totals = Totals(self.presence, self.calls)
+        self._by_train = {a.name for a in plan.algorithms if by_train(plan, a)}
+        self._handed_on = {
+            a.name: [o for o in a.outputs if o.name in plan.handed_on] if self.walk.whole else []
+            for a in plan.algorithms
+        }
+        self.began, self.times = perf_counter(), {"read": 0.0, "wait": 0.0}
+
+    def windows(self) -> list[Window]:
+        """Return all windows, in reading order."""
+        return self.walk.windows(self.chunk, self.excluded)
+
+    def work(self, window: Window, loaded: Loaded) -> None:
+        """Let the algorithms work on a window that was read."""
+        self.totals.reach(window.begins)
+        for number, good in loaded.good.items():
+            bound = self.plan.inputs[number]
+            modules = window.modules_of(bound)
+            self.account.add(number, slice(modules.start, modules.stop), window.rows_of(bound), good)
+        for algorithm in window.group.algorithms:
+            self._work(algorithm, window, loaded)
+
+    def _work(self, bound: BoundAlgorithm, window: Window, loaded: Loaded) -> None:
+        """Let one algorithm work on a window, and finish trains that others read on."""
+        lead = self.plan.inputs[bound.stream]
+        own = self.account.own(lead.index, window.rows_of(lead))
+        seen = self._seen(bound, window)
+        self.shares.begin(bound, window)
+        for part in self.walk.parts(bound, window, seen):
+            if part.train not in self.calls.failed:
+                self._call(bound, loaded, part)
+        if bound.name in self._by_train and seen.any() and window.first not in self.calls.failed:
+            finish(self.presence, self.calls, bound, window.first, window.last)
+        for o in self._handed_on[bound.name]:
+            follows = own if o.index is lead.index else None
+            self.presence.mark(bound, o, window.first, window.last, follows)
+
+    def _seen(self, bound: BoundAlgorithm, window: Window) -> NDArray:
+        """Return which frames of a window an algorithm sees, (module, frame) bool."""
+        lead = self.plan.inputs[bound.stream]
+        modules = window.modules_of(lead)
+        rows = self.account.own(lead.index, window.rows_of(lead))
+        return self.account.seen(self.plan.sights[bound.name], rows, slice(modules.start, modules.stop))
+
+    def first_call(self, bound: BoundAlgorithm, loaded: Loaded) -> tuple[Any, Partial]:
+        """Return what the first call of a hook sees of a window that was worked on, and what it may write to."""
+        part = next(self.walk.parts(bound, loaded.window, self._seen(bound, loaded.window)))
+        rows = self._rows(bound, loaded.window, part)
+        own = self.account.own(self.plan.inputs[bound.stream].index, rows)
+        return self.views.of(bound, loaded, part, rows), self.shares.of(bound, loaded.window, part, own)[0]
+
+    def _rows(self, bound: BoundAlgorithm, window: Window, part: Part) -> slice:
+        """Return the rows of a part, of the index of the algorithm's first input."""
+        start = window.rows_of(self.plan.inputs[bound.stream]).start
+        return slice(start + part.at.start, start + part.at.stop)
+
+    def _call(self, bound: BoundAlgorithm, loaded: Loaded, part: Part) -> None:
+        """Call the hook for a part of a window."""
+        rows = self._rows(bound, loaded.window, part)
+        own = self.account.own(self.plan.inputs[bound.stream].index, rows)
+        out, shared = self.shares.of(bound, loaded.window, part, own)
+        view: Any = self.views.of(bound, loaded, part, rows)
+        if part.module is None:
+            with self.calls.of(bound, "process_train_data", part.train, part.train + 1):
+                bound.algorithm.process_train_data(view, out)
+        else:
+            with self.calls.of(bound, "process_module_data", part.train, part.train + 1, part.module):
+                bound.algorithm.process_module_data(view, out)
+        merging.merge(shared)
+        self.presence.note(bound, out, part, own)
+
+    def end(self) -> None:
+        """Finish the last units; where no hook has failed, also the rows and the account of time."""
+        self.totals.reach(self.chunk.last)
+        if not self.calls.failed:
+            self.presence.mark_lost_rows()
+            self.times["compute"] = perf_counter() - self.began - self.times["wait"]

@@ -1,0 +1,84 @@
+"""A plan on a worker: algorithms initialized once, open files, buffers that are kept between chunks."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from numpy.typing import NDArray
+
+from ..deaths.notes import Now
+from ..deaths.watch import Doing
+from ..disk import parcels
+from ..planning import memory
+from ..reader.files import Files
+from ..reader.ring import paged
+from ..reader.tuning import Tuner, candidates
+from .hooks import named
+from .masks import Masks
+
+if TYPE_CHECKING:
+    from ..deaths.notes import Note
+    from ..planning.public import Plan
+
+
+class Workspace:
+    """A plan on a worker, for one thread: algorithms initialized once, buffers kept between chunks."""
+
+    def __init__(self, plan: Plan, folder: Path, session: str = "") -> None:
+        # Copies, so that in the client's own process `initialize` leaves the user's objects alone.
+        self._given = plan
+        own = tuple(a.own() for a in plan.algorithms)
+        self.plan, self.folder = replace(plan, algorithms=own), folder
+        # It is that of the algorithms as they were given, and travels with the plan.
+        vars(self.plan)["fingerprint"] = plan.fingerprint
+        self.session = session or uuid.uuid4().hex[:12]
+        """Names this start of the workers: what another start left unfinished is no fault of the data."""
+        self.now = Now(folder, self.session)
+        self.files = Files()
+        self.masks = Masks()
+        self.tuner = Tuner(candidates(memory.buffers(plan), plan.readers))
+        self._buffers: list[NDArray] = []
+        self._parcel: parcels.Parcel | None = None
+        self.ready = False
+        self.doing = Doing(plan.hook_timeout)
+        self.note: Note | None = None
+        """The last chunk's."""
+
+    def buffers(self) -> list[NDArray]:
+        """Return the buffers that blocks or trains are read into."""
+        if not self._buffers:
+            size = memory.buffer_bytes(self.plan)
+            self._buffers = [paged(size) for _ in range(memory.buffers(self.plan))]
+        return self._buffers
+
+    def prepare(self) -> None:
+        """Initialize the algorithms, once per process."""
+        if not self.ready:
+            for bound in self.plan.algorithms:
+                with named(self.doing, f"in {bound.name}.initialize(), run {self.plan.run}"):
+                    bound.algorithm.initialize(bound.info)
+                bound.algorithm.freeze()
+            self.ready = True
+
+    def another(self) -> Workspace:
+        """Return one for another thread: hooks may keep scratch arrays on self, so algorithms are its own, too."""
+        other = type(self)(self._given, self.folder, self.session)
+        other.doing = self.doing
+        return other
+
+    def close(self) -> None:
+        """Close the files, when no task runs on it; those of one that does are closed with it."""
+        self.files.close()
+
+    def __reduce__(self) -> tuple:
+        # Once for all workers, those included that come later.
+        if self._parcel is None:
+            self._parcel = parcels.packed(self.plan, self.folder / f"arrays-{self.session}.bin")
+        return _unpacked, (self._parcel, self.folder, self.session)
+
+
+def _unpacked(parcel: parcels.Parcel, folder: Path, session: str) -> Workspace:
+    return Workspace(parcel.unpack(), folder, session)
