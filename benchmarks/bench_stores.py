@@ -173,7 +173,7 @@ def stored(run: str, folder: Path, to: str, nbytes: int) -> Case:
         contents.note()
         start = perf_counter()
         pieces = plan.store.create(contents)
-        merging.finalize(work, 0, total)
+        merging.finalize(work, [(0, total)])
         for piece in pieces:
             plan.store.write(contents, piece)
         plan.store.commit(contents, report.manifest({"kind": "this process"}))

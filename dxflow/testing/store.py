@@ -146,7 +146,7 @@ def _check_commit(made: Plan) -> None:
     pieces = list(store.create(contents))
     total = merging.merge(work, 0, paths, work.folder / "merged-000-0-000000-check.fragment")
     for _ in range(2):
-        merging.finalize(work, 0, total)
+        merging.finalize(work, [(0, total)])
     for piece in [*pieces, *reversed(pieces)]:
         store.write(Contents.of(made, work.folder), piece)
         require(not store.path.exists(), f"{store.path.name} appeared before commit()")

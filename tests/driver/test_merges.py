@@ -22,14 +22,14 @@ class Listed:
     def __init__(self):
         self.made = {}
 
-    def submit(self, function, part, *args, after=()):
+    def submit(self, function, *args, after=()):
         if function.__name__ == "merge":
-            paths, into = args
+            _, paths, into = args
             self.made[into.name] = [p.name for p in paths]
             # What is waited for was submitted before.
             assert [name for name in self.made[into.name] if name in self.made] == list(after)
             return into.name
-        return part, args[0].name, list(after)
+        return [(part, path.name) for part, path in args[0]], list(after)
 
     def results(self, futures):
         yield from futures
@@ -64,9 +64,11 @@ def test_what_is_merged_does_not_depend_on_what_is_done_first_and_nothing_waits(
 
     chunks, steps, finals = listed(counts, range)
     made = steps[-1][1]
-    for part, root, after in finals:
-        assert leaves(root, made) == [c.number for c in chunks if c.part == part]
-        assert after == ([root] if root in made else [])
+    for totals, after in finals:
+        for part, root in totals:
+            assert leaves(root, made) == [c.number for c in chunks if c.part == part]
+        assert after == [root for _, root in totals if root in made]
+    assert sorted(part for totals, _ in finals for part, _ in totals) == list(range(len(counts)))
     assert all(2 <= len(children) <= 8 for children in made.values())
     done = set()
     for number, so_far in listed(counts, shuffled)[1]:

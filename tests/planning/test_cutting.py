@@ -1,5 +1,7 @@
 """How a run is cut: powers of two of trains, within what is asked for; units that no other algorithm changes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,8 @@ from samples import RoiSum, Stats, TrainSums
 
 import dxflow
 from dxflow import Algorithm, Frames, Key, Output
-from dxflow.planning import units
+from dxflow.algorithms.average import Average
+from dxflow.planning import cutting, units
 from dxflow.planning.cutting import within
 from dxflow.simulate import make_run
 from dxflow.testing.case import cut
@@ -114,3 +117,15 @@ def test_a_chunk_of_any_whole_units_gives_the_same_bits(long):
 def test_memory_counts_the_partials_of_several_units(long):
     made = plan(long, Stats(img=TWO))
     assert cut(made, 256).memory.partials > cut(made, 32).memory.partials
+
+
+def test_a_run_that_is_cut_by_modules_has_the_bits_of_one_that_is_not(long, monkeypatch):
+    """One stretch of trains leaves the sums of each pixel once, where many leave them many times."""
+    monkeypatch.setattr(cutting, "SMALL", 1000)
+    split = plan(long, Average(img=TWO), block=64, chunk=500_000)
+    assert [(p.start, p.stop) for p in split.parts] == [(0, 1), (1, 2)]
+    whole = cut(replace(split, parts=(slice(0, 2),)), split.algorithms[0].unit)
+    assert len(whole.chunks) > len(split.chunks) / 2
+    both, expected = (dxflow.execute(p, "here").dataset for p in (split, whole))
+    for name, variable in expected.variables.items():
+        assert both.variables[name].values.tobytes() == variable.values.tobytes(), name

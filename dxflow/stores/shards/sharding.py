@@ -71,7 +71,8 @@ class Sharding:
             step = math.ceil(shape[self.modules] * min(1.0, max(PART_BYTES, least) / max(1, v.nbytes)))
         else:
             step = plan.parts[0].stop - plan.parts[0].start
-            self.parts = max(1, math.ceil(max(PART_BYTES, least) / max(1, v.nbytes / len(plan.parts))))
+            parts = math.ceil(max(PART_BYTES, least) / max(1, v.nbytes / len(plan.parts)))
+            self.parts = min(max(1, parts), len(plan.parts))
             step = min(step * self.parts, shape[self.modules])
         return tuple(step if axis == self.modules else n for axis, n in enumerate(shape))
 
