@@ -45,7 +45,7 @@ ELSEWHERE = (
         "they matter where a copy is interrupted or fails",
     ),
     (
-        "dxflow/declare/fitting.py dxflow/declare/lack.py dxflow/declare/signatures.py",
+        "dxflow/declare/fitting.py dxflow/declare/kinds.py dxflow/declare/lack.py dxflow/declare/signatures.py",
         "declare/test_algorithm.py declare/test_inputs.py declare/test_outputs.py driver/test_report.py",
         "checks of declarations, tried through what is declared",
     ),
@@ -130,9 +130,9 @@ ELSEWHERE = (
         "one file for all checks: each passes what is right and tells what is wrong",
     ),
     (
-        "dxflow/worker/account.py dxflow/worker/keys.py dxflow/worker/lacks.py dxflow/worker/merging.py "
-        "dxflow/worker/totals.py dxflow/worker/trains.py",
-        "worker/test_chunk.py worker/test_blocks.py worker/test_presence.py driver/test_report.py test_company.py",
+        "dxflow/worker/account.py dxflow/worker/merging.py dxflow/worker/shares.py dxflow/worker/source.py "
+        "dxflow/worker/summary.py dxflow/worker/totals.py dxflow/worker/views.py dxflow/worker/workspace.py",
+        "worker/test_chunk.py worker/test_work.py worker/test_presence.py driver/test_report.py test_company.py",
         "parts of one pass, whose results are compared with numpy however it is cut",
     ),
     (

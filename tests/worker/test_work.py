@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from samples import RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import Algorithm, Frames, Key, Output
+from dxflow import Algorithm, Frames, From, Key, Output
 from dxflow.simulate import make_run
 from dxflow.testing.algorithm import _poisoned
 from dxflow.testing.case import cut
@@ -306,3 +306,115 @@ def test_rows_that_a_single_module_makes_may_be_assigned(run):
     expected = oracle.frames(run.path, [run.sources[3]])[1]
     oracle.close(data["over.s"], np.nansum(expected, axis=(1, 2, 3)))
     assert OverwritesTrains().by_module is False
+
+
+class PulseCorrelation(Algorithm):
+    """g(lag) over the pulses of a train, pixel by pixel: needs all of them, of one module at a time."""
+
+    ALG_ID = "g"
+    WHOLE_TRAINS = True
+    inputs = {"img": Frames("image.data")}
+
+    def outputs(self, info):
+        lags = info["img"].max_per_train
+        return {
+            "sum": Output(per="pixel", shape=(lags,), dims=("lag",)),
+            "pairs": Output(per="run", shape=(lags,), dtype="i8", dims=("lag2",)),
+            "first": Output(per="img", dtype="i4"),
+        }
+
+    def process_module_data(self, block, out):
+        img = block["img"].astype("f8")
+        there = block.valid("img")
+        assert not np.isnan(img[there]).all()
+        assert np.isnan(img[~there]).all()
+        for lag in range(len(img)):
+            both = there[lag:] & there[: len(img) - lag]
+            product = img[lag:][both] * img[: len(img) - lag][both]
+            out.sum[lag] += np.nansum(product, axis=0)
+            out.pairs[lag] += both.sum()
+        out.first += there
+
+
+def correlation(values):
+    """Return g of one train of all modules, (lag, module, ss, fs), by loops over pairs of frames."""
+    out = np.zeros(values.shape)
+    for lag in range(len(values)):
+        for n in range(len(values) - lag):
+            out[lag] += np.nan_to_num(values[n] * values[n + lag])
+    return out
+
+
+@pytest.mark.parametrize("company", [[], [Stats], [TrainSums]], ids=["alone", "blocks", "trains"])
+def test_all_pulses_of_a_train_of_one_module_are_in_one_block_alone_and_in_company(gappy, frames, company):
+    labels, values = frames
+    with _poisoned(0x3F):
+        made = [PulseCorrelation(), *(a() for a in company)]
+        data = dxflow.reduce(gappy.path, made, cluster="here", block=3 * 256).dataset
+    ids = np.array([t for t, _ in labels])
+    expected = np.zeros(data["g.sum"].shape)
+    for train in np.unique(ids):
+        one = correlation(values[ids == train])
+        expected[: len(one)] += one
+    oracle.close(data["g.sum"], expected, 1e-9)
+    np.testing.assert_array_equal(data["g.first"], (~np.isnan(values).all(axis=(2, 3))).sum(axis=1))
+    alone = dxflow.reduce(gappy.path, PulseCorrelation(), cluster="here").dataset
+    for name in ("g.sum", "g.pairs", "g.first"):
+        assert data[name].values.tobytes() == alone[name].values.tobytes()
+
+
+class Brightest(Algorithm):
+    """The largest pixel of the whole detector in each frame, and what an image made before says of it."""
+
+    ALG_ID = "bright"
+    WHOLE_FRAMES = True
+    inputs = {"img": Frames("image.data"), "twice": From("twice.img"), "x": None}
+
+    def outputs(self, info):
+        return {
+            "most": Output(per="img"),
+            "twice": Output(per="img"),
+            "x": Output(per="img"),
+            "calls": Output(per="train", dtype="i4"),
+            "frames": Output(per="run", dtype="i8"),
+        }
+
+    def process_train_data(self, frames, out):
+        out.most = np.nanmax(frames["img"], axis=(1, 2, 3))
+        out.twice = np.nanmax(frames["twice"], axis=(1, 2, 3))
+        out.x = frames["x"]
+        out.calls += 1
+        out.frames += frames.valid("img").sum()
+        assert len(frames.pulse_ids) == len(frames["img"])
+
+
+class Twice(Algorithm):
+    """An image of each frame, module by module."""
+
+    ALG_ID = "twice"
+    inputs = {"img": Frames("image.data")}
+
+    def outputs(self, info):
+        return {"img": Output(per=("img", "pixel"), dtype="f4", store=False)}
+
+    def process_module_data(self, block, out):
+        out.img = 2 * block["img"]
+
+
+@pytest.mark.parametrize("company", [[], [Stats], [TrainSums]], ids=["alone", "blocks", "trains"])
+def test_all_modules_of_some_frames_are_seen_together_with_what_was_made_of_each(gappy, frames, company):
+    labels, values = frames
+    motor = Key(gappy.devices["motor"], "actualPosition.value")
+    with _poisoned(0x3F):
+        made = [Twice(), Brightest(x=motor), *(a() for a in company)]
+        result = dxflow.reduce(gappy.path, made, cluster="here", block=4 * 256)
+    data = result.dataset
+    most = np.nanmax(values, axis=(1, 2, 3))
+    oracle.close(data["bright.most"], most, 0)
+    oracle.close(data["bright.twice"], 2 * most, 0)
+    position = dict(zip(gappy.train_ids.tolist(), gappy.motor, strict=True))
+    oracle.close(data["bright.x"], [position[t] for t, _ in labels])
+    ids, counts = np.unique([t for t, _ in labels], return_counts=True)
+    calls = dict(zip(ids.tolist(), (-(-counts // 4)).tolist(), strict=True))
+    assert data["bright.calls"].values.tolist() == [calls.get(t, 0) for t in data["train"].values.tolist()]
+    assert data["bright.frames"] == (~np.isnan(values).all(axis=(2, 3))).sum()
