@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from .clusters.kept import Kept
 from .declare.algorithm import Algorithm
 from .driver import journal
 from .driver.execute import execute
@@ -57,7 +58,7 @@ def plan(
     to : path, Store or None
         ``"x.zarr"``; None keeps the result in a temporary directory as long as the `Result` lives.
     cluster
-        Only used to know where memory must suffice; see `execute`.
+        Only used to know where memory must suffice; see `execute`. The name of one is looked at only there.
     frames : FrameSelection, boolean array or Result, optional
         Only these frames of detectors are read at all.
     mask, mask_bits
@@ -141,14 +142,24 @@ def plan(
 
 
 def _checked(plan: Plan, cluster: Any) -> Plan:
-    """Return a plan that can run here, or whose result is there already."""
+    """Return a plan that can run where it is to, or whose result is there already."""
     names.check(plan)
     memory.check(plan.memory, cluster)
+    if isinstance(cluster, Kept):
+        _check_fits(plan, cluster)
     journal.refuse_held(plan)
     if journal.finished(plan):
         return replace(plan, finished=True)
     plan.store.check(plan)
     return plan
+
+
+def _check_fits(plan: Plan, cluster: Kept) -> None:
+    """Refuse a plan that the workers of a cluster could never run."""
+    try:
+        cluster.check(plan)
+    except ValueError as e:
+        raise PlanError(str(e)) from e
 
 
 def reduce(

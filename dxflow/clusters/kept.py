@@ -12,7 +12,7 @@ from ..errors import ClusterLost
 if TYPE_CHECKING:
     from distributed import Client
 
-    from ..planning.plan import Plan
+    from ..planning.public import Plan
     from .runner import Cluster
 
 
@@ -118,6 +118,14 @@ class Kept:
 
     def __init__(self) -> None:
         self.running = Running(self)  # type: ignore[arg-type]  # the kinds have the methods
+
+    def check(self, plan: Plan) -> None:
+        """Refuse a plan that its workers could never run. Default: none.
+
+        Raises
+        ------
+        ValueError
+        """
 
     def __enter__(self) -> Self:
         self.running.hold()

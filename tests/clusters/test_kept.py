@@ -9,7 +9,7 @@ from samples import Failing, Killer, RoiSum, Stats
 
 import dxflow
 from dxflow import find
-from dxflow.clusters import Kept, Local, patience
+from dxflow.clusters import Kept, Local, Slurm, patience
 from dxflow.clusters.kept import Running, kept
 from dxflow.errors import ClusterLost
 from dxflow.testing.case import cut
@@ -69,9 +69,12 @@ def test_passes_share_workers_also_after_a_hook_that_raised_or_a_plan_that_does_
     with pytest.raises(ZeroDivisionError):
         dxflow.reduce(run.path, Failing(trains=run.train_ids.tolist()), cluster=cluster)
     assert of_dxflow(cluster.running._client) == []
+    plan = dxflow.plan(run.path, Stats())
     cluster.memory = "100 MB"
     with pytest.raises(ValueError, match="is more than the 100 MB that each of 1 may use") as caught:
-        dxflow.reduce(run.path, Stats(), cluster=cluster)
+        dxflow.execute(plan, cluster)
+    with pytest.raises(dxflow.PlanError, match="is more than the 100 MB that each of 1 may use"):
+        dxflow.plan(run.path, Stats(), cluster=cluster)
     assert "more memory for each (Local(memory=...))" in str(caught.value)
     cluster.memory = None
     last = dxflow.reduce(run.path, Stats(), cluster=cluster)
@@ -201,6 +204,15 @@ def test_every_kind_of_cluster_can_be_kept():
         "local": True,
         "slurm": True,
     }
+
+
+def test_what_can_never_fit_into_a_job_is_refused_by_the_plan(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(
+        dxflow.PlanError, match="memory='400 MB' per job: one worker of this plan needs .* Give more"
+    ):
+        dxflow.plan(run.path, Stats(), cluster=Slurm(memory="400 MB"))
+    assert dxflow.plan(run.path, Stats(), cluster=Slurm(memory="40 GB")).memory.total < 40e9
 
 
 def test_a_client_is_its_users_and_this_process_needs_no_workers():

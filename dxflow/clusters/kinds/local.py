@@ -24,7 +24,7 @@ from ..kept import Kept
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
-    from ...planning.plan import Plan
+    from ...planning.public import Plan
 
 SETTINGS = {
     # A preempted or killed worker is no reason to give up on a chunk: its fragment is there or it is done again.
@@ -83,6 +83,10 @@ class Local(Kept):
         self._cluster: LocalCluster | None = None
 
     def fit(self, plan: Plan) -> None:
+        """Refuse a plan that is too large, as when it was made."""
+        self.check(plan)
+
+    def check(self, plan: Plan) -> None:
         """Refuse a plan that needs more memory than each process has.
 
         Raises

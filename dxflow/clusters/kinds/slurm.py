@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from ...planning.public import Plan
-    from ...slurm.head import Scheduler
+    from ...slurm.head import Scheduler, Shape
 
 log = logger(__name__)
 
@@ -127,6 +127,21 @@ class Slurm(Kept):
         self.folder: Path | None = None
         """Logs, job script and credentials of this run."""
 
+    def check(self, plan: Plan) -> None:
+        """Refuse a plan whose workers do not fit into the memory of a job.
+
+        Raises
+        ------
+        OptionError
+        """
+        if self.options.memory is not None:
+            self._shape(plan)
+
+    def _shape(self, plan: Plan) -> Shape:
+        from ...slurm.head import Shape
+
+        return Shape.of(self.options, plan.memory.total)
+
     def fit(self, plan: Plan) -> bool:
         """Take over what a plan needs; return whether the workers that run have too little memory for it.
 
@@ -135,14 +150,12 @@ class Slurm(Kept):
         OptionError
             If its result would lie where nodes do not see it, or its workers do not fit into the memory of a job.
         """
-        from ...slurm.head import Shape
-
         if plan.store.temporary and str(plan.store.path).startswith(("/tmp/", "/var/tmp/", "/dev/shm/")):
             raise OptionError(
                 f"without a name the result lies in {plan.store.path.parent}, which the nodes of a cluster do not "
                 "share: give to= (--to), on a file system that they do"
             )
-        shape = Shape.of(self.options, plan.memory.total)
+        shape = self._shape(plan)
         self._need, self._about = plan.memory.total, listing.of_plan(plan)
         if self._head is None:
             return False
