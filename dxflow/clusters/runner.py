@@ -104,7 +104,8 @@ class Here:
 
 def number_of(args: Iterable[Any]) -> int | None:
     """Return which chunk, part or file a task is about."""
-    return next((a for a in args if isinstance(a, int)), None)
+    flat = (a[0] if isinstance(a, tuple) and a else a for a in args)
+    return next((a for a in flat if isinstance(a, int)), None)
 
 
 @contextmanager

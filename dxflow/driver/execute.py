@@ -16,7 +16,7 @@ from ..errors.kinds import FLAG, Kind, expect
 from ..stores.contents import Contents
 from ..stores.named import store_for
 from ..worker import rowstage
-from ..worker.chunk import run_chunk
+from ..worker.chunk import run_chunk, run_chunk_without
 from ..worker.hooks import FirstTrains
 from ..worker.summary import Summary
 from ..worker.workspace import Workspace
@@ -119,18 +119,25 @@ def _run(
     """Do the chunks that are not done yet, merge, and write the result."""
     report.begin_pass()
     todo, first = report.missing(), FirstTrains(len(plan.chunks))
-    merges = Merges(plan, runner, folder)
+    # Modules that are reduced apart have to agree first on the trains that are left out.
+    merges, apart = Merges(plan, runner, folder), len(plan.parts) > 1
     for summary in report.in_order():
         first.add(summary)
-        merges.add(summary.chunk)
+        if not apart:
+            merges.add(summary.chunk)
     progress.phase("reading", plan.bytes_to_read - report.bytes)
     progress.watch(runner.waiting)
     runner.tell(progress.note)
     for summary in runner.results(runner.map(run_chunk, todo)):
         report.add(summary)
         first.add(summary)
-        merges.add(summary.chunk)
+        if not apart:
+            merges.add(summary.chunk)
         progress.add(summary.bytes, reused=summary.reused)
+    if apart:
+        _agree(runner, report)
+        for chunk in plan.chunks:
+            merges.add(chunk.number)
     contents = Contents(plan, folder, _events(plan, report.in_order()), report.losses)
     contents.note()
     if lock is not None:
@@ -152,6 +159,13 @@ def _run(
     plan.store.settle()
     plan.store.commit(contents, report.manifest(runner.account()))
     runner.tell(None)
+
+
+def _agree(runner: Runner, report: Report) -> None:
+    """Leave out trains in all modules that were left out in some: do these chunks again without them."""
+    while todo := report.disagreeing():
+        for summary in runner.results(runner.map(run_chunk_without, todo)):
+            report.add(summary)
 
 
 def _write_piece(work: Workspace, piece: Any) -> None:

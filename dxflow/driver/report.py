@@ -62,6 +62,14 @@ class Report:
         """Return the numbers of the chunks that are not done."""
         return [c.number for c in self.plan.chunks if c.number not in self._summaries]
 
+    def disagreeing(self) -> list[tuple[int, tuple[int, ...]]]:
+        """Return the chunks of which others of the same trains left some out, with all of these trains."""
+        left_out: dict[tuple[int, int], set[int]] = defaultdict(set)
+        for chunk in self.plan.chunks:
+            left_out[chunk.first, chunk.last].update(self._summaries[chunk.number].left_out)
+        wanted = [(c.number, left_out[c.first, c.last]) for c in self.plan.chunks]
+        return [(n, (*sorted(all_),)) for n, all_ in wanted if all_ - {*self._summaries[n].left_out}]
+
     def add(self, summary: Summary) -> None:
         """Count a finished chunk."""
         reused = summary.reused and summary.chunk in self._found

@@ -37,7 +37,12 @@ class Done:
     losses: list[Loss]
 
 
-def run_chunk(work: Workspace, number: int) -> Summary:
+def run_chunk_without(work: Workspace, which: tuple[int, tuple[int, ...]]) -> Summary:
+    """Do a chunk, given by its number, without some trains (positions in the plan)."""
+    return run_chunk(work, *which)
+
+
+def run_chunk(work: Workspace, number: int, without: tuple[int, ...] = ()) -> Summary:
     """Read a chunk while the algorithms work on what was read; leave a fragment.
 
     A chunk whose fragment is there is not done again. Trains in which a hook raised are left out, if faults are to
@@ -45,7 +50,8 @@ def run_chunk(work: Workspace, number: int) -> Summary:
     same goes for trains that killed workers: what earlier workers tried and died of is told by a note.
     """
     path, chunk = chunk_path(work.folder, number, work.plan.digest), work.plan.chunks[number]
-    if (meta := fragments.intact(path, work.plan.digest)) is not None:
+    meta = fragments.intact(path, work.plan.digest)
+    if meta is not None and {*without} <= {*meta["left_out"]}:
         return replace(summary_of(meta), reused=True)
     with Note(work.now, number) as work.note:
         note = work.note
@@ -59,7 +65,7 @@ def run_chunk(work: Workspace, number: int) -> Summary:
             lost = deaths.losses(work.plan, chunk, deaths.killers(chunk, note.history))
             with note.hooks() if note.history.deaths else nullcontext() as say:
                 plan = deaths.witnessed(work.plan, say) if say else work.plan
-                done = _work(work, plan, attempt.of(chunk), frozenset(attempt.excluded))
+                done = _work(work, plan, attempt.of(chunk), frozenset((*attempt.excluded, *without)))
             if attempt.what == "whole":
                 return _write(work, done.last, [*lost, *done.losses], path)
             note.survived(attempt)
@@ -133,6 +139,7 @@ def _summary(work: Workspace, done: Pass, losses: list[Loss], events: dict[str, 
         worked=account.worked(),
         events=events,
         losses=tuple(account.summed_losses() + losses),
+        left_out=tuple(sorted(done.excluded)),
         hooks_failed={name: len(trains) for name, trains in hooks.failed.items()},
         hooks_worked=tuple(sorted(hooks.worked)),
         asked={name: sorted(aliases) for name, aliases in account.asked.items() if aliases},

@@ -26,6 +26,8 @@ class Summary:
     readers: int | None = None
     """Threads that read ahead on this worker, once that is measured."""
     reused: bool = False
+    left_out: tuple[int, ...] = ()
+    """Trains, by their position in the plan, in which a hook raised, or that killed workers."""
     hooks_failed: dict[str, int] = field(default_factory=dict)
     """Trains in which a hook raised, by ``<algorithm>.<hook>``."""
     worked: list[list[Any]] = field(default_factory=list)
@@ -42,4 +44,4 @@ class Summary:
 
 def summary_of(meta: dict[str, Any]) -> Summary:
     """Return the summary that a fragment holds."""
-    return Summary(**{**meta, "losses": from_json(meta["losses"])})
+    return Summary(**{**meta, "losses": from_json(meta["losses"]), "left_out": (*meta["left_out"],)})

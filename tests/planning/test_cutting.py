@@ -1,6 +1,7 @@
 """How a run is cut: powers of two of trains, within what is asked for; units that no other algorithm changes."""
 
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 from samples import RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import Algorithm, Frames, Key, Output
+from dxflow import Algorithm, Frames, FrameSelection, Key, Output
 from dxflow.algorithms.average import Average
+from dxflow.driver import execute as execution
 from dxflow.planning import cutting, units
 from dxflow.planning.cutting import within
 from dxflow.simulate import make_run
@@ -130,3 +132,48 @@ def test_a_run_that_is_cut_by_modules_has_the_bits_of_one_that_is_not(long, monk
     both, expected = (dxflow.execute(p, "here").dataset for p in (split, whole))
     for name, variable in expected.variables.items():
         assert both.variables[name].values.tobytes() == variable.values.tobytes(), name
+
+
+class Picky(Average):
+    """Cannot take one module of one train."""
+
+    ALG_ID = "average"
+
+    @classmethod
+    def add_arguments(cls, parser):
+        super().add_arguments(parser)
+        parser.add_argument("--bad", type=int, default=0)
+
+    def process_module_data(self, block, out):
+        if block.module == 1 and block.train_ids[0] == self.options["bad"]:
+            raise ZeroDivisionError("planted")
+        super().process_module_data(block, out)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_train_that_one_module_cannot_take_is_left_out_of_all_whatever_the_cut(
+    long, tmp_path, monkeypatch, interrupted
+):
+    monkeypatch.setattr(cutting, "SMALL", 1000)
+    monkeypatch.setattr(cutting, "ENOUGH_CHUNKS", 2)
+    bad = int(long.train_ids[77])
+    split = plan(long, Picky(img=TWO, bad=bad), block=64)
+    assert len(split.parts) == 2
+    if interrupted:
+        split = plan(long, Picky(img=TWO, bad=bad), block=64, to=tmp_path / "r.zarr", resume=True)
+        ended = mock.patch.object(execution, "_agree", side_effect=KeyboardInterrupt)
+        with ended, pytest.raises(KeyboardInterrupt):
+            dxflow.execute(split, "here")
+    result = dxflow.execute(split, "here")
+    other = plan(long, Picky(img=TWO, bad=bad), block=64)
+    whole = cut(replace(other, parts=(slice(0, 2),)), other.algorithms[0].unit)
+    expected = dxflow.execute(whole, "here")
+    for name, variable in expected.dataset.variables.items():
+        assert result.dataset.variables[name].values.tobytes() == variable.values.tobytes(), name
+    rest = FrameSelection(trains=np.delete(long.train_ids, 77).tolist())
+    counts = dxflow.reduce(long.path, Average(img=TWO), frames=rest, cluster="here").dataset["average.count"]
+    np.testing.assert_array_equal(result.dataset["average.count"], counts)
+    assert result.losses.cause.tolist() == ["exception in hook"]
+    for row in result.manifest["account"]:
+        assert row["masked"] == {"exception in hook": 1}
+        assert row["expected"] == row["used"] + 1
