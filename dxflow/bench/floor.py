@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..reader.faults import runs
 from ..reader.files import Files
-from ..reader.pieces import Decoded, Direct, Piece
 from ..reader.ring import paged
+from ..reader.stretches import stretches
+from ..reader.ways import Decoded, Direct, Extent
 from ..run.extents import extents
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def spans(plan: Plan) -> list[Span]:
         ]
     finally:
         files.close()
-    return [piece for span in _joined(found) for piece in _cut(span)]
+    return [part for span in _joined(found) for part in _cut(span)]
 
 
 def shares(all_spans: list[Span], n: int) -> list[list[Span]]:
@@ -92,24 +92,24 @@ def _read(descriptor: int, span: Span, buffer: memoryview) -> int:
 def _of_location(files: Files, bound: BoundInput, at: Location) -> Iterator[Span]:
     rows = slice(0, len(bound.index))
     for module in range(len(bound.modules)):
-        for _, _, piece, _ in extents(files, at, bound.index, module, rows).overlapping(0, rows.stop):
-            yield from _of_piece(piece)
+        for _, _, extent, _ in extents(files, at, bound.index, module, rows).overlapping(0, rows.stop):
+            yield from _of_extent(extent)
 
 
-def _of_piece(piece: Piece) -> Iterator[Span]:
-    if isinstance(piece, Direct):
-        yield Span(piece.target.path, piece.offset, piece.count * piece.target.band_bytes)
-    elif isinstance(piece, Decoded):
-        layout = piece.target.layout
-        for chunk in np.unique(layout.chunk_of(piece.lines // piece.target.per_entry)):
-            yield Span(piece.target.path, int(layout.offsets[chunk]), int(layout.sizes[chunk]))
+def _of_extent(extent: Extent) -> Iterator[Span]:
+    if isinstance(extent, Direct):
+        yield Span(extent.target.path, extent.offset, extent.count * extent.target.band_bytes)
+    elif isinstance(extent, Decoded):
+        layout = extent.target.layout
+        for chunk in np.unique(layout.chunk_of(extent.lines // extent.target.per_entry)):
+            yield Span(extent.target.path, int(layout.offsets[chunk]), int(layout.sizes[chunk]))
 
 
 def _joined(found: Iterable[Span]) -> Iterator[Span]:
     """Yield spans by file and position, neighbours as one."""
     for path, group in groupby(sorted(found, key=lambda s: (s.path, s.offset)), key=lambda s: s.path):
         offset, nbytes = np.array([(s.offset, s.nbytes) for s in group]).T
-        for a, b in runs(offset[1:] == (offset + nbytes)[:-1], len(offset)):
+        for a, b in stretches(offset[1:] == (offset + nbytes)[:-1], len(offset)):
             yield Span(path, int(offset[a]), int(offset[b - 1] + nbytes[b - 1] - offset[a]))
 
 

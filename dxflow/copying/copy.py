@@ -21,7 +21,7 @@ from ..driver.copied import CopyReport
 from ..driver.progress import Progress, during
 from ..errors import PlanError
 from ..errors.kinds import FLAG, expect
-from ..reader.faults import runs
+from ..reader.stretches import stretches
 from . import notes
 from .hands import Hands, failed
 from .plan import CopyPlan, plan_copy
@@ -238,7 +238,7 @@ def _of_task(task: FileTask, *, said_in_file: bool) -> dict[str, Any]:
     """Return what is left out of a file; which entries are kept, only if the file has no section for it."""
     facts: dict[str, Any] = {"sources": sorted(task.dropped), "groups": {}}
     if task.trains is not None:
-        facts["rows_of_trains_kept"] = stretches(task.trains)
+        facts["rows_of_trains_kept"] = kept_stretches(task.trains)
     for name, cut in task.cuts.items():
         group = {"before": int(cut.before.sum()), "after": int(cut.counts.sum())}
         lists = {"counts": cut.counts.tolist(), "indicesBeforeReduction": cut.entries.tolist()}
@@ -246,6 +246,6 @@ def _of_task(task: FileTask, *, said_in_file: bool) -> dict[str, Any]:
     return facts
 
 
-def stretches(keep: NDArray) -> list[list[int]]:
+def kept_stretches(keep: NDArray) -> list[list[int]]:
     """Return [start, stop] of each stretch of true values."""
-    return [[a, b] for a, b in runs(keep[1:] == keep[:-1], len(keep)) if keep[a]]
+    return [[a, b] for a, b in stretches(keep[1:] == keep[:-1], len(keep)) if keep[a]]

@@ -13,7 +13,7 @@ import numpy as np
 from h5py import h5d, h5s
 from numpy.typing import NDArray
 
-from ..reader.faults import runs
+from ..reader.stretches import stretches
 from .objects import Damaged, refuse_references
 
 BATCH = 2**22
@@ -85,7 +85,7 @@ class _Chunks:
     def move(self) -> None:
         """Move all rows; the chunks of the target have as many rows as those of the source."""
         as_they_are = self._moved_whole()
-        for start, stop in runs(as_they_are[1:] == as_they_are[:-1], len(as_they_are)):
+        for start, stop in stretches(as_they_are[1:] == as_they_are[:-1], len(as_they_are)):
             if as_they_are[start]:
                 self._stored(np.arange(start, stop))
             else:
@@ -160,7 +160,7 @@ def _contiguous(source: h5py.Dataset, into: h5py.Dataset, rows: NDArray, descrip
     per_write = len(buffer) // bytes_of_row
     for first in range(0, len(rows), per_write):
         part = rows[first : first + per_write]
-        for a, b in runs(np.diff(part) == 1, len(part)):
+        for a, b in stretches(np.diff(part) == 1, len(part)):
             view = buffer[a * bytes_of_row : b * bytes_of_row].data
             _read(descriptor, view, start + int(part[a]) * bytes_of_row, name)
         _write(into, first, len(part), buffer)
@@ -191,7 +191,7 @@ def through_hdf5(source: h5py.Dataset, into: h5py.Dataset, rows: NDArray, start:
         part = rows[first : min(first + step, stop)]
         values = np.empty((len(part), *source.shape[1:]), source.dtype)
         # Chunks are read whole and kept while their rows come: HDF5 would decode them once per stretch of rows.
-        for a, b in runs(np.diff(part // step) == 0, len(part)):
+        for a, b in stretches(np.diff(part // step) == 0, len(part)):
             if (number := int(part[a]) // step) != last:
                 last, block = number, source[number * step : (number + 1) * step]
             values[a:b] = block[part[a:b] - number * step]

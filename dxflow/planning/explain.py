@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..reader.files import Files
-from ..reader.pieces import Broken, Decoded, Direct, Piece
+from ..reader.ways import Broken, Decoded, Direct, Extent
 from ..run.bound import bytes_spared
 from ..run.extents import extents
 from ..sizes import show
@@ -80,23 +80,23 @@ def _costs(files: Files, bound: BoundInput, at: Location) -> dict[tuple[str, str
     frame = int(np.prod(at.shape, dtype=np.int64)) * at.dtype.itemsize
     rows = slice(0, len(bound.index))
     for module in range(len(bound.modules)):
-        for _, _, piece, _ in extents(files, at, bound.index, module, rows).overlapping(0, len(bound.index)):
-            if isinstance(piece, Broken):
+        for _, _, extent, _ in extents(files, at, bound.index, module, rows).overlapping(0, len(bound.index)):
+            if isinstance(extent, Broken):
                 continue
-            layout = piece.target.layout  # type: ignore[attr-defined]
+            layout = extent.target.layout  # type: ignore[attr-defined]
             cost = costs[layout.way, layout.why or "as HDF5 says"]
-            cost.frames += piece.count
-            cost.calls += len(piece.lines) if isinstance(piece, Decoded) else 1
-            cost.stored += _stored(piece)
-            cost.delivered += piece.count * frame
+            cost.frames += extent.count
+            cost.calls += len(extent.lines) if isinstance(extent, Decoded) else 1
+            cost.stored += _stored(extent)
+            cost.delivered += extent.count * frame
     return costs
 
 
-def _stored(piece: Piece) -> int:
-    """Return the bytes that a piece reads of its file."""
-    if isinstance(piece, Decoded):
-        layout = piece.target.layout
-        chunks = np.unique(layout.chunk_of(piece.lines // piece.target.per_entry))
+def _stored(extent: Extent) -> int:
+    """Return the bytes that an extent reads of its file."""
+    if isinstance(extent, Decoded):
+        layout = extent.target.layout
+        chunks = np.unique(layout.chunk_of(extent.lines // extent.target.per_entry))
         return int(layout.sizes[chunks].sum())
-    bytes_of_frame = piece.target.band_bytes if isinstance(piece, Direct) else piece.target.frame_bytes  # type: ignore[attr-defined]
-    return piece.count * bytes_of_frame
+    bytes_of_frame = extent.target.band_bytes if isinstance(extent, Direct) else extent.target.frame_bytes  # type: ignore[attr-defined]
+    return extent.count * bytes_of_frame

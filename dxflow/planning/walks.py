@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..reader.faults import runs
+from ..reader.stretches import stretches
 from ..run.bound import present
 from . import units
 from .sight import by_train, sight
@@ -184,7 +184,7 @@ def _blocks(there: NDArray, trains: NDArray, n: int) -> Iterator[tuple[int, int]
     for first in range(0, len(there), n):
         part, of = there[first : first + n], trains[first : first + n]
         joined = (part[1:] == part[:-1]) & (of[1:] == of[:-1])
-        yield from ((first + a, first + b) for a, b in runs(joined, len(part)) if part[a])
+        yield from ((first + a, first + b) for a, b in stretches(joined, len(part)) if part[a])
 
 
 class ModuleTrains(Walk):

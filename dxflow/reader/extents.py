@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import gate
-from .faults import ReadFault, runs
+from .faults import ReadFault
 from .files import Files
-from .pieces import Broken, Decoded, Direct, NeverWritten, Piece, Target, ThroughHdf5, fill
+from .stretches import stretches
+from .ways import Broken, Decoded, Direct, Extent, NeverWritten, Target, ThroughHdf5, fill
 
 if TYPE_CHECKING:
     from .layout import Layout
@@ -26,19 +27,19 @@ LARGEST_ARRAY = 2**29
 
 
 class Extents:
-    """The pieces that hold some rows (of the index) of one module, in order; rows that it lacks have none."""
+    """The extents that hold some rows (of the index) of one module, in order; rows that it lacks have none."""
 
-    def __init__(self, pieces: list[tuple[int, Piece]]) -> None:
-        self._starts = [start for start, _ in pieces]
-        self._pieces = [piece for _, piece in pieces]
+    def __init__(self, extents: list[tuple[int, Extent]]) -> None:
+        self._starts = [start for start, _ in extents]
+        self._extents = [extent for _, extent in extents]
 
-    def overlapping(self, start: int, stop: int) -> Iterator[tuple[int, int, Piece, int]]:
-        """Yield (start, stop, piece, first row of the piece) of the stretches of rows start:stop that exist."""
+    def overlapping(self, start: int, stop: int) -> Iterator[tuple[int, int, Extent, int]]:
+        """Yield (start, stop, extent, first row of the extent) of the stretches of rows start:stop that exist."""
         i = max(0, bisect_right(self._starts, start) - 1)
         while i < len(self._starts) and (first := self._starts[i]) < stop:
-            a, b = max(start, first), min(stop, first + self._pieces[i].count)
+            a, b = max(start, first), min(stop, first + self._extents[i].count)
             if a < b:
-                yield a, b, self._pieces[i], first
+                yield a, b, self._extents[i], first
             i += 1
 
 
@@ -88,12 +89,12 @@ def _read_whole(files: Files, path: str, name: str, out: NDArray, at: int) -> No
 
 
 def _read(files: Files, path: str, name: str, out: NDArray, filled: bool) -> None:
-    """Read a dataset piece by piece."""
+    """Read a dataset extent by extent."""
     shape, every = out.shape, np.arange(len(out))
     wanted = Wanted(files, shape[1:], out.dtype, 1, None, slice(0, shape[1] if shape[1:] else 1), None)
-    for first, piece in of_file(wanted, path, name, every, 0):
-        if not (filled and isinstance(piece, NeverWritten)):
-            piece.read(0, piece.count, out[first : first + piece.count])
+    for first, extent in of_file(wanted, path, name, every, 0):
+        if not (filled and isinstance(extent, NeverWritten)):
+            extent.read(0, extent.count, out[first : first + extent.count])
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,7 @@ class Wanted:
     columns: slice | None
 
     def target(self, path: str, name: str, layout: Layout) -> Target:
-        """Return the target of pieces of a dataset."""
+        """Return the target of extents of a dataset."""
         return Target(
             self.files,
             path,
@@ -126,8 +127,8 @@ class Wanted:
 
 def of_file(
     wanted: Wanted, path: str, name: str, lines: NDArray, start: int, depth: int = 0
-) -> Iterator[tuple[int, Piece]]:
-    """Yield the pieces of wanted lines of one dataset, which may be made of others."""
+) -> Iterator[tuple[int, Extent]]:
+    """Yield the extents of wanted lines of one dataset, which may be made of others."""
     try:
         path, name = wanted.files.place(path, name)
         layout = wanted.files.layout(path, name)
@@ -141,9 +142,9 @@ def of_file(
         yield from _of_parts(target, wanted, lines, start, depth)
         return
     there = lines // wanted.per_entry < layout.rows
-    for a, b in runs(there[1:] == there[:-1], len(lines)):
+    for a, b in stretches(there[1:] == there[:-1], len(lines)):
         if there[a]:
-            yield from ((start + a + n, piece) for n, piece in _pieces(target, lines[a:b]))
+            yield from ((start + a + n, extent) for n, extent in _extents(target, lines[a:b]))
         else:
             row = int(lines[a]) // wanted.per_entry
             yield start + a, Broken(target.fault(row, b - a, f"it has only {layout.rows} rows"), b - a)
@@ -164,12 +165,12 @@ def _fits(wanted: Wanted, path: str, name: str) -> None:
 
 def _of_parts(
     target: Target, wanted: Wanted, lines: NDArray, start: int, depth: int
-) -> Iterator[tuple[int, Piece]]:
-    """Yield the pieces of wanted lines of a virtual dataset; rows that no source has were never written."""
+) -> Iterator[tuple[int, Extent]]:
+    """Yield the extents of wanted lines of a virtual dataset; rows that no source has were never written."""
     parts, rows = target.layout.parts, lines // wanted.per_entry
     part = np.searchsorted([p.start for p in parts], rows, side="right") - 1
     part[rows >= np.array([*(p.stop for p in parts), 0])[part]] = -1
-    for a, b in runs(part[1:] == part[:-1], len(part)):
+    for a, b in stretches(part[1:] == part[:-1], len(part)):
         if part[a] < 0:
             yield start + a, NeverWritten(target, int(lines[a]), b - a)
         elif depth == DEEPEST:
@@ -183,8 +184,8 @@ def _of_parts(
             yield from of_file(wanted, source.path, source.name, lines[a:b] + shift, start + a, depth + 1)
 
 
-def _pieces(target: Target, lines: NDArray) -> Iterator[tuple[int, Piece]]:
-    """Yield the pieces of wanted lines of one dataset."""
+def _extents(target: Target, lines: NDArray) -> Iterator[tuple[int, Extent]]:
+    """Yield the extents of wanted lines of one dataset."""
     layout, rows = target.layout, lines // target.per_entry
     written, position = layout.written(rows), np.zeros(0)
     joined = np.full(max(0, len(lines) - 1), True)
@@ -193,7 +194,7 @@ def _pieces(target: Target, lines: NDArray) -> Iterator[tuple[int, Piece]]:
         joined = position[1:] == position[:-1] + target.band_bytes
     elif layout.way == "hdf5":
         joined = lines[1:] == lines[:-1] + 1
-    for a, b in runs((written[1:] == written[:-1]) & (joined | ~written[1:]), len(lines)):
+    for a, b in stretches((written[1:] == written[:-1]) & (joined | ~written[1:]), len(lines)):
         if not written[a]:
             yield a, NeverWritten(target, int(lines[a]), b - a)
         elif layout.way == "direct":

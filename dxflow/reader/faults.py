@@ -1,9 +1,6 @@
-"""Data that could not be read: named with file, dataset and rows; and stretches of what belongs together."""
+"""Data that could not be read: named with file, dataset and rows."""
 
 from __future__ import annotations
-
-import numpy as np
-from numpy.typing import NDArray
 
 
 class ReadFault(OSError):
@@ -30,11 +27,3 @@ class ReadFault(OSError):
 
 class InputChanged(RuntimeError):
     """A file that is not the one that was planned: replaced, truncated or being written."""
-
-
-def runs(joined: NDArray, n: int) -> list[tuple[int, int]]:
-    """Return (start, stop) of stretches of n items, given which neighbours belong together, (n - 1,) bool."""
-    if n == 0:
-        return []
-    edges = [0, *(np.flatnonzero(~joined) + 1).tolist(), n]
-    return list(zip(edges[:-1], edges[1:], strict=True))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..reader.extents import Extents, Wanted, of_file
-from ..reader.faults import runs
 from ..reader.files import Files
-from ..reader.pieces import Piece
+from ..reader.stretches import stretches
+from ..reader.ways import Extent
 
 if TYPE_CHECKING:
     from .index import EntryIndex
@@ -24,8 +24,8 @@ def extents(files: Files, at: Location, index: EntryIndex, module: int, rows: sl
     file = np.where(entry >= 0, at.file[module, trains], -1)
     lines = at.first[module, trains] * at.per_entry + entry
     wanted = Wanted(files, at.stored, at.dtype, at.per_entry, at.plane, *_region(at))
-    out: list[tuple[int, Piece]] = []
-    for start, stop in runs(file[1:] == file[:-1], len(file)):
+    out: list[tuple[int, Extent]] = []
+    for start, stop in stretches(file[1:] == file[:-1], len(file)):
         if file[start] >= 0:
             path = at.files[int(file[start])]
             out += of_file(wanted, path, at.datasets[module], lines[start:stop], start)

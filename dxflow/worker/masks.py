@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from ..planning.memory import CACHE_BYTES
 from ..reader.decode import SMALL
-from ..reader.faults import runs
-from ..reader.pieces import Decoded, Direct
 from ..reader.ring import paged, view
+from ..reader.stretches import stretches
+from ..reader.ways import Decoded, Direct
 
 if TYPE_CHECKING:
-    from ..reader.pieces import Piece
+    from ..reader.ways import Extent
     from ..run.masks import BoundMask
 
 SLOT = 200
@@ -79,12 +79,14 @@ class Masks:
         self._known: dict[tuple, NDArray] = {}
         self._room = CACHE_BYTES
 
-    def apply(self, piece: Piece, start: int, stop: int, pixels: Pixels, dtype: np.dtype, bits: int) -> None:
+    def apply(
+        self, extent: Extent, start: int, stop: int, pixels: Pixels, dtype: np.dtype, bits: int
+    ) -> None:
         """Strike out pixels where the mask of their frame has one of these bits.
 
         Parameters
         ----------
-        piece : Piece
+        extent : Extent
             Of the mask; frames start:stop of it belong to `pixels`.
         dtype : dtype
             Of the mask.
@@ -94,33 +96,33 @@ class Masks:
         ReadFault
             If the mask cannot be read.
         """
-        if isinstance(piece, Decoded) and piece.target.layout.chunk_rows == 1:
-            self._apply_decoded(piece, start, stop, pixels, dtype, bits)
+        if isinstance(extent, Decoded) and extent.target.layout.chunk_rows == 1:
+            self._apply_decoded(extent, start, stop, pixels, dtype, bits)
             return
         shape, n = pixels.values.shape[1:], stop - start
-        if isinstance(piece, Direct):
+        if isinstance(extent, Direct):
             n = min(n, max(1, AT_ONCE // (math.prod(shape) * dtype.itemsize)))
         mask, _ = view(paged(n * math.prod(shape) * dtype.itemsize), (n, *shape), dtype)
         for first in range(start, stop, n):
             part = mask[: stop - first]
-            piece.read(first, first + len(part), part)
+            extent.read(first, first + len(part), part)
             pixels.part(first - start, first - start + len(part)).strike_where(part, bits)
 
     def _apply_decoded(
-        self, piece: Decoded, start: int, stop: int, pixels: Pixels, dtype: np.dtype, bits: int
+        self, extent: Decoded, start: int, stop: int, pixels: Pixels, dtype: np.dtype, bits: int
     ) -> None:
         """Strike out pixels by masks of which equal ones have equal bytes; neighbours that are equal, at once."""
-        shape, t = pixels.values.shape[1:], piece.target
+        shape, t = pixels.values.shape[1:], extent.target
         # A chunk may hold several frames, and only a region of each may be read.
         how = (bits, dtype.str, t.layout.filters, t.stored, repr((t.band, t.columns)))
-        chunks, places = divmod(piece.lines[start:stop], t.per_entry)
+        chunks, places = divmod(extent.lines[start:stop], t.per_entry)
         skipped = t.layout.masks[chunks].tolist()
-        masks = list(zip(places.tolist(), skipped, piece.stored(start, stop), strict=True))
+        masks = list(zip(places.tolist(), skipped, extent.stored(start, stop), strict=True))
         same = np.array([one == next_ for one, next_ in pairwise(masks)], bool)
-        for a, b in runs(same, len(masks)):
+        for a, b in stretches(same, len(masks)):
             bad = self._known.get(key := (*how, *masks[a]))
             if bad is None:
-                bad = self._kept(key, _decoded(piece, start + a, masks[a][-1], shape, dtype, bits))
+                bad = self._kept(key, _decoded(extent, start + a, masks[a][-1], shape, dtype, bits))
             if len(bad):
                 pixels.strike(slice(a, b), bad)
 
@@ -152,13 +154,13 @@ class Masks:
 
 
 def _decoded(
-    piece: Decoded, frame: int, stored: bytes, shape: tuple[int, ...], dtype: np.dtype, bits: int
+    extent: Decoded, frame: int, stored: bytes, shape: tuple[int, ...], dtype: np.dtype, bits: int
 ) -> NDArray:
     """Return the positions of the bad pixels of a frame, (bad pixel,), of whose mask the stored bytes are known."""
-    if piece.target.columns is None:
-        return _find(piece.planes(frame, stored), bits)
+    if extent.target.columns is None:
+        return _find(extent.planes(frame, stored), bits)
     mask = np.empty((1, *shape), dtype)
-    piece.read(frame, frame + 1, mask)
+    extent.read(frame, frame + 1, mask)
     return _find(_unsigned(mask)[None], bits)
 
 

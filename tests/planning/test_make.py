@@ -193,9 +193,9 @@ def test_no_space_for_the_result_is_refused_before_the_run(run, tmp_path, monkey
 
 
 def test_planning_reads_no_detector_data(run, monkeypatch):
-    from dxflow.reader import pieces
+    from dxflow.reader import ways
 
-    for kind in (pieces.Direct, pieces.Decoded, pieces.ThroughHdf5):
+    for kind in (ways.Direct, ways.Decoded, ways.ThroughHdf5):
         read = kind.read
 
         def noted(self, *args, read=read):

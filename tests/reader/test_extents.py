@@ -65,8 +65,8 @@ def read(one, start, stop, files=None):
     files = files or Files()
     out = np.full((stop - start, *one.location.shape), 99, one.dtype)
     found = extents(files, one.location, one.index, 0, slice(0, len(one.index)))
-    for a, b, piece, first in found.overlapping(start, stop):
-        piece.read(a - first, b - first, out[a - start : b - start])
+    for a, b, extent, first in found.overlapping(start, stop):
+        extent.read(a - first, b - first, out[a - start : b - start])
     files.close()
     return out
 
@@ -115,9 +115,9 @@ def test_adjacent_frames_are_read_by_one_call(tmp_path):
     write(tmp_path / "x.h5", "contiguous", values)
     files = Files()
     one = bound(tmp_path / "x.h5", values, trains=3)
-    pieces = list(extents(files, one.location, one.index, 0, slice(0, 10)).overlapping(0, 10))
+    found = list(extents(files, one.location, one.index, 0, slice(0, 10)).overlapping(0, 10))
     files.close()
-    assert [(a, b) for a, b, _, _ in pieces] == [(0, 10)]
+    assert [(a, b) for a, b, _, _ in found] == [(0, 10)]
 
 
 def test_rows_that_were_never_written_are_a_fault_and_not_the_fill_value(tmp_path):
@@ -178,13 +178,13 @@ def test_a_file_that_is_truncated_while_open_is_an_error(tmp_path):
     write(tmp_path / "x.h5", "contiguous", values)
     one = bound(tmp_path / "x.h5", values)
     files = Files()
-    pieces = list(extents(files, one.location, one.index, 0, slice(0, 4)).overlapping(0, 4))
+    found = list(extents(files, one.location, one.index, 0, slice(0, 4)).overlapping(0, 4))
     out = np.zeros((4, 4, 6), "f4")
-    pieces[0][2].read(0, 4, out)
+    found[0][2].read(0, 4, out)
     with open(tmp_path / "x.h5", "r+b") as f:
         f.truncate(2100)
     with pytest.raises(ReadFault, match="the file ends before"):
-        pieces[0][2].read(0, 4, out)
+        found[0][2].read(0, 4, out)
     with pytest.raises(InputChanged, match=r"x\.h5: changed"):
         files.verify()
     files.close()

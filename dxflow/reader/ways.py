@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import decode, gate
-from .faults import ReadFault, runs
+from .faults import ReadFault
 from .files import Files
 from .layout import DEFLATE, FLETCHER, Layout
+from .stretches import stretches
 
 if TYPE_CHECKING:
     import h5py
@@ -25,7 +26,7 @@ LARGE_STORED = 2**18
 """Stored bytes of a chunk from which on its size is tried out before HDF5 inflates it: less become 256 MiB at most."""
 
 
-class Piece(Protocol):
+class Extent(Protocol):
     """A stretch of consecutive wanted frames that are read the same way."""
 
     @property
@@ -33,12 +34,12 @@ class Piece(Protocol):
         """Frames."""
 
     def read(self, start: int, stop: int, out: NDArray) -> None:
-        """Fill ``out`` (frame, ...) with frames start:stop of the piece, or raise `ReadFault`."""
+        """Fill ``out`` (frame, ...) with frames start:stop of the extent, or raise `ReadFault`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What pieces have in common: the dataset, where a frame is in its row, and what of it is wanted.
+    """What extents have in common: the dataset, where a frame is in its row, and what of it is wanted.
 
     `band` are the slow-scan rows that are read, `columns` the part of them that is kept (None: all).
     """
@@ -152,7 +153,7 @@ class Decoded:
         rows = self.lines[start:stop] // t.per_entry
         chunks = t.layout.chunk_of(rows)
         inside = (rows - chunks * t.layout.chunk_rows) * t.layout.row_bytes + t.within(self.lines[start:stop])
-        for a, b in runs(chunks[1:] == chunks[:-1], len(chunks)):
+        for a, b in stretches(chunks[1:] == chunks[:-1], len(chunks)):
             self._chunk(int(chunks[a]), inside[a:b], out[a:b], int(rows[a]))
 
     def stored(self, start: int, stop: int) -> list[bytes]:
@@ -164,7 +165,7 @@ class Decoded:
         with self._named(int(chunks[0]), int(self.lines[start]) // t.per_entry, stop - start):
             self._refuse_long(int(layout.sizes[chunks].max()))
             with t.files.reading(t.path) as descriptor:
-                for a, b in runs(offsets[1:] == ends[:-1], len(chunks)):
+                for a, b in stretches(offsets[1:] == ends[:-1], len(chunks)):
                     first = int(offsets[a])
                     data = os.pread(descriptor, int(ends[b - 1]) - first, first)
                     edges = zip((offsets[a:b] - first).tolist(), (ends[a:b] - first).tolist(), strict=True)
