@@ -96,7 +96,7 @@ def test_numbers_that_nobody_could_ever_see_are_refused_too(truth, per):
 
 def test_an_algorithm_named_stands_for_the_frames_that_it_makes(truth):
     plan = dxflow.plan(truth.path, [Subtract(dark=DARK), Average(img=From("subtract"))])
-    assert plan.algorithms[1].aliases == {"img": "subtract.img"}
+    assert [o.name for o in plan.algorithms[1].read] == ["subtract.img"]
     with pytest.raises(
         PlanError, match=r"roi reads the frames that average makes, but it makes none. Outputs of average: "
     ):

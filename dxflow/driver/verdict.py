@@ -131,10 +131,10 @@ def unasked(plan: Plan, summaries: Sequence[Summary]) -> list[str]:
     asked = {(name, alias) for s in summaries for name, aliases in s.asked.items() for alias in aliases}
     worked = {name.rpartition(".")[0] for s in summaries for name in s.hooks_worked}
     return [
-        f"{bound.name} never asked which pixels of {alias} are bad, valid({alias!r}), and {plan.inputs[ref].dtype} "
-        f"keeps their values: the {plan.inputs[ref].masked} changed nothing in it"
+        f"{bound.name} never asked which pixels of {alias} are bad, valid({alias!r}), and {one.dtype} "
+        f"keeps their values: the {one.masked} changed nothing in it"
         for bound in plan.algorithms
         for alias, ref in bound.aliases.items()
-        if isinstance(ref, int) and bound.name in worked and (bound.name, alias) not in asked
-        if (mask := plan.inputs[ref].mask) is not None and mask.only_told
+        if not ref.made and bound.name in worked and (bound.name, alias) not in asked
+        if (one := plan.inputs[ref.number]).mask is not None and one.mask.only_told
     ]

@@ -21,7 +21,7 @@ from ..run.findings import Faults
 from ..run.index import EntryIndex, same_rows
 from ..run.info import InputInfo, RunInfo
 from . import stages
-from .bound import BoundAlgorithm
+from .bound import Alias, BoundAlgorithm, maker
 from .reads import frames_of, unread
 from .same import same
 
@@ -60,13 +60,13 @@ class Binding:
     def add(self, algorithm: Algorithm) -> None:
         """Bind one more algorithm; it may read what those before it make."""
         _check_hooks(algorithm)
-        aliases: dict[str, int | str] = {}
+        aliases: dict[str, Alias] = {}
         for alias, what in algorithm.inputs.items():
             joins = isinstance(what, Labels)
             aliases[alias] = (
                 self._join(algorithm, alias, aliases) if joins else self._resolve(algorithm, alias, what)
             )
-        stream = self._stream(next(iter(aliases.values())))
+        stream = next(iter(aliases.values())).number
         infos = {alias: self._info(ref) for alias, ref in aliases.items()}
         info = RunInfo(self.path, self.trains, infos)
         bound = BoundAlgorithm(algorithm, info, aliases, stream, ())
@@ -76,7 +76,7 @@ class Binding:
         lacks = tuple(algorithm.lacks(bound.info))
         self.algorithms.append(replace(bound, outputs=made[0], finals=made[1], lacks=lacks))
 
-    def _resolve(self, algorithm: Algorithm, alias: str, what: Any) -> int | str:
+    def _resolve(self, algorithm: Algorithm, alias: str, what: Any) -> Alias:
         """Return what an alias stands for, binding its input if no algorithm before did."""
         if isinstance(what, From):
             return self._resolve_from(algorithm, alias, what)
@@ -92,7 +92,7 @@ class Binding:
         which = masked, _stand_for_frames(what, algorithm.inputs)
         if which not in self._numbers:
             self._numbers[which] = self._bind(algorithm, alias, *which)
-        return self._numbers[which]
+        return Alias(self._numbers[which])
 
     def check_mask(self) -> None:
         """Refuse a mask of the pass that no input takes."""
@@ -103,7 +103,7 @@ class Binding:
                 "mask=: no input takes it: there are no images of detectors, or they say their own mask="
             )
 
-    def _resolve_from(self, algorithm: Algorithm, alias: str, what: From) -> str:
+    def _resolve_from(self, algorithm: Algorithm, alias: str, what: From) -> Alias:
         made, (name, why) = self.made, frames_of(self.algorithms, algorithm, what.output)
         if why := why or stages.too_late(self.algorithms, algorithm, alias, name):
             raise PlanError(why)
@@ -118,18 +118,18 @@ class Binding:
                 f"{made[name].output.kind}: a pass hands on outputs per train and per entry"
             )
         self._check_finished(algorithm, alias, made[name])
-        return name
+        return Alias(self._root(made[name]), made[name])
 
     def _check_finished(self, algorithm: Algorithm, alias: str, read: BoundOutput) -> None:
         """Refuse what is made only when the chunk ends, and cannot be made train by train."""
-        maker = next(a for a in self.algorithms if a.name == read.algorithm)
-        whole = [o.key for o in maker.outputs if o.output.kind in ("run", "pixel", "event")]
-        if read.transient or not maker.algorithm.overrides("finalize_chunk_processing"):
+        by = maker(self, read)
+        whole = [o.key for o in by.outputs if o.output.kind in ("run", "pixel", "event")]
+        if read.transient or not by.algorithm.overrides("finalize_chunk_processing"):
             return
         if whole or algorithm.by_module:
             why = f"its {whole} are of the whole chunk" if whole else "module blocks are read before that"
             raise PlanError(
-                f"{algorithm.name} reads {read.name!r} as {alias!r}, but {maker.name} may change that in "
+                f"{algorithm.name} reads {read.name!r} as {alias!r}, but {by.name} may change that in "
                 f"finalize_chunk_processing, which cannot run train by train: {why}. Make it in process_train_data or "
                 "process_module_data of an algorithm without that hook, or read it in a second pass"
             )
@@ -142,7 +142,7 @@ class Binding:
                 bound = _selected(bound, self.selection, self.faults)
         return self._number(bound)
 
-    def _join(self, algorithm: Algorithm, alias: str, before: Mapping[str, int | str]) -> int:
+    def _join(self, algorithm: Algorithm, alias: str, before: Mapping[str, Alias]) -> Alias:
         """Join labels to the frames of an algorithm's first input."""
         if not before:
             raise PlanError(
@@ -150,8 +150,8 @@ class Binding:
                 "Frames or a Key before it"
             )
         with _said(algorithm, alias):
-            index = self.inputs[self._stream(next(iter(before.values())))].index
-            return self._number(algorithm.inputs[alias].join(index, self.opened))
+            index = self.inputs[next(iter(before.values())).number].index
+            return Alias(self._number(algorithm.inputs[alias].join(index, self.opened)))
 
     def _number(self, bound: BoundInput) -> int:
         """Return the number of an input; one with the same data as an earlier one is that one."""
@@ -165,21 +165,17 @@ class Binding:
         """Return the index of an earlier input with equal rows, or this one."""
         return next((i.index for i in self.inputs if same_rows(index, i.index)), index)
 
-    def _stream(self, ref: int | str) -> int:
-        """Return the input that an alias comes from."""
-        if isinstance(ref, int):
-            return ref
-        maker = next(a for a in self.algorithms if any(o.name == ref for o in a.outputs))
-        output = next(o for o in maker.outputs if o.name == ref)
-        alias = output.output.alias
-        return self._stream(maker.aliases[alias]) if alias else maker.stream
+    def _root(self, made: BoundOutput) -> int:
+        """Return the input that an output comes from."""
+        by, alias = maker(self, made), made.output.alias
+        return by.aliases[alias].number if alias else by.stream
 
-    def _info(self, ref: int | str) -> InputInfo:
+    def _info(self, ref: Alias) -> InputInfo:
         """Return what an algorithm is told of an input."""
-        if isinstance(ref, int):
-            return self.inputs[ref].info()
-        output = self.made[ref].output
-        root = self.inputs[self._stream(ref)].info()
+        root = self.inputs[ref.number].info()
+        if not ref.made:
+            return root
+        output = ref.made.output
         image = output.kind == "image"
         shape = (root.shape[0], *output.shape, *root.shape[1:]) if image else (1, *output.shape)
         kind = "frames" if image else "from"
@@ -207,7 +203,7 @@ class Binding:
                     f"{name}: per={output.per!r} is neither 'run', 'train', 'pixel', 'event' nor an input."
                     f"{did_you_mean(output.alias, bound.aliases)} Inputs: {listed(bound.aliases)}"
                 )
-            index = self.inputs[self._stream(bound.aliases[output.alias])].index
+            index = self.inputs[bound.aliases[output.alias].number].index
         elif output.kind == "event":
             index = self.inputs[bound.stream].index
         if output.merge == "custom" and output.kind in ("run", "pixel") and not algorithm.overrides("merge"):
@@ -292,10 +288,9 @@ ADVICE = "; implement process_train_data instead"
 def _check_blocks(binding: Binding, bound: BoundAlgorithm) -> None:
     """Refuse what a module block cannot offer."""
     for alias, ref in bound.aliases.items():
-        if isinstance(ref, str):
-            _check_handed_on(binding, bound, alias, ref)
-            ref = binding._stream(ref)
-        _check_in_block(binding, bound, alias, ref)
+        if ref.made:
+            _check_handed_on(bound, alias, ref.made)
+        _check_in_block(binding, bound, alias, ref.number)
     modules = len(binding.inputs[bound.stream].modules)
     for output in bound.outputs:
         if output.output.alias and output.index is not binding.inputs[bound.stream].index:
@@ -309,11 +304,11 @@ def _check_blocks(binding: Binding, bound: BoundAlgorithm) -> None:
             )
 
 
-def _check_handed_on(binding: Binding, bound: BoundAlgorithm, alias: str, name: str) -> None:
+def _check_handed_on(bound: BoundAlgorithm, alias: str, made: BoundOutput) -> None:
     """Refuse earlier outputs that are not whole before the last module."""
-    if binding.made[name].output.kind != "image":
+    if made.output.kind != "image":
         raise PlanError(
-            f"{bound.name} reads {name!r} as {alias!r} in module blocks, but that is complete only after the last "
+            f"{bound.name} reads {made.name!r} as {alias!r} in module blocks, but that is complete only after the last "
             f"module{ADVICE}"
         )
 

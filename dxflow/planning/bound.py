@@ -1,4 +1,4 @@
-"""An algorithm in a plan: its inputs by number or name, its outputs, the trains that it adds up at once."""
+"""An algorithm in a plan: what its aliases stand for, its outputs, the trains that it adds up at once."""
 
 from __future__ import annotations
 
@@ -17,17 +17,25 @@ ROWS = ("train", "entry", "event")
 
 
 @dataclass(frozen=True, eq=False)
+class Alias:
+    """What an alias of an algorithm stands for: an input of the plan, or what an earlier algorithm makes of one."""
+
+    number: int
+    """Of the input, through all `From`."""
+    made: BoundOutput | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class BoundAlgorithm:
     """An algorithm with its inputs and outputs in a run.
 
-    `aliases` maps each alias to the number of an input of the plan, or to the name of an earlier output; `stream` is
-    the input whose frames it follows: that of its first alias, through all `From`; `unit`: trains it adds up at once;
-    `finals`: outputs that are made of all rows, when the pass is over.
+    `stream` is the input whose frames it follows: that of its first alias; `unit`: trains it adds up at once; `finals`:
+    outputs that are made of all rows, when the pass is over.
     """
 
     algorithm: Algorithm
     info: RunInfo
-    aliases: Mapping[str, int | str]
+    aliases: Mapping[str, Alias]
     stream: int
     outputs: tuple[BoundOutput, ...]
     lacks: tuple[Lack, ...] = ()
@@ -44,6 +52,16 @@ class BoundAlgorithm:
         """The outputs that its `finalize_rows` gets."""
         return tuple(o for o in self.outputs if self.finals and o.output.kind in ROWS)
 
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Numbers of the inputs that it reads itself, in order."""
+        return tuple(ref.number for ref in self.aliases.values() if not ref.made)
+
+    @property
+    def read(self) -> tuple[BoundOutput, ...]:
+        """What it reads of earlier algorithms, in order."""
+        return tuple(ref.made for ref in self.aliases.values() if ref.made)
+
     def own(self) -> BoundAlgorithm:
         """Return it with a copy of the algorithm, to be initialized, which knows how its outputs merge."""
         algorithm = copy(self.algorithm)
@@ -57,3 +75,8 @@ class Bound(Protocol):
     @property
     def algorithms(self) -> Sequence[BoundAlgorithm]:
         """In the order in which they run."""
+
+
+def maker(of: Bound, made: BoundOutput) -> BoundAlgorithm:
+    """Return the algorithm that makes an output."""
+    return next(a for a in of.algorithms if a.name == made.algorithm)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..run.bound import train_bytes
 from . import memory
-from .sight import maker
+from .bound import maker
 from .units import adds_up
 
 if TYPE_CHECKING:
@@ -63,10 +63,7 @@ def _power(n: int) -> int:
 
 def _inputs(binding: Binding, bound: BoundAlgorithm) -> set[int]:
     """Return the inputs that an algorithm reads, itself or through those it reads from."""
-    found = {bound.stream}
-    for ref in bound.aliases.values():
-        found |= {ref} if isinstance(ref, int) else _inputs(binding, maker(binding, ref))
-    return found
+    return {bound.stream, *bound.inputs}.union(*(_inputs(binding, maker(binding, o)) for o in bound.read))
 
 
 def against_partials(total: float, partials: float) -> float:

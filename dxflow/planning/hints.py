@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 def hints(plan: Plan) -> list[str]:
     """Return, for arrays of a gas monitor that are read as if they belonged to the train, what to read instead."""
     refs = [
-        (a, alias, plan.inputs[ref])
+        (a, alias, plan.inputs[ref.number])
         for a in plan.algorithms
         for alias, ref in a.aliases.items()
-        if isinstance(ref, int) and plan.inputs[a.stream].kind == "frames"
+        if not ref.made and plan.inputs[a.stream].kind == "frames"
     ]
     return [
         f"{a.name}: {alias!r} has all {i.shape[1]} pulses of a train at once; PulseKey({i.name!r}, {i.key!r}, ...) "

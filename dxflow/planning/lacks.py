@@ -50,4 +50,4 @@ def _loss(lack: Lack, algorithm: str, lead: BoundInput, binding: Binding) -> Ite
 
 def readers(plan: Plan, number: int) -> list[int]:
     """Return the numbers of the algorithms that read an input."""
-    return [n for n, a in enumerate(plan.algorithms) if number in (a.stream, *a.aliases.values())]
+    return [n for n, a in enumerate(plan.algorithms) if number in (a.stream, *a.inputs)]

@@ -77,7 +77,7 @@ class Plan:
     @cached_property
     def handed_on(self) -> frozenset[str]:
         """Names of the outputs that later algorithms of the pass read."""
-        return frozenset(ref for a in self.algorithms for ref in a.aliases.values() if isinstance(ref, str))
+        return frozenset(o.name for a in self.algorithms for o in a.read)
 
     @property
     def indexes(self) -> tuple[EntryIndex, ...]:

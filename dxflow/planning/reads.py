@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from ..declare.inputs import Frames
 from ..errors.near import listed
-from .sight import maker
+from .bound import maker
 
 if TYPE_CHECKING:
     from ..declare.algorithm import Algorithm
-    from .bound import BoundAlgorithm
+    from .bound import Alias, BoundAlgorithm
     from .plan import Plan
 
 
@@ -32,17 +32,17 @@ def _of(plan: Plan, bound: BoundAlgorithm) -> str:
     return "; ".join(text if len(what) == 1 else f"{alias} = {text}" for alias, text in what.items())
 
 
-def _what(plan: Plan, ref: int | str) -> str:
+def _what(plan: Plan, ref: Alias) -> str:
     """Return what an alias stands for."""
-    if isinstance(ref, int):
-        one = plan.inputs[ref]
+    if not ref.made:
+        one = plan.inputs[ref.number]
         camera = one.kind == "key" and len(one.location.shape) == 2
         masked = "no mask: images of a Key have none" if camera else one.masked
         if one.mask is not None and one.mask.only_told:
             masked += f" told by valid(): {one.dtype} keeps the values of bad pixels"
         return f"{one.name} {one.key}" + (f", {masked}" if masked else "")
-    made = maker(plan, ref)
-    return f"{ref} ({made.name} <- {_of(plan, made)})"
+    made = maker(plan, ref.made)
+    return f"{ref.made.name} ({made.name} <- {_of(plan, made)})"
 
 
 def frames_of(makers: Sequence[BoundAlgorithm], reader: Algorithm, name: str) -> tuple[str, str]:
@@ -61,7 +61,7 @@ def frames_of(makers: Sequence[BoundAlgorithm], reader: Algorithm, name: str) ->
 
 def unread(algorithms: Sequence[BoundAlgorithm]) -> str:
     """Return what is wrong with an output that is neither stored nor read by anybody; "" if there is none."""
-    read = {ref for a in algorithms for ref in a.aliases.values()}
+    read = {o.name for a in algorithms for o in a.read}
     for number, bound in enumerate(algorithms):
         for o in bound.outputs:
             if not o.output.store and o.name not in read and _for_others(bound, o.output.kind):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..declare.outputs import BoundOutput
+from .bound import maker
 
 if TYPE_CHECKING:
     from ..run.index import EntryIndex
-    from .bound import Bound, BoundAlgorithm
+    from .bound import BoundAlgorithm
     from .plan import Plan
 
 
@@ -35,32 +35,14 @@ def sight(plan: Plan, bound: BoundAlgorithm) -> Sight:
     inputs, modules = {bound.stream}, lead.modules
     lacks = [(modules.index(lack.module), lack.cells) for lack in bound.lacks]
     for ref in refs if bound.algorithm.by_module else refs[:1]:
-        if isinstance(ref, str):
-            made = sight(plan, maker(plan, ref))
+        if ref.made:
+            made = sight(plan, maker(plan, ref.made))
             if made.index is lead.index:
                 inputs |= set(made.inputs)
                 lacks += made.lacks
-        elif plan.inputs[ref].kind == "frames":
-            inputs.add(ref)
+        elif plan.inputs[ref.number].kind == "frames":
+            inputs.add(ref.number)
     return Sight(lead.index, tuple(sorted(inputs)), tuple(dict.fromkeys(lacks)))
-
-
-def maker(plan: Bound, name: str) -> BoundAlgorithm:
-    """Return the algorithm that makes an output."""
-    return next(a for a in plan.algorithms if any(o.name == name for o in a.outputs))
-
-
-def output(plan: Plan, name: str) -> BoundOutput:
-    """Return an output by name."""
-    return next(o for o in plan.outputs if o.name == name)
-
-
-def root(plan: Plan, ref: int | str) -> int:
-    """Return the input that an alias comes from."""
-    if isinstance(ref, int):
-        return ref
-    bound, alias = maker(plan, ref), output(plan, ref).output.alias
-    return root(plan, bound.aliases[alias]) if alias else bound.stream
 
 
 def by_train(plan: Plan, bound: BoundAlgorithm) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..run.bound import train_bytes
-from .sight import maker
+from .bound import maker
 
 if TYPE_CHECKING:
     from ..run.bound import BoundInput
@@ -53,8 +53,7 @@ def one_group(plan: Plan, inputs: list[int]) -> Group:
 
 def _leading(plan: Plan, bound: BoundAlgorithm) -> int:
     """Return the input whose frames set the size of an algorithm's blocks: its first, or that of what it reads."""
-    made = [ref for ref in bound.aliases.values() if isinstance(ref, str)]
-    return _leading(plan, maker(plan, made[0])) if made else bound.stream
+    return _leading(plan, maker(plan, bound.read[0])) if bound.read else bound.stream
 
 
 def _frames_of(plan: Plan, bound: BoundAlgorithm) -> tuple:
@@ -65,7 +64,7 @@ def _frames_of(plan: Plan, bound: BoundAlgorithm) -> tuple:
 
 def _read_for(plan: Plan, algorithms: list[BoundAlgorithm]) -> tuple[int, ...]:
     """Return the inputs that blocks of these algorithms hold: frames, and the first input of each."""
-    numbers = {ref for a in algorithms for ref in a.aliases.values() if isinstance(ref, int)}
+    numbers = {number for a in algorithms for number in a.inputs}
     streams = {a.stream for a in algorithms}
     return tuple(sorted(n for n in numbers | streams if plan.inputs[n].kind == "frames" or n in streams))
 

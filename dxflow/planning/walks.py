@@ -88,8 +88,8 @@ class Walk:
     @property
     def keys(self) -> frozenset[int]:
         """Numbers of the inputs that are read for a whole chunk at once, rather than in windows."""
-        refs = {ref for a in self.plan.algorithms for ref in a.aliases.values() if isinstance(ref, int)}
-        return frozenset(refs - {number for group in self.groups for number in group.inputs})
+        read = {number for a in self.plan.algorithms for number in a.inputs}
+        return frozenset(read - {number for group in self.groups for number in group.inputs})
 
     @property
     def step_bytes(self) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..planning.sight import maker
+from ..planning.bound import maker
 from ..run.losses import Loss
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Account:
         refs = list(bound.aliases.values())
         # A train is there if its first input is.
         for ref in refs if bound.algorithm.by_module else refs[:1]:
-            if isinstance(ref, str) and (made := maker(self.plan, ref)).stream == bound.stream:
+            if ref.made and (made := maker(self.plan, ref.made)).stream == bound.stream:
                 for cause, of in self._lacking(made).items():
                     lost[cause] = lost[cause] | of if cause in lost else of
         return lost

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from ..declare.outputs import touched, untouched, valid_name
 from ..declare.views import missing_value
-from ..planning.sight import root
 from .account import per_train
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ class Presence:
             return per_train(sight.index, rows, first, last)
         assert o.output.alias is not None
         assert o.index is not None
-        number = root(self.plan, bound.aliases[o.output.alias])
+        number = bound.aliases[o.output.alias].number
         if number not in sight.inputs:
             trains = per_train(sight.index, rows, first, last)
             counts = o.index.counts[first:last]

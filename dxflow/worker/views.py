@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..declare.views import ModuleBlock, Train, or_nan, read_only
-from ..planning.sight import maker, output
+from ..planning.bound import maker
 
 if TYPE_CHECKING:
-    from ..planning.bound import BoundAlgorithm
+    from ..declare.outputs import BoundOutput
+    from ..planning.bound import Alias, BoundAlgorithm
     from ..planning.walks import Part
     from .presence import Presence
     from .source import Loaded, Source
@@ -42,9 +43,9 @@ class Views:
             else self._block(bound, loaded, part, rows)
         )
 
-    def _or_nan(self, ref: int | str, value: Any, there: Any) -> Any:
+    def _or_nan(self, ref: Alias, value: Any, there: Any) -> Any:
         """Return a value, as NaN if it is a number that is not there; labels stay what they are."""
-        labels = isinstance(ref, int) and self._plan.inputs[ref].joined is not None
+        labels = not ref.made and self._plan.inputs[ref.number].joined is not None
         return value if labels else or_nan(value, there)
 
     # Blocks of a module -------------------------------------------------------------------------
@@ -70,21 +71,22 @@ class Views:
         )
 
     def _in_block(
-        self, bound: BoundAlgorithm, ref: int | str, loaded: Loaded, part: Part, rows: slice
+        self, bound: BoundAlgorithm, ref: Alias, loaded: Loaded, part: Part, rows: slice
     ) -> tuple[NDArray, NDArray | None]:
         """Return the values of an alias in a block, and which are valid where that is not all."""
         own = self._account.own(self._plan.inputs[bound.stream].index, rows)
-        if isinstance(ref, str):
-            return self._made_in_block(ref, loaded, part, own), None
-        if ref not in loaded.arrays:
-            if ref == bound.stream:
-                return self._source.keys[ref][own], None
-            values, there = self._source.key_of_frames(ref, part.train, own)
+        number = ref.number
+        if ref.made:
+            return self._made_in_block(ref.made, loaded, part, own), None
+        if number not in loaded.arrays:
+            if number == bound.stream:
+                return self._source.keys[number][own], None
+            values, there = self._source.key_of_frames(number, part.train, own)
             return self._or_nan(ref, values, there.any()), there
         at = (part.module or 0) - (loaded.window.module or 0), part.at
-        if ref in loaded.pixels:
-            return loaded.arrays[ref][at], read_only(loaded.pixels[ref][at])
-        return loaded.arrays[ref][at], self._whole(bound, part, own)
+        if number in loaded.pixels:
+            return loaded.arrays[number][at], read_only(loaded.pixels[number][at])
+        return loaded.arrays[number][at], self._whole(bound, part, own)
 
     def _whole(self, bound: BoundAlgorithm, part: Part, own: slice) -> NDArray | None:
         """Return which frames of a whole train of a module are there; None of blocks, which have no others."""
@@ -93,12 +95,11 @@ class Views:
         modules = slice(part.module, part.module + 1)
         return read_only(self._account.seen(self._plan.sights[bound.name], own, modules)[0])
 
-    def _made_in_block(self, name: str, loaded: Loaded, part: Part, own: slice) -> NDArray:
-        o = output(self._plan, name)
+    def _made_in_block(self, o: BoundOutput, loaded: Loaded, part: Part, own: slice) -> NDArray:
         if o.transient:
-            return self._shares.images(name, loaded.window, part)
+            return self._shares.images(o.name, loaded.window, part)
         at = self._shares.place(o, part.train, part.train + 1, own, part.module)
-        return o.kind.part(self._shares.arrays[name], at, len(o.pixels))  # type: ignore[arg-type]
+        return o.kind.part(self._shares.arrays[o.name], at, len(o.pixels))  # type: ignore[arg-type]
 
     # All modules --------------------------------------------------------------------------------
 
@@ -110,9 +111,9 @@ class Views:
             for alias, ref in bound.aliases.items()
         }
         pixels = {
-            alias: read_only(self._of_frames(bound, ref, loaded.pixels[ref], part))
+            alias: read_only(self._of_frames(bound, ref.number, loaded.pixels[ref.number], part))
             for alias, ref in bound.aliases.items()
-            if isinstance(ref, int) and ref in loaded.pixels
+            if not ref.made and ref.number in loaded.pixels
         }
         return Train(
             index=part.train,
@@ -125,20 +126,19 @@ class Views:
             _asked=self._account.asked[bound.name],
         )
 
-    def _of_frames(self, bound: BoundAlgorithm, ref: int, array: NDArray, part: Part) -> NDArray:
+    def _of_frames(self, bound: BoundAlgorithm, number: int, array: NDArray, part: Part) -> NDArray:
         """Return the frames of a part, (frame, module, ...), all of the train of an input with other rows."""
-        same = self._plan.inputs[ref].index is self._plan.inputs[bound.stream].index
+        same = self._plan.inputs[number].index is self._plan.inputs[bound.stream].index
         return (array[:, part.at] if same else array).swapaxes(0, 1)
 
-    def _there(self, bound: BoundAlgorithm, ref: int | str, part: Part, rows: slice) -> NDArray:
+    def _there(self, bound: BoundAlgorithm, ref: Alias, part: Part, rows: slice) -> NDArray:
         """Return where an alias has something: (frame, module), (entry,), or () for a value of the train."""
-        if isinstance(ref, str):
-            o = output(self._plan, ref)
+        if o := ref.made:
             own_rows = self._rows(bound, o.index, part, rows) if o.index is not None else None
-            there = self._presence.has(maker(self._plan, ref), o, part.train, part.train + 1, own_rows)
+            there = self._presence.has(maker(self._plan, o), o, part.train, part.train + 1, own_rows)
             return there[0] if o.output.kind == "train" else there.T
-        own = self._plan.inputs[ref]
-        got = self._account.got[ref][:, self._rows(bound, own.index, part, rows)]
+        own = self._plan.inputs[ref.number]
+        got = self._account.got[ref.number][:, self._rows(bound, own.index, part, rows)]
         if own.kind == "control":
             return np.asarray(got.any())
         return got.T if own.kind == "frames" else got[0]
@@ -157,25 +157,24 @@ class Views:
         )
         return slice(of.start - train.start, of.stop - train.start)
 
-    def _in_train(
-        self, bound: BoundAlgorithm, ref: int | str, loaded: Loaded, part: Part, rows: slice
-    ) -> Any:
+    def _in_train(self, bound: BoundAlgorithm, ref: Alias, loaded: Loaded, part: Part, rows: slice) -> Any:
         """Return the data of an alias in a train, or in some of its frames."""
-        if isinstance(ref, str):
-            return self._made_in_train(bound, ref, loaded, part, rows)
-        if ref in loaded.arrays:
-            return self._of_frames(bound, ref, loaded.arrays[ref], part)
-        own = self._plan.inputs[ref]
+        number = ref.number
+        if ref.made:
+            return self._made_in_train(bound, ref.made, loaded, part, rows)
+        if number in loaded.arrays:
+            return self._of_frames(bound, number, loaded.arrays[number], part)
+        own = self._plan.inputs[number]
         if own.kind == "control":
-            return self._source.control(ref, part.train)
-        return self._source.keys[ref][self._rows(bound, own.index, part, rows)]
+            return self._source.control(number, part.train)
+        return self._source.keys[number][self._rows(bound, own.index, part, rows)]
 
     def _made_in_train(
-        self, bound: BoundAlgorithm, name: str, loaded: Loaded, part: Part, rows: slice
+        self, bound: BoundAlgorithm, o: BoundOutput, loaded: Loaded, part: Part, rows: slice
     ) -> NDArray:
-        o, index = output(self._plan, name), self._plan.inputs[bound.stream].index
+        index = self._plan.inputs[bound.stream].index
         if o.transient:
             whole = replace(part, at=slice(None))
-            return self._shares.images(name, loaded.window, part if o.index is index else whole)
+            return self._shares.images(o.name, loaded.window, part if o.index is index else whole)
         at = self._shares.place_of(o, index, self._account.own(index, rows), part)
-        return o.kind.part(self._shares.arrays[name], at, len(o.pixels))  # type: ignore[arg-type]
+        return o.kind.part(self._shares.arrays[o.name], at, len(o.pixels))  # type: ignore[arg-type]
