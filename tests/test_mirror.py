@@ -74,7 +74,7 @@ ELSEWHERE = (
         "parts of one plan, whose contents and refusals are tried",
     ),
     (
-        "dxflow/planning/digests.py dxflow/planning/diskdigests.py dxflow/planning/sourcecode.py "
+        "dxflow/planning/digests.py dxflow/planning/diskdigests.py "
         "dxflow/planning/places.py dxflow/planning/same.py",
         "planning/test_fingerprint.py driver/test_journal.py",
         "all that they find is in a fingerprint, and decides what may be resumed",
@@ -82,7 +82,8 @@ ELSEWHERE = (
     ("dxflow/planning/units.py", "planning/test_cutting.py test_company.py", "a cut is whole units"),
     ("dxflow/planning/words.py", "driver/test_words.py", "one file for what plans and reports say"),
     (
-        "dxflow/reader/faults.py dxflow/reader/kernels.py dxflow/reader/opened.py dxflow/reader/pieces.py "
+        "dxflow/reader/faults.py dxflow/reader/kernels.py dxflow/reader/opened.py dxflow/reader/ways.py "
+        "dxflow/reader/stretches.py "
         "dxflow/run/ahead.py dxflow/run/extents.py dxflow/run/fileindex.py",
         "reader/test_exactness.py reader/test_extents.py reader/test_decode.py reader/test_files.py "
         "reader/test_gate.py",
