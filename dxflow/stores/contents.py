@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..declare.outputs import valid_name
-from ..disk import fragments
-from ..disk.fragments import chunk_path, final_path, rows_path
+from ..disk.fragments import Fragment, chunk_path, final_path, rows_path
 from . import noted
 from .axes import Coordinate, Names
 from .origin import Origin, origin
@@ -309,9 +309,7 @@ class Contents:
         """Return one part of a whole-run variable, all of it where modules are not apart."""
         if variable.maker >= 0:
             return self._of_rows(variable)
-        with fragments.Fragment(
-            final_path(self.folder, number, self.plan.digest), self.plan.digest
-        ) as fragment:
+        with self._opened(final_path(self.folder, number, self.plan.digest)) as fragment:
             return fragment[variable.entry]
 
     def used(self, sight: Sight, what: str) -> NDArray:
@@ -326,12 +324,14 @@ class Contents:
 
     def _of_rows(self, variable: Variable) -> NDArray:
         """Return a variable that was made of all rows."""
-        path = rows_path(self.folder, variable.maker, self.plan.digest)
-        with fragments.Fragment(path, self.plan.digest) as fragment:
+        with self._opened(rows_path(self.folder, variable.maker, self.plan.digest)) as fragment:
             return fragment.of(variable.entry, variable.shape, variable.dtype)
 
-    def _fragment(self, chunk: int) -> fragments.Fragment:
-        return fragments.Fragment(chunk_path(self.folder, chunk, self.plan.digest), self.plan.digest)
+    def _fragment(self, chunk: int) -> Fragment:
+        return self._opened(chunk_path(self.folder, chunk, self.plan.digest))
+
+    def _opened(self, path: Path) -> Fragment:
+        return Fragment(path, self.plan.digest)
 
     def _holders(self, variable: Variable) -> Iterator[tuple[int, int, int]]:
         """Yield (chunk, first row, last row) of a variable."""
@@ -350,35 +350,37 @@ class Contents:
                     yield chunk.number, chunk.first, chunk.last
 
     def _of_chunk(
-        self, variable: Variable, number: int, fragment: fragments.Fragment, rows: int, own: slice
+        self, variable: Variable, number: int, fragment: Fragment, rows: int, own: slice
     ) -> NDArray:
         """Return some of a chunk's rows of a variable; no others are read."""
         chunk = self.plan.chunks[number]
         if variable.axis == "event" and not variable.output:
-            return self._event_labels(variable, chunk.first, fragment)[own]
+            return self._event_labels(variable, chunk, fragment)[own]
         shape = (rows, *variable.shape[1:])
         found = fragment.of(variable.entry, shape, variable.dtype, own.start, own.stop)
         if variable.entry.startswith("valid/"):
-            others = self._other_parts(variable, chunk, shape)
-            return np.logical_or.reduce([found, *(other[own] for other in others)])
+            for other in self._same_trains[chunk.first, chunk.last]:
+                if other != number:
+                    with self._fragment(other) as one:
+                        found |= one.of(variable.entry, shape, variable.dtype, own.start, own.stop)
         return found
 
-    def _other_parts(self, variable: Variable, chunk: Chunk, shape: tuple[int, ...]) -> Iterator[NDArray]:
-        """Yield what the chunks of other modules have of a chunk's trains."""
-        for other in self.plan.chunks:
-            if (other.first, other.last) == (chunk.first, chunk.last) and other.part != chunk.part:
-                with self._fragment(other.number) as one:
-                    yield one.of(variable.entry, shape, variable.dtype)
+    @cached_property
+    def _same_trains(self) -> dict[tuple[int, int], list[int]]:
+        """Chunks, of all modules, by the trains that they have."""
+        found: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for chunk in self.plan.chunks:
+            found[chunk.first, chunk.last].append(chunk.number)
+        return found
 
-    def _event_labels(self, variable: Variable, first_train: int, fragment: fragments.Fragment) -> NDArray:
+    def _event_labels(self, variable: Variable, chunk: Chunk, fragment: Fragment) -> NDArray:
         """Return train or other ids of a chunk's events; those of frames are 0 where an event has no frame."""
         name = variable.dims[0].removesuffix("_event")
         if variable.entry == "train_id":
-            return self.plan.train_ids[fragment[f"{name}/trains"] + first_train]
+            return self.plan.train_ids[fragment[f"{name}/trains"] + chunk.first]
         index, frames = variable.index, fragment[f"{name}/frames"]
-        values = index.labels(slice(0, len(index)))[variable.entry]
-        first = index.offsets[first_train]
-        return np.where(frames < 0, 0, values[np.maximum(frames, 0) + first]).astype(variable.dtype)
+        values = index.labels(index.rows(chunk.first, chunk.last))[variable.entry]
+        return np.where(frames < 0, 0, np.append(values, values.dtype.type(0))[frames]).astype(variable.dtype)
 
 
 def _event_ids(index: EntryIndex) -> list[str]:

@@ -1,11 +1,18 @@
 """Names, axes and labels of what a result holds."""
 
+from dataclasses import replace
+
 import numpy as np
 import oracle
 import pytest
+from samples import RoiSum, TrainSums
 
 import dxflow
 from dxflow import Algorithm, Frames, Output
+from dxflow.stores.contents import Contents
+from dxflow.testing.case import cut
+from dxflow.worker.chunk import run_chunk
+from dxflow.worker.workspace import Workspace
 
 
 class Axes(Algorithm):
@@ -115,3 +122,25 @@ def test_modules_that_are_reduced_apart_say_together_where_they_were_used(gappy,
     plan = dxflow.plan(gappy.path, Pixels())
     assert len(plan.parts) > 1
     np.testing.assert_array_equal(dxflow.execute(plan, "here").dataset["valid"], whole)
+
+
+def test_reading_a_variable_looks_once_at_each_chunk_however_many_there_are(run, tmp_path):
+    class Counted(tuple):
+        looked = 0
+
+        def __iter__(self):
+            for item in super().__iter__():
+                Counted.looked += 1
+                yield item
+
+    made = cut(dxflow.plan(run.path, [RoiSum(), TrainSums()], cluster="here"), 1)
+    work = Workspace(made, tmp_path)
+    events = {"tsum.ev": [run_chunk(work, chunk.number).events["tsum.ev"] for chunk in made.chunks]}
+    expected = dataset(run.path, RoiSum(), TrainSums())
+    contents = Contents(replace(made, chunks=Counted(made.chunks)), tmp_path, events)
+    for variable in contents.variables.values():
+        if variable.axis != "part":
+            before = Counted.looked
+            found = contents.rows(variable, 0, variable.shape[0])
+            np.testing.assert_array_equal(found, expected[variable.name].values, variable.name)
+            assert Counted.looked - before <= 2 * len(made.chunks), variable.name
