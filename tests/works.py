@@ -40,3 +40,12 @@ def waits(sent, path):
 def ignores(sent):
     """Do not look at what is sent."""
     return "done"
+
+
+def lingers(sent, path):
+    """Make a file; something of the process stays a little longer than its answer."""
+    path.write_text("all of it")
+    if not os.fork():
+        time.sleep(0.5)
+        os._exit(0)
+    return "done"

@@ -1,1 +1,1 @@
-"""The one process that writes one file."""
+"""The process in which HDF5 writes, and what it writes."""

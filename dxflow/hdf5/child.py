@@ -42,26 +42,27 @@ def main() -> None:
             code = _forked(getattr(module, name), made, arguments, answers)
             if code not in (0, FAILED):
                 put(answers, {"ended": code})
+    os._exit(0)
 
 
 def _forked(work: Callable[..., Any], made: Path | None, arguments: Any, answers: int) -> int:
     """Do a work in a fork, which answers; return how it ended."""
-    alive, held = os.pipe()
+    seen, done = os.pipe()
     parent = os.getpid()
     if not (pid := os.fork()):
-        os.close(alive)
+        os.close(seen)
         _die_with(parent)
-        _do(work, made, arguments, answers)
-    os.close(held)
+        _do(work, made, arguments, (done, answers))
+    os.close(done)
     look = select.poll()
-    for pipe in (alive, INPUT):
-        # Only hang-ups: of the fork, which alone holds the other end, and of the parent.
-        look.register(pipe, 0)
-    if alive not in dict(look.poll()):
+    look.register(seen, select.POLLIN)
+    # Only that the parent hangs up. What the fork sent before its answer is seen first: the parent may have it by now.
+    look.register(INPUT, 0)
+    if seen not in dict(look.poll()):
         os.kill(pid, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    alone = INPUT in dict(look.poll(0))
-    os.close(alive)
+    alone = code and INPUT in dict(look.poll(0))
+    os.close(seen)
     if alone and made:
         made.unlink(missing_ok=True)
     return code
@@ -74,8 +75,9 @@ def _die_with(parent: int) -> None:
         os._exit(FAILED)
 
 
-def _do(work: Callable[..., Any], made: Path | None, arguments: Any, answers: int) -> Never:
-    """Do a work, answer, and end the process at once."""
+def _do(work: Callable[..., Any], made: Path | None, arguments: Any, ends: tuple[int, int]) -> Never:
+    """Do a work, say so at both ends, and end the process at once."""
+    done, answers = ends
     try:
         sent = messages(INPUT)
         said = {"answer": work(sent, *arguments)}
@@ -83,8 +85,11 @@ def _do(work: Callable[..., Any], made: Path | None, arguments: Any, answers: in
             pass
     except BaseException as e:  # noqa: BLE001 - whatever it is, the parent is to know it
         said = _failure(e, made)
-    with suppress(BrokenPipeError):
+    os.write(done, b".")
+    try:
         put(answers, said)
+    except BrokenPipeError:
+        said = {}
     # HDF5 would try to write what it holds when Python ends, and crash on a full disk.
     os._exit(0 if "answer" in said else FAILED)
 

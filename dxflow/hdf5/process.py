@@ -45,6 +45,7 @@ class Writer:
         self._module, self._locks = module, locks
         self.process: subprocess.Popen | None = None
         self._errors: IO[bytes] | None = None
+        self._working = False
         self._made: Path | None = None
         self._named: dict[str, Any] = {}
 
@@ -75,7 +76,7 @@ class Writer:
         """
         if self.process is None:
             self.start()
-        self._made, self._named = made and made.absolute(), named
+        self._made, self._named, self._working = made and made.absolute(), named, True
         self.send((work, self._made, arguments))
 
     def send(self, message: Any, array: NDArray | None = None) -> None:
@@ -105,7 +106,7 @@ class Writer:
         said = self._said(seconds)
         if "answer" not in said:
             raise self._failure(said)
-        self._made = None
+        self._made, self._working = None, False
         return said["answer"]
 
     def do(self, work: str, *arguments: Any, **named: Any) -> Any:
@@ -133,6 +134,7 @@ class Writer:
                 "error": f"the process that wrote it {ended(said['ended'])}. {self._complaints()}".strip()
             }
         error = unwritten(**self._named, said=said["error"], number=said.get("number"), free=said.get("free"))
+        self._working = False
         self.close()
         return error
 
@@ -150,7 +152,9 @@ class Writer:
     def close(self) -> None:
         """End the process, and what it does; remove what was being made."""
         if self.process is not None:
-            self.process.kill()
+            if self._working:
+                self.process.kill()
+            # Without a work it ends with its input, and leaves nobody to be waited for.
             self.process.communicate()
             self.process = None
         if self._errors is not None:

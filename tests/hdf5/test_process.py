@@ -80,6 +80,21 @@ def test_files_one_after_the_other_are_made_by_one_process(writer, tmp_path):
     assert len(processes) == 1
 
 
+def test_a_file_that_is_done_stays_though_its_process_is_closed_before_its_fork_has_ended(works, tmp_path):
+    assert works.do("lingers", tmp_path / "x", made=tmp_path / "x", path=tmp_path / "x.h5") == "done"
+    works.close()
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_what_is_closed_leaves_nobody_to_be_waited_for(works):
+    """Where process 1 waits for nobody, as in some containers, they would be there for ever."""
+    works.begin("inside")
+    fork = below(works.process.pid)
+    works.end()
+    works.close()
+    assert not Path(f"/proc/{fork}").exists()
+
+
 def test_objects_and_arrays_of_any_kind_arrive_as_they_were(works):
     sent = [
         np.arange(12).reshape(3, 4)[:, ::2],
