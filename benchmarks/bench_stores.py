@@ -168,7 +168,7 @@ def stored(run: str, folder: Path, to: str, nbytes: int) -> Case:
         for one in plan.chunks:
             report.add(chunk.run_chunk(work, one.number))
         paths = [chunk_path(work.folder, one.number, plan.digest) for one in plan.chunks]
-        total = merging.merge(work, 0, paths, work.folder / "merged.fragment")
+        total = merging.merge(work, 0, paths, work.folder / "merged-000-0.fragment")
         contents = Contents(plan, work.folder, {})
         contents.note()
         start = perf_counter()

@@ -74,7 +74,7 @@ def begin(plan: Plan) -> Path:
         return folder
     _refuse_loss(plan, folder)
     _clear(folder)
-    put(folder / PLAN, json.dumps(plan.fingerprint.facts, indent=1))
+    put(folder / PLAN, json.dumps(plan.fingerprint.facts))
     return folder
 
 

@@ -183,10 +183,13 @@ def _place(value: Any) -> Any:
     """Return an input's place without the files themselves, whose paths may be written in several ways."""
     if isinstance(value, (list, tuple)):
         return [_place(v) for v in value]
+    if isinstance(value, str):
+        # It names a source or a dataset, not a file that would have to be looked for.
+        return value.encode()
     if not is_dataclass(value):
         return value
     skipped = ("files", "stats") if isinstance(value, Location) else ("said",)
-    return [[f.name, _place(getattr(value, f.name))] for f in fields(value) if f.name not in skipped]
+    return [[f.name.encode(), _place(getattr(value, f.name))] for f in fields(value) if f.name not in skipped]
 
 
 # In words ---------------------------------------------------------------------------------------

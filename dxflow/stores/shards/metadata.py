@@ -84,7 +84,7 @@ def write_group(folder: Path, attributes: Mapping[str, Any], arrays: Mapping[str
     }
     for name, made in {"": group, **arrays}.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
-        (folder / name / FILE).write_text(json.dumps(made, indent=2))
+        (folder / name / FILE).write_text(json.dumps(made))
 
 
 def write_chunk(folder: Path, name: str, values: NDArray) -> None:
