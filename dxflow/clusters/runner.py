@@ -21,8 +21,8 @@ class Runner(Protocol):
     def submit(self, function: Any, *args: Any, after: Iterable[Any] = ()) -> Any:
         """Start a function after some futures are done; return its future."""
 
-    def map(self, function: Any, items: Iterable[Any]) -> list[Any]:
-        """Start a function for each item; return the futures."""
+    def map(self, function: Any, items: Iterable[Any], *, after: Iterable[Any] = ()) -> list[Any]:
+        """Start a function for each item, after some futures are done; return the futures."""
 
     def results(self, futures: Sequence[Any]) -> Iterator[Any]:
         """Yield results as they come; the first exception ends the other tasks and is raised."""
@@ -70,9 +70,9 @@ class Here:
         self._waiting.append((future, after, function, args))
         return future
 
-    def map(self, function: Any, items: Iterable[Any]) -> list[Future]:
+    def map(self, function: Any, items: Iterable[Any], *, after: Iterable[Any] = ()) -> list[Future]:
         """Note a function for each item."""
-        return [self.submit(function, item) for item in items]
+        return [self.submit(function, item, after=after) for item in items]
 
     def results(self, futures: Sequence[Future]) -> Iterator[Any]:
         """Run functions in the order they were submitted; yield the results of these, each as soon as it is done."""

@@ -143,12 +143,12 @@ class DaskRunner:
         self._submitted.append(future)
         return future
 
-    def map(self, function: Any, items: Iterable[Any]) -> list[Any]:
+    def map(self, function: Any, items: Iterable[Any], *, after: Iterable[Any] = ()) -> list[Any]:
         """Submit a function for each item: one message to the scheduler, not one per task."""
         arguments, run = [(item,) for item in items], uuid.uuid4().hex[:12]
         keys = [f"{function.__name__}-{n}-{run}" for n in range(len(arguments))]
         return self.client.map(
-            partial(call, self.plugin, function), arguments, after=None, key=keys, pure=False
+            partial(call, self.plugin, function), arguments, after=list(after), key=keys, pure=False
         )
 
     def results(self, futures: Sequence[Any]) -> Iterator[Any]:

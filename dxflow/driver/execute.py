@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,16 +143,10 @@ def _run(
     if lock is not None:
         lock.check()
     pieces = plan.store.create(contents)
-    progress.phase("merging", len(plan.parts), "parts")
-    for parts in merges.finalized():
-        progress.add(parts)
-    if finals := [n for n, a in enumerate(plan.algorithms) if a.finals]:
-        progress.phase("finalizing rows", len(finals), "algorithms")
-        for _ in runner.results(runner.map(rowstage.finalize_rows, finals)):
-            progress.add(1)
-    progress.phase("writing", len(pieces), "pieces")
-    for _ in runner.results(runner.map(_write_piece, pieces)):
-        progress.add(1)
+    for what, futures, count, unit in _last_steps(plan, runner, merges, pieces):
+        progress.phase(what, count, unit)
+        for several in runner.results(futures):
+            progress.add(several or 1)
     progress.phase("finishing the result")
     if lock is not None:
         lock.check()
@@ -166,6 +160,18 @@ def _agree(runner: Runner, report: Report) -> None:
     while todo := report.disagreeing():
         for summary in runner.results(runner.map(run_chunk_without, todo)):
             report.add(summary)
+
+
+def _last_steps(
+    plan: Plan, runner: Runner, merges: Merges, pieces: Sequence[Any]
+) -> list[tuple[str, list[Any], int, str]]:
+    """Submit what follows the chunks, step after step: no worker waits for this process in between."""
+    finals, own = merges.finals(), [n for n, a in enumerate(plan.algorithms) if a.finals]
+    rows = runner.map(rowstage.finalize_rows, own, after=finals)
+    written = runner.map(_write_piece, pieces, after=[*finals, *rows])
+    own_rows = [("finalizing rows", rows, len(own), "algorithms")] if own else []
+    merging = ("merging", finals, len(plan.parts), "parts")
+    return [merging, *own_rows, ("writing", written, len(pieces), "pieces")]
 
 
 def _write_piece(work: Workspace, piece: Any) -> None:

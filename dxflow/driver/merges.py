@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,15 +67,15 @@ class Merges:
         paths, after = [path for path, _ in nodes], [future for _, future in nodes if future is not None]
         return into, self._runner.submit(merging.merge, part, paths, into, after=after)
 
-    def finalized(self) -> Iterator[Any]:
-        """Finalize the parts, once all chunks are done and the store is made; yield the number of those that are."""
+    def finals(self) -> list[Any]:
+        """Finalize the parts, once all chunks are done and the store is made; the futures say how many are."""
         roots = [(part, *self._root(part)) for part in self._count] if self._wanted else []
         finals = []
         for group in (roots[n::TASKS] for n in range(min(TASKS, len(roots)))):
             after = [future for _, _, future in group if future is not None]
             totals = [(part, path) for part, path, _ in group]
             finals.append(self._runner.submit(merging.finalize, totals, after=after))
-        yield from self._runner.results(finals)
+        return finals
 
     def _root(self, part: int) -> tuple[Path, Any]:
         """Return the fragment of a whole part, and the future that makes it."""

@@ -29,7 +29,7 @@ def test_what_depends_on_a_task_that_failed_fails_with_its_exception():
     log = []
     here = Here(log)
     bad = here.submit(lambda log: 1 / 0)
-    then = here.submit(lambda log: log.append("then"), after=[bad])
+    then = here.map(lambda log, n: log.append(n), range(2), after=[bad])
     with pytest.raises(ZeroDivisionError):
-        list(here.results([then]))
+        list(here.results(then))
     assert log == []

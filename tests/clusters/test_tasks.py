@@ -48,8 +48,18 @@ def test_tasks_wait_for_those_they_come_after(client, run, tmp_path):
     with connect(client, Workspace(dxflow.plan(run.path, Stats()), tmp_path)) as runner:
         before = [runner.submit(note, "a") for _ in range(4)]
         after = runner.submit(note, "b", after=before)
-        list(runner.results([after]))
-    assert log.read_text() == "aaaab"
+        last = runner.map(note, "cc", after=[*before, after])
+        list(runner.results(last))
+    assert log.read_text() == "aaaabcc"
+
+
+def test_tasks_of_which_one_before_failed_fail_as_that_did(client, run, tmp_path):
+    from dxflow.worker.chunk import Workspace
+
+    with connect(client, Workspace(dxflow.plan(run.path, Stats()), tmp_path)) as runner:
+        bad = runner.submit(lambda work: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            list(runner.results(runner.map(lambda work, n: n, range(2), after=[bad])))
 
 
 def test_the_runner_is_the_one_of_dask(client, run, tmp_path):

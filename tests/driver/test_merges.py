@@ -46,7 +46,7 @@ def listed(counts, order):
     for number in order(len(chunks)):
         merges.add(number)
         steps.append((number, dict(runner.made)))
-    return chunks, steps, list(merges.finalized())
+    return chunks, steps, list(runner.results(merges.finals()))
 
 
 def leaves(name, made):
