@@ -175,8 +175,13 @@ class Recipe:
             allow_abbrev=False,
         )
         cls.add_arguments(parser)
-        parser.add_argument("--to", metavar="DIR", required=True, help="folder for what comes out")
-        shared.add_pass_options(parser)
+        try:
+            parser.add_argument("--to", metavar="DIR", required=True, help="folder for what comes out")
+            shared.add_pass_options(parser)
+        except argparse.ArgumentError as e:
+            raise TypeError(
+                f"{cls.__name__}: all recipes have {e.argument_name}: give your own option another name"
+            ) from e
         return parser
 
     @classmethod

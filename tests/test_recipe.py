@@ -17,9 +17,22 @@ from dxflow.simulate import make_run
 
 FILE = '''"""Mean of the frames with X-rays."""
 
+from dxflow import Algorithm, Frames, Output
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.recipe import Recipe
+
+
+class Counted(Algorithm):
+    """An algorithm of its own."""
+
+    inputs = {"img": Frames("image.data")}
+
+    def outputs(self, info):
+        return {"modules": Output(per="img")}
+
+    def process_module_data(self, block, out):
+        out.modules += 1
 
 
 class LitMean(Recipe):
@@ -37,7 +50,7 @@ class LitMean(Recipe):
 
     def passes(self, args):
         lit = self.reduce(args.run, LitFrames(**self.options_of(LitFrames)), "lit.zarr")
-        self.reduce(args.run, Average(), "mean.zarr", frames=lit)
+        self.reduce(args.run, [Average(), Counted()], "mean.zarr", frames=lit)
 
     def plot(self, args):
         from matplotlib.figure import Figure
@@ -118,6 +131,7 @@ def test_in_python_its_options_are_keywords_and_any_cluster_or_client_will_do(fi
     assert file[1](run=data.path, to="x", cluster=before).cluster is before
     here, there = (dxflow.open(tmp_path / n / "mean.zarr").dataset for n in "01")
     assert here.equals(there)
+    assert set(there["counted.modules"].values) == {8}
 
 
 def test_options_that_are_unknown_or_missing_are_named(file):
@@ -125,6 +139,16 @@ def test_options_that_are_unknown_or_missing_are_named(file):
         file[1](run="r", to="x", treshold=1)
     with pytest.raises(TypeError, match="the following arguments are required: RUN"):
         file[1](to="x")
+
+
+def test_an_option_that_all_recipes_have_is_refused_as_its_own():
+    class Masked(Recipe):
+        @classmethod
+        def add_arguments(cls, parser):
+            parser.add_argument("--mask")
+
+    with pytest.raises(TypeError, match="Masked: all recipes have --mask: give your own option another name"):
+        Masked(to="x")
 
 
 def test_all_passes_have_one_start_of_a_cluster(data, tmp_path):
