@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..reader.ring import ROOM
 from ..reader.stretches import stretches
 from ..run.bound import present
 from . import units
@@ -94,7 +95,7 @@ class Walk:
     @property
     def step_bytes(self) -> int:
         """Bytes that the largest window needs, with room to align its arrays."""
-        return max(sum(self._bytes(g, self.plan.inputs[n]) + 128 for n in g.inputs) for g in self.groups)
+        return max(sum(self._bytes(g, self.plan.inputs[n]) + ROOM for n in g.inputs) for g in self.groups)
 
     def _bytes(self, group: Group, bound: BoundInput) -> int:
         """Return the bytes of an input in the largest window of a group."""
@@ -221,7 +222,7 @@ class Trains(Walk):
         """Bytes that the largest train needs."""
         inputs = [self.plan.inputs[n] for n in self.groups[0].inputs]
         per_train = [i.index.counts * (frame_buffer_bytes(i) * len(i.modules)) for i in inputs]
-        return int(np.sum(per_train, axis=0).max(initial=0)) + 128 * len(inputs) if inputs else 64
+        return int(np.sum(per_train, axis=0).max(initial=0)) + ROOM * len(inputs) if inputs else 64
 
     def windows(self, chunk: Chunk, excluded: frozenset[int]) -> list[Window]:
         """Return the trains of a chunk but for some."""
@@ -257,7 +258,7 @@ class WholeFrames(Trains):
         """Bytes that a block of frames of all modules needs."""
         (group,) = self.groups
         inputs = [self.plan.inputs[n] for n in group.inputs]
-        return sum(group.frames * frame_buffer_bytes(i) * len(i.modules) + 128 for i in inputs)
+        return sum(group.frames * frame_buffer_bytes(i) * len(i.modules) + ROOM for i in inputs)
 
     def most_frames(self, group: Group, index: EntryIndex | None) -> int:
         """Return the frames that fit a block."""

@@ -42,6 +42,13 @@ class Extents:
                 yield a, b, self._extents[i], first
             i += 1
 
+    def begins(self, row: int) -> int | None:
+        """Return the position in its file of a row that is read as it is, straight into a buffer."""
+        found = next(self.overlapping(row, row + 1), None)
+        if found is None or not isinstance(found[2], Direct) or found[2].target.columns is not None:
+            return None
+        return found[2].begins(row - found[3])
+
 
 def array(files: Files, path: str, name: str, *, filled: bool = False) -> NDArray:
     """Return a small dataset of numbers, such as ids, read in the same ways as frames; it may not be written to.

@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 Step = TypeVar("Step")
 
 PAGE = 4096
+NEAR = 16
+"""Copying to an address that is up to so many bytes after its source, both counted from their pages, is slow."""
+ROOM = 192
+"""Bytes that an array in a buffer may take beyond its own, with a smaller one after it."""
 
 
 class Ring(Generic[Step]):
@@ -142,8 +146,18 @@ def paged(nbytes: int) -> NDArray:
     return whole[start : start + nbytes]
 
 
-def view(buffer: NDArray, shape: tuple[int, ...], dtype: np.dtype, offset: int = 0) -> tuple[NDArray, int]:
-    """Return an array that lies in a buffer of bytes from `offset` on, and where the next may begin."""
+def view(
+    buffer: NDArray, shape: tuple[int, ...], dtype: np.dtype, offset: int = 0, begins: int | None = None
+) -> tuple[NDArray, int]:
+    """Return an array that lies in a buffer of bytes from `offset` on, and where the next may begin.
+
+    Parameters
+    ----------
+    begins : int, optional
+        Position in a file of what will be read into it: where copying from there would be slow, it lies 64 bytes on.
+    """
+    if begins is not None and 0 < (buffer.ctypes.data + offset - begins) % PAGE <= NEAR:
+        offset += 64
     n = math.prod(shape) * dtype.itemsize
     # 64-byte steps keep every array aligned for vector instructions.
     return buffer[offset : offset + n].view(dtype).reshape(shape), offset + -(-n // 64) * 64

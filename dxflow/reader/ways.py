@@ -119,6 +119,10 @@ class Direct:
     line: int
     count: int
 
+    def begins(self, start: int) -> int:
+        """Return the position in the file of a frame."""
+        return self.offset + start * self.target.band_bytes
+
     def read(self, start: int, stop: int, out: NDArray) -> None:
         """Read with one call, without HDF5 and its lock."""
         self.target.banded(out, lambda lines: self._read(start, lines))
@@ -127,7 +131,7 @@ class Direct:
         t = self.target
         try:
             with t.files.reading(t.path) as descriptor:
-                fill(out, descriptor, self.offset + start * t.band_bytes)
+                fill(out, descriptor, self.begins(start))
         except (EOFError, OSError) as e:
             raise t.fault((self.line + start) // t.per_entry, len(out), str(e)) from e
 

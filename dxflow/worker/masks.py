@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..planning.memory import CACHE_BYTES
 from ..reader.decode import SMALL
-from ..reader.ring import paged, view
+from ..reader.ring import ROOM, paged, view
 from ..reader.stretches import stretches
 from ..reader.ways import Decoded, Direct
 
@@ -99,10 +99,11 @@ class Masks:
         if isinstance(extent, Decoded) and extent.target.layout.chunk_rows == 1:
             self._apply_decoded(extent, start, stop, pixels, dtype, bits)
             return
-        shape, n = pixels.values.shape[1:], stop - start
+        shape, n, begins = pixels.values.shape[1:], stop - start, None
+        size = math.prod(shape) * dtype.itemsize
         if isinstance(extent, Direct):
-            n = min(n, max(1, AT_ONCE // (math.prod(shape) * dtype.itemsize)))
-        mask, _ = view(paged(n * math.prod(shape) * dtype.itemsize), (n, *shape), dtype)
+            n, begins = min(n, max(1, AT_ONCE // size)), extent.begins(start)
+        mask, _ = view(paged(n * size + ROOM), (n, *shape), dtype, 0, begins)
         for first in range(start, stop, n):
             part = mask[: stop - first]
             extent.read(first, first + len(part), part)

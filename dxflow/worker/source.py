@@ -65,7 +65,8 @@ class Source:
             bound = self.plan.inputs[number]
             rows, modules = window.rows_of(bound), window.modules_of(bound)
             shape = (len(modules), rows.stop - rows.start, *bound.location.shape)
-            values, offset = view(buffer, shape, bound.dtype, offset)
+            where, first = self._where(bound, modules[0])
+            values, offset = view(buffer, shape, bound.dtype, offset, where.begins(rows.start - first))
             pixels = None
             if bound.keeps_valid:
                 pixels, offset = view(buffer, shape, np.dtype(bool), offset)

@@ -5,10 +5,16 @@ import sys
 import threading
 import time
 
+import h5py
 import numpy as np
 import pytest
 
-from dxflow.reader.ring import PAGE, Ring, paged, view
+import dxflow
+from dxflow import Frames
+from dxflow.algorithms.litframes import LitFrames
+from dxflow.reader import ways
+from dxflow.reader.ring import NEAR, PAGE, ROOM, Ring, paged, view
+from dxflow.simulate import make_run
 
 
 def reader_threads():
@@ -103,3 +109,40 @@ def test_buffers_begin_at_a_page(n):
     assert buffer.nbytes == n
     assert buffer.ctypes.data % PAGE == 0
     buffer[:] = 1
+
+
+@pytest.mark.parametrize("begins", [0, 8, 40, 48, 56, 64, 4079, 4080, 4088, 4095, 123456])
+def test_arrays_lie_where_copying_from_their_place_in_a_file_is_fast_and_have_room(begins):
+    sizes, offset = ((8, 8), (3, 5), (7, 7)), 0
+    buffer = paged(sum(4 * a * b + a * b + ROOM for a, b in sizes))
+    for shape in sizes:
+        one, offset = view(buffer, shape, np.dtype("f4"), offset, begins)
+        assert not 0 < (one.ctypes.data - begins) % PAGE <= NEAR
+        assert one.ctypes.data % 64 == 0
+        valid, offset = view(buffer, shape, np.dtype(bool), offset)
+        one[...], valid[...] = 1, 0
+        assert one.all()
+
+
+def test_frames_and_masks_anywhere_in_a_file_are_read_to_where_that_is_fast(tmp_path, monkeypatch):
+    """Each frame of this size begins 8 bytes before where in its page the one before it began."""
+    options = {"trains": 2, "pulses": 3, "modules": 1, "sequences": 1, "module_shape": (46, 89)}
+    truth = make_run(tmp_path / "r", detector="AGIPD500K", compress_masks=False, **options)
+    path = next((tmp_path / "r").glob("CORR-*AGIPD00*"))
+    with h5py.File(path, "r+", alignment_threshold=4096, alignment_interval=PAGE) as file:
+        for key in ("mask", "data"):
+            name = f"/INSTRUMENT/{truth.sources[0]}/image/{key}"
+            values = file[name][:]
+            del file[name]
+            assert file.create_dataset(name, data=values).id.get_offset() % PAGE == 0
+    places, real = [], ways.fill
+
+    def fill(out, descriptor, at):
+        if out.nbytes > 2**12:
+            places.append((at % PAGE, (out.ctypes.data - at) % PAGE))
+        real(out, descriptor, at)
+
+    monkeypatch.setattr(ways, "fill", fill)
+    dxflow.reduce(truth.path, LitFrames(img=Frames(modules=(0,))), cluster="here", quiet=True, block="20 kB")
+    assert {at for at, _ in places} >= {4080, 4088}
+    assert not [at for at, away in places if 0 < away <= NEAR]
