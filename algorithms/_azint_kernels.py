@@ -166,7 +166,7 @@ class _Writer:
 
     def _doubles(self, values: Any) -> Any:
         """Return values as float64."""
-        if isinstance(self.kind, types.Integer):
+        if hasattr(self.kind, "signed"):
             return (self.b.sitofp if self.kind.signed else self.b.uitofp)(values, DOUBLES)
         return values if values.type == DOUBLES else self.b.fpext(values, DOUBLES)
 

@@ -64,7 +64,7 @@ class RoiSum(Algorithm):
         )
 
     def configure(self, args: argparse.Namespace) -> None:
-        modules = [args.modules] if isinstance(args.modules, (int, np.integer)) else args.modules
+        modules: Any = [args.modules] if isinstance(args.modules, (int, np.integer)) else args.modules
         self.modules = Frames(modules=modules).modules
         self.ss, self.fs = _bounds("ss", args.ss), _bounds("fs", args.fs)
         self.regions = None if args.regions is None else _regions(args.regions)
@@ -120,7 +120,7 @@ def _regions(given: Any) -> dict[int, tuple[Bounds, Bounds]]:
         raise ValueError(
             f"roi: regions={given!r}: expected (module, ss, stop, fs, stop) for each module, whole numbers"
         )
-    modules = Frames(modules=rows[:, 0]).modules or ()
+    modules = Frames(modules=tuple(rows[:, 0].tolist())).modules or ()
     return {
         module: (_bounds("ss", row[1:3]), _bounds("fs", row[3:]))
         for module, row in zip(modules, rows.tolist(), strict=True)

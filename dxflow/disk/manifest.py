@@ -94,7 +94,8 @@ def unlike(folder: Path, name: str, size: int) -> str:
     """Return what is wrong with a file, without reading it: missing, a link, of another size; or nothing."""
     path = folder / name
     try:
-        if any(map(os.path.islink, list(accumulate(name.split("/"), os.path.join, initial=folder))[1:])):
+        above = accumulate(name.split("/"), lambda a, b: f"{a}/{b}", initial=str(folder))
+        if any(map(os.path.islink, list(above)[1:])):
             return f"{path}: it is, or lies behind, a symbolic link, which is not followed"
         found = path.lstat()
     except OSError as e:

@@ -62,9 +62,10 @@ class Binding:
         _check_hooks(algorithm)
         aliases: dict[str, Alias] = {}
         for alias, what in algorithm.inputs.items():
-            joins = isinstance(what, Labels)
             aliases[alias] = (
-                self._join(algorithm, alias, aliases) if joins else self._resolve(algorithm, alias, what)
+                self._join(algorithm, alias, what, aliases)
+                if isinstance(what, Labels)
+                else self._resolve(algorithm, alias, what)
             )
         stream = next(iter(aliases.values())).number
         infos = {alias: self._info(ref) for alias, ref in aliases.items()}
@@ -142,7 +143,7 @@ class Binding:
                 bound = _selected(bound, self.selection, self.faults)
         return self._number(bound)
 
-    def _join(self, algorithm: Algorithm, alias: str, before: Mapping[str, Alias]) -> Alias:
+    def _join(self, algorithm: Algorithm, alias: str, what: Labels, before: Mapping[str, Alias]) -> Alias:
         """Join labels to the frames of an algorithm's first input."""
         if not before:
             raise PlanError(
@@ -151,7 +152,7 @@ class Binding:
             )
         with _said(algorithm, alias):
             index = self.inputs[next(iter(before.values())).number].index
-            return Alias(self._number(algorithm.inputs[alias].join(index, self.opened)))
+            return Alias(self._number(what.join(index, self.opened)))
 
     def _number(self, bound: BoundInput) -> int:
         """Return the number of an input; one with the same data as an earlier one is that one."""

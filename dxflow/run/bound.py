@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,8 @@ class BoundInput:
     (one value per frame: `PulseKey`, `Labels`).
     """
 
-    declared: Input
+    declared: Any
+    """What was asked for: an `Input`, or `Labels`."""
     name: str
     key: str
     kind: str

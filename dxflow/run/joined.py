@@ -67,7 +67,7 @@ class Labelled:
 
     def _way(self, own: Mapping[str, NDArray], trains: NDArray) -> tuple[str, ...]:
         """Return the ids to join by; refuse those that stand for several values."""
-        common = [way for way in WAYS if all(n in self.ids and n in own for n in way)]
+        common: list[tuple[str, ...]] = [way for way in WAYS if all(n in self.ids and n in own for n in way)]
         if len(self.ids) > 1 and not common:
             raise ValueError(
                 f"it has {listed(self.ids)}, and what is read has {listed(own)}: nothing to join them by"

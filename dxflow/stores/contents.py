@@ -184,22 +184,11 @@ class Contents:
                 yield Variable(o.name, ("train", *dims), shape, dtype, attrs, o.name, "train", None, o.name)
             case "event":
                 yield from self._of_events(o, dims, dtype, attrs)
-            case _:
+            case _ if o.index is not None:
                 axes = self._names.pixel_dims(o) if out.kind == "image" else ()
-                assert o.index is not None
                 shape = (len(o.index), *self._image_shape(o))
-                row = self._names.rows[o.index]
-                yield Variable(
-                    o.name,
-                    (row, *axes[:1], *dims, *axes[1:]),
-                    shape,
-                    dtype,
-                    attrs,
-                    o.name,
-                    "row",
-                    o.index,
-                    o.name,
-                )
+                where = (self._names.rows[o.index], *axes[:1], *dims, *axes[1:])
+                yield Variable(o.name, where, shape, dtype, attrs, o.name, "row", o.index, o.name)
 
     @staticmethod
     def _image_shape(o: BoundOutput) -> tuple[int, ...]:
@@ -216,6 +205,7 @@ class Contents:
         yield Variable(
             o.name, (axis, *dims), (n, *o.output.shape), dtype, attrs, f"{o.name}/rows", "event", None, o.name
         )
+        assert o.index is not None
         for label in _event_ids(o.index):
             words = {"long_name": f"{label.replace('_', ' ')} of each row of {o.name}"}
             yield Variable(f"{o.name}_{label}", (axis,), (n,), ids, words, label, "event", o.index, "")
@@ -379,6 +369,7 @@ class Contents:
         if variable.entry == "train_id":
             return self.plan.train_ids[fragment[f"{name}/trains"] + chunk.first]
         index, frames = variable.index, fragment[f"{name}/frames"]
+        assert index is not None
         values = index.labels(index.rows(chunk.first, chunk.last))[variable.entry]
         return np.where(frames < 0, 0, np.append(values, values.dtype.type(0))[frames]).astype(variable.dtype)
 

@@ -171,7 +171,7 @@ class Account:
             good = self.seen_in(sight, self.chunk.first, self.chunk.last)
             valid = per_train(sight.index, good, self.chunk.first, self.chunk.last).T
             out[f"modules_used/{n}"] = good.sum(axis=0, dtype=np.int32)
-            out[f"valid/{n}"], out[f"train_used/{n}"] = valid, valid.any(axis=1).astype(np.uint8)
+            out[f"valid/{n}"], out[f"train_used/{n}"] = valid, np.asarray(valid.any(axis=1), np.uint8)
         return out
 
 

@@ -124,7 +124,7 @@ class Shares:
         """
         shares: list[Share] = []
         index = self.plan.inputs[bound.stream].index
-        made = {}
+        made: dict[str, Any] = {}
         for o in bound.outputs:
             if o.transient:
                 made[o.key] = self.images(o.name, window, part)

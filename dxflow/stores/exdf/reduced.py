@@ -161,13 +161,13 @@ class _Reduced:
                 made.setdefault((place.source, place.group), rows[place.group])
         for (source, group), variable in made.items():
             self.file.instrument(source, group, self._counts(variable), train_ids=True)
-            if variable.axis == "row":
+            if variable.axis == "row" and variable.index is not None:
                 self._labels(source, group, variable.index)
 
     def _counts(self, variable: Variable) -> NDArray:
         """Return how many rows of a variable each train of the file has."""
         trains = slice(self.piece.first, self.piece.last)
-        if variable.axis == "row":
+        if variable.axis == "row" and variable.index is not None:
             return variable.index.counts[trains]
         if variable.axis == "train":
             return np.ones(trains.stop - trains.start, np.int64)
@@ -199,7 +199,7 @@ class _Reduced:
 
     def _spans(self, variable: Variable) -> Iterator[tuple[int, int]]:
         """Yield the rows of this file in stretches that lie in one chunk each."""
-        if variable.axis == "row":
+        if variable.axis == "row" and variable.index is not None:
             at = variable.index.offsets
         elif variable.axis == "train":
             at = np.arange(self.piece.last + 1)
@@ -256,7 +256,7 @@ class _Reduced:
         ids, losses = self.plan.train_ids, self.contents.losses
         at = np.searchsorted(ids, [loss.first_train for loss in losses]).clip(0, len(ids) - 1)
         own = (self.piece.first <= at) & (at < self.piece.last)
-        return [losses[n] for n in np.flatnonzero(own)]
+        return [losses[int(n)] for n in np.flatnonzero(own)]
 
     def _reduced(self, group: str, counts: NDArray, keys: Mapping[str, NDArray]) -> None:
         """Write an index group of the section REDUCTION."""

@@ -106,9 +106,9 @@ def _frames(plan: Plan) -> BoundInput | None:
     return next((i for i in plan.inputs if i.kind == "frames"), None)
 
 
-def _told_apart(index: EntryIndex) -> bool:
+def _told_apart(index: EntryIndex | None) -> bool:
     """Return whether the frames of a train have ids that EXtra-data's files have, too."""
-    return index.pulse_ids is not None or index.cell_ids is not None
+    return index is not None and (index.pulse_ids is not None or index.cell_ids is not None)
 
 
 def _peaks(plan: Plan) -> Iterator[BoundOutput]:
