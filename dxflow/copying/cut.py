@@ -24,14 +24,8 @@ LARGE = 2**20
 """Stored bytes from which a dataset that stays as it is is moved in large batches rather than by HDF5's own copy."""
 
 
-def copied(sent: Iterable[Message], task: FileTask, path: Path, sync: bool) -> tuple[int, int]:
-    """Write the remains of a file, in the process in which HDF5 writes; return its bytes and CRC-32."""
-    write(task, path)
-    return secured(path) if sync else digest(path)
-
-
-def write(task: FileTask, path: str | Path) -> None:
-    """Write the remains of a file under a name that must not exist.
+def write(sent: Iterable[Message], task: FileTask, path: str | Path, sync: bool) -> tuple[int, int]:
+    """Write the remains of a file under a name that must not exist; return its bytes and CRC-32.
 
     Notes
     -----
@@ -45,6 +39,7 @@ def write(task: FileTask, path: str | Path) -> None:
             record.write(original, made, task)
         made.close()
     os.close(descriptor)
+    return secured(path) if sync else digest(path)
 
 
 def _of_others(item: h5py.Dataset) -> bool:

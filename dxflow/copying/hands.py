@@ -56,7 +56,7 @@ class Hands(Writer):
 
     def _cut(self, task: FileTask, part: Path, sync: bool, folder: Path) -> tuple[int, int]:
         """Let the other process write; return bytes and CRC-32 of what it wrote."""
-        return self.do("copied", task, part.absolute(), sync, made=part, **_named(task, folder))
+        return self.do("write", task, part.absolute(), sync, made=part, **_named(task, folder))
 
     def stop(self) -> None:
         """Let `copy`, in another thread, fail soon."""

@@ -416,3 +416,10 @@ def test_a_driver_that_was_taken_for_dead_completes_nothing_of_the_next_one(smal
         execute(late, "here")
     assert not Path(path).exists()
     assert (new.folder.partial / new.folder.attempt).is_dir()
+
+
+def test_all_names_for_users_are_there_and_an_error_has_one_type():
+    from dxflow import copying, exdf
+
+    assert all(hasattr(copying, name) for name in copying.__all__)
+    assert CopyError is exdf.WriteError

@@ -18,7 +18,7 @@ VERSIONS = ("0.5", "1.0", "1.1", "1.2", "1.3")
 
 def rewritten(path, to, **what):
     task = FileTask(str(path), Path(path).name, stat_of(str(path)), **what)
-    write(task, to)
+    write([], task, to, sync=False)
     return to
 
 
