@@ -255,6 +255,24 @@ def test_faults_of_the_data_are_told_before_anything_about_the_result(tmp_path):
         dxflow.plan(path, RoiSum(ss=(0, 2)), tmp_path / "x.unknown", on_fault="mask")
 
 
+def test_an_alias_knows_its_input_and_what_is_made_of_it_on_workers_too(run):
+    dark, some = np.zeros((16, 16, 16)), Frames(modules=(3, 4))
+    chain = [
+        RoiSum(img=some),
+        Subtract(dark=dark, name="first"),
+        Subtract(dark=dark, name="second", img=From("first.img")),
+        Average(img=From("second.img")),
+    ]
+    made = dxflow.plan(run.path, chain)
+    for plan in (made, pickle.loads(pickle.dumps(made))):
+        aliases = [a.aliases["img"] for a in plan.algorithms]
+        assert [a.number for a in aliases] == [a.stream for a in plan.algorithms] == [0, 1, 1, 1]
+        assert [a.made and a.made.name for a in aliases] == [None, None, "first.img", "second.img"]
+        for alias, maker in zip(aliases[2:], plan.algorithms[1:], strict=False):
+            assert alias.made is maker.outputs[0]
+            assert alias.made.index is plan.inputs[alias.number].index
+
+
 class Edge(Algorithm):
     """The last train of a detector of 16 modules, the first of others: the run decides how shares merge."""
 
@@ -265,6 +283,16 @@ class Edge(Algorithm):
 
     def process_train_data(self, train, out):
         out.train = train.id
+
+
+def test_one_algorithm_in_two_runs_that_are_reduced_at_a_time(run, gappy):
+    one = Edge()
+    with ThreadPoolExecutor(2) as pool:
+        both = pool.map(
+            lambda path: dxflow.reduce(path, one, cluster="here", chunk=1), [run.path, gappy.path]
+        )
+    found = [result.dataset["edge.train"].item() for result in both]
+    assert found == [run.train_ids[-1], gappy.train_ids[0]]
 
 
 def test_one_algorithm_in_two_plans_made_at_a_time_merges_as_each_run_says(run, gappy):
