@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 LOST = (CancelledError, OSError, TimeoutError)
 """What Dask raises where scheduler or workers are gone."""
-MANY, TOGETHER = 100, 0.05
+MANY, TOGETHER = 100, 0.2
 """With more tasks than that to come, results are fetched every so many seconds: each fetch costs workers a message."""
 ANSWER = 1.0
 """Seconds that a worker waits for the answer of its nanny before it goes on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -60,7 +61,7 @@ class BoundInput:
     @property
     def frame_bytes(self) -> int:
         """Bytes of one entry of one module."""
-        return int(np.prod(self.location.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.location.shape) * self.dtype.itemsize
 
     @property
     def keeps_valid(self) -> bool:
