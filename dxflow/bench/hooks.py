@@ -13,6 +13,7 @@ from ..deaths.watch import Doing
 from ..planning.walks import Window
 from ..reader.files import Files
 from ..reader.ring import paged
+from ..worker.ahead import Reading
 from ..worker.masks import Masks
 from ..worker.source import Loaded
 from ..worker.work import Pass
@@ -36,13 +37,14 @@ class Blocks:
         self.plan = make_plan(run, algorithms, on_fault="mask", **options)
         for bound in self.plan.algorithms:
             bound.algorithm.initialize(bound.info)
-        self.one = Pass(self.plan, self.plan.chunks[0], frozenset(), Files(), Masks(), Doing())
-        self.one.source.read_keys(self.one.walk.keys)
+        reading = Reading(self.plan, self.plan.chunks[0], frozenset(), Files(), Masks())
+        reading.begin()
+        self.one = Pass(reading, Doing())
         self.buffer = paged(self.one.walk.step_bytes)
 
     def first(self) -> tuple[Window, Loaded]:
         """Return the first window, and what was read of it."""
-        window = self.one.windows()[0]
+        window = self.one.reading.windows[0]
         return window, self.one.source.fill(window, self.buffer)
 
     def hook(self, name: str, seconds: float = SECONDS) -> Case:
@@ -58,7 +60,7 @@ class Blocks:
         """Time reading and working on all blocks; seconds and bytes are those of one."""
 
         def case() -> Sample:
-            start, windows = perf_counter(), self.one.windows()
+            start, windows = perf_counter(), self.one.reading.windows
             for window in windows:
                 self.one.work(window, self.one.source.fill(window, self.buffer))
             return Sample((perf_counter() - start) / len(windows))

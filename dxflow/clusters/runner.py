@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -63,6 +63,9 @@ class Here:
         self.work = work
         self.doing: Doing = getattr(work, "doing", None) or Doing()
         self._waiting: deque[tuple[Future, Iterable[Future], Any, tuple]] = deque()
+        self._now: Any = None
+        if hasattr(work, "ahead"):
+            work.ahead.upcoming = self._upcoming
 
     def submit(self, function: Any, *args: Any, after: Iterable[Any] = ()) -> Future:
         """Note a function; it runs when its result, or a later one, is asked for."""
@@ -79,6 +82,7 @@ class Here:
         for future in futures:
             while not future.done():
                 now, after, function, args = self._waiting.popleft()
+                self._now = function
                 try:
                     _raise_first(after)
                     with self.doing.task(function.__name__, number_of(args)):
@@ -87,6 +91,13 @@ class Here:
                 except Exception as e:  # noqa: BLE001
                     now.set_exception(e)
             yield future.result()
+
+    def _upcoming(self) -> int | None:
+        """Return what is done next, by number, if that is the same function as now."""
+        with suppress(IndexError):
+            _, _, function, args = self._waiting[0]
+            return number_of(args) if function is self._now else None
+        return None
 
     def tell(self, listener: Any) -> None:
         """Tell nothing: there are no workers to wait for."""

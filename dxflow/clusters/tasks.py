@@ -113,13 +113,34 @@ def _let_interrupts_by() -> None:
 
 def call(plugin: str, function: Any, args: tuple, after: Any) -> Any:
     """Run a function on the workspace of this worker; `after` only orders tasks."""
-    held: Any = get_worker().plugins[plugin]
+    worker: Any = get_worker()
+    held = worker.plugins[plugin]
     with held.lent() as work, held.doing.task(function.__name__, number_of(args)):
+        if hasattr(work, "ahead"):
+            work.ahead.upcoming = partial(upcoming, worker, worker.get_current_task())
         try:
             return function(work, *args)
         except (SystemExit, KeyboardInterrupt) as e:
             # They would end the thread of the worker, and nobody would hear of the task again.
             raise Exited(f"{type(e).__name__}({', '.join(map(repr, e.args))})") from e
+
+
+def upcoming(worker: Any, current: str) -> int | None:
+    """Return what a worker of one thread does next, by number, if that is a task like its current one (a key).
+
+    It is only a guess: the scheduler may give that task to another worker.
+    """
+    with suppress(KeyError, IndexError, RuntimeError, ValueError, AttributeError):
+        if worker.state.nthreads == 1 and worker.state.ready:
+            (name, number, run), now = _parts(worker.state.ready.peek().key), _parts(current)
+            return int(number) if (name, run) == (now[0], now[2]) else None
+    return None
+
+
+def _parts(key: str) -> tuple[str, str, str]:
+    """Return the name of the function, the number and the run of a key of `DaskRunner.map`."""
+    name, number, run = key.rsplit("-", 2)
+    return name, number, run
 
 
 class Exited(RuntimeError):
@@ -146,7 +167,7 @@ class DaskRunner:
     def map(self, function: Any, items: Iterable[Any], *, after: Iterable[Any] = ()) -> list[Any]:
         """Submit a function for each item: one message to the scheduler, not one per task."""
         arguments, run = [(item,) for item in items], uuid.uuid4().hex[:12]
-        keys = [f"{function.__name__}-{n}-{run}" for n in range(len(arguments))]
+        keys = [f"{function.__name__}-{_number(n, one)}-{run}" for n, one in enumerate(arguments)]
         return self.client.map(
             partial(call, self.plugin, function), arguments, after=list(after), key=keys, pure=False
         )
@@ -240,6 +261,11 @@ async def _witnessed(witness: Witness, name: str, dask_worker: Any) -> None:
     """Give a nanny its witness, if it has none of that name."""
     if name not in dask_worker.plugins:
         await dask_worker.plugin_add(witness, name)
+
+
+def _number(place: int, arguments: tuple) -> int:
+    """Return what a task is about, if it is a number, or else its place among the others."""
+    return arguments[0] if isinstance(arguments[0], int) else place
 
 
 def _failed(futures: Sequence[Any]) -> bool:

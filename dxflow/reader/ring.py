@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -19,6 +19,8 @@ NEAR = 16
 """Copying to an address that is up to so many bytes after its source, both counted from their pages, is slow."""
 ROOM = 192
 """Bytes that an array in a buffer may take beyond its own, with a smaller one after it."""
+SIGN_OF_LIFE = 2.0
+"""Seconds between looks of a thread that waits whether its process is about to end."""
 
 
 class Ring(Generic[Step]):
@@ -29,7 +31,8 @@ class Ring(Generic[Step]):
 
     Parameters
     ----------
-    steps : sequence
+    steps : iterable
+        Asked for the next one by whichever thread has a buffer for it.
     fill : callable
         ``fill(step, buffer)`` reads a step into a buffer and returns what the consumer gets; runs in the threads.
     buffers : sequence of ndarray of uint8
@@ -45,18 +48,18 @@ class Ring(Generic[Step]):
 
     def __init__(
         self,
-        steps: Sequence[Step],
+        steps: Iterable[Step],
         fill: Callable[[Step, NDArray], Any],
         buffers: Sequence[NDArray],
         threads: int = 1,
     ) -> None:
         if len(buffers) <= threads:
             raise ValueError(f"{threads} reader threads need {threads + 1} buffers, got {len(buffers)}")
-        self._steps, self._fill = steps, fill
-        self._free = list(buffers)
-        self._ready: dict[int, tuple[Any, NDArray | None, BaseException | None]] = {}
-        self._next = 0
-        self._stopped = False
+        self._steps, self._fill = iter(steps), fill
+        self._free, self._held = list(buffers), list[NDArray]()
+        self._ready: dict[int, tuple[Step, Any, NDArray, BaseException | None]] = {}
+        self._taken = self._given = 0
+        self._ended = self._stopped = False
         # One lock for the few small things above; whoever changes them wakes the others.
         self._changed = threading.Condition()
         self._threads = [
@@ -77,62 +80,80 @@ class Ring(Generic[Step]):
             thread.join()
 
     def __iter__(self) -> Iterator[tuple[Step, Any]]:
-        return self._from_threads() if self._threads else self._inline()
+        while (taken := self.take()) is not None:
+            yield taken
+        self.release()
 
-    def _inline(self) -> Iterator[tuple[Step, Any]]:
-        """Read each step when it is asked for."""
+    def take(self) -> tuple[Step, Any] | None:
+        """Return the next step and what was read of it, None after the last; the buffer of the one before is free."""
+        self.release()
+        start = perf_counter()
+        taken = self._from_threads() if self._threads else self._inline()
+        self.wait_seconds += perf_counter() - start
+        return taken
+
+    def release(self) -> None:
+        """Give the buffer of the last step back."""
+        if self._held:
+            with self._changed:
+                self._free.append(self._held.pop())
+                self._changed.notify_all()
+
+    def _inline(self) -> tuple[Step, Any] | None:
+        """Read the next step."""
         for step in self._steps:
             start = perf_counter()
             filled = self._fill(step, self._free[0])
             self.read_seconds += perf_counter() - start
-            self.wait_seconds = self.read_seconds
-            yield step, filled
+            return step, filled
+        return None
 
-    def _from_threads(self) -> Iterator[tuple[Step, Any]]:
-        """Take each step when it is ready; give its buffer back when the next is asked for."""
-        for number, step in enumerate(self._steps):
-            start = perf_counter()
-            with self._changed:
-                while number not in self._ready:
-                    self._changed.wait()
-                filled, buffer, error = self._ready.pop(number)
-            self.wait_seconds += perf_counter() - start
-            if error is not None:
-                raise error
-            assert buffer is not None
-            yield step, filled
-            with self._changed:
-                self._free.append(buffer)
-                self._changed.notify_all()
+    def _from_threads(self) -> tuple[Step, Any] | None:
+        """Wait for the next step."""
+        with self._changed:
+            while self._given not in self._ready and not (self._ended and self._given == self._taken):
+                self._changed.wait()
+            if self._given not in self._ready:
+                return None
+            step, filled, buffer, error = self._ready.pop(self._given)
+            self._given += 1
+        self._held.append(buffer)
+        if error is not None:
+            raise error
+        return step, filled
 
     def _read(self) -> None:
         """Fill buffers as they become free; a reader thread."""
         while (task := self._take()) is not None:
-            number, buffer = task
-            start = perf_counter()
-            outcome: tuple[Any, NDArray | None, BaseException | None]
+            number, step, buffer = task
+            start, filled, error = perf_counter(), None, None
             try:
-                outcome = (self._fill(self._steps[number], buffer), buffer, None)
+                filled = self._fill(step, buffer)
             # Whatever it is, it belongs to the consumer, who is waiting.
             except BaseException as e:  # noqa: BLE001
-                outcome = (None, None, e)
+                error = e
             with self._changed:
                 self.read_seconds += perf_counter() - start
-                self._ready[number] = outcome
+                self._ready[number] = step, filled, buffer, error
                 self._changed.notify_all()
 
-    def _take(self) -> tuple[int, NDArray] | None:
-        """Return the next step and a buffer for it; None when there is nothing left to do.
+    def _take(self) -> tuple[int, Step, NDArray] | None:
+        """Return the next step, with its number and a buffer for it; None when there is nothing left to do.
 
         Steps are taken in order and only with a buffer in hand, so that the step the consumer waits for has one.
         """
         with self._changed:
             while not self._free and not self._stopped:
-                self._changed.wait()
-            if self._stopped or self._next == len(self._steps):
-                return None
-            self._next += 1
-            return self._next - 1, self._free.pop()
+                # Python ends a process when all its threads have: those that nobody waits for, too.
+                self._changed.wait(SIGN_OF_LIFE)
+                self._stopped |= not threading.main_thread().is_alive()
+            if not self._stopped and not self._ended:
+                for step in self._steps:
+                    self._taken += 1
+                    return self._taken - 1, step, self._free.pop()
+                self._ended = True
+                self._changed.notify_all()
+            return None
 
 
 def paged(nbytes: int) -> NDArray:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 TRIAL_STEPS = 12
 TRIAL_BYTES = 64 * 2**20
 """What is read with each candidate; enough to see through the noise of a few milliseconds, little beside a chunk."""
+LARGE, LARGE_STEPS = 2**24, 3
+"""Bytes of a step that takes long enough for few of them to be enough."""
 WORTHWHILE = 1.1
 """How much faster more threads must be: less is noise, and they take the core of another worker."""
 WARM_UP_STEPS = 4
@@ -30,6 +32,10 @@ class Tuner:
     rates: dict[int, float] = field(default_factory=dict)
     """Bytes per second with each candidate that was tried."""
     _warm: bool = False
+    _wanted: int = TRIAL_STEPS
+    _bytes: int = 0
+    _seconds: float = 0.0
+    _steps: int = 0
 
     @property
     def chosen(self) -> int | None:
@@ -47,22 +53,33 @@ class Tuner:
         return bool(fewer) and self.rates[last] < WORTHWHILE * max(self.rates[n] for n in fewer)
 
     def next(self, step_bytes: int) -> tuple[int, int | None]:
-        """Return how many threads to use next, and for how many steps (None: for all)."""
+        """Return how many threads to use next, and for how many steps (None: for all).
+
+        Those of one candidate may be in several chunks: a large train is a chunk of its own.
+        """
         if self.chosen is not None:
             return self.chosen, None
-        threads = next(n for n in self.candidates if n not in self.rates)
+        threads, large = next(n for n in self.candidates if n not in self.rates), step_bytes > LARGE
         if not self._warm:
-            return threads, WARM_UP_STEPS
-        return threads, max(TRIAL_STEPS, TRIAL_BYTES // max(1, step_bytes))
+            return threads, 1 if large else WARM_UP_STEPS
+        self._wanted = LARGE_STEPS if large else max(TRIAL_STEPS, TRIAL_BYTES // max(1, step_bytes))
+        return threads, self._wanted - self._steps
 
     def note(self, threads: int, n: int, seconds: float, steps: int) -> None:
         """Count what a number of threads achieved over some steps."""
-        if self.chosen is not None:
+        if self.chosen is not None or threads in self.rates:
             return
         if not self._warm:
             self._warm = True
-        elif steps >= TRIAL_STEPS:
-            self.rates[threads] = n / seconds if seconds else float("inf")
+            return
+        self._bytes, self._seconds, self._steps = (
+            self._bytes + n,
+            self._seconds + seconds,
+            self._steps + steps,
+        )
+        if self._steps >= self._wanted:
+            self.rates[threads] = self._bytes / self._seconds if self._seconds else float("inf")
+            self._bytes, self._seconds, self._steps = 0, 0.0, 0
 
 
 def candidates(buffers: int, fixed: int | None) -> tuple[int, ...]:

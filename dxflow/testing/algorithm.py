@@ -17,7 +17,7 @@ from ..disk.fragments import chunk_path
 from ..driver import journal
 from ..driver.execute import execute
 from ..planning.walks import Walk
-from ..worker import chunk, merging
+from ..worker import ahead, chunk, merging
 from .case import Case, CheckFailed, Factory, changed, compare, difference, require, state
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _watch(algorithm: Algorithm, problems: list[str]) -> None:
 @contextmanager
 def _poisoned(byte: int) -> Iterator[None]:
     """Fill buffers with a byte each time before something is read into them: 0xFF is NaN as a float."""
-    real: Any = chunk.Ring
+    real: Any = ahead.Ring
 
     def ring(steps: Any, fill: Any, buffers: Any, *args: Any, **options: Any) -> Any:
         def poison_and_fill(step: Any, buffer: NDArray, *rest: Any) -> Any:
@@ -231,7 +231,7 @@ def _poisoned(byte: int) -> Iterator[None]:
 
         return real(steps, poison_and_fill, buffers, *args, **options)
 
-    with mock.patch.object(chunk, "Ring", ring):
+    with mock.patch.object(ahead, "Ring", ring):
         yield
 
 

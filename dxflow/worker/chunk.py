@@ -17,8 +17,8 @@ from ..deaths.notes import Attempt, Note
 from ..declare.events import Events
 from ..disk import fragments
 from ..disk.fragments import chunk_path
-from ..reader.ring import Ring
 from ..run.losses import Loss
+from .ahead import Reading
 from .hooks import CAUSE, Hooks
 from .summary import Summary, summary_of
 from .work import Pass
@@ -65,20 +65,27 @@ def run_chunk(work: Workspace, number: int, without: tuple[int, ...] = ()) -> Su
             lost = deaths.losses(work.plan, chunk, deaths.killers(chunk, note.history))
             with note.hooks() if note.history.deaths else nullcontext() as say:
                 plan = deaths.witnessed(work.plan, say) if say else work.plan
-                done = _work(work, plan, attempt.of(chunk), frozenset((*attempt.excluded, *without)))
+                out = frozenset((*attempt.excluded, *without))
+                done = _work(work, plan, attempt.of(chunk), out, follow=attempt.what == "whole" and not say)
             if attempt.what == "whole":
                 return _write(work, done.last, [*lost, *done.losses], path)
             note.survived(attempt)
         raise deaths.of_whole(work.plan, chunk, note.history)
 
 
-def _work(work: Workspace, plan: Plan, chunk: Chunk, excluded: frozenset[int]) -> Done:
+def _work(work: Workspace, plan: Plan, chunk: Chunk, excluded: frozenset[int], *, follow: bool) -> Done:
     """Read the trains of a chunk while the algorithms work on what was read, and finish its outputs."""
     losses: list[Loss] = []
     hooks = Hooks()
     while True:
-        one = Pass(plan, chunk, excluded, work.files, work.masks, work.doing, hooks)
-        _read_and_work(work, one)
+        begun = work.ahead.begun(chunk) if follow and not excluded else work.ahead.close()
+        reading = begun or Reading(plan, chunk, excluded, work.files, work.masks)
+        one = Pass(reading, work.doing, hooks)
+        try:
+            _read_and_work(work, one, follow=follow)
+        except BaseException:
+            work.ahead.close()
+            raise
         work.files.verify()
         one.end()
         if not one.calls.failed:
@@ -87,22 +94,25 @@ def _work(work: Workspace, plan: Plan, chunk: Chunk, excluded: frozenset[int]) -
         losses += sorted((x for x in one.calls.losses if x.cause == CAUSE), key=lambda loss: loss.first_train)
 
 
-def _read_and_work(work: Workspace, one: Pass) -> None:
+def _read_and_work(work: Workspace, one: Pass, *, follow: bool) -> None:
     """Work on the windows of a chunk while others are read, and find out how many threads do that best."""
-    start, times = perf_counter(), one.times
-    one.source.read_keys(one.walk.keys)
+    start, times, ahead = perf_counter(), one.times, work.ahead
+    one.reading.begin()
     times["read"] = times["wait"] = perf_counter() - start
-    windows = one.windows()
+    windows = one.reading.windows
     while windows:
         threads, count = work.tuner.next(one.walk.step_bytes)
+        if (reading := ahead.threads()) is not None:
+            threads, count = reading, None
         now, windows = windows[:count], windows[count:] if count else []
         start, before = perf_counter(), one.account.bytes
-        with Ring(now, one.source.fill, work.buffers(), threads) as ring:
-            for window, loaded in ring:
-                one.work(window, loaded)
+        for window, loaded, read, waited in ahead.steps(
+            one.reading, now, threads, follow=follow and not windows
+        ):
+            times["read"] += read
+            times["wait"] += waited
+            one.work(window, loaded)
         work.tuner.note(threads, one.account.bytes - before, perf_counter() - start, len(now))
-        times["read"] += ring.read_seconds
-        times["wait"] += ring.wait_seconds
 
 
 def _write(work: Workspace, done: Pass, losses: list[Loss], path: Path) -> Summary:

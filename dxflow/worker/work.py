@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ..planning.sight import by_train
-from ..planning.walks import Walk, walk
 from . import shares as merging
-from .account import Account
 from .hooks import Calls, Hooks
 from .presence import Presence
 from .shares import Shares
-from .source import Loaded, Source
+from .source import Loaded
 from .totals import Totals, finish
 from .views import Views
 
@@ -22,11 +20,8 @@ if TYPE_CHECKING:
     from ..deaths.watch import Doing
     from ..declare.outputs import Partial
     from ..planning.bound import BoundAlgorithm
-    from ..planning.plan import Chunk
-    from ..planning.public import Plan
     from ..planning.walks import Part, Window
-    from ..reader.files import Files
-    from .masks import Masks
+    from .ahead import Reading
 
 
 class Pass:
@@ -34,27 +29,18 @@ class Pass:
 
     Parameters
     ----------
-    excluded : set of int
-        Trains (positions in the plan) that are left out.
+    reading : Reading
+        Of the chunk.
     hooks : Hooks, optional
         How hooks ended in earlier tries.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        chunk: Chunk,
-        excluded: frozenset[int],
-        files: Files,
-        masks: Masks,
-        doing: Doing,
-        hooks: Hooks | None = None,
-    ) -> None:
+    def __init__(self, reading: Reading, doing: Doing, hooks: Hooks | None = None) -> None:
+        plan, chunk, excluded = reading.plan, reading.chunk, reading.excluded
         self.plan, self.chunk, self.excluded = plan, chunk, excluded
-        self.walk: Walk = walk(plan)
-        self.account = Account(plan, chunk, excluded)
+        self.reading, self.walk = reading, reading.walk
+        self.account, self.source = reading.account, reading.source
         self.calls = Calls(plan, chunk, excluded, doing, hooks)
-        self.source = Source(self.account, files, masks, whole=self.walk.whole)
         self.shares = Shares(self.account)
         self.presence = Presence(self.shares)
         self.views = Views(self.source, self.presence)
@@ -65,10 +51,6 @@ class Pass:
             for a in plan.algorithms
         }
         self.began, self.times = perf_counter(), {"read": 0.0, "wait": 0.0}
-
-    def windows(self) -> list[Window]:
-        """Return all windows, in reading order."""
-        return self.walk.windows(self.chunk, self.excluded)
 
     def work(self, window: Window, loaded: Loaded) -> None:
         """Let the algorithms work on a window that was read."""

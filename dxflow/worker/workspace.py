@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from ..deaths.notes import Now
 from ..deaths.watch import Doing
 from ..disk import parcels
+from ..disk.fragments import chunk_path
 from ..planning import memory
 from ..reader.files import Files
 from ..reader.ring import paged
 from ..reader.tuning import Tuner, candidates
+from .ahead import Ahead, Reading
 from .hooks import named
 from .masks import Masks
 
@@ -41,6 +43,7 @@ class Workspace:
         self.masks = Masks()
         self.tuner = Tuner(candidates(memory.buffers(plan), plan.readers))
         self._buffers: list[NDArray] = []
+        self.ahead = Ahead(self._reading, self.buffers)
         self._parcel: parcels.Parcel | None = None
         self.ready = False
         self.doing = Doing(plan.hook_timeout)
@@ -53,6 +56,12 @@ class Workspace:
             size = memory.buffer_bytes(self.plan)
             self._buffers = [paged(size) for _ in range(memory.buffers(self.plan))]
         return self._buffers
+
+    def _reading(self, number: int) -> Reading | None:
+        """Return the reading of a chunk that comes next, None if it is done already."""
+        if chunk_path(self.folder, number, self.plan.digest).exists():
+            return None
+        return Reading(self.plan, self.plan.chunks[number], frozenset(), self.files, self.masks)
 
     def prepare(self) -> None:
         """Initialize the algorithms, once per process."""
@@ -71,6 +80,7 @@ class Workspace:
 
     def close(self) -> None:
         """Close the files, when no task runs on it; those of one that does are closed with it."""
+        self.ahead.close()
         self.files.close()
 
     def __reduce__(self) -> tuple:

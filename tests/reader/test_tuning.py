@@ -32,6 +32,14 @@ def test_too_few_steps_do_not_decide():
     assert tuner.rates == {}
 
 
+def test_few_large_steps_decide_though_each_is_in_a_chunk_of_its_own():
+    tuner = Tuner((0, 1))
+    for _ in range(10):
+        threads, _ = tuner.next(2**30)
+        tuner.note(threads, 2**30, 1.0 if threads else 3.0, 1)
+    assert tuner.chosen == 1
+
+
 def test_a_number_fixed_by_the_user_is_taken_for_all_steps():
     tuner = Tuner(candidates(buffers=3, fixed=2))
     assert tuner.chosen == 2
