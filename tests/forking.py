@@ -3,6 +3,7 @@
 What they do and how they are talked to is as in use. Workers of Dask and programs of tests start them as in use.
 """
 
+import gc
 import inspect
 import json
 import os
@@ -157,6 +158,7 @@ def serve(module, number):
     for name in (USUAL[5], module, *NEEDS[module]):
         import_module(name)
     os.fsync = lambda file: None
+    gc.freeze()
     asked, children, look = socket.socket(fileno=number), {}, select.poll()
     look.register(asked, select.POLLIN)
     while True:

@@ -1,5 +1,6 @@
 """Python programs of tests, in processes forked from one that has loaded the libraries: each starts at once."""
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -64,6 +65,8 @@ def run(code, *words, folder=None):
 
 
 def _program(path, words, folder, streams, environment):
+    # Looking for garbage in what was loaded before would copy all of its memory.
+    gc.freeze()
     for number, stream in enumerate(streams, 1):
         os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT), number)
     sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1, closefd=False) for n in (1, 2))

@@ -383,12 +383,12 @@ print(calls)
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_kill_9_at_any_moment_of_storing_leaves_a_whole_result_or_none(run, tmp_path, name):
+def test_kill_9_at_any_moment_of_storing_leaves_a_whole_result_or_none(tiny, tmp_path, name):
     to, tests = tmp_path / name, str(Path(__file__).parents[2])
     slash = "/" * name.endswith("/")
 
     def attempt(stop):
-        code = KILLED.format(tests=tests, stop=stop, run=str(run.path), to=f"{to}{slash}")
+        code = KILLED.format(tests=tests, stop=stop, run=str(tiny.path), to=f"{to}{slash}")
         return programs.run(code)
 
     done = attempt(-1)
