@@ -94,6 +94,25 @@ def _writers_at_once():
     servers.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _workers_at_once():
+    """Worker processes that tests start, or that start again, need no second for their libraries."""
+    import workers
+    from distributed import process
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(process, "get_mp_context", workers.Forking)
+        yield
+
+
+@pytest.fixture
+def usual_workers(monkeypatch):
+    """Worker processes start as Dask starts them: each is a Python of its own."""
+    from distributed import process, utils
+
+    monkeypatch.setattr(process, "get_mp_context", utils.get_mp_context)
+
+
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
     """The truth of a whole AGIPD with small modules: 12 trains of 6 pulses, nothing missing."""

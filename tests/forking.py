@@ -138,14 +138,14 @@ def popen(servers):
 def _asked(server, module, environment, streams):
     """Ask for a process; return the socket at which its number and its end are told."""
     limits = [(n, *resource.getrlimit(n)) for n in LIMITS]
-    request = json.dumps([module, environment, os.getcwd(), _umask(), limits]).encode()
+    request = json.dumps([module, environment, os.getcwd(), umask(), limits]).encode()
     mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with its:
         socket.send_fds(server, [request], [its.fileno(), *streams])
     return mine
 
 
-def _umask():
+def umask():
     line = next(t for t in Path("/proc/self/status").read_text().splitlines() if t.startswith("Umask"))
     return int(line.split()[1], 8)
 

@@ -26,7 +26,7 @@ def of_worker(dask_worker):
     return stat.S_IMODE(os.stat(dask_worker.local_directory).st_mode), shared
 
 
-def test_scratch_folders_of_workers_are_closed_to_others_and_they_share_no_memory():
+def test_scratch_folders_of_workers_are_closed_to_others_and_they_share_no_memory(usual_workers):
     cluster = Local(workers=1)
     client = cluster.start()
     try:

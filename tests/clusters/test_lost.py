@@ -294,7 +294,7 @@ def test_as_long_as_a_worker_says_that_it_works_or_files_grow_nothing_is_lost(tm
         assert looked_at(monkeypatch, patience.Patience(Quiet({"a": 1}), work), 9000, happens)[0] is None
 
 
-def test_a_chunk_may_take_longer_than_any_patience(run, tmp_path, monkeypatch, expected):
+def test_a_chunk_may_take_longer_than_any_patience(usual_workers, run, tmp_path, monkeypatch, expected):
     monkeypatch.setattr(patience, "LEAST", 2)
     monkeypatch.setattr(patience, "LOOK", 0.2)
     # In the worker processes.

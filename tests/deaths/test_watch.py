@@ -186,7 +186,9 @@ def test_asking_for_the_end_of_the_process_is_an_error(run, client, kind, hook):
         dxflow.reduce(run.path, Exits(), cluster=client, chunk="1 KiB", block="100 B")
 
 
-def test_a_hook_that_swallows_its_end_costs_its_worker_and_is_named(run, tmp_path, monkeypatch):
+def test_a_hook_that_swallows_its_end_costs_its_worker_and_is_named(
+    usual_workers, run, tmp_path, monkeypatch
+):
     from dxflow.clusters import Local
     from dxflow.testing.case import cut
 

@@ -216,7 +216,7 @@ def test_workers_that_die_as_they_start_are_an_error_that_says_why(monkeypatch):
         Local(workers=1).start()
 
 
-def test_workers_that_never_come_up_have_a_deadline(monkeypatch, tmp_path):
+def test_workers_that_never_come_up_have_a_deadline(usual_workers, monkeypatch, tmp_path):
     monkeypatch.setattr(local, "START", 3.0)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     hang = "import sys, time\nif 'multiprocessing.spawn' in ' '.join(sys.orig_argv): time.sleep(100)\n"
