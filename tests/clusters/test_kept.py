@@ -171,6 +171,20 @@ def test_what_is_lost_or_interrupted_ends_at_once(error, left):
     assert fake.said == ["start", *left, *(["start"] if left else []), "close"]
 
 
+def test_a_cluster_that_gave_up_is_started_again_for_the_next_pass():
+    fake = Fake()
+    running = Running(fake)
+    running.hold()
+    with running.lent(object()) as client:
+        client.cluster = type("Head", (), {"failure": None})()
+    with running.lent(object()) as client:
+        assert fake.said == ["start"]
+        client.cluster.failure = RuntimeError("no job of it lives")
+    with running.lent(object()):
+        assert fake.said == ["start", "close", "start"]
+    running.release()
+
+
 def test_larger_workers_wait_until_nobody_is_at_work_on_the_small_ones():
     fake, began, go = Fake(), threading.Event(), threading.Event()
     running = Running(fake)
