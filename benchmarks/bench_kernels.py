@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from benchkit import data, script
+from benchkit import data, hooks, script
 
 from dxflow import From
 from dxflow.algorithms.average import Average
@@ -17,7 +17,7 @@ from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.subtract import Subtract
-from dxflow.bench import hooks, peers
+from dxflow.bench import peers
 from dxflow.bench.rounds import Group, Ratio
 from dxflow.simulate import Truth
 

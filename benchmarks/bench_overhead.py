@@ -12,12 +12,12 @@ from time import perf_counter
 from typing import Any
 
 import extra_data
-from benchkit import data, script
+from benchkit import data, hooks, script
 from benchkit.overhead import empty_chunks
 
 import dxflow
 from dxflow import Frames
-from dxflow.bench import floor, hooks
+from dxflow.bench import floor
 from dxflow.bench.rounds import Case, Group, Ratio, Sample
 from dxflow.bench.subject import workers
 from dxflow.bench.tasks import Nothing

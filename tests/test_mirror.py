@@ -12,7 +12,7 @@ ELSEWHERE = (
         "it hands on: names become objects, a plan is made and runs",
     ),
     (
-        "dxflow/bench/advice.py dxflow/bench/crew.py dxflow/bench/floor.py dxflow/bench/hooks.py "
+        "dxflow/bench/advice.py dxflow/bench/crew.py dxflow/bench/floor.py "
         "dxflow/bench/machine.py dxflow/bench/peers.py "
         "dxflow/bench/peers_others.py dxflow/bench/said.py "
         "dxflow/bench/subject.py dxflow/bench/table.py dxflow/bench/tasks.py "

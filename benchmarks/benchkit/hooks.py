@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ..api import plan as make_plan
-from ..deaths.watch import Doing
-from ..planning.walks import Window
-from ..reader.files import Files
-from ..reader.ring import paged
-from ..worker.ahead import Reading
-from ..worker.masks import Masks
-from ..worker.source import Loaded
-from ..worker.work import Pass
-from .rounds import Case, Sample
+from dxflow.api import plan as make_plan
+from dxflow.bench.rounds import Case, Sample
+from dxflow.deaths.watch import Doing
+from dxflow.planning.walks import Window
+from dxflow.reader.files import Files
+from dxflow.reader.ring import paged
+from dxflow.worker.ahead import Reading
+from dxflow.worker.masks import Masks
+from dxflow.worker.source import Loaded
+from dxflow.worker.work import Pass
 
 SECONDS = 0.3
 
@@ -69,7 +69,8 @@ class Blocks:
 
     def images(self) -> Iterator[Any]:
         """Yield the arrays of the first block, (frame, ss, fs)."""
-        yield from self.first()[1].arrays.values()
+        for modules in self.first()[1].arrays.values():
+            yield from modules
 
 
 def repeated(work: Callable[[], Any], nbytes: int, seconds: float = SECONDS) -> Case:
