@@ -231,10 +231,8 @@ def warn_open(folder: Path) -> None:
 
 def touched(path: Path, inputs: Iterable[str | Path]) -> Path | None:
     """Return an input that a path is, or holds, or lies in, whatever links and mounts lead there."""
-    here = _id(path)
-    return within(path, inputs) or next(
-        (Path(i) for i in inputs if here and here in _ids_above(Path(i))), None
-    )
+    here, listed = _id(path), [Path(i) for i in inputs]
+    return within(path, listed) or next((i for i in listed if here and here in _ids_above(i)), None)
 
 
 def within(path: Path, folders: Iterable[str | Path]) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 
-def inputs_of(plan: Plan) -> list[Path]:
-    """Return what a plan reads: run directories, files, and what options and inputs name on the disk."""
-    options = [(a.algorithm.options, list(a.algorithm.inputs.values())) for a in plan.algorithms]
-    return [*run_folders(plan), *_data_files(plan), *paths_in(options), *paths_in(plan.selected_by)]
+def inputs_of(plan: Plan) -> Iterator[Path]:
+    """Yield what a plan reads: run directories, files, and what options and inputs name on the disk."""
+    yield from run_folders(plan)
+    yield from _data_files(plan)
+    yield from paths_in([(a.algorithm.options, list(a.algorithm.inputs.values())) for a in plan.algorithms])
+    yield from paths_in(plan.selected_by)
 
 
 def _data_files(plan: Plan) -> list[Path]:
