@@ -407,10 +407,16 @@ def test_pictures_and_measurements_replace_only_such(users, tmp_path):
     before = listing(tmp_path)
     words = [run, run, "--geometry", run, "--to", str(tmp_path), "--cluster", "here"]
     with pytest.raises(FileExistsError, match=r"saxs.png is a file that dxflow did not make"):
-        saxs.reduce(saxs.parser().parse_args(words))
+        saxs.Saxs.of_line(words).run()
     assert cli.main(["bench", run, "--json", str(tmp_path / "b.json")]) == 2
     assert listing(tmp_path) == before
     Figure().savefig(tmp_path / "saxs.png", metadata=ours.SOFTWARE)
     (tmp_path / "b.json").write_text('{"rows": [], "groups": [], "processor": ""}')
     assert not ours.obstacle(tmp_path / "saxs.png", [ours.PICTURE])
     assert not ours.obstacle(tmp_path / "b.json", [ours.BENCH])
+
+
+def test_what_holds_an_input_is_kept_also_if_inputs_are_listed_one_by_one(tmp_path):
+    held = tmp_path / "x.zarr" / "raw"
+    held.mkdir(parents=True)
+    assert f"holds, {held}, which is read" in ours.obstacle(held.parent, [], iter([tmp_path / "y", held]))
