@@ -78,8 +78,10 @@ def _work(work: Workspace, plan: Plan, chunk: Chunk, excluded: frozenset[int], *
     losses: list[Loss] = []
     hooks = Hooks()
     while True:
-        begun = work.ahead.begun(chunk) if follow and not excluded else work.ahead.close()
-        reading = begun or Reading(plan, chunk, excluded, work.files, work.masks)
+        on = follow and not excluded
+        if not on:
+            work.ahead.close()
+        reading = (on and work.ahead.begun(chunk)) or Reading(plan, chunk, excluded, work.files, work.masks)
         one = Pass(reading, work.doing, hooks)
         try:
             _read_and_work(work, one, follow=follow)
