@@ -217,7 +217,13 @@ HOW = {
 
 @pytest.mark.parametrize(
     ("how", "dtype"),
-    [*((how, "u4") for how in HOW), *(("shuffled", d) for d in ("u1", "i2", "u8")), ("plain", "i2")],
+    [
+        *((how, "u4") for how in HOW),
+        *(("shuffled", d) for d in ("u1", "i2", "u8")),
+        ("plain", "i2"),
+        ("plain", ">u4"),
+        ("shuffled", ">i2"),
+    ],
 )
 def test_masks_of_any_kind_that_differ_in_each_frame_strike_their_own_pixels(tmp_path, how, dtype):
     """Frames without a bad pixel, with one, with all bad, in the last of a size that is no multiple of anything."""
