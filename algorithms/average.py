@@ -104,7 +104,7 @@ class Average(Algorithm):
             return
         ids = block.cell_ids if self.per == "cell" else block.pulse_ids
         assert ids is not None  # `outputs` refused data without them
-        for slot, start, stop in _stretches(np.searchsorted(self._ids, ids)):
+        for slot, start, stop in stretches(np.searchsorted(self._ids, ids)):
             bad = None if masked is None else masked[start:stop]
             self._add(frames[start:stop], out.count[slot], out.mean[slot], out.variance[slot], bad)
 
@@ -146,7 +146,7 @@ class Average(Algorithm):
         for start in range(0, len(count), SLAB):
             part = slice(start, start + SLAB)
             if self._exact:
-                _divide_sums(count[part], mean[part], variance[part])
+                divide_sums(count[part], mean[part], variance[part])
             _divide(count[part], mean[part], variance[part], self.ddof)
 
 
@@ -177,7 +177,7 @@ def _plain(img: NDArray) -> NDArray:
     return img.astype("f4") if img.dtype == np.float16 else img
 
 
-def _stretches(slots: NDArray) -> Iterator[tuple[int, int, int]]:
+def stretches(slots: NDArray) -> Iterator[tuple[int, int, int]]:
     """Yield (slot, start, stop) of neighbouring frames of the same slot."""
     edges = [0, *(np.flatnonzero(np.diff(slots)) + 1), len(slots)]
     yield from ((int(slots[a]), a, b) for a, b in zip(edges[:-1], edges[1:], strict=True))
@@ -188,7 +188,7 @@ def _flat(array: NDArray) -> NDArray:
     return np.reshape(array, -1, copy=False)
 
 
-def _divide_sums(count: NDArray, mean: NDArray, squares: NDArray) -> None:
+def divide_sums(count: NDArray, mean: NDArray, squares: NDArray) -> None:
     """Turn int64 sums and sums of squares into means and squared deviations, in place.
 
     With the integer m next to the mean, sum (x - m)^2 is an exact integer and close to the squared deviations:

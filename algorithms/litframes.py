@@ -124,7 +124,7 @@ class LitFrames(Algorithm):
         from ._frame_kernels import count_lit
 
         frames = usable(block)
-        high, low = _bounds(self._level, frames.dtype)
+        high, low = bounds(self._level, frames.dtype)
         count_lit(
             frames.reshape(len(block), -1),
             high,
@@ -160,7 +160,7 @@ def comparable(frames: NDArray) -> NDArray:
     return np.ascontiguousarray(frames.astype("f4") if frames.dtype == np.float16 else frames)
 
 
-def _bounds(threshold: float, dtype: np.dtype) -> tuple[np.generic, np.generic]:
+def bounds(threshold: float, dtype: np.dtype) -> tuple[np.generic, np.generic]:
     """Return threshold and minus threshold as scalars that compare with pixels of a dtype, with the same outcome.
 
     x > t is x > floor(t) for integers x; x < -t is x < ceil(-t). For float32 pixels, x > t with t between two

@@ -63,7 +63,7 @@ class WorkspacePlugin(WorkerPlugin):
             self.watch.start()
         if worker.nanny is not None:
             Erasing.streams()
-            _let_interrupts_by()
+            let_interrupts_by()
             guard_handlers()
             await self._be_witnessed(worker)
 
@@ -104,7 +104,7 @@ class WorkspacePlugin(WorkerPlugin):
                 work.close()
 
 
-def _let_interrupts_by() -> None:
+def let_interrupts_by() -> None:
     """Have Ctrl-C do nothing here, but end programs that hooks start: a handler, unlike a mask, is not inherited."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, lambda *_: None)

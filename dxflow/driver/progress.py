@@ -46,7 +46,7 @@ class Progress:
     """
 
     def __init__(self, phase: str = "", *, quiet: bool = False) -> None:
-        self._show: Any = Nothing() if quiet or "DXFLOW_QUIET" in os.environ else _fitting()
+        self._show: Any = Nothing() if quiet or "DXFLOW_QUIET" in os.environ else fitting()
         self._ask: Callable[[], str] = str
         self._noted = ""
         self._lock, self._stop = threading.RLock(), threading.Event()
@@ -322,7 +322,7 @@ def html(line: str, fraction: float | None, said: list[str]) -> str:
     return "<br>".join([shown, *(f"<small>{escape(text)}</small>" for text in said)])
 
 
-def _fitting() -> Nothing:
+def fitting() -> Nothing:
     """Return what fits where this process runs."""
     if _notebook():
         return Notebook()

@@ -57,11 +57,11 @@ def of_result(result: Finished, said: Iterable[Loss] = ()) -> list[Row]:
         *some([("inputs", f"{name}: reads {what}") for name, what in manifest.get("reads", {}).items()]),
         *(("check", line) for line in manifest.get("unasked", ())),
         *(("used", line) for line in used(manifest["account"])),
-        *_time(t, cluster.get("advice", "")),
+        *time_rows(t, cluster.get("advice", "")),
         *cost.rows(cluster),
         ("result", str(result.path) + ("" if result.kept else ", removed when nobody uses it any more")),
         *(("restart", why) for why in manifest.get("restarts", ())),
-        *(("lost", line) for line in _lost(losses.from_json(manifest["losses"]), frozenset(said))),
+        *(("lost", line) for line in lost_lines(losses.from_json(manifest["losses"]), frozenset(said))),
     ]
 
 
@@ -73,14 +73,14 @@ def _read(manifest: Mapping[str, Any], t: Mapping[str, Any]) -> str:
     return f"{rate} ({chunks['computed']} {what}{reused})"
 
 
-def _time(t: Mapping[str, Any], advice: str) -> list[Row]:
+def time_rows(t: Mapping[str, Any], advice: str) -> list[Row]:
     """Return what bounded a run and what would help; of one that is soon over only how long it took."""
     if t.get("pass", LONG) < LONG and t["bytes"] < MUCH:
         return [("time", f"the pass over the data took {t['pass']:.2g} of {t['wall']:.2g} s")]
     return [("time", t["bound"]), *([("advice", advice)] if advice else [])]
 
 
-def _lost(found: Sequence[Loss], said: frozenset[Loss]) -> list[str]:
+def lost_lines(found: Sequence[Loss], said: frozenset[Loss]) -> list[str]:
     """Return lines about losses; those that were said already as one."""
     if not found:
         return ["nothing"]

@@ -160,7 +160,7 @@ class Keeper:
 
     def _unanswered(self, e: Unreachable) -> None:
         if time.time() - self._answered > UNREACHABLE:
-            self._failed(SlurmError(f"no answer from Slurm for {_span(UNREACHABLE)}: {e}"))
+            self._failed(SlurmError(f"no answer from Slurm for {span(UNREACHABLE)}: {e}"))
 
     def _failed(self, e: SlurmError) -> None:
         self.failure = e
@@ -227,13 +227,13 @@ class Keeper:
             self._cancel(job.id)
         if now - self._ran > self.limits.queue:
             raise SlurmError(
-                f"no job has had a worker for {_span(now - self._ran)}: {self.line()}. Ask for less (fewer jobs, "
+                f"no job has had a worker for {span(now - self._ran)}: {self.line()}. Ask for less (fewer jobs, "
                 "another partition, a shorter walltime), or wait longer with wait="
             )
 
     def _silent(self, job: Job, now: float) -> str:
         return (
-            f"job {job.id} has run on {job.nodes} for {_span(now - (job.since or now))}, but no worker of it has "
+            f"job {job.id} has run on {job.nodes} for {span(now - (job.since or now))}, but no worker of it has "
             f"reached the scheduler on this machine: a firewall, or the wrong interface=?\n{tail(job.log)}"
         )
 
@@ -343,7 +343,7 @@ class Keeper:
         }
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     """Return a time in the largest fitting unit."""
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:

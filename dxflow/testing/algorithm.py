@@ -79,7 +79,7 @@ def check_algorithm(
     algorithms = case.algorithms()
     whole = _check_client_side(case, algorithms)
     for byte in (0xFF, 0x3F):
-        with _poisoned(byte):
+        with poisoned(byte):
             compare(f"buffers full of 0x{byte:X} beforehand", whole, case.reduce())
     _check_pickled(case, whole, algorithms)
     for trains in (1, 3):
@@ -220,7 +220,7 @@ def _watch(algorithm: Algorithm, problems: list[str]) -> None:
 
 
 @contextmanager
-def _poisoned(byte: int) -> Iterator[None]:
+def poisoned(byte: int) -> Iterator[None]:
     """Fill buffers with a byte each time before something is read into them: 0xFF is NaN as a float."""
     real: Any = ahead.Ring
 

@@ -71,7 +71,7 @@ def _opened(path: Path) -> xr.Dataset:
     return Result(path).dataset
 
 
-class _Every(Algorithm):
+class Every(Algorithm):
     """Makes one output of each kind, whose values follow from train and pulse ids."""
 
     ALG_ID = "every"
@@ -89,7 +89,7 @@ class _Every(Algorithm):
         }
 
     def process_train_data(self, train: Any, out: Any) -> None:
-        """Make values that `_values` can predict."""
+        """Make values that `values_of` can predict."""
         out.run += train.id
         out.train = train.id
         # Frames of some detectors have memory cells, but no pulses.
@@ -101,11 +101,11 @@ class _Every(Algorithm):
 
 
 def _every() -> Algorithm:
-    return _Every()
+    return Every()
 
 
-def _values(truth: Truth) -> dict[str, NDArray]:
-    """Return what `_Every` makes of a run."""
+def values_of(truth: Truth) -> dict[str, NDArray]:
+    """Return what `Every` makes of a run."""
     trains, pulses = truth.train_ids.astype("i8"), truth.pulse_ids.astype("f4")
     pixels = (len(truth.module_numbers), *truth.bad_pixels.shape[1:])
     return {
@@ -120,7 +120,7 @@ def _values(truth: Truth) -> dict[str, NDArray]:
 
 def _check_round_trip(truth: Truth, dataset: xr.Dataset) -> None:
     """Check that values, labels and attributes are those that were made."""
-    for key, values in _values(truth).items():
+    for key, values in values_of(truth).items():
         how = difference(values, dataset[f"every.{key}"].values)
         require(not how, f"the output per {key} came back different: {how}")
     for label, ids in (("train_id", truth.frame_train_ids), ("pulse_id", truth.pulse_ids)):

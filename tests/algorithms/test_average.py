@@ -10,8 +10,7 @@ from readings import Whole, images, near, pixels, same
 import dxflow
 from dxflow import From, Partial, PlanError
 from dxflow.algorithms import _average_kernels as kernels
-from dxflow.algorithms.average import Average, _divide_sums
-from dxflow.algorithms.average import _stretches as stretches
+from dxflow.algorithms.average import Average, divide_sums, stretches
 from dxflow.algorithms.subtract import Subtract
 
 PARTS = ("mean", "variance", "count")
@@ -161,7 +160,7 @@ def test_a_million_frames_of_large_integers_lose_no_digits():
     values = np.array([[60000, 60001], [65535, 65533]])
     n, total, square = counts.sum(axis=1), (counts * values).sum(axis=1), (counts * values**2).sum(axis=1)
     mean, squares = total.view("f8"), square.view("f8")
-    _divide_sums(n.astype("i4"), mean, squares)
+    divide_sums(n.astype("i4"), mean, squares)
     for at in range(2):
         k, v = [int(c) for c in counts[at]], [int(c) for c in values[at]]
         centre = Fraction(k[0] * v[0] + k[1] * v[1], sum(k))

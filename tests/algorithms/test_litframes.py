@@ -7,7 +7,7 @@ from readings import Whole, images, near, pixels, same
 import dxflow
 from dxflow import From, PlanError
 from dxflow.algorithms import _frame_kernels as kernels
-from dxflow.algorithms.litframes import LitFrames, _bounds
+from dxflow.algorithms.litframes import LitFrames, bounds
 from dxflow.algorithms.subtract import Subtract
 from dxflow.simulate import Flat, PowderRings, make_run
 
@@ -104,7 +104,7 @@ def test_thresholds_compare_as_real_numbers(dtype, threshold):
     # More than one visit of the kernel, and a rest.
     x = np.resize(x, 2 * kernels.ROWS * kernels.TILE + 77)
     lit, dim, valid, total = (np.zeros(1, t) for t in ("i4", "i4", "i4", "f8"))
-    kernels.count_lit(x[None], *_bounds(threshold, x.dtype), lit, dim, valid, total)
+    kernels.count_lit(x[None], *bounds(threshold, x.dtype), lit, dim, valid, total)
     assert lit[0] == (x.astype("f8") > threshold).sum()
     assert dim[0] == (x.astype("f8") < -threshold).sum()
     assert valid[0] == len(x)

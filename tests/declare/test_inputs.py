@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from samples import RoiSum
+from turns import turns
 
 import dxflow
 from dxflow import Algorithm, Frames, Key, Output, PlanError
@@ -52,9 +53,11 @@ class Kept(Algorithm):
         out.x = train["x"]
 
 
-@pytest.mark.parametrize("version", ["0.5", "1.2"])
-@pytest.mark.parametrize("data", ["raw", "corr"])
-@pytest.mark.parametrize("detector", ["AGIPD500K", "LPD1M", "DSSC1M", "JUNGFRAU"])
+@pytest.mark.properties
+@pytest.mark.parametrize(
+    ("detector", "data", "version"),
+    turns(("AGIPD500K", "LPD1M", "DSSC1M", "JUNGFRAU"), ("raw", "corr"), ("0.5", "1.2")),
+)
 def test_frames_of_every_detector_are_those_of_extra_data(tmp_path, detector, data, version):
     modules = {"JUNGFRAU": 2}.get(detector)
     options = {} if modules is None else {"modules": modules}

@@ -165,9 +165,9 @@ def test_a_notebook_has_a_bar_with_the_line_and_the_last_words(monkeypatch):
 
 def test_what_fits_is_chosen(monkeypatch, terminal):
     out = terminal()
-    assert isinstance(progress._fitting(), Terminal)
+    assert isinstance(progress.fitting(), Terminal)
     out.isatty = lambda: False
-    assert isinstance(progress._fitting(), Log)
+    assert isinstance(progress.fitting(), Log)
 
 
 def test_every_phase_of_a_run_is_said(run, monkeypatch, capsys):

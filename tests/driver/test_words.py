@@ -5,7 +5,7 @@ from samples import RoiSum
 
 import dxflow
 from dxflow.algorithms.average import Average
-from dxflow.driver.words import _lost, _time, used
+from dxflow.driver.words import lost_lines, time_rows, used
 from dxflow.planning.words import text
 from dxflow.run.losses import Loss
 from dxflow.simulate import Plant, make_run
@@ -55,12 +55,12 @@ def test_almost_all_is_not_said_to_be_all():
 
 def test_what_the_plan_said_is_not_said_again():
     known, new = Loss("missing module", module=3), Loss("unreadable", 2, 1, 7, 7, "X", file="a.h5")
-    assert _lost([known, new], frozenset([known])) == [
+    assert lost_lines([known, new], frozenset([known])) == [
         "X (a.h5), train 7: unreadable, 2 frames",
         "what the plan says above",
     ]
-    assert _lost([known], frozenset([known])) == ["what the plan says above"]
-    assert _lost([], frozenset()) == ["nothing"]
+    assert lost_lines([known], frozenset([known])) == ["what the plan says above"]
+    assert lost_lines([], frozenset()) == ["nothing"]
 
 
 def test_a_label_stands_once():
@@ -127,7 +127,7 @@ def test_plans_and_reports_of_many_algorithms_fit_a_screen(tmp_path):
 )
 def test_what_bounded_a_run_is_said_of_runs_that_are_long_or_large(seconds, size, said):
     times = {"pass": seconds, "wall": 12.0, "bytes": size, "bound": "bounded by reading"}
-    assert dict(_time(times, "read less")) == (
+    assert dict(time_rows(times, "read less")) == (
         {"time": "bounded by reading", "advice": "read less"}
         if said
         else {"time": f"the pass over the data took {seconds} of 12 s"}

@@ -166,7 +166,7 @@ def test_states_and_exit_codes_have_words(state, reason, code, words):
 
 
 def test_a_time_is_told_in_the_largest_fitting_unit():
-    assert [keeper._span(s) for s in (50, 600, 3 * 3600, 4 * 86400)] == [
+    assert [keeper.span(s) for s in (50, 600, 3 * 3600, 4 * 86400)] == [
         "50 seconds",
         "10 minutes",
         "3 hours",

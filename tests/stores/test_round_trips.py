@@ -14,7 +14,7 @@ from nexusformat.nexus import nxload
 import dxflow
 from dxflow.algorithms.average import Average
 from dxflow.simulate import make_run
-from dxflow.testing.store import _Every, _values
+from dxflow.testing.store import Every, values_of
 
 KINDS = ("run", "train", "pixel", "entry", "image", "event")
 
@@ -33,7 +33,7 @@ def detector(request, tmp_path_factory):
     stored, bad = seen[data].ndarray(), seen[mask].ndarray() != 0
     frames = stored.reshape(stored.shape[0], -1, *stored.shape[-2:])
     good = np.where(bad.reshape(frames.shape), np.nan, frames.astype("f8"))
-    wanted = {f"every.{name}": values for name, values in _values(truth).items()}
+    wanted = {f"every.{name}": values for name, values in values_of(truth).items()}
     wanted["average.mean"] = np.nanmean(good, axis=1)
     wanted["average.count"] = (~np.isnan(good)).sum(axis=1)
     return SimpleNamespace(truth=truth, frames=frames, wanted=wanted, folder=folder)
@@ -41,7 +41,7 @@ def detector(request, tmp_path_factory):
 
 def stored(detector, name):
     return dxflow.reduce(
-        detector.truth.path, [_Every(), Average()], f"{detector.folder}/{name}", cluster="here"
+        detector.truth.path, [Every(), Average()], f"{detector.folder}/{name}", cluster="here"
     ).path
 
 

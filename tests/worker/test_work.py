@@ -13,7 +13,7 @@ from samples import RoiSum, Stats, TrainSums
 import dxflow
 from dxflow import Algorithm, Frames, From, Key, Output
 from dxflow.simulate import make_run
-from dxflow.testing.algorithm import _poisoned
+from dxflow.testing.algorithm import poisoned
 from dxflow.testing.case import cut
 from dxflow.worker.source import Source
 
@@ -39,7 +39,7 @@ def test_any_selection_in_any_chunks_and_blocks_is_what_numpy_says(
     keep[seed % len(keep)] = True
     algorithms = [RoiSum(ss=(1, 6)), Stats()] + [TrainSums()] * whole_trains
     plan = dxflow.plan(gappy.path, algorithms, frames=keep, block=block * 256)
-    with _poisoned(0xFF):
+    with poisoned(0xFF):
         result = dxflow.execute(cut(plan, trains), "here")
     data, kept = result.dataset, values[keep]
     oracle.close(data["roisum.intensity"], np.nansum(kept[:, :, 1:6], axis=(1, 2, 3)))
@@ -93,7 +93,7 @@ def shown():
 
 def test_a_train_shows_all_its_frames_nan_where_a_module_has_none_and_says_so(gappy, frames, shown):
     labels, values = frames
-    with _poisoned(0x3F):
+    with poisoned(0x3F):
         dxflow.reduce(gappy.path, LooksAtTrains(), cluster="here")
     with_frames = sorted({t for t, _ in labels})
     assert [s[1] for s in shown] == with_frames
@@ -348,7 +348,7 @@ def correlation(values):
 @pytest.mark.parametrize("company", [[], [Stats], [TrainSums]], ids=["alone", "blocks", "trains"])
 def test_all_pulses_of_a_train_of_one_module_are_in_one_block_alone_and_in_company(gappy, frames, company):
     labels, values = frames
-    with _poisoned(0x3F):
+    with poisoned(0x3F):
         made = [PulseCorrelation(), *(a() for a in company)]
         data = dxflow.reduce(gappy.path, made, cluster="here", block=3 * 256).dataset
     ids = np.array([t for t, _ in labels])
@@ -405,7 +405,7 @@ class Twice(Algorithm):
 def test_all_modules_of_some_frames_are_seen_together_with_what_was_made_of_each(gappy, frames, company):
     labels, values = frames
     motor = Key(gappy.devices["motor"], "actualPosition.value")
-    with _poisoned(0x3F):
+    with poisoned(0x3F):
         made = [Twice(), Brightest(x=motor), *(a() for a in company)]
         result = dxflow.reduce(gappy.path, made, cluster="here", block=4 * 256)
     data = result.dataset

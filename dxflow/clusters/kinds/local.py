@@ -265,7 +265,7 @@ def refuse_unguarded() -> None:
             and frame.f_code.co_name == "<module>"
         ):
             file = frame.f_globals.get("__file__")
-            if file and Path(file).is_file() and not _guarded(Path(file), frame.f_lineno):
+            if file and Path(file).is_file() and not guarded(Path(file), frame.f_lineno):
                 raise RuntimeError(
                     f"{file}, line {frame.f_lineno}: worker processes import this script again, so put this call "
                     'under \'if __name__ == "__main__":\' (or use cluster="here")'
@@ -273,7 +273,7 @@ def refuse_unguarded() -> None:
         frame = frame.f_back
 
 
-def _guarded(file: Path, line: int) -> bool:
+def guarded(file: Path, line: int) -> bool:
     """Return whether a line stands in an ``if`` statement that tests ``__name__``."""
     try:
         tree: Any = ast.parse(file.read_text())

@@ -96,7 +96,7 @@ def test_a_call_is_guarded_if_it_stands_under_a_test_of_name(tmp_path, code, lin
     ast.parse(textwrap.dedent(code))
     script = tmp_path / "script.py"
     script.write_text(code)
-    assert local._guarded(script, line) is guarded
+    assert local.guarded(script, line) is guarded
 
 
 def test_a_worker_that_dies_again_just_when_dask_looks_comes_back():
@@ -168,10 +168,10 @@ def _is_in_session(process, number):
 
 
 def test_programs_that_hooks_start_are_ended_by_ctrl_c(client):
-    from dxflow.clusters.tasks import _let_interrupts_by
+    from dxflow.clusters.tasks import let_interrupts_by
 
     def program():
-        _let_interrupts_by()
+        let_interrupts_by()
         child = subprocess.Popen(["sleep", "60"])
         child.send_signal(signal.SIGINT)
         return child.wait()

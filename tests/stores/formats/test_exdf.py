@@ -25,13 +25,13 @@ from dxflow.stores import problems as damage
 from dxflow.stores.formats.exdf import Exdf
 from dxflow.stores.named import store_for
 from dxflow.testing import check_store
-from dxflow.testing.store import _Every
+from dxflow.testing.store import Every
 
 EVERY = "SPB_DET_AGIPD500K2G/DXFLOW/EVERY"
 SHARED = "SPB_DET_AGIPD500K2G/DXFLOW/REDUCTION"
 
 
-class Every(_Every):
+class Every(Every):
     """One output of each kind, and an option of each kind."""
 
     @classmethod
