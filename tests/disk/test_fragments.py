@@ -266,6 +266,24 @@ def test_neither_writing_nor_reading_copies_a_large_array(tmp_path):
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 1500])
+def test_any_number_of_arrays_is_written(tmp_path, count):
+    arrays = {f"{n}": np.full(n % 7, n) for n in range(count)}
+    fragments.write(tmp_path / "x.fragment", META, arrays)
+    assert fragments.intact(tmp_path / "x.fragment") == META
+    with fragments.Fragment(tmp_path / "x.fragment") as fragment:
+        assert all(np.array_equal(fragment[name], array) for name, array in arrays.items())
+
+
+@pytest.mark.parametrize("dtype", [">f8", "c16", "f2", "S3", "U4", "m8[s]", "?", "V3", "g"])
+def test_any_dtype_but_objects_is_read_back(tmp_path, dtype):
+    array = np.arange(24, dtype="u1").repeat(16)[: 16 * np.dtype(dtype).itemsize].view(dtype)
+    fragments.write(tmp_path / "x.fragment", META, {"a": array})
+    with fragments.Fragment(tmp_path / "x.fragment") as fragment:
+        assert fragment["a"].dtype == array.dtype
+        assert fragment["a"].tobytes() == array.tobytes()
+
+
 def test_a_system_that_writes_a_little_at_a_time_writes_all(tmp_path, monkeypatch):
     some, path = os.writev, tmp_path / "x.fragment"
     monkeypatch.setattr(os, "writev", lambda handle, parts: some(handle, [parts[0][:7]]))

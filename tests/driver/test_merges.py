@@ -121,3 +121,12 @@ def test_what_a_merge_raises_is_raised_and_nothing_runs_on(run, cluster, request
     with pytest.raises(ZeroDivisionError, match="planted") as caught:
         dxflow.execute(cut(dxflow.plan(run.path, Sour()), 1), where)
     assert "in stats.merge()" in "\n".join(caught.value.__notes__)
+    if cluster == "client":
+        deadline = time.monotonic() + 30
+        while tasks(where) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert tasks(where) == 0
+
+
+def tasks(client):
+    return client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
