@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,6 @@ def _holds(values: Any) -> bool:
 VALUES = Kind("a path of a result, a Result, an xarray.Dataset or an xarray.DataArray", _holds)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Labels:
     """Values of an earlier result, or of any labelled array, for each frame or train that is read.
 
@@ -63,12 +61,10 @@ class Labels:
     >>> dxflow.reduce(run, Mine(lit=Labels(lit, "litframes.n_lit")))
     """
 
-    values: Any
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        expect(VALUES, self.values, "Labels: ")
-        expect(maybe(TEXT), self.name, "Labels: name=")
+    def __init__(self, values: Any, name: str | None = None) -> None:
+        expect(VALUES, values, "Labels: ")
+        expect(maybe(TEXT), name, "Labels: name=")
+        self.values, self.name = values, name
 
     def __repr__(self) -> str:
         return f"Labels({self.source}{f', {self.name!r}' if self.name else ''})"
@@ -80,11 +76,14 @@ class Labels:
     @property
     def source(self) -> str:
         """Where the values are from, in words."""
+        return str(self.path or f"<{type(self.values).__name__}>")
+
+    @property
+    def path(self) -> Any:
+        """The result that the values are from, as far as they say so."""
         if PATH.fits(self.values):
-            return str(self.values)
-        encoding = getattr(self.values, "encoding", {})
-        named = getattr(self.values, "path", None) or encoding.get("source")
-        return str(named) if named else f"<{type(self.values).__name__}>"
+            return self.values
+        return getattr(self.values, "path", None) or getattr(self.values, "encoding", {}).get("source")
 
     def fingerprint_value(self) -> dict[str, Any]:
         """Return what identifies it: values count as they are joined, wherever they are from."""

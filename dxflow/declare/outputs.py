@@ -72,7 +72,8 @@ class Output:
     dims : tuple of str
         Names of the axes of `shape`.
     coords : mapping of str to array or (array, unit)
-        Coordinates of these axes.
+        Coordinates of these axes, by their names; further labels of an axis as (axis, array) or (axis, array, unit):
+        ``dims=("variant",), coords={"snr": ("variant", [5, 6, 7])}``.
     unit, doc : str
         Stored as the attributes ``units`` and ``long_name``.
     store : bool
@@ -99,7 +100,7 @@ class Output:
     dtype: DTypeLike = "f8"
     merge: str = "sum"
     dims: tuple[str, ...] = ()
-    coords: Mapping[str, ArrayLike | tuple[ArrayLike, str]] = field(default_factory=dict)
+    coords: Mapping[str, ArrayLike | tuple[Any, ...]] = field(default_factory=dict)
     unit: str = ""
     doc: str = ""
     store: bool = True
@@ -123,9 +124,16 @@ class Output:
             raise ValueError(f'Output(per={self.per!r}): a pair must be ("<input alias>", "pixel")')
         object.__setattr__(self, "kind", self._kind())
 
-    def coordinate(self, dim: str) -> tuple[NDArray, str]:
-        """Return the values and the unit of an axis that has coordinates."""
-        given = self.coords[dim]
+    def axis(self, name: str) -> str:
+        """Return the axis that coordinates belong to: that of their name, or the one that they say."""
+        given = self.coords[name]
+        return str(given[0]) if name not in self.dims and isinstance(given, tuple) and given else name
+
+    def coordinate(self, name: str) -> tuple[NDArray, str]:
+        """Return the values and the unit of coordinates."""
+        given: Any = self.coords[name]
+        if self.axis(name) != name:
+            given = given[1] if len(given) == 2 else given[1:]
         if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], str):
             return np.asarray(given[0]), given[1]
         return np.asarray(given), ""

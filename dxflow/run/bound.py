@@ -89,6 +89,7 @@ class BoundInput:
             cells=np.unique(index.cell_ids) if index.cell_ids is not None else np.zeros(0, np.uint32),
             roi=self.location.roi,
             data=("raw" if self.raw else "corrected") if self.kind == "frames" else "",
+            values=None if self.joined is None else np.unique(self.joined.values[self.joined.there]),
         )
 
 

@@ -17,7 +17,8 @@ class InputInfo:
 
     `shape` is (module, ss, fs) for frames and (1, ...) for keys; `modules` are module numbers;
     `pulses` and `cells` the sorted ids that occur in the (selected) frames; `roi` the slow-scan and
-    fast-scan pixels that are read of each module, None for all; `data` is "raw" or "corrected" of detectors.
+    fast-scan pixels that are read of each module, None for all; `data` is "raw" or "corrected" of detectors;
+    `values` are the different ones of `Labels`, sorted: the groups of a result.
     """
 
     name: str
@@ -34,6 +35,7 @@ class InputInfo:
     cells: NDArray
     roi: tuple[slice, slice] | None = None
     data: str = ""
+    values: NDArray | None = None
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.shape))

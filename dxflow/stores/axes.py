@@ -39,6 +39,7 @@ class Names:
         self._first_row = next((i for i in plan.indexes if i in leads and i in stored), plan.indexes[0])
         self._pixels: dict[tuple, str] = {}
         self._values: dict[str, tuple[int, bytes]] = {}
+        self._labels: dict[str, tuple[str, bytes]] = {}
         for o in plan.results:
             if o.output.store and o.output.kind in ("pixel", "image"):
                 self._suffix(o)
@@ -108,7 +109,14 @@ class Names:
 
     def value_coordinates(self, o: BoundOutput) -> Iterator[tuple[str, Coordinate]]:
         """Yield the coordinates that an output declares."""
-        for name, dim in zip(o.output.dims, self.value_dims(o), strict=False):
-            if name in o.output.coords:
-                values, unit = o.output.coordinate(name)
-                yield dim, Coordinate((dim,), values, {"units": unit} if unit else {})
+        dims = dict(zip(o.output.dims, self.value_dims(o), strict=False))
+        for name in o.output.coords:
+            values, unit = o.output.coordinate(name)
+            dim = dims[o.output.axis(name)]
+            label = dims[name] if name in dims else self._label(o, name, dim, values)
+            yield label, Coordinate((dim,), values, {"units": unit} if unit else {})
+
+    def _label(self, o: BoundOutput, name: str, dim: str, values: NDArray) -> str:
+        """Return the name of a further label of an axis; another algorithm's of the same name must be equal."""
+        same = self._labels.setdefault(name, (dim, values.tobytes())) == (dim, values.tobytes())
+        return name if same else f"{o.algorithm}.{name}"

@@ -260,7 +260,8 @@ class Contents:
             entry=entry,
         )
 
-    def _coordinates(self) -> Iterator[tuple[str, Coordinate]]:
+    def row_labels(self) -> Iterator[tuple[str, Coordinate]]:
+        """Yield the labels of trains and rows by name."""
         used = {v.dims[0] for v in self.variables.values() if v.dims}
         if "train" in used:
             yield "train", Coordinate(("train",), self.plan.train_ids, {"long_name": "train ID"})
@@ -269,6 +270,9 @@ class Contents:
                 for label, values in index.labels(slice(0, len(index))).items():
                     words = {"long_name": label.replace("_id", " ID").replace("cell ID", "memory cell")}
                     yield self._names.label(label, index), Coordinate((dim,), values, words)
+
+    def _coordinates(self) -> Iterator[tuple[str, Coordinate]]:
+        yield from self.row_labels()
         for o in self.plan.results:
             if o.output.store:
                 dim, numbers = self._names.module_axis(o)

@@ -82,12 +82,17 @@ def _check_coordinates(o: BoundOutput) -> None:
     """Refuse labels of no axis, of another length, or that are neither numbers, times nor text."""
     sizes = dict(zip(o.output.dims, o.output.shape, strict=False))
     for name in o.output.coords:
-        if name not in sizes:
-            raise PlanError(f"{o.name}: coords of {name!r}, but its axes are dims={tuple(o.output.dims)}")
-        values = o.output.coordinate(name)[0]
-        if values.shape != (sizes[name],):
+        if (axis := o.output.axis(name)) not in sizes:
             raise PlanError(
-                f"{o.name}: coords of {name!r} have shape {values.shape}, but the axis has {sizes[name]} entries"
+                f"{o.name}: coords of {name!r}, but its axes are dims={tuple(o.output.dims)}; further labels "
+                "of one say which: (axis, values)"
+            )
+        if axis != name:
+            _check_name(name, f"{o.name}: coords of {name!r}", "the name of a label")
+        values = o.output.coordinate(name)[0]
+        if values.shape != (sizes[axis],):
+            raise PlanError(
+                f"{o.name}: coords of {name!r} have shape {values.shape}, but the axis has {sizes[axis]} entries"
             )
         if values.dtype.kind not in LABELS:
             raise PlanError(
@@ -135,3 +140,9 @@ def _check_together(plan: Plan, dims: set[str]) -> None:
     for dim in sorted(dims & {*added, *labels, *arrays}):
         if dim in added or labels.get(dim, ()) != (dim,):
             raise PlanError(f"dims={dim!r}: the result has a label of this name; give Output other dims")
+    own = {*added, *sizes, *contents.variables, *dict(contents.row_labels())}
+    further = {n for o in plan.results if o.output.store for n in o.output.coords if o.output.axis(n) != n}
+    if twice := sorted(further & own):
+        raise PlanError(
+            f"coords of {twice[0]!r}: the result has a label or an axis of this name; call it otherwise"
+        )

@@ -259,6 +259,7 @@ def test_a_resumed_pass_notices_other_values(run, numbers, tmp_path):
 def test_workers_get_the_values_and_not_what_they_are_from(run, numbers):
     one = pickle.loads(pickle.dumps(Labels(labelled(run, numbers))))
     assert one.values == "<DataArray>"
+    assert repr(ByBlock(x=Labels(labelled(run, numbers), None))) == "ByBlock(x=Labels(<DataArray>))"
     plan = dxflow.plan(run.path, ByBlock(x=Labels(labelled(run, numbers))))
     sent = pickle.loads(pickle.dumps(plan))
     np.testing.assert_array_equal(sent.inputs[1].joined.values, numbers)
