@@ -191,10 +191,24 @@ def test_the_zarr_store_keeps_its_promises():
 
 
 class NoChecksum(Zarr):
+    """Coordinates without the checksum that zarr looks at."""
+
     def create(self, contents):
         from unittest import mock
 
-        with mock.patch("dxflow.stores.formats.zarr._codecs", return_value=[]):
+        from dxflow.stores.shards import metadata
+
+        real = metadata.array, metadata.encoded
+
+        def array(*args, **options):
+            made = real[0](*args, **options)
+            made["codecs"] = [one for one in made["codecs"] if one["name"] != "crc32c"]
+            return made
+
+        with (
+            mock.patch.object(metadata, "array", array),
+            mock.patch.object(metadata, "encoded", lambda *args: real[1](*args)[:-4]),
+        ):
             return super().create(contents)
 
 
