@@ -8,13 +8,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..deaths import search as deaths
 from ..errors.redact import logger
 from ..planning import lacks
 from ..planning.reads import reads
-from ..run.bound import bytes_spared, present
+from ..run.bound import bytes_spared
 from ..run.index import NOT_IN_ALL
 from ..run.losses import Loss, ordered
 from .cost import cost
@@ -23,9 +20,12 @@ from .verdict import Facts, unasked, verdict
 if TYPE_CHECKING:
     from ..planning.public import Plan
     from ..run.bound import BoundInput
+    from ..worker.chunk import Without
     from ..worker.summary import Summary
 
 FORMAT = 1
+UNEXPLAINED = "unexplained"
+"""Of frames that were expected, and of which nobody said what became of them."""
 log = logger(__name__)
 
 
@@ -62,13 +62,14 @@ class Report:
         """Return the numbers of the chunks that are not done."""
         return [c.number for c in self.plan.chunks if c.number not in self._summaries]
 
-    def disagreeing(self) -> list[tuple[int, tuple[int, ...]]]:
+    def disagreeing(self) -> list[tuple[int, Without]]:
         """Return the chunks of which others of the same trains left some out, with all of these trains."""
-        left_out: dict[tuple[int, int], set[int]] = defaultdict(set)
+        left_out: dict[tuple[int, int], dict[int, str]] = defaultdict(dict)
         for chunk in self.plan.chunks:
             left_out[chunk.first, chunk.last].update(self._summaries[chunk.number].left_out)
         wanted = [(c.number, left_out[c.first, c.last]) for c in self.plan.chunks]
-        return [(n, (*sorted(all_),)) for n, all_ in wanted if all_ - {*self._summaries[n].left_out}]
+        own = {n: dict(summary.left_out) for n, summary in self._summaries.items()}
+        return [(n, (*sorted(trains.items()),)) for n, trains in wanted if trains.keys() - own[n].keys()]
 
     def add(self, summary: Summary) -> None:
         """Count a finished chunk."""
@@ -112,7 +113,7 @@ class Report:
             "unasked": unasked(self.plan, summaries),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "losses": [asdict(loss) for loss in losses],
-            "account": account(self.plan, summaries, losses),
+            "account": account(self.plan, summaries),
             "spared": sum(bytes_spared(i) for i in self.plan.inputs),
             "times": times(summaries, wall) | {"pass": seconds, "bound": said.bound},
             "cluster": cost(summaries, seconds, accounts) | {"advice": said.advice},
@@ -124,17 +125,20 @@ class Report:
         }
 
 
-def account(plan: Plan, summaries: list[Summary], losses: list[Loss]) -> list[dict[str, Any]]:
+def account(plan: Plan, summaries: list[Summary]) -> list[dict[str, Any]]:
     """Return, per module of each input of frames, expected = used + masked frames; of cameras entries, module -1.
 
-    "masked" has one entry per cause; what is not explained by a loss that was counted in frames (trains that were
-    left out because a hook raised) is "exception in hook". Trains that killed workers are counted here. "there" are the
+    "masked" has one entry per cause, counted where it happened: in the plan what modules do not have, by workers what
+    could not be read and the trains that are left out; "unexplained" would be what does not add up. "there" are the
     frames in the files, before any selection. Algorithms that used other frames of an input than the others have
     rows of their own.
     """
     used: Counter[tuple[int, int]] = Counter()
     worked: dict[int, dict[int, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    lost: dict[tuple[int, int], Counter[str]] = defaultdict(Counter)
     for summary in summaries:
+        for number, module, why, frames in summary.masked:
+            lost[number, module][why] += frames
         used.update({(number, module): frames for number, module, frames in summary.used})
         for algorithm, module, why, frames in summary.worked:
             worked[algorithm][module][why] += frames
@@ -143,8 +147,9 @@ def account(plan: Plan, summaries: list[Summary], losses: list[Loss]) -> list[di
         if bound.kind == "frames" or number in {a.stream for a in plan.algorithms}:
             read = [used[number, position] for position in range(len(bound.modules))]
             for own, names in _groups(plan, number, read, worked).items():
+                rows = enumerate(own)
                 groups.append(
-                    [_row(plan, losses, number, m, n, dict(why), names) for m, (n, why) in enumerate(own)]
+                    [_row(plan, number, m, n, lost[number, m], dict(why), names) for m, (n, why) in rows]
                 )
     return _once(groups)
 
@@ -186,52 +191,53 @@ def _groups(
 
 
 def _row(
-    plan: Plan, losses: list[Loss], number: int, position: int, used: int, why: dict[str, int], by: list[str]
+    plan: Plan,
+    number: int,
+    position: int,
+    used: int,
+    lost: Mapping[str, int],
+    why: dict[str, int],
+    by: list[str],
 ) -> dict[str, Any]:
-    """Return a row of the account: frames of a module that algorithms used, and why not the others."""
+    """Return a row of the account: frames of a module that algorithms used, and why not the others.
+
+    Parameters
+    ----------
+    lost : dict
+        Frames that were there and could not be read, or are of trains that are left out, by cause.
+    why : dict
+        Frames that were read and not used, by cause.
+    """
     bound = plan.inputs[number]
     module = bound.modules[position] if bound.kind == "frames" else -1
-    masked = _masked(losses, bound.location.sources[position], module, bound.name)
+    masked = Counter(lost) + Counter(why) + _absent(plan, bound, position, module)
     # Those that are no rows since other modules lack them are expected of the modules that have them.
-    expected = len(bound.index) + masked.get(NOT_IN_ALL, 0)
-    rest = expected - used - sum(why.values())
-    for cause, frames in masked.items():
-        # What is more than was lost here was lost of another key of the same module.
-        masked[cause] = min(frames, rest)
-        rest -= masked[cause]
-    masked = {cause: frames for cause, frames in masked.items() if frames}
-    if killed := min(rest, _killed(plan, losses, bound, position)):
-        masked[deaths.CAUSE] = killed
-    if rest := rest - killed:
-        masked["exception in hook"] = rest
+    expected = len(bound.index) + masked[NOT_IN_ALL]
+    masked[UNEXPLAINED] = expected - used - masked.total()
     return {
-        "input": f"{bound.name} {bound.key}",
+        "input": bound.title,
         "module": module,
         "expected": expected,
         "used": used,
-        "masked": masked | why,
+        "masked": {cause: frames for cause, frames in masked.items() if frames},
         "there": int(bound.location.count[position].sum()) * bound.location.per_entry,
         "algorithms": by,
     }
 
 
-def _killed(plan: Plan, losses: list[Loss], bound: BoundInput, module: int) -> int:
-    """Return how many frames a module has in trains that were left out because they killed workers."""
-    ids = [loss.first_train for loss in losses if loss.cause == deaths.CAUSE]
-    if not ids:
-        return 0
-    rows = slice(0, len(bound.index))
-    lost = np.isin(plan.train_ids[bound.index.train_positions(rows)], np.array(ids, plan.train_ids.dtype))
-    return int((lost & present(bound, module, rows)).sum())
-
-
-def _masked(losses: list[Loss], source: str, module: int, detector: str) -> dict[str, int]:
-    """Return frames lost by cause for one module, but for those that a single algorithm cannot use."""
-    masked: dict[str, int] = defaultdict(int)
-    for loss in losses:
-        if loss.frames and not loss.algorithm and loss.module == module and loss.source in (source, detector):
-            masked[loss.cause] += loss.frames
-    return dict(masked)
+def _absent(plan: Plan, bound: BoundInput, position: int, module: int) -> Counter[str]:
+    """Return the frames that a module does not have, by cause; inputs with the same frames lack the same."""
+    same = {i.title for i in plan.inputs if i.index is bound.index}
+    source = bound.location.sources[position]
+    found: dict[tuple[str, int, int], int] = {}
+    for loss in plan.losses:
+        mine = loss.input in same or (loss.cause == NOT_IN_ALL and loss.source == source)
+        if mine and loss.frames and not loss.algorithm and loss.module == module:
+            found[loss.cause, loss.first_train, loss.frames] = loss.frames
+    absent: Counter[str] = Counter()
+    for (cause, _, _), frames in found.items():
+        absent[cause] += frames
+    return absent
 
 
 def times(summaries: list[Summary], wall: float) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def _missing(binding: Binding) -> list[Loss]:
 
 def _filed(loss: Loss, bound: BoundInput, trains: NDArray) -> Loss:
     """Return a loss of a module with its source, or detector, and the file that has these trains, if it is one."""
-    loss = replace(loss, source=loss.source or bound.name)
+    loss = replace(loss, source=loss.source or bound.name, input=bound.title)
     among = (trains >= loss.first_train) & (trains <= loss.last_train)
     listed = bound.location.file if bound.location.listed is None else bound.location.listed
     files = np.unique(listed[bound.modules.index(loss.module), among])

@@ -19,6 +19,9 @@ NEAR = 16
 """Copying to an address that is up to so many bytes after its source, both counted from their pages, is slow."""
 ROOM = 192
 """Bytes that an array in a buffer may take beyond its own, with a smaller one after it."""
+END: Any = object()
+LATER = 0.02
+"""Seconds until steps are asked again for one that is not known yet."""
 SIGN_OF_LIFE = 2.0
 """Seconds between looks of a thread that waits whether its process is about to end."""
 
@@ -32,7 +35,7 @@ class Ring(Generic[Step]):
     Parameters
     ----------
     steps : iterable
-        Asked for the next one by whichever thread has a buffer for it.
+        Asked for the next one by whichever thread has a buffer for it; None is one that is not known yet.
     fill : callable
         ``fill(step, buffer)`` reads a step into a buffer and returns what the consumer gets; runs in the threads.
     buffers : sequence of ndarray of uint8
@@ -48,7 +51,7 @@ class Ring(Generic[Step]):
 
     def __init__(
         self,
-        steps: Iterable[Step],
+        steps: Iterable[Step | None],
         fill: Callable[[Step, NDArray], Any],
         buffers: Sequence[NDArray],
         threads: int = 1,
@@ -101,12 +104,12 @@ class Ring(Generic[Step]):
 
     def _inline(self) -> tuple[Step, Any] | None:
         """Read the next step."""
-        for step in self._steps:
-            start = perf_counter()
-            filled = self._fill(step, self._free[0])
-            self.read_seconds += perf_counter() - start
-            return step, filled
-        return None
+        if (step := next(self._steps, None)) is None:
+            return None
+        start = perf_counter()
+        filled = self._fill(step, self._free[0])
+        self.read_seconds += perf_counter() - start
+        return step, filled
 
     def _from_threads(self) -> tuple[Step, Any] | None:
         """Wait for the next step."""
@@ -143,16 +146,19 @@ class Ring(Generic[Step]):
         Steps are taken in order and only with a buffer in hand, so that the step the consumer waits for has one.
         """
         with self._changed:
-            while not self._free and not self._stopped:
-                # Python ends a process when all its threads have: those that nobody waits for, too.
-                self._changed.wait(SIGN_OF_LIFE)
-                self._stopped |= not threading.main_thread().is_alive()
-            if not self._stopped and not self._ended:
-                for step in self._steps:
+            while not self._stopped and not self._ended:
+                if not self._free:
+                    self._changed.wait(SIGN_OF_LIFE)
+                elif (step := next(self._steps, END)) is END:
+                    self._ended = True
+                    self._changed.notify_all()
+                elif step is None:
+                    self._changed.wait(LATER)
+                else:
                     self._taken += 1
                     return self._taken - 1, step, self._free.pop()
-                self._ended = True
-                self._changed.notify_all()
+                # Python ends a process when all its threads have: those that nobody waits for, too.
+                self._stopped |= not threading.main_thread().is_alive()
             return None
 
 

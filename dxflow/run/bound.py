@@ -49,6 +49,11 @@ class BoundInput:
     """Of `Labels`: the values of all rows; nothing is read of the run."""
 
     @property
+    def title(self) -> str:
+        """Its name and key."""
+        return f"{self.name} {self.key}"
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """(module, ss, fs), or (1, ...) for a key."""
         return (len(self.modules), *self.location.shape)

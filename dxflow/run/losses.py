@@ -36,6 +36,8 @@ class Loss:
     algorithm: str = ""
     run: str = ""
     detail: str = ""
+    input: str = ""
+    """Name and key of the input that lost them, where it is one."""
 
     def __post_init__(self) -> None:
         # Of an exception: its message may hold whatever the code that raised it had.

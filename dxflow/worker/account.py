@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..planning.bound import maker
+from ..run.bound import present
 from ..run.losses import Loss
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ class Account:
         self.got = [np.zeros((len(i.modules), self.count(i.index)), bool) for i in plan.inputs]
         self.asked: dict[str, set[str]] = {a.name: set() for a in plan.algorithms}
         self.losses: list[Loss] = []
+        self._masked: Counter[tuple[int, int, str]] = Counter()
         self.bytes = 0
         self._usable: dict[Sight, NDArray] = {}
         self._lost: set[tuple[Any, ...]] = set()
@@ -73,6 +77,8 @@ class Account:
         frame = tuple(labels.values()) if "pulse_id" in labels else (row,)
         what = bound.location.sources[module], fault.file, fault.dataset, fault.first, fault.cause, *frame
         with self._lock:
+            if bound in self.plan.inputs:
+                self._masked[self.plan.inputs.index(bound), module, fault.cause] += 1
             if what in self._lost:
                 return
             self._lost.add(what)
@@ -89,8 +95,19 @@ class Account:
                 file=fault.file,
                 run=self.plan.run,
                 detail=f"{fault.dataset} row {fault.first}{pulse}: {fault.detail}",
+                input=bound.title,
             )
         )
+
+    def leave_out(self, trains: Mapping[int, str]) -> None:
+        """Count the frames of trains (positions in the plan) that are left out, by cause."""
+        for number, bound in enumerate(self.plan.inputs) if trains else ():
+            rows = self.rows[bound.index]
+            of = bound.index.train_positions(rows)
+            for module in range(len(bound.modules))[self.plan.modules(self.chunk)]:
+                there = present(bound, module, rows)
+                for train, cause in trains.items():
+                    self._masked[number, module, cause] += int((there & (of == train)).sum())
 
     # What is seen of it -------------------------------------------------------------------------
 
@@ -123,6 +140,14 @@ class Account:
             for number, got in enumerate(self.got)
             for module, n in enumerate(got.sum(axis=1))
         ]
+
+    @property
+    def masked(self) -> list[list[Any]]:
+        """Frames that were there and could not be read, or are of trains that are left out.
+
+        [input number, module position, cause, frames] each.
+        """
+        return [[*key, frames] for key, frames in sorted(self._masked.items()) if frames]
 
     def worked(self) -> list[list[Any]]:
         """Return what each algorithm did with the frames that it was given, [number, module position, cause, frames].

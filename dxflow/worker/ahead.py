@@ -111,10 +111,15 @@ class Ahead:
 
     def _with_following(
         self, reading: Reading, windows: Sequence[Window]
-    ) -> Iterator[tuple[Reading, Window]]:
+    ) -> Iterator[tuple[Reading, Window] | None]:
         """Yield the windows of a chunk, then those of chunks that come next; asked by the reader threads."""
         yield from ((reading, window) for window in windows)
-        while (number := self.upcoming()) is not None and number != reading.chunk.number:
+        while True:
+            number = self.upcoming()
+            if number is None or number == reading.chunk.number:
+                # It may not have been told yet.
+                yield None
+                continue
             following = self._make(number)
             if following is None or not following.windows:
                 return

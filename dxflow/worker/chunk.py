@@ -35,14 +35,20 @@ class Done:
 
     last: Pass
     losses: list[Loss]
+    left_out: dict[int, str]
+    """Trains that are left out, by their position in the plan, and why."""
 
 
-def run_chunk_without(work: Workspace, which: tuple[int, tuple[int, ...]]) -> Summary:
-    """Do a chunk, given by its number, without some trains (positions in the plan)."""
+Without = tuple[tuple[int, str], ...]
+"""Trains that are left out, by their position in the plan, and why."""
+
+
+def run_chunk_without(work: Workspace, which: tuple[int, Without]) -> Summary:
+    """Do a chunk, given by its number, without some trains."""
     return run_chunk(work, *which)
 
 
-def run_chunk(work: Workspace, number: int, without: tuple[int, ...] = ()) -> Summary:
+def run_chunk(work: Workspace, number: int, without: Without = ()) -> Summary:
     """Read a chunk while the algorithms work on what was read; leave a fragment.
 
     A chunk whose fragment is there is not done again. Trains in which a hook raised are left out, if faults are to
@@ -51,8 +57,8 @@ def run_chunk(work: Workspace, number: int, without: tuple[int, ...] = ()) -> Su
     """
     path, chunk = chunk_path(work.folder, number, work.plan.digest), work.plan.chunks[number]
     meta = fragments.intact(path, work.plan.digest)
-    if meta is not None and {*without} <= {*meta["left_out"]}:
-        return replace(summary_of(meta), reused=True)
+    if meta is not None and dict(without).keys() <= dict((done := summary_of(meta)).left_out).keys():
+        return replace(done, reused=True)
     with Note(work.now, number) as work.note:
         note = work.note
         first = Attempt("whole" if work.ready else "initialize", chunk.first, chunk.last)
@@ -65,23 +71,23 @@ def run_chunk(work: Workspace, number: int, without: tuple[int, ...] = ()) -> Su
             lost = deaths.losses(work.plan, chunk, deaths.killers(chunk, note.history))
             with note.hooks() if note.history.deaths else nullcontext() as say:
                 plan = deaths.witnessed(work.plan, say) if say else work.plan
-                out = frozenset((*attempt.excluded, *without))
+                out = dict.fromkeys(attempt.excluded, deaths.CAUSE) | dict(without)
                 done = _work(work, plan, attempt.of(chunk), out, follow=attempt.what == "whole" and not say)
             if attempt.what == "whole":
-                return _write(work, done.last, [*lost, *done.losses], path)
+                return _write(work, done, lost, path)
             note.survived(attempt)
         raise deaths.of_whole(work.plan, chunk, note.history)
 
 
-def _work(work: Workspace, plan: Plan, chunk: Chunk, excluded: frozenset[int], *, follow: bool) -> Done:
+def _work(work: Workspace, plan: Plan, chunk: Chunk, left_out: dict[int, str], *, follow: bool) -> Done:
     """Read the trains of a chunk while the algorithms work on what was read, and finish its outputs."""
     losses: list[Loss] = []
     hooks = Hooks()
     while True:
-        on = follow and not excluded
-        if not on:
+        begun = work.ahead.begun(chunk) if follow and not left_out else None
+        if begun is None:
             work.ahead.close()
-        reading = (on and work.ahead.begun(chunk)) or Reading(plan, chunk, excluded, work.files, work.masks)
+        reading = begun or Reading(plan, chunk, frozenset(left_out), work.files, work.masks)
         one = Pass(reading, work.doing, hooks)
         try:
             _read_and_work(work, one, follow=follow)
@@ -91,8 +97,8 @@ def _work(work: Workspace, plan: Plan, chunk: Chunk, excluded: frozenset[int], *
         work.files.verify()
         one.end()
         if not one.calls.failed:
-            return Done(one, losses)
-        excluded |= one.calls.failed
+            return Done(one, losses, left_out)
+        left_out |= dict.fromkeys(one.calls.failed, CAUSE)
         losses += sorted((x for x in one.calls.losses if x.cause == CAUSE), key=lambda loss: loss.first_train)
 
 
@@ -117,9 +123,10 @@ def _read_and_work(work: Workspace, one: Pass, *, follow: bool) -> None:
         work.tuner.note(threads, one.account.bytes - before, perf_counter() - start, len(now))
 
 
-def _write(work: Workspace, done: Pass, losses: list[Loss], path: Path) -> Summary:
-    """Leave the fragment of a finished chunk, and return its summary."""
-    start = perf_counter()
+def _write(work: Workspace, made: Done, killed: list[Loss], path: Path) -> Summary:
+    """Leave the fragment of a finished chunk, and return its summary; `killed`: trains that killed workers."""
+    start, done = perf_counter(), made.last
+    done.account.leave_out(made.left_out)
     arrays: dict[str, NDArray] = done.account.arrays() | done.presence.arrays()
     events: dict[str, int] = {}
     for o in work.plan.outputs:
@@ -132,7 +139,9 @@ def _write(work: Workspace, done: Pass, losses: list[Loss], path: Path) -> Summa
             events[o.name] = len(rows[0])
         elif array is not None and (o.output.store or o.whole_run or o.name in work.plan.for_rows):
             arrays[o.name] = array.swapaxes(0, 1) if o.output.kind == "image" else array
-    summary = _summary(work, done, losses, events)
+    summary = replace(
+        _summary(work, done, [*killed, *made.losses], events), left_out=(*sorted(made.left_out.items()),)
+    )
     lasting = not work.plan.store.temporary
     fragments.write(path, summary.json(), arrays, of=work.plan.digest, lasting=lasting)
     summary.times["write"] = perf_counter() - start
@@ -151,7 +160,7 @@ def _summary(work: Workspace, done: Pass, losses: list[Loss], events: dict[str, 
         worked=account.worked(),
         events=events,
         losses=tuple(account.summed_losses() + losses),
-        left_out=tuple(sorted(done.excluded)),
+        masked=account.masked,
         hooks_failed={name: len(trains) for name, trains in hooks.failed.items()},
         hooks_worked=tuple(sorted(hooks.worked)),
         asked={name: sorted(aliases) for name, aliases in account.asked.items() if aliases},

@@ -26,8 +26,10 @@ class Summary:
     readers: int | None = None
     """Threads that read ahead on this worker, once that is measured."""
     reused: bool = False
-    left_out: tuple[int, ...] = ()
-    """Trains, by their position in the plan, in which a hook raised, or that killed workers."""
+    left_out: tuple[tuple[int, str], ...] = ()
+    """Trains, by their position in the plan, that are left out, and why: a hook raised, or they killed workers."""
+    masked: list[list[Any]] = field(default_factory=list)
+    """[input number, module position, cause, frames] of those that were there and could not be used."""
     hooks_failed: dict[str, int] = field(default_factory=dict)
     """Trains in which a hook raised, by ``<algorithm>.<hook>``."""
     worked: list[list[Any]] = field(default_factory=list)
@@ -44,4 +46,10 @@ class Summary:
 
 def summary_of(meta: dict[str, Any]) -> Summary:
     """Return the summary that a fragment holds."""
-    return Summary(**{**meta, "losses": from_json(meta["losses"]), "left_out": (*meta["left_out"],)})
+    return Summary(
+        **{
+            **meta,
+            "losses": from_json(meta["losses"]),
+            "left_out": tuple((n, why) for n, why in meta["left_out"]),
+        }
+    )

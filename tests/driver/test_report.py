@@ -30,12 +30,13 @@ def test_times_are_summed_by_worker_and_reused_chunks_count_for_nothing():
     assert out["rate"] == 3 * 10**8
 
 
-def test_what_no_loss_explains_was_lost_to_a_hook(run):
+def test_the_account_is_counted_and_what_nobody_counted_is_said_to_be_unexplained(run):
     plan = dxflow.plan(run.path, RoiSum())
     used = [[0, m, 72 - 6 * (m == 3)] for m in range(16)]
-    rows = account(plan, [summary(0, "a:1", used=used)], [])
+    counted = [[0, 3, "exception in hook", 4]]
+    rows = account(plan, [summary(0, "a:1", used=used, masked=counted)])
     assert [r["used"] for r in rows] == [72, 72, 72, 66] + [72] * 12
-    assert [r["masked"] for r in rows if r["masked"]] == [{"exception in hook": 6}]
+    assert [r["masked"] for r in rows if r["masked"]] == [{"exception in hook": 4, "unexplained": 2}]
 
 
 def test_the_manifest_keeps_what_is_needed_to_do_it_again(run):

@@ -47,6 +47,7 @@ def adds_up(result):
     for row in result.manifest["account"]:
         assert row["expected"] == row["used"] + sum(row["masked"].values()), row
         assert min(row["used"], *row["masked"].values(), 0) == 0
+        assert "unexplained" not in row["masked"], row
     return next(r["masked"] for r in result.manifest["account"] if r["module"] == MODULE)
 
 
