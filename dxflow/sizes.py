@@ -23,6 +23,14 @@ def parse(size: str | int) -> int:
     return n
 
 
+def trains(size: str | int) -> int:
+    """Return the number of a text like ``"64 trains"``; 0 if it is a size."""
+    match = re.fullmatch(r"\s*(\d+)\s*trains?\s*", str(size))
+    if match and not int(match[1]):
+        raise ValueError(f"{size!r}: expected at least 1 train")
+    return int(match[1]) if match else 0
+
+
 def show(n: float) -> str:
     """Return a number of bytes for people, decimal units."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -80,7 +80,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "choices": ("use", "skip"),
         "help": "trains that files flag as suspect (INDEX/flag): use and count them, or leave them out (default: use)",
     },
-    "chunk": {"metavar": "SIZE", "help": "input of one task (default: 1 GiB)"},
+    "chunk": {"metavar": "SIZE", "help": "input of one task (default: 1 GiB), or '64 trains'"},
     "block": {"metavar": "SIZE", "help": "bytes read at once (default: 4 MiB)"},
     "hook-timeout": {
         "type": float,

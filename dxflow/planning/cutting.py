@@ -35,9 +35,13 @@ FEWEST, FEWEST_OF_SMALL = 16, 256
 """Units of a run, and those of small outputs; half as many where it is no power of two."""
 
 
-def with_units(binding: Binding, chunk: int) -> tuple[BoundAlgorithm, ...]:
-    """Return the algorithms, each with the length of its units."""
-    return tuple(replace(a, unit=_length(binding, a, chunk)) for a in binding.algorithms)
+def with_units(binding: Binding, chunk: int, trains: int = 0) -> tuple[BoundAlgorithm, ...]:
+    """Return the algorithms, each with the length of its units: so many `trains`, if that is said."""
+
+    def unit(bound: BoundAlgorithm) -> int:
+        return trains if trains and adds_up(bound) else _length(binding, bound, chunk)
+
+    return tuple(replace(a, unit=unit(a)) for a in binding.algorithms)
 
 
 def _length(binding: Binding, bound: BoundAlgorithm, chunk: int) -> int:
@@ -94,7 +98,9 @@ class Cut:
     spans: tuple[tuple[int, int], ...]
 
 
-def cut(binding: Binding, algorithms: Sequence[BoundAlgorithm], chunk: int, block: int) -> Cut:
+def cut(
+    binding: Binding, algorithms: Sequence[BoundAlgorithm], chunk: int, block: int, trains: int = 0
+) -> Cut:
     """Cut a run by trains, by modules, or both: so that the fewest bytes of whole-run outputs are left by chunks.
 
     Each stretch of trains leaves them once, in whatever groups its modules are. What is added up, in units of trains
@@ -106,14 +112,19 @@ def cut(binding: Binding, algorithms: Sequence[BoundAlgorithm], chunk: int, bloc
         Bytes of input that a chunk should have.
     block : int
         Bytes that are read at once.
+    trains : int
+        That a chunk has in place of `chunk`: then trains that come later only add chunks.
     """
     modules = max(len(i.modules) for i in binding.inputs)
-    whole = Cut((slice(0, modules),), _spans(binding, algorithms, chunk, block, 1))
+    fixed = _stretches(len(binding.trains), trains) if trains else ()
+    whole = Cut((slice(0, modules),), fixed or _spans(binding, algorithms, chunk, block, 1))
     if not _separable(binding):
         return whole
     size = memory.partial_bytes(algorithms, whole.parts[0])
     total = sum(int(train_bytes(i).sum()) for i in binding.inputs)
     needed, most = -(-size // PARTIAL_LIMIT), total // (FEWEST_BLOCKS * block)
+    if fixed:
+        return Cut(_apart(modules, needed), fixed)
     apart = _apart(modules, max(needed, min(modules, most)))
     by_module = Cut(apart, _spans(binding, algorithms, chunk, block, len(apart)))
     if needed > 1 or (size > SMALL and len(by_module.spans) < len(whole.spans)):
@@ -162,4 +173,9 @@ def _spans(
     least = against_partials(total, partials)
     wanted = within(per_train, max(ABOUT * min(chunk, small), least))
     step = max(wanted, *(a.unit for a in algorithms))
+    return _stretches(n, step)
+
+
+def _stretches(n: int, step: int) -> tuple[tuple[int, int], ...]:
+    """Return trains in stretches of so many."""
     return tuple((a, min(a + step, n)) for a in range(0, n, step))

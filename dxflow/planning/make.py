@@ -54,8 +54,10 @@ def plan_of(
     ------
     PlanError
     """
-    own = cutting.with_units(binding, sizes.parse(chunk))
-    cut = cutting.cut(binding, own, sizes.parse(chunk), sizes.parse(block))
+    trains = sizes.trains(chunk)
+    size = sizes.parse(CHUNK if trains else chunk)
+    own = cutting.with_units(binding, size, trains)
+    cut = cutting.cut(binding, own, size, sizes.parse(block), trains)
     pairs = product(range(len(cut.parts)), cut.spans)
     return Plan(
         run=binding.path,
@@ -65,7 +67,7 @@ def plan_of(
         chunks=tuple(Chunk(n, *span, part) for n, (part, span) in enumerate(pairs)),
         parts=cut.parts,
         block_bytes=sizes.parse(block),
-        chunk_bytes=sizes.parse(chunk) if chunk != CHUNK else 0,
+        chunk_bytes=size if chunk != CHUNK and not trains else 0,
         store=store,
         losses=(*binding.faults.losses, *binding.faults.notes, *_missing(binding), *lacks.losses(binding)),
         on_fault=on_fault,
