@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ def compile_kernels() -> None:
     add_floats(image, zeros("i4"), zeros("f8"), zeros("f8"))
     count_lit(image, np.float32(0), np.float32(0), zeros("i4"), zeros("i4"), zeros("i4"), zeros("f8"))
     merge_floats(zeros("i4"), zeros("f8"), zeros("f8"), zeros("i4"), zeros("f8"), zeros("f8"))
+    # Once after installation it lists all fonts, which takes a second.
+    import_module("matplotlib.font_manager")
 
 
 RUNS: dict[str, dict[str, Any]] = {

@@ -80,6 +80,18 @@ def test_consolidated_and_plain_metadata_agree(result):
     xr.testing.assert_identical(plain.load(), result.dataset.load())
 
 
+def test_labels_metadata_and_names_of_a_stored_result_last_through_a_power_loss(run, tmp_path, monkeypatch):
+    from dxflow.stores.formats import zarr as stores
+
+    made, persist = [], stores.persist
+    monkeypatch.setattr(stores, "persist", lambda path: (made.append(path), persist(path)))
+    path = dxflow.reduce(run.path, Stats(), tmp_path / "x.zarr", cluster="here").path
+    root = min(made, key=lambda p: len(p.parts))
+    there = {p.relative_to(path) for p in (path, *path.rglob("*")) if p.is_dir() or p.name == "zarr.json"}
+    labels = {p.relative_to(path) for name in ("train", "module") for p in (path / name).rglob("*")}
+    assert there | labels <= {p.relative_to(root) for p in made}
+
+
 def test_overwriting_replaces_the_old_result_only_at_the_end(run, tmp_path):
     to = tmp_path / "r.zarr"
     first = dxflow.reduce(run.path, RoiSum(ss=(0, 2)), to, cluster="here").dataset.load()
