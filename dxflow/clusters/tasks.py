@@ -126,21 +126,18 @@ def call(plugin: str, function: Any, args: tuple, after: Any) -> Any:
 
 
 def upcoming(worker: Any, current: str) -> int | None:
-    """Return what a worker of one thread does next, by number, if that is a task like its current one (a key).
+    """Return what a worker of one thread does next, by number, of tasks like its current one (a key).
 
     It is only a guess: the scheduler may give that task to another worker.
     """
-    with suppress(KeyError, IndexError, RuntimeError, ValueError, AttributeError):
-        if worker.state.nthreads == 1 and worker.state.ready:
-            (name, number, run), now = _parts(worker.state.ready.peek().key), _parts(current)
-            return int(number) if (name, run) == (now[0], now[2]) else None
+    # Another thread changes the list of tasks meanwhile.
+    with suppress(RuntimeError, ValueError, AttributeError):
+        if worker.state.nthreads == 1:
+            name, _, run = current.rsplit("-", 2)
+            alike = [(t.priority, t.key.rsplit("-", 2)) for t in worker.state.ready]
+            waiting = [(at, int(key[1])) for at, key in alike if key[::2] == [name, run]]
+            return min(waiting)[1] if waiting else None
     return None
-
-
-def _parts(key: str) -> tuple[str, str, str]:
-    """Return the name of the function, the number and the run of a key of `DaskRunner.map`."""
-    name, number, run = key.rsplit("-", 2)
-    return name, number, run
 
 
 class Exited(RuntimeError):
