@@ -4,7 +4,7 @@ First whole calls, from `reduce()` called to the result there, on workers that r
 Beside each ratio stands what is wanted. Data: corrected AGIPD-1M frames, float32, in 16 files, in memory where that is
 large enough, so that the page cache is warm. It all takes less than 6 minutes; each table is printed when it is done.
 
-    python benchmarks/bench_reduce.py [--small] [--json FILE] [--only azimuthal]
+    python benchmarks/bench_reduce.py [--small] [--json FILE] [--only "whole calls"]
 """
 
 from __future__ import annotations
