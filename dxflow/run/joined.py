@@ -57,7 +57,7 @@ class Labelled:
         found = _places(*(_keys(side, names, index.train_ids) for side in (self.ids, own)))
         there = found >= 0
         there[there] = self.there[found[there]]
-        if not there.any():
+        if len(index) and not there.any():
             raise ValueError(
                 f"none of its values belongs to a frame or train that is read: {self._span(index)}"
             )

@@ -345,3 +345,8 @@ def test_inputs_that_are_the_same_labels_are_joined_once(run, numbers):
     labels = Labels(labelled(run, numbers))
     plan = dxflow.plan(run.path, [ByBlock(x=labels), ByTrain(x=labels, name="again")])
     assert len(plan.inputs) == 2
+
+
+def test_a_selection_that_leaves_nothing_is_what_is_said(run, numbers):
+    with pytest.raises(PlanError, match="nothing to read from .*: the selection leaves none of its frames"):
+        reduced(run, ByBlock, labelled(run, numbers), frames=FrameSelection(pulses=[999]))
