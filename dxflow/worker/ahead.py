@@ -86,8 +86,8 @@ class Ahead:
 
     def steps(
         self, reading: Reading, windows: Sequence[Window], threads: int, *, follow: bool
-    ) -> Iterator[tuple[Window, Loaded, float, float]]:
-        """Yield windows of a chunk with what was read of each, and the seconds that reading and waiting took.
+    ) -> Iterator[tuple[Loaded, float, float]]:
+        """Yield what was read of each window of a chunk, and the seconds that reading and waiting took.
 
         Parameters
         ----------
@@ -100,11 +100,11 @@ class Ahead:
             self._ring, self._threads = Ring(source, _fill, self._buffers(), threads), threads
             self._ring.__enter__()
         read, ring = self._ring.read_seconds, self._ring
-        for window in windows:
+        for _ in windows:
             start = perf_counter()
             taken = ring.take()
             assert taken is not None
-            yield window, taken[1], ring.read_seconds - read, perf_counter() - start
+            yield taken[1], ring.read_seconds - read, perf_counter() - start
             read = ring.read_seconds
         if not self._coming:
             self.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from .workspace import Workspace
 if TYPE_CHECKING:
     from ..planning.plan import Chunk
     from ..planning.public import Plan
+    from .source import Loaded
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +59,8 @@ def run_chunk(work: Workspace, number: int, without: Without = ()) -> Summary:
     """
     path, chunk = chunk_path(work.folder, number, work.plan.digest), work.plan.chunks[number]
     meta = fragments.intact(path, work.plan.digest)
-    if meta is not None and dict(without).keys() <= dict((done := summary_of(meta)).left_out).keys():
-        return replace(done, reused=True)
+    if meta is not None and dict(without).keys() <= dict((there := summary_of(meta)).left_out).keys():
+        return replace(there, reused=True)
     with Note(work.now, number) as work.note:
         note = work.note
         first = Attempt("whole" if work.ready else "initialize", chunk.first, chunk.last)
@@ -90,7 +92,8 @@ def _work(work: Workspace, plan: Plan, chunk: Chunk, left_out: dict[int, str], *
         reading = begun or Reading(plan, chunk, frozenset(left_out), work.files, work.masks)
         one = Pass(reading, work.doing, hooks)
         try:
-            _read_and_work(work, one, follow=follow)
+            for loaded in _loaded(work, one, follow=follow):
+                one.work(loaded)
         except BaseException:
             work.ahead.close()
             raise
@@ -102,8 +105,8 @@ def _work(work: Workspace, plan: Plan, chunk: Chunk, left_out: dict[int, str], *
         losses += sorted((x for x in one.calls.losses if x.cause == CAUSE), key=lambda loss: loss.first_train)
 
 
-def _read_and_work(work: Workspace, one: Pass, *, follow: bool) -> None:
-    """Work on the windows of a chunk while others are read, and find out how many threads do that best."""
+def _loaded(work: Workspace, one: Pass, *, follow: bool) -> Iterator[Loaded]:
+    """Yield the windows of a chunk, while others are read, and find out how many threads do that best."""
     start, times, ahead = perf_counter(), one.times, work.ahead
     one.reading.begin()
     times["read"] = times["wait"] = perf_counter() - start
@@ -114,12 +117,10 @@ def _read_and_work(work: Workspace, one: Pass, *, follow: bool) -> None:
             threads, count = reading, None
         now, windows = windows[:count], windows[count:] if count else []
         start, before = perf_counter(), one.account.bytes
-        for window, loaded, read, waited in ahead.steps(
-            one.reading, now, threads, follow=follow and not windows
-        ):
+        for loaded, read, waited in ahead.steps(one.reading, now, threads, follow=follow and not windows):
             times["read"] += read
             times["wait"] += waited
-            one.work(window, loaded)
+            yield loaded
         work.tuner.note(threads, one.account.bytes - before, perf_counter() - start, len(now))
 
 

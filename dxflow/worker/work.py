@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -52,27 +53,44 @@ class Pass:
         }
         self.began, self.times = perf_counter(), {"read": 0.0, "wait": 0.0}
 
-    def work(self, window: Window, loaded: Loaded) -> None:
-        """Let the algorithms work on a window that was read."""
+    def work(self, loaded: Loaded) -> None:
+        """Let the algorithms work on a window that was read, part by part."""
+        for bound, part in self._parts(loaded):
+            rows = self._rows(bound, loaded.window, part)
+            own = self.account.own(self.plan.inputs[bound.stream].index, rows)
+            out, shared = self.shares.of(bound, loaded.window, part, own)
+            view: Any = self.views.of(bound, loaded, part, rows)
+            if part.module is None:
+                with self.calls.of(bound, "process_train_data", part.train, part.train + 1):
+                    bound.algorithm.process_train_data(view, out)
+            else:
+                with self.calls.of(bound, "process_module_data", part.train, part.train + 1, part.module):
+                    bound.algorithm.process_module_data(view, out)
+            merging.merge(shared)
+            self.presence.note(bound, out, part, own)
+
+    def _parts(self, loaded: Loaded) -> Iterator[tuple[BoundAlgorithm, Part]]:
+        """Count what was read; yield what each algorithm is to see of it, and finish trains that others read on."""
+        window = loaded.window
         self.totals.reach(window.begins)
         for number, good in loaded.good.items():
             bound = self.plan.inputs[number]
             modules = window.modules_of(bound)
             self.account.add(number, slice(modules.start, modules.stop), window.rows_of(bound), good)
         for algorithm in window.group.algorithms:
-            self._work(algorithm, window, loaded)
+            seen = self._seen(algorithm, window)
+            self.shares.begin(algorithm, window)
+            for part in self.walk.parts(algorithm, window, seen):
+                if part.train not in self.calls.failed:
+                    yield algorithm, part
+            self._hand_on(algorithm, window, bool(seen.any()))
 
-    def _work(self, bound: BoundAlgorithm, window: Window, loaded: Loaded) -> None:
-        """Let one algorithm work on a window, and finish trains that others read on."""
+    def _hand_on(self, bound: BoundAlgorithm, window: Window, anything: bool) -> None:
+        """Finish what later algorithms read of an algorithm, and mark what it lacks."""
+        if bound.name in self._by_train and anything and window.first not in self.calls.failed:
+            finish(self.presence, self.calls, bound, window.first, window.last)
         lead = self.plan.inputs[bound.stream]
         own = self.account.own(lead.index, window.rows_of(lead))
-        seen = self._seen(bound, window)
-        self.shares.begin(bound, window)
-        for part in self.walk.parts(bound, window, seen):
-            if part.train not in self.calls.failed:
-                self._call(bound, loaded, part)
-        if bound.name in self._by_train and seen.any() and window.first not in self.calls.failed:
-            finish(self.presence, self.calls, bound, window.first, window.last)
         for o in self._handed_on[bound.name]:
             follows = own if o.index is lead.index else None
             self.presence.mark(bound, o, window.first, window.last, follows)
@@ -95,21 +113,6 @@ class Pass:
         """Return the rows of a part, of the index of the algorithm's first input."""
         start = window.rows_of(self.plan.inputs[bound.stream]).start
         return slice(start + part.at.start, start + part.at.stop)
-
-    def _call(self, bound: BoundAlgorithm, loaded: Loaded, part: Part) -> None:
-        """Call the hook for a part of a window."""
-        rows = self._rows(bound, loaded.window, part)
-        own = self.account.own(self.plan.inputs[bound.stream].index, rows)
-        out, shared = self.shares.of(bound, loaded.window, part, own)
-        view: Any = self.views.of(bound, loaded, part, rows)
-        if part.module is None:
-            with self.calls.of(bound, "process_train_data", part.train, part.train + 1):
-                bound.algorithm.process_train_data(view, out)
-        else:
-            with self.calls.of(bound, "process_module_data", part.train, part.train + 1, part.module):
-                bound.algorithm.process_module_data(view, out)
-        merging.merge(shared)
-        self.presence.note(bound, out, part, own)
 
     def end(self) -> None:
         """Finish the last units; where no hook has failed, also the rows and the account of time."""
