@@ -49,8 +49,8 @@ class Blocks:
 
     def hook(self, name: str, seconds: float = SECONDS) -> Case:
         """Time the hook of an algorithm on the first block, again and again; all run once before."""
-        window, loaded = self.first()
-        self.one.work(window, loaded)
+        _, loaded = self.first()
+        self.one.work(loaded)
         bound = next(a for a in self.plan.algorithms if a.name == name)
         block, out = self.one.first_call(bound, loaded)
         lead = next(iter(loaded.arrays.values()))
@@ -62,7 +62,7 @@ class Blocks:
         def case() -> Sample:
             start, windows = perf_counter(), self.one.reading.windows
             for window in windows:
-                self.one.work(window, self.one.source.fill(window, self.buffer))
+                self.one.work(self.one.source.fill(window, self.buffer))
             return Sample((perf_counter() - start) / len(windows))
 
         return case
