@@ -64,6 +64,10 @@ class Algorithm:
     """One line for ``dxflow list``."""
     SELECTS: ClassVar[str] = ""
     """Name of the boolean per-frame output that ``frames=`` takes from a result of this algorithm."""
+    WHOLE_TRAINS: ClassVar[bool] = False
+    """Of `process_module_data`: whether a block holds all frames of a train of one module, those it lacks as NaN."""
+    WHOLE_FRAMES: ClassVar[bool] = False
+    """Of `process_train_data`: whether it sees some frames of a train at a time, rather than all."""
     inputs: Mapping[str, Frames | Key | From | Labels] = {}
     """Alias -> what is read. The first one sets the blocks and the pixels."""
 
@@ -128,7 +132,8 @@ class Algorithm:
         """Work on one train with all its modules and pulses.
 
         Data available: ``train[alias]`` for each input; valid during the call. In ``out``: the rows of this
-        train for outputs per entry, one value for outputs per train, the whole array of its unit for others.
+        train for outputs per entry, one value for outputs per train, the whole array of its unit for others. With
+        `WHOLE_FRAMES`, it is some frames of a train at a time.
         """
         raise _not_implemented(self, "process_train_data")
 
@@ -136,7 +141,8 @@ class Algorithm:
         """Work on some consecutive frames of one module, few enough to stay in the processor's cache.
 
         Data available: ``block[alias]``, (frame, ss, fs), valid during the call. In ``out``: the block's rows
-        for outputs per entry (shared by all modules: add to them), the module's pixels for ``per="pixel"``.
+        for outputs per entry (shared by all modules: add to them), the module's pixels for ``per="pixel"``. With
+        `WHOLE_TRAINS`, a block is all frames of a train of one module.
         """
         raise _not_implemented(self, "process_module_data")
 
@@ -176,11 +182,6 @@ class Algorithm:
         """
 
     # The framework's -----------------------------------------------------------------------------
-
-    WHOLE_TRAINS: ClassVar[bool] = False
-    """Of `process_module_data`: whether a block holds all frames of a train of one module, those it lacks as NaN."""
-    WHOLE_FRAMES: ClassVar[bool] = False
-    """Of `process_train_data`: whether it sees some frames of a train at a time, rather than all."""
 
     rules: Mapping[str, str] = {}
     """Output name -> merge rule; set on the copies of workers."""
