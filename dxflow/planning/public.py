@@ -11,6 +11,7 @@ from .fingerprint import Fingerprint, fingerprint
 from .memory import Memory, estimate
 from .plan import Plan as Record
 from .sight import Sight, sight
+from .walks import Walk, walk
 
 
 class Plan(Record):
@@ -24,6 +25,11 @@ class Plan(Record):
     def sights(self) -> dict[str, Sight]:
         """What each algorithm sees, by name."""
         return {a.name: sight(self, a) for a in self.algorithms}
+
+    @cached_property
+    def walk(self) -> Walk:
+        """How its chunks are cut into windows."""
+        return walk(self)
 
     @cached_property
     def memory(self) -> Memory:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
-from ..planning.walks import walk
 from ..reader.ring import Ring
 from .account import Account
 from .source import Loaded, Source
@@ -36,7 +35,7 @@ class Reading:
         self, plan: Plan, chunk: Chunk, excluded: frozenset[int], files: Files, masks: Masks
     ) -> None:
         self.plan, self.chunk, self.excluded = plan, chunk, excluded
-        self.walk = walk(plan)
+        self.walk = plan.walk
         self.account = Account(plan, chunk, excluded)
         self.source = Source(self.account, files, masks, whole=self.walk.whole)
         self.windows = self.walk.windows(chunk, excluded)
