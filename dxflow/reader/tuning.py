@@ -65,6 +65,13 @@ class Tuner:
         self._wanted = LARGE_STEPS if large else max(TRIAL_STEPS, TRIAL_BYTES // max(1, step_bytes))
         return threads, self._wanted - self._steps
 
+    def goes_on(self, step_bytes: int) -> bool:
+        """Return whether threads may go on with the next chunk: not while small steps are compared.
+
+        What they read before the clock runs would look as if it had taken no time.
+        """
+        return self.chosen is not None or step_bytes > LARGE
+
     def note(self, threads: int, n: int, seconds: float, steps: int) -> None:
         """Count what a number of threads achieved over some steps."""
         if self.chosen is not None or threads in self.rates:

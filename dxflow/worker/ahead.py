@@ -98,13 +98,13 @@ class Ahead:
             source = self._with_following(reading, windows) if follow and threads else own
             self._ring, self._threads = Ring(source, _fill, self._buffers(), threads), threads
             self._ring.__enter__()
-        read, ring = self._ring.read_seconds, self._ring
+        before, ring = self._ring.read_seconds, self._ring
         for _ in windows:
             start = perf_counter()
             taken = ring.take()
             assert taken is not None
-            yield taken[1], ring.read_seconds - read, perf_counter() - start
-            read = ring.read_seconds
+            read, before = ring.read_seconds - before, ring.read_seconds
+            yield taken[1], read, perf_counter() - start
         if not self._coming:
             self.close()
 

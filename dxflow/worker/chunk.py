@@ -117,7 +117,8 @@ def _loaded(work: Workspace, one: Pass, *, follow: bool) -> Iterator[Loaded]:
             threads, count = reading, None
         now, windows = windows[:count], windows[count:] if count else []
         start, before = perf_counter(), one.account.bytes
-        for loaded, read, waited in ahead.steps(one.reading, now, threads, follow=follow and not windows):
+        on = follow and not windows and work.tuner.goes_on(one.walk.step_bytes)
+        for loaded, read, waited in ahead.steps(one.reading, now, threads, follow=on):
             times["read"] += read
             times["wait"] += waited
             yield loaded

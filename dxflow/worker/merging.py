@@ -50,19 +50,20 @@ def _merge(work: Workspace, into: dict[str, Partial], other: dict[str, Partial])
 def finalize(work: Workspace, parts: Sequence[tuple[int, Path]]) -> int:
     """Finalize some parts of the result, given with the fragments of their totals; return how many."""
     work.prepare()
+    contents = Contents.of(work.plan, work.folder)
     for part, total in parts:
-        _finalize(work, part, total)
+        _finalize(work, contents, part, total)
     return len(parts)
 
 
-def _finalize(work: Workspace, part: int, total: Path) -> None:
+def _finalize(work: Workspace, contents: Contents, part: int, total: Path) -> None:
     """Let the algorithms turn the totals of one part of the result into results, and hand them to the store."""
     found = totals(work.plan, part, total)
     for bound in work.plan.algorithms:
         if bound.name in found:
             with named(work.doing, f"in {bound.name}.finalize(), run {work.plan.run}"):
                 bound.algorithm.finalize(found[bound.name])
-    work.plan.store.keep(Contents.of(work.plan, work.folder), part, _arrays(work.plan, found, stored=True))
+    work.plan.store.keep(contents, part, _arrays(work.plan, found, stored=True))
 
 
 def totals(plan: Plan, part: int, path: Path) -> dict[str, Partial]:
