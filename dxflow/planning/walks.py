@@ -88,9 +88,8 @@ class Walk:
 
     @property
     def keys(self) -> frozenset[int]:
-        """Numbers of the inputs that are read for a whole chunk at once, rather than in windows."""
-        read = {number for a in self.plan.algorithms for number in a.inputs}
-        return frozenset(read - {number for group in self.groups for number in group.inputs})
+        """Numbers of the inputs that are read for a whole chunk at once: those that some algorithm's windows lack."""
+        return frozenset(n for g in self.groups for a in g.algorithms for n in a.inputs if n not in g.inputs)
 
     @property
     def step_bytes(self) -> int:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from samples import Stats, TrainSums
 
 import dxflow
-from dxflow import Algorithm, Frames, Output
+from dxflow import Algorithm, Frames, Key, Output
 from dxflow.planning import memory
 from dxflow.planning.walks import ModuleTrains, Trains, Walk, WholeFrames, walk
 from dxflow.run.bound import present
@@ -87,3 +87,37 @@ def test_windows_hold_each_frame_once_and_fit_a_buffer(gappy, which, trains, fra
         there = present(bound, module, slice(0, len(bound.index))) & ~out
         assert (count[there] == 1).all()
         assert (count[out] == 0).all()
+
+
+class Motor(Algorithm):
+    """Works on the entries of a key."""
+
+    ALG_ID = "motor"
+    inputs = {"x": None}
+
+    def outputs(self, info):
+        return {"x": Output(per="run")}
+
+    def process_module_data(self, block, out):
+        out.x += block["x"].sum()
+
+
+class BesideMotor(Stats):
+    """Reads the same key beside frames."""
+
+    ALG_ID = "beside"
+    inputs = {"img": Frames("image.data"), "x": None}
+
+    def process_module_data(self, block, out):
+        assert len(block["x"]) == len(block)
+        super().process_module_data(block, out)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_key_is_there_for_all_though_one_algorithm_has_it_in_its_windows(gappy, order):
+    key = Key(gappy.devices["motor"], "actualPosition.value")
+    both = [Motor(x=key), BesideMotor(x=key)][::order]
+    data = dxflow.reduce(gappy.path, both, cluster="here").dataset
+    alone = dxflow.reduce(gappy.path, Stats(), cluster="here").dataset
+    np.testing.assert_array_equal(data["beside.mean"], alone["stats.mean"])
+    assert data["motor.x"] == gappy.motor.sum()
