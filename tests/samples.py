@@ -224,3 +224,16 @@ class WithValues(Algorithm):
 
     def process_module_data(self, block, out):
         out.sum = self.values.sum()
+
+
+class Noise(Algorithm):
+    """Much that does not compress."""
+
+    ALG_ID = "noise"
+    inputs = {"x": Frames()}
+
+    def outputs(self, info):
+        return {"noise": Output(per="train", shape=(2**17,))}
+
+    def process_train_data(self, train, out):
+        out.noise = np.random.default_rng(int(train.id)).random(2**17)

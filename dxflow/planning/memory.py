@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,8 @@ from .. import sizes
 from ..disk import parcels
 from ..errors import PlanError
 from ..run.bound import train_bytes
-from . import walks
 from .bound import BoundAlgorithm
+from .walks import Trains, Walk
 
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
@@ -51,14 +52,14 @@ class Memory:
         return f"{sizes.show(self.total)} ({shown})"
 
 
-def estimate(plan: Plan) -> Memory:
+def estimate(plan: Plan, walk: Walk) -> Memory:
     """Return what a worker of a plan needs."""
     spans = [plan.modules(c) for c in plan.chunks]
     part = max(spans, key=lambda s: s.stop - s.start)
     return Memory(
-        buffers=buffers(plan) * buffer_bytes(plan) + walks.scratch_bytes(plan),
+        buffers=buffers(plan, walk) * walk.step_bytes + _scratch_bytes(walk),
         partials=sum(_partials(plan, a, part) for a in plan.algorithms),
-        rows=max(2 * _rows_bytes(plan) + _key_bytes(plan), 2 * _final_bytes(plan)),
+        rows=max(2 * _rows_bytes(plan) + _key_bytes(plan, walk.keys), 2 * _final_bytes(plan)),
         tables=sum(a.algorithm.memory(a.info) for a in plan.algorithms)
         + _option_bytes(plan)
         + _index_bytes(plan)
@@ -84,28 +85,25 @@ def _partials(plan: Plan, bound: BoundAlgorithm, part: slice) -> int:
     return kept * partial_bytes([bound], part) + bound.algorithm.by_module * shares
 
 
-def _bytes(output: BoundOutput, rows: int, trains: int, modules: int) -> int:
+def _bytes(o: BoundOutput, rows: int, trains: int, modules: int) -> int:
     """Return the bytes of an output's array, from its shape alone."""
-    out = output.output
-    count = {
-        "run": 1,
-        "pixel": modules * int(np.prod(output.pixels[1:], dtype=np.int64)),
-        "train": trains,
-        "entry": rows,
-        "image": rows * int(np.prod(output.pixels, dtype=np.int64)),
-        "event": 0,
-    }[out.kind]
-    return count * int(np.prod(out.shape, dtype=np.int64)) * np.dtype(out.dtype).itemsize
+    return math.prod(o.shape(rows, trains, modules)) * np.dtype(o.output.dtype).itemsize
 
 
-def buffers(plan: Plan) -> int:
+def buffers(plan: Plan, walk: Walk) -> int:
     """Return how many buffers a worker has: one is worked on while threads fill the others."""
-    return walks.walk(plan).buffers if plan.readers is None else plan.readers + 1
+    return walk.buffers if plan.readers is None else plan.readers + 1
 
 
-def buffer_bytes(plan: Plan) -> int:
-    """Return the bytes of one buffer: of the largest window."""
-    return walks.walk(plan).step_bytes
+def _scratch_bytes(walk: Walk) -> int:
+    """Return the bytes of images that algorithms hand on within a window."""
+    return sum(
+        _bytes(o, walk.most_frames(group, o.index), 1, o.pixels[0] if isinstance(walk, Trains) else 1)
+        for group in walk.groups
+        for bound in group.algorithms
+        for o in bound.outputs
+        if o.transient
+    )
 
 
 def _rows_bytes(plan: Plan) -> int:
@@ -113,7 +111,7 @@ def _rows_bytes(plan: Plan) -> int:
 
     def of(chunk: Any, o: BoundOutput) -> int:
         rows = o.index.rows(chunk.first, chunk.last) if o.index is not None else slice(0, 0)
-        return _bytes(o, rows.stop - rows.start, chunk.last - chunk.first, 1)
+        return _bytes(o, rows.stop - rows.start, chunk.last - chunk.first, o.pixels[0])
 
     kept = [o for o in plan.outputs if not o.whole_run and not o.transient]
     return max((sum(of(c, o) for o in kept) for c in plan.chunks), default=0)
@@ -129,9 +127,9 @@ def _final_bytes(plan: Plan) -> int:
     return max((of(a) for a in plan.algorithms if a.finals), default=0)
 
 
-def _key_bytes(plan: Plan) -> int:
+def _key_bytes(plan: Plan, numbers: frozenset[int]) -> int:
     """Return the bytes of keys, which are read for a whole chunk at once."""
-    keys = [train_bytes(plan.inputs[i]) for i in walks.walk(plan).keys]
+    keys = [train_bytes(plan.inputs[i]) for i in numbers]
     if not keys:
         return 0
     return max(int(sum(k[c.first : c.last].sum() for k in keys)) for c in plan.chunks)

@@ -10,7 +10,7 @@ from .explain import explain
 from .fingerprint import Fingerprint, fingerprint
 from .memory import Memory, estimate
 from .plan import Plan as Record
-from .sight import Sight, sight
+from .sight import Sight
 from .walks import Walk, walk
 
 
@@ -24,7 +24,7 @@ class Plan(Record):
     @cached_property
     def sights(self) -> dict[str, Sight]:
         """What each algorithm sees, by name."""
-        return {a.name: sight(self, a) for a in self.algorithms}
+        return self.walk.sights
 
     @cached_property
     def walk(self) -> Walk:
@@ -34,7 +34,7 @@ class Plan(Record):
     @cached_property
     def memory(self) -> Memory:
         """What a worker needs, by purpose."""
-        return estimate(self)
+        return estimate(self, self.walk)
 
     @cached_property
     def fingerprint(self) -> Fingerprint:

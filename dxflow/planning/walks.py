@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -15,11 +16,10 @@ from ..reader.ring import ROOM
 from ..reader.stretches import stretches
 from ..run.bound import present
 from . import units
-from .sight import by_train, sight
+from .sight import Sight, by_train, sight
 from .steps import Group, frame_buffer_bytes, frames_per_block, groups, one_group
 
 if TYPE_CHECKING:
-    from ..declare.outputs import BoundOutput
     from ..run.bound import BoundInput
     from ..run.index import EntryIndex
     from .bound import BoundAlgorithm
@@ -86,6 +86,11 @@ class Walk:
         self.plan, self._stretch = plan, units.stretch(plan)
         self.groups = groups(plan)
 
+    @cached_property
+    def sights(self) -> dict[str, Sight]:
+        """What each algorithm sees, by name."""
+        return {a.name: sight(self.plan, a) for a in self.plan.algorithms}
+
     @property
     def keys(self) -> frozenset[int]:
         """Numbers of the inputs that are read for a whole chunk at once: those that some algorithm's windows lack."""
@@ -106,9 +111,9 @@ class Walk:
 
     def windows(self, chunk: Chunk, excluded: frozenset[int]) -> list[Window]:
         """Return the windows of a chunk, in reading order, without some trains."""
-        stretches = list(pairwise(self._edges(chunk)))
+        spans = list(pairwise(self._edges(chunk)))
         return sorted(
-            (w for group in self.groups for w in self._of_group(group, chunk, stretches, excluded)),
+            (w for group in self.groups for w in self._of_group(group, chunk, spans, excluded)),
             key=attrgetter("begins"),
         )
 
@@ -118,11 +123,11 @@ class Walk:
         return [chunk.first, *range((chunk.first // step + 1) * step, chunk.last, step), chunk.last]
 
     def _of_group(
-        self, group: Group, chunk: Chunk, stretches: list[tuple[int, int]], excluded: frozenset[int]
+        self, group: Group, chunk: Chunk, spans: list[tuple[int, int]], excluded: frozenset[int]
     ) -> Iterator[Window]:
         """Yield the windows of a group: cells of which a module has frames that an algorithm sees."""
         index, rows = group.index, group.index.rows(chunk.first, chunk.last)
-        cells = [(s[0], cell) for s in stretches for cell in self._cells(group, *s, excluded)]
+        cells = [(s[0], cell) for s in spans for cell in self._cells(group, *s, excluded)]
         for module in self.modules(chunk, len(self.plan.inputs[group.lead].modules)):
             before = np.concatenate([[0], np.cumsum(self._there(group, module, rows))])
             for begins, cell in cells:
@@ -133,7 +138,7 @@ class Walk:
     def _there(self, group: Group, module: int, rows: slice) -> NDArray:
         """Return which rows of a module some algorithm sees, as far as the index says."""
         has = {n: present(self.plan.inputs[n], module, rows) for n in group.inputs}
-        sights = {sight(self.plan, a) for a in group.algorithms}
+        sights = {self.sights[a.name] for a in group.algorithms}
         return np.logical_or.reduce([np.logical_and.reduce([has[n] for n in s.inputs]) for s in sights])
 
     def modules(self, chunk: Chunk, count: int) -> list[int]:
@@ -187,6 +192,11 @@ def _blocks(there: NDArray, trains: NDArray, n: int) -> Iterator[tuple[int, int]
         yield from ((first + a, first + b) for a, b in stretches(joined, len(part)) if part[a])
 
 
+def _longest(index: EntryIndex | None) -> int:
+    """Return the frames of the longest train."""
+    return 0 if index is None else int(index.counts.max(initial=0))
+
+
 class ModuleTrains(Walk):
     """Train by train of each module: all frames of a train of one module in one window."""
 
@@ -196,7 +206,7 @@ class ModuleTrains(Walk):
 
     def most_frames(self, group: Group, index: EntryIndex | None) -> int:
         """Return the frames of the longest train."""
-        return 0 if index is None else int(index.counts.max(initial=0))
+        return _longest(index)
 
     def _cells(self, group: Group, first: int, last: int, excluded: frozenset[int]) -> Iterator[slice]:
         for train in range(first, last):
@@ -235,7 +245,7 @@ class Trains(Walk):
 
     def most_frames(self, group: Group, index: EntryIndex | None) -> int:
         """Return the frames of the longest train."""
-        return 0 if index is None else int(index.counts.max(initial=0))
+        return _longest(index)
 
     def _of_train(self, index: EntryIndex, train: int) -> Iterator[slice]:
         """Yield the rows of a train that are in memory together."""
@@ -267,23 +277,6 @@ class WholeFrames(Trains):
         rows, n = index.rows(train, train + 1), self.groups[0].frames
         for start in range(rows.start, rows.stop, n):
             yield slice(start, min(start + n, rows.stop))
-
-
-def scratch_bytes(plan: Plan) -> int:
-    """Return the bytes of images that algorithms hand on within a window."""
-    own = walk(plan)
-    return sum(
-        own.most_frames(g, o.index) * (o.pixels[0] if isinstance(own, Trains) else 1) * _image_bytes(o)
-        for g in own.groups
-        for a in g.algorithms
-        for o in a.outputs
-        if o.transient
-    )
-
-
-def _image_bytes(o: BoundOutput) -> int:
-    pixels = int(np.prod((*o.output.shape, *o.pixels[1:]), dtype=np.int64))
-    return pixels * np.dtype(o.output.dtype).itemsize
 
 
 def walk(plan: Plan) -> Walk:

@@ -141,17 +141,15 @@ def _write(work: Workspace, made: Done, killed: list[Loss], path: Path) -> Summa
             events[o.name] = len(rows[0])
         elif array is not None and (o.output.store or o.whole_run or o.name in work.plan.for_rows):
             arrays[o.name] = array.swapaxes(0, 1) if o.output.kind == "image" else array
-    summary = replace(
-        _summary(work, done, [*killed, *made.losses], events), left_out=(*sorted(made.left_out.items()),)
-    )
+    summary = _summary(work, made, killed, events)
     lasting = not work.plan.store.temporary
     fragments.write(path, summary.json(), arrays, of=work.plan.digest, lasting=lasting)
     summary.times["write"] = perf_counter() - start
     return summary
 
 
-def _summary(work: Workspace, done: Pass, losses: list[Loss], events: dict[str, int]) -> Summary:
-    account, hooks = done.account, done.calls.hooks
+def _summary(work: Workspace, made: Done, killed: list[Loss], events: dict[str, int]) -> Summary:
+    done, account, hooks = made.last, made.last.account, made.last.calls.hooks
     return Summary(
         chunk=done.chunk.number,
         worker=f"{socket.gethostname()}:{os.getpid()}",
@@ -161,7 +159,8 @@ def _summary(work: Workspace, done: Pass, losses: list[Loss], events: dict[str, 
         used=account.used,
         worked=account.worked(),
         events=events,
-        losses=tuple(account.summed_losses() + losses),
+        losses=(*account.summed_losses(), *killed, *made.losses),
+        left_out=(*sorted(made.left_out.items()),),
         masked=account.masked,
         hooks_failed={name: len(trains) for name, trains in hooks.failed.items()},
         hooks_worked=tuple(sorted(hooks.worked)),

@@ -53,9 +53,10 @@ class Views:
     def _block(self, bound: BoundAlgorithm, loaded: Loaded, part: Part, rows: slice) -> ModuleBlock:
         lead, module = self._plan.inputs[bound.stream], part.module
         assert module is not None
+        own = self._account.own(lead.index, rows)
         seen, valid = {}, {}
         for alias, ref in bound.aliases.items():
-            values, there = self._in_block(bound, ref, loaded, part, rows)
+            values, there = self._in_block(bound, ref, loaded, part, own)
             seen[alias] = read_only(values)
             if there is not None:
                 valid[alias] = there
@@ -71,10 +72,9 @@ class Views:
         )
 
     def _in_block(
-        self, bound: BoundAlgorithm, ref: Alias, loaded: Loaded, part: Part, rows: slice
+        self, bound: BoundAlgorithm, ref: Alias, loaded: Loaded, part: Part, own: slice
     ) -> tuple[NDArray, NDArray | None]:
         """Return the values of an alias in a block, and which are valid where that is not all."""
-        own = self._account.own(self._plan.inputs[bound.stream].index, rows)
         number = ref.number
         if ref.made:
             return self._made_in_block(ref.made, loaded, part, own), None
@@ -148,14 +148,6 @@ class Views:
         if index is self._plan.inputs[bound.stream].index:
             return self._account.own(index, rows)
         return self._account.between(index, part.train, part.train + 1)
-
-    def _within(self, bound: BoundAlgorithm, index: Any, part: Part, rows: slice) -> slice:
-        """Return the same rows as counted from the first of the train."""
-        of, train = (
-            self._rows(bound, index, part, rows),
-            self._account.between(index, part.train, part.train + 1),
-        )
-        return slice(of.start - train.start, of.stop - train.start)
 
     def _in_train(self, bound: BoundAlgorithm, ref: Alias, loaded: Loaded, part: Part, rows: slice) -> Any:
         """Return the data of an alias in a train, or in some of its frames."""

@@ -90,10 +90,9 @@ class Pass:
         if bound.name in self._by_train and anything and window.first not in self.calls.failed:
             finish(self.presence, self.calls, bound, window.first, window.last)
         lead = self.plan.inputs[bound.stream]
-        own = self.account.own(lead.index, window.rows_of(lead))
         for o in self._handed_on[bound.name]:
-            follows = own if o.index is lead.index else None
-            self.presence.mark(bound, o, window.first, window.last, follows)
+            own = self.account.own(lead.index, window.rows_of(lead)) if o.index is lead.index else None
+            self.presence.mark(bound, o, window.first, window.last, own)
 
     def _seen(self, bound: BoundAlgorithm, window: Window) -> NDArray:
         """Return which frames of a window an algorithm sees, (module, frame) bool."""

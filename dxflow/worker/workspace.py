@@ -41,7 +41,7 @@ class Workspace:
         self.now = Now(folder, self.session)
         self.files = Files()
         self.masks = Masks()
-        self.tuner = Tuner(candidates(memory.buffers(plan), plan.readers))
+        self.tuner = Tuner(candidates(memory.buffers(plan, plan.walk), plan.readers))
         self._buffers: list[NDArray] = []
         self.ahead = Ahead(self._reading, self.buffers)
         self._parcel: parcels.Parcel | None = None
@@ -53,8 +53,8 @@ class Workspace:
     def buffers(self) -> list[NDArray]:
         """Return the buffers that blocks or trains are read into."""
         if not self._buffers:
-            size = memory.buffer_bytes(self.plan)
-            self._buffers = [paged(size) for _ in range(memory.buffers(self.plan))]
+            walk = self.plan.walk
+            self._buffers = [paged(walk.step_bytes) for _ in range(memory.buffers(self.plan, walk))]
         return self._buffers
 
     def _reading(self, number: int) -> Reading | None:

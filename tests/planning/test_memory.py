@@ -19,8 +19,8 @@ def plan(run, *algorithms, **options):
 def test_buffers_of_a_pass_over_blocks_hold_a_block_and_of_one_over_trains_a_train(run):
     blocks, trains = plan(run, RoiSum(), block=5000), plan(run, TrainSums(), block=5000)
     frame = 16 * 16 * 4
-    assert 4 * frame <= memory.buffer_bytes(blocks) <= 4 * frame + 64 * 8
-    assert 6 * 16 * frame <= memory.buffer_bytes(trains) <= 6 * 16 * frame + 64 * 8
+    assert 4 * frame <= blocks.walk.step_bytes <= 4 * frame + 64 * 8
+    assert 6 * 16 * frame <= trains.walk.step_bytes <= 6 * 16 * frame + 64 * 8
 
 
 def test_partials_and_rows_are_counted_from_shapes_alone(run):
@@ -105,7 +105,7 @@ def test_a_run_of_twenty_buffers_stays_within_the_planned_memory_per_worker(tmp_
     """Peak RSS above the idle RSS of fresh workers, for whole trains, which need most."""
     truth = make_run(tmp_path / "r0001", trains=72, pulses=8, module_shape=(128, 128), pool=1, sequences=1)
     made = dxflow.plan(truth.path, [TrainSums(), Stats()], mask=None)
-    assert made.bytes_to_read >= 20 * memory.buffer_bytes(made)
+    assert made.bytes_to_read >= 20 * made.walk.step_bytes
     used = used_by(made, client)
     assert max(used) <= made.memory.total, (used, str(made.memory))
     # Twice over: had each worker kept what it read, it would not have fitted.

@@ -357,29 +357,18 @@ def test_a_read_only_place_is_refused_in_the_plan(run, read_only_disk):
         dxflow.plan(run.path, samples.RoiSum(), Exdf(read_only_disk / "r"), cluster="here")
 
 
-class Noise(Algorithm):
-    """Much that does not compress."""
-
-    ALG_ID = "noise"
-    inputs = {"x": Frames()}
-
-    def outputs(self, info):
-        return {"noise": Output(per="train", shape=(2**17,))}
-
-    def process_train_data(self, train, out):
-        out.noise = np.random.default_rng(int(train.id)).random(2**17)
-
-
 def test_after_a_full_disk_the_run_is_resumed_with_the_same_result(run, small_disk, tmp_path, monkeypatch):
     path = small_disk / "r"
     monkeypatch.setattr("dxflow.stores.store.output_bytes", lambda plan: 0)
     with pytest.raises(WriteError, match=r"DXFL00-S0000\d\.h5 was not written: No space left on device"):
-        dxflow.reduce(run.path, Noise(), Exdf(path, trains_per_file=4), cluster="here")
+        dxflow.reduce(run.path, samples.Noise(), Exdf(path, trains_per_file=4), cluster="here")
     assert not path.exists()
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
-    resumed = dxflow.reduce(run.path, Noise(), Exdf(path, trains_per_file=4), cluster="here", resume=True)
+    resumed = dxflow.reduce(
+        run.path, samples.Noise(), Exdf(path, trains_per_file=4), cluster="here", resume=True
+    )
     assert resumed.manifest["chunks"]["computed"] == 0
-    fresh = dxflow.reduce(run.path, Noise(), tmp_path / "r.zarr", cluster="here")
+    fresh = dxflow.reduce(run.path, samples.Noise(), tmp_path / "r.zarr", cluster="here")
     assert np.array_equal(resumed.dataset["noise.noise"], fresh.dataset["noise.noise"])
 
 

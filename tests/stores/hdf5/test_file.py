@@ -5,26 +5,12 @@ import subprocess
 
 import numpy as np
 import pytest
-from samples import RoiSum
+from samples import Noise, RoiSum
 
 import dxflow
-from dxflow import Algorithm, Frames, Output
 from dxflow.hdf5.errors import WriteError
 from dxflow.hdf5.process import Writer
 from dxflow.stores.hdf5 import file
-
-
-class Noise(Algorithm):
-    """Much that does not compress."""
-
-    ALG_ID = "noise"
-    inputs = {"x": Frames()}
-
-    def outputs(self, info):
-        return {"noise": Output(per="train", shape=(2**17,))}
-
-    def process_train_data(self, train, out):
-        out.noise = np.random.default_rng(int(train.id)).random(2**17)
 
 
 @pytest.mark.parametrize("name", ["r.nxs", "r.nc"])
