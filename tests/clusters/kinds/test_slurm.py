@@ -125,7 +125,7 @@ def test_passes_of_a_block_share_jobs_that_are_replaced_and_are_as_large_as_each
 ):
     def plan(name, more=0):
         usual = memory.estimate
-        monkeypatch.setattr(public, "estimate", lambda plan: replace(usual(plan), tables=more))
+        monkeypatch.setattr(public, "estimate", lambda *given: replace(usual(*given), tables=more))
         return dxflow.plan(long.path, [TrainSums(), RoiSum()], tmp_path / name, **SMALL)
 
     def asked(job):
