@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ ENERGIES = (0.1, 200.0)
 """keV: what an X-ray laser and its harmonics can have, with room; numbers in eV are beyond."""
 WAVELENGTHS = (0.06, 124.0)
 """The same in angstrom."""
+TABLES = 2
+"""That a process keeps for later passes: a pass that is repeated would spend half of its time on making them."""
 
 
 class AzimuthalIntegration(Algorithm):
@@ -62,7 +65,8 @@ class AzimuthalIntegration(Algorithm):
     its lower edge, the last also its upper one. P_i is the polarization, Omega_i the solid angle relative to that at
     normal incidence: see `dxflow.geometry`.
 
-    Tables: 8 bytes per pixel in each process (8 MB for AGIPD-1M), ten times that while they are made.
+    Tables: 8 bytes per pixel in each process (8 MB for AGIPD-1M), ten times that while they are made. A process keeps
+    the last two: a later pass with the same geometry and options begins at once.
 
     References
     ----------
@@ -113,7 +117,7 @@ class AzimuthalIntegration(Algorithm):
         axis: dict[str, Any] = {"shape": (self.nbins,), "dims": ("q",)}
         named = {
             **axis,
-            "coords": {"q": (self._table(info).centres, "1/angstrom")},
+            "coords": {"q": (self._table(info).centres.copy(), "1/angstrom")},
             "unit": info["img"].unit,
         }
         return {
@@ -125,8 +129,8 @@ class AzimuthalIntegration(Algorithm):
         }
 
     def memory(self, info: RunInfo) -> int:
-        # Bins and weights, and while these are made, positions and some arrays of their size.
-        return int(np.prod(info["img"].shape)) * (4 + 4 + 3 * 24)
+        # Bins and weights, those that are kept, and while they are made, positions and some arrays of their size.
+        return int(np.prod(info["img"].shape)) * ((1 + TABLES) * (4 + 4) + 3 * 24)
 
     def depends(self, info: RunInfo) -> Mapping[str, Any]:
         # What lies beside the run counts as if it had been given.
@@ -157,6 +161,26 @@ class AzimuthalIntegration(Algorithm):
         img = info["img"]
         try:
             given = self.geometry if self.geometry is not None else geometry.beside(info.path)
+            what = geometry.identity(given)
+        except (ValueError, OSError) as e:
+            raise PlanError(f"azint: {e}") from e
+        options = (
+            self.distance,
+            self.energy,
+            self.wavelength,
+            self.nbins,
+            self.polarization,
+            self.solid_angle,
+        )
+        read = (img.name, img.modules, img.sources, img.shape)
+        kept = [] if what is None else _kept(what, options, read, repr((self.qrange, img.roi)))
+        if not kept:
+            kept.append(self._made(given, img))
+        return kept[0]
+
+    def _made(self, given: Any, img: InputInfo) -> Table:
+        """Make the table of a geometry."""
+        try:
             placed = geometry.load(given, self.distance)
             points = _fitting("geometry", placed.positions, img)
             q = geometry.momentum_transfer(points, self._wavelength(placed))
@@ -206,6 +230,12 @@ class Table:
     centres: NDArray
     bins: NDArray
     weights: NDArray
+
+
+@lru_cache(maxsize=TABLES)
+def _kept(*what: Hashable) -> list[Table]:
+    """Return the same list for the same geometry, options and pixels: their table, once it is made."""
+    return []
 
 
 def _binned(q: NDArray, weights: NDArray, bad: NDArray, nbins: int, qrange: Any) -> Table:

@@ -6,8 +6,11 @@ radian, lengths in m, q in 1/angstrom.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import time
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +27,8 @@ HC = 12.398419843320026
 LARGEST = (10.0, 10.0, 100.0)
 """x, y and z in m, beyond which positions are in mm."""
 
+SETTLED = 2.0
+"""Seconds: clocks of file systems are coarse, a file that is younger may change and keep its times."""
 FORMS = (
     "a CrystFEL .geom file, a EuXFEL .h5 geometry file, a pyFAI .poni file, an .npy file, an array "
     "(module, ss, fs, 3) in m, or an extra_geom object"
@@ -87,6 +92,21 @@ def load(geometry: Any, distance: float | None = None) -> Arrangement:
     if not path.is_file():
         raise ValueError(f"geometry: there is no file {str(path)!r}")
     return readers[path.suffix](path, distance)
+
+
+def identity(geometry: Any) -> Hashable | None:
+    """Return what tells a geometry from all others, so that what follows from it can be kept; None if nothing does."""
+    if hasattr(geometry, "get_pixel_positions"):
+        return None
+    if not isinstance(geometry, (str, os.PathLike)):
+        array = np.array(geometry, np.float64, order="C")
+        return array.shape, hashlib.sha256(array.data).digest()
+    # What lies beside an array belongs to it.
+    paths = [Path(os.path.abspath(geometry)), Path(os.path.abspath(geometry)).with_suffix(".json")]
+    stats = [path.stat() for path in paths if path.is_file()]
+    if any(time.time() - max(s.st_mtime, s.st_ctime) < SETTLED for s in stats):
+        return None
+    return str(paths[0]), *((s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in stats)
 
 
 def beside(run: str) -> Path:

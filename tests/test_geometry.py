@@ -164,3 +164,20 @@ def test_importing_dxflow_and_its_algorithms_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_geometries_are_told_apart_by_what_they_hold(tmp_path, monkeypatch):
+    points = np.random.default_rng(1).random((2, 3, 4, 3))
+    assert geometry.identity(points) == geometry.identity(points.tolist())
+    assert geometry.identity(points) != geometry.identity(points[:, ::-1])
+    assert geometry.identity(points) != geometry.identity(points.reshape(1, 6, 4, 3))
+    # An object may change.
+    assert geometry.identity(extra_geom.JUNGFRAUGeometry.example(n_modules=1)) is None
+    path = tmp_path / "g.npy"
+    np.save(path, points)
+    assert geometry.identity(path) is None, "what was just written may change and keep its times"
+    monkeypatch.setattr(geometry, "SETTLED", 0.0)
+    first = geometry.identity(path)
+    assert first == geometry.identity(str(path))
+    path.with_suffix(".json").write_text('{"distance": 0.2}')
+    assert geometry.identity(path) != first

@@ -352,3 +352,36 @@ def test_an_extra_geom_object_is_taken_and_gives_a_stable_identity(tmp_path):
     assert Digests().of(first.options) == Digests().of(again.options)
     other = AzimuthalIntegration(geometry=source.offset((1e-3, 0)), distance=0.2, energy=9.3)
     assert Digests().of(first.options) != Digests().of(other.options)
+
+
+@pytest.mark.parametrize("form", ["path", "array"])
+def test_tables_are_made_once_for_passes_with_the_same_geometry_options_and_pixels(
+    run, tmp_path, monkeypatch, form
+):
+    path = tmp_path / "g.npy"
+    np.save(path, run.positions)
+    monkeypatch.setattr(geometry, "SETTLED", 0.0)
+    loaded, load = [], geometry.load
+    monkeypatch.setattr(geometry, "load", lambda *given: loaded.append(1) or load(*given))
+
+    def made(**options):
+        """Return how many tables a pass made, and what it returned."""
+        loaded.clear()
+        given = path if form == "path" else np.load(path)
+        data = integrated(run, of(run, geometry=given, **options))
+        return len(loaded), data
+
+    count, first = made()
+    again, second = made()
+    assert (count, again) == (1, 0)
+    same(first, second)
+    # Whatever changes the bins makes them anew: an option, the modules, the geometry itself.
+    changes = [{"nbins": 7}, {"energy": 5.0}, {"distance": 0.3}, {"solid_angle": False}]
+    changes += [{"polarization": 0.5}, {"qrange": (0.1, 0.2)}, {"img": Frames(modules=(1, 2))}]
+    changes += [{"img": Frames(roi=np.s_[2:9, :])}]
+    for options in changes:
+        assert made(**options)[0] == 1, options
+    np.save(path, run.positions * [1.5, 1, 1])
+    count, third = made()
+    assert count == 1
+    assert not np.array_equal(first["azint.mean"], third["azint.mean"], equal_nan=True)
