@@ -115,7 +115,7 @@ ELSEWHERE = (
     ),
     (
         "dxflow/stores/axes.py dxflow/stores/labels.py dxflow/stores/named.py dxflow/stores/store.py "
-        "dxflow/stores/exdf/reduced.py",
+        "dxflow/stores/variables.py dxflow/stores/exdf/reduced.py",
         "stores/test_round_trips.py stores/test_names.py stores/test_contents.py stores/test_publish.py "
         "stores/formats/test_exdf.py stores/formats/test_netcdf.py",
         "shared by the formats, each of which is read back by the programs it is for",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .contents import Coordinate
+from .axes import Coordinate
 
 if TYPE_CHECKING:
     from .contents import Contents

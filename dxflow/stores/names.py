@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..declare.outputs import BoundOutput, Partial
 from ..errors import PlanError
-from .contents import Contents
 from .exdf import given
+from .variables import Variables
 
 if TYPE_CHECKING:
     from ..planning.public import Plan
@@ -122,10 +121,10 @@ def _names(o: BoundOutput) -> Iterator[str]:
 
 def _check_together(plan: Plan, dims: set[str]) -> None:
     """Refuse axes that are named as others of the result but have another length, or as its labels."""
-    contents = Contents(plan, Path(), {o.name: [0] * len(plan.chunks) for o in plan.outputs})
-    labels = {name: c.dims for name, c in contents.coordinates.items()}
-    arrays = {name: (v.dims, v.shape) for name, v in contents.variables.items()}
-    arrays |= {name: (c.dims, c.values.shape) for name, c in contents.coordinates.items()}
+    known = Variables(plan)
+    labels = {name: c.dims for name, c in known.coordinates.items()}
+    arrays = {name: (v.dims, v.shape) for name, v in known.variables.items()}
+    arrays |= {name: (c.dims, c.values.shape) for name, c in known.coordinates.items()}
     sizes: dict[str, tuple[int, str]] = {"train": (len(plan.train_ids), "train_id")}
     for name, (axes, shape) in arrays.items():
         for dim, size in zip(axes, shape, strict=True):
@@ -140,7 +139,7 @@ def _check_together(plan: Plan, dims: set[str]) -> None:
     for dim in sorted(dims & {*added, *labels, *arrays}):
         if dim in added or labels.get(dim, ()) != (dim,):
             raise PlanError(f"dims={dim!r}: the result has a label of this name; give Output other dims")
-    own = {*added, *sizes, *contents.variables, *dict(contents.row_labels())}
+    own = {*added, *sizes, *known.variables, *dict(known.row_labels())}
     further = {n for o in plan.results if o.output.store for n in o.output.coords if o.output.axis(n) != n}
     if twice := sorted(further & own):
         raise PlanError(

@@ -25,7 +25,8 @@ from ..sizes import show
 
 if TYPE_CHECKING:
     from ..planning.public import Plan
-    from .contents import Contents, Variable
+    from .contents import Contents
+    from .variables import Variable
 
 
 class Store(ABC):
@@ -226,14 +227,9 @@ def output_bytes(plan: Plan) -> int:
 
 def variables(plan: Plan) -> list[Variable]:
     """Return the variables as far as they are known before the run: events have no rows yet."""
-    from .contents import Contents
+    from .variables import Variables
 
-    return list(Contents(plan, Path(), no_events(plan)).variables.values())
-
-
-def no_events(plan: Plan) -> dict[str, list[int]]:
-    """Return rows of event outputs in each chunk, as far as they are known before the run."""
-    return {o.name: [0] * len(plan.chunks) for o in plan.outputs if o.output.kind == "event"}
+    return list(Variables(plan).variables.values())
 
 
 def described(contents: Contents) -> dict[str, Any]:

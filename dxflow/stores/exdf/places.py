@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ...exdf.units import described
 
 if TYPE_CHECKING:
-    from ..contents import Contents, Coordinate, Variable
+    from ..axes import Coordinate
+    from ..variables import Variable, Variables
 
 PASS = "REDUCTION"
 """Member of the source that holds what belongs to the whole pass: labels of frames, axes, parameters."""
@@ -70,9 +71,9 @@ class Places:
     may say another place: `Output.exdf`.
     """
 
-    def __init__(self, contents: Contents, labels: Mapping[str, Coordinate] | None = None) -> None:
-        self.contents, self.plan = contents, contents.plan
-        self.labels = {**contents.coordinates, **(labels or {})}
+    def __init__(self, variables: Variables, labels: Mapping[str, Coordinate] | None = None) -> None:
+        self.variables, self.plan = variables.variables, variables.plan
+        self.labels = {**variables.coordinates, **(labels or {})}
 
     @cached_property
     def algorithms(self) -> dict[str, str]:
@@ -114,7 +115,7 @@ class Places:
     @cached_property
     def items(self) -> list[Item]:
         """All variables."""
-        return [self._item(v) for v in self.contents.variables.values()]
+        return [self._item(v) for v in self.variables.values()]
 
     def _item(self, variable: Variable) -> Item:
         place = self._place(variable)
@@ -153,7 +154,7 @@ class Places:
 
     def _event_group(self, key: str) -> str:
         """Return the index group of an event output: its key, unless rows have a group of that name."""
-        rows = {v.dims[0] for v in self.contents.variables.values() if v.axis == "row"}
+        rows = {v.dims[0] for v in self.variables.values() if v.axis == "row"}
         return f"{key}_event" if key in {"data", *rows} else key
 
     def coordinates(self) -> Iterator[tuple[str, Place]]:

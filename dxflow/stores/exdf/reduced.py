@@ -21,7 +21,8 @@ from .places import LABELS, Item, Places
 if TYPE_CHECKING:
     from ...run.index import EntryIndex
     from ...run.losses import Loss
-    from ..contents import Variable
+    from ..contents import Contents
+    from ..variables import Variable
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Piece:
     head: Head
 
 
-def write(places: Places, folder: Path, piece: Piece) -> dict[str, Any]:
+def write(contents: Contents, places: Places, folder: Path, piece: Piece) -> dict[str, Any]:
     """Write a file, in a process of its own; return its "bytes" and "crc32".
 
     Raises
@@ -43,7 +44,7 @@ def write(places: Places, folder: Path, piece: Piece) -> dict[str, Any]:
     """
     sink = Sink(folder / str(piece.head.name))
     try:
-        _Reduced(places, ExdfFile(sink, piece.head), piece).write()
+        _Reduced(contents, places, ExdfFile(sink, piece.head), piece).write()
         answer = sink.close()
         sink.publish()
     except BaseException:
@@ -55,9 +56,9 @@ def write(places: Places, folder: Path, piece: Piece) -> dict[str, Any]:
 class _Reduced:
     """A file while it is written."""
 
-    def __init__(self, places: Places, file: ExdfFile, piece: Piece) -> None:
+    def __init__(self, contents: Contents, places: Places, file: ExdfFile, piece: Piece) -> None:
         self.places, self.file, self.sink, self.piece = places, file, file.sink, piece
-        self.contents, self.plan = places.contents, places.plan
+        self.contents, self.plan = contents, contents.plan
 
     def write(self) -> None:
         """Write all sections."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...disk.fragments import Fragment, chunk_path
 from ...errors import PlanError
 from ..hdf5.file import Hdf5Store, options
 
@@ -86,7 +85,7 @@ class Cxi(Hdf5Store):
         """
         for bound in _peaks(contents.plan):
             for chunk in contents.plan.chunks:
-                with Fragment(chunk_path(contents.folder, chunk.number, contents.plan.digest)) as fragment:
+                with contents.fragment(chunk.number) as fragment:
                     # The label of these is pulse 0, which another frame may have.
                     homeless = fragment[f"{bound.name}/frames"] < 0
                     trains = fragment[f"{bound.name}/trains"][homeless] + chunk.first

@@ -17,17 +17,19 @@ from ...errors import PlanError
 from ...exdf import names
 from ...exdf.file import Head, holds
 from ...sizes import show
-from ..contents import Contents
 from ..exdf.dataset import facts
 from ..exdf.given import check_places
 from ..exdf.places import Places
 from ..exdf.reduced import Piece, write
 from ..labels import coordinates
-from ..store import Store, described, no_events, refuse_dtypes, variables
+from ..store import Store, described, refuse_dtypes, variables
+from ..variables import Variables
 
 if TYPE_CHECKING:
     from ...planning.public import Plan
-    from ..contents import Coordinate, Variable
+    from ..axes import Coordinate
+    from ..contents import Contents
+    from ..variables import Variable
 
 ALIASES = "aliases.json"
 TAKEN = ("classId", "trainId", "pulseId", "cellId", "entryId", "modulesUsed")
@@ -86,7 +88,7 @@ class Exdf(Store):
                 raise PlanError(
                     f"{bound.name}: EXDF files have {bound.key!r} of their own; name the output otherwise"
                 )
-        check_places(Places(Contents(plan, Path(), no_events(plan))))
+        check_places(Places(Variables(plan)))
 
     def create(self, contents: Contents) -> Sequence[Piece]:
         """Return one piece per file."""
@@ -109,7 +111,7 @@ class Exdf(Store):
 
     def write(self, contents: Contents, piece: Piece) -> None:
         """Write one file, in a process of its own."""
-        answer = write(Places(contents, _labels(contents)), self._root, piece)
+        answer = write(contents, Places(contents, _labels(contents)), self._root, piece)
         put(self._note(str(piece.head.name)), json.dumps(answer))
 
     def commit(self, contents: Contents, manifest: dict[str, Any]) -> None:

@@ -14,7 +14,8 @@ from .zarr import Zarr
 
 if TYPE_CHECKING:
     from ...planning.public import Plan
-    from ..contents import Contents, Variable
+    from ..contents import Contents
+    from ..variables import Variable
 
 SUFFIXES = (".tiff", ".tif")
 FOLDER = "images"

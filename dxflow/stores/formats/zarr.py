@@ -27,7 +27,9 @@ from ..store import Store, described, is_number, refuse_dtypes, variables
 
 if TYPE_CHECKING:
     from ...planning.public import Plan
-    from ..contents import Contents, Coordinate, Variable
+    from ..axes import Coordinate
+    from ..contents import Contents
+    from ..variables import Variable
 
 SUFFIXES = (".zarr",)
 MOST_THREADS = 4
@@ -148,9 +150,9 @@ STORE = Zarr
 
 def _coordinate_count(plan: Plan) -> int:
     """Return about how many coordinates there will be."""
-    from ..contents import Contents
+    from ..variables import Variables
 
-    return len(Contents(plan, Path(), {o.name: [] for o in plan.outputs}).coordinates) + 2
+    return len(Variables(plan).coordinates) + 2
 
 
 def _attributes(contents: Contents, labels: dict[str, Coordinate]) -> dict[str, Any]:

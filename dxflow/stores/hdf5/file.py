@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from ...planning.public import Plan
-    from ..contents import Contents, Variable
+    from ..contents import Contents
+    from ..variables import Variable
 
 WORK = "dxflow.stores.hdf5.work"
 """What processes do with files."""

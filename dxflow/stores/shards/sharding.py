@@ -15,7 +15,8 @@ from .shard import Shard
 
 if TYPE_CHECKING:
     from ...planning.public import Plan
-    from ..contents import Contents, Variable
+    from ..contents import Contents
+    from ..variables import Variable
 
 CHUNK_BYTES = 2**20
 """What is compressed at once: small enough to read a few frames, large enough to compress."""

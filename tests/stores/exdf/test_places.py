@@ -1,17 +1,15 @@
 """Each output has a place of its own in the files."""
 
-from pathlib import Path
-
 from samples import RoiSum
 
 import dxflow
-from dxflow.stores.contents import Contents
 from dxflow.stores.exdf.places import Places
+from dxflow.stores.variables import Variables
 
 
 def places(run, *names):
     plan = dxflow.plan(run.path, [RoiSum(name=n) for n in names], cluster="here")
-    return Places(Contents(plan, Path(), {}))
+    return Places(Variables(plan))
 
 
 def test_sources_are_named_by_detector_and_algorithm(run):

@@ -22,11 +22,11 @@ from samples import Bright, RoiSum, Stats, TrainSums
 import dxflow
 from dxflow import Output, PlanError
 from dxflow.algorithms.average import Average
-from dxflow.stores.contents import Variable
 from dxflow.stores.formats.zarr import Zarr
 from dxflow.stores.opening import verify
 from dxflow.stores.shards.sharding import CHUNK_BYTES, shardings
 from dxflow.stores.store import variables as store_variables
+from dxflow.stores.variables import Variable
 from dxflow.testing import check_store
 
 
