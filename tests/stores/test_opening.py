@@ -117,7 +117,7 @@ def test_damage_does_not_depend_on_when_the_file_was_changed_or_who_owns_it(stor
 
 def test_a_file_that_is_no_part_of_the_result_is_told(stored, tmp_path):
     shutil.copytree(stored, tmp_path / "r.zarr")
-    (tmp_path / "r.zarr" / "roisum.intensity" / "c" / "7").write_bytes(b"x")
+    (tmp_path / "r.zarr" / "roisum.intensity" / "c.7").write_bytes(b"x")
     assert [p.split(": ")[1] for p in verify(tmp_path / "r.zarr")] == ["it is no part of the result"]
 
 
@@ -170,7 +170,7 @@ def test_the_command_exits_with_0_for_a_whole_result_and_1_for_a_damaged_one(sto
     assert cli.main(["verify", str(stored)]) == 0
     assert "as it was written" in capsys.readouterr().out
     shutil.copytree(stored, tmp_path / "r.zarr")
-    shard = tmp_path / "r.zarr" / "stats.mean" / "c" / "0" / "0" / "0"
+    shard = tmp_path / "r.zarr" / "stats.mean" / "c.0.0.0"
     shard.write_bytes(shard.read_bytes()[:-1])
     assert cli.main(["verify", str(tmp_path / "r.zarr")]) == 1
     out = capsys.readouterr().out

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 SUFFIXES = (".zarr",)
 MOST_THREADS = 4
 """That write the shards of a part; as many as there are cores without a part of their own."""
+ALONE = 2**20
+"""Bytes of a part that are written sooner than threads begin."""
+NOTE = "shards-"
+"""Begins the names of files with sizes and checksums of shards until `commit`."""
 SYNCS = 8
 """Files at a time that are made to last."""
 
@@ -49,7 +54,7 @@ class Zarr(Store):
     def create(self, contents: Contents) -> Sequence[Piece]:
         """Make the arrays, write coordinates and attributes; return one piece per shard."""
         shutil.rmtree(self.work, ignore_errors=True)
-        self._notes.mkdir(parents=True)
+        self._root.mkdir(parents=True)
         labels = {name: _as_stored(one) for name, one in coordinates(contents).items()}
         made = shardings(contents.variables.values(), contents.plan)
         arrays = {name: _metadata(one) for name, one in labels.items()}
@@ -73,12 +78,14 @@ class Zarr(Store):
         for sharding in direct:
             if not sharding.shard:
                 self._write_scalar(sharding.variable, arrays[sharding.variable.name])
-        threads = max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)) // len(plan.parts)))
-        with ThreadPoolExecutor(threads) as pool:
-            written = pool.map(
+        threads = min(MOST_THREADS, len(os.sched_getaffinity(0)) // len(plan.parts), len(tasks))
+        small = sum(array.nbytes for array in arrays.values()) < ALONE
+        with nullcontext() if threads < 2 or small else ThreadPoolExecutor(threads) as pool:
+            written = (pool.map if pool else map)(
                 lambda task: self._write_shard(task[0], task[1], task[0].modules_of(*task[1:])), tasks
             )
-            self._note(f"part-{part}", dict(written))
+            if found := dict(written):
+                self._note(f"part-{part}", found)
 
     def write(self, contents: Contents, piece: Piece) -> None:
         """Write the shard of a piece."""
@@ -96,9 +103,6 @@ class Zarr(Store):
     ) -> tuple[str, tuple[int, int]]:
         """Write one shard; return its path in the store, size and checksum."""
         file = sharding.file(shard)
-        # Not the store itself: if that is gone, nobody waits for this any more.
-        for folder in list(Path(file).parents)[-2::-1]:
-            (self._root / folder).mkdir(exist_ok=True)
         with sharding.open(self._root / file, lasting=not self.temporary) as out:
             for at, values in portions:
                 out.add(at, values)
@@ -106,7 +110,7 @@ class Zarr(Store):
 
     def _note(self, name: str, files: Mapping[str, tuple[int, int]]) -> None:
         """Leave sizes and checksums of shards for `commit`."""
-        put(self._notes / f"{name}.json", json.dumps(files))
+        put(self.work / f"{NOTE}{name}.json", json.dumps(files))
 
     def _write_scalar(self, variable: Variable, value: NDArray) -> None:
         """Write an array without axes, which cannot be in a shard."""
@@ -114,7 +118,7 @@ class Zarr(Store):
 
     def commit(self, contents: Contents, manifest: dict[str, Any]) -> None:
         """Add the manifest, and rename the store to its name."""
-        known = [json.loads(note.read_text()) for note in sorted(self._notes.glob("[!.]*.json"))]
+        known = [json.loads(note.read_text()) for note in sorted(self.work.glob(f"{NOTE}*.json"))]
         files = digests(self._root, {k: (size, crc) for one in known for k, (size, crc) in one.items()})
         if not self.temporary:
             _sync(self._root, set(files) - {k for one in known for k in one})
@@ -138,11 +142,6 @@ class Zarr(Store):
     @property
     def _root(self) -> Path:
         return self.work / "store"
-
-    @property
-    def _notes(self) -> Path:
-        """Folder of sizes and checksums of shards until `commit`."""
-        return self.work / "shards"
 
 
 STORE = Zarr

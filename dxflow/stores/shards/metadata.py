@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from .shard import blosc_options, encoded
 
 FILE = "zarr.json"
+BETWEEN = "."
+"""Numbers in the name of a chunk: folders for them would take longer to make than small files do to write."""
 LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 
 
@@ -41,7 +43,7 @@ def array(
         "shape": list(shape),
         "data_type": _data_type(dtype),
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(shard or chunk)}},
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": BETWEEN}},
         "fill_value": _fill(dtype, fill),
         "codecs": codecs,
         "attributes": dict(attributes or {}),
@@ -90,6 +92,9 @@ def write_group(folder: Path, attributes: Mapping[str, Any], arrays: Mapping[str
 def write_chunk(folder: Path, name: str, values: NDArray) -> None:
     """Write the values of an array that has one chunk."""
     if values.size:
-        path = folder.joinpath(name, "c", *["0"] * values.ndim)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded(values, values.dtype))
+        (folder / place(name, [0] * values.ndim)).write_bytes(encoded(values, values.dtype))
+
+
+def place(name: str, numbers: Sequence[int]) -> str:
+    """Return the path of a chunk, or shard, of an array."""
+    return f"{name}/{BETWEEN.join(['c', *map(str, numbers)])}"

@@ -120,7 +120,7 @@ class Sharding:
         """Return the path of a shard in the store."""
         axis = max(self.modules, 0)
         numbers = [shard.start // self.shard[axis] if a == axis else 0 for a in range(len(self.shard))]
-        return "/".join([self.variable.name, "c", *map(str, numbers)])
+        return metadata.place(self.variable.name, numbers)
 
     def open(self, path: Path, *, lasting: bool) -> Shard:
         """Return a shard that is to be written."""

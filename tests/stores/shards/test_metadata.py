@@ -41,6 +41,7 @@ def test_an_array_is_described_as_zarr_does_it(tmp_path, dtype, shape, chunk, sh
         dimension_names=dims,
         attributes={"units": "adu"},
         fill_value=fill,
+        chunk_key_encoding={"name": "default", "separator": "."},
     )
     own = metadata.array(shape, dtype, chunk, shard=shard, fill=fill, dims=dims, attributes={"units": "adu"})
     assert json.loads((tmp_path / "a" / "zarr.json").read_text()) == json.loads(json.dumps(own))
