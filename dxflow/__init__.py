@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from .api import plan, reduce
 from .declare.algorithm import Algorithm
+from .declare.bunches import Bunches, Monitored
+from .declare.exposures import FrameClock
 from .declare.inputs import Frames, From, Key
 from .declare.labels import Labels
 from .declare.lack import Lack
@@ -20,6 +22,7 @@ from .planning.public import Plan
 from .run.info import InputInfo, RunInfo
 from .run.losses import Loss
 from .run.selection import FrameSelection
+from .run.timing import Clock, Timing
 from .stores.opening import verify
 
 if TYPE_CHECKING:
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Algorithm",
+    "Bunches",
+    "Clock",
+    "FrameClock",
     "FrameSelection",
     "Frames",
     "From",
@@ -38,6 +44,7 @@ __all__ = [
     "Lack",
     "Loss",
     "ModuleBlock",
+    "Monitored",
     "Output",
     "Partial",
     "Plan",
@@ -45,6 +52,7 @@ __all__ = [
     "PulseKey",
     "Result",
     "RunInfo",
+    "Timing",
     "Train",
     "copy_run",
     "execute",

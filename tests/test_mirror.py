@@ -31,6 +31,11 @@ ELSEWHERE = (
         "commands/test_main.py commands/test_job.py clusters/kinds/test_slurm.py line/test_options.py",
         "tried as users meet them: by lines that are typed",
     ),
+    (
+        "dxflow/declare/bunches.py dxflow/run/timing.py",
+        "declare/test_exposures.py declare/test_pulses.py algorithms/test_litfrm.py",
+        "what a run says of its pulses and frames shows in what becomes of them",
+    ),
     ("dxflow/commands/copy.py", "copying/test_command.py", "beside the other tests of copies"),
     (
         "dxflow/copying/bytewise.py dxflow/copying/choice.py dxflow/copying/estimate.py dxflow/copying/frames.py "

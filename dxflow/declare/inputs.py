@@ -105,7 +105,7 @@ class Frames:
 
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find the detector, its modules and its frames in a run."""
-        found = self._find(run)
+        found = self.find(run)
         kind = found.detector
         key = kind.keys.get(self.key, self.key)
         wanted = self.modules or (self._expected(found) if faults.whole else sorted(found.sources))
@@ -151,7 +151,7 @@ class Frames:
         """Return whether it is a detector that was asked for."""
         return self.detector in (None, found.name, found.detector.kind) and self.data in (None, found.data)
 
-    def _find(self, run: DataCollection) -> detectors.Found:
+    def find(self, run: DataCollection) -> detectors.Found:
         """Return the detector meant, or say which there are."""
         found = detectors.find(run.instrument_sources - set(run.legacy_sources))
         fits = [f for f in found if self.means(f)]

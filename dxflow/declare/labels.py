@@ -14,7 +14,7 @@ from ..errors.near import did_you_mean, listed
 from ..run.bound import BoundInput
 from ..run.index import EntryIndex, plain
 from ..run.joined import Joined, Labelled
-from ..run.locate import Location
+from ..run.locate import nowhere
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -115,7 +115,9 @@ class Labels:
             key=str(array.name or "values"),
             kind="control" if per_train else "pulses",
             modules=(0,),
-            location=_nowhere(index, joined.values, str(array.attrs.get("units", ""))),
+            location=nowhere(
+                index, joined.values.shape[1:], joined.values.dtype, str(array.attrs.get("units", ""))
+            ),
             index=index,
             masked=_said(joined),
             joined=joined,
@@ -201,24 +203,6 @@ def _has_value(values: NDArray) -> NDArray:
     """Return which rows have a value, (row,): floats that are not NaN throughout."""
     none = values != values  # noqa: PLR0124 - of NaN and NaT
     return ~none.reshape(len(values), -1).all(axis=1) if values.ndim > 1 else ~none
-
-
-def _nowhere(index: EntryIndex, values: NDArray, unit: str) -> Location:
-    """Return the location of what is in no file of the run."""
-    trains = (1, len(index.train_ids))
-    return Location(
-        sources=("",),
-        files=(),
-        datasets=("",),
-        file=np.full(trains, -1, np.int32),
-        first=np.zeros(trains, np.int64),
-        count=index.counts[None].astype(np.int32),
-        shape=values.shape[1:],
-        dtype=values.dtype,
-        stats=(),
-        stored=values.shape[1:],
-        unit=unit,
-    )
 
 
 def _said(joined: Joined) -> str:

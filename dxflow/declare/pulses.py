@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 
 from ..errors.kinds import TEXT, WHOLE, Kind, expect_all, maybe
 from ..errors.near import written
-from ..run.bound import BoundInput
+from ..run.bound import BoundInput, Stretch
 from ..run.findings import Faults
+from ..run.instruments import of_run
 from ..run.losses import Loss
+from .bunches import Bunches, in_exposures, of_slots, own_pulses, undulator, without_pulses
 from .inputs import Frames, Key
 
 if TYPE_CHECKING:
@@ -21,27 +24,11 @@ if TYPE_CHECKING:
     from ..run.file import RunFile
     from ..run.index import EntryIndex
 
-DESTINATION = 0xF << 18
-SASE1_AND_3 = 4 << 18
-SASE2 = 2 << 18
-DEFLECTED = 1 << 27
-"""Bits of the bunch pattern table: European XFEL timing system specification 2.2, page 10."""
-
-PATTERN = "data.bunchPatternTable"
-OWN = {
-    1: (DESTINATION | DEFLECTED, SASE1_AND_3),
-    2: (DESTINATION, SASE2),
-    3: (DESTINATION | DEFLECTED, SASE1_AND_3 | DEFLECTED),
-}
-"""(bits to look at, their value) of the pulses that lase in each undulator."""
-MEASURED = {1: (DESTINATION, SASE1_AND_3), 2: (DESTINATION, SASE2), 3: (DESTINATION, SASE1_AND_3)}
-"""The same of the pulses that the gas monitor has an entry for: SASE1 and SASE3 share theirs."""
-
-
 _KINDS = {
-    **dict.fromkeys(("source", "key", "pattern"), TEXT),
-    **dict.fromkeys(("sase", "reference_frame", "exposure"), WHOLE),
-    **dict.fromkeys(("offset", "stride"), maybe(WHOLE)),
+    **dict.fromkeys(("source", "key"), TEXT),
+    "pattern": maybe(TEXT),
+    **dict.fromkeys(("reference_frame", "exposure"), WHOLE),
+    **dict.fromkeys(("sase", "offset", "stride"), maybe(WHOLE)),
     "frames": Kind("Frames", lambda value: isinstance(value, Frames)),
 }
 
@@ -59,10 +46,12 @@ class PulseKey:
     ----------
     source, key : str
         ``PulseKey("SA1_XTD2_XGM/XGM/DOOCS:output", "data.intensityTD", ...)``.
-    pattern : str
-        Source of the bunch pattern table, ``...TIMESERVER:outputBunchPattern``.
-    sase : {1, 2, 3}
-        Undulator of the beamline. Trains in which it has no pulse are counted in the losses.
+    pattern : str, optional
+        Source of the bunch pattern: a time server, ``...TIMESERVER:outputBunchPattern``, or a decoder of pulse
+        patterns. By default that of the instrument.
+    sase : {1, 2, 3}, optional
+        Undulator of the beamline, by default that of the instrument. Trains in which it has no pulse are counted in
+        the losses.
     frames : Frames
         Of the detector whose frames get the values.
     offset : int, optional
@@ -83,8 +72,8 @@ class PulseKey:
 
     source: str
     key: str
-    pattern: str
-    sase: int
+    pattern: str | None = None
+    sase: int | None = None
     frames: Frames = Frames()
     offset: int | None = None
     reference_frame: int = 0
@@ -99,10 +88,9 @@ class PulseKey:
 
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find the entries, the bunch pattern and the detector's frames in a run."""
-        if self.sase not in OWN:
-            raise ValueError(f"{self}: sase={self.sase}; expected one of {sorted(OWN)}")
+        sase = undulator(self.sase, of_run(run), str(self))
         entries = Key(self.source, self.key).bind(run, trains, faults)
-        pattern = Key(self.pattern, PATTERN).bind(run, trains, faults)
+        pattern = Bunches(self.pattern).bind(run, trains, faults)
         if len(entries.location.shape) != 1:
             shape = entries.location.shape
             raise ValueError(f"{self.source} {self.key} has shape {shape} per train: not one per pulse")
@@ -116,12 +104,13 @@ class PulseKey:
             index=frames.index,
             location=at,
             parts=(entries, pattern),
-            reference=self._reference(frames.index),
+            composed=True,
+            facts={"sase": sase, "reference": self._reference(frames.index)},
         )
 
     def look_ahead(self, access: RunFile) -> bool:
         """Ask of a file what `bind` will ask of it; return whether all answers are kept."""
-        parts = (Key(self.source, self.key), Key(self.pattern, PATTERN), self.frames)
+        parts = (Key(self.source, self.key), Bunches(self.pattern), self.frames)
         kept = [part.look_ahead(access) for part in parts]
         return all(kept)
 
@@ -145,6 +134,19 @@ class PulseKey:
             )
         return self.stride * index.entry_ids.astype(np.int64)
 
+    def compose(
+        self, parts: Sequence[tuple[NDArray, NDArray]], at: Stretch
+    ) -> tuple[NDArray, NDArray, list[Loss]]:
+        """Return one value per frame, (row,), which are there, and trains without pulses."""
+        (entries, there), (table, known) = parts
+        facts = at.bound.facts
+        values = self.per_frame(
+            entries, table, there & known, at.bound.index, at.rows, first=at.first, **facts
+        )
+        so_that = f"{self.key} is 0"
+        losses = without_pulses(table[known], at.train_ids[known], facts["sase"], self.source, so_that)
+        return values, ~np.isnan(values), losses
+
     def per_frame(
         self,
         entries: NDArray,
@@ -155,6 +157,7 @@ class PulseKey:
         *,
         first: int | None = None,
         reference: int = 0,
+        sase: int = 1,
     ) -> NDArray:
         """Return one value per frame, (row,).
 
@@ -173,49 +176,20 @@ class PulseKey:
             Position of the first of these trains; that of the first frame by default.
         reference : int
             Pulse id of the frame that the first pulse of each train falls into; unused where there is an `offset`.
+        sase : int
+            Undulator.
         """
         trains = index.train_positions(rows)
         if not len(trains):
             return np.zeros(0)
         trains = trains - (trains[0] if first is None else first)
-        values = self._of_slots(entries, table)
-        slots = self._ids(index)[rows] + self._shift(table, reference)[trains]
-        out = np.zeros(len(trains))
-        for slot in range(self.exposure):
-            inside = (slots + slot >= 0) & (slots + slot < values.shape[1])
-            out[inside] += values[trains[inside], slots[inside] + slot]
+        values = of_slots(entries, table, sase)
+        slots = self._ids(index)[rows] + self._shift(table, reference, sase)[trains]
+        out = in_exposures(values, trains, slots, self.exposure).sum(axis=-1)
         return np.where(there[trains], out, np.nan)
 
-    def _of_slots(self, entries: NDArray, table: NDArray) -> NDArray:
-        """Return the entry of our pulse in each slot, (train, slot): 0 without a pulse, NaN for one without entry."""
-        measured, own = (_pulses(table, *bits[self.sase]) for bits in (MEASURED, OWN))
-        number = np.cumsum(measured, axis=1) - 1
-        width = entries.shape[1]
-        values = np.take_along_axis(
-            np.pad(entries.astype(float), ((0, 0), (0, 1)), constant_values=np.nan),
-            np.clip(number, 0, width),
-            axis=1,
-        )
-        return np.where(own, values, 0.0)
-
-    def _shift(self, table: NDArray, reference: int) -> NDArray:
+    def _shift(self, table: NDArray, reference: int, sase: int) -> NDArray:
         """Return what is added to pulse ids to make slots, (train,)."""
         if self.offset is not None:
             return np.full(len(table), self.offset)
-        return np.argmax(_pulses(table, *OWN[self.sase]), axis=1) - reference
-
-    def without_pulses(self, table: NDArray, train_ids: NDArray) -> list[Loss]:
-        """Return a loss of the trains, (train,), in whose bunch pattern the undulator has no pulse."""
-        empty = ~_pulses(table, *OWN[self.sase]).any(axis=1)
-        if not empty.any():
-            return []
-        others = [n for n in OWN if _pulses(table[empty], *OWN[n]).any()]
-        hint = f"; there are pulses of SASE {others}: is sase={self.sase} right?" if others else ""
-        detail = f"none of SASE {self.sase} in the bunch pattern, so that {self.key} is 0{hint}"
-        span = int(train_ids[empty][0]), int(train_ids[empty][-1])
-        return [Loss("no pulses", 0, int(empty.sum()), *span, self.source, detail=detail)]
-
-
-def _pulses(table: NDArray, bits: int, value: int) -> NDArray:
-    """Return which slots have these bits at this value, (train, slot)."""
-    return np.asarray((table & np.uint32(bits)) == np.uint32(value))
+        return np.argmax(own_pulses(table, sase), axis=1) - reference

@@ -175,6 +175,7 @@ def _input(bound: BoundInput, digests: Digests) -> dict[str, Any]:
         "place": _known(digests.of)(_place(bound.location)),
         "mask": None if bound.mask is None else _known(digests.of)(_place(bound.mask)),
         "parts": [_input(part, digests) for part in bound.parts],
+        "facts": dict(bound.facts),
         "values": bound.joined and digests.of([bound.joined.values, bound.joined.there]),
     }
 

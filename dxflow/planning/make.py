@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .. import sizes
 from ..disk import ours
 from ..errors import PlanError
-from ..run.bound import BoundInput
+from ..run.bound import BoundInput, leaves
 from ..run.findings import Faults
 from ..run.losses import Loss
 from ..run.losses import lines as in_words
@@ -131,13 +131,15 @@ def _missing(binding: Binding) -> list[Loss]:
     """Return what modules lack, once per index, and trains in which a source has nothing."""
     seen: dict[EntryIndex, BoundInput] = {}
     for bound in binding.inputs:
-        seen.setdefault(bound.index, bound)
+        # What has a value per frame is made of none of its modules.
+        if bound.kind != "pulses":
+            seen.setdefault(bound.index, bound)
     modules = [
         binding.faults.blamed(_filed(loss, i, binding.trains))
         for i in seen.values()
         for loss in i.index.missing(i.modules, i.location.sources)
     ]
-    read = [part for bound in binding.inputs for part in (bound.parts or (bound,))]
+    read = [part for bound in binding.inputs for part in leaves(bound)]
     empty = [loss for bound in read for loss in _empty_trains(bound, binding.trains)]
     # A source and key that is read twice lacks the same.
     return list(dict.fromkeys(modules + empty))

@@ -27,5 +27,5 @@ def _what(bound: BoundInput) -> tuple:
     """Return what is read of an input, its frames aside."""
     at, mask = bound.location, bound.mask
     masked = None if mask is None else mask.what()
-    joined = repr(bound.declared) if bound.parts else ""
+    joined = repr(bound.declared) if bound.parts or bound.composed else ""
     return at.sources, at.datasets, at.plane, at.roi, bound.modules, masked, joined

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from .index import EntryIndex
 from .info import InputInfo
 from .joined import Joined
 from .locate import Location
+from .losses import Loss
 from .masks import BoundMask
 
 if TYPE_CHECKING:
@@ -41,10 +43,12 @@ class BoundInput:
     """In words which mask it has, or why it has none; "" for what is no image."""
     parts: tuple[BoundInput, ...] = ()
     """Inputs that it is made of, where it is not read as it is."""
-    reference: int = 0
-    """Of a `PulseKey`: pulse id of the frame that the first pulse of a train falls into."""
     raw: bool = False
     """Whether it is raw data of a detector."""
+    composed: bool = False
+    """Whether its values are made of those of its parts, by `Composed.compose` of what was declared."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the run says of it beside the data, as plain values."""
     joined: Joined | None = None
     """Of `Labels`: the values of all rows; nothing is read of the run."""
 
@@ -95,6 +99,7 @@ class BoundInput:
             roi=self.location.roi,
             data=("raw" if self.raw else "corrected") if self.kind == "frames" else "",
             values=None if self.joined is None else np.unique(self.joined.values[self.joined.there]),
+            facts=self.facts,
         )
 
 
@@ -105,6 +110,44 @@ class Input(Protocol):
         """Find it in a run; faults that can be masked go to `faults`, others are raised."""
 
 
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Some neighbouring trains of an input: those at positions ``first:last``, and its rows of them."""
+
+    bound: BoundInput
+    rows: slice
+    first: int
+    last: int
+    train_ids: NDArray
+    """Of these trains."""
+
+    @property
+    def trains(self) -> int:
+        """How many."""
+        return self.last - self.first
+
+
+class Composed(Protocol):
+    """An input whose values are made of those of others, its parts."""
+
+    def compose(
+        self, parts: Sequence[tuple[NDArray, NDArray]], at: Stretch
+    ) -> tuple[NDArray, NDArray, list[Loss]]:
+        """Return its values, (row, ...), which are there, (row,), and what was lost.
+
+        Parameters
+        ----------
+        parts : sequence of (values, there)
+            The first entry of each train, (train, ...), and whether there is one, (train,).
+        at : Stretch
+        """
+
+
+def leaves(bound: BoundInput) -> list[BoundInput]:
+    """Return what is read of an input: itself, or its parts and theirs."""
+    return [one for part in bound.parts for one in leaves(part)] or [bound]
+
+
 def train_bytes(bound: BoundInput) -> NDArray:
     """Return the bytes that are read of an input in each train, all modules, (train,)."""
     return bound.index.counts * (bound.frame_bytes * len(bound.modules) * (bound.joined is None))
@@ -113,6 +156,8 @@ def train_bytes(bound: BoundInput) -> NDArray:
 def bytes_spared(bound: BoundInput) -> int:
     """Return the bytes of frames and pixels of an input's modules that are not read."""
     at = bound.location
+    if bound.composed:
+        return 0
     item = at.dtype.itemsize
     all_frames = int(at.count.sum()) * at.per_entry
     wanted = int((bound.index.entry >= 0).sum()) * (len(bound.modules) if len(bound.index.entry) == 1 else 1)

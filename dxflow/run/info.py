@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ class InputInfo:
     `shape` is (module, ss, fs) for frames and (1, ...) for keys; `modules` are module numbers;
     `pulses` and `cells` the sorted ids that occur in the (selected) frames; `roi` the slow-scan and
     fast-scan pixels that are read of each module, None for all; `data` is "raw" or "corrected" of detectors;
-    `values` are the different ones of `Labels`, sorted: the groups of a result.
+    `values` are the different ones of `Labels`, sorted: the groups of a result; `facts` what devices say of it, such
+    as the clock of `FrameClock`.
     """
 
     name: str
@@ -36,6 +38,7 @@ class InputInfo:
     roi: tuple[slice, slice] | None = None
     data: str = ""
     values: NDArray | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.shape))

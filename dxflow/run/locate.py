@@ -19,6 +19,8 @@ from .findings import Faults
 if TYPE_CHECKING:
     from extra_data import DataCollection
 
+    from .index import EntryIndex
+
 
 @dataclass(frozen=True, eq=False)
 class Location:
@@ -66,6 +68,24 @@ class Location:
     plane: int | None = None
     listed: NDArray | None = None
     """Which of `files` lists a train, be it without data, (module, train)."""
+
+
+def nowhere(index: EntryIndex, shape: tuple[int, ...], dtype: np.dtype, unit: str = "") -> Location:
+    """Return the location of what is in no file of the run."""
+    trains = (1, len(index.train_ids))
+    return Location(
+        sources=("",),
+        files=(),
+        datasets=("",),
+        file=np.full(trains, -1, np.int32),
+        first=np.zeros(trains, np.int64),
+        count=index.counts[None].astype(np.int32),
+        shape=shape,
+        dtype=dtype,
+        stats=(),
+        stored=shape,
+        unit=unit,
+    )
 
 
 def locate(

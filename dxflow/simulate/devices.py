@@ -165,7 +165,9 @@ def _agipd(file: SimulatedFile, name: str, state: Machine) -> None:
     }
     exposed = "XRay" if state.beam.lit.any() else "Dark"
     file.control(
-        name, values, constants={"classId": "AgipdComposite", "patternType": exposed, "expType": exposed}
+        name,
+        values,
+        constants={"classId": "AgipdComposite", "patternType": exposed, "expType": exposed, "deviceId": name},
     )
 
 

@@ -14,6 +14,7 @@ from ..reader.extents import Extents
 from ..reader.faults import ReadFault
 from ..reader.files import Files
 from ..reader.ring import view
+from ..run.bound import Stretch
 from ..run.extents import extents
 from ..run.masks import MISSING
 from .masks import Masks, Pixels
@@ -171,9 +172,6 @@ class Source:
             rows = account.rows[bound.index]
             if bound.joined is not None:
                 values, good = bound.joined.values[rows], bound.joined.there[rows]
-            elif bound.parts:
-                values = self._joined(bound, rows)
-                good = ~np.isnan(values)
             else:
                 values, good = self._read_key(bound)
                 values[~good] = missing_value(bound.dtype)
@@ -184,21 +182,21 @@ class Source:
     def _read_key(self, bound: BoundInput) -> tuple[NDArray, NDArray]:
         """Return the chunk's entries of a key, (entry, ...), and which of them could be read, (entry,) bool."""
         rows = bound.index.rows(self.chunk.first, self.chunk.last)
+        if bound.composed:
+            return self._compose(bound, rows)
         values = np.empty((rows.stop - rows.start, *bound.location.shape), bound.dtype)
         return values, self.read(bound, 0, rows, values)
 
-    def _joined(self, bound: BoundInput, rows: slice) -> NDArray:
-        """Return a key with one entry per pulse as one value per frame, (row,)."""
-        (entries, there), (table, known) = (self._per_train(part) for part in bound.parts)
+    def _compose(self, bound: BoundInput, rows: slice) -> tuple[NDArray, NDArray]:
+        """Return what an input makes of its parts, and which of it is there."""
+        parts = [self._per_train(part) for part in bound.parts]
+        first, last = self.chunk.first, self.chunk.last
+        at = Stretch(bound, rows, first, last, self.plan.train_ids[first:last])
         declared: Any = bound.declared
+        values, good, losses = declared.compose(parts, at)
         if self.chunk.part == 0:
-            trains = self.plan.train_ids[self.chunk.first : self.chunk.last]
-            self.account.losses += declared.without_pulses(table[known], trains[known])
-        first, reference = self.chunk.first, bound.reference
-        values = declared.per_frame(
-            entries, table, there & known, bound.index, rows, first=first, reference=reference
-        )
-        return np.asarray(values)
+            self.account.losses += losses
+        return values, good
 
     def _per_train(self, bound: BoundInput) -> tuple[NDArray, NDArray]:
         """Return the first entry of each train, (train, ...), 0 where there is none, and where there is one."""

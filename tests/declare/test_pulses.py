@@ -169,6 +169,7 @@ def test_any_selection_of_any_trains_gets_the_energies_of_its_own_pulses(case, d
         some.rows(chunk.start, chunk.stop),
         first=first,
         reference=reference,
+        sase=one.sase,
     )
     expected = []
     for t in range(chunk.start, chunk.stop):

@@ -16,6 +16,34 @@ from ..losses import ranges
 
 
 @dataclass(frozen=True)
+class Timing:
+    """When a kind of detector takes its frames: one rule, as data.
+
+    Parameters
+    ----------
+    cells : int
+        Memory cells of a module.
+    exposure : int
+        Slots of the bunch pattern that a frame sees where no device says so; 0: as many as there are between two.
+    clocks : float
+        Of the exposure that the control device says, in one slot.
+    keys : mapping
+        Keys of the control device: ``frames``, ``rate`` (MHz), ``first`` (pulse id), ``exposure``.
+    modes : mapping
+        Class of the control device -> key that says "XRay" where frames were exposed.
+    counts_from_0 : tuple of str
+        Classes of control devices whose frames have pulse ids from 0 on, whatever ``first`` says.
+    """
+
+    cells: int
+    exposure: int = 1
+    clocks: float = 1.0
+    keys: Mapping[str, str] = field(default_factory=dict)
+    modes: Mapping[str, str] = field(default_factory=dict)
+    counts_from_0: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Detector:
     """A kind of detector.
 
@@ -35,6 +63,8 @@ class Detector:
         Where it has its own names for the usual ``image.*`` keys.
     planes : mapping
         For raw data with an axis before the pixels: position of each plane along it, by name.
+    timing : Timing, optional
+        When it takes its frames.
     """
 
     kind: str
@@ -46,6 +76,7 @@ class Detector:
     cells: str = "image.cellId"
     keys: Mapping[str, str] = field(default_factory=dict)
     planes: Mapping[str, int] = field(default_factory=dict)
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True)

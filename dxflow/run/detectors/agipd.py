@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from . import Detector
+from . import Detector, Timing
+
+TIMING = Timing(
+    cells=352,
+    # integrationTime counts clocks of 10 ns, of which 22 make a slot.
+    clocks=22,
+    keys={
+        "frames": "bunchStructure.nPulses",
+        "rate": "bunchStructure.repetitionRate",
+        "first": "bunchStructure.firstPulse",
+        "exposure": "integrationTime",
+    },
+    modes={"AgipdComposite": "patternType", "Agipd2Composite": "expType"},
+    counts_from_0=("Agipd2Composite",),
+)
 
 
 def _agipd(kind: str, label: str, modules: int) -> Detector:
@@ -12,6 +26,7 @@ def _agipd(kind: str, label: str, modules: int) -> Detector:
         corrected=rf"(?P<name>[^/]+_DET_{label}[^/]*)/CORR/(?P<module>\d+)CH0:(?:xtdf|output)",
         modules=modules,
         planes={"data": 0, "gain": 1},
+        timing=TIMING,
     )
 
 

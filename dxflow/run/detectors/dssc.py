@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import Detector
+from . import Detector, Timing
 
 DETECTORS = (
     Detector(
@@ -11,5 +11,6 @@ DETECTORS = (
         corrected=r"(?P<name>[^/]+_DET_DSSC1M[^/]*)/CORR/(?P<module>\d+)CH0:(?:xtdf|output)",
         modules=16,
         planes={"data": 0},
+        timing=Timing(cells=800),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import Detector
+from . import Detector, Timing
 
 DETECTORS = (
     Detector(
@@ -14,5 +14,6 @@ DETECTORS = (
         pulses="",
         cells="data.memoryCell",
         keys={"image.data": "data.adc", "image.mask": "data.mask", "image.gain": "data.gain"},
+        timing=Timing(cells=16, exposure=0),
     ),
 )
