@@ -20,7 +20,7 @@ from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.roi import RoiSum as Roi
 from dxflow.planning import cutting
 from dxflow.simulate import Plant, make_run
-from dxflow.testing.case import cut
+from dxflow.testing.case import by_modules, cut
 from dxflow.worker.source import Source
 
 EXAMPLES = int(os.environ.get("DXFLOW_EXAMPLES", "6"))
@@ -142,6 +142,38 @@ class Finishes(Algorithm):
         out.run *= 1 + 1 / (3 + len(out.s))
 
 
+class Ends(Algorithm):
+    """Rows of all modules, which are finished when all are there."""
+
+    ALG_ID = "ends"
+    inputs = {"img": IMG, "x": None}
+
+    def outputs(self, info):
+        return {
+            "sum": Output(per="img", store=False),
+            "mean": Output(per="img"),
+            "n": Output(per="img", dtype="i4"),
+            "least": Output(per="img", merge="min"),
+            "train": Output(per="train", dtype="i8"),
+            "most": Output(per="train", merge="max"),
+            "ev": Output(per="event", shape=(2,)),
+        }
+
+    def process_module_data(self, block, out):
+        img = block["img"].astype("f8") * 0.1
+        sums = np.nansum(img, axis=(1, 2)) / 7
+        out.sum += sums
+        out.sum += np.where(block.valid("x"), np.nan_to_num(block["x"]), 0) / 3
+        out.n += np.isfinite(img).sum(axis=(1, 2), dtype="i4")
+        out.least, out.most = np.nanmin(img, axis=(1, 2)), np.nanmax(img)
+        out.train += int(sums.sum())
+        if block.module != 1:
+            out.ev.append(np.stack([sums, sums], axis=1), frames=np.arange(len(sums)))
+
+    def finalize_chunk_processing(self, out):
+        out.mean = np.where(out.n > 0, out.sum / np.maximum(out.n, 1), np.nan)
+
+
 COMPANY = {
     "average": lambda key: Average(img=IMG),
     "stats": lambda key: Stats(img=IMG),
@@ -162,6 +194,7 @@ COMPANY = {
     "motor": lambda key: RoiMotor(x=key),
     "running": lambda key: Running(),
     "finishes": lambda key: Finishes(),
+    "ends": lambda key: Ends(x=key),
 }
 NEEDS = {"reads": {"two", "litframes", "roi"}, "scaled": {"scale"}, "scaledtrains": {"trains"}}
 UNSTORED = {"scale", "trains"}
@@ -342,6 +375,45 @@ def test_the_same_bits_alone_and_in_company_as_it_is_planned(
         assert "nothing to read" in str(e)  # noqa: PT017
     finally:
         shutil.rmtree(truth.path)
+
+
+APART = ["average", "litframes", "ends"]
+"""Those of which modules can be worked on in chunks of their own."""
+
+
+@anything
+@given(
+    plant=plants(st.integers(1, LONG)),
+    names=st.sets(st.sampled_from(APART), min_size=1),
+    trains=st.integers(1, LONG),
+    block=st.sampled_from([256, 600, 10**6]),
+    damage=st.none() | st.tuples(st.just("image.data"), st.integers(0, 2), st.integers(0, 5)),
+)
+def test_the_same_bits_and_account_whether_modules_are_apart_or_not(
+    folder, plant, names, trains, block, damage
+):
+    truth = made(folder / str(next(COUNT)), plant)
+    key = Key(truth.devices["motor"], "actualPosition.value")
+    try:
+        with unreadable(*damage) if damage else nullcontext():
+            names = with_makers(names)
+            plan = dxflow.plan(truth.path, [COMPANY[n](key) for n in names], block=block, on_fault="mask")
+            assert cutting.separable(plan)
+            trains *= max(a.unit for a in plan.algorithms)
+            whole, apart = (outcomes(by_modules(plan, trains, groups), names) for groups in (1, MODULES))
+            assert differences(whole[0], apart[0]) == []
+            assert whole[1] == apart[1]
+    except PlanError as e:
+        assert "nothing to read" in str(e)  # noqa: PT017
+    finally:
+        shutil.rmtree(truth.path)
+
+
+def outcomes(plan, names):
+    """Return the bytes of outputs, what is said of where they are valid, and the account."""
+    result = dxflow.execute(plan, "here")
+    made = {n: (None, v.shape, v.dtype, v.values.tobytes()) for n, v in result.dataset.variables.items()}
+    return made, result.manifest["account"]
 
 
 @settings(anything, max_examples=max(2, EXAMPLES // 10))

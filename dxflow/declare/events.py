@@ -23,6 +23,16 @@ class Events:
         self.trains.append(trains)
         self.frames.append(frames)
 
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return sum(map(len, self.rows))
+
+    @staticmethod
+    def names(output: str) -> tuple[str, str, str]:
+        """Return what the rows of an output, their trains and their frames are called in fragments."""
+        return f"{output}/rows", f"{output}/trains", f"{output}/frames"
+
     def sorted(self) -> tuple[NDArray, NDArray, NDArray]:
         """Return rows, train positions and frame positions by train and frame, ties as appended."""
         if not self.rows:

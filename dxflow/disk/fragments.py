@@ -313,6 +313,11 @@ def chunk_path(folder: Path, number: int, digest: str) -> Path:
     return folder / f"chunk-{number:06d}-{digest[:8]}{SUFFIX}"
 
 
+def gathered_path(folder: Path, stretch: int, digest: str) -> Path:
+    """Return where that is what the chunks of some modules made of a stretch of trains, put together."""
+    return folder / f"gathered-{stretch:06d}-{digest[:8]}{SUFFIX}"
+
+
 def merged_path(folder: Path, part: int, level: int, number: int, digest: str) -> Path:
     """Return where the totals of some chunks of a part are."""
     return folder / f"merged-{part:03d}-{level}-{number:06d}-{digest[:8]}{SUFFIX}"

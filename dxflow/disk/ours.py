@@ -40,7 +40,7 @@ LOCK = f".{PLAN}.lock"
 STORE, REPLACED = "store-", "replaced-"
 """Begin the names of what lies beside fragments: a result while it is written, and what it replaces."""
 _TEMPORARY = r"(\.[0-9a-f]+)?"
-_FRAGMENT = r"(chunk|merged|final|rows)-[-\w]+\.(fragment|json|hook)"
+_FRAGMENT = r"(chunk|gathered|merged|final|rows)-[-\w]+\.(fragment|json|hook)"
 _JOURNAL = re.compile(
     rf"\.?plan\.json(\.lock)?{_TEMPORARY}|\.?noted\.fragment{_TEMPORARY}|\.?{_FRAGMENT}{_TEMPORARY}|\.?arrays-\w+\.bin{_TEMPORARY}"
     rf"|stuck-[-\d]+\.msgpack\.gz|attempts|attempts/\.?({_FRAGMENT}|(end|doing|now)-[^/]*\.json){_TEMPORARY}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ from ..stores.contents import Contents
 from ..stores.named import store_for
 from ..worker import rowstage
 from ..worker.chunk import run_chunk, run_chunk_without
+from ..worker.gathering import gather
 from ..worker.hooks import FirstTrains
-from ..worker.summary import Summary
 from ..worker.workspace import Workspace
 from . import journal
 from .merges import Merges
@@ -120,7 +120,7 @@ def _run(
     report.begin_pass()
     todo, first = report.missing(), FirstTrains(len(plan.chunks))
     # Modules that are reduced apart have to agree first on the trains that are left out.
-    merges, apart = Merges(plan, runner, folder), len(plan.parts) > 1
+    merges, apart = Merges(plan, runner, folder), plan.apart
     for summary in report.in_order():
         first.add(summary)
         if not apart:
@@ -135,10 +135,10 @@ def _run(
             merges.add(summary.chunk)
         progress.add(summary.bytes, reused=summary.reused)
     if apart:
-        _agree(runner, report)
+        _put_together(plan, runner, report)
         for chunk in plan.chunks:
             merges.add(chunk.number)
-    contents = Contents(plan, folder, _events(plan, report.in_order()), report.losses)
+    contents = Contents(plan, folder, report.events, report.losses)
     contents.note()
     if lock is not None:
         lock.check()
@@ -155,11 +155,20 @@ def _run(
     runner.tell(None)
 
 
-def _agree(runner: Runner, report: Report) -> None:
-    """Leave out trains in all modules that were left out in some: do these chunks again without them."""
-    while todo := report.disagreeing():
-        for summary in runner.results(runner.map(run_chunk_without, todo)):
-            report.add(summary)
+def _put_together(plan: Plan, runner: Runner, report: Report) -> None:
+    """Put together what chunks of some modules made of the same trains, and finish that.
+
+    Trains that were left out in some modules, or then, are left out in all: these chunks are done again without them.
+    """
+    first = FirstTrains(len(plan.stretches))
+    while todo := report.apart():
+        if again := report.disagreeing():
+            for summary in runner.results(runner.map(run_chunk_without, again)):
+                report.add(summary)
+            continue
+        for summary in runner.results(runner.map(gather, todo)):
+            report.gathered(summary)
+            first.add(summary)
 
 
 def _last_steps(
@@ -177,9 +186,3 @@ def _last_steps(
 def _write_piece(work: Workspace, piece: Any) -> None:
     """Write a piece of the result, on a worker."""
     work.plan.store.write(Contents.of(work.plan, work.folder), piece)
-
-
-def _events(plan: Plan, summaries: Iterable[Summary]) -> dict[str, list[int]]:
-    """Return the rows of each event output in each chunk."""
-    names = [o.name for o in plan.outputs if o.output.kind == "event"]
-    return {name: [s.events[name] for s in summaries] for name in names}

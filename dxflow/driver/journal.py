@@ -68,7 +68,7 @@ def begin(plan: Plan) -> Path:
         _refuse_other(plan, folder)
         # What killed workers then may work now: with more memory, on other nodes.
         _remove(folder / attempts.FOLDER)
-        for path in [*folder.glob("merged-*"), *folder.glob("rows-*")]:
+        for path in [p for name in ("merged", "rows", "gathered") for p in folder.glob(f"{name}-*")]:
             # A chunk that is damaged, and done again, may be worked on without loss now.
             _remove(path)
         return folder

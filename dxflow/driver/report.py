@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class Report:
         self.plan, self._found = plan, found
         self._began = self._pass_began = self._last = time.perf_counter()
         self._summaries: dict[int, Summary] = {}
+        self._gathered: dict[int, Summary] = {}
         self.restarts: list[str] = []
         self._accounts: list[Mapping[str, Any]] = []
 
@@ -62,14 +63,38 @@ class Report:
         """Return the numbers of the chunks that are not done."""
         return [c.number for c in self.plan.chunks if c.number not in self._summaries]
 
-    def disagreeing(self) -> list[tuple[int, Without]]:
-        """Return the chunks of which others of the same trains left some out, with all of these trains."""
-        left_out: dict[tuple[int, int], dict[int, str]] = defaultdict(dict)
-        for chunk in self.plan.chunks:
-            left_out[chunk.first, chunk.last].update(self._summaries[chunk.number].left_out)
-        wanted = [(c.number, left_out[c.first, c.last]) for c in self.plan.chunks]
-        own = {n: dict(summary.left_out) for n, summary in self._summaries.items()}
-        return [(n, (*sorted(trains.items()),)) for n, trains in wanted if trains.keys() - own[n].keys()]
+    def disagreeing(self) -> list[tuple[int, Without, Sequence[Loss]]]:
+        """Return the chunks of which others of the same trains left some out, with all of these trains.
+
+        And what was lost when modules were put together, once for each stretch of trains.
+        """
+        own = {n: dict(summary.left_out).keys() for n, summary in self._summaries.items()}
+        todo: list[tuple[int, Without, Sequence[Loss]]] = []
+        for number, out in self._left_out():
+            then = self._gathered.get(number)
+            for nth, chunk in enumerate(self.plan.chunks_of(number)):
+                if dict(out).keys() - own[chunk.number]:
+                    todo.append((chunk.number, out, then.losses if then and not nth else ()))
+        return todo
+
+    def _left_out(self) -> Iterator[tuple[int, Without]]:
+        """Yield the stretches of trains, by number, each with all trains of it that are left out somewhere."""
+        for stretch in self.plan.stretches:
+            chunks = [self._summaries[c.number] for c in self.plan.chunks_of(stretch.number)]
+            known = [*chunks, *filter(None, [self._gathered.get(stretch.number)])]
+            yield stretch.number, (*sorted({n: why for s in known for n, why in s.left_out}.items()),)
+
+    def apart(self) -> list[tuple[int, Without]]:
+        """Return the stretches of which the modules are not put together, each with the trains left out of it."""
+        return [
+            (n, out)
+            for n, out in self._left_out()
+            if n not in self._gathered or self._gathered[n].hooks_failed
+        ]
+
+    def gathered(self, summary: Summary) -> None:
+        """Count a stretch of trains that was put together."""
+        self._gathered[summary.chunk] = summary
 
     def add(self, summary: Summary) -> None:
         """Count a finished chunk."""
@@ -90,6 +115,13 @@ class Report:
     def losses(self) -> list[Loss]:
         """What was known to be missing, and what chunks could not use."""
         return [*self.plan.losses, *(loss for s in self.in_order() for loss in s.losses)]
+
+    @property
+    def events(self) -> dict[str, list[int]]:
+        """Rows of each event output in each stretch of trains."""
+        names = [o.name for o in self.plan.outputs if o.output.kind == "event"]
+        summaries = [self._gathered[n] for n in sorted(self._gathered)] or self.in_order()
+        return {name: [s.events[name] for s in summaries] for name in names}
 
     def manifest(self, account_of_cluster: Mapping[str, Any]) -> dict[str, Any]:
         """Return everything about how the result was made.

@@ -15,6 +15,7 @@ from .bound import maker
 from .units import adds_up
 
 if TYPE_CHECKING:
+    from ..declare.outputs import BoundOutput
     from .binding import Binding
     from .bound import BoundAlgorithm
 
@@ -118,18 +119,26 @@ def cut(
     modules = max(len(i.modules) for i in binding.inputs)
     fixed = _stretches(len(binding.trains), trains) if trains else ()
     whole = Cut((slice(0, modules),), fixed or _spans(binding, algorithms, chunk, block, 1))
-    if not _separable(binding):
+    if not separable(binding):
         return whole
     size = memory.partial_bytes(algorithms, whole.parts[0])
     total = sum(int(train_bytes(i).sum()) for i in binding.inputs)
     needed, most = -(-size // PARTIAL_LIMIT), total // (FEWEST_BLOCKS * block)
+    ordered = _in_order(binding)
+    if ordered and needed > 1:
+        needed = modules
     if fixed:
         return Cut(_apart(modules, needed), fixed)
     apart = _apart(modules, max(needed, min(modules, most)))
+    if ordered and len(apart) < modules:
+        return whole
     by_module = Cut(apart, _spans(binding, algorithms, chunk, block, len(apart)))
-    if needed > 1 or (size > SMALL and len(by_module.spans) < len(whole.spans)):
+    if needed > 1:
         return by_module
-    return whole if len(whole.spans) > 1 or size <= SMALL else by_module
+    # Each group of modules leaves rows of its own.
+    gained, rows = size * (len(whole.spans) - len(by_module.spans)), memory.rows_bytes(binding) * len(apart)
+    fewer = gained > rows or (len(whole.spans) == 1 and size >= rows)
+    return by_module if size > SMALL and fewer else whole
 
 
 def _apart(modules: int, groups: int) -> tuple[slice, ...]:
@@ -138,15 +147,42 @@ def _apart(modules: int, groups: int) -> tuple[slice, ...]:
     return tuple(slice(a, min(a + step, modules)) for a in range(0, modules, step))
 
 
-def _separable(binding: Binding) -> bool:
-    """Return whether modules share nothing, and no hook sees several of them."""
-    kinds = {o.output.kind for a in binding.algorithms for o in a.outputs if not o.transient}
+def separable(binding: Binding) -> bool:
+    """Return whether no hook sees several modules, and what modules share can be put together when all are done."""
     counts = {len(i.modules) for i in binding.inputs if i.kind == "frames"}
-    blocks = all(
-        a.algorithm.by_module and not a.algorithm.overrides("finalize_chunk_processing")
-        for a in binding.algorithms
+    of_frames = all(binding.inputs[a.stream].kind == "frames" for a in binding.algorithms)
+    return len(counts) == 1 and of_frames and all(map(_by_itself, binding.algorithms))
+
+
+def _by_itself(bound: BoundAlgorithm) -> bool:
+    """Return whether an algorithm works on each module without the others, until its rows are put together."""
+    finishes = bound.algorithm.overrides("finalize_chunk_processing")
+    return (
+        bound.algorithm.by_module
+        and not (finishes and adds_up(bound))
+        and all(o.transient for o in bound.read)
+        and all(map(_can_be_apart, bound.outputs))
     )
-    return kinds == {"pixel"} and len(counts) == 1 and blocks
+
+
+def _can_be_apart(o: BoundOutput) -> bool:
+    """Return whether an output is the same if each module's share is made elsewhere.
+
+    Of a train there are shares of many blocks, whose floats would be added up in another order. Images would all be in
+    memory at once when modules are put together.
+    """
+    exact = o.output.merge in ("min", "max") or np.dtype(o.output.dtype).kind in "biu"
+    rule = {"pixel": True, "event": True, "entry": o.output.merge != "custom", "image": o.transient}
+    return rule.get(o.output.kind, o.output.kind == "train" and exact and o.output.merge != "custom")
+
+
+def _in_order(binding: Binding) -> bool:
+    """Return whether there are sums of floats of several modules: the same only if each module has its own."""
+    return any(
+        o.output.kind == "entry" and o.output.merge == "sum" and np.dtype(o.output.dtype).kind in "fc"
+        for a in binding.algorithms
+        for o in a.outputs
+    )
 
 
 def _spans(

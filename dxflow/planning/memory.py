@@ -18,6 +18,7 @@ from .walks import Trains, Walk
 
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
+    from .binding import Binding
     from .plan import Plan
 
 FRAGMENTS = 4
@@ -72,6 +73,13 @@ def partial_bytes(algorithms: Sequence[BoundAlgorithm], part: slice) -> int:
     """Return the bytes of the whole-run outputs of some modules."""
     count = part.stop - part.start
     return sum(_bytes(o, 1, 1, min(count, o.pixels[0])) for a in algorithms for o in a.outputs if o.whole_run)
+
+
+def rows_bytes(binding: Binding) -> int:
+    """Return the bytes of all rows of the run; events, of which nobody knows how many there are, aside."""
+    outputs = [o for a in binding.algorithms for o in a.outputs if not o.whole_run and not o.transient]
+    rows = [(o, 0 if o.index is None else len(o.index)) for o in outputs]
+    return sum(_bytes(o, n, len(binding.trains), o.pixels[0]) for o, n in rows)
 
 
 def _partials(plan: Plan, bound: BoundAlgorithm, part: slice) -> int:

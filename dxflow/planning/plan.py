@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +20,12 @@ from .destination import Destination
 
 @dataclass(frozen=True)
 class Chunk:
-    """The trains (positions ``first:last``) and modules (of part `part`) of one task."""
+    """The trains (positions ``first:last``) and modules (of part `part`, None for all) of one task."""
 
     number: int
     first: int
     last: int
-    part: int = 0
+    part: int | None = 0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,6 +91,30 @@ class Plan:
         """Bytes of data, after decompression, of all inputs."""
         return sum(train_bytes(i).sum() for i in self.inputs)
 
+    @property
+    def apart(self) -> bool:
+        """Whether chunks have some modules only: what they make of the same trains is put together then."""
+        return len(self.parts) > 1
+
+    @cached_property
+    def stretches(self) -> tuple[Chunk, ...]:
+        """Trains that are worked on together, in order, as chunks of all modules."""
+        return tuple(Chunk(n, c[0].first, c[0].last, None) for n, c in enumerate(self._chunks_of))
+
+    @cached_property
+    def _chunks_of(self) -> list[list[Chunk]]:
+        """The chunks of the same trains."""
+        found: dict[tuple[int, int], list[Chunk]] = defaultdict(list)
+        for chunk in self.chunks:
+            found[chunk.first, chunk.last].append(chunk)
+        return list(found.values())
+
+    def chunks_of(self, stretch: int) -> Sequence[Chunk]:
+        """Return the chunks of a stretch of trains, given by its number, in the order of their modules."""
+        return self._chunks_of[stretch]
+
     def modules(self, chunk: Chunk) -> slice:
         """Return the positions of the modules that a chunk works on."""
+        if chunk.part is None:
+            return slice(self.parts[0].start, self.parts[-1].stop)
         return self.parts[chunk.part]

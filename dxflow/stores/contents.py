@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..disk.fragments import Fragment, chunk_path, final_path, rows_path
+from ..disk.fragments import Fragment, chunk_path, final_path, gathered_path, rows_path
 from . import noted
 from .origin import Origin, origin
 from .variables import Variable, Variables
@@ -33,7 +32,7 @@ class Contents(Variables):
     folder : path
         Where the fragments are.
     events : mapping of str to list of int
-        Rows of each event output in each chunk.
+        Rows of each event output in each stretch of trains.
     losses : sequence of Loss
         What could not be used, in the order in which it was found.
     """
@@ -66,7 +65,7 @@ class Contents(Variables):
     def counts(self) -> dict[str, NDArray]:
         """Rows of each event output in each train."""
         found = {name: np.zeros(len(self.plan.train_ids), np.int64) for name in self.events}
-        for chunk in self.plan.chunks if found else ():
+        for chunk in self.plan.stretches if found else ():
             with self.fragment(chunk.number) as fragment:
                 for name, counts in found.items():
                     counts[chunk.first : chunk.last] += np.bincount(
@@ -113,17 +112,18 @@ class Contents(Variables):
         with self._opened(rows_path(self.folder, variable.maker, self.plan.digest)) as fragment:
             return fragment.of(variable.entry, variable.shape, variable.dtype)
 
-    def fragment(self, chunk: int) -> Fragment:
-        """Return the open fragment of a chunk, by number."""
-        return self._opened(chunk_path(self.folder, chunk, self.plan.digest))
+    def fragment(self, stretch: int) -> Fragment:
+        """Return the fragment with the rows of a stretch of trains."""
+        path_of = gathered_path if self.plan.apart else chunk_path
+        return self._opened(path_of(self.folder, stretch, self.plan.digest))
 
     def _opened(self, path: Path) -> Fragment:
         return Fragment(path, self.plan.digest)
 
     def _holders(self, variable: Variable) -> Iterator[tuple[int, int, int]]:
-        """Yield (chunk, first row, last row) of a variable."""
+        """Yield (stretch of trains, first row, last row) of a variable."""
         at = 0
-        for chunk in self.plan.chunks:
+        for chunk in self.plan.stretches:
             match variable.axis:
                 case "row":
                     assert variable.index is not None
@@ -133,32 +133,18 @@ class Contents(Variables):
                     n = self.events[variable.dims[0].removesuffix("_event")][chunk.number]
                     yield chunk.number, at, at + n
                     at += n
-                case _ if chunk.part == 0:
+                case _:
                     yield chunk.number, chunk.first, chunk.last
 
     def _of_chunk(
         self, variable: Variable, number: int, fragment: Fragment, rows: int, own: slice
     ) -> NDArray:
         """Return some of a chunk's rows of a variable; no others are read."""
-        chunk = self.plan.chunks[number]
+        chunk = self.plan.stretches[number]
         if variable.axis == "event" and not variable.output:
             return self._event_labels(variable, chunk, fragment)[own]
         shape = (rows, *variable.shape[1:])
-        found = fragment.of(variable.entry, shape, variable.dtype, own.start, own.stop)
-        if variable.entry.startswith("valid/"):
-            for other in self._same_trains[chunk.first, chunk.last]:
-                if other != number:
-                    with self.fragment(other) as one:
-                        found |= one.of(variable.entry, shape, variable.dtype, own.start, own.stop)
-        return found
-
-    @cached_property
-    def _same_trains(self) -> dict[tuple[int, int], list[int]]:
-        """Chunks, of all modules, by the trains that they have."""
-        found: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for chunk in self.plan.chunks:
-            found[chunk.first, chunk.last].append(chunk.number)
-        return found
+        return fragment.of(variable.entry, shape, variable.dtype, own.start, own.stop)
 
     def _event_labels(self, variable: Variable, chunk: Chunk, fragment: Fragment) -> NDArray:
         """Return train or other ids of a chunk's events; those of frames are 0 where an event has no frame."""

@@ -16,9 +16,10 @@ from ..declare.outputs import BoundOutput, Output, Partial, identity, merge_into
 from ..disk.fragments import chunk_path
 from ..driver import journal
 from ..driver.execute import execute
+from ..planning.cutting import separable
 from ..planning.walks import Walk
 from ..worker import ahead, chunk, merging
-from .case import Case, CheckFailed, Factory, changed, compare, difference, require, state
+from .case import Case, CheckFailed, Factory, by_modules, changed, compare, difference, require, state
 
 if TYPE_CHECKING:
     from ..driver.result import Result
@@ -90,6 +91,9 @@ def check_algorithm(
         with _modules(lambda all_of_them: all_of_them[::-1]):
             compare("modules in reverse order", whole, case.reduce(), rtol, atol)
         _check_halves(case, whole, rtol, atol)
+        if separable(made := case.plan()):
+            apart = execute(by_modules(made, len(made.train_ids)), "here")
+            compare("each module in a chunk of its own", whole, apart)
     _check_merge(case)
     return whole
 

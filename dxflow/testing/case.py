@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +81,13 @@ def cut(made: Plan, trains: int) -> Plan:
     n = len(made.train_ids)
     spans = [(a, min(a + trains, n), p) for p in range(len(made.parts)) for a in range(0, n, trains)]
     return replace(made, chunks=tuple(Chunk(number, *span) for number, span in enumerate(spans)))
+
+
+def by_modules(made: Plan, trains: int, groups: int | None = None) -> Plan:
+    """Return a plan with chunks of so many trains, and of groups of modules; each module apart by default."""
+    modules = max(len(i.modules) for i in made.inputs)
+    edges = [modules * n // (groups or modules) for n in range((groups or modules) + 1)]
+    return cut(replace(made, parts=tuple(slice(a, b) for a, b in pairwise(edges))), trains)
 
 
 def compare(check: str, expected: Result, got: Result, rtol: float = 0.0, atol: float = 0.0) -> None:

@@ -140,8 +140,7 @@ def _check_commit(made: Plan) -> None:
     for one in made.chunks:
         report.add(chunk.run_chunk(work, one.number))
     paths = [chunk_path(work.folder, one.number, made.digest) for one in made.chunks]
-    events = {"every.event": [s.events["every.event"] for s in report.in_order()]}
-    contents = Contents(made, work.folder, events, report.losses)
+    contents = Contents(made, work.folder, report.events, report.losses)
     contents.note()
     pieces = list(store.create(contents))
     total = merging.merge(work, 0, paths, work.folder / "merged-000-0-000000-check.fragment")

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from numpy.typing import NDArray
-
 from ..deaths import search as deaths
 from ..deaths.notes import Attempt, Note
-from ..declare.events import Events
 from ..disk import fragments
 from ..disk.fragments import chunk_path
 from ..run.losses import Loss
 from .ahead import Reading
+from .gathering import left
 from .hooks import CAUSE, Hooks
 from .summary import Summary, summary_of
 from .work import Pass
@@ -45,12 +43,12 @@ Without = tuple[tuple[int, str], ...]
 """Trains that are left out, by their position in the plan, and why."""
 
 
-def run_chunk_without(work: Workspace, which: tuple[int, Without]) -> Summary:
-    """Do a chunk, given by its number, without some trains."""
+def run_chunk_without(work: Workspace, which: tuple[int, Without, Sequence[Loss]]) -> Summary:
+    """Do a chunk, given by its number, without some trains, and count these losses with it."""
     return run_chunk(work, *which)
 
 
-def run_chunk(work: Workspace, number: int, without: Without = ()) -> Summary:
+def run_chunk(work: Workspace, number: int, without: Without = (), losses: Sequence[Loss] = ()) -> Summary:
     """Read a chunk while the algorithms work on what was read; leave a fragment.
 
     A chunk whose fragment is there is not done again. Trains in which a hook raised are left out, if faults are to
@@ -59,8 +57,12 @@ def run_chunk(work: Workspace, number: int, without: Without = ()) -> Summary:
     """
     path, chunk = chunk_path(work.folder, number, work.plan.digest), work.plan.chunks[number]
     meta = fragments.intact(path, work.plan.digest)
-    if meta is not None and dict(without).keys() <= dict((there := summary_of(meta)).left_out).keys():
-        return replace(there, reused=True)
+    if meta is not None:
+        there = summary_of(meta)
+        if dict(without).keys() <= dict(there.left_out).keys():
+            return replace(there, reused=True)
+        # Hooks are not called again for these trains.
+        losses = (*losses, *(loss for loss in there.losses if loss.cause == CAUSE))
     with Note(work.now, number) as work.note:
         note = work.note
         first = Attempt("whole" if work.ready else "initialize", chunk.first, chunk.last)
@@ -76,7 +78,7 @@ def run_chunk(work: Workspace, number: int, without: Without = ()) -> Summary:
                 out = dict.fromkeys(attempt.excluded, deaths.CAUSE) | dict(without)
                 done = _work(work, plan, attempt.of(chunk), out, follow=attempt.what == "whole" and not say)
             if attempt.what == "whole":
-                return _write(work, done, lost, path)
+                return _write(work, done, [*lost, *losses], path)
             note.survived(attempt)
         raise deaths.of_whole(work.plan, chunk, note.history)
 
@@ -125,30 +127,21 @@ def _loaded(work: Workspace, one: Pass, *, follow: bool) -> Iterator[Loaded]:
         work.tuner.note(threads, one.account.bytes - before, perf_counter() - start, len(now))
 
 
-def _write(work: Workspace, made: Done, killed: list[Loss], path: Path) -> Summary:
-    """Leave the fragment of a finished chunk, and return its summary; `killed`: trains that killed workers."""
+def _write(work: Workspace, made: Done, before: list[Loss], path: Path) -> Summary:
+    """Leave the fragment of a finished chunk, and return its summary; `before`: of trains that were left out before."""
     start, done = perf_counter(), made.last
     done.account.leave_out(made.left_out)
-    arrays: dict[str, NDArray] = done.account.arrays() | done.presence.arrays()
-    events: dict[str, int] = {}
-    for o in work.plan.outputs:
-        array = done.shares.arrays.get(o.name)
-        if isinstance(array, Events):
-            rows = array.sorted()
-            arrays |= dict(
-                zip((f"{o.name}/{part}" for part in ("rows", "trains", "frames")), rows, strict=True)
-            )
-            events[o.name] = len(rows[0])
-        elif array is not None and (o.output.store or o.whole_run or o.name in work.plan.for_rows):
-            arrays[o.name] = array.swapaxes(0, 1) if o.output.kind == "image" else array
-    summary = _summary(work, made, killed, events)
+    apart = work.plan.apart
+    known = left(done) if apart else done.account.arrays() | done.presence.arrays()
+    arrays = known | done.shares.kept(every=apart)
+    summary = _summary(work, made, before)
     lasting = not work.plan.store.temporary
     fragments.write(path, summary.json(), arrays, of=work.plan.digest, lasting=lasting)
     summary.times["write"] = perf_counter() - start
     return summary
 
 
-def _summary(work: Workspace, made: Done, killed: list[Loss], events: dict[str, int]) -> Summary:
+def _summary(work: Workspace, made: Done, before: list[Loss]) -> Summary:
     done, account, hooks = made.last, made.last.account, made.last.calls.hooks
     return Summary(
         chunk=done.chunk.number,
@@ -158,8 +151,8 @@ def _summary(work: Workspace, made: Done, killed: list[Loss], events: dict[str, 
         readers=work.tuner.chosen,
         used=account.used,
         worked=account.worked(),
-        events=events,
-        losses=(*account.summed_losses(), *killed, *made.losses),
+        events=done.shares.events(),
+        losses=(*account.summed_losses(), *before, *made.losses),
         left_out=(*sorted(made.left_out.items()),),
         masked=account.masked,
         hooks_failed={name: len(trains) for name, trains in hooks.failed.items()},

@@ -30,7 +30,8 @@ class Presence:
 
     def __init__(self, shares: Shares) -> None:
         self.shares, self.account, self.plan = shares, shares.account, shares.plan
-        shapes = {o.name: o.kind.made(*shares.size(o)) for o in self.plan.outputs}
+        rows = [o for o in self.plan.outputs if o.transient or o.name in shares.arrays]
+        shapes = {o.name: o.kind.made(*shares.size(o)) for o in rows}
         self.made = {name: np.zeros(shape, bool) for name, shape in shapes.items() if shape is not None}
 
     def note(self, bound: BoundAlgorithm, out: Partial, part: Part, rows: slice) -> None:

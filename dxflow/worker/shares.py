@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,13 @@ Share = tuple[NDArray, NDArray, str]
 
 
 class Shares:
-    """The outputs of all algorithms in one chunk.
+    """Outputs in one chunk.
+
+    Parameters
+    ----------
+    account : Account
+    outputs : iterable of BoundOutput
+        Of any algorithms of the plan.
 
     Attributes
     ----------
@@ -31,11 +37,11 @@ class Shares:
         Output name -> the chunk's array or events; transient ones are absent.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, outputs: Iterable[BoundOutput]) -> None:
         self.account, self.plan, self.chunk = account, account.plan, account.chunk
         self._modules = self.plan.modules(self.chunk)
         self.arrays: dict[str, NDArray | Events] = {
-            o.name: self._array(o) for o in self.plan.outputs if not o.transient
+            o.name: self._array(o) for o in outputs if not o.transient
         }
         self._rules = {
             a.name: _rules(a, len(self.plan.inputs[a.stream].modules)) for a in self.plan.algorithms
@@ -141,13 +147,21 @@ class Shares:
         if o.output.kind == "run" and part.module is not None:
             return self._of_module(o, array, part.module)
         values = o.kind.part(array, at, len(o.pixels))
-        if o.output.kind not in self._apart[o.algorithm] or o.output.merge not in ("min", "max"):
+        if o.output.kind not in self._apart[o.algorithm] or not self._on_its_own(o):
             return values
-        # Sums are added to where they are; the least and the largest of all need an array at the identity.
         shares.append(
             (values, np.full_like(values, identity(o.output.dtype, o.output.merge)), o.output.merge)
         )
         return shares[-1][1]
+
+    def _on_its_own(self, o: BoundOutput) -> bool:
+        """Return whether a call writes to an array of its own, at the identity, that is merged then.
+
+        The least and the largest need that; so do sums of frames, which are the same then if each module's are made
+        elsewhere. Other sums are added to where they are.
+        """
+        several = o.output.kind == "entry" and o.pixels[0] > 1
+        return o.output.merge in ("min", "max") or (o.output.merge == "sum" and several)
 
     def _of_module(self, o: BoundOutput, array: NDArray, module: int) -> NDArray:
         """Return a module's share of an output of the run.
@@ -181,6 +195,21 @@ class Shares:
     def put(self, bound: BoundAlgorithm, total: Partial) -> None:
         """Take these for an algorithm's whole-run outputs."""
         self.arrays |= {o.name: total[o.key] for o in bound.outputs if o.whole_run}
+
+    def kept(self, *, every: bool = False) -> dict[str, NDArray]:
+        """Return what a fragment keeps, by name: what is stored, merged or finished later; every row, if so asked."""
+        plan, found = self.plan, {}
+        for o in plan.outputs:
+            array = self.arrays.get(o.name)
+            if isinstance(array, Events):
+                found |= dict(zip(array.names(o.name), array.sorted(), strict=True))
+            elif array is not None and (every or o.output.store or o.whole_run or o.name in plan.for_rows):
+                found[o.name] = array.swapaxes(0, 1) if o.output.kind == "image" else array
+        return found
+
+    def events(self) -> dict[str, int]:
+        """Return how many rows outputs of events have, by name."""
+        return {name: a.count for name, a in self.arrays.items() if isinstance(a, Events)}
 
     def of_trains(self, bound: BoundAlgorithm, first: int, last: int) -> Partial:
         """Return the rows of some trains as `finalize_chunk_processing` takes them; whole-run outputs are whole."""

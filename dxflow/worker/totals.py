@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..planning.sight import by_train
@@ -10,20 +11,23 @@ from ..planning.units import Tree, adds_up
 if TYPE_CHECKING:
     from ..declare.outputs import Partial
     from ..planning.bound import BoundAlgorithm
+    from ..planning.plan import Plan
     from .hooks import Calls
     from .presence import Presence
 
 HOOK = "finalize_chunk_processing"
 
 
-class Totals:
-    """The whole-run outputs of all algorithms in a chunk."""
+def finishing(plan: Plan) -> list[BoundAlgorithm]:
+    """Return the algorithms that finish the trains of a unit, when all of their modules were worked on."""
+    return [a for a in plan.algorithms if a.algorithm.overrides(HOOK) and not by_train(plan, a)]
 
-    def __init__(self, presence: Presence, calls: Calls) -> None:
-        plan = presence.plan
-        finished = [a for a in plan.algorithms if a.algorithm.overrides(HOOK) and not by_train(plan, a)]
-        own = [a for a in plan.algorithms if adds_up(a) or a in finished]
-        self._own = [_Total(presence, calls, a) for a in own]
+
+class Totals:
+    """What algorithms close at the end of their units: whole-run outputs, and rows that they finish."""
+
+    def __init__(self, presence: Presence, calls: Calls, algorithms: Iterable[BoundAlgorithm]) -> None:
+        self._own = [_Total(presence, calls, a) for a in algorithms]
 
     def reach(self, train: int) -> None:
         """Close all units that end before a train, or the position after the last."""

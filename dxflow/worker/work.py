@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ..planning.sight import by_train
+from ..planning.units import adds_up
 from . import shares as merging
 from .hooks import Calls, Hooks
 from .presence import Presence
 from .shares import Shares
 from .source import Loaded
-from .totals import Totals, finish
+from .totals import Totals, finish, finishing
 from .views import Views
 
 if TYPE_CHECKING:
@@ -42,10 +43,13 @@ class Pass:
         self.reading, self.walk = reading, reading.walk
         self.account, self.source = reading.account, reading.source
         self.calls = Calls(plan, chunk, excluded, doing, hooks)
-        self.shares = Shares(self.account)
+        self.shares = Shares(self.account, plan.outputs)
         self.presence = Presence(self.shares)
         self.views = Views(self.source, self.presence)
-        self.totals = Totals(self.presence, self.calls)
+        # Rows of which other chunks have the other modules are finished when all are there.
+        finished = [] if plan.apart else finishing(plan)
+        own = [a for a in plan.algorithms if adds_up(a) or a in finished]
+        self.totals = Totals(self.presence, self.calls, own)
         self._by_train = {a.name for a in plan.algorithms if by_train(plan, a)}
         self._handed_on = {
             a.name: [o for o in a.outputs if o.name in plan.handed_on] if self.walk.whole else []
@@ -114,8 +118,9 @@ class Pass:
         return slice(start + part.at.start, start + part.at.stop)
 
     def end(self) -> None:
-        """Finish the last units; where no hook has failed, also the rows and the account of time."""
+        """Finish the last units; where no hook has failed, also rows of all modules, and the account of time."""
         self.totals.reach(self.chunk.last)
         if not self.calls.failed:
-            self.presence.mark_lost_rows()
+            if not self.plan.apart:
+                self.presence.mark_lost_rows()
             self.times["compute"] = perf_counter() - self.began - self.times["wait"]

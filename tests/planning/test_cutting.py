@@ -218,7 +218,7 @@ def test_a_train_that_one_module_cannot_take_is_left_out_of_all_whatever_the_cut
     assert len(split.parts) == 2
     if interrupted:
         split = plan(long, Picky(img=TWO, bad=bad), block=64, to=tmp_path / "r.zarr", resume=True)
-        ended = mock.patch.object(execution, "_agree", side_effect=KeyboardInterrupt)
+        ended = mock.patch.object(execution, "_put_together", side_effect=KeyboardInterrupt)
         with ended, pytest.raises(KeyboardInterrupt):
             dxflow.execute(split, "here")
     result = dxflow.execute(split, "here")

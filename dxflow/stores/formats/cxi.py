@@ -84,7 +84,7 @@ class Cxi(Hdf5Store):
             If a peak belongs to no frame.
         """
         for bound in _peaks(contents.plan):
-            for chunk in contents.plan.chunks:
+            for chunk in contents.plan.stretches:
                 with contents.fragment(chunk.number) as fragment:
                     # The label of these is pulse 0, which another frame may have.
                     homeless = fragment[f"{bound.name}/frames"] < 0
