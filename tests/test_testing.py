@@ -94,18 +94,26 @@ class MergesTwice(Counts):
         into.n += 2 * other.n
 
 
-class KeepsOneModule(Counts):
+class PerTrain(Counts):
+    """Adds to one number of a train, as do all blocks of all modules."""
+
+    def outputs(self, info):
+        return super().outputs(info) | {"per": Output(per="train")}
+
+
+class KeepsOneModule(PerTrain):
     def process_module_data(self, block, out):
         out.n += len(block)
-        out.per[:] = np.nansum(block["img"], axis=(1, 2))
+        out.per[...] = block.module + 1
 
 
-class CountsBlocksOfModules(Counts):
+class CountsBlocksOfModules(PerTrain):
     """Right in any order of modules, but what a module leaves depends on those before it."""
 
     def process_module_data(self, block, out):
         out.n += len(block)
-        out.per += np.nansum(block["img"], axis=(1, 2)) + 1e6 * (out.per != 0)
+        first = block.pulse_ids[0] == 0
+        out.per += first * (1 + 1e6 * (out.per != 0))
 
 
 class KeepsArray(Counts):

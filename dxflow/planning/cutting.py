@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
     from .binding import Binding
     from .bound import BoundAlgorithm
+    from .plan import Plan
 
 MOST_CHUNKS_OF_A_SMALL_RUN = 32
 ENOUGH_CHUNKS = 12
@@ -147,7 +148,7 @@ def _apart(modules: int, groups: int) -> tuple[slice, ...]:
     return tuple(slice(a, min(a + step, modules)) for a in range(0, modules, step))
 
 
-def separable(binding: Binding) -> bool:
+def separable(binding: Binding | Plan) -> bool:
     """Return whether no hook sees several modules, and what modules share can be put together when all are done."""
     counts = {len(i.modules) for i in binding.inputs if i.kind == "frames"}
     of_frames = all(binding.inputs[a.stream].kind == "frames" for a in binding.algorithms)

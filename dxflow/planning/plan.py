@@ -18,14 +18,18 @@ from .bound import BoundAlgorithm
 from .destination import Destination
 
 
+ALL = -1
+"""The part of a chunk that has all modules of a plan that is cut by modules."""
+
+
 @dataclass(frozen=True)
 class Chunk:
-    """The trains (positions ``first:last``) and modules (of part `part`, None for all) of one task."""
+    """The trains (positions ``first:last``) and modules (of part `part`, or ALL) of one task."""
 
     number: int
     first: int
     last: int
-    part: int | None = 0
+    part: int = 0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,7 +103,7 @@ class Plan:
     @cached_property
     def stretches(self) -> tuple[Chunk, ...]:
         """Trains that are worked on together, in order, as chunks of all modules."""
-        return tuple(Chunk(n, c[0].first, c[0].last, None) for n, c in enumerate(self._chunks_of))
+        return tuple(Chunk(n, c[0].first, c[0].last, ALL) for n, c in enumerate(self._chunks_of))
 
     @cached_property
     def _chunks_of(self) -> list[list[Chunk]]:
@@ -115,6 +119,6 @@ class Plan:
 
     def modules(self, chunk: Chunk) -> slice:
         """Return the positions of the modules that a chunk works on."""
-        if chunk.part is None:
+        if chunk.part == ALL:
             return slice(self.parts[0].start, self.parts[-1].stop)
         return self.parts[chunk.part]

@@ -198,12 +198,14 @@ class Shares:
 
     def kept(self, *, every: bool = False) -> dict[str, NDArray]:
         """Return what a fragment keeps, by name: what is stored, merged or finished later; every row, if so asked."""
-        plan, found = self.plan, {}
-        for o in plan.outputs:
+        found: dict[str, NDArray] = {}
+        for o in self.plan.outputs:
             array = self.arrays.get(o.name)
             if isinstance(array, Events):
                 found |= dict(zip(array.names(o.name), array.sorted(), strict=True))
-            elif array is not None and (every or o.output.store or o.whole_run or o.name in plan.for_rows):
+            elif array is not None and (
+                every or o.output.store or o.whole_run or o.name in self.plan.for_rows
+            ):
                 found[o.name] = array.swapaxes(0, 1) if o.output.kind == "image" else array
         return found
 
