@@ -17,7 +17,6 @@ from ..run.losses import Loss
 from .bound import BoundAlgorithm
 from .destination import Destination
 
-
 ALL = -1
 """The part of a chunk that has all modules of a plan that is cut by modules."""
 
