@@ -20,8 +20,7 @@ from .verdict import Facts, unasked, verdict
 if TYPE_CHECKING:
     from ..planning.public import Plan
     from ..run.bound import BoundInput
-    from ..worker.chunk import Without
-    from ..worker.summary import Summary
+    from ..worker.summary import Summary, Without
 
 FORMAT = 1
 UNEXPLAINED = "unexplained"

@@ -19,7 +19,7 @@ from ..run.losses import Loss
 from .ahead import Reading
 from .gathering import left
 from .hooks import CAUSE, Hooks
-from .summary import Summary, summary_of
+from .summary import Summary, Without, summary_of
 from .work import Pass
 from .workspace import Workspace
 
@@ -37,10 +37,6 @@ class Done:
     losses: list[Loss]
     left_out: dict[int, str]
     """Trains that are left out, by their position in the plan, and why."""
-
-
-Without = tuple[tuple[int, str], ...]
-"""Trains that are left out, by their position in the plan, and why."""
 
 
 def run_chunk_without(work: Workspace, which: tuple[int, Without, Sequence[Loss]]) -> Summary:

@@ -17,12 +17,11 @@ from .account import Account
 from .hooks import CAUSE, Calls
 from .presence import Presence
 from .shares import Shares
-from .summary import Summary, summary_of
+from .summary import Summary, Without, summary_of
 from .totals import Totals, finishing
 
 if TYPE_CHECKING:
     from ..planning.plan import Chunk
-    from .chunk import Without
     from .work import Pass
     from .workspace import Workspace
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from ..run.losses import Loss, from_json
 
+Without = tuple[tuple[int, str], ...]
+"""Trains that are left out, by their position in the plan, and why."""
+
 
 @dataclass(frozen=True)
 class Summary:
