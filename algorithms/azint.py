@@ -182,7 +182,7 @@ class AzimuthalIntegration(Algorithm):
         """Make the table of a geometry."""
         try:
             placed = geometry.load(given, self.distance)
-            points = _fitting("geometry", placed.positions, img)
+            points = fitting("geometry", placed.positions, img)
             q = geometry.momentum_transfer(points, self._wavelength(placed))
             weights = self._corrections(points, placed.positions, img)
             bad = ~np.isfinite(q * weights)
@@ -217,7 +217,7 @@ class AzimuthalIntegration(Algorithm):
         """Return c of each pixel, (module, ss, fs)."""
         c = np.ones(points.shape[:3])
         if self.solid_angle:
-            c *= _fitting("geometry", geometry.solid_angle(whole)[..., None], img)[..., 0]
+            c *= fitting("geometry", geometry.solid_angle(whole)[..., None], img)[..., 0]
         if self.polarization is not None:
             c *= geometry.polarization(points, float(self.polarization))
         return c
@@ -252,7 +252,7 @@ def _binned(q: NDArray, weights: NDArray, bad: NDArray, nbins: int, qrange: Any)
     )
 
 
-def _fitting(what: str, array: NDArray, img: InputInfo) -> NDArray:
+def fitting(what: str, array: NDArray, img: InputInfo) -> NDArray:
     """Return the rows of an array over modules, (module, ss, fs, ...), that belong to the modules that are read."""
     _, *frame = img.shape
     if array.shape[0] == 1 and array.shape[1:3] != tuple(frame) and array.shape[1] % frame[0] == 0:

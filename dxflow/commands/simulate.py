@@ -15,12 +15,14 @@ from ..simulate.plant import Plant
 from ..simulate.run import make_run
 from ..simulate.settings import DEVICES, STRIDES, Settings
 from ..simulate.signals import Flat, PowderRings, Signal, Speckle, SphereFormFactor
+from ..simulate.spots import Spots
 from ..simulate.truth import Truth
 
 SIGNALS: dict[str, type[Signal]] = {
     "rings": PowderRings,
     "sphere": SphereFormFactor,
     "bragg": Bragg,
+    "spots": Spots,
     "speckle": Speckle,
     "flat": Flat,
 }

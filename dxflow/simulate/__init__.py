@@ -5,6 +5,7 @@ from .plant import Plant
 from .run import make_run
 from .settings import Scan, Settings
 from .signals import Flat, PowderRings, Signal, Speckle, SphereFormFactor
+from .spots import Spots
 from .truth import Truth
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Signal",
     "Speckle",
     "SphereFormFactor",
+    "Spots",
     "Truth",
     "make_run",
 ]

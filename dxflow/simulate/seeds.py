@@ -19,6 +19,7 @@ class Stream(IntEnum):
     PEDESTAL = 7
     POOL = 8
     CAMERA = 9
+    SPOTS = 10
 
 
 def generator(seed: int, stream: Stream, *ids: int) -> np.random.Generator:

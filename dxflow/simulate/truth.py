@@ -107,7 +107,7 @@ class Truth:
     """The same for a pumped hit."""
     peaks: NDArray[np.float64]
     """Bragg peaks, (peak, 5): frame, module (position in ``module_numbers``), ss, fs, photons above the
-    background with ``pulse_energy``."""
+    background with ``pulse_energy``: those of its brightest pixel for Bragg, of the whole peak for Spots."""
     pedestal: NDArray[np.float32]
     """Raw data: value without light, ADU, (module, ss, fs)."""
     cell_offset: NDArray[np.float32]

@@ -1,0 +1,125 @@
+"""Tables of `peaks`: rings of pixels around the beam, panels, and the arrays that a search works in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ._peaks_kernels import Panels, Rings
+
+ROOM = 1024
+"""Peaks of a frame for which there is room at first."""
+BREAK = 0.1
+"""Part of the usual step between pixels by which a step differs where a panel ends."""
+
+
+def pitch(points: NDArray) -> float:
+    """Return the usual distance from a pixel to the next one along the fast scan, m."""
+    return float(np.nanmedian(np.linalg.norm(np.diff(points, axis=2), axis=-1)))
+
+
+def radii(points: NDArray) -> NDArray:
+    """Return the distance of each pixel from the beam in pixels, float32, (module, ss, fs)."""
+    return (np.hypot(points[..., 0], points[..., 1]) / pitch(points)).astype("f4")
+
+
+def breaks(points: NDArray, axis: int) -> list[int]:
+    """Return where panels begin along an axis of modules, and the end: where steps between pixels are not the usual.
+
+    Parameters
+    ----------
+    points : ndarray, (module, ss, fs, 3)
+    axis : {1, 2}
+        Slow scan or fast scan.
+    """
+    steps = np.linalg.norm(np.diff(points, axis=axis), axis=-1)
+    off = np.abs(steps / np.nanmedian(steps) - 1) > BREAK if steps.size else np.zeros(steps.shape, bool)
+    other = tuple({0, 1, 2} - {axis})
+    return [0, *(np.flatnonzero(off.any(axis=other)) + 1).tolist(), points.shape[axis]]
+
+
+def panels(points: NDArray, size: tuple[int, int] | None) -> Panels:
+    """Return panels of a size, or as the geometry has them."""
+    from ._peaks_kernels import Panels
+
+    edges = [
+        np.array(
+            breaks(points, axis)
+            if size is None
+            else [*range(0, points.shape[axis], size[axis - 1]), points.shape[axis]]
+        )
+        for axis in (1, 2)
+    ]
+    return Panels(*edges, *(np.repeat(np.arange(len(e) - 1), np.diff(e)) for e in edges))
+
+
+def rings(radius: NDArray, used: NDArray) -> Rings:
+    """Return the rings of pixels that are used: those whose radius is nearest to the same whole number.
+
+    Rings of about as many pixels are side by side, so that few places are left over.
+    """
+    from ._peaks_kernels import LANES, Rings
+
+    flat, good = radius.reshape(-1), np.flatnonzero(used.reshape(-1))
+    _, ring, count = np.unique(np.rint(flat[good]), return_inverse=True, return_counts=True)
+    by_size = np.argsort(-count, kind="stable")
+    ring, count = np.argsort(by_size)[ring], count[by_size]
+    longest = np.maximum.reduceat(count, range(0, len(count), LANES))
+    groups = np.concatenate([[0], np.cumsum(longest)])
+    order = np.full((groups[-1], LANES), flat.size, np.int32)
+    along = np.argsort(ring, kind="stable")
+    row = np.arange(len(ring)) - np.repeat(np.cumsum(count) - count, count)
+    order[groups[ring[along] // LANES] + row, ring[along] % LANES] = good[along]
+    lanes = len(longest) * LANES
+    of = np.full(flat.size, lanes, np.int32)
+    of[good] = ring
+    limit = np.full(lanes + 1, -np.inf, np.float32)
+    return Rings(of, order, groups, np.zeros(lanes + 1, np.float32), limit)
+
+
+class Search:
+    """Finds the peaks of a frame, in arrays that are used again and again.
+
+    Parameters
+    ----------
+    rings, panels
+    snr, threshold : float
+    wanted : (int, int, int, bool)
+        Fewest and most pixels, radius of the local background, whether pixels must touch.
+    """
+
+    def __init__(
+        self, rings: Rings, panels: Panels, snr: float, threshold: float, wanted: tuple[int, int, int, bool]
+    ) -> None:
+        from ._peaks_kernels import COLUMNS
+
+        size = len(rings.of)
+        self.pixels = np.full(size + 1, np.nan, np.float32)
+        """The frame, (pixel + 1,): NaN where there is nothing, and in the end."""
+        self._rings, self._panels = rings, panels
+        self._threshold, self._wanted = np.float32(threshold), (np.float32(snr), *wanted)
+        self._state, self._above = np.zeros(size, np.uint8), np.empty(size, np.int32)
+        self._queue = np.zeros((3, size + 1), np.int32)
+        self._out = np.empty((ROOM, COLUMNS), np.float32)
+
+    def peaks(self) -> NDArray:
+        """Return the peaks of the frame in `pixels`, (peak, column), module as its position."""
+        from ._peaks_kernels import ABOVE, background, in_order
+
+        n = background(self.pixels, self._rings, self._wanted[0], self._threshold, self._state, self._above)
+        seeds = in_order(self._above[:n], self._panels)
+        while (found := self._found(seeds)) > len(self._out):
+            self._out = np.empty((2 * found, self._out.shape[1]), np.float32)
+            self._state[seeds] = ABOVE
+        self._state[seeds] = 0
+        return self._out[:found].copy()
+
+    def _found(self, seeds: NDArray) -> int:
+        """Fill `_out`; return how many peaks there are."""
+        from ._peaks_kernels import peaks
+
+        where = self.pixels, self._rings, self._state, seeds, self._panels
+        return peaks(*where, self._wanted, self._queue, self._out)
