@@ -183,7 +183,29 @@ class LitFrameFinder(Algorithm):
             "data_frames": Output(per="train", dtype="u2", doc="frames with data"),
             "pulses": Output(per="train", dtype="u2", doc="X-ray pulses of the train, in frames or not"),
             "inherited": Output(per="train", dtype="?", doc="the bunch pattern is that of another train"),
+            **_layout(clock, unit),
         }
+
+    def run_values(self, info: RunInfo) -> Mapping[str, Mapping[str, Any]]:
+        facts = info["img"].facts
+        clock = Clock(**facts["clock"])
+        none = {"delay": -1, "pulse": 0, "frame": 1, "repetitionRate": 4.5, "position": 0.0}
+        usual = {
+            "classId": "AgipdLitFrameFinder",
+            "deviceId": clock.device,
+            "instrumentName": facts["instrument"] or clock.device.partition("_")[0],
+            "trigger.deviceId": "",
+            "trigger.name": "",
+            "motor.deviceId": "",
+            "motor.positionProperty": "",
+            "motor.unitConversionCoef": 1.0,
+            "useDistanceDelay": False,
+            "detectorDistance": 0.0,
+            **{
+                f"referenceDelay.{kind}.{key}": v for kind in ("dynamic", "static") for key, v in none.items()
+            },
+        }
+        return {clock.device: {**usual, **clock.said}}
 
     def depends(self, info: RunInfo) -> Mapping[str, Any]:
         return {"timing": dict(info["img"].facts)}
@@ -205,6 +227,7 @@ class LitFrameFinder(Algorithm):
             shutter = np.array([np.all(np.asarray(train["shutter"]) == 1)])
         made = FrameClock.annotate(self._clock, table, self._sase, energy, sigma, shutter=shutter)
         self._of_frames(train, made, out)
+        self._as_device(made, energy is None, out)
         lit = (made.n_pulses[0] > 0) & self._clock.exposed
         out.frames, out.lit_frames, out.data_frames = self._clock.frames, lit.sum(), made.has_data[0].sum()
         out.pulses, out.inherited = made.in_train[0], train.id in self._inherited
@@ -231,3 +254,66 @@ class LitFrameFinder(Algorithm):
             ids = self._clock.pulse_ids
             first = int(np.argmax(made.n_pulses[0] > 0))
             out.master_pulse_id = ids[number] + (made.slots[0][0] - ids[first])
+
+    def _as_device(self, made: Any, no_energy: bool, out: Partial) -> None:
+        """Fill the layout of the online device, if it is kept."""
+        if "data_nFrame" not in out:
+            return
+        n, n_pulses = self._clock.frames, made.n_pulses[0]
+        energy = n_pulses * NO_ENERGY if no_energy else np.nan_to_num(made.energy[0], nan=NO_ENERGY)
+        frames = {
+            "dataFramePattern": made.has_data[0],
+            "detectorPulseId": self._clock.pulse_ids,
+            "energyPerFrame": energy,
+            "energySigma": np.nan_to_num(made.sigma[0]),
+            "nPulsePerFrame": n_pulses,
+        }
+        for key, values in frames.items():
+            out[f"data_{key}"][:n] = values
+        for key, values in (("masterPulseId", made.slots[0]), ("xgmPulseId", made.rows[0])):
+            out[f"data_{key}"][: len(values)] = values
+        lists = {"litFrames": np.flatnonzero(n_pulses), "dataFrames": np.flatnonzero(made.has_data[0])}
+        for key, values in lists.items():
+            out[f"device_{key}"][: len(values)] = values
+        numbers = {"nLitFrame": len(lists["litFrames"]), "nDataFrame": len(lists["dataFrames"]), "nFrame": n}
+        for key, value in {**numbers, "nPulse": made.in_train[0]}.items():
+            out[f"device_{key}"] = value
+        out.device_referenceFrame = self._clock.said["referenceFrame"]
+        out.data_nFrame = n
+
+
+def _layout(clock: Clock, unit: str) -> dict[str, Output]:
+    """Return the outputs that are the layout of the online device."""
+    wide, long = (clock.cells,), (SLOTS,)
+    control = {
+        "dataFrames": (wide, "u2", "", "numbers of frames with data, then 0"),
+        "litFrames": (wide, "u2", "", "numbers of lit frames, then 0"),
+        "nDataFrame": ((), "u2", "", "frames with data"),
+        "nFrame": ((), "u2", "", "frames"),
+        "nLitFrame": ((), "u2", "", "lit frames"),
+        "nPulse": ((), "u2", "", "X-ray pulses of the train, in frames or not"),
+        "referenceFrame": ((), "i2", "", "frame of the first pulse"),
+    }
+    data = {
+        "dataFramePattern": (wide, "u1", "", "1 of frames with data"),
+        "detectorPulseId": (wide, "u2", "", "pulse id of each frame by the detector's clock"),
+        "energyPerFrame": (wide, "f4", unit, "energy of the pulses of a frame; 10000 of a pulse: not known"),
+        "energySigma": (wide, "f4", unit, "error of the energy"),
+        "masterPulseId": (long, "u2", "", "slot of each pulse that a frame saw, then 0"),
+        "nFrame": ((), "u2", "", "frames"),
+        "nPulsePerFrame": (wide, "u2", "", "pulses in the exposure of each frame"),
+        "xgmPulseId": (long, "u2", "", "entry of the gas monitor of each of these pulses, then 0"),
+    }
+    return {
+        f"{group}_{key}": Output(
+            per="train",
+            shape=shape,
+            dtype=dtype,
+            unit=unit,
+            doc=doc,
+            store="exdf",
+            exdf=(f"{clock.device}:output", f"data.{key}") if group == "data" else (clock.device, key),
+        )
+        for group, keys in (("device", control), ("data", data))
+        for key, (shape, dtype, unit, doc) in keys.items()
+    }

@@ -36,6 +36,7 @@ class Algorithm:
     memory                     client   once per plan               nothing
     depends                    client   once per plan               nothing
     lacks                      client   once per plan               nothing
+    run_values                 any      per EXDF file               nothing
     initialize                 worker   once per process            ``self`` (tables; not pickled)
     process_train_data         worker   once per train              ``out``
     process_module_data        worker   once per block              ``out``
@@ -122,6 +123,13 @@ class Algorithm:
         They are in the losses of the plan and of the result, and in its account. Default: none.
         """
         return ()
+
+    def run_values(self, info: RunInfo) -> Mapping[str, Mapping[str, Any]]:
+        """Return what EXDF files say of the run in RUN: control source -> key -> number or text. Default: nothing.
+
+        For the layouts of devices, whose settings readers look for: see ``Output(exdf=...)``.
+        """
+        return {}
 
     # On the worker ------------------------------------------------------------------------------
 

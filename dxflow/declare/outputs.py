@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MERGE_RULES = ("sum", "min", "max", "custom")
 STAGES = ("pass", "rows")
+LAYOUT = "exdf"
+"""Of outputs that are the layout of a device in EXDF files, and nowhere else."""
 _KINDS = {
     "per": arguments.Kind(
         "a text, or a pair such as ('img', 'pixel')",
@@ -35,7 +37,7 @@ _KINDS = {
     "coords": MAPPING,
     "unit": TEXT,
     "doc": TEXT,
-    "store": FLAG,
+    "store": arguments.Kind(f"{FLAG.words} or {LAYOUT!r}", lambda store: FLAG.fits(store) or store == LAYOUT),
     "stage": TEXT,
     "exdf": maybe(
         arguments.Kind(
@@ -76,8 +78,11 @@ class Output:
         ``dims=("variant",), coords={"snr": ("variant", [5, 6, 7])}``.
     unit, doc : str
         Stored as the attributes ``units`` and ``long_name``.
-    store : bool
-        False for what only `finalize`, `finalize_rows` or a later algorithm needs.
+    store : bool or "exdf"
+        False for what only `finalize`, `finalize_rows` or a later algorithm needs. ``"exdf"``: the layout of a device,
+        in EXDF files alone: per train, under a source that `exdf` says. Trains without a value have no entry in an
+        instrument source, and 0 in a control source. Where results go elsewhere, there is no such output:
+        ``if "name" in out``.
     stage : {"pass", "rows"}
         When it is made: while the data are read, or of all rows of the run by `Algorithm.finalize_rows`; the latter
         per run, train or entry.
@@ -103,7 +108,7 @@ class Output:
     coords: Mapping[str, ArrayLike | tuple[Any, ...]] = field(default_factory=dict)
     unit: str = ""
     doc: str = ""
-    store: bool = True
+    store: bool | str = True
     stage: str = "pass"
     exdf: tuple[str, str] | None = None
     kind: str = field(init=False, repr=False, compare=False)
@@ -123,6 +128,8 @@ class Output:
         if isinstance(self.per, tuple) and (len(self.per) != 2 or self.per[1] != "pixel"):
             raise ValueError(f'Output(per={self.per!r}): a pair must be ("<input alias>", "pixel")')
         object.__setattr__(self, "kind", self._kind())
+        if self.layout and (self.kind != "train" or self.exdf is None):
+            raise ValueError(f"Output(store={LAYOUT!r}): expected per='train' and exdf=, its source and key")
 
     def axis(self, name: str) -> str:
         """Return the axis that coordinates belong to: that of their name, or the one that they say."""
@@ -137,6 +144,11 @@ class Output:
         if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], str):
             return np.asarray(given[0]), given[1]
         return np.asarray(given), ""
+
+    @property
+    def layout(self) -> bool:
+        """Whether it is the layout of a device, in EXDF files alone."""
+        return self.store == LAYOUT
 
     @property
     def alias(self) -> str | None:

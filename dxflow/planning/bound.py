@@ -42,6 +42,10 @@ class BoundAlgorithm:
     unit: int = 1
     finals: tuple[BoundOutput, ...] = ()
 
+    def without_layouts(self) -> BoundAlgorithm:
+        """Return it without outputs that only EXDF files have."""
+        return replace(self, outputs=tuple(o for o in self.outputs if not o.output.layout))
+
     @property
     def name(self) -> str:
         """Name of the instance."""

@@ -14,6 +14,7 @@ class Destination(Protocol):
 
     path: Path
     temporary: bool
+    layouts: bool
 
     @property
     def partial(self) -> Path:

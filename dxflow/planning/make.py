@@ -56,6 +56,8 @@ def plan_of(
     """
     trains = sizes.trains(chunk)
     size = sizes.parse(CHUNK if trains else chunk)
+    if not store.layouts:
+        binding.algorithms = [a.without_layouts() for a in binding.algorithms]
     own = cutting.with_units(binding, size, trains)
     cut = cutting.cut(binding, own, size, sizes.parse(block), trains)
     pairs = product(range(len(cut.parts)), cut.spans)

@@ -42,6 +42,8 @@ class Store(ABC):
 
     temporary = False
     """Whether the result goes away with the last object that refers to the store."""
+    layouts = False
+    """Whether it keeps the layouts of devices, ``Output(store="exdf")``."""
     attempt = ""
     """Which start of workers writes this; each has a folder of its own."""
 

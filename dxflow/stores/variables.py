@@ -98,7 +98,8 @@ class Variables:
         for number, sight in enumerate(dict.fromkeys(self.plan.sights.values())):
             own = [o for o in stored if self.plan.sights[o.algorithm] == sight]
             out += self._of_sight(number, sight, own) if own else []
-        valid = {valid_name(o): self.where_valid(o) for o in stored if o.says_valid}
+        says = [o for o in stored if o.says_valid and not o.output.layout]
+        valid = {valid_name(o): self.where_valid(o) for o in says}
         return valid | {v.name: v for v in out}
 
     @cached_property

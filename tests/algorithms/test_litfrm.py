@@ -151,6 +151,44 @@ def test_trains_without_time_server_have_no_values_or_those_of_a_train_nearby(tm
     assert (row["trains"], row["first_train"], row["last_train"]) == (2, 10001, 10004)
 
 
+def test_in_the_layout_of_the_device_trains_without_pattern_have_no_entry_and_unknown_energies_are_10000(
+    tmp_path,
+):
+    lit = np.random.default_rng(2).random((6, 8)) < 0.5
+    lit[:, 0] = True
+    truth = make_run(
+        tmp_path / "r",
+        sequences=2,
+        instrument="MID",
+        **(SMALL | {"lit": lit, "devices": ("timeserver", "xgm")}),
+    )
+    without(truth, "outputBunchPattern", [10002, 10005])
+    without(truth, "XGM/DOOCS:output", [10003])
+    layout = "MID_EXP_AGIPD1M1/REDU/LITFRM"
+    options = {"cluster": "here", "on_fault": "mask"}
+    made = dxflow.reduce(truth.path, LitFrameFinder(reference_frame=0), f"{tmp_path}/lit/", **options)
+    run = RunDirectory(tmp_path / "lit")
+    fast = run[f"{layout}:output"]
+    keys = "dataFramePattern detectorPulseId energyPerFrame energySigma masterPulseId nFrame nPulsePerFrame"
+    keys += " trainId xgmPulseId"
+    assert fast.keys() == {f"data.{key}" for key in keys.split()}
+    shapes = {key: (fast[key].entry_shape, fast[key].dtype.str[1:]) for key in sorted(fast.keys())}
+    assert shapes["data.nPulsePerFrame"] == ((352,), "u2")
+    assert shapes["data.energyPerFrame"] == ((352,), "f4")
+    assert shapes["data.dataFramePattern"] == ((352,), "u1")
+    assert shapes["data.masterPulseId"] == ((2700,), "u2")
+    there = [10001, 10003, 10004, 10006]
+    np.testing.assert_array_equal(fast["data.trainId"].ndarray(), there)
+    rows = np.isin(truth.train_ids, there)
+    np.testing.assert_array_equal(fast["data.nPulsePerFrame"].ndarray()[:, :8], lit[rows])
+    energy = fast["data.energyPerFrame"].ndarray()[:, :8]
+    np.testing.assert_array_equal(energy[1], 10000 * lit[2])
+    np.testing.assert_allclose(energy[0], truth.energy[:8], rtol=1e-6)
+    assert np.isnan(made.dataset["litfrm.energy"].values[16:24][lit[2]]).all()
+    np.testing.assert_array_equal(run[layout]["nLitFrame"].ndarray(), np.where(rows, lit.sum(axis=1), 0))
+    assert run.get_run_value(layout, "classId") == "AgipdLitFrameFinder"
+
+
 def test_without_gas_monitor_energies_are_nan_and_the_pattern_is_as_ever(tmp_path):
     truth = make_run(tmp_path / "r", devices=("timeserver",), **SMALL)
     data = found(truth).dataset

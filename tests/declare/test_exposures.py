@@ -14,6 +14,7 @@ from extra_redu.base.bunches import SA1, SA2, SA3
 from extra_redu.litfrm.agipd_offline import AgipdLitFrameFinderSPB
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from validator import problems
 
 import dxflow
 from dxflow import Clock, FrameClock
@@ -262,3 +263,49 @@ def test_a_whole_run_is_as_extra_redu_has_it(tmp_path, rate):
         np.testing.assert_array_equal(ours, getattr(theirs.output, key)[:, :8])
     np.testing.assert_array_equal(data["litfrm.lit_frames"], theirs.nLitFrame.value)
     np.testing.assert_array_equal(data["litfrm.pulses"], theirs.nPulse.value)
+
+
+LAYOUT = "SPB_EXP_AGIPD1M1/REDU/LITFRM"
+
+
+@pytest.mark.parametrize("xgm", [True, False])
+def test_extra_redu_reads_the_layout_in_exdf_files_as_what_it_makes_itself(tmp_path, xgm):
+    lit = np.random.default_rng(7).random((6, 8)) < 0.4
+    devices = ("timeserver", "agipd", *(("xgm",) if xgm else ()))
+    truth = make_run(
+        tmp_path / "r",
+        devices=devices,
+        other_pulses=4,
+        first_slot=30,
+        trains=6,
+        pulses=8,
+        module_shape=(8, 8),
+        modules=2,
+        lit=lit,
+    )
+    result = dxflow.reduce(truth.path, LitFrameFinder(), f"{tmp_path}/lit/", cluster="here", on_fault="mask")
+    theirs = by_extra_redu(Devoid(truth, xgm))
+    both = RunDirectory(truth.path).union(RunDirectory(tmp_path / "lit"))
+    reader = type("Reader", (AgipdLitFrameFinderSPB,), {"dev_id": LAYOUT})(both)
+    assert reader.referenceFrame.value == 1
+    assert reader._detector.deviceId.value == "SPB_IRU_AGIPD1M1/MDL/FPGA_COMP"
+    ours = reader.read_or_process()
+    assert ours.meta.litFrmDev == LAYOUT
+    for name in theirs.output._fields:
+        np.testing.assert_array_equal(getattr(ours.output, name), getattr(theirs.output, name), err_msg=name)
+    slow = both[LAYOUT]
+    for name in ("nPulse", "nFrame", "nLitFrame", "nDataFrame", "litFrames", "dataFrames"):
+        expected = getattr(theirs, name).value
+        np.testing.assert_array_equal(slow[name].ndarray(), expected, err_msg=name)
+        assert slow[name].dtype == expected.dtype
+    assert slow["referenceFrame"].dtype == np.dtype("i2")
+    assert both.get_run_value(LAYOUT, "alignMethod") == "by first pulse"
+    assert problems(result.path) == []
+
+
+class Devoid:
+    """The truth of a run, with the name of a gas monitor that it may lack."""
+
+    def __init__(self, truth, xgm):
+        self.path, self.devices = truth.path, {"xgm": "none", **truth.devices}
+        assert ("xgm" in truth.devices) == xgm

@@ -30,6 +30,7 @@ def facts(places: Places) -> dict[str, Any]:
     out = {
         i.variable.name: _facts(i.variable, i.place.section, i.place.path, not i.variable.output)
         for i in places.items
+        if i not in places.layouts
     }
     for name, place in places.coordinates():
         out[name] = _facts(places.labels[name], place.section, place.path, True)

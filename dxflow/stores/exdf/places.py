@@ -110,7 +110,23 @@ class Places:
     def controls(self) -> list[str]:
         """Control sources that outputs say they belong to."""
         own = {*self.algorithms.values(), self.shared}
-        return sorted({source for source, _ in self._given.values() if ":" not in source} - own)
+        named = {source for source, _ in self._given.values() if ":" not in source}
+        return sorted((named | set(self.constants)) - own)
+
+    @cached_property
+    def constants(self) -> dict[str, dict[str, Any]]:
+        """Values of the run that algorithms say, by control source and key."""
+        out: dict[str, dict[str, Any]] = {}
+        for bound in self.plan.algorithms:
+            for source, values in bound.algorithm.run_values(bound.info).items():
+                out.setdefault(source, {}).update(values)
+        return out
+
+    @cached_property
+    def layouts(self) -> list[Item]:
+        """Variables that are the layout of a device: no part of the dataset."""
+        own = {o.name for o in self.plan.results if o.output.layout}
+        return [item for item in self.items if item.variable.output in own]
 
     @cached_property
     def items(self) -> list[Item]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +95,9 @@ class _Reduced:
         )
         for source in self.places.controls:
             self.file.control(source)
+        for source, values in self.places.constants.items():
+            for key, value in values.items():
+                self.file.run_key(source, key, _value(value))
         for name, place in self.places.coordinates():
             if place.section == "RUN":
                 coordinate = self.places.labels[name]
@@ -161,9 +165,24 @@ class _Reduced:
             if place.section == "INSTRUMENT" and place.group in rows:
                 made.setdefault((place.source, place.group), rows[place.group])
         for (source, group), variable in made.items():
-            self.file.instrument(source, group, self._counts(variable), train_ids=True)
+            there = self._there.get((source, group))
+            counts = self._counts(variable) if there is None else there.astype(np.int64)
+            self.file.instrument(source, group, counts, train_ids=True)
             if variable.axis == "row" and variable.index is not None:
                 self._labels(source, group, variable.index)
+
+    @cached_property
+    def _there(self) -> dict[tuple[str, str], NDArray]:
+        """Which trains of the file have an entry in the index groups that are layouts of devices, (train,)."""
+        outputs = {o.name: o for o in self.plan.results if o.output.layout and o.says_valid}
+        out: dict[tuple[str, str], NDArray] = {}
+        for item in self.places.layouts:
+            if item.place.section == "INSTRUMENT" and (o := outputs.get(item.variable.output)):
+                valid = self.contents.where_valid(o)
+                there = self.contents.rows(valid, self.piece.first, self.piece.last) != 0
+                group = item.place.source, item.place.group
+                out[group] = out.get(group, np.zeros(len(there), bool)) | there
+        return out
 
     def _counts(self, variable: Variable) -> NDArray:
         """Return how many rows of a variable each train of the file has."""
@@ -195,8 +214,12 @@ class _Reduced:
         dtype = storable(np.zeros(0, variable.dtype)).dtype
         self.sink.rows(path, dtype, variable.shape[1:])
         self.sink.attributes(path, item.attributes)
+        there = self._there.get((item.place.source, item.place.group))
         for start, stop in self._spans(variable):
-            self.sink.append(path, storable(self.contents.rows(variable, start, stop)))
+            values = self.contents.rows(variable, start, stop)
+            if there is not None:
+                values = values[there[start - self.piece.first : stop - self.piece.first]]
+            self.sink.append(path, storable(values))
 
     def _spans(self, variable: Variable) -> Iterator[tuple[int, int]]:
         """Yield the rows of this file in stretches that lie in one chunk each."""

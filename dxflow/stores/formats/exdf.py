@@ -61,6 +61,8 @@ class Exdf(Store):
     to them. Files are listed with size and checksum in the manifest.
     """
 
+    layouts = True
+
     def __init__(
         self,
         path: str | Path,

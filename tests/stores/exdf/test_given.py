@@ -166,3 +166,62 @@ def test_outputs_that_say_nothing_are_not_looked_at():
     check([])
     with pytest.raises(TypeError, match="exdf='A/B/C': expected a source and a key, or None"):
         Output(exdf="A/B/C")
+
+
+# Layouts of devices -------------------------------------------------------------------------------
+
+
+class Device(Algorithm):
+    """The layout of a device, of some trains only, beside a result of its own."""
+
+    ALG_ID = "device"
+    inputs = {"img": Frames()}
+
+    def outputs(self, info):
+        rows = {"per": "train", "dtype": "u2", "store": "exdf"}
+        return {
+            "n": Output(**rows, exdf=(LITFRM, "nFrame")),
+            "fast": Output(**rows, shape=(2,), exdf=(f"{LITFRM}:output", "data.nPulse")),
+            "energy": Output(per="train", store="exdf", exdf=(f"{LITFRM}:output", "data.energy")),
+            "own": Output(per="train"),
+        }
+
+    def run_values(self, info):
+        return {LITFRM: {"classId": "Finder", "trigger.delay": 2.5}, "A/B/C": {"useIt": True}}
+
+    def process_train_data(self, train, out):
+        out.own = train.id
+        if train.id % 3 and "n" in out:
+            out.n, out.fast, out.energy = train.id % 7, [1, train.id % 5], train.id / 2
+
+
+def test_layouts_have_entries_of_the_trains_with_values_and_values_of_the_run(gappy, tmp_path):
+    result = dxflow.reduce(gappy.path, Device(), Exdf(tmp_path / "r", trains_per_file=5), cluster="here")
+    run = RunDirectory(tmp_path / "r")
+    own = result.dataset["device.own"]
+    ids = own["train"].values[np.isfinite(own.values)]
+    there = ids[ids % 3 > 0]
+    fast = run[f"{LITFRM}:output"]
+    assert fast.keys() == {"data.trainId", "data.nPulse", "data.energy"}
+    np.testing.assert_array_equal(fast["data.trainId"].ndarray(), there)
+    np.testing.assert_array_equal(fast["data.nPulse"].train_id_coordinates(), there)
+    np.testing.assert_array_equal(fast["data.nPulse"].ndarray()[:, 1], there % 5)
+    np.testing.assert_array_equal(fast["data.energy"].ndarray(), there / 2)
+    slow = run[LITFRM]
+    assert slow.keys(inc_timestamps=False) == {"nFrame"}
+    every = np.array(run.train_ids)
+    np.testing.assert_array_equal(slow["nFrame"].ndarray(), np.where(np.isin(every, there), every % 7, 0))
+    assert run.get_run_value(LITFRM, "trigger.delay") == 2.5
+    assert run.get_run_value(LITFRM, "classId") == "Finder"
+    assert run.get_run_value("A/B/C", "useIt") == 1
+    assert problems(result.path) == []
+    assert dxflow.verify(result.path) == []
+
+
+def test_layouts_are_in_exdf_files_only_and_no_part_of_the_dataset(gappy, tmp_path):
+    kept = dxflow.reduce(gappy.path, Device(), f"{tmp_path}/r/", cluster="here").dataset
+    zarr = dxflow.reduce(gappy.path, Device(), cluster="here").dataset
+    assert [name for name in zarr if name.startswith("device.")] == ["device.own"]
+    assert set(kept.variables) == set(zarr.variables)
+    with pytest.raises(ValueError, match="expected per='train' and exdf="):
+        Output(per="img", store="exdf", exdf=(f"{LITFRM}:output", "data.x"))
