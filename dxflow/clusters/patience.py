@@ -31,6 +31,7 @@ SHOWN = 3
 """Of what is waited for, how much is said in one line."""
 TASKS = {
     "run_chunk": "chunk {}",
+    "run_part": "chunk {}",
     "merge": "merging part {}",
     "finalize": "finalizing part {}",
     "_write_piece": "writing the result",
@@ -169,7 +170,7 @@ def named(sign: Mapping[str, Any]) -> str:
 def doing(one: Mapping[str, Any], who: str, work: Any) -> str:
     """Return in words what a worker is doing, and since when."""
     name, item = TASKS.get(one["task"], one["task"]), one["item"]
-    trains = f" ({of_trains(work, item)})" if one["task"] == "run_chunk" else ""
+    trains = f" ({of_trains(work, item)})" if TASKS.get(one["task"]) == TASKS["run_chunk"] else ""
     what = f"{name.format(item)}{trains} on {who} for {one['seconds']:.0f} s"
     if "hook" in one:
         return f"{what}: {one['hook']}, for {one['in_hook']:.0f} s"

@@ -19,6 +19,7 @@ from ..worker import rowstage
 from ..worker.chunk import run_chunk, run_chunk_without
 from ..worker.gathering import gather
 from ..worker.hooks import FirstTrains
+from ..worker.merging import run_part
 from ..worker.workspace import Workspace
 from . import journal
 from .merges import Merges
@@ -125,10 +126,13 @@ def _run(
         first.add(summary)
         if not apart:
             merges.add(summary.chunk)
+    # What a worker needs to finalize the only chunk of a part is there before it is.
+    at_once = merges.alone and plan.store.made_first and not report.events
+    contents, pieces = _created(plan, folder, report, lock) if at_once else (None, [])
     progress.phase("reading", plan.bytes_to_read - report.bytes)
     progress.watch(runner.waiting)
     runner.tell(progress.note)
-    for summary in runner.results(runner.map(run_chunk, todo)):
+    for summary in runner.results(runner.map(run_part if at_once else run_chunk, todo)):
         report.add(summary)
         first.add(summary)
         if not apart:
@@ -136,13 +140,11 @@ def _run(
         progress.add(summary.bytes, reused=summary.reused)
     if apart:
         _put_together(plan, runner, report)
-        for chunk in plan.chunks:
-            merges.add(chunk.number)
-    contents = Contents(plan, folder, report.events, report.losses)
-    contents.note()
-    if lock is not None:
-        lock.check()
-    pieces = plan.store.create(contents)
+        done = set(todo) - report.again if at_once else set()
+        for number in {c.number for c in plan.chunks} - done:
+            merges.add(number)
+    if contents is None:
+        contents, pieces = _created(plan, folder, report, lock)
     for what, futures, count, unit in _last_steps(plan, runner, merges, pieces):
         progress.phase(what, count, unit)
         for several in runner.results(futures):
@@ -153,6 +155,15 @@ def _run(
     plan.store.settle()
     plan.store.commit(contents, report.manifest(runner.account()))
     runner.tell(None)
+
+
+def _created(plan: Plan, folder: Path, report: Report, lock: Lock | None) -> tuple[Contents, Sequence[Any]]:
+    """Make the empty result; return what it will hold, and the pieces that are to be written."""
+    contents = Contents(plan, folder, report.events, report.losses)
+    contents.note()
+    if lock is not None:
+        lock.check()
+    return contents, plan.store.create(contents)
 
 
 def _put_together(plan: Plan, runner: Runner, report: Report) -> None:
@@ -185,4 +196,4 @@ def _last_steps(
 
 def _write_piece(work: Workspace, piece: Any) -> None:
     """Write a piece of the result, on a worker."""
-    work.plan.store.write(Contents.of(work.plan, work.folder), piece)
+    work.plan.store.write(work.contents, piece)

@@ -45,6 +45,11 @@ class Merges:
         self._there: dict[tuple[int, int, int], tuple[Path, Any]] = {}
         """Fragment, and the future that makes it, by part, level of the tree and place."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether there are several parts, each has one chunk, and all have something to finalize."""
+        return self._wanted and len(self._count) == len(self._plan.chunks) > 1
+
     def add(self, number: int) -> None:
         """Note that a chunk is done; begin what that makes possible."""
         if self._wanted:
@@ -68,8 +73,9 @@ class Merges:
         return into, self._runner.submit(merging.merge, part, paths, into, after=after)
 
     def finals(self) -> list[Any]:
-        """Finalize the parts, once all chunks are done and the store is made; the futures say how many are."""
-        roots = [(part, *self._root(part)) for part in self._count] if self._wanted else []
+        """Finalize the parts, once all their chunks are done and the store is made; the futures say how many are."""
+        there = {part for part, _, _ in self._there}
+        roots = [(part, *self._root(part)) for part in self._count if part in there]
         finals = []
         for group in (roots[n::TASKS] for n in range(min(TASKS, len(roots)))):
             after = [future for _, _, future in group if future is not None]

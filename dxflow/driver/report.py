@@ -44,6 +44,8 @@ class Report:
         self._began = self._pass_began = self._last = time.perf_counter()
         self._summaries: dict[int, Summary] = {}
         self._gathered: dict[int, Summary] = {}
+        self.again: set[int] = set()
+        """Chunks that were done more than once."""
         self.restarts: list[str] = []
         self._accounts: list[Mapping[str, Any]] = []
 
@@ -97,6 +99,8 @@ class Report:
 
     def add(self, summary: Summary) -> None:
         """Count a finished chunk."""
+        if summary.chunk in self._summaries:
+            self.again.add(summary.chunk)
         reused = summary.reused and summary.chunk in self._found
         self._summaries[summary.chunk] = replace(summary, reused=reused)
         self._last = time.perf_counter()

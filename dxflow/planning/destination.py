@@ -15,6 +15,7 @@ class Destination(Protocol):
     path: Path
     temporary: bool
     layouts: bool
+    made_first: bool
 
     @property
     def partial(self) -> Path:

@@ -44,6 +44,8 @@ class Store(ABC):
     """Whether the result goes away with the last object that refers to the store."""
     layouts = False
     """Whether it keeps the layouts of devices, ``Output(store="exdf")``."""
+    made_first = False
+    """Whether `create` needs nothing that only the chunks tell, where no algorithm has events."""
     attempt = ""
     """Which start of workers writes this; each has a folder of its own."""
 

@@ -11,14 +11,23 @@ from numpy.typing import NDArray
 
 from ..declare.outputs import Partial
 from ..disk import fragments
+from ..disk.fragments import chunk_path
 from ..planning.units import Tree
-from ..stores.contents import Contents
+from .chunk import run_chunk
 from .hooks import named
 
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
     from ..planning.public import Plan
+    from .summary import Summary
     from .workspace import Workspace
+
+
+def run_part(work: Workspace, number: int) -> Summary:
+    """Do a chunk that is the only one of its part, and finalize that: nobody has to wait for what is there."""
+    summary, plan = run_chunk(work, number), work.plan
+    finalize(work, [(plan.chunks[number].part, chunk_path(work.folder, number, plan.digest))])
+    return summary
 
 
 def merge(work: Workspace, part: int, children: Sequence[Path], into: Path) -> Path:
@@ -50,20 +59,19 @@ def _merge(work: Workspace, into: dict[str, Partial], other: dict[str, Partial])
 def finalize(work: Workspace, parts: Sequence[tuple[int, Path]]) -> int:
     """Finalize some parts of the result, given with the fragments of their totals; return how many."""
     work.prepare()
-    contents = Contents.of(work.plan, work.folder)
     for part, total in parts:
-        _finalize(work, contents, part, total)
+        _finalize(work, part, total)
     return len(parts)
 
 
-def _finalize(work: Workspace, contents: Contents, part: int, total: Path) -> None:
+def _finalize(work: Workspace, part: int, total: Path) -> None:
     """Let the algorithms turn the totals of one part of the result into results, and hand them to the store."""
     found = totals(work.plan, part, total)
     for bound in work.plan.algorithms:
         if bound.name in found:
             with named(work.doing, f"in {bound.name}.finalize(), run {work.plan.run}"):
                 bound.algorithm.finalize(found[bound.name])
-    work.plan.store.keep(contents, part, _arrays(work.plan, found, stored=True))
+    work.plan.store.keep(work.contents, part, _arrays(work.plan, found, stored=True))
 
 
 def totals(plan: Plan, part: int, path: Path) -> dict[str, Partial]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from ..planning import memory
 from ..reader.files import Files
 from ..reader.ring import paged
 from ..reader.tuning import Tuner, candidates
+from ..stores.contents import Contents
 from .ahead import Ahead, Reading
 from .hooks import named
 from .masks import Masks
@@ -62,6 +64,11 @@ class Workspace:
         if chunk_path(self.folder, number, self.plan.digest).exists():
             return None
         return Reading(self.plan, self.plan.chunks[number], frozenset(), self.files, self.masks)
+
+    @cached_property
+    def contents(self) -> Contents:
+        """What the result will hold, as the driver noted it."""
+        return Contents.of(self.plan, self.folder)
 
     def prepare(self) -> None:
         """Initialize the algorithms, once per process."""

@@ -2,17 +2,24 @@
 
 import os
 import time
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import Stats
 
 import dxflow
-from dxflow.driver.merges import Merges
+from dxflow.algorithms.average import Average
+from dxflow.clusters import ClusterLost, Here
+from dxflow.driver import execute as execution
+from dxflow.driver.merges import TASKS, Merges
 from dxflow.planning.plan import Chunk
+from dxflow.stores.formats.zarr import Zarr
 from dxflow.testing.case import cut
 
 
@@ -130,3 +137,79 @@ def test_what_a_merge_raises_is_raised_and_nothing_runs_on(run, cluster, request
 
 def tasks(client):
     return client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
+
+
+class Picky(Average):
+    """Cannot take one train of one module; says when it is finalized."""
+
+    ALG_ID = "average"
+
+    @classmethod
+    def add_arguments(cls, parser):
+        super().add_arguments(parser)
+        parser.add_argument("--bad", type=int, default=0)
+        parser.add_argument("--log")
+
+    def process_module_data(self, block, out):
+        if block.module == 1 and block.train_ids[0] == self.options["bad"]:
+            raise ZeroDivisionError("planted")
+        super().process_module_data(block, out)
+
+    def finalize(self, totals):
+        with open(self.options["log"], "a") as log:
+            log.write("x")
+        super().finalize(totals)
+
+
+def by_module(run, folder, bad=0):
+    """Return a plan of one chunk per module, and where it is noted how often something is finalized."""
+    log = folder / f"{len(list(folder.iterdir()))}.log"
+    made = dxflow.plan(run.path, Picky(bad=bad, log=str(log)), on_fault="mask")
+    modules, trains = len(made.inputs[0].modules), len(made.train_ids)
+    parts = tuple(slice(n, n + 1) for n in range(modules))
+    return replace(made, parts=parts, chunks=tuple(Chunk(n, 0, trains, n) for n in range(modules))), log
+
+
+@pytest.mark.parametrize("bad", [False, True])
+@pytest.mark.parametrize("cluster", ["here", "client"])
+def test_parts_of_one_chunk_are_finalized_with_it_unless_the_modules_have_to_agree(
+    run, cluster, bad, request, tmp_path, monkeypatch
+):
+    where = request.getfixturevalue("client") if cluster == "client" else cluster
+    bad = int(run.train_ids[1]) if bad else 0
+    plan, log = by_module(run, tmp_path, bad)
+    submitted, submit = [], Merges.finals
+    monkeypatch.setattr(Merges, "finals", lambda self: submitted.extend(submit(self)) or submitted)
+    result = dxflow.execute(plan, where)
+    # All modules but the one that cannot take it are done again without this train, and finalized apart.
+    count = len(plan.parts)
+    assert len(submitted) == (min(TASKS, count - 1) if bad else 0)
+    assert log.read_text() == "x" * (2 * count - 1 if bad else count)
+    monkeypatch.setattr(Zarr, "made_first", False)
+    later = dxflow.execute(by_module(run, tmp_path, bad)[0], "here")
+    for name, variable in later.dataset.variables.items():
+        assert result.dataset.variables[name].values.tobytes() == variable.values.tobytes(), name
+    assert np.isfinite(result.dataset["average.mean"]).any()
+
+
+def test_parts_that_were_done_before_a_cluster_was_lost_are_finalized_after_it(run, tmp_path, monkeypatch):
+    lost, connect = [], execution.connect
+
+    class Fragile(Here):
+        """Is lost once, after some chunks."""
+
+        def results(self, futures):
+            for n, result in enumerate(super().results(futures)):
+                yield result
+                if n == 4 and not lost:
+                    lost.append(result)
+                    raise ClusterLost("planted", ours=True, account={})
+
+    monkeypatch.setattr(execution, "connect", lambda _, work: nullcontext(Fragile(work)))
+    result = dxflow.execute(by_module(run, tmp_path)[0], "here")
+    assert lost
+    assert result.manifest["restarts"]
+    monkeypatch.setattr(execution, "connect", connect)
+    plain = dxflow.execute(by_module(run, tmp_path)[0], "here")
+    for name, variable in plain.dataset.variables.items():
+        assert result.dataset.variables[name].values.tobytes() == variable.values.tobytes(), name

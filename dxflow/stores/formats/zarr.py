@@ -46,6 +46,8 @@ SYNCS = 8
 class Zarr(Store):
     """A Zarr v3 store. Each task writes whole shards, so that no two tasks share a file."""
 
+    made_first = True
+
     def check(self, plan: Plan) -> None:
         """Refuse also what arrays cannot hold."""
         super().check(plan)
