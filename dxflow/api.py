@@ -70,8 +70,9 @@ def plan(
     chunk : str or int
         Bytes of input of one task, about: it has a power of two of trains. It may order the additions, so it
         belongs to the result: the same value gives the same bits on any number of workers, alone and beside other
-        algorithms. The plan says where chunks cannot be of this size. ``"64 trains"``: of so many trains, whatever they
-        hold; then trains that a run gets later only add chunks, and whole ones keep their bits.
+        algorithms. The plan says where chunks cannot be of this size. ``"64 trains"``: of the trains of so many ids,
+        beginning at multiples of that number; then trains that a run gets later only add chunks: those of before keep
+        their bits, and ``resume=True`` does not do them again.
     block : str or int
         Bytes that are read at once; it belongs to the result as well.
     on_fault : {None, "mask", "raise"}

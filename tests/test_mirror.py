@@ -79,7 +79,7 @@ ELSEWHERE = (
         "parts of one plan, whose contents and refusals are tried",
     ),
     (
-        "dxflow/planning/digests.py dxflow/planning/diskdigests.py "
+        "dxflow/planning/digests.py dxflow/planning/diskdigests.py dxflow/planning/factwords.py "
         "dxflow/planning/places.py dxflow/planning/same.py",
         "planning/test_fingerprint.py driver/test_journal.py",
         "all that they find is in a fingerprint, and decides what may be resumed",

@@ -16,7 +16,8 @@ from ..driver.copied import CopyReport
 from ..driver.result import open_result
 from ..errors.near import did_you_mean, listed
 from ..errors.usage import spoken
-from ..planning.fingerprint import Fingerprint, few, fitted
+from ..planning.factwords import few, fitted
+from ..planning.fingerprint import Fingerprint
 from ..planning.words import text
 from ..run import detectors
 from ..run import open as runs

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -308,14 +308,21 @@ def chunks(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"chunk-*{SUFFIX}"))
 
 
-def chunk_path(folder: Path, number: int, digest: str) -> Path:
+class Address(NamedTuple):
+    """Where a fragment is, and the digest of what it must belong to."""
+
+    path: Path
+    of: str
+
+
+def chunk_path(folder: Path, part: int, place: int, digest: str) -> Path:
     """Return where a chunk's fragment is: workers of another plan, whose driver is gone, leave theirs elsewhere."""
-    return folder / f"chunk-{number:06d}-{digest[:8]}{SUFFIX}"
+    return folder / f"chunk-{part:03d}-{place:06d}-{digest[:8]}{SUFFIX}"
 
 
-def gathered_path(folder: Path, stretch: int, digest: str) -> Path:
+def gathered_path(folder: Path, place: int, digest: str) -> Path:
     """Return where that is what the chunks of some modules made of a stretch of trains, put together."""
-    return folder / f"gathered-{stretch:06d}-{digest[:8]}{SUFFIX}"
+    return folder / f"gathered-{place:06d}-{digest[:8]}{SUFFIX}"
 
 
 def merged_path(folder: Path, part: int, level: int, number: int, digest: str) -> Path:

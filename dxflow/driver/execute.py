@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..clusters.named import connect
@@ -22,22 +22,22 @@ from ..worker.hooks import FirstTrains
 from ..worker.merging import run_part
 from ..worker.workspace import Workspace
 from . import journal
+from .growing import Growing, growing
 from .merges import Merges
 from .progress import Progress
-from .report import Report
 from .tracebacks import Short
 from .verdict import unasked
 
 if TYPE_CHECKING:
-    from ..disk.lock import Lock
     from ..planning.public import Plan
+    from .report import Report
     from .result import Result
 
 RESTARTS = 3
 """How often a cluster that is lost is started again."""
 
 
-def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
+def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False, within: Growing | None = None) -> Result:
     """Run a plan.
 
     Parameters
@@ -48,6 +48,8 @@ def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
         or an object of `dxflow.clusters`.
     quiet : bool
         Show no progress: neither a bar, nor lines in a log. The same as the variable DXFLOW_QUIET.
+    within : Growing, optional
+        Of a run that grows: what earlier plans of it have done is not done again.
 
     Returns
     -------
@@ -73,28 +75,28 @@ def execute(plan: Plan, cluster: Any = None, *, quiet: bool = False) -> Result:
     with (
         Short(),
         Progress("preparing", quiet=quiet) as progress,
-        journal.held(plan) as lock,
+        nullcontext(within) if within else growing(plan) as known,
         journal.kept_on_failure(plan),
     ):
-        folder = journal.begin(plan)
-        report = Report(plan, journal.found(folder, plan))
+        known.take(plan)
         for restarts in range(RESTARTS + 1):
             try:
                 progress.phase("starting workers")
                 plan.store.begin()
-                with connect(cluster, Workspace(plan, folder)) as runner:
-                    _run(plan, runner, report, folder, progress, lock)
+                with connect(cluster, Workspace(plan, known.folder)) as runner:
+                    merges = known.merges(plan, runner)
+                    _run(plan, runner, known, merges, progress)
                     progress.phase("ending workers")
                     progress.watch(str)
                 break
             except ClusterLost as lost:
                 if not lost.ours or restarts == RESTARTS:
                     raise
-                report.restarted(str(lost), lost.account)
+                known.report.restarted(str(lost), lost.account)
         progress.phase("removing what is not needed any more")
-        if lock is None or lock.mine():
-            journal.end(plan)
-    for line in unasked(plan, report.in_order()):
+        if within:
+            known.settle(merges)
+    for line in unasked(plan, known.report.in_order()):
         warnings.warn(line, stacklevel=2)
     return Result(plan.store.path, plan.store)
 
@@ -114,21 +116,20 @@ def _free(plan: Plan) -> Plan:
     return plan
 
 
-def _run(
-    plan: Plan, runner: Runner, report: Report, folder: Path, progress: Progress, lock: Lock | None
-) -> None:
+def _run(plan: Plan, runner: Runner, known: Growing, merges: Merges, progress: Progress) -> None:
     """Do the chunks that are not done yet, merge, and write the result."""
+    report, lock = known.report, known.lock
     report.begin_pass()
     todo, first = report.missing(), FirstTrains(len(plan.chunks))
     # Modules that are reduced apart have to agree first on the trains that are left out.
-    merges, apart = Merges(plan, runner, folder), plan.apart
+    apart = plan.apart
     for summary in report.in_order():
         first.add(summary)
         if not apart:
             merges.add(summary.chunk)
     # What a worker needs to finalize the only chunk of a part is there before it is.
     at_once = merges.alone and plan.store.made_first and not report.events
-    contents, pieces = _created(plan, folder, report, lock) if at_once else (None, [])
+    contents, pieces = _created(plan, known) if at_once else (None, [])
     progress.phase("reading", plan.bytes_to_read - report.bytes)
     progress.watch(runner.waiting)
     runner.tell(progress.note)
@@ -144,7 +145,7 @@ def _run(
         for number in {c.number for c in plan.chunks} - done:
             merges.add(number)
     if contents is None:
-        contents, pieces = _created(plan, folder, report, lock)
+        contents, pieces = _created(plan, known)
     for what, futures, count, unit in _last_steps(plan, runner, merges, pieces):
         progress.phase(what, count, unit)
         for several in runner.results(futures):
@@ -157,12 +158,12 @@ def _run(
     runner.tell(None)
 
 
-def _created(plan: Plan, folder: Path, report: Report, lock: Lock | None) -> tuple[Contents, Sequence[Any]]:
+def _created(plan: Plan, known: Growing) -> tuple[Contents, Sequence[Any]]:
     """Make the empty result; return what it will hold, and the pieces that are to be written."""
-    contents = Contents(plan, folder, report.events, report.losses)
+    contents = Contents(plan, known.folder, known.report.events, known.report.losses)
     contents.note()
-    if lock is not None:
-        lock.check()
+    if known.lock is not None:
+        known.lock.check()
     return contents, plan.store.create(contents)
 
 
@@ -172,6 +173,8 @@ def _put_together(plan: Plan, runner: Runner, report: Report) -> None:
     Trains that were left out in some modules, or then, are left out in all: these chunks are done again without them.
     """
     first = FirstTrains(len(plan.stretches))
+    for summary in report.put_together():
+        first.add(summary)
     while todo := report.apart():
         if again := report.disagreeing():
             for summary in runner.results(runner.map(run_chunk_without, again)):

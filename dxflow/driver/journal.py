@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,12 +140,15 @@ def _leftover(plan: Plan) -> None:
                 end(plan)
 
 
-def _unlike(plan: Plan, made: Mapping[str, Any]) -> list[str]:
-    """Return what keeps a plan from being the one by which something was made, in words."""
+def _unlike(plan: Plan, made: Mapping[str, Any], *, grown: bool = False) -> list[str]:
+    """Return what keeps a plan from being the one by which something was made, in words.
+
+    With `grown`, or the one of a run that had fewer trains.
+    """
     unknown = [
         f"{what} has no digest, so nobody knows whether it is the same" for what in plan.fingerprint.unknown
     ]
-    return unknown or plan.fingerprint.differences(made)
+    return unknown or plan.fingerprint.differences(made, grown=grown)
 
 
 def _listed(why: Sequence[str]) -> str:
@@ -162,9 +165,7 @@ def restarted() -> bool:
 def found(folder: Path, plan: Plan) -> set[int]:
     """Return the numbers of the chunks of a plan that have a fragment."""
     there = _fragments(folder)
-    return {
-        c.number for c in plan.chunks if fragments.chunk_path(folder, c.number, plan.digest).name in there
-    }
+    return {c.number for c in plan.chunks if plan.address(folder, c.number).path.name in there}
 
 
 def _fragments(folder: Path) -> set[str]:
@@ -180,7 +181,8 @@ def _refuse_other(plan: Plan, folder: Path) -> None:
         raise PlanError(
             f"{folder}: cannot be resumed, its {PLAN} is not readable ({e}); remove the folder yourself to start afresh"
         ) from e
-    if why := _unlike(plan, old):
+    # Chunks that train ids decide know themselves whether they are the same.
+    if why := _unlike(plan, old, grown=bool(plan.chunk_trains)):
         raise PlanError(
             f"{folder}: cannot be resumed:{_listed(why)}\n"
             "Give the same run, algorithms, options and versions, or, without resume, overwrite=True (--overwrite) to "
@@ -222,6 +224,12 @@ def kept_on_failure(plan: Plan) -> Iterator[None]:
                 "resume=True goes on with them, with the same algorithms and options"
             )
         raise
+
+
+def settle(folder: Path, merged: Collection[Path]) -> None:
+    """Keep chunks and some of what was merged of them; what else a result that is there left is removed."""
+    rows = (path.name for path in folder.glob("gathered-*"))
+    _clear(folder, [PLAN, *_fragments(folder), *rows, *(path.name for path in merged)])
 
 
 def end(plan: Plan) -> None:

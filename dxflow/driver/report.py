@@ -6,6 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors.redact import logger
@@ -18,6 +19,8 @@ from .cost import cost
 from .verdict import Facts, unasked, verdict
 
 if TYPE_CHECKING:
+    from ..disk.fragments import Address
+    from ..planning.plan import Chunk
     from ..planning.public import Plan
     from ..run.bound import BoundInput
     from ..worker.summary import Summary, Without
@@ -49,9 +52,17 @@ class Report:
         self.restarts: list[str] = []
         self._accounts: list[Mapping[str, Any]] = []
 
+    def go_on(self, plan: Plan, found: Collection[int]) -> None:
+        """Take a plan of the same run when it has grown: chunks that are as they were are done."""
+        before, self.plan, self._found, self.again = self.plan, plan, found, set()
+        of = [[one.address(Path(), chunk.number) for chunk in one.chunks] for one in (before, plan)]
+        self._summaries = _moved(self._summaries, (before.chunks, plan.chunks), of)
+        of = [[one.rows_of(Path(), stretch.number) for stretch in one.stretches] for one in (before, plan)]
+        self._gathered = _moved(self._gathered, (before.stretches, plan.stretches), of)
+
     def begin_pass(self) -> None:
         """Note that workers run and chunks are about to be submitted."""
-        if not self.restarts:
+        if not self.restarts and not self._summaries:
             self._pass_began = self._last = time.perf_counter()
 
     def restarted(self, why: str, account: Mapping[str, Any]) -> None:
@@ -93,6 +104,10 @@ class Report:
             if n not in self._gathered or self._gathered[n].hooks_failed
         ]
 
+    def put_together(self) -> list[Summary]:
+        """Return the summaries of stretches that were put together, in order."""
+        return [self._gathered[n] for n in sorted(self._gathered)]
+
     def gathered(self, summary: Summary) -> None:
         """Count a stretch of trains that was put together."""
         self._gathered[summary.chunk] = summary
@@ -123,7 +138,7 @@ class Report:
     def events(self) -> dict[str, list[int]]:
         """Rows of each event output in each stretch of trains."""
         names = [o.name for o in self.plan.outputs if o.output.kind == "event"]
-        summaries = [self._gathered[n] for n in sorted(self._gathered)] or self.in_order()
+        summaries = self.put_together() or self.in_order()
         return {name: [s.events[name] for s in summaries] for name in names}
 
     def manifest(self, account_of_cluster: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,6 +173,22 @@ class Report:
             },
             "restarts": self.restarts,
         }
+
+
+def _moved(
+    summaries: Mapping[int, Summary], chunks: Sequence[Sequence[Chunk]], of: Sequence[Sequence[Address]]
+) -> dict[int, Summary]:
+    """Return the summaries of chunks that another plan has, too: it has the same address there.
+
+    Parameters
+    ----------
+    chunks, of : (before, now)
+        The chunks of both plans, by number, and their addresses.
+    """
+    known = {of[0][n]: summary.moved(chunks[0][n], -chunks[0][n].first) for n, summary in summaries.items()}
+    return {
+        c.number: known[at].moved(c, c.first) for c, at in zip(chunks[1], of[1], strict=True) if at in known
+    }
 
 
 def account(plan: Plan, summaries: list[Summary]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,15 +34,17 @@ SMALL = 2**18
 """Bytes of whole-run outputs that cost nothing, however often they are merged."""
 LONGEST = 64
 """Trains of a unit, unless its data would be few beside the partial: no chunk is shorter, whatever else is read."""
+WHOLE = 2**40
+"""Trains of a unit that is a whole chunk, wherever that begins."""
 FEWEST, FEWEST_OF_SMALL = 16, 256
 """Units of a run, and those of small outputs; half as many where it is no power of two."""
 
 
 def with_units(binding: Binding, chunk: int, trains: int = 0) -> tuple[BoundAlgorithm, ...]:
-    """Return the algorithms, each with the length of its units: so many `trains`, if that is said."""
+    """Return the algorithms, each with the length of its units: whole chunks, if these are so many `trains`."""
 
     def unit(bound: BoundAlgorithm) -> int:
-        return trains if trains and adds_up(bound) else _length(binding, bound, chunk)
+        return WHOLE if trains and adds_up(bound) else _length(binding, bound, chunk)
 
     return tuple(replace(a, unit=unit(a)) for a in binding.algorithms)
 
@@ -115,10 +118,10 @@ def cut(
     block : int
         Bytes that are read at once.
     trains : int
-        That a chunk has in place of `chunk`: then trains that come later only add chunks.
+        Train ids that a chunk has in place of `chunk`: other trains only add chunks.
     """
     modules = max(len(i.modules) for i in binding.inputs)
-    fixed = _stretches(len(binding.trains), trains) if trains else ()
+    fixed = _by_ids(binding.trains, trains) if trains else ()
     whole = Cut((slice(0, modules),), fixed or _spans(binding, algorithms, chunk, block, 1))
     if not separable(binding):
         return whole
@@ -216,3 +219,9 @@ def _spans(
 def _stretches(n: int, step: int) -> tuple[tuple[int, int], ...]:
     """Return trains in stretches of so many."""
     return tuple((a, min(a + step, n)) for a in range(0, n, step))
+
+
+def _by_ids(train_ids: NDArray, step: int) -> tuple[tuple[int, int], ...]:
+    """Return trains in stretches that begin where ids are multiples of a number: no other trains move them."""
+    borders = np.flatnonzero(np.diff(train_ids // step)) + 1
+    return tuple(pairwise([0, *borders.tolist(), len(train_ids)]))

@@ -13,13 +13,11 @@ class Destination(Protocol):
     """Where a result goes: see `dxflow.stores.store.Store`, of which these are the parts that others use."""
 
     path: Path
+    partial: Path
+    """Folder of the journal."""
     temporary: bool
     layouts: bool
     made_first: bool
-
-    @property
-    def partial(self) -> Path:
-        """Folder of the journal, beside the result."""
 
     def begin(self) -> None:
         """Start an attempt at writing."""

@@ -70,6 +70,7 @@ def plan_of(
         parts=cut.parts,
         block_bytes=sizes.parse(block),
         chunk_bytes=size if chunk != CHUNK and not trains else 0,
+        chunk_trains=trains,
         store=store,
         losses=(*binding.faults.losses, *binding.faults.notes, *_missing(binding), *lacks.losses(binding)),
         on_fault=on_fault,

@@ -57,6 +57,8 @@ class Plan:
     readers: int | None = None
     chunk_bytes: int = 0
     """What was asked for as `chunk`; 0 if nothing was."""
+    chunk_trains: int = 0
+    """Train ids of a chunk, where they were asked for: chunks begin at multiples of it. 0: chunks are cut by bytes."""
     name: str = ""
     selected_by: tuple[Path, ...] = ()
     """Results that say which frames are read."""
@@ -83,6 +85,17 @@ class Plan:
     def handed_on(self) -> frozenset[str]:
         """Names of the outputs that later algorithms of the pass read."""
         return frozenset(o.name for a in self.algorithms for o in a.read)
+
+    @cached_property
+    def places(self) -> tuple[int, ...]:
+        """Where each chunk stands among those of its part: counted, or by train ids, whatever others there are."""
+        if self.chunk_trains:
+            return tuple(int(self.train_ids[c.first]) // self.chunk_trains for c in self.chunks)
+        own: dict[int, list[int]] = defaultdict(list)
+        for chunk in self.chunks:
+            own[chunk.part].append(chunk.number)
+        at = {number: place for numbers in own.values() for place, number in enumerate(numbers)}
+        return tuple(at[chunk.number] for chunk in self.chunks)
 
     @property
     def indexes(self) -> tuple[EntryIndex, ...]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 
 from .. import html
+from ..disk.fragments import Address, chunk_path, gathered_path
 from . import words
+from .chunkdigests import chunk_digests
 from .explain import explain
 from .fingerprint import Fingerprint, fingerprint
 from .memory import Memory, estimate
@@ -45,6 +48,26 @@ class Plan(Record):
     def digest(self) -> str:
         """Of all that the result depends on."""
         return self.fingerprint.digest
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """Of what each chunk depends on: all of the plan, or what the run has in its trains if these decide."""
+        return (
+            chunk_digests(self, self.fingerprint.lasting())
+            if self.chunk_trains
+            else (self.digest,) * len(self.chunks)
+        )
+
+    def address(self, folder: Path, number: int) -> Address:
+        """Return where the fragment of a chunk is in a folder, and what it must belong to."""
+        of, part = self.digests[number], self.chunks[number].part
+        return Address(chunk_path(folder, part, self.places[number], of), of)
+
+    def rows_of(self, folder: Path, stretch: int) -> Address:
+        """Return where the rows of a stretch of trains are: those of a chunk, or of some that were put together."""
+        first = self.chunks_of(stretch)[0].number
+        at = self.address(folder, first)
+        return Address(gathered_path(folder, self.places[first], at.of), at.of) if self.apart else at
 
     def explain(self) -> str:
         """Return, for each input, which way it is read and why, and what that costs; opens all files."""

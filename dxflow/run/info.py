@@ -47,7 +47,11 @@ class InputInfo:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RunInfo:
-    """What an algorithm may know of the run: ``info["img"]`` describes the input with that alias."""
+    """What an algorithm may know of the run: ``info["img"]`` describes the input with that alias.
+
+    Where train ids decide chunks (``chunk="64 trains"``), what was made of one is used when the run has more
+    trains: nothing but `finalize` and `finalize_rows` may depend on `train_ids`, or on the number of frames.
+    """
 
     path: str
     train_ids: NDArray

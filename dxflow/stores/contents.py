@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..disk.fragments import Fragment, chunk_path, final_path, gathered_path, rows_path
+from ..disk.fragments import Fragment, final_path, rows_path
 from . import noted
 from .origin import Origin, origin
 from .variables import Variable, Variables
@@ -114,8 +114,7 @@ class Contents(Variables):
 
     def fragment(self, stretch: int) -> Fragment:
         """Return the fragment with the rows of a stretch of trains."""
-        path_of = gathered_path if self.plan.apart else chunk_path
-        return self._opened(path_of(self.folder, stretch, self.plan.digest))
+        return Fragment(*self.plan.rows_of(self.folder, stretch))
 
     def _opened(self, path: Path) -> Fragment:
         return Fragment(path, self.plan.digest)

@@ -52,11 +52,8 @@ class Store(ABC):
     def __init__(self, path: str | Path) -> None:
         # Workers may have been started in another directory.
         self.path = Path(path).absolute()
-
-    @property
-    def partial(self) -> Path:
+        self.partial = self.path.with_name(self.path.name + ".partial")
         """Folder beside the result for fragments and for the result while it is written."""
-        return self.path.with_name(self.path.name + ".partial")
 
     @property
     def work(self) -> Path:

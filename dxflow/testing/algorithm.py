@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ..declare.algorithm import Algorithm, SelfChanged
 from ..declare.outputs import BoundOutput, Output, Partial, identity, merge_into, valid_name
-from ..disk.fragments import chunk_path
 from ..driver import journal
 from ..driver.execute import execute
 from ..planning.cutting import separable
@@ -245,8 +244,8 @@ def _check_merge(case: Case) -> None:
     work = chunk.Workspace(made, journal.begin(made))
     for one in made.chunks:
         chunk.run_chunk(work, one.number)
-        path = chunk_path(work.folder, one.number, made.digest)
-        for name, partial in merging.totals(made, one.part, path).items():
+        at = made.address(work.folder, one.number)
+        for name, partial in merging.totals(made, one.part, at).items():
             own = next(a.algorithm for a in work.plan.algorithms if a.name == name)
             empty = {k: np.full_like(v, identity(v.dtype, own.rules[k])) for k, v in partial.items().items()}
             own.merge(into := Partial(empty), partial)

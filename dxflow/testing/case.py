@@ -80,7 +80,9 @@ def cut(made: Plan, trains: int) -> Plan:
     """Return a plan with chunks of so many trains."""
     n = len(made.train_ids)
     spans = [(a, min(a + trains, n), p) for p in range(len(made.parts)) for a in range(0, n, trains)]
-    return replace(made, chunks=tuple(Chunk(number, *span) for number, span in enumerate(spans)))
+    return replace(
+        made, chunk_trains=0, chunks=tuple(Chunk(number, *span) for number, span in enumerate(spans))
+    )
 
 
 def by_modules(made: Plan, trains: int, groups: int | None = None) -> Plan:

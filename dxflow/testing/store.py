@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..declare.algorithm import Algorithm
 from ..declare.inputs import Frames
 from ..declare.outputs import Output
-from ..disk.fragments import chunk_path
+from ..disk.fragments import Address
 from ..driver import journal
 from ..driver.execute import execute
 from ..driver.report import Report
@@ -139,11 +139,11 @@ def _check_commit(made: Plan) -> None:
     report = Report(made)
     for one in made.chunks:
         report.add(chunk.run_chunk(work, one.number))
-    paths = [chunk_path(work.folder, one.number, made.digest) for one in made.chunks]
+    leaves = [(one.number, made.address(work.folder, one.number)) for one in made.chunks]
     contents = Contents(made, work.folder, report.events, report.losses)
     contents.note()
     pieces = list(store.create(contents))
-    total = merging.merge(work, 0, paths, work.folder / "merged-000-0-000000-check.fragment")
+    total = merging.merge(work, 0, leaves, Address(work.folder / "merged-000-0-000000-check.fragment", ""))
     for _ in range(2):
         merging.finalize(work, [(0, total)])
     for piece in [*pieces, *reversed(pieces)]:

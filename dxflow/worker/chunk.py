@@ -7,14 +7,12 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ..deaths import search as deaths
 from ..deaths.notes import Attempt, Note
 from ..disk import fragments
-from ..disk.fragments import chunk_path
 from ..run.losses import Loss
 from .ahead import Reading
 from .gathering import left
@@ -24,6 +22,7 @@ from .work import Pass
 from .workspace import Workspace
 
 if TYPE_CHECKING:
+    from ..disk.fragments import Address
     from ..planning.plan import Chunk
     from ..planning.public import Plan
     from .source import Loaded
@@ -51,10 +50,10 @@ def run_chunk(work: Workspace, number: int, without: Without = (), losses: Seque
     be masked, by doing the chunk again without them: what is left is exactly the result without these trains. The
     same goes for trains that killed workers: what earlier workers tried and died of is told by a note.
     """
-    path, chunk = chunk_path(work.folder, number, work.plan.digest), work.plan.chunks[number]
-    meta = fragments.intact(path, work.plan.digest)
+    at, chunk = work.plan.address(work.folder, number), work.plan.chunks[number]
+    meta = fragments.intact(*at)
     if meta is not None:
-        there = summary_of(meta)
+        there = summary_of(meta, chunk)
         if dict(without).keys() <= dict(there.left_out).keys():
             return replace(there, reused=True)
         # Hooks are not called again for these trains.
@@ -74,7 +73,7 @@ def run_chunk(work: Workspace, number: int, without: Without = (), losses: Seque
                 out = dict.fromkeys(attempt.excluded, deaths.CAUSE) | dict(without)
                 done = _work(work, plan, attempt.of(chunk), out, follow=attempt.what == "whole" and not say)
             if attempt.what == "whole":
-                return _write(work, done, [*lost, *losses], path)
+                return _write(work, done, [*lost, *losses], at)
             note.survived(attempt)
         raise deaths.of_whole(work.plan, chunk, note.history)
 
@@ -123,7 +122,7 @@ def _loaded(work: Workspace, one: Pass, *, follow: bool) -> Iterator[Loaded]:
         work.tuner.note(threads, one.account.bytes - before, perf_counter() - start, len(now))
 
 
-def _write(work: Workspace, made: Done, before: list[Loss], path: Path) -> Summary:
+def _write(work: Workspace, made: Done, before: list[Loss], at: Address) -> Summary:
     """Leave the fragment of a finished chunk, and return its summary; `before`: of trains that were left out before."""
     start, done = perf_counter(), made.last
     done.account.leave_out(made.left_out)
@@ -132,7 +131,7 @@ def _write(work: Workspace, made: Done, before: list[Loss], path: Path) -> Summa
     arrays = known | done.shares.kept(every=apart)
     summary = _summary(work, made, before)
     lasting = not work.plan.store.temporary
-    fragments.write(path, summary.json(), arrays, of=work.plan.digest, lasting=lasting)
+    fragments.write(at.path, summary.json(done.chunk), arrays, of=at.of, lasting=lasting)
     summary.times["write"] = perf_counter() - start
     return summary
 

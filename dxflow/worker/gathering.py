@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..declare.events import Events
 from ..declare.outputs import merge_into
 from ..disk import fragments
-from ..disk.fragments import Fragment, chunk_path, gathered_path
+from ..disk.fragments import Fragment
 from .account import Account
 from .hooks import CAUSE, Calls
 from .presence import Presence
@@ -50,9 +50,9 @@ def gather(work: Workspace, which: tuple[int, Without]) -> Summary:
     """
     number, without = which
     start, stretch = perf_counter(), work.plan.stretches[number]
-    path = gathered_path(work.folder, number, work.plan.digest)
-    meta = fragments.intact(path, work.plan.digest)
-    if meta is not None and (there := summary_of(meta)).left_out == without:
+    at = work.plan.rows_of(work.folder, number)
+    meta = fragments.intact(*at)
+    if meta is not None and (there := summary_of(meta, stretch)).left_out == without:
         return there
     work.prepare()
     presence = _together(work, stretch, without)
@@ -64,7 +64,7 @@ def gather(work: Workspace, which: tuple[int, Without]) -> Summary:
         arrays = presence.account.arrays() | presence.arrays() | presence.shares.kept()
         summary.times["compute"] = perf_counter() - start
         lasting = not work.plan.store.temporary
-        fragments.write(path, summary.json(), arrays, of=work.plan.digest, lasting=lasting)
+        fragments.write(at.path, summary.json(stretch), arrays, of=at.of, lasting=lasting)
     return summary
 
 
@@ -74,7 +74,7 @@ def _together(work: Workspace, stretch: Chunk, without: Without) -> Presence:
     account = Account(plan, stretch, frozenset(train for train, _ in without))
     presence = Presence(Shares(account, [o for o in plan.outputs if not o.whole_run and not o.transient]))
     for chunk in plan.chunks_of(stretch.number):
-        with Fragment(chunk_path(work.folder, chunk.number, plan.digest), plan.digest) as found:
+        with Fragment(*plan.address(work.folder, chunk.number)) as found:
             _add(presence, found, plan.modules(chunk))
     return presence
 

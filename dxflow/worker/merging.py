@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
 from ..declare.outputs import Partial
 from ..disk import fragments
-from ..disk.fragments import chunk_path
 from ..planning.units import Tree
 from .chunk import run_chunk
 from .hooks import named
 
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
+    from ..disk.fragments import Address
     from ..planning.public import Plan
     from .summary import Summary
     from .workspace import Workspace
@@ -26,26 +25,24 @@ if TYPE_CHECKING:
 def run_part(work: Workspace, number: int) -> Summary:
     """Do a chunk that is the only one of its part, and finalize that: nobody has to wait for what is there."""
     summary, plan = run_chunk(work, number), work.plan
-    finalize(work, [(plan.chunks[number].part, chunk_path(work.folder, number, plan.digest))])
+    finalize(work, [(plan.chunks[number].part, plan.address(work.folder, number))])
     return summary
 
 
-def merge(work: Workspace, part: int, children: Sequence[Path], into: Path) -> Path:
-    """Merge the whole-run outputs of some fragments of a part, which follow each other, into one."""
-    plan = work.plan
-    if fragments.intact(into, plan.digest) is not None:
-        return into
-    whole = merged(work, part, children)
-    fragments.write(into, {}, whole, of=plan.digest, lasting=not plan.store.temporary)
+def merge(work: Workspace, part: int, children: Sequence[tuple[int, Address]], into: Address) -> Address:
+    """Merge the whole-run outputs of some fragments of a part, each at its place, into one."""
+    if fragments.intact(*into) is None:
+        whole, lasting = merged(work, part, children), not work.plan.store.temporary
+        fragments.write(into.path, {}, whole, of=into.of, lasting=lasting)
     return into
 
 
-def merged(work: Workspace, part: int, children: Sequence[Path]) -> dict[str, NDArray]:
-    """Return the whole-run outputs of some fragments of a part, merged in a tree, by name."""
+def merged(work: Workspace, part: int, children: Sequence[tuple[int, Address]]) -> dict[str, NDArray]:
+    """Return the whole-run outputs of some fragments of a part, merged in a tree over their places, by name."""
     work.prepare()
     tree = Tree(partial(_merge, work))
-    for number, path in enumerate(children):
-        tree.add(number, number + 1, totals(work.plan, part, path))
+    for place, at in children:
+        tree.add(place, place + 1, totals(work.plan, part, at))
     return _arrays(work.plan, tree.result(), stored=False)
 
 
@@ -56,7 +53,7 @@ def _merge(work: Workspace, into: dict[str, Partial], other: dict[str, Partial])
                 bound.algorithm.merge(into[bound.name], other[bound.name])
 
 
-def finalize(work: Workspace, parts: Sequence[tuple[int, Path]]) -> int:
+def finalize(work: Workspace, parts: Sequence[tuple[int, Address]]) -> int:
     """Finalize some parts of the result, given with the fragments of their totals; return how many."""
     work.prepare()
     for part, total in parts:
@@ -64,7 +61,7 @@ def finalize(work: Workspace, parts: Sequence[tuple[int, Path]]) -> int:
     return len(parts)
 
 
-def _finalize(work: Workspace, part: int, total: Path) -> None:
+def _finalize(work: Workspace, part: int, total: Address) -> None:
     """Let the algorithms turn the totals of one part of the result into results, and hand them to the store."""
     found = totals(work.plan, part, total)
     for bound in work.plan.algorithms:
@@ -74,9 +71,9 @@ def _finalize(work: Workspace, part: int, total: Path) -> None:
     work.plan.store.keep(work.contents, part, _arrays(work.plan, found, stored=True))
 
 
-def totals(plan: Plan, part: int, path: Path) -> dict[str, Partial]:
+def totals(plan: Plan, part: int, at: Address) -> dict[str, Partial]:
     """Return the whole-run outputs of a fragment of a part, by algorithm."""
-    with fragments.Fragment(path, plan.digest) as fragment:
+    with fragments.Fragment(*at) as fragment:
         return {
             name: Partial({o.key: fragment.of(o.name, _shape(plan, o, part), o.output.dtype) for o in own})
             for name, own in _whole_run(plan).items()

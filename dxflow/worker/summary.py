@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from ..run.losses import Loss, from_json
+
+if TYPE_CHECKING:
+    from ..planning.plan import Chunk
 
 Without = tuple[tuple[int, str], ...]
 """Trains that are left out, by their position in the plan, and why."""
@@ -42,17 +45,16 @@ class Summary:
     asked: dict[str, list[str]] = field(default_factory=dict)
     """Aliases of which hooks asked what is valid, by algorithm."""
 
-    def json(self) -> dict[str, Any]:
-        """Return it as JSON values; not by asdict, which copies deeply."""
-        return vars(self) | {"losses": [vars(loss) for loss in self.losses]}
+    def moved(self, chunk: Chunk, trains: int) -> Summary:
+        """Return it as that of a chunk of another plan, whose trains are at positions that are so much higher."""
+        left_out = tuple((n + trains, why) for n, why in self.left_out)
+        return replace(self, chunk=chunk.number, left_out=left_out)
+
+    def json(self, chunk: Chunk) -> dict[str, Any]:
+        """Return it as JSON values, trains counted from the chunk's first; not by asdict, which copies deeply."""
+        return vars(self.moved(chunk, -chunk.first)) | {"losses": [vars(loss) for loss in self.losses]}
 
 
-def summary_of(meta: dict[str, Any]) -> Summary:
-    """Return the summary that a fragment holds."""
-    return Summary(
-        **{
-            **meta,
-            "losses": from_json(meta["losses"]),
-            "left_out": tuple((n, why) for n, why in meta["left_out"]),
-        }
-    )
+def summary_of(meta: dict[str, Any], chunk: Chunk) -> Summary:
+    """Return the summary that the fragment of a chunk holds."""
+    return Summary(**{**meta, "losses": from_json(meta["losses"])}).moved(chunk, chunk.first)

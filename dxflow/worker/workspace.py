@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from ..deaths.notes import Now
 from ..deaths.watch import Doing
 from ..disk import parcels
-from ..disk.fragments import chunk_path
 from ..planning import memory
 from ..reader.files import Files
 from ..reader.ring import paged
@@ -36,8 +35,8 @@ class Workspace:
         self._given = plan
         own = tuple(a.own() for a in plan.algorithms)
         self.plan, self.folder = replace(plan, algorithms=own), folder
-        # It is that of the algorithms as they were given, and travels with the plan.
-        vars(self.plan)["fingerprint"] = plan.fingerprint
+        # They are those of the algorithms as they were given, and travel with the plan.
+        vars(self.plan).update(fingerprint=plan.fingerprint, digests=plan.digests)
         self.session = session or uuid.uuid4().hex[:12]
         """Names this start of the workers: what another start left unfinished is no fault of the data."""
         self.now = Now(folder, self.session)
@@ -61,7 +60,7 @@ class Workspace:
 
     def _reading(self, number: int) -> Reading | None:
         """Return the reading of a chunk that comes next, None if it is done already."""
-        if chunk_path(self.folder, number, self.plan.digest).exists():
+        if self.plan.address(self.folder, number).path.exists():
             return None
         return Reading(self.plan, self.plan.chunks[number], frozenset(), self.files, self.masks)
 

@@ -15,7 +15,6 @@ from samples import RoiSum, Stats
 import dxflow
 from dxflow import FrameSelection, PlanError
 from dxflow.disk import lock
-from dxflow.disk.fragments import chunk_path
 from dxflow.driver import journal
 from dxflow.planning.digests import Digests
 from dxflow.stores.formats.zarr import Zarr
@@ -33,7 +32,7 @@ def begun(run, tmp_path):
         )
 
     first = plan()
-    chunk_path(journal.begin(first), 0, first.digest).touch()
+    first.address(journal.begin(first), 0).path.touch()
     return plan
 
 
@@ -142,7 +141,7 @@ def test_fragments_of_another_plan_are_done_again(run, tmp_path, truth_of_band):
     for number in (0, 1):
         run_chunk(work, number)
         # Even under the name that the new run would give it.
-        os.link(chunk_path(folder, number, old.digest), chunk_path(folder, number, new.digest))
+        os.link(old.address(folder, number).path, new.address(folder, number).path)
     result = dxflow.execute(replace(new, resume=True), "here")
     np.testing.assert_allclose(result.dataset["roisum.intensity"], truth_of_band(0, 16), rtol=1e-5)
 

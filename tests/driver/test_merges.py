@@ -16,6 +16,7 @@ from samples import Stats
 import dxflow
 from dxflow.algorithms.average import Average
 from dxflow.clusters import ClusterLost, Here
+from dxflow.disk.fragments import Address
 from dxflow.driver import execute as execution
 from dxflow.driver.merges import TASKS, Merges
 from dxflow.planning.plan import Chunk
@@ -31,12 +32,12 @@ class Listed:
 
     def submit(self, function, *args, after=()):
         if function.__name__ == "merge":
-            _, paths, into = args
-            self.made[into.name] = [p.name for p in paths]
+            _, children, into = args
+            self.made[into.path.name] = [at.path.name for _, at in children]
             # What is waited for was submitted before.
-            assert [name for name in self.made[into.name] if name in self.made] == list(after)
-            return into.name
-        return [(part, path.name) for part, path in args[0]], list(after)
+            assert [name for name in self.made[into.path.name] if name in self.made] == list(after)
+            return into.path.name
+        return [(part, at.path.name) for part, at in args[0]], list(after)
 
     def results(self, futures):
         yield from futures
@@ -46,8 +47,12 @@ def listed(counts, order):
     """Return what is merged after each chunk, and what is finalized, if chunks of some parts are done in an order."""
     chunks = [Chunk(0, n, n + 1, part) for part, count in enumerate(counts) for n in range(count)]
     chunks = [Chunk(n, c.first, c.last, c.part) for n, c in enumerate(sorted(chunks, key=lambda c: c.first))]
-    outputs = [SimpleNamespace(whole_run=True)]
-    plan = SimpleNamespace(chunks=chunks, outputs=outputs, digest="0" * 64)
+    plan = SimpleNamespace(
+        chunks=chunks,
+        outputs=[SimpleNamespace(whole_run=True)],
+        places=[c.first for c in chunks],
+        address=lambda folder, number: Address(folder / f"chunk-{number:06d}-0", "0"),
+    )
     runner, steps = Listed(), []
     merges = Merges(plan, runner, Path("journal"))
     for number in order(len(chunks)):

@@ -1,8 +1,6 @@
 """How a run is cut: powers of two of trains, within what is asked for; units that no other algorithm changes."""
 
 from dataclasses import replace
-from itertools import pairwise
-from pathlib import Path
 from unittest import mock
 
 import extra_data
@@ -16,7 +14,6 @@ import dxflow
 from dxflow import Algorithm, Frames, FrameSelection, Key, Output
 from dxflow.algorithms.average import Average
 from dxflow.driver import execute as execution
-from dxflow.driver.merges import Merges
 from dxflow.planning import cutting, units
 from dxflow.planning.cutting import within
 from dxflow.simulate import make_run
@@ -138,51 +135,40 @@ def test_a_run_that_is_cut_by_modules_has_the_bits_of_one_that_is_not(long, monk
         assert both.variables[name].values.tobytes() == variable.values.tobytes(), name
 
 
-class Recorder:
-    """A runner that only notes which merges are asked for: part, level and place, and of which fragments."""
-
-    def __init__(self, made):
-        self.merges = {}
-        merges = Merges(made, self, Path())
-        for chunk in made.chunks:
-            merges.add(chunk.number)
-
-    def submit(self, function, part, paths, into, after):
-        names = [tuple(p.stem.split("-")[:-1]) for p in (into, *paths)]
-        self.merges[names[0]] = names[1:]
-
-
 @pytest.mark.parametrize("makers", [[Stats], [Stats, TrainSums, RoiSum]])
-def test_trains_that_come_later_only_add_chunks_and_nodes(long, makers):
-    """Chunks that are full, and merges of groups that are, stay what they are while a run grows."""
+def test_chunks_are_decided_by_train_ids_alone(long, makers):
+    """Whatever other trains there are: earlier ones, later ones, or some in between that others have."""
     run = extra_data.RunDirectory(long.path)
-    grown = [
-        dxflow.plan(
-            run.select_trains(np.s_[:n]),
+    ids = np.array(run.train_ids)
+
+    def chunks(keep):
+        made = dxflow.plan(
+            run.select_trains(extra_data.by_id[ids[keep]]),
             [make(img=TWO) for make in makers],
             chunk="5 trains",
             on_fault="mask",
         )
-        for n in (3, 60, 205, 600)
-    ]
-    for before, after in pairwise(grown):
-        full = {(c.first, c.last, c.part) for c in before.chunks if c.last - c.first == 5}
-        assert full <= {(c.first, c.last, c.part) for c in after.chunks}
-        assert [a.unit for a in before.algorithms] == [a.unit for a in after.algorithms]
-        assert before.parts == after.parts
-        then, now = Recorder(before).merges, Recorder(after).merges
-        whole = len(before.train_ids) // 5
-        for node, children in then.items():
-            level, number = int(node[2]), int(node[3])
-            if (number + 1) * 8 ** (level + 1) <= whole:
-                assert now[node] == children
-    assert len(Recorder(grown[-1]).merges) > 15
+        assert all(len(set(made.train_ids[c.first : c.last] // 5)) == 1 for c in made.chunks)
+        assert [a.unit > 5 for a in made.algorithms] == [units.adds_up(a) for a in made.algorithms]
+        return {
+            made.train_ids[c.first : c.last].tobytes(): (made.places[c.number], of)
+            for c, of in zip(made.chunks, made.digests, strict=True)
+        }
+
+    every = chunks(np.s_[:])
+    assert len(every) == 121
+    for keep in (np.s_[:3], np.s_[:205], np.s_[104:], np.r_[0:50, 300:372], np.r_[3:600:7]):
+        some = chunks(keep)
+        assert len(some) > len({place for place, _ in some.values()}) - 1
+        for trains, (place, of) in some.items():
+            assert trains not in every or every[trains] == (place, of)
+    assert chunks(np.s_[104:]).items() - every.items() == set(), "104 is the first of its five"
 
 
 def test_chunks_of_so_many_trains_give_the_same_result_and_are_what_is_asked_for(long):
     asked = plan(long, Stats(img=TWO), chunk="100 trains")
-    assert [c.last - c.first for c in asked.chunks] == [100] * 6
-    assert "6 of up to" in str(asked)
+    assert [c.last - c.first for c in asked.chunks] == [99, *[100] * 5, 1]
+    assert "7 of up to" in str(asked)
     got, expected = (dxflow.execute(p, "here").dataset for p in (asked, plan(long, Stats(img=TWO))))
     for name, variable in expected.variables.items():
         if name.startswith("stats."):

@@ -22,7 +22,7 @@ def work(run):
 
 def test_a_chunk_that_is_there_is_not_done_again(work):
     first = chunk.run_chunk(work, 1)
-    path = fragments.chunk_path(work.folder, 1, work.plan.digest)
+    path, _ = work.plan.address(work.folder, 1)
     content = path.read_bytes()
     again = chunk.run_chunk(work, 1)
     assert (first.reused, again.reused) == (False, True)
@@ -32,7 +32,7 @@ def test_a_chunk_that_is_there_is_not_done_again(work):
 
 def test_a_damaged_chunk_is_done_again_with_the_same_arrays(work):
     chunk.run_chunk(work, 1)
-    path = fragments.chunk_path(work.folder, 1, work.plan.digest)
+    path, _ = work.plan.address(work.folder, 1)
     with fragments.Fragment(path) as fragment:
         before = {name: fragment[name] for name in fragment.names()}
     os.truncate(path, path.stat().st_size // 2)
@@ -43,16 +43,18 @@ def test_a_damaged_chunk_is_done_again_with_the_same_arrays(work):
 
 
 def test_merging_twice_and_in_two_processes_gives_the_same_and_leaves_its_inputs_alone(work):
-    paths = [fragments.chunk_path(work.folder, n, work.plan.digest) for n in range(3)]
+    leaves = [(n, work.plan.address(work.folder, n)) for n in range(3)]
     for n in range(3):
         chunk.run_chunk(work, n)
-    before = [p.read_bytes() for p in paths]
+    before = [at.path.read_bytes() for _, at in leaves]
     totals = []
     for name in ("a.fragment", "b.fragment"):
-        with fragments.Fragment(merging.merge(work, 0, paths, work.folder / name)) as total:
+        with fragments.Fragment(
+            *merging.merge(work, 0, leaves, fragments.Address(work.folder / name, ""))
+        ) as total:
             totals.append({key: total[key].tobytes() for key in total.names()})
     assert totals[0] == totals[1]
-    assert [p.read_bytes() for p in paths] == before
+    assert [at.path.read_bytes() for _, at in leaves] == before
 
 
 def test_a_chunk_without_frames_leaves_a_fragment_of_identities(gappy):
@@ -61,7 +63,7 @@ def test_a_chunk_without_frames_leaves_a_fragment_of_identities(gappy):
     work = chunk.Workspace(plan, journal.begin(plan))
     summary = chunk.run_chunk(work, empty)
     assert summary.used == [] or all(n == 0 for *_, n in summary.used)
-    with fragments.Fragment(fragments.chunk_path(work.folder, empty, work.plan.digest)) as fragment:
+    with fragments.Fragment(*work.plan.address(work.folder, empty)) as fragment:
         assert np.isposinf(fragment["stats.low"]).all()
         assert not fragment["stats.count"].any()
         assert np.isnan(fragment["tsum.s"]).all()

@@ -1,0 +1,224 @@
+"""Runs that grow: each result has the bits of its trains alone, and what is done of chunks and merges is kept."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import make_run
+from samples import RoiSum, Stats, TrainSums
+
+import dxflow
+from dxflow import Frames, PlanError
+from dxflow.driver import journal
+from dxflow.driver.execute import execute
+from dxflow.driver.growing import growing
+from dxflow.planning import cutting
+from dxflow.simulate import Plant
+from dxflow.worker import merging
+from dxflow.worker.chunk import run_chunk
+from dxflow.worker.workspace import Workspace
+
+TWO = Frames(modules=range(2))
+COMPANY = (Stats, TrainSums, RoiSum)
+LAST = 7
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The truth of a run of 28 trains in 7 sequences; some are missing, some have no frames in one module or in all."""
+    plant = Plant(
+        missing_trains=(6, 7), empty_trains=(9,), silent_trains={1: (0, 14)}, lost_trains={0: (20,)}
+    )
+    options = {"modules": 2, "pulses": 3, "module_shape": (8, 8), "devices": ("motor",)}
+    return make_run(tmp_path_factory.mktemp("whole"), trains=28, sequences=LAST, plant=plant, **options)
+
+
+class Grown:
+    """A folder that gets the files of a run bit by bit."""
+
+    def __init__(self, whole, folder):
+        self.whole, self.folder, self.to = whole, folder / "run", folder
+        self.folder.mkdir()
+
+    def get(self, *parts):
+        """Take over the files that have one of some texts in their names."""
+        for file in Path(self.whole.path).glob("*.h5"):
+            if any(part in file.name for part in parts) and not (self.folder / file.name).exists():
+                shutil.copy2(file, self.folder)
+
+    def plan(self, makers, name=None, **options):
+        to = None if name is None else self.to / f"{name}.zarr"
+        algorithms = [make(img=TWO) for make in makers]
+        return dxflow.plan(
+            self.folder, algorithms, to, chunk="3 trains", on_fault="mask", quiet=True, **options
+        )
+
+
+@pytest.fixture
+def grown(whole, tmp_path):
+    return Grown(whole, tmp_path)
+
+
+def agree(result, expected):
+    """Check that two results have the same variables, with the same bits, and the same losses."""
+    for name, variable in expected.dataset.variables.items():
+        assert result.dataset.variables[name].values.tobytes() == variable.values.tobytes(), name
+    assert set(result.dataset.variables) == set(expected.dataset.variables)
+    assert result.manifest["losses"] == expected.manifest["losses"]
+
+
+def chunks_in(folder):
+    return {path.name: path.stat().st_ino for path in folder.glob("chunk-*")}
+
+
+class Mean(Stats):
+    """Nothing of the whole detector: modules may be reduced apart."""
+
+    ALG_ID = "stats"
+
+    def outputs(self, info):
+        return {k: v for k, v in super().outputs(info).items() if k in ("mean", "count")}
+
+    def process_module_data(self, block, out):
+        img = block["img"]
+        out.mean += np.nansum(img, axis=0)
+        out.count += (~np.isnan(img)).sum(axis=0)
+
+
+@pytest.mark.parametrize("makers", [[Stats], COMPANY, [Mean, RoiSum]], ids=["blocks", "trains", "apart"])
+def test_each_result_of_a_run_that_grows_is_that_of_its_trains_alone(grown, makers, monkeypatch):
+    """Full chunks are worked on once, full groups of eight are merged once, earlier results stay what they are."""
+    monkeypatch.setattr("dxflow.driver.merges.FAN_IN", 2)
+    parts = 2 if Mean in makers else 1
+    if parts > 1:
+        monkeypatch.setattr(cutting, "PARTIAL_LIMIT", 1)
+    merged, real = [], merging.merge
+    monkeypatch.setattr(merging, "merge", lambda *args: merged.append(args[-1].path.name) or real(*args))
+    grown.get("S00000")
+    files, done = {}, []
+    with growing(grown.plan(makers, "x")) as known:
+        for n in range(LAST):
+            grown.get(f"S{n:05d}")
+            made = grown.plan(makers, n)
+            names = {made.address(known.folder, c.number).path.name for c in made.chunks}
+            before = chunks_in(known.folder)
+            merged.clear()
+            done.append(execute(made, "here", quiet=True, within=known))
+            after = chunks_in(known.folder)
+            assert before.items() <= after.items()
+            assert len(made.parts) == parts
+            assert parts <= len(names - before.keys()) <= 3 * parts, "four trains more"
+            assert not set(merged) & set(files)
+            files |= dict.fromkeys(merged)
+            agree(done[-1], execute(grown.plan(makers), "here", quiet=True))
+        assert len(made.chunks) == 10 * parts
+        assert len(files) > 12
+    assert not known.folder.exists()
+    assert [r.dataset.sizes["train"] for r in done] == [4, 6, 10, 14, 18, 22, 26]
+    for n, result in enumerate(done):
+        assert not dxflow.verify(grown.to / f"{n}.zarr")
+        assert result.dataset["stats.count"].values.max() > 0
+
+
+def test_it_does_not_matter_where_the_chunks_of_a_run_that_grows_are_worked_on(grown, client):
+    grown.get("S00000")
+    with growing(grown.plan(COMPANY, "x")) as known:
+        for n in (2, 5):
+            grown.get(*(f"S{i:05d}" for i in range(n)))
+            result = execute(grown.plan(COMPANY, n), client, within=known)
+            agree(result, execute(grown.plan(COMPANY), "here", quiet=True))
+
+
+LATE = {
+    "the first files of all": (["S00004", "S00005", "S00006"], ["S00000", "S00001"], 4),
+    "the first files of a module": (["AGIPD00", "DA", "S00004", "S00005"], ["AGIPD01-S00000"], 2),
+    "files in the middle": (["S00000", "S00001", "S00005"], ["S00003"], 2),
+    "all files of a device": (["AGIPD"], ["DA"], 0),
+}
+
+
+@pytest.mark.parametrize("case", LATE)
+def test_files_that_come_late_change_only_the_chunks_of_their_trains(grown, case):
+    first, late, most = LATE[case]
+    grown.get(*first)
+    with growing(grown.plan(COMPANY, "x")) as known:
+        execute(grown.plan(COMPANY, 0), "here", quiet=True, within=known)
+        before = chunks_in(known.folder)
+        grown.get(*late)
+        result = execute(grown.plan(COMPANY, 1), "here", quiet=True, within=known)
+        new = chunks_in(known.folder).keys() - before.keys()
+        assert before.items() <= chunks_in(known.folder).items()
+        assert len(new) <= most + 1
+        agree(result, execute(grown.plan(COMPANY), "here", quiet=True))
+
+
+def test_a_file_that_is_written_again_is_read_again(grown):
+    grown.get("S")
+    with growing(grown.plan([Stats], "x")) as known:
+        execute(grown.plan([Stats], 0), "here", quiet=True, within=known)
+        before = chunks_in(known.folder)
+        (file,) = grown.folder.glob("*AGIPD01-S00002.h5")
+        os.utime(file, (1, 1))
+        execute(grown.plan([Stats], 1), "here", quiet=True, within=known)
+        assert 1 <= len(chunks_in(known.folder).keys() - before.keys()) <= 3
+
+
+def test_what_was_done_of_a_shorter_run_is_gone_on_with(grown):
+    """After an interruption, and more files than before."""
+    grown.get("S00000", "S00001", "S00002")
+    short = grown.plan(COMPANY, "x")
+    work = Workspace(short, journal.begin(short))
+    for chunk in short.chunks:
+        run_chunk(work, chunk.number)
+    grown.get("S")
+    with pytest.raises(PlanError, match="holds 5 chunks of an interrupted run"):
+        execute(grown.plan(COMPANY, "x"), "here", quiet=True)
+    other = {"chunk": "4 trains", "on_fault": "mask", "resume": True}
+    with pytest.raises(PlanError, match=r"how many trains a chunk has \(chunk=\)"):
+        dxflow.reduce(
+            grown.folder, [make(img=TWO) for make in COMPANY], short.store.path, cluster="here", **other
+        )
+    result = execute(grown.plan(COMPANY, "x", resume=True), "here", quiet=True)
+    assert result.manifest["chunks"] == {"computed": 6, "reused": 4}
+    agree(result, execute(grown.plan(COMPANY), "here", quiet=True))
+
+
+def test_a_train_that_a_late_module_cannot_use_is_left_out_of_all(grown, monkeypatch):
+    """Modules that are reduced apart: also of those that had it before, whose chunks were merged."""
+    monkeypatch.setattr(cutting, "PARTIAL_LIMIT", 1)
+
+    class Pixels(Mean):
+        """Cannot take one module of one train."""
+
+        def process_module_data(self, block, out):
+            if block.module == 1 and 10003 in block.train_ids:
+                raise ValueError("planted")
+            super().process_module_data(block, out)
+
+    grown.get("AGIPD00", "AGIPD01-S00001", "AGIPD01-S00002", "DA")
+    with growing(grown.plan([Pixels], "x")) as known:
+        assert len(grown.plan([Pixels]).parts) == 2
+        execute(grown.plan([Pixels], 0), "here", quiet=True, within=known)
+        grown.get("AGIPD01-S00000")
+        result = execute(grown.plan([Pixels], 1), "here", quiet=True, within=known)
+    assert "exception in hook" in set(result.losses["cause"])
+    agree(result, execute(grown.plan([Pixels]), "here", quiet=True))
+
+
+def test_results_of_a_run_that_grows_replace_nothing_and_chunks_are_asked_for_by_trains(grown):
+    grown.get("S")
+    first = grown.plan([Stats], "x")
+    with growing(first) as known:
+        execute(grown.plan([Stats], 0), "here", quiet=True, within=known)
+        with pytest.raises(PlanError, match="replace nothing"):
+            execute(grown.plan([Stats], 0, overwrite=True), "here", quiet=True, within=known)
+        with pytest.raises(PlanError, match='such as chunk="64 trains"'):
+            execute(
+                dxflow.plan(grown.folder, Stats(img=TWO), grown.to / "1.zarr"),
+                "here",
+                quiet=True,
+                within=known,
+            )
+    assert not dxflow.verify(grown.to / "0.zarr")
