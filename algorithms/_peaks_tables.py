@@ -7,38 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dxflow import geometry
+
 if TYPE_CHECKING:
     from ._peaks_kernels import Panels, Rings
 
 ROOM = 1024
 """Peaks of a frame for which there is room at first."""
-BREAK = 0.1
-"""Part of the usual step between pixels by which a step differs where a panel ends."""
-
-
-def pitch(points: NDArray) -> float:
-    """Return the usual distance from a pixel to the next one along the fast scan, m."""
-    return float(np.nanmedian(np.linalg.norm(np.diff(points, axis=2), axis=-1)))
 
 
 def radii(points: NDArray) -> NDArray:
     """Return the distance of each pixel from the beam in pixels, float32, (module, ss, fs)."""
-    return (np.hypot(points[..., 0], points[..., 1]) / pitch(points)).astype("f4")
-
-
-def breaks(points: NDArray, axis: int) -> list[int]:
-    """Return where panels begin along an axis of modules, and the end: where steps between pixels are not the usual.
-
-    Parameters
-    ----------
-    points : ndarray, (module, ss, fs, 3)
-    axis : {1, 2}
-        Slow scan or fast scan.
-    """
-    steps = np.linalg.norm(np.diff(points, axis=axis), axis=-1)
-    off = np.abs(steps / np.nanmedian(steps) - 1) > BREAK if steps.size else np.zeros(steps.shape, bool)
-    other = tuple({0, 1, 2} - {axis})
-    return [0, *(np.flatnonzero(off.any(axis=other)) + 1).tolist(), points.shape[axis]]
+    return (np.hypot(points[..., 0], points[..., 1]) / geometry.pitch(points)).astype("f4")
 
 
 def panels(points: NDArray, size: tuple[int, int] | None) -> Panels:
@@ -47,7 +27,7 @@ def panels(points: NDArray, size: tuple[int, int] | None) -> Panels:
 
     edges = [
         np.array(
-            breaks(points, axis)
+            geometry.edges(points, axis)
             if size is None
             else [*range(0, points.shape[axis], size[axis - 1]), points.shape[axis]]
         )

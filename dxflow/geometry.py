@@ -214,6 +214,34 @@ def _distance_to_plane(module: NDArray) -> NDArray:
     return np.abs(nx * x + ny * y + nz * z) / np.sqrt(nx * nx + ny * ny + nz * nz)
 
 
+# Panels -------------------------------------------------------------------------------------------
+
+BREAK = 0.1
+"""Part of the usual step between pixels by which a step differs where a panel ends."""
+
+
+def pitch(positions: NDArray) -> float:
+    """Return the usual distance from a pixel to the next one along the fast scan, in the unit of the positions."""
+    return float(np.nanmedian(np.linalg.norm(np.diff(positions, axis=2), axis=-1)))
+
+
+def edges(positions: NDArray, axis: int) -> list[int]:
+    """Return where panels begin along an axis of the modules, and the end.
+
+    A panel ends where the step from a pixel to the next is not the usual one, in any module.
+
+    Parameters
+    ----------
+    positions : ndarray, (module, ss, fs, 3)
+    axis : {1, 2}
+        Slow scan or fast scan.
+    """
+    steps = np.linalg.norm(np.diff(positions, axis=axis), axis=-1)
+    usual, other = np.nanmedian(steps) if steps.size else 0, tuple({0, 1, 2} - {axis})
+    off = (np.abs(steps - usual) > BREAK * usual).any(axis=other)
+    return [0, *(np.flatnonzero(off) + 1).tolist(), positions.shape[axis]]
+
+
 # Sources of geometry ----------------------------------------------------------------------------
 
 

@@ -60,7 +60,7 @@ def _frames(data: xr.Dataset) -> str:
 def _mean_image(figure: Any, axes: Any, mean: xr.DataArray, positions: NDArray, title: str) -> None:
     """Draw the mean of each pixel where it is."""
     values = mean.values
-    assembled, extent = assemble(values, _modules(mean, positions))
+    assembled, extent = assemble(values, of_modules(mean, positions))
     low, high = np.percentile(values[np.isfinite(values)], (1, 99.7)) if np.isfinite(values).any() else (0, 1)
     shown = axes.imshow(assembled, extent=extent, origin="lower", cmap="magma", vmin=min(low, 0), vmax=high)
     axes.set_facecolor("#d8d8d8")
@@ -123,7 +123,7 @@ def _unit(what: str, array: xr.DataArray) -> str:
     return f"{what} ({unit})"
 
 
-def _modules(mean: xr.DataArray, positions: NDArray) -> NDArray:
+def of_modules(mean: xr.DataArray, positions: NDArray) -> NDArray:
     """Return the positions of the modules that the image has."""
     if len(positions) == mean.sizes["module"]:
         return positions

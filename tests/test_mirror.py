@@ -149,6 +149,11 @@ ELSEWHERE = (
         "beside the algorithm that calls them",
     ),
     ("recipes/_saxs_plot.py", "recipes/test_saxs.py", "the plot that the recipe draws"),
+    (
+        "recipes/_sfx_files.py recipes/_sfx_plot.py",
+        "recipes/test_sfx.py",
+        "what the recipe writes, and the plot that it draws",
+    ),
 )
 """What has no test file of its own: a row is short because tests of behaviour belong to what users do, not to files."""
 

@@ -23,6 +23,8 @@ SUFFIXES = (".cxi",)
 PEAK = "peak"
 COLUMNS = ("module", "ss", "fs", "intensity")
 RESULTS = "/dxflow/results"
+STACKED = "/entry_1/data_1/stacked", "/entry_1/data_1/stacked_mask"
+"""Images and masks, (frame, module * ss, fs)."""
 PULSES = {"pulseId": "pulse_id", "memoryCell": "cell_id"}
 """What EXtra-data and we call what tells the frames of a train apart: of most detectors, of JUNGFRAU."""
 
@@ -39,7 +41,9 @@ class Cxi(Hdf5Store):
     the centres of pixels), and intensity; further columns are kept among the results only. The first is in
     ``/entry_1/result_1``, the next in ``/entry_1/result_2``: ``nPeaks`` (frame), ``peakXPosRaw`` (fast scan),
     ``peakYPosRaw`` (slow scan, counted through all modules: module m of 512 rows begins at 512 m),
-    ``peakTotalIntensity`` (frame, peak). All results are in ``/dxflow/results`` too.
+    ``peakTotalIntensity`` (frame, peak). With them come the images as CrystFEL needs them to find its panels by such
+    numbers, modules behind one another: ``/entry_1/data_1/stacked`` and
+    ``stacked_mask``. All results are in ``/dxflow/results`` too.
     """
 
     format = __name__
@@ -123,6 +127,8 @@ def create(path: Path, task: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
     _images(path, task)
     file = h5py.File(path, "r+", libver=("v110", "v110"))
+    if task["peaks"]:
+        _stack(file)
     group, made = file.create_group(RESULTS), {}
     for name, one in task["arrays"].items():
         dtype = np.dtype("i8") if np.dtype(one["dtype"]).kind == "M" else np.dtype(one["dtype"])
@@ -142,6 +148,22 @@ def _images(path: Path, task: dict[str, Any]) -> None:
     # The real one; the class knows that of the full detector.
     detector.module_shape = tuple(task["shape"][-2:])
     detector.write_virtual_cxi(str(path))
+
+
+def _stack(file: Any) -> None:
+    """Add the images, and their masks, with the modules behind one another along the slow scan."""
+    import h5py
+
+    detector = file["/entry_1/instrument_1/detector_1"]
+    for name, to in zip(("data", "mask"), STACKED, strict=True):
+        if name in detector:
+            images = detector[name]
+            frames, modules, rows, columns = images.shape
+            layout = h5py.VirtualLayout((frames, modules * rows, columns), images.dtype)
+            source = h5py.VirtualSource(".", images.name, images.shape)
+            for module in range(modules):
+                layout[:, module * rows : (module + 1) * rows] = source[:, module]
+            file.create_virtual_dataset(to, layout, fillvalue=images.fillvalue)
 
 
 class _File:

@@ -74,6 +74,16 @@ def test_peaks_are_a_row_per_frame_with_stacked_modules(result, run):
             assert not group["peakTotalIntensity"][frame, n:].any()
 
 
+def test_with_peaks_come_images_whose_modules_lie_behind_one_another(result):
+    with h5py.File(result.path) as file:
+        detector, data = file["entry_1/instrument_1/detector_1"], file["entry_1/data_1"]
+        for name, stacked in (("data", "stacked"), ("mask", "stacked_mask")):
+            images = detector[name][()]
+            frames, modules, rows, columns = images.shape
+            assert data[stacked].is_virtual
+            np.testing.assert_array_equal(data[stacked][()], images.reshape(frames, modules * rows, columns))
+
+
 def test_results_are_there_too_and_are_read_by_dxflow(result, run):
     opened = dxflow.open(result.path).dataset
     zarr = dxflow.reduce(run.path, [RoiSum(), Peaks()], cluster="here").dataset

@@ -1,0 +1,62 @@
+"""What the recipe `sfx` needs beside its passes: algorithms of its own, and what a CXI file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dxflow import Algorithm, From, ModuleBlock, Output, Partial, PlanError, RunInfo
+from dxflow.algorithms.peaks import PeakFinder8
+from dxflow.disk.openhdf5 import open_hdf5
+
+LISTS = "/entry_1/result_1"
+
+
+class Corrected(PeakFinder8):
+    """Peaks of data that need no dark."""
+
+    def outputs(self, info: RunInfo) -> Mapping[str, Output]:
+        """Refuse raw data."""
+        if info["img"].data == "raw":
+            raise PlanError(
+                f"sfx: {info['img'].name} is raw data: give dark= (--dark), the result of average --per cell on a dark "
+                "run, or the corrected run"
+            )
+        return super().outputs(info)
+
+
+class Images(Algorithm):
+    """Frames without their dark, to be stored."""
+
+    ALG_ID = "images"
+    inputs = {"img": From("subtract.img")}
+
+    def outputs(self, info: RunInfo) -> Mapping[str, Output]:
+        """Declare an image per frame."""
+        return {"img": Output(per=("img", "pixel"), dtype="f4", unit=info["img"].unit)}
+
+    def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
+        """Keep the frames."""
+        out.img = block["img"]
+
+
+def events(cxi: Path) -> list[int]:
+    """Return the numbers of the frames that have peaks."""
+    with open_hdf5(cxi) as file:
+        return np.flatnonzero(file[f"{LISTS}/nPeaks"][()]).tolist()
+
+
+def modules(positions: NDArray, cxi: Path) -> NDArray:
+    """Return the positions of the modules of a file, (module, ss, fs, 3)."""
+    with open_hdf5(cxi) as file:
+        wanted = file["/entry_1/instrument_1/detector_1/data"].shape[1:]
+    if positions.size // 3 != np.prod(wanted):
+        raise ValueError(
+            f"sfx: the geometry has (module, ss, fs) = {positions.shape[:3]}, the images of {cxi.name} {wanted}; "
+            "give the geometry of all modules of the detector"
+        )
+    # CrystFEL files may stack the modules along the slow scan.
+    return positions.reshape(*wanted, 3)

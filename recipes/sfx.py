@@ -1,0 +1,120 @@
+"""Serial crystallography: Bragg peaks and hits of a run, a copy of the hits, and what indexamajig needs of them."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import Any
+
+import dxflow
+from dxflow import Algorithm, From, PlanError, Result, crystfel, geometry
+from dxflow.algorithms.peaks import PeakFinder8
+from dxflow.algorithms.subtract import Subtract
+from dxflow.line.options import run_of
+from dxflow.recipe import Parser, Recipe
+from dxflow.recipes._sfx_files import LISTS, Corrected, Images, events, modules
+from dxflow.stores.formats.cxi import STACKED
+
+TEXTS = ("hits.geom", "hits.lst", "index.sh")
+
+
+class Sfx(Recipe):
+    """Bragg peaks and hits of a run, a copy of the hits, and what indexamajig needs of them.
+
+    The run is read once for peaks.zarr: peaks, hits, their sum and maximum. Hits are copied to a run of their own,
+    ``hits``, which is read again for hits.cxi: peak lists and images, with a geometry (hits.geom), a list of events
+    (hits.lst) and the command line to index them (index.sh). Of raw data, ``--dark`` is subtracted first.
+    """
+
+    PLOTS = ("sfx.png",)
+
+    @classmethod
+    def add_arguments(cls, parser: Parser) -> None:
+        """Declare the run, the geometry, what a peak is, and what indexamajig is told."""
+        parser.add_run("run", "corrected, or raw with --dark")
+        parser.add_geometry()
+        parser.add_options_of(PeakFinder8)
+        parser.add_argument("--dark", help="Zarr store of average, per cell: subtracted from raw data")
+        parser.add_argument("--cell", metavar="FILE", help="unit cell that indexamajig is told")
+        parser.add_argument("--indexing", default="xgandalf", help="methods of indexamajig; default xgandalf")
+
+    def passes(self, args: argparse.Namespace) -> None:
+        """Find peaks, copy the hits, and write what indexamajig needs."""
+        self.copied: Any = None
+        energy = self._energy(args)
+        self._refuse(args)
+        found = self.reduce(args.run, self._chain(args), "peaks.zarr")
+        if found.selection().any():
+            self._copy(args, found)
+            images = [Images()] if args.dark else []
+            hits = self.reduce(
+                str(self.folder / "hits"), [*self._chain(args), *images], "hits.cxi", frames=None
+            )
+            self._write(args, Path(hits.path), energy)
+
+    def plot(self, args: argparse.Namespace) -> None:
+        """Plot the maximum of hits, the hit rate and the number of peaks."""
+        from dxflow.recipes._sfx_plot import plot
+
+        self.save(plot(self.results["peaks"], self.positions(), args.min_peaks), "sfx.png")
+
+    def report(self) -> str:
+        """Return also what was copied, and how the hits are indexed."""
+        if self.copied is None and "hits" not in self.results:
+            return f"{super().report()}\nno hits: nothing was copied, and there is nothing to index"
+        copied = [] if self.copied is None else [f"--- copy of the hits\n{self.copied.brief()}"]
+        return "\n".join([super().report(), *copied, f"index    {self.command(self.args)}"])
+
+    def _copy(self, args: argparse.Namespace, found: Result) -> None:
+        """Copy the hits, unless an interrupted run of this recipe has done so."""
+        to = self.folder / "hits"
+        if not (args.resume and to.exists()):
+            options = {k: getattr(args, k) for k in ("detector", "resume", "overwrite", "quiet")}
+            run = run_of(args.run)
+            self.copied = dxflow.copy_run(run, to, frames=found, cluster=self.cluster, **options)
+
+    def _chain(self, args: argparse.Namespace) -> list[Algorithm]:
+        """Return the algorithms that find peaks."""
+        options = self.options_of(PeakFinder8)
+        if not args.dark:
+            return [Corrected(**options)]
+        return [Subtract(dark=args.dark), PeakFinder8(img=From("subtract.img"), **options)]
+
+    def _energy(self, args: argparse.Namespace) -> float:
+        """Return the photon energy, keV."""
+        wavelength = geometry.load(args.geometry, args.distance).wavelength
+        if args.energy is None and wavelength is None:
+            raise PlanError(f"sfx: {args.geometry} holds no photon energy: give energy= in keV (--energy)")
+        return args.energy or geometry.HC / wavelength
+
+    def _refuse(self, args: argparse.Namespace) -> None:
+        """Refuse to replace what is there."""
+        there = [name for name in TEXTS if (self.folder / name).exists()]
+        if there and not (args.overwrite or args.resume):
+            raise FileExistsError(
+                f"{self.folder / there[0]} exists already: choose another folder, or overwrite=True (--overwrite)"
+            )
+
+    def _write(self, args: argparse.Namespace, cxi: Path, energy: float) -> None:
+        """Write the geometry, the list of events and the command line."""
+        positions = modules(self.positions(), cxi)
+        texts = (
+            crystfel.text(positions, energy, STACKED[0], LISTS, STACKED[1]),
+            "".join(f"{cxi.resolve()} //{n}\n" for n in events(cxi)),
+            f"#!/bin/sh\n{self.command(args)}\n",
+        )
+        for name, text in zip(TEXTS, texts, strict=True):
+            (self.folder / name).write_text(text, encoding="utf-8")
+
+    def command(self, args: argparse.Namespace) -> str:
+        """Return the command line that indexes the hits."""
+        at = self.folder.resolve()
+        files = {"-i": at / "hits.lst", "-g": at / "hits.geom", "-o": at / "hits.stream"}
+        words = ["indexamajig", *(str(w) for pair in files.items() for w in pair)]
+        words += ["--peaks=cxi", f"--indexing={args.indexing}", *(["-p", args.cell] if args.cell else [])]
+        return f'{shlex.join(words)} -j "$(nproc)"'
+
+
+if __name__ == "__main__":
+    Sfx.script()
