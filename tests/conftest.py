@@ -3,9 +3,7 @@
 import gc
 import os
 import pickle
-import subprocess
 import sys
-import types
 import warnings
 from pathlib import Path
 
@@ -33,6 +31,12 @@ GAPS = Plant(
     pulse_counts=lambda train: (6, 5, 0, 6, 3, 6, 1)[train % 7],
     empty_trains=(8,),
 )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores: tests also wait, for clusters, and for what must not happen for a while."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 class InThisProcess:
@@ -86,15 +90,14 @@ def _disks_at_once():
 def _writers_at_once():
     """Processes that write HDF5 files are forked from one that has loaded HDF5, which takes half a second."""
     import forking
+    import programs
 
     from dxflow.disk import process as _light
 
-    servers = forking.Servers()
     with pytest.MonkeyPatch.context() as patched:
-        names = {**vars(subprocess), "Popen": forking.popen(servers)}
-        patched.setattr(_light, "subprocess", types.SimpleNamespace(**names))
+        patched.setattr(_light, "subprocess", forking.forked(programs.WRITERS))
         yield
-    servers.close()
+    programs.WRITERS.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import types
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -48,13 +49,17 @@ class Servers:
         self._sockets, self._processes, self._lock = {}, [], threading.Lock()
 
     def of(self, module, environment):
-        """Return the socket of the one for a module; HDF5 looks at the environment when it is loaded."""
-        read = (item for item in environment.items() if item[0].startswith(("HDF5", "PYTHON")))
-        key = (module, *sorted(read))
+        """Return the socket of the one for a module."""
+        key = _key(module, environment)
         with self._lock:
             if key not in self._sockets:
                 self._sockets[key] = self._start(module, environment)
             return self._sockets[key]
+
+    def sockets(self):
+        """Return those of all that run."""
+        with self._lock:
+            return dict(self._sockets)
 
     def _start(self, module, environment):
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -80,6 +85,22 @@ class Servers:
             process.wait()
 
 
+class Lent:
+    """The servers of the process that started this one, as far as they run."""
+
+    def __init__(self, sockets):
+        self._sockets = sockets
+
+    def of(self, module, environment):
+        """Return the socket of the one for a module, None if there is none."""
+        return self._sockets.get(_key(module, environment))
+
+
+def _key(module, environment):
+    """Return what processes must have in common; HDF5 looks at the environment when it is loaded."""
+    return module, *sorted(item for item in environment.items() if item[0].startswith(("HDF5", "PYTHON")))
+
+
 _SERVER = """
 sys.path.insert(0, sys.argv[2])
 import forking
@@ -88,21 +109,28 @@ forking.serve(sys.argv[3], int(sys.argv[4]))
 """
 
 
+def forked(servers):
+    """Return what stands for the module `subprocess`, so that processes of `_light` are forked by servers."""
+    return types.SimpleNamespace(**{**vars(subprocess), "Popen": popen(servers)})
+
+
 def popen(servers):
     """Return a `subprocess.Popen` whose processes are forked by servers, if they are those of `_light`."""
 
     class Forked(subprocess.Popen):
         def _execute_child(self, *given):
             bound = inspect.signature(super()._execute_child).bind(*given).arguments
-            command = bound["args"]
-            if command[:-1] != USUAL or command[-1] not in NEEDS:
+            command, server = bound["args"], None
+            environment = dict(os.environ if bound["env"] is None else bound["env"])
+            if command[:-1] == USUAL and command[-1] in NEEDS:
+                server = servers.of(command[-1], environment)
+            if server is None:
                 self._told = None
                 super()._execute_child(*given)
                 return
             ends = [bound["p2cread"], bound["c2pwrite"], bound["errwrite"]]
             streams = [n if end == -1 else end for n, end in enumerate(ends)]
-            environment = dict(os.environ if bound["env"] is None else bound["env"])
-            self._told = _asked(servers.of(command[-1], environment), command[-1], environment, streams)
+            self._told = _asked(server, command[-1], environment, streams)
             self.pid = int(self._told.recv(20))
             self._child_created = True
             pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")

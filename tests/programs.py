@@ -1,4 +1,7 @@
-"""Python programs of tests, in processes forked from one that has loaded the libraries: each starts at once."""
+"""Python programs of tests, in processes forked from one that has loaded the libraries: each starts at once.
+
+So do the processes that they start: workers of this machine, and those that write HDF5.
+"""
 
 import gc
 import multiprocessing
@@ -7,7 +10,11 @@ import sys
 import tempfile
 import types
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
+from unittest import mock
+
+import forking
 
 LIBRARIES = [
     "dask.array",
@@ -29,11 +36,14 @@ LIBRARIES = [
     "dxflow.stores.formats.nexus",
     "dxflow.stores.formats.tiff",
     "dxflow.stores.formats.zarr",
+    "warm",
 ]
 # Nothing else runs in the process that forks: no thread, no open file.
 FORKING = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(LIBRARIES)
 SECONDS = 200
+WRITERS = forking.Servers()
+"""What forks those that write HDF5, of this process and of its programs."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ def run(code, *words, folder=None):
             path = code
         streams = [os.path.join(place, name) for name in ("out", "err")]
         arguments = (str(path), words, str(folder or place), streams, dict(os.environ))
-        process = FORKING.Process(target=_program, args=arguments)
+        process = FORKING.Process(target=_program, args=(*arguments, *_servers()))
         process.start()
         process.join(SECONDS)
         if process.exitcode is None:
@@ -64,7 +74,39 @@ def run(code, *words, folder=None):
         return Done(process.exitcode, *(Path(s).read_text() for s in streams))
 
 
-def _program(path, words, folder, streams, environment):
+def begin():
+    """Start the process that forks, unless it runs; it looks for modules where this one does."""
+    if forkserver._forkserver._forkserver_address is None:
+        with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):
+            forkserver.ensure_running()
+
+
+def _servers():
+    """Return what a program needs to have its processes forked by the servers of this one."""
+    begin()
+    own = forkserver._forkserver
+    return {name: value for name, value in vars(own).items() if name in SAME}, WRITERS.sockets()
+
+
+SAME = ("_forkserver_address", "_forkserver_authkey")
+"""Where the server is, and since Python 3.14 a key."""
+
+
+def _share(server, sockets):
+    """Let this program have its processes forked by the servers of the process that started it."""
+    import workers
+    from distributed import process
+
+    from dxflow.disk import process as _light
+
+    own = forkserver._forkserver
+    vars(own).update(server)
+    own.ensure_running = lambda: None
+    process.get_mp_context = workers.Forking
+    _light.subprocess = forking.forked(forking.Lent(sockets))
+
+
+def _program(path, words, folder, streams, environment, server, sockets):
     # Looking for garbage in what was loaded before would copy all of its memory.
     gc.freeze()
     for number, stream in enumerate(streams, 1):
@@ -73,6 +115,7 @@ def _program(path, words, folder, streams, environment):
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
+    _share(server, sockets)
     sys.argv, sys.path[:0] = [path, *words], [os.path.dirname(path)]
     main = types.ModuleType("__main__")
     # Worker processes look for it.

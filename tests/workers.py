@@ -19,6 +19,7 @@ class Forking:
 
     def Process(self, *, target, args, **options):  # noqa: N802
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        programs.begin()
         now = dict(os.environ), umask(), blocked
         return programs.FORKING.Process(target=_work, args=(now, target, *args), **options)
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -140,9 +141,12 @@ class Local(Kept):
             # Whatever Dask makes of it.
             except Exception as e:  # noqa: BLE001
                 raise RuntimeError(_no_start(e)) from None
-        for nanny in self._cluster.workers.values():
-            # That was for the start: one that is started again may take its time.
-            nanny.death_timeout = None
+            for nanny in self._cluster.workers.values():
+                # That was for the start: one that is started again may take its time.
+                nanny.death_timeout = None
+                # Dask's is the dictionary that changes back below: one that is started again would have no settings.
+                for starting in (nanny, nanny.process):
+                    starting.config = deepcopy(starting.config)
         if self.dashboard:
             log.warning(RISK, self._cluster.dashboard_link)
         look_often(self._cluster)

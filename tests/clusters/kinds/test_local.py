@@ -99,18 +99,30 @@ def test_a_call_is_guarded_if_it_stands_under_a_test_of_name(tmp_path, code, lin
     assert local.guarded(script, line) is guarded
 
 
-def test_a_worker_that_dies_again_just_when_dask_looks_comes_back():
+def settings():
+    """Return what a process is told of those that its cluster sets."""
+    import dask
+
+    names = [name for name in local.SETTINGS | local.DARK if "pre-spawn" not in name]
+    return {name: dask.config.get(name) for name in names}
+
+
+def test_a_worker_that_dies_again_just_when_dask_looks_comes_back_and_has_its_settings():
     import dask
 
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "100 ms"}):
         cluster = Local(workers=1)
         client = cluster.start()
         try:
+            (told,) = client.run(settings).values()
+            assert told["distributed.worker.http.routes"] == []
+            assert told["distributed.worker.memory.pause"] is False
             # The start of a worker takes longer than that: Dask would look while there is none.
             os.kill(*client.run(os.getpid).values(), signal.SIGKILL)
             time.sleep(0.5)
             client.wait_for_workers(1, timeout=20)
             assert client.submit(int, 7).result(timeout=20) == 7
+            assert list(client.run(settings).values()) == [told]
         finally:
             client.close()
             cluster.close()
