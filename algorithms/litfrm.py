@@ -93,6 +93,8 @@ class LitFrameFinder(Algorithm):
         How many frames there are, are lit, have data; pulses of the train, in frames or not.
     inherited : bool, (train,)
         Whether the bunch pattern is that of another train.
+    pattern : uint16, (train, clock_frame)
+        Pulses in each frame of the detector's clock, recorded or not.
 
     Notes
     -----
@@ -183,6 +185,13 @@ class LitFrameFinder(Algorithm):
             "data_frames": Output(per="train", dtype="u2", doc="frames with data"),
             "pulses": Output(per="train", dtype="u2", doc="X-ray pulses of the train, in frames or not"),
             "inherited": Output(per="train", dtype="?", doc="the bunch pattern is that of another train"),
+            "pattern": Output(
+                per="train",
+                shape=(clock.frames,),
+                dims=("clock_frame",),
+                dtype="u2",
+                doc="pulses of each frame",
+            ),
             **_layout(clock, unit),
         }
 
@@ -230,6 +239,7 @@ class LitFrameFinder(Algorithm):
         self._as_device(made, energy is None, out)
         lit = (made.n_pulses[0] > 0) & self._clock.exposed
         out.frames, out.lit_frames, out.data_frames = self._clock.frames, lit.sum(), made.has_data[0].sum()
+        out.pattern = made.n_pulses[0]
         out.pulses, out.inherited = made.in_train[0], train.id in self._inherited
 
     @staticmethod

@@ -22,7 +22,9 @@ from dxflow.simulate import Plant  # noqa: E402
 runs.begin()
 
 # There is no extra-redu, which these compare with, for newer Pythons.
-collect_ignore = ["declare/test_exposures.py"] if sys.version_info >= (3, 13) else []
+collect_ignore = (
+    ["copying/test_patterns.py", "declare/test_exposures.py"] if sys.version_info >= (3, 13) else []
+)
 
 GAPS = Plant(
     missing_trains=(3,),

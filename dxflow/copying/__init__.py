@@ -9,15 +9,27 @@ from ..hdf5.errors import WriteError
 
 if TYPE_CHECKING:
     from ..driver.copied import CopyReport
+    from .agree import Agreement, agreement
     from .copy import copy_run, execute
     from .plan import CopyPlan, plan_copy
 
 CopyError = WriteError
 """Another name of it."""
 
-__all__ = ["CopyError", "CopyPlan", "CopyReport", "copy_run", "execute", "plan_copy"]
+__all__ = [
+    "Agreement",
+    "CopyError",
+    "CopyPlan",
+    "CopyReport",
+    "agreement",
+    "copy_run",
+    "execute",
+    "plan_copy",
+]
 
 _HOMES = {
+    "Agreement": ".agree",
+    "agreement": ".agree",
     "CopyPlan": ".plan",
     "CopyReport": "..driver.copied",
     "copy_run": ".copy",
