@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -63,6 +64,8 @@ class Plan:
     selected_by: tuple[Path, ...] = ()
     """Results that say which frames are read."""
     hook_timeout: float | None = None
+    given: Any = None
+    """What has the data that are in no file: see `dxflow.worker.source.Given`; inputs are `nowhere` then."""
     finished: bool = False
     """Whether it is to be resumed and has nothing left to do: its result is there, and intact."""
 

@@ -166,6 +166,8 @@ def bytes_spared(bound: BoundInput) -> int:
 
 
 def present(bound: BoundInput, module: int, rows: slice) -> NDArray:
-    """Return which rows a module has, (row,) bool."""
+    """Return which rows a module has, (row,) bool; of what is in no file, those that its index says."""
     trains = bound.index.train_positions(rows)
+    if not bound.location.files:
+        return bound.index.entries(module, rows) >= 0
     return (bound.index.entries(module, rows) >= 0) & (bound.location.file[module, trains] >= 0)

@@ -70,16 +70,24 @@ class Location:
     """Which of `files` lists a train, be it without data, (module, train)."""
 
 
-def nowhere(index: EntryIndex, shape: tuple[int, ...], dtype: np.dtype, unit: str = "") -> Location:
+def nowhere(
+    index: EntryIndex,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    unit: str = "",
+    sources: tuple[str, ...] = ("",),
+) -> Location:
     """Return the location of what is in no file of the run."""
-    trains = (1, len(index.train_ids))
+    trains = (len(sources), len(index.train_ids))
+    before = np.zeros((len(sources), len(index) + 1), np.int64)
+    np.cumsum(np.broadcast_to(index.entry >= 0, (len(sources), len(index))), axis=1, out=before[:, 1:])
     return Location(
-        sources=("",),
+        sources=sources,
         files=(),
-        datasets=("",),
+        datasets=("",) * len(sources),
         file=np.full(trains, -1, np.int32),
         first=np.zeros(trains, np.int64),
-        count=index.counts[None].astype(np.int32),
+        count=np.diff(before[:, index.offsets]).astype(np.int32),
         shape=shape,
         dtype=dtype,
         stats=(),

@@ -1,10 +1,10 @@
-"""Where data come from: fills the arrays of windows from the files of a run, bad pixels struck out."""
+"""Where data come from: fills the arrays of windows from files, or what is given instead, bad pixels struck out."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,17 @@ class Loaded:
     arrays: dict[int, NDArray] = field(default_factory=dict)
     good: dict[int, NDArray] = field(default_factory=dict)
     pixels: dict[int, NDArray] = field(default_factory=dict)
+
+
+class Given(Protocol):
+    """What a plan may have in place of files, such as what came of a stream: it travels to workers with the plan."""
+
+    def extents(self, bound: BoundInput, module: int, rows: slice, *, mask: bool) -> Extents:
+        """Return what there is of some rows of a module, or of their masks, which are counted from the first.
+
+        The ids of rows are those of `bound.index`. Extents raise a `ReadFault` where there is nothing to be had: it
+        says what these frames count as, such as "dropped". Only rows of which the index has no entry have no extent.
+        """
 
 
 class Source:
@@ -147,7 +158,7 @@ class Source:
             done += b - a
         if done < rows.stop - rows.start:
             train = int(bound.index.train_positions(slice(row + rows.start, row + rows.stop))[0])
-            file = bound.location.files[bound.location.file[module, train]]
+            file = next(iter(bound.location.files[bound.location.file[module, train] :]), "")
             dataset = at.datasets[module] or next(filter(None, at.datasets))
             first = int(bound.location.first[module, train])
             raise ReadFault(file, dataset, first, rows.stop - rows.start, "these frames have none", MISSING)
@@ -158,8 +169,11 @@ class Source:
             if (bound, module, mask) not in self._extents:
                 rows = bound.index.rows(self.chunk.first, self.chunk.last)
                 at = (bound.mask.location if mask and bound.mask else None) or bound.location
-                found = extents(self.files, at, bound.index, module, rows), rows.start
-                self._extents[bound, module, mask] = found
+                if self.plan.given is not None:
+                    found = self.plan.given.extents(bound, module, rows, mask=mask)
+                else:
+                    found = extents(self.files, at, bound.index, module, rows)
+                self._extents[bound, module, mask] = found, rows.start
             return self._extents[bound, module, mask]
 
     # Keys ---------------------------------------------------------------------------------------
