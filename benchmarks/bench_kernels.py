@@ -1,5 +1,7 @@
 """Hooks alone: each algorithm on a block that stays in the cache, one thread, against numpy on the same block.
 
+Peaks are found in whole frames with 50 peaks each, against OM on one of them; a row has the seconds of a frame.
+
 python benchmarks/bench_kernels.py [--small] [--json FILE]
 """
 
@@ -9,17 +11,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from benchkit import data, hooks, script
+from benchkit import data, hooks, peers_om, script
 
 from dxflow import From
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
+from dxflow.algorithms.peaks import PeakFinder8
 from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.subtract import Subtract
 from dxflow.bench import peers
-from dxflow.bench.rounds import Group, Ratio
-from dxflow.simulate import Truth
+from dxflow.bench.rounds import Group, Ratio, Sample
+from dxflow.simulate import Spots, Truth
 
 NAN = 0.02
 """Share of pixels that are masked, in the second of each pair of cases."""
@@ -63,6 +66,26 @@ def groups(truth: Truth, dtype: str, seconds: float) -> Iterator[Group]:
         yield Group(f"{name} {dtype}", cases, tuple(ratios))
 
 
+def peaks(truth: Truth, seconds: float) -> Group:
+    """Return the group of PeakFinder8 on the first frames, and of OM on the first one."""
+    blocks = hooks.Blocks(truth.path, [PeakFinder8(min_peaks=5)])
+    whole, frames = blocks.hook("peaks", seconds), np.stack(list(blocks.images()), axis=1)
+
+    def ours() -> Sample:
+        sample = whole()
+        return Sample(sample.seconds / len(frames), frames[0].nbytes)
+
+    def theirs() -> Sample:
+        find = peers_om.finder(truth.positions, 5.0)
+        return hooks.repeated(lambda: find(frames[0]), frames[0].nbytes, seconds)()
+
+    ratios = [
+        Ratio("peaks / OM", "dxflow", ("OM",), 2.5),
+        Ratio("peaks, seconds per frame", "dxflow", (), 0.008, at_least=False, by="seconds"),
+    ]
+    return Group("peaks float32", {"dxflow": ours, "OM": theirs}, tuple(ratios))
+
+
 def masked(blocks: hooks.Blocks, name: str, seconds: float) -> Any:
     """Return the case of a hook on a block with NaN: its buffer is changed after it was read."""
     case = blocks.hook(name, seconds)
@@ -79,6 +102,8 @@ def main(argv: list[str] | None = None) -> None:
         for kind, dtype in (("corr", "float32"), ("raw", "uint16")):
             with data.simulated(small=args.small, data=kind, **size) as truth:
                 yield from groups(truth, dtype, seconds)
+        with data.simulated(small=args.small, signal=Spots(count=50, hit_rate=1.0), **size) as truth:
+            yield peaks(truth, seconds)
 
     script.run(args, lots(), {"block": "2 MiB"})
 

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from dxflow import Algorithm, From, ModuleBlock, Output, Partial, PlanError, RunInfo
 from dxflow.algorithms.peaks import PeakFinder8
 from dxflow.disk.openhdf5 import open_hdf5
+from dxflow.stores.formats.cxi import STACKED
 
 LISTS = "/entry_1/result_1"
+"""Where the peak lists of a CXI file are."""
 
 
 class Corrected(PeakFinder8):
@@ -43,6 +45,13 @@ class Images(Algorithm):
         out.img = block["img"]
 
 
+def stacked(cxi: Path) -> tuple[str, str, str]:
+    """Return where images, peak lists and masks are, "" for masks that the run does not have."""
+    images, masks = STACKED
+    with open_hdf5(cxi) as file:
+        return images, LISTS, masks if masks in file else ""
+
+
 def events(cxi: Path) -> list[int]:
     """Return the numbers of the frames that have peaks."""
     with open_hdf5(cxi) as file:
@@ -52,7 +61,8 @@ def events(cxi: Path) -> list[int]:
 def modules(positions: NDArray, cxi: Path) -> NDArray:
     """Return the positions of the modules of a file, (module, ss, fs, 3)."""
     with open_hdf5(cxi) as file:
-        wanted = file["/entry_1/instrument_1/detector_1/data"].shape[1:]
+        images = file["/entry_1/instrument_1/detector_1/data"].shape
+    wanted = images[1], *images[-2:]
     if positions.size // 3 != np.prod(wanted):
         raise ValueError(
             f"sfx: the geometry has (module, ss, fs) = {positions.shape[:3]}, the images of {cxi.name} {wanted}; "

@@ -13,8 +13,7 @@ from dxflow.algorithms.peaks import PeakFinder8
 from dxflow.algorithms.subtract import Subtract
 from dxflow.line.options import run_of
 from dxflow.recipe import Parser, Recipe
-from dxflow.recipes._sfx_files import LISTS, Corrected, Images, events, modules
-from dxflow.stores.formats.cxi import STACKED
+from dxflow.recipes._sfx_files import Corrected, Images, events, modules, stacked
 
 TEXTS = ("hits.geom", "hits.lst", "index.sh")
 
@@ -100,7 +99,7 @@ class Sfx(Recipe):
         """Write the geometry, the list of events and the command line."""
         positions = modules(self.positions(), cxi)
         texts = (
-            crystfel.text(positions, energy, STACKED[0], LISTS, STACKED[1]),
+            crystfel.text(positions, energy, *stacked(cxi)),
             "".join(f"{cxi.resolve()} //{n}\n" for n in events(cxi)),
             f"#!/bin/sh\n{self.command(args)}\n",
         )

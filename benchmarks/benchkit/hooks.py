@@ -48,13 +48,14 @@ class Blocks:
         return window, self.one.source.fill(window, self.buffer)
 
     def hook(self, name: str, seconds: float = SECONDS) -> Case:
-        """Time the hook of an algorithm on the first block, again and again; all run once before."""
+        """Time the hook of an algorithm on the first block or train, again and again; all run once before."""
         _, loaded = self.first()
         self.one.work(loaded)
         bound = next(a for a in self.plan.algorithms if a.name == name)
-        block, out = self.one.first_call(bound, loaded)
-        lead = next(iter(loaded.arrays.values()))
-        return repeated(lambda: bound.algorithm.process_module_data(block, out), lead.nbytes, seconds)
+        part, out = self.one.first_call(bound, loaded)
+        lead, algorithm = next(iter(loaded.arrays.values())), bound.algorithm
+        call = algorithm.process_module_data if algorithm.by_module else algorithm.process_train_data
+        return repeated(lambda: call(part, out), lead.nbytes, seconds)
 
     def walked(self) -> Case:
         """Time reading and working on all blocks; seconds and bytes are those of one."""

@@ -8,8 +8,9 @@ from runs import make_run
 
 import dxflow
 from dxflow import PlanError, geometry
+from dxflow.algorithms.average import Average
 from dxflow.recipes.sfx import Sfx
-from dxflow.simulate import Plant, Spots
+from dxflow.simulate import Flat, Plant, Spots
 
 SIZE = {"detector": "AGIPD500K", "pulses": 4, "module_shape": (64, 32)}
 SPOTS = Spots(count=20, photons=400, hit_rate=0.4)
@@ -129,3 +130,34 @@ def test_what_indexamajig_cannot_do_without_is_asked_for(run, tmp_path):
         Sfx(
             run=run.path, to=str(tmp_path / "x"), geometry=str(tmp_path / "geometry.npy"), cluster="here"
         ).run()
+
+
+# Raw data ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """A raw run, and the result of its dark run."""
+    folder = tmp_path_factory.mktemp("raw")
+    given = {**SIZE, "data": "raw", "bad_pixels": 0.0}
+    dark = make_run(folder / "dark", trains=8, signal=Flat(0), lit="none", **given)
+    average = dxflow.reduce(dark.path, Average(per="cell"), folder / "dark.zarr", cluster="here")
+    signal = Spots(count=10, photons=200, width=1.2, hit_rate=0.5)
+    return make_run(folder / "r0002", trains=5, signal=signal, **given), average.path
+
+
+def test_of_raw_data_the_dark_is_subtracted_and_images_are_stored(raw, tmp_path):
+    truth, dark = raw
+    made = sfx(truth, tmp_path / "out", dark=str(dark)).run()
+    np.testing.assert_array_equal(made.results["peaks"].dataset["peaks.hit"], truth.hits)
+    with h5py.File(made.folder / "hits.cxi") as file:
+        images = file["/entry_1/data_1/stacked"][()]
+    assert images.dtype == np.float32
+    assert len(images) == truth.hits.sum()
+    assert abs(np.median(images)) < truth.adu_per_photon[0]
+    assert len(list(listed(made.folder / "hits.cxi", 0))) >= 8
+
+
+def test_raw_data_without_a_dark_are_refused(raw, tmp_path):
+    with pytest.raises(PlanError, match=r"is raw data: give dark= \(--dark\)"):
+        sfx(raw[0], tmp_path / "x").run()

@@ -42,8 +42,9 @@ class Cxi(Hdf5Store):
     ``/entry_1/result_1``, the next in ``/entry_1/result_2``: ``nPeaks`` (frame), ``peakXPosRaw`` (fast scan),
     ``peakYPosRaw`` (slow scan, counted through all modules: module m of 512 rows begins at 512 m),
     ``peakTotalIntensity`` (frame, peak). With them come the images as CrystFEL needs them to find its panels by such
-    numbers, modules behind one another: ``/entry_1/data_1/stacked`` and
-    ``stacked_mask``. All results are in ``/dxflow/results`` too.
+    numbers, modules behind one another: ``/entry_1/data_1/stacked`` and ``stacked_mask``. There, images of an output
+    take the place of those of the run if it is stored, and has all frames and modules: those without their dark, for
+    example. All results are in ``/dxflow/results`` too.
     """
 
     format = __name__
@@ -77,6 +78,7 @@ class Cxi(Hdf5Store):
             "shape": list(frames.shape[1:]),
             "trains": contents.plan.train_ids.tolist(),
             "peaks": [o.name for o in _peaks(contents.plan)],
+            "image": next((o.name for o in contents.plan.outputs if _is_image(o)), ""),
         }
 
     def write(self, contents: Contents, piece: int) -> None:
@@ -121,19 +123,24 @@ def _peaks(plan: Plan) -> Iterator[BoundOutput]:
             yield o
 
 
+def _is_image(bound: BoundOutput) -> bool:
+    """Return whether an output is a stored image of each frame."""
+    return bound.output.store and bound.output.kind == "image" and not bound.output.shape
+
+
 def create(path: Path, task: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Let EXtra-data make the file, add datasets for the results; return it, and the datasets by name."""
     import h5py
 
     _images(path, task)
     file = h5py.File(path, "r+", libver=("v110", "v110"))
-    if task["peaks"]:
-        _stack(file)
     group, made = file.create_group(RESULTS), {}
     for name, one in task["arrays"].items():
         dtype = np.dtype("i8") if np.dtype(one["dtype"]).kind == "M" else np.dtype(one["dtype"])
         made[name] = group.create_dataset(name, one["shape"], dtype, **options(one["shape"], dtype))
         made[name].attrs.update(one["attrs"] | {"axes": ":".join(one["dims"])})
+    if task["peaks"]:
+        _stack(file, made.get(task["image"]))
     return _File(file, task), made
 
 
@@ -150,14 +157,23 @@ def _images(path: Path, task: dict[str, Any]) -> None:
     detector.write_virtual_cxi(str(path))
 
 
-def _stack(file: Any) -> None:
-    """Add the images, and their masks, with the modules behind one another along the slow scan."""
+def _stack(file: Any, made: Any) -> None:
+    """Add the images, and their masks, with the modules behind one another along the slow scan.
+
+    Parameters
+    ----------
+    made : h5py.Dataset or None
+        Images of results, which take the place of those of the run if all frames and modules have one.
+    """
     import h5py
 
     detector = file["/entry_1/instrument_1/detector_1"]
     for name, to in zip(("data", "mask"), STACKED, strict=True):
-        if name in detector:
-            images = detector[name]
+        images = detector.get(name)
+        if name == "data" and made is not None and made.shape == (*images.shape[:2], *images.shape[-2:]):
+            images = made
+        # Raw data may have a plane of gains as well.
+        if images is not None and images.ndim == 4:
             frames, modules, rows, columns = images.shape
             layout = h5py.VirtualLayout((frames, modules * rows, columns), images.dtype)
             source = h5py.VirtualSource(".", images.name, images.shape)
