@@ -32,6 +32,7 @@ SHOWN = 3
 TASKS = {
     "run_chunk": "chunk {}",
     "run_part": "chunk {}",
+    "run_chunks": "some chunks from {} on",
     "merge": "merging part {}",
     "finalize": "finalizing part {}",
     "_write_piece": "writing the result",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from ..errors.kinds import FLAG, Kind, expect
 from ..stores.contents import Contents
 from ..stores.named import store_for
 from ..worker import rowstage
-from ..worker.chunk import run_chunk, run_chunk_without
+from ..worker.chunk import run_chunk, run_chunk_without, run_chunks
 from ..worker.gathering import gather
 from ..worker.hooks import FirstTrains
 from ..worker.merging import run_part
@@ -30,9 +30,13 @@ from .verdict import unasked
 
 if TYPE_CHECKING:
     from ..planning.public import Plan
+    from ..worker.summary import Summary
     from .report import Report
     from .result import Result
 
+MANY, SHORT, TOGETHER = 1024, 2**20, 8
+"""From so many chunks on, of so many bytes at most on average, so many are one task: handing it out costs the scheduler
+and the workers as much as doing a short one."""
 RESTARTS = 3
 """How often a cluster that is lost is started again."""
 
@@ -133,7 +137,7 @@ def _run(plan: Plan, runner: Runner, known: Growing, merges: Merges, progress: P
     progress.phase("reading", plan.bytes_to_read - report.bytes)
     progress.watch(runner.waiting)
     runner.tell(progress.note)
-    for summary in runner.results(runner.map(run_part if at_once else run_chunk, todo)):
+    for summary in _done(plan, runner, todo, at_once=at_once):
         report.add(summary)
         first.add(summary)
         if not apart:
@@ -156,6 +160,16 @@ def _run(plan: Plan, runner: Runner, known: Growing, merges: Merges, progress: P
     plan.store.settle()
     plan.store.commit(contents, report.manifest(runner.account()))
     runner.tell(None)
+
+
+def _done(plan: Plan, runner: Runner, todo: list[int], *, at_once: bool) -> Iterator[Summary]:
+    """Do chunks; yield their summaries as they come. Of many short ones, some are one task."""
+    if at_once or len(todo) < MANY or plan.bytes_to_read > SHORT * len(plan.chunks):
+        yield from runner.results(runner.map(run_part if at_once else run_chunk, todo))
+        return
+    some = [tuple(todo[at : at + TOGETHER]) for at in range(0, len(todo), TOGETHER)]
+    for summaries in runner.results(runner.map(run_chunks, some)):
+        yield from summaries
 
 
 def _created(plan: Plan, known: Growing) -> tuple[Contents, Sequence[Any]]:

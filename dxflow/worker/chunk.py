@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,23 @@ class Done:
 def run_chunk_without(work: Workspace, which: tuple[int, Without, Sequence[Loss]]) -> Summary:
     """Do a chunk, given by its number, without some trains, and count these losses with it."""
     return run_chunk(work, *which)
+
+
+def run_chunks(work: Workspace, numbers: Sequence[int]) -> list[Summary]:
+    """Do some chunks, one after the other."""
+    after = work.ahead.upcoming
+    try:
+        return [_followed(work, *pair, after) for pair in zip_longest(numbers, numbers[1:])]
+    finally:
+        work.ahead.upcoming = after
+
+
+def _followed(
+    work: Workspace, number: int, following: int | None, after: Callable[[], int | None]
+) -> Summary:
+    """Do a chunk, of which it is known which follows; after the last one it may be known."""
+    work.ahead.upcoming = after if following is None else lambda: following
+    return run_chunk(work, number)
 
 
 def run_chunk(work: Workspace, number: int, without: Without = (), losses: Sequence[Loss] = ()) -> Summary:

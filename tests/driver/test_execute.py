@@ -18,6 +18,8 @@ from samples import Bright, Failing, Killer, RoiSum, Scale, ScaleTrains, Stats, 
 
 import dxflow
 from dxflow import Frames, FrameSelection
+from dxflow.clusters.tasks import DaskRunner
+from dxflow.driver import execute as execution
 from dxflow.testing.case import cut
 from dxflow.worker import merging
 
@@ -104,6 +106,39 @@ def test_a_worker_killed_during_the_run_changes_no_bit(run, client, tmp_path):
     assert sum(chunks.values()) == len(killed.manifest["plan"]["chunks"])
     assert chunks["reused"] <= 2
     assert killed.losses.empty
+
+
+def test_short_chunks_are_done_several_in_a_task_also_where_a_worker_dies(run, client, tmp_path, monkeypatch):
+    plain = reduce(run.path, [Stats(), RoiSum()])
+    monkeypatch.setattr(execution, "MANY", 4)
+    monkeypatch.setattr(execution, "TOGETHER", 3)
+    mapped, map_ = [], DaskRunner.map
+    monkeypatch.setattr(
+        DaskRunner,
+        "map",
+        lambda self, f, items, **kw: mapped.append((f, items)) or map_(self, f, items, **kw),
+    )
+    flag = tmp_path / "killed"
+    killer = Killer(train=int(run.train_ids[9]), flag=str(flag))
+    killed = reduce(run.path, [killer, RoiSum()], cluster=client)
+    assert flag.exists()
+    assert bits(killed) == bits(plain)
+    some = next(items for f, items in mapped if f.__name__ == "run_chunks")
+    assert [len(numbers) for numbers in some[:-1]] == [3] * (len(some) - 1)
+    assert [n for numbers in some for n in numbers] == list(range(len(plain.manifest["plan"]["chunks"])))
+    # What is large enough is a task of its own.
+    monkeypatch.setattr(execution, "SHORT", 1)
+    mapped.clear()
+    assert bits(reduce(run.path, [Stats(), RoiSum()], cluster=client)) == bits(plain)
+    assert "run_chunks" not in {f.__name__ for f, _ in mapped}
+
+
+@pytest.mark.parametrize("readers", [0, 2])
+def test_threads_that_read_ahead_go_on_with_the_next_chunk_of_a_task(run, monkeypatch, readers):
+    plain = reduce(run.path, Stats())
+    monkeypatch.setattr(execution, "MANY", 1)
+    monkeypatch.setattr(execution, "TOGETHER", 5)
+    assert bits(reduce(run.path, Stats(), readers=readers)) == bits(plain)
 
 
 @pytest.mark.parametrize("cluster", ["here", "client"])
