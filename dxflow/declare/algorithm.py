@@ -69,6 +69,8 @@ class Algorithm:
     """Of `process_module_data`: whether a block holds all frames of a train of one module, those it lacks as NaN."""
     WHOLE_FRAMES: ClassVar[bool] = False
     """Of `process_train_data`: whether it sees some frames of a train at a time, rather than all."""
+    STRIPS: ClassVar[bool] = False
+    """Of `process_module_data`: whether a block has all trains of the run, but only some slow-scan rows of a module."""
     inputs: Mapping[str, Frames | Key | From | Labels] = {}
     """Alias -> what is read. The first one sets the blocks and the pixels."""
 
@@ -150,7 +152,8 @@ class Algorithm:
 
         Data available: ``block[alias]``, (frame, ss, fs), valid during the call. In ``out``: the block's rows
         for outputs per entry (shared by all modules: add to them), the module's pixels for ``per="pixel"``. With
-        `WHOLE_TRAINS`, a block is all frames of a train of one module.
+        `WHOLE_TRAINS`, a block is all frames of a train of one module; with `STRIPS`, all frames of the run, of which
+        it has ``block.strip``, some slow-scan rows, as have the outputs per pixel.
         """
         raise _not_implemented(self, "process_module_data")
 

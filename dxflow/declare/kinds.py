@@ -21,6 +21,8 @@ class Place:
     rows: slice
     trains: slice
     train: int | None = None
+    strip: slice | None = None
+    """Of outputs per pixel: slow-scan rows, None for all."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,10 @@ class Kind:
             Axes of pixels that there are, modules included.
         """
         if self.whole_run:
+            if "module" not in self.axes or at.module is None:
+                return array
             value: Any = (slice(None),) * (array.ndim - pixels)
-            return array[(*value, at.module)] if "module" in self.axes and at.module is not None else array
+            return array[(*value, at.module, *([] if at.strip is None else [at.strip]))]
         found = array[(*self._index(at), ...)]
         turned = "module" in self.axes and at.module is None and at.train is not None
         return found.swapaxes(0, 1) if turned else found

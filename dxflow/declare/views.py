@@ -74,6 +74,8 @@ class ModuleBlock:
         Number at the detector.
     train_ids, pulse_ids, cell_ids : ndarray, (frame,)
         The last two None where there are none.
+    strip : slice or None
+        With `Algorithm.STRIPS`, the slow-scan rows that it has, counted from the first that are read.
     """
 
     module: int
@@ -84,6 +86,7 @@ class ModuleBlock:
     _arrays: Mapping[str, NDArray] = field(repr=False)
     _valid: Mapping[str, NDArray] = field(repr=False, default_factory=dict)
     _asked: set[str] = field(repr=False, default_factory=set)
+    strip: slice | None = None
 
     def __getitem__(self, alias: str) -> NDArray:
         return by_alias(self._arrays, alias)

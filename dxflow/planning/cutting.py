@@ -44,7 +44,8 @@ def with_units(binding: Binding, chunk: int, trains: int = 0) -> tuple[BoundAlgo
     """Return the algorithms, each with the length of its units: whole chunks, if these are so many `trains`."""
 
     def unit(bound: BoundAlgorithm) -> int:
-        return WHOLE if trains and adds_up(bound) else _length(binding, bound, chunk)
+        whole = bound.algorithm.STRIPS or (trains and adds_up(bound))
+        return WHOLE if whole else _length(binding, bound, chunk)
 
     return tuple(replace(a, unit=unit(a)) for a in binding.algorithms)
 
@@ -121,6 +122,8 @@ def cut(
         Train ids that a chunk has in place of `chunk`: other trains only add chunks.
     """
     modules = max(len(i.modules) for i in binding.inputs)
+    if any(a.algorithm.STRIPS for a in algorithms):
+        return Cut(_apart(modules, modules), ((0, len(binding.trains)),))
     fixed = _by_ids(binding.trains, trains) if trains else ()
     whole = Cut((slice(0, modules),), fixed or _spans(binding, algorithms, chunk, block, 1))
     if not separable(binding):

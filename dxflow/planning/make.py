@@ -18,7 +18,7 @@ from ..run.losses import Loss
 from ..run.losses import lines as in_words
 from ..run.masks import MISSING
 from ..run.selection import FrameSelection, among, none_of
-from . import cutting, lacks
+from . import cutting, lacks, strips
 from .binding import Binding
 from .plan import Chunk
 from .public import Plan
@@ -54,6 +54,7 @@ def plan_of(
     ------
     PlanError
     """
+    strips.check(binding)
     trains = sizes.trains(chunk)
     size = sizes.parse(CHUNK if trains else chunk)
     if not store.layouts:

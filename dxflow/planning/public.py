@@ -14,7 +14,8 @@ from .fingerprint import Fingerprint, fingerprint
 from .memory import Memory, estimate
 from .plan import Plan as Record
 from .sight import Sight
-from .walks import Walk, walk
+from .walking import walk
+from .walks import Walk
 
 
 class Plan(Record):

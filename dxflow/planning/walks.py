@@ -16,7 +16,7 @@ from ..reader.ring import ROOM
 from ..reader.stretches import stretches
 from ..run.bound import present
 from . import units
-from .sight import Sight, by_train, sight
+from .sight import Sight, sight
 from .steps import Group, frame_buffer_bytes, frames_per_block, groups, one_group
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Window:
         Positions of the trains that they belong to, ``first:last``.
     begins : int
         Position of the first train of those whose modules are worked on one after the other.
+    strip : slice or None
+        The slow-scan rows that are read of each frame; None for all.
     """
 
     group: Group
@@ -50,6 +52,7 @@ class Window:
     first: int
     last: int
     begins: int
+    strip: slice | None = None
 
     def rows_of(self, bound: BoundInput) -> slice:
         """Return the rows of an input: others than those of the first are of whole trains."""
@@ -62,15 +65,17 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What one call of a hook sees of a window: some of its frames, all of one train.
+    """What one call of a hook sees of a window: some of its frames, all of one train unless it is a strip.
 
     `module` is a position, None for all modules; `at` counts from the first frame that the algorithm has in the
-    window; `train` is a position in the plan.
+    window; `train` is a position in the plan, as are ``train:last`` of a strip.
     """
 
     module: int | None
     at: slice
     train: int
+    last: int
+    strip: slice | None = None
 
 
 class Walk:
@@ -169,16 +174,17 @@ class Walk:
         if not bound.algorithm.by_module:
             n = frames_per_block(self.plan, bound) if bound.algorithm.WHOLE_FRAMES else max(1, frames)
             cuts = (slice(a, min(a + n, frames)) for a in range(0, frames, n))
-            yield from (Part(None, at, window.first) for at in cuts if seen[:, at].any())
+            yield from (Part(None, at, window.first, window.last) for at in cuts if seen[:, at].any())
             return
         trains = lead.index.train_positions(window.rows_of(lead))
         for module, there in zip(window.modules_of(lead), seen, strict=True):
             if bound.algorithm.WHOLE_TRAINS:
                 if there.any():
-                    yield Part(module, slice(0, len(there)), window.first)
+                    yield Part(module, slice(0, len(there)), window.first, window.last)
                 continue
             for start, stop in _blocks(there, trains, frames_per_block(self.plan, bound)):
-                yield Part(module, slice(start, stop), int(trains[start]))
+                train = int(trains[start])
+                yield Part(module, slice(start, stop), train, train + 1)
 
 
 def _blocks(there: NDArray, trains: NDArray, n: int) -> Iterator[tuple[int, int]]:
@@ -277,27 +283,3 @@ class WholeFrames(Trains):
         rows, n = index.rows(train, train + 1), self.groups[0].frames
         for start in range(rows.start, rows.stop, n):
             yield slice(start, min(start + n, rows.stop))
-
-
-def walk(plan: Plan) -> Walk:
-    """Return the smallest windows in which all algorithms of a plan find what they need."""
-    algorithms = [a.algorithm for a in plan.algorithms]
-    whole_trains = any(a.WHOLE_TRAINS for a in algorithms)
-    if all(a.by_module for a in algorithms):
-        return ModuleTrains(plan) if whole_trains else Walk(plan)
-    frames = all(a.by_module or a.WHOLE_FRAMES for a in algorithms) and not whole_trains
-    return WholeFrames(plan) if frames and _by_frames(plan) else Trains(plan)
-
-
-def _by_frames(plan: Plan) -> bool:
-    """Return whether frames can come before modules: all algorithms follow the same, and none adds up in that order."""
-    ordered = [o for a in plan.algorithms if a.algorithm.by_module for o in a.outputs]
-    if any(
-        o.output.kind == "train" or (o.output.kind == "run" and o.output.merge == "custom") for o in ordered
-    ):
-        return False
-    handed = [o for o in plan.outputs if o.name in plan.handed_on]
-    finished = [a for a in plan.algorithms if by_train(plan, a)]
-    return (
-        len(groups(plan)) == 1 and not finished and all(o.output.kind in ("entry", "image") for o in handed)
-    )

@@ -10,7 +10,7 @@ from ..run import losses
 from .hints import hints
 from .reads import reads
 from .steps import largest_chunk
-from .walks import walk
+from .walking import walk
 
 if TYPE_CHECKING:
     from ..run.bound import BoundInput

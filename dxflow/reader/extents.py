@@ -198,7 +198,7 @@ def _extents(target: Target, lines: NDArray) -> Iterator[tuple[int, Extent]]:
     joined = np.full(max(0, len(lines) - 1), True)
     if layout.way == "direct":
         position = layout.position(rows) + target.within(lines)
-        joined = position[1:] == position[:-1] + target.band_bytes
+        joined = position[1:] == position[:-1] + target.step
     elif layout.way == "hdf5":
         joined = lines[1:] == lines[:-1] + 1
     for a, b in stretches((written[1:] == written[:-1]) & (joined | ~written[1:]), len(lines)):

@@ -71,6 +71,11 @@ class Target:
         return (self.band.stop - self.band.start) * self.line_bytes if self.stored else self.itemsize
 
     @property
+    def step(self) -> int:
+        """Bytes from one frame to the next, of rows that follow each other."""
+        return self.frame_bytes if self.plane is None else self.layout.row_bytes
+
+    @property
     def whole(self) -> bool:
         """Whether whole frames are wanted."""
         return self.columns is None and self.band_bytes == self.frame_bytes
@@ -110,9 +115,24 @@ def fill(out: NDArray, descriptor: int, at: int) -> None:
         into, at = into[n:], at + n
 
 
+def _fill_each(out: NDArray, descriptor: int, at: int, step: int) -> None:
+    """Fill rows of an array from positions of a file that are so far from each other.
+
+    Raises
+    ------
+    EOFError, OSError
+    """
+    into = out.reshape(-1).view(np.uint8).data
+    size = len(into) // max(1, len(out))
+    for start in range(0, len(into), size):
+        if os.preadv(descriptor, [into[start : start + size]], at) < size:
+            fill(out[start // size], descriptor, at)
+        at += step
+
+
 @dataclass(frozen=True, eq=False)
 class Direct:
-    """Adjacent bytes of a file, read straight into the buffer."""
+    """Frames at the same distance from each other in a file, read straight into the buffer."""
 
     target: Target
     offset: int
@@ -121,17 +141,20 @@ class Direct:
 
     def begins(self, start: int) -> int:
         """Return the position in the file of a frame."""
-        return self.offset + start * self.target.band_bytes
+        return self.offset + start * self.target.step
 
     def read(self, start: int, stop: int, out: NDArray) -> None:
-        """Read with one call, without HDF5 and its lock."""
+        """Read without HDF5 and its lock: with one call, or one for each frame of which only some rows are wanted."""
         self.target.banded(out, lambda lines: self._read(start, lines))
 
     def _read(self, start: int, out: NDArray) -> None:
         t = self.target
         try:
             with t.files.reading(t.path) as descriptor:
-                fill(out, descriptor, self.begins(start))
+                if t.step == t.band_bytes:
+                    fill(out, descriptor, self.begins(start))
+                else:
+                    _fill_each(out, descriptor, self.begins(start), t.step)
         except (EOFError, OSError) as e:
             raise t.fault((self.line + start) // t.per_entry, len(out), str(e)) from e
 

@@ -48,6 +48,7 @@ class Account:
         self.bytes = 0
         self._usable: dict[Sight, NDArray] = {}
         self._lost: set[tuple[Any, ...]] = set()
+        self._counted: set[tuple[int, int, int]] = set()
         self._lock = threading.Lock()
 
     def count(self, index: EntryIndex) -> int:
@@ -65,11 +66,22 @@ class Account:
 
     # What was read ------------------------------------------------------------------------------
 
-    def add(self, number: int, modules: slice, rows: slice, good: NDArray) -> None:
-        """Count the frames of an input that were read, (module, frame) bool of these modules and rows of its index."""
-        bound = self.plan.inputs[number]
-        self.got[number][modules, self.own(bound.index, rows)] = good
-        self.bytes += int(np.count_nonzero(good)) * bound.frame_bytes
+    def add(
+        self, number: int, modules: slice, rows: slice, good: NDArray, values: NDArray, *, first: bool = True
+    ) -> None:
+        """Count the frames of an input that were read, (module, frame) bool of these modules and rows of its index.
+
+        Parameters
+        ----------
+        values : ndarray, (module, frame, ...)
+            What was read.
+        first : bool
+            Whether no other strip of them was read before: a frame is there if all of it is.
+        """
+        got = self.got[number]
+        at = modules, self.own(self.plan.inputs[number].index, rows)
+        got[at] = good if first else got[at] & good
+        self.bytes += int(np.count_nonzero(good)) * (values.nbytes // max(1, good.size))
 
     def lose(self, bound: BoundInput, module: int, row: int, fault: ReadFault) -> None:
         """Note that a frame (row of the index) of a module could not be read, once if it is read for several inputs."""
@@ -77,8 +89,11 @@ class Account:
         frame = tuple(labels.values()) if "pulse_id" in labels else (row,)
         what = bound.location.sources[module], fault.file, fault.dataset, fault.first, fault.cause, *frame
         with self._lock:
-            if bound in self.plan.inputs:
-                self._masked[self.plan.inputs.index(bound), module, fault.cause] += 1
+            number = self.plan.inputs.index(bound) if bound in self.plan.inputs else -1
+            if number >= 0 and (number, module, row) not in self._counted:
+                # Of a frame that is read strip by strip, several may be unreadable.
+                self._counted.add((number, module, row))
+                self._masked[number, module, fault.cause] += 1
             if what in self._lost:
                 return
             self._lost.add(what)

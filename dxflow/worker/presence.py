@@ -33,6 +33,9 @@ class Presence:
         rows = [o for o in self.plan.outputs if o.transient or o.name in shares.arrays]
         shapes = {o.name: o.kind.made(*shares.size(o)) for o in rows}
         self.made = {name: np.zeros(shape, bool) for name, shape in shapes.items() if shape is not None}
+        of_strips = [o for a in self.plan.algorithms if a.algorithm.STRIPS for o in a.outputs]
+        self._strips = {o.name: np.zeros((shares.size(o)[2], o.pixels[1]), bool) for o in of_strips}
+        """Which slow-scan rows of modules were made, (module, ss)."""
 
     def note(self, bound: BoundAlgorithm, out: Partial, part: Part, rows: slice) -> None:
         """Note which outputs a call of a hook made; images of a block that it did not touch are missing.
@@ -44,7 +47,10 @@ class Presence:
         """
         done, index = touched(out), self.plan.inputs[bound.stream].index
         for o in bound.outputs:
-            if o.key in done and o.name in self.made:
+            if o.name in self._strips:
+                at = self.shares.place_of(o, index, rows, part)
+                self._strips[o.name][at.module, at.strip] |= o.key in done
+            elif o.key in done and o.name in self.made:
                 self._note(o, self.shares.place_of(o, index, rows, part))
             elif o.output.kind == "image" and part.module is not None:
                 # Algorithms after this one may read it at once.
@@ -136,6 +142,12 @@ class Presence:
             for o in bound.outputs:
                 if o.name in self.made and not o.transient:
                     self.mark(bound, o, chunk.first, chunk.last)
+
+    def mark_lost_strips(self) -> None:
+        """Let pixels of which a strip was not made say so: nobody else finishes them."""
+        for name, made in self._strips.items():
+            array: Any = self.shares.arrays[name]
+            array[..., ~made, :] = missing_value(array.dtype)
 
     def arrays(self) -> dict[str, NDArray]:
         """Return where integers have a value, by the name that the result has for it."""

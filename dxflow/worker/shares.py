@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,7 +93,7 @@ class Shares:
             Of the frames that the call sees, counted from the chunk's first: outputs with other rows have the train's.
         """
         follows = rows if o.index is index else None
-        return self.place(o, part.train, part.train + 1, follows, part.module)
+        return replace(self.place(o, part.train, part.last, follows, part.module), strip=part.strip)
 
     # While a window is worked on ----------------------------------------------------------------
 
@@ -233,6 +234,9 @@ def _shared_kinds(bound: BoundAlgorithm) -> tuple[str, ...]:
 
 def _rules(bound: BoundAlgorithm, modules: int) -> dict[str, str]:
     """Return the merge rules of outputs to which other calls of the hook write, too; those without a share."""
+    if bound.algorithm.STRIPS:
+        # Each pixel is in one of them.
+        return {}
     # Each frame of a single module is in one block.
     shared = set(_shared_kinds(bound)) - ({"entry"} if modules == 1 else set())
     return {

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..declare.views import missing_value
+from ..planning.strips import strip_of
 from ..reader.extents import Extents
 from ..reader.faults import ReadFault
 from ..reader.files import Files
@@ -68,13 +69,15 @@ class Source:
         self.files, self.masks, self._whole = files, masks, whole
         self.keys: dict[int, NDArray] = {}
         self._extents: dict[tuple[BoundInput, int, bool], tuple[Extents, int]] = {}
+        self._whole_of: dict[BoundInput, BoundInput] = {}
+        """Strips that are being read, and what they are of."""
         self._lock = threading.Lock()
 
     def fill(self, window: Window, buffer: NDArray) -> Loaded:
         """Read a window; runs in the reader threads."""
         loaded, offset = Loaded(window), 0
         for number in window.group.inputs:
-            bound = self.plan.inputs[number]
+            bound = self._strip(number, window)
             rows, modules = window.rows_of(bound), window.modules_of(bound)
             shape = (len(modules), rows.stop - rows.start, *bound.location.shape)
             where, first = self._where(bound, modules[0])
@@ -86,13 +89,34 @@ class Source:
             loaded.arrays[number], loaded.good[number] = values, np.zeros(shape[:2], bool)
             for i, module in enumerate(modules):
                 valid = None if pixels is None else pixels[i]
-                loaded.good[number][i] = good = self.read(bound, module, rows, values[i], valid)
+                good = self.read(bound, module, rows, values[i], valid)
+                if window.strip is not None:
+                    good &= ~self._left_out(bound, rows)
+                loaded.good[number][i] = good
                 if self._whole and not good.all():
                     # The buffer holds what was read before where nothing was read now.
                     values[i][~good] = missing_value(bound.dtype)
                     if valid is not None:
                         valid[~good] = False
+            if window.strip is not None:
+                self._forget(bound)
         return loaded
+
+    def _strip(self, number: int, window: Window) -> BoundInput:
+        """Return what is read of an input: of a strip, some rows of its pixels."""
+        bound = self.plan.inputs[number]
+        if window.strip is None:
+            return bound
+        own = strip_of(bound, window.strip)
+        self._whole_of[own] = bound
+        return own
+
+    def _forget(self, strip: BoundInput) -> None:
+        """Forget where a strip lies: it is read once, and there are many."""
+        del self._whole_of[strip]
+        with self._lock:
+            for key in [key for key in self._extents if key[0] is strip]:
+                del self._extents[key]
 
     def read(
         self, bound: BoundInput, module: int, rows: slice, out: NDArray, valid: NDArray | None = None
@@ -115,7 +139,7 @@ class Source:
                 if self.plan.on_fault == "raise":
                     raise
                 if b - a == 1:
-                    self.account.lose(bound, module, first + a, fault)
+                    self.account.lose(self._whole_of.get(bound, bound), module, first + a, fault)
                 else:
                     pixels = None if valid is None else valid[part]
                     good[part] = self._read_singly(bound, module, first + a, out[part], pixels)
@@ -189,9 +213,12 @@ class Source:
             else:
                 values, good = self._read_key(bound)
                 values[~good] = missing_value(bound.dtype)
-            out = np.isin(bound.index.train_positions(rows), list(account.excluded))
-            self.keys[number], account.got[number][0] = values, good & ~out
+            self.keys[number], account.got[number][0] = values, good & ~self._left_out(bound, rows)
             account.bytes += values.nbytes * (bound.joined is None)
+
+    def _left_out(self, bound: BoundInput, rows: slice) -> NDArray:
+        """Return which rows are of trains that are left out."""
+        return np.isin(bound.index.train_positions(rows), list(self.account.excluded))
 
     def _read_key(self, bound: BoundInput) -> tuple[NDArray, NDArray]:
         """Return the chunk's entries of a key, (entry, ...), and which of them could be read, (entry,) bool."""
@@ -230,16 +257,18 @@ class Source:
         values = self.keys[number][self.account.between(bound.index, train, train + 1)]
         return values[0] if len(values) else np.full(bound.location.shape, missing_value(bound.dtype))[()]
 
-    def key_of_frames(self, number: int, train: int, rows: slice) -> tuple[NDArray, NDArray]:
-        """Return a key's value for frames of a train, (frame, ...), and where it has one, (frame,) bool.
+    def key_of_frames(self, number: int, trains: NDArray, rows: slice) -> tuple[NDArray, NDArray]:
+        """Return a key's value for frames, (frame, ...), and where it has one, (frame,) bool.
 
-        Rows are those of the frames, as counted from the chunk's first.
+        `trains` are positions in the plan of those of the frames; rows count from the chunk's first.
         """
         bound, got = self.plan.inputs[number], self.account.got[number][0]
         if bound.kind == "pulses":
             return self.keys[number][rows], got[rows]
-        own, shape = self.account.between(bound.index, train, train + 1), bound.location.shape
-        there = own.stop > own.start and bool(got[own.start])
-        value = self.keys[number][own.start] if own.stop > own.start else missing_value(bound.dtype)
-        frames = rows.stop - rows.start
-        return np.full((frames, *shape), value, bound.dtype), np.full(frames, there)
+        of = bound.index.offsets
+        there = of[trains + 1] > of[trains]
+        first = np.where(there, of[trains] - of[self.chunk.first], 0)
+        values = np.full((len(trains), *bound.location.shape), missing_value(bound.dtype), bound.dtype)
+        values[there] = self.keys[number][first[there]]
+        there[there] = got[first[there]]
+        return values, there

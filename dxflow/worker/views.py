@@ -48,15 +48,20 @@ class Views:
         labels = not ref.made and self._plan.inputs[ref.number].joined is not None
         return value if labels else or_nan(value, there)
 
+    def _each_or_nan(self, ref: Alias, values: NDArray, there: NDArray) -> NDArray:
+        """Return values of frames, numbers that are not there as NaN."""
+        if there.all() or values.dtype.kind not in "iub" or self._plan.inputs[ref.number].joined is not None:
+            return values
+        return np.where(there.reshape(-1, *(1,) * (values.ndim - 1)), values, np.nan)
+
     # Blocks of a module -------------------------------------------------------------------------
 
     def _block(self, bound: BoundAlgorithm, loaded: Loaded, part: Part, rows: slice) -> ModuleBlock:
         lead, module = self._plan.inputs[bound.stream], part.module
         assert module is not None
-        own = self._account.own(lead.index, rows)
         seen, valid = {}, {}
         for alias, ref in bound.aliases.items():
-            values, there = self._in_block(bound, ref, loaded, part, own)
+            values, there = self._in_block(bound, ref, loaded, part, rows)
             seen[alias] = read_only(values)
             if there is not None:
                 valid[alias] = there
@@ -69,20 +74,22 @@ class Views:
             seen,
             valid,
             self._account.asked[bound.name],
+            part.strip,
         )
 
     def _in_block(
-        self, bound: BoundAlgorithm, ref: Alias, loaded: Loaded, part: Part, own: slice
+        self, bound: BoundAlgorithm, ref: Alias, loaded: Loaded, part: Part, rows: slice
     ) -> tuple[NDArray, NDArray | None]:
         """Return the values of an alias in a block, and which are valid where that is not all."""
-        number = ref.number
+        number, index = ref.number, self._plan.inputs[bound.stream].index
+        own = self._account.own(index, rows)
         if ref.made:
             return self._made_in_block(ref.made, loaded, part, own), None
         if number not in loaded.arrays:
             if number == bound.stream:
                 return self._source.keys[number][own], None
-            values, there = self._source.key_of_frames(number, part.train, own)
-            return self._or_nan(ref, values, there.any()), there
+            values, there = self._source.key_of_frames(number, index.train_positions(rows), own)
+            return self._each_or_nan(ref, values, there), there
         at = (part.module or 0) - (loaded.window.module or 0), part.at
         if number in loaded.pixels:
             return loaded.arrays[number][at], read_only(loaded.pixels[number][at])
@@ -90,7 +97,7 @@ class Views:
 
     def _whole(self, bound: BoundAlgorithm, part: Part, own: slice) -> NDArray | None:
         """Return which frames of a whole train of a module are there; None of blocks, which have no others."""
-        if not bound.algorithm.WHOLE_TRAINS or part.module is None:
+        if part.module is None or not (bound.algorithm.WHOLE_TRAINS or part.strip):
             return None
         modules = slice(part.module, part.module + 1)
         return read_only(self._account.seen(self._plan.sights[bound.name], own, modules)[0])

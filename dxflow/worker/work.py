@@ -65,10 +65,10 @@ class Pass:
             out, shared = self.shares.of(bound, loaded.window, part, own)
             view: Any = self.views.of(bound, loaded, part, rows)
             if part.module is None:
-                with self.calls.of(bound, "process_train_data", part.train, part.train + 1):
+                with self.calls.of(bound, "process_train_data", part.train, part.last):
                     bound.algorithm.process_train_data(view, out)
             else:
-                with self.calls.of(bound, "process_module_data", part.train, part.train + 1, part.module):
+                with self.calls.of(bound, "process_module_data", part.train, part.last, part.module):
                     bound.algorithm.process_module_data(view, out)
             merging.merge(shared)
             self.presence.note(bound, out, part, own)
@@ -80,7 +80,10 @@ class Pass:
         for number, good in loaded.good.items():
             bound = self.plan.inputs[number]
             modules = window.modules_of(bound)
-            self.account.add(number, slice(modules.start, modules.stop), window.rows_of(bound), good)
+            where = slice(modules.start, modules.stop), window.rows_of(bound)
+            self.account.add(
+                number, *where, good, loaded.arrays[number], first=not (window.strip and window.strip.start)
+            )
         for algorithm in window.group.algorithms:
             seen = self._seen(algorithm, window)
             self.shares.begin(algorithm, window)
@@ -121,6 +124,7 @@ class Pass:
         """Finish the last units; where no hook has failed, also rows of all modules, and the account of time."""
         self.totals.reach(self.chunk.last)
         if not self.calls.failed:
+            self.presence.mark_lost_strips()
             if not self.plan.apart:
                 self.presence.mark_lost_rows()
             self.times["compute"] = perf_counter() - self.began - self.times["wait"]

@@ -10,7 +10,8 @@ from samples import Stats, TrainSums
 
 import dxflow
 from dxflow import Algorithm, Frames, Key, Output
-from dxflow.planning.walks import ModuleTrains, Trains, Walk, WholeFrames, walk
+from dxflow.planning.walking import walk
+from dxflow.planning.walks import ModuleTrains, Trains, Walk, WholeFrames
 from dxflow.run.bound import present
 from dxflow.testing.case import cut
 
