@@ -85,6 +85,7 @@ ELSEWHERE = (
         "all that they find is in a fingerprint, and decides what may be resumed",
     ),
     ("dxflow/planning/units.py", "planning/test_cutting.py test_company.py", "a cut is whole units"),
+    ("dxflow/planning/walking.py", "planning/test_walks.py", "which of the walks a plan takes"),
     ("dxflow/planning/words.py", "driver/test_words.py", "one file for what plans and reports say"),
     (
         "dxflow/reader/faults.py dxflow/reader/kernels.py dxflow/reader/opened.py dxflow/reader/ways.py "
