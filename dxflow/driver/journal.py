@@ -164,7 +164,8 @@ def restarted() -> bool:
 
 def found(folder: Path, plan: Plan) -> set[int]:
     """Return the numbers of the chunks of a plan that have a fragment."""
-    there = _fragments(folder)
+    if not (there := _fragments(folder)):
+        return set()
     return {c.number for c in plan.chunks if plan.address(folder, c.number).path.name in there}
 
 

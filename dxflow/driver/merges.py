@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
@@ -118,10 +118,13 @@ class Groups:
     def __init__(self, plan: Plan) -> None:
         self.levels: dict[int, int] = {}
         self.sizes: Counter[tuple[int, int, int]] = Counter()
-        for part in dict.fromkeys(c.part for c in plan.chunks):
-            places = {plan.places[c.number] for c in plan.chunks if c.part == part}
+        own: dict[int, set[int]] = defaultdict(set)
+        for chunk in plan.chunks:
+            own[chunk.part].add(plan.places[chunk.number])
+        for part, places in own.items():
             self.levels[part] = 0
             while len(places) > 1:
-                self.sizes.update((part, self.levels[part], place // FAN_IN) for place in places)
-                places = {place // FAN_IN for place in places}
+                groups = [(part, self.levels[part], place // FAN_IN) for place in places]
+                self.sizes.update(groups)
+                places = {group for *_, group in groups}
                 self.levels[part] += 1

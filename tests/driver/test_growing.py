@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -222,3 +223,36 @@ def test_results_of_a_run_that_grows_replace_nothing_and_chunks_are_asked_for_by
                 within=known,
             )
     assert not dxflow.verify(grown.to / "0.zarr")
+
+
+@pytest.mark.parametrize("name", ["{}.nc", "{}.nxs", "{}.tif", "{}/"])
+def test_results_so_far_are_written_in_any_format(grown, name):
+    """Each is whole, and those before it stay as they are."""
+    grown.get("S00000", "S00001")
+    options = {"chunk": "3 trains", "on_fault": "mask", "quiet": True}
+    results = []
+    with growing(grown.plan([Mean], "x")) as known:
+        for n in (1, 4):
+            grown.get(f"S{n:05d}")
+            to, alone = (f"{grown.to}/{name.format(which)}" for which in (n, f"{n}-alone"))
+            made = dxflow.plan(grown.folder, Mean(img=TWO), to, **options)
+            results.append(execute(made, "here", quiet=True, within=known))
+            agree(results[-1], dxflow.reduce(grown.folder, Mean(img=TWO), alone, cluster="here", **options))
+    for result in results:
+        assert not dxflow.verify(result.path)
+        assert result.dataset["stats.count"].values.max() > 0
+
+
+def test_what_an_interrupted_run_of_results_has_done_is_gone_on_with(grown):
+    grown.get("S00000", "S00001", "S00002")
+    with suppress(KeyboardInterrupt), growing(grown.plan(COMPANY, "x")) as known:
+        execute(grown.plan(COMPANY, 0), "here", quiet=True, within=known)
+        raise KeyboardInterrupt
+    before = chunks_in(known.folder)
+    assert len(before) == 5
+    grown.get("S")
+    with growing(grown.plan(COMPANY, "x", resume=True)) as known:
+        result = execute(grown.plan(COMPANY, 1), "here", quiet=True, within=known)
+        assert before.items() <= chunks_in(known.folder).items()
+    assert result.manifest["chunks"] == {"computed": 6, "reused": 4}
+    agree(result, execute(grown.plan(COMPANY), "here", quiet=True))
