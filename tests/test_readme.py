@@ -129,6 +129,21 @@ def test_the_recipe_of_a_user_runs_as_printed_and_by_itself(folder, monkeypatch)
     assert "lit_mean/mean.zarr\n" in done.stdout
 
 
+def test_hits_are_found_and_made_ready_for_crystfel_as_printed(tmp_path, monkeypatch):
+    (code,) = blocks("docs/sfx.md", "python")
+    script = tmp_path / "peaks.py"
+    script.write_text(code)
+    done = programs.run(script, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    (line,) = [words for words in commands("docs/sfx.md") if "recipe" in words]
+    assert cli.main(line[1:]) == 0
+    table = re.findall(r"^\| `([\w./]+)` \|", (ROOT / "docs/sfx.md").read_text(), re.MULTILINE)
+    assert {path.name for path in (tmp_path / "sfx").iterdir()} == {
+        name.strip("/") for name in table if "." in name or "/" in name
+    }
+
+
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])
 def test_links_to_files_lead_somewhere(page):
     text = (ROOT / page).read_text()
