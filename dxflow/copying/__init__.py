@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..driver.copied import CopyReport
     from .agree import Agreement, agreement
     from .copy import copy_run, execute
+    from .lit import Lit
     from .plan import CopyPlan, plan_copy
 
 CopyError = WriteError
@@ -21,6 +22,7 @@ __all__ = [
     "CopyError",
     "CopyPlan",
     "CopyReport",
+    "Lit",
     "agreement",
     "copy_run",
     "execute",
@@ -32,6 +34,7 @@ _HOMES = {
     "agreement": ".agree",
     "CopyPlan": ".plan",
     "CopyReport": "..driver.copied",
+    "Lit": ".lit",
     "copy_run": ".copy",
     "execute": ".copy",
     "plan_copy": ".plan",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,6 +25,7 @@ from ..errors.kinds import FLAG, expect
 from ..reader.stretches import stretches
 from . import notes
 from .hands import Hands, failed
+from .lit import parted
 from .plan import CopyPlan, plan_copy
 from .tasks import FileTask
 
@@ -47,7 +49,8 @@ def copy_run(
         Directory of the copy; it appears under this name when it is complete.
     frames : optional
         Frames of the detectors to keep, as `dxflow.reduce` takes them: a `FrameSelection`, a boolean array, a labelled
-        one, a `Result` of a selecting algorithm. All other keys of the same index group (``image.*``) are cut alike.
+        one, a `Result` of a selecting algorithm; or `Lit`, the frames with X-rays. All other keys of the same index
+        group (``image.*``) are cut alike.
     sources : str or sequence of str, optional
         Patterns (``*XGM*``) of sources to keep.
     modules : sequence of int, optional
@@ -102,8 +105,19 @@ def copy_run(
             for hands in crew:
                 hands.start()
         quiet = bool(options.get("quiet"))
-        plan = during("planning the copy", lambda: plan_copy(run, to, **options), quiet=quiet)
-        return plan.report if dry_run else _execute(plan, cluster, crew, begun)
+        made = partial(plan_copy, run, to, cluster=cluster, **options)
+        # What finds lit frames shows its own progress.
+        lit = parted(options.get("frames"))[0]
+        plan = made() if lit else during("planning the copy", made, quiet=quiet)
+        return _dry(plan) if dry_run else _execute(plan, cluster, crew, begun)
+
+
+def _dry(plan: CopyPlan) -> CopyReport:
+    """Return what a copy would be, and that it would be refused if so."""
+    first = plan.refused.partition(":\n")[0]
+    return replace(
+        plan.report, notes=(*plan.report.notes, *([f"it would be refused: {first}"] if first else ()))
+    )
 
 
 def execute(plan: CopyPlan, cluster: Any = None) -> CopyReport:
@@ -119,6 +133,8 @@ def _crew(stack: ExitStack) -> list[Hands]:
 
 def _execute(plan: CopyPlan, cluster: Any, crew: list[Hands], begun: float) -> CopyReport:
     """Do the tasks that are left, write the manifest and give the copy its name."""
+    if plan.refused:
+        raise PlanError(plan.refused)
     folder = plan.folder
     names, options = [t.name for t in plan.tasks], {"resume": plan.resume, "overwrite": plan.overwrite}
     with folder.begun(plan.fingerprint(), names, **options) as done:

@@ -34,24 +34,23 @@ class FrameCount:
 
 
 def cuts(
-    opened: OpenedRun, found: Sequence[Found], trains: NDArray, frames: Any
+    opened: OpenedRun, found: Sequence[Found], trains: NDArray, selections: Sequence[FrameSelection] | None
 ) -> tuple[Cuts, dict[str, FrameCount]]:
-    """Return what a selection keeps in each file, and frames before and after by detector.
+    """Return what is kept in each file by a selection for each detector, and frames before and after by detector.
 
     Raises
     ------
     PlanError
         If there is no detector, its index is not in order (what is whose would be a guess), or no frame is left.
     """
-    selection = FrameSelection.of(frames)
-    if selection is None:
+    if selections is None:
         return {}, {}
     if not found:
         raise PlanError("frames: there is no detector in what is copied, so there are no frames to select")
     made: Cuts = {}
     counted = {}
     whys = []
-    for one in found:
+    for one, selection in zip(found, selections, strict=True):
         bound = _bound(opened, one, trains)
         keep = _applied(selection, bound, len(found))
         if len(keep) and not keep.any():

@@ -17,11 +17,13 @@ from ..disk.openhdf5 import open_hdf5
 from ..driver.copied import CopyReport, FileReport
 from ..errors import PlanError, kinds
 from ..run.open import OpenedRun, opened
+from ..run.selection import FrameSelection
 from .choice import Choice, choose
 from .elsewhere import refuse
 from .estimate import estimate
 from .folder import Folder
 from .frames import Cuts, FrameCount, cuts
+from .lit import Lit, choose_lit, joined, lines_of, parted
 from .objects import Damaged
 from .record import can_hold
 from .tasks import FileTask, Record
@@ -50,6 +52,8 @@ class CopyPlan:
         Files whose format has no place to say which frames were dropped.
     resume, overwrite, sync, quiet : bool
         See `copy_run`.
+    refused : str
+        Why it must not be made, whatever it would be; "" if all is well.
     """
 
     run: str
@@ -62,6 +66,7 @@ class CopyPlan:
     overwrite: bool = False
     sync: bool = False
     quiet: bool = False
+    refused: str = ""
 
     def fingerprint(self) -> str:
         """Return what tells this copy from any other."""
@@ -86,8 +91,9 @@ def plan_copy(
     sync: bool = False,
     quiet: bool = False,
     name: str = "",
+    cluster: Any = None,
 ) -> CopyPlan:
-    """Plan a copy of a run; parameters as `copy_run`.
+    """Plan a copy of a run; parameters as `copy_run`. Lit frames are looked for at once, on `cluster`.
 
     Raises
     ------
@@ -100,8 +106,13 @@ def plan_copy(
     accesses = _files(source)
     choice = choose(source, accesses, sources=sources, modules=modules, trains=trains, detector=detector)
     kept = source.train_ids if choice.trains is None else choice.trains
-    cut, counted = cuts(source, choice.found, kept, frames)
-    parameters = _described(frames, sources, modules, trains, detector)
+    lit, rest = parted(frames)
+    chosen = [choose_lit(lit, source, f, kept, cluster, quiet=quiet) for f in choice.found] if lit else []
+    selections = [joined(one.selection, rest) for one in chosen]
+    if lit is None and (selection := FrameSelection.of(frames)) is not None:
+        selections = [selection] * len(choice.found)
+    cut, counted = cuts(source, choice.found, kept, selections if frames is not None else None)
+    parameters = _described(frames, sources, modules, trains, detector) | (lit.facts if lit else {})
     record = _record(counted, parameters, len(source.train_ids), len(kept))
     tasks, left_out = _tasks(accesses, choice, cut, record)
     if not tasks:
@@ -116,10 +127,13 @@ def plan_copy(
         sources=tuple(sorted(choice.dropped)),
         notes=tuple(_notes(accesses, unsaid)),
         name=str(name),
+        patterns=lines_of(chosen),
+        groups=_groups(accesses, choice, [*tasks], left_out),
     )
     folder.check_space(report.after)
     ways = {"resume": resume, "overwrite": overwrite, "sync": sync, "quiet": quiet}
-    return CopyPlan(source.path, folder, tasks, report, parameters, unsaid, **ways)
+    refused = "\n".join(filter(None, (one.refused for one in chosen)))
+    return CopyPlan(source.path, folder, tasks, report, parameters, unsaid, refused=refused, **ways)
 
 
 def _read(source: OpenedRun, frames: Any) -> list[Path]:
@@ -166,6 +180,22 @@ def _tasks(
     whole = {task.name for task in tasks if task.whole}
     tasks = [replace(task, bytes=_estimated(task, whole)) for task in tasks]
     return tuple(sorted(tasks, key=lambda t: (-t.bytes, t.name))), left_out
+
+
+def _groups(
+    accesses: Sequence[Any], choice: Choice, tasks: Sequence[FileTask], left_out: Sequence[FileReport]
+) -> dict[str, tuple[int, int]]:
+    """Return bytes before and after by detector and aggregator."""
+    after = {task.name: (task.stat[0], task.bytes) for task in tasks}
+    after |= {file.name: (file.before, 0) for file in left_out}
+    out: dict[str, tuple[int, int]] = {}
+    for access in accesses:
+        own = access.instrument_sources
+        of = [f.name for f in choice.found if not own.isdisjoint(f.sources.values())]
+        label = f"{' '.join([*dict.fromkeys(of), access.aggregator or ''])}".strip()
+        sums = zip(out.get(label, (0, 0)), after[Path(access.filename).name], strict=True)
+        out[label] = tuple(a + b for a, b in sums)  # type: ignore[assignment]
+    return out
 
 
 def _estimated(task: FileTask, whole: set[str]) -> int:
@@ -269,13 +299,15 @@ def _frames(frames: Any) -> str:
     """Return in one line what was given as frames."""
     if hasattr(frames, "selection"):
         return f"result {frames.path}"
+    if isinstance(frames, Lit):
+        return f"lit by {frames.by}"
     if hasattr(frames, "pulses"):
-        fields = ("pulses", "cells", "trains", "frames", "mask", "entries")
+        fields = ("pulses", "cells", "trains", "frames", "mask", "entries", "in_cells")
         given = ((f, getattr(frames, f)) for f in fields)
         own = [f"{f}={_short(v)}" for f, v in given if v is not None]
         return " and ".join(filter(None, [", ".join(own), *(_frames(one) for one in frames.also)]))
     if isinstance(frames, (list, tuple)) and any(
-        hasattr(f, "pulses") or hasattr(f, "selection") for f in frames
+        hasattr(f, "pulses") or hasattr(f, "selection") or isinstance(f, Lit) for f in frames
     ):
         return " and ".join(_frames(one) for one in frames)
     return _short(frames)

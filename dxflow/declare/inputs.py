@@ -95,6 +95,10 @@ class Frames:
     def __repr__(self) -> str:
         return written(self)
 
+    def narrowed(self, **asked: Any) -> Frames:
+        """Return the same of another detector, or of some modules."""
+        return replace(self, **asked)
+
     def with_mask(self, mask: Any, bits: Any) -> Frames:
         """Return the same frames with the mask of the pass, where nothing else is said and they are images."""
         if self.mask != badpixels.AUTO:

@@ -45,6 +45,10 @@ class CopyReport:
         That it took; 0 of a dry run.
     name : str
         What it is called.
+    patterns : tuple of str
+        Of lit frames: the patterns of trains, and how timing and intensity agree.
+    groups : mapping of str to (int, int)
+        By detector and aggregator, bytes before and after.
     """
 
     path: str
@@ -55,6 +59,8 @@ class CopyReport:
     notes: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
     name: str = ""
+    patterns: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def before(self) -> int:
@@ -83,7 +89,10 @@ class CopyReport:
         before, after = values["trains"]
         sources, notes = tuple(values["sources"]), tuple(values["notes"])
         seconds, name = values["seconds"], values.get("name", "")
-        return cls(values["path"], files, frames, (before, after), sources, notes, seconds, name)
+        patterns = tuple(values.get("patterns", ()))
+        groups = {label: (was, now) for label, (was, now) in values.get("groups", {}).items()}
+        whole = ((before, after), sources, notes, seconds, name, patterns, groups)
+        return cls(values["path"], files, frames, *whole)
 
     def __str__(self) -> str:
         return "\n".join([*map(_line, self.files), *self._summary()])
@@ -97,7 +106,8 @@ class CopyReport:
 
     def _summary(self) -> list[str]:
         """Return the lines below the table of files."""
-        lines = [f"name     {self.name}"] if self.name else []
+        lines = [*self.patterns, *([f"name     {self.name}"] if self.name else [])]
+        lines += [f"bytes    {label}: {show(b)} -> {show(a)}" for label, (b, a) in self.groups.items()]
         lines += [f"total    {show(self.before)} -> {show(self.after)}, {self.ratio:.1%}"]
         lines += [f"frames   {name}: {a} of {b}" for name, (b, a) in self.frames.items()]
         lines += [f"trains   {self.trains[1]} of {self.trains[0]}"]

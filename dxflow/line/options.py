@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..declare.exposures import FrameClock
 from ..declare.inputs import Frames
 from ..errors.usage import UsageError
 from ..run.selection import FrameSelection
@@ -141,8 +142,8 @@ def mask_of(texts: Sequence[str]) -> Any:
 def narrowed(cls: type[Algorithm], args: argparse.Namespace) -> dict[str, Any]:
     """Return the frames inputs of an algorithm with the detector and modules that were asked for."""
     asked = of_frames(args)
-    frames = {alias: what for alias, what in cls.inputs.items() if isinstance(what, Frames)}
-    return {alias: replace(what, **asked) for alias, what in frames.items()} if asked else {}
+    frames = {alias: what for alias, what in cls.inputs.items() if isinstance(what, (Frames, FrameClock))}
+    return {alias: what.narrowed(**asked) for alias, what in frames.items()} if asked else {}
 
 
 def cluster_of_pass(args: argparse.Namespace) -> Any:

@@ -43,6 +43,8 @@ class FrameSelection:
         Exactly these, of frames without pulse ids (cameras, JUNGFRAU): an entry id is the number in the train.
     also : tuple of FrameSelection
         Others that must agree.
+    in_cells : (train_ids, cell_ids), each (frame,), optional
+        Exactly the frames in these memory cells.
     """
 
     pulses: Which = None
@@ -52,11 +54,12 @@ class FrameSelection:
     mask: NDArray | None = None
     entries: Pairs = None
     also: tuple[FrameSelection, ...] = ()
+    in_cells: Pairs = None
 
     def __post_init__(self) -> None:
         for name in ("pulses", "cells", "trains"):
             object.__setattr__(self, name, checked(name, getattr(self, name)))
-        for name in ("frames", "entries"):
+        for name in ("frames", "entries", "in_cells"):
             object.__setattr__(self, name, _checked_pairs(name, getattr(self, name)))
         object.__setattr__(self, "mask", _checked_mask(self.mask))
         if not isinstance(self.also, tuple) or not all(isinstance(one, FrameSelection) for one in self.also):
@@ -119,6 +122,8 @@ class FrameSelection:
             keep &= _pairs(labels["train_id"], _label(labels, "pulse_id"), self.frames)
         if self.entries is not None:
             keep &= _pairs(labels["train_id"], _entries(index), self.entries)
+        if self.in_cells is not None:
+            keep &= _pairs(labels["train_id"], _label(labels, "cell_id"), self.in_cells)
         if self.mask is not None:
             keep &= self._mask_for(index)
         return keep
