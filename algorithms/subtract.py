@@ -101,19 +101,21 @@ class Subtract(Algorithm):
     def memory(self, info: RunInfo) -> int:
         img = info["img"]
         cells = 1 if self._darks(img).cells is None else max(1, len(img.cells))
-        return cells * int(np.prod(img.shape)) * 4
+        return cells * len(info.here) * int(np.prod(img.shape[1:])) * 4
 
     def lacks(self, info: RunInfo) -> list[Lack]:
         return list(self._darks(info["img"]).lacks(info["img"]))
 
-    def initialize(self, info: RunInfo) -> None:
+    def initialize_modules(self, info: RunInfo) -> None:
+        self._images: NDArray = np.zeros(0)
         darks = self._darks(info["img"])
-        self._cells, self._images = darks.cells, darks.load(info["img"])
+        self._cells, self._images = darks.cells, darks.load(info["img"], info.here)
+        self._first = info.here.start
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         from ._subtract_kernels import subtract
 
-        n, darks = len(block), self._images[block.module]
+        n, darks = len(block), self._images[block.module - self._first]
         frames = usable(block).reshape(n, -1)
         target = np.reshape(out.img, (n, -1), copy=False)
         subtract(frames, darks, self._which(block), target)
@@ -239,14 +241,12 @@ class Darks:
                     "the same roi= of both"
                 )
 
-    def load(self, img: InputInfo) -> NDArray:
-        """Return the darks of the modules that are read, float32, (module, cell, pixel)."""
-        out = np.full(
-            (len(img.modules), 1 if self.rows is None else len(self.rows), *img.shape[1:]), np.nan, "f4"
-        )
+    def load(self, img: InputInfo, here: range) -> NDArray:
+        """Return the darks of some of the modules that are read, float32, (module, cell, pixel)."""
+        out = np.full((len(here), 1 if self.rows is None else len(self.rows), *img.shape[1:]), np.nan, "f4")
         there = {int(number): position for position, number in enumerate(self.modules)}
-        for module, number in enumerate(img.modules):
-            if number in there:
+        for module, position in enumerate(here):
+            if (number := img.modules[position]) in there:
                 one = self.values[..., there[number], :, :]
                 out[module] = np.asarray(one if self.rows is None else one[self.rows])
         return out.reshape(*out.shape[:2], -1)

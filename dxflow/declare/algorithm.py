@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors.near import written
@@ -106,7 +107,7 @@ class Algorithm:
         return {}
 
     def memory(self, info: RunInfo) -> int:
-        """Return the bytes that `initialize` keeps per worker process, so that the plan can count them.
+        """Return the bytes that `initialize`, and `initialize_modules` for ``info.here``, keep per worker process.
 
         Default: 0.
         """
@@ -137,6 +138,13 @@ class Algorithm:
 
     def initialize(self, info: RunInfo) -> None:
         """Build tables that all chunks need, once per process. Default: nothing."""
+
+    def initialize_modules(self, info: RunInfo) -> None:
+        """Build tables of the modules ``info.here``, in place of those of others. Default: nothing.
+
+        Called after `initialize`, before a chunk with other modules than the last one: of a pass that is cut by
+        modules a worker needs the tables of few. `process_train_data` needs all.
+        """
 
     def process_train_data(self, train: Train, out: Partial) -> None:
         """Work on one train with all its modules and pulses.
@@ -200,6 +208,15 @@ class Algorithm:
     def freeze(self) -> None:
         """Make ``self`` read-only; the copies of workers are, once `initialize` has run."""
         self.__dict__["_frozen"] = True
+
+    @contextmanager
+    def thawed(self) -> Iterator[None]:
+        """Let ``self`` be changed meanwhile."""
+        self.__dict__.pop("_frozen", None)
+        try:
+            yield
+        finally:
+            self.freeze()
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__

@@ -69,7 +69,7 @@ class Binding:
             )
         stream = next(iter(aliases.values())).number
         infos = {alias: self._info(ref) for alias, ref in aliases.items()}
-        info = RunInfo(self.path, self.trains, infos)
+        info = RunInfo(self.path, self.trains, infos).of_modules(slice(None))
         bound = BoundAlgorithm(algorithm, info, aliases, stream, ())
         outputs = self._outputs(bound)
         made = [tuple(o for o in outputs if o.output.stage == stage) for stage in ("pass", "rows")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,9 @@ class InputInfo:
 class RunInfo:
     """What an algorithm may know of the run: ``info["img"]`` describes the input with that alias.
 
+    `here` are the positions of the modules (of the first input) that tables are made of: in `Algorithm.memory`, the
+    most that a worker has at a time; in `Algorithm.initialize_modules`, those that it works on now; else all.
+
     Where train ids decide chunks (``chunk="64 trains"``), what was made of one is used when the run has more
     trains: nothing but `finalize` and `finalize_rows` may depend on `train_ids`, or on the number of frames.
     """
@@ -56,6 +59,11 @@ class RunInfo:
     path: str
     train_ids: NDArray
     inputs: Mapping[str, InputInfo] = field(default_factory=dict)
+    here: range = range(0)
+
+    def of_modules(self, modules: slice) -> RunInfo:
+        """Return what is known where only some modules are worked on."""
+        return replace(self, here=range(len(self.first_input.modules))[modules])
 
     def __getitem__(self, alias: str) -> InputInfo:
         return by_alias(self.inputs, alias)

@@ -24,6 +24,7 @@ from .masks import Masks
 
 if TYPE_CHECKING:
     from ..deaths.notes import Note
+    from ..planning.plan import Chunk
     from ..planning.public import Plan
 
 
@@ -47,6 +48,8 @@ class Workspace:
         self.ahead = Ahead(self._reading, self.buffers)
         self._parcel: parcels.Parcel | None = None
         self.ready = False
+        self._modules: slice | None = None
+        """Those of which algorithms have tables."""
         self.doing = Doing(plan.hook_timeout)
         self.note: Note | None = None
         """The last chunk's."""
@@ -69,14 +72,21 @@ class Workspace:
         """What the result will hold, as the driver noted it."""
         return Contents.of(self.plan, self.folder)
 
-    def prepare(self) -> None:
-        """Initialize the algorithms, once per process."""
+    def prepare(self, chunk: Chunk | None = None) -> None:
+        """Initialize the algorithms, once per process, and for the modules of a chunk."""
         if not self.ready:
             for bound in self.plan.algorithms:
                 with named(self.doing, f"in {bound.name}.initialize(), run {self.plan.run}"):
                     bound.algorithm.initialize(bound.info)
                 bound.algorithm.freeze()
             self.ready = True
+        if chunk is not None and self._modules != (modules := self.plan.modules(chunk)):
+            self._modules = None
+            for bound in self.plan.algorithms:
+                what = f"in {bound.name}.initialize_modules(), run {self.plan.run}, chunk {chunk.number}"
+                with named(self.doing, what), bound.algorithm.thawed():
+                    bound.algorithm.initialize_modules(bound.info.of_modules(modules))
+            self._modules = modules
 
     def another(self) -> Workspace:
         """Return one for another thread: hooks may keep scratch arrays on self, so algorithms are its own, too."""
