@@ -35,7 +35,7 @@ GAPS = Plant(
 )
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
     """One more than there are cores: tests also wait, for clusters, and for what must not happen for a while."""
     return len(os.sched_getaffinity(0)) + 1
