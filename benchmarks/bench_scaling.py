@@ -27,7 +27,7 @@ from dxflow.bench.rounds import Cannot, Case, Group, Measured, Ratio, Sample
 from dxflow.bench.subject import Subject, workers
 from dxflow.bench.tasks import Nothing
 from dxflow.clusters import Local, Slurm
-from dxflow.disk.fragments import chunk_path
+from dxflow.disk.fragments import Address
 from dxflow.driver.merges import FAN_IN
 from dxflow.slurm import commands
 from dxflow.testing.case import cut
@@ -125,13 +125,13 @@ def merge_seconds(path: str, folder: str) -> float:
     work = Workspace(plan, Path(folder))
     for number in range(len(plan.chunks)):
         run_chunk(work, number)
-    paths = [chunk_path(work.folder, c.number, plan.digest) for c in plan.chunks]
+    leaves = [(c.number, plan.address(work.folder, c.number)) for c in plan.chunks]
     times = []
     for n in range(4):
         start = perf_counter()
-        merging.merge(work, 0, paths[:FAN_IN], work.folder / f"merged-{n}.fragment")
+        merging.merge(work, 0, leaves[:FAN_IN], Address(work.folder / f"merged-{n}.fragment", ""))
         times.append(perf_counter() - start)
-    return median(times[1:]) * FAN_IN / min(FAN_IN, len(paths))
+    return median(times[1:]) * FAN_IN / min(FAN_IN, len(leaves))
 
 
 @contextmanager

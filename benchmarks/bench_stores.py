@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 import dxflow
 from dxflow import Algorithm, Frames, Output
 from dxflow.bench.rounds import Case, Group, Ratio, Sample
-from dxflow.disk.fragments import chunk_path
+from dxflow.disk.fragments import Address
 from dxflow.driver import journal
 from dxflow.driver.report import Report
 from dxflow.exdf import DS, FileWriter
@@ -167,8 +167,8 @@ def stored(run: str, folder: Path, to: str, nbytes: int) -> Case:
         work, report = chunk.Workspace(plan, journal.begin(plan)), Report(plan)
         for one in plan.chunks:
             report.add(chunk.run_chunk(work, one.number))
-        paths = [chunk_path(work.folder, one.number, plan.digest) for one in plan.chunks]
-        total = merging.merge(work, 0, paths, work.folder / "merged-000-0.fragment")
+        leaves = [(one.number, plan.address(work.folder, one.number)) for one in plan.chunks]
+        total = merging.merge(work, 0, leaves, Address(work.folder / "merged-000-0.fragment", ""))
         contents = Contents(plan, work.folder, {})
         contents.note()
         start = perf_counter()

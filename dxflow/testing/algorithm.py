@@ -229,10 +229,14 @@ def _watch(algorithm: Algorithm, problems: list[str]) -> None:
 def poisoned(byte: int) -> Iterator[None]:
     """Fill buffers with a byte each time before something is read into them: 0xFF is NaN as a float."""
     real: Any = ahead.Ring
+    filled: dict[int, NDArray] = {}
 
     def ring(steps: Any, fill: Any, buffers: Any, *args: Any, **options: Any) -> Any:
         def poison_and_fill(step: Any, buffer: NDArray, *rest: Any) -> Any:
-            buffer[:] = byte
+            # The larger part of a buffer stays as it was if data are few: what is read, with masks, is less than this.
+            used = 8 * step[0].plan.bytes_to_read + 65_536
+            buffer[: used if id(buffer) in filled else None] = byte
+            filled[id(buffer)] = buffer
             return fill(step, buffer, *rest)
 
         return real(steps, poison_and_fill, buffers, *args, **options)
