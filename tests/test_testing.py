@@ -226,7 +226,10 @@ class WritesInPlace(Zarr):
         return self.path
 
     def create(self, contents):
-        return super().create(contents)
+        # Notes of shards are there.
+        pieces = super().create(contents)
+        self.work.mkdir(parents=True)
+        return pieces
 
     def commit(self, contents, manifest):
         pass
