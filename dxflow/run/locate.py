@@ -80,7 +80,9 @@ def nowhere(
     """Return the location of what is in no file of the run."""
     trains = (len(sources), len(index.train_ids))
     before = np.zeros((len(sources), len(index) + 1), np.int64)
-    np.cumsum(np.broadcast_to(index.entry >= 0, (len(sources), len(index))), axis=1, out=before[:, 1:])
+    # What there is one of for all modules has a value in each row.
+    there = index.entry >= 0 if len(sources) > 1 else np.ones((1, len(index)), bool)
+    np.cumsum(there, axis=1, out=before[:, 1:])
     return Location(
         sources=sources,
         files=(),
