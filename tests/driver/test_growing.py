@@ -11,7 +11,7 @@ from runs import make_run
 from samples import RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import Frames, PlanError
+from dxflow import Frames, Output, PlanError
 from dxflow.driver import journal
 from dxflow.driver.execute import execute
 from dxflow.driver.growing import growing
@@ -88,7 +88,24 @@ class Mean(Stats):
         out.count += (~np.isnan(img)).sum(axis=0)
 
 
-@pytest.mark.parametrize("makers", [[Stats], COMPANY, [Mean, RoiSum]], ids=["blocks", "trains", "apart"])
+class Above(RoiSum):
+    """Frames that are brighter than the median of all: made of all rows so far."""
+
+    ALG_ID = "above"
+
+    def outputs(self, info):
+        made = {"bright": Output(per="img", dtype="?", stage="rows"), "median": Output(stage="rows")}
+        return super().outputs(info) | made
+
+    def finalize_rows(self, rows, out):
+        out.median = np.nanmedian(rows["intensity"])
+        out.bright = rows["intensity"] > out.median
+
+
+MAKERS = {"blocks": [Stats], "trains": COMPANY, "apart": [Mean, RoiSum], "rows": [Stats, Above]}
+
+
+@pytest.mark.parametrize("makers", MAKERS.values(), ids=MAKERS)
 def test_each_result_of_a_run_that_grows_is_that_of_its_trains_alone(grown, makers, monkeypatch):
     """Full chunks are worked on once, full groups of eight are merged once, earlier results stay what they are."""
     monkeypatch.setattr("dxflow.driver.merges.FAN_IN", 2)
