@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from runs import make_run
 from samples import RoiSum, Stats, TrainSums
 
@@ -24,6 +27,7 @@ from dxflow.worker.workspace import Workspace
 TWO = Frames(modules=range(2))
 COMPANY = (Stats, TrainSums, RoiSum)
 LAST = 7
+EXAMPLES = int(os.environ.get("DXFLOW_EXAMPLES", "2"))
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +174,24 @@ def test_files_that_come_late_change_only_the_chunks_of_their_trains(grown, case
         assert before.items() <= chunks_in(known.folder).items()
         assert len(new) <= most + 1
         agree(result, execute(grown.plan(COMPANY), "here", quiet=True))
+
+
+NAMES = [f"{name}-S{n:05d}" for name in ("AGIPD00", "AGIPD01", "DA01") for n in range(LAST)]
+
+
+@pytest.mark.properties
+@settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=[*HealthCheck])
+@given(order=st.permutations(NAMES), cuts=st.sets(st.integers(1, len(NAMES) - 1), min_size=1, max_size=3))
+def test_whatever_files_come_in_whichever_order_results_are_those_of_their_trains(whole, order, cuts):
+    with tempfile.TemporaryDirectory() as folder:
+        grown = Grown(whole, Path(folder))
+        grown.get(f"AGIPD00-{order[0][-6:]}")
+        with growing(grown.plan(COMPANY, "x")) as known:
+            for n, last in enumerate([*sorted(cuts), len(NAMES)]):
+                grown.get(*order[:last])
+                result = execute(grown.plan(COMPANY, n), "here", quiet=True, within=known)
+                agree(result, execute(grown.plan(COMPANY), "here", quiet=True))
+    assert result.dataset.sizes["train"] == 26
 
 
 def test_a_file_that_is_written_again_is_read_again(grown):
