@@ -16,8 +16,9 @@ from .outputs import Output, Partial, merge_into
 if TYPE_CHECKING:
     from xarray import Dataset
 
+    from ..run.bound import Input
     from ..run.info import RunInfo
-    from .inputs import Frames, From, Key
+    from .inputs import From
     from .labels import Labels
     from .lack import Lack
     from .views import ModuleBlock, Train
@@ -72,7 +73,7 @@ class Algorithm:
     """Of `process_train_data`: whether it sees some frames of a train at a time, rather than all."""
     STRIPS: ClassVar[bool] = False
     """Of `process_module_data`: whether a block has all trains of the run, but only some slow-scan rows of a module."""
-    inputs: Mapping[str, Frames | Key | From | Labels] = {}
+    inputs: Mapping[str, Input | From | Labels] = {}
     """Alias -> what is read. The first one sets the blocks and the pixels."""
 
     __signature__ = signatures.Options()

@@ -125,7 +125,7 @@ def _peaks(plan: Plan) -> Iterator[BoundOutput]:
 
 def _is_image(bound: BoundOutput) -> bool:
     """Return whether an output is a stored image of each frame."""
-    return bound.output.store and bound.output.kind == "image" and not bound.output.shape
+    return bool(bound.output.store) and bound.output.kind == "image" and not bound.output.shape
 
 
 def create(path: Path, task: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
