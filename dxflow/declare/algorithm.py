@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -165,6 +165,25 @@ class Algorithm:
         it has ``block.strip``, some slow-scan rows, as have the outputs per pixel.
         """
         raise _not_implemented(self, "process_module_data")
+
+    @staticmethod
+    def process_variants(
+        instances: Sequence[Algorithm], data: Train | ModuleBlock, outs: Sequence[Partial]
+    ) -> None:
+        """Work for several instances of this class that read the same, in place of their own hooks.
+
+        Optional, where one sweep over the pixels serves several settings: each gets the same bits as alone.
+
+        Parameters
+        ----------
+        instances : sequence of Algorithm
+            Initialized, in the order of the pass; one that is alone has its own hook called.
+        data : Train or ModuleBlock
+            What each of them would see.
+        outs : sequence of Partial
+            Of each of them.
+        """
+        raise _not_implemented(instances[0], "process_variants")
 
     def finalize_chunk_processing(self, out: Partial) -> None:
         """Finish a unit, some consecutive trains, after its last train or block. Default: nothing.

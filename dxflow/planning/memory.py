@@ -60,7 +60,7 @@ def estimate(plan: Plan, walk: Walk) -> Memory:
     return Memory(
         buffers=buffers(plan, walk) * walk.step_bytes + _scratch_bytes(walk),
         partials=sum(_partials(plan, a, part) for a in plan.algorithms),
-        rows=max(2 * _rows_bytes(plan) + _key_bytes(plan, walk.keys), 2 * _final_bytes(plan)),
+        rows=max(2 * (_rows_bytes(plan) + _key_bytes(plan, walk.keys)), 2 * _final_bytes(plan)),
         tables=sum(a.algorithm.memory(a.info.of_modules(part)) for a in plan.algorithms)
         + _option_bytes(plan)
         + _index_bytes(plan)

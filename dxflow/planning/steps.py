@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,16 @@ def groups(plan: Plan) -> list[Group]:
         )
         for algorithms in members.values()
     ]
+
+
+def together(algorithms: Sequence[BoundAlgorithm]) -> list[tuple[BoundAlgorithm, ...]]:
+    """Return algorithms in their order, instances together that a hook of their class serves at once."""
+    found: dict[object, list[BoundAlgorithm]] = {}
+    for bound in algorithms:
+        read = tuple((alias, ref.number, ref.made and ref.made.name) for alias, ref in bound.aliases.items())
+        shared = bound.algorithm.overrides("process_variants")
+        found.setdefault((type(bound.algorithm), read, bound.lacks) if shared else bound, []).append(bound)
+    return [tuple(several) for several in found.values()]
 
 
 def one_group(plan: Plan, inputs: list[int]) -> Group:

@@ -97,6 +97,10 @@ def check_algorithm(
             compare("each module in a chunk of its own", whole, apart)
     if not strips:
         _check_merge(case)
+    if algorithms[-1].overrides("process_variants"):
+        twin = case.algorithms()[-1]
+        twin.name = "check_twin"
+        compare("beside another instance", whole, case.reduce([*case.algorithms(), twin]), rtol, atol)
     return whole
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from ..planning.sight import by_train
+from ..planning.steps import together
 from ..planning.units import adds_up
 from . import shares as merging
 from .hooks import Calls, Hooks
@@ -50,6 +51,7 @@ class Pass:
         finished = [] if plan.apart else finishing(plan)
         own = [a for a in plan.algorithms if adds_up(a) or a in finished]
         self.totals = Totals(self.presence, self.calls, own)
+        self._together = {group: together(group.algorithms) for group in self.walk.groups}
         self._by_train = {a.name for a in plan.algorithms if by_train(plan, a)}
         self._handed_on = {
             a.name: [o for o in a.outputs if o.name in plan.handed_on] if self.walk.whole else []
@@ -59,21 +61,35 @@ class Pass:
 
     def work(self, loaded: Loaded) -> None:
         """Let the algorithms work on a window that was read, part by part."""
-        for bound, part in self._parts(loaded):
+        for several, part in self._parts(loaded):
+            bound = several[0]
             rows = self._rows(bound, loaded.window, part)
             own = self.account.own(self.plan.inputs[bound.stream].index, rows)
-            out, shared = self.shares.of(bound, loaded.window, part, own)
+            made = [self.shares.of(one, loaded.window, part, own) for one in several]
             view: Any = self.views.of(bound, loaded, part, rows)
-            if part.module is None:
+            if len(several) > 1:
+                self._call_together(several, part, view, [out for out, _ in made])
+            elif part.module is None:
                 with self.calls.of(bound, "process_train_data", part.train, part.last):
-                    bound.algorithm.process_train_data(view, out)
+                    bound.algorithm.process_train_data(view, made[0][0])
             else:
                 with self.calls.of(bound, "process_module_data", part.train, part.last, part.module):
-                    bound.algorithm.process_module_data(view, out)
-            merging.merge(shared)
-            self.presence.note(bound, out, part, own)
+                    bound.algorithm.process_module_data(view, made[0][0])
+            for one, (out, shared) in zip(several, made, strict=True):
+                merging.merge(shared)
+                self.presence.note(one, out, part, own)
 
-    def _parts(self, loaded: Loaded) -> Iterator[tuple[BoundAlgorithm, Part]]:
+    def _call_together(
+        self, several: Sequence[BoundAlgorithm], part: Part, view: Any, outs: Sequence[Partial]
+    ) -> None:
+        """Let one hook work for several instances that see the same."""
+        first, *others = several
+        with self.calls.of(first, "process_variants", part.train, part.last, part.module):
+            first.algorithm.process_variants([one.algorithm for one in several], view, outs)
+        for other in others:
+            self.account.asked[other.name] |= self.account.asked[first.name]
+
+    def _parts(self, loaded: Loaded) -> Iterator[tuple[Sequence[BoundAlgorithm], Part]]:
         """Count what was read; yield what each algorithm is to see of it, and finish trains that others read on."""
         window = loaded.window
         self.totals.reach(window.begins)
@@ -84,13 +100,15 @@ class Pass:
             self.account.add(
                 number, *where, good, loaded.arrays[number], first=not (window.strip and window.strip.start)
             )
-        for algorithm in window.group.algorithms:
-            seen = self._seen(algorithm, window)
-            self.shares.begin(algorithm, window)
-            for part in self.walk.parts(algorithm, window, seen):
+        for several in self._together[window.group]:
+            seen = self._seen(several[0], window)
+            for one in several:
+                self.shares.begin(one, window)
+            for part in self.walk.parts(several[0], window, seen):
                 if part.train not in self.calls.failed:
-                    yield algorithm, part
-            self._hand_on(algorithm, window, bool(seen.any()))
+                    yield several, part
+            for one in several:
+                self._hand_on(one, window, bool(seen.any()))
 
     def _hand_on(self, bound: BoundAlgorithm, window: Window, anything: bool) -> None:
         """Finish what later algorithms read of an algorithm, and mark what it lacks."""

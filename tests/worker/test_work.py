@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from samples import RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import Algorithm, Frames, From, Key, Output
+from dxflow import Algorithm, Frames, FrameSelection, From, Key, Output
 from dxflow.simulate import make_run
+from dxflow.testing import check_algorithm
 from dxflow.testing.algorithm import poisoned
 from dxflow.testing.case import cut
 from dxflow.worker.source import Source
@@ -418,3 +419,110 @@ def test_all_modules_of_some_frames_are_seen_together_with_what_was_made_of_each
     calls = dict(zip(ids.tolist(), (-(-counts // 4)).tolist(), strict=True))
     assert data["bright.calls"].values.tolist() == [calls.get(t, 0) for t in data["train"].values.tolist()]
     assert data["bright.frames"] == (~np.isnan(values).all(axis=(2, 3))).sum()
+
+
+class Above(Algorithm):
+    """Pixels above a threshold, per frame and pixel: one sweep serves several thresholds."""
+
+    ALG_ID = "above"
+    inputs = {"img": Frames("image.data", mask=None)}
+
+    @classmethod
+    def add_arguments(cls, parser):
+        parser.add_argument("--threshold", type=float, default=1.0)
+
+    def outputs(self, info):
+        return {
+            "n": Output(per="img", dtype="i8"),
+            "map": Output(per="pixel", dtype="i8"),
+            "most": Output(per="train", merge="max"),
+        }
+
+    def process_module_data(self, block, out):
+        over = block["img"] > self.options["threshold"]
+        out.n += over.sum(axis=(1, 2))
+        out.map += over.sum(axis=0)
+        out.most = block["img"].max()
+
+
+class AboveTogether(Above):
+    """Counts how many instances were served."""
+
+    ALG_ID = "above"
+
+    def initialize(self, info):
+        self.served = []
+
+    @staticmethod
+    def process_variants(instances, block, outs):
+        for one, out in zip(instances, outs, strict=True):
+            one.served.append(len(instances))
+            Above.process_module_data(one, block, out)
+        assert set(one.served) == {3}
+
+
+THRESHOLDS = (0.5, 1.0, 4.0)
+
+
+def variants(cls, img):
+    return [cls(name=f"t{n}", threshold=t, img=img) for n, t in enumerate(THRESHOLDS)]
+
+
+def test_instances_that_are_served_together_have_the_bits_that_each_has_alone(gappy):
+    img = Frames("image.data", mask=None)
+    together = dxflow.reduce(gappy.path, variants(AboveTogether, img), cluster="here", on_fault="mask")
+    for one in variants(Above, img):
+        alone = dxflow.reduce(gappy.path, one, cluster="here", on_fault="mask").dataset
+        for name in ("n", "map", "most"):
+            got, want = together.dataset[f"{one.name}.{name}"], alone[f"{one.name}.{name}"]
+            assert got.values.tobytes() == want.values.tobytes()
+    check_algorithm(lambda: Single(img=img), gappy.path, on_fault="mask")
+
+
+class Single(Above):
+    """Two at a time."""
+
+    ALG_ID = "above"
+
+    @staticmethod
+    def process_variants(instances, block, outs):
+        over = block["img"] > min(one.options["threshold"] for one in instances)
+        for out in outs:
+            out.n += over.sum(axis=(1, 2))
+            out.map += over.sum(axis=0)
+            out.most = block["img"].max()
+
+
+def test_instances_that_read_other_frames_are_not_served_together(gappy):
+    class Alone(Above):
+        ALG_ID = "above"
+
+        @staticmethod
+        def process_variants(instances, block, outs):
+            raise AssertionError
+
+    two = [Alone(img=Frames(mask=None)), Alone(name="raw", img=Frames("image.gain", mask=None))]
+    dxflow.reduce(gappy.path, two, cluster="here", on_fault="mask")
+
+
+def test_a_hook_that_fails_for_several_leaves_out_the_train_for_all(gappy):
+    bad = int(gappy.train_ids[3])
+
+    class Fails(Above):
+        ALG_ID = "above"
+
+        @staticmethod
+        def process_variants(instances, block, outs):
+            if block.train_ids[0] == bad:
+                raise ZeroDivisionError("planted")
+            for one, out in zip(instances, outs, strict=True):
+                one.process_module_data(block, out)
+
+    img = Frames("image.data", mask=None)
+    result = dxflow.reduce(gappy.path, variants(Fails, img), cluster="here", on_fault="mask")
+    assert "in t0.process_variants()" in " ".join(result.losses.detail)
+    rest = FrameSelection(trains=[int(t) for t in gappy.train_ids if int(t) != bad])
+    kept = dxflow.reduce(gappy.path, variants(Above, img), cluster="here", on_fault="mask", frames=rest)
+    for one in THRESHOLDS:
+        name = f"t{THRESHOLDS.index(one)}.map"
+        np.testing.assert_array_equal(result.dataset[name], kept.dataset[name])
