@@ -134,6 +134,8 @@ class Subtract(Algorithm):
             raise PlanError(f"subtract: {e.args[0] if e.args else e}") from e
 
 
+AT_ONCE = 2**26
+"""Bytes of a dark that are read with the modules that are not needed."""
 EXPECTED = "a Result of Average, its path, a Dataset, a DataArray or an array ([cell,] module, ss, fs)"
 
 
@@ -234,8 +236,9 @@ class Darks:
     def _check_region(self, img: InputInfo) -> None:
         """Refuse the dark of another region of pixels."""
         for axis, part in zip(("ss", "fs"), img.roi or (slice(0, n) for n in img.shape[1:]), strict=False):
-            pixels = getattr(self.values, "coords", {}).get(axis)
-            if pixels is not None and len(pixels) and int(pixels[0]) != part.start:
+            coords = getattr(self.values, "coords", {})
+            pixels = coords[axis].values if axis in coords else ()
+            if len(pixels) and int(pixels[0]) != part.start:
                 raise PlanError(
                     f"subtract: the dark begins at pixel {axis} = {int(pixels[0])}, the frames at {part.start}; read "
                     "the same roi= of both"
@@ -245,9 +248,11 @@ class Darks:
         """Return the darks of some of the modules that are read, float32, (module, cell, pixel)."""
         out = np.full((len(here), 1 if self.rows is None else len(self.rows), *img.shape[1:]), np.nan, "f4")
         there = {int(number): position for position, number in enumerate(self.modules)}
+        # To pick from values that are not read yet, xarray loads dask.array: half a second.
+        values = np.asarray(self.values) if self.values.nbytes < AT_ONCE else self.values
         for module, position in enumerate(here):
             if (number := img.modules[position]) in there:
-                one = self.values[..., there[number], :, :]
+                one = values[..., there[number], :, :]
                 out[module] = np.asarray(one if self.rows is None else one[self.rows])
         return out.reshape(*out.shape[:2], -1)
 
@@ -257,7 +262,7 @@ def opened(dark: Any, variable: str | None, img: InputInfo) -> Darks:
     if isinstance(dark, str):
         import xarray as xr
 
-        dark = _variable(xr.open_zarr(dark, chunks=None), variable)
+        dark = _variable(xr.open_zarr(dark, chunks=None, decode_times=False), variable)
     values = dark if hasattr(dark, "dims") else np.asarray(dark)
     if values.dtype.kind not in "fiu" or values.ndim not in (2, 3, 4):
         raise ValueError(f"the dark is {values.dtype} {values.shape}; expected {EXPECTED}")
@@ -288,7 +293,7 @@ def _with_frames(dark: xr.DataArray, dataset: xr.Dataset) -> xr.DataArray:
     for name, valid in dataset.data_vars.items():
         if str(name).startswith("valid") and maker in str(valid.attrs.get("algorithms", "")).split():
             axis = valid.dims[-1]
-            there = np.asarray(valid.any("train"))
+            there = np.asarray(valid).any(axis=valid.dims.index("train"))
             if axis in dark.dims and there.any() and not there.all():
                 return dark.isel({axis: there})
     return dark

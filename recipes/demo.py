@@ -129,7 +129,7 @@ def simulate(path: Path, args: argparse.Namespace, **what: Any) -> Truth:
         module_shape=args.module_shape,
         devices=("xgm",),
         # Some different frames of each kind are enough to look at, and quickly drawn.
-        pool=4,
+        pool=3,
         **what,
     )
 

@@ -39,7 +39,7 @@ class Saxs(Recipe):
         azint = AzimuthalIntegration(img=SUBTRACTED, **self.options_of(AzimuthalIntegration))
         lit = LitFrames(img=SUBTRACTED, **self.options_of(LitFrames))
         data = self.reduce(args.data_run, [subtract, azint, mean, lit], "data.zarr")
-        if data.selection().any():
+        if data.selection().values.any():
             self.reduce(args.data_run, [subtract, mean], "lit.zarr", frames=data)
 
     def plot(self, args: argparse.Namespace) -> None:

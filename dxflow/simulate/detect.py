@@ -102,7 +102,8 @@ def raw(
     # Without light nothing is drawn, either.
     if mean.any():
         photons = random.poisson(mean)
-        stage = np.digitize(photons, kind.ceiling, right=True).astype(np.uint8)
+        for ceiling in kind.ceiling:
+            stage += photons > ceiling
         signal = photons * np.array(kind.adu_per_photon)[stage]
     noise = settings.noise * kind.adu_per_photon[0] * random.standard_normal(mean.shape, dtype=np.float32)
     top = 2**kind.adc_bits - 1
