@@ -35,7 +35,7 @@ class Rings(NamedTuple):
     of: Any
     """Ring of each pixel, (pixel,), int32; the last one, whose limit is minus infinity, of pixels that are not used."""
     order: Any
-    """Pixels of the rings, (row, LANES), int32, those of each in a column: the one past the last, NaN, as filling."""
+    """Pixels of the rings, (row * LANES,), int32, those of each in a column: the one past the last, NaN, as filling."""
     groups: Any
     """Where the rows of each group begin, (group + 1,); ring r is in column r % LANES of group r // LANES."""
     offset: Any
@@ -93,22 +93,24 @@ def background(pixels, rings, snr, threshold, state, above):  # type: ignore[no-
     above : ndarray of int32, (pixel,)
         Filled with these.
     """
-    found, longest, groups, order = 0, 0, rings.groups, rings.order
+    found, longest, groups = 0, 0, rings.groups
     for g in range(len(groups) - 1):
         longest = max(longest, groups[g + 1] - groups[g])
-    side = np.empty((longest, LANES), np.float32)
+    flat = np.empty(longest * LANES, np.float32)
+    side = flat.reshape(longest, LANES)
     low, high = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     sums = np.empty((3, LANES), np.float32)
     for g in range(len(groups) - 1):
-        first, n = groups[g], groups[g + 1] - groups[g]
-        _gather(pixels, order[first : first + n].reshape(-1), side.reshape(-1))
-        low[:], high[:] = -WIDE, WIDE
+        first, n = groups[g] * LANES, groups[g + 1] - groups[g]
+        _gather(pixels, rings.order[first : first + n * LANES], flat)
+        for k in range(LANES):
+            low[k], high[k] = -WIDE, WIDE
         for _ in range(ROUNDS):
             _clip(side, n, low, high, sums)
             _limits(sums, snr, threshold, low, high)
-        lanes = slice(g * LANES, (g + 1) * LANES)
-        rings.offset[lanes], rings.limit[lanes] = sums[0], high
-        found = _collect(side, order[first : first + n], high, state, above, found)
+        for k in range(LANES):
+            rings.offset[g * LANES + k], rings.limit[g * LANES + k] = sums[0, k], high[k]
+        found = _collect(side, n, rings.order, first, high, state, above, found)
     return found
 
 
@@ -138,17 +140,17 @@ def _limits(sums, snr, threshold, low, high):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _collect(side, order, high, state, above, found):  # type: ignore[no-untyped-def]
-    """Note the pixels above the limit of their ring."""
-    for first in range(0, len(order), STEPS):
-        last = min(first + STEPS, len(order))
+def _collect(side, n, order, at, high, state, above, found):  # type: ignore[no-untyped-def]
+    """Note the pixels above the limit of their ring; those of `side` begin at a place in `order`."""
+    for first in range(0, n, STEPS):
+        last = min(first + STEPS, n)
         if not _any_above(side[first:last], high):
             continue
         for row in range(first, last):
             for k in range(LANES):
                 if side[row, k] > high[k]:
-                    state[order[row, k]] = ABOVE
-                    above[found] = order[row, k]
+                    pixel = order[at + row * LANES + k]
+                    state[pixel], above[found] = ABOVE, pixel
                     found += 1
     return found
 
@@ -216,26 +218,6 @@ def _loop(b: ir.IRBuilder, n: Any, rows: Any, over: Any, below: Any) -> list[Any
 
 
 @njit(cache=True, nogil=True)
-def in_order(above, panels):  # type: ignore[no-untyped-def]
-    """Return pixels panel by panel, in a panel row by row.
-
-    Parameters
-    ----------
-    above : ndarray of int32, (n,)
-    panels : Panels
-    """
-    rows, columns = len(panels.of_ss), len(panels.of_fs)
-    panels_ss, panels_fs = len(panels.ss) - 1, len(panels.fs) - 1
-    keys = np.empty(len(above), np.int64)
-    for k in range(len(above)):
-        module, pixel = divmod(np.int64(above[k]), rows * columns)
-        ss, fs = divmod(pixel, columns)
-        panel = (module * panels_ss + panels.of_ss[ss]) * panels_fs + panels.of_fs[fs]
-        keys[k] = (panel * rows + ss) * columns + fs
-    return above[np.argsort(keys)]
-
-
-@njit(cache=True, nogil=True)
 def peaks(pixels, rings, state, seeds, panels, wanted, queue, out):  # type: ignore[no-untyped-def]
     """Find the peaks of a frame; return how many there are, of which `out` holds as many as it has rows.
 
@@ -246,7 +228,7 @@ def peaks(pixels, rings, state, seeds, panels, wanted, queue, out):  # type: ign
     state : ndarray of uint8, (pixel,)
         Changed for the seeds.
     seeds : ndarray of int32
-        Pixels above the limit, `in_order`.
+        Pixels above the limit, panel by panel, in a panel row by row.
     panels : Panels
     wanted : (float32, int, int, int, bool)
         SNR, fewest and most pixels, radius of the local background, whether pixels must touch.
@@ -274,11 +256,12 @@ def peaks(pixels, rings, state, seeds, panels, wanted, queue, out):  # type: ign
         queue[0, 0], queue[1, 0] = ss - first_ss, fs - first_fs
         n = _spread(state, panel, touching, queue)
         used = max(used, n)
-        if fewest <= n <= most and _measure(pixels, rings, state, panel, snr, radius, queue[2, :n], one):
-            if found < len(out):
-                out[found] = one
+        if fewest <= n <= most and _measure(pixels, rings, state, panel, snr, radius, queue, n, one):
+            for column in range(COLUMNS if found < len(out) else 0):
+                out[found, column] = one[column]
             found += 1
-    queue[:2, : used + 1] = 0
+    for p in range(used + 1):
+        queue[0, p], queue[1, p] = 0, 0
     return found
 
 
@@ -307,26 +290,27 @@ def _spread(state, panel, touching, queue):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _measure(pixels, rings, state, panel, snr, radius, members, one):  # type: ignore[no-untyped-def]
+def _measure(pixels, rings, state, panel, snr, radius, queue, n, one):  # type: ignore[no-untyped-def]
     """Fill in what is known of a peak; return whether it is one."""
     first = panel.module * panel.rows
-    centre_ss, centre_fs, there = _centre(pixels, rings, members, panel.columns)
+    centre_ss, centre_fs, there = _centre(pixels, rings, queue, n, panel.columns)
     if not there:
         return False
     ss, fs = np.int64(np.rint(centre_ss)) - first, np.int64(np.rint(centre_fs))
     mean, sigma, brightest = _around(pixels, rings, state, panel, ss, fs, radius)
     if sigma < 0:
-        mean, sigma = rings.offset[rings.of[members[0]]], np.float32(0.01)
+        mean, sigma = rings.offset[rings.of[queue[2, 0]]], np.float32(0.01)
     total, raw, highest = np.float32(0), np.float32(0), np.float32(0)
     moment_ss, moment_fs, weight = 0.0, 0.0, 0.0
-    for k in range(len(members)):
-        value = pixels[members[k]]
+    for k in range(n):
+        pixel = queue[2, k]
+        value = pixels[pixel]
         above = np.float32(value - mean)
         total = np.float32(total + above)
         raw = np.float32(raw + value)
         highest = max(highest, above)
-        moment_ss += np.float64(value) * (members[k] // panel.columns - first)
-        moment_fs += np.float64(value) * (members[k] % panel.columns)
+        moment_ss += np.float64(value) * (pixel // panel.columns - first)
+        moment_fs += np.float64(value) * (pixel % panel.columns)
         weight += np.float64(value)
     if abs(raw) < 1e-10 or weight == 0:
         return False
@@ -337,16 +321,16 @@ def _measure(pixels, rings, state, panel, snr, radius, members, one):  # type: i
     if not (panel.ss <= at_ss <= panel.end_ss - 1 and panel.fs <= at_fs <= panel.end_fs - 1):
         return False
     one[0], one[1], one[2], one[3] = panel.module, at_ss, at_fs, total
-    one[4], one[5], one[6] = len(members), highest, ratio
+    one[4], one[5], one[6] = n, highest, ratio
     return True
 
 
 @njit(cache=True, nogil=True)
-def _centre(pixels, rings, members, columns):  # type: ignore[no-untyped-def]
+def _centre(pixels, rings, queue, n, columns):  # type: ignore[no-untyped-def]
     """Return the centre of mass above the rings' means, counted through all modules, and whether there is one."""
     total, moment_ss, moment_fs = np.float32(0), np.float32(0), np.float32(0)
-    for k in range(len(members)):
-        pixel = members[k]
+    for k in range(n):
+        pixel = queue[2, k]
         value = np.float32(pixels[pixel] - rings.offset[rings.of[pixel]])
         total = np.float32(total + value)
         moment_ss = np.float32(moment_ss + np.float32(value * np.float32(pixel // columns)))

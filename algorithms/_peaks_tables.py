@@ -57,7 +57,15 @@ def rings(radius: NDArray, used: NDArray) -> Rings:
     of = np.full(flat.size, lanes, np.int32)
     of[good] = ring
     limit = np.full(lanes + 1, -np.inf, np.float32)
-    return Rings(of, order, groups, np.zeros(lanes + 1, np.float32), limit)
+    return Rings(of, order.reshape(-1), groups, np.zeros(lanes + 1, np.float32), limit)
+
+
+def in_order(above: NDArray, panels: Panels) -> NDArray:
+    """Return pixels panel by panel, in a panel row by row."""
+    shape = len(panels.of_ss), len(panels.of_fs)
+    module, pixel = np.divmod(above, shape[0] * shape[1])
+    ss, fs = np.divmod(pixel, shape[1])
+    return above[np.lexsort((fs, ss, panels.of_fs[fs], panels.of_ss[ss], module))]
 
 
 class Search:
@@ -87,7 +95,7 @@ class Search:
 
     def peaks(self) -> NDArray:
         """Return the peaks of the frame in `pixels`, (peak, column), module as its position."""
-        from ._peaks_kernels import ABOVE, background, in_order
+        from ._peaks_kernels import ABOVE, background
 
         n = background(self.pixels, self._rings, self._wanted[0], self._threshold, self._state, self._above)
         seeds = in_order(self._above[:n], self._panels)

@@ -110,23 +110,24 @@ class PeakFinder8(Algorithm):
         add("--touching", action="store_true", help="only pixels that touch make a peak, unlike in OM")
 
     def configure(self, args: argparse.Namespace) -> None:
-        super().configure(args)
+        self.geometry, self.distance = args.geometry, args.distance
+        self.threshold, self.min_snr = (_number(args, name) for name in ("threshold", "min_snr"))
+        self.min_pixels, self.max_pixels = _range(args, "pixels", whole=True)
+        self.min_peaks, self.max_peaks = _range(args, "peaks", whole=True)
+        self.min_res, self.max_res = _range(args, "res")
+        self.local_bg_radius = _number(args, "local_bg_radius", whole=True)
+        self.panel, self.touching = args.panel, bool(args.touching)
         for name, low in (("min_pixels", 1), ("local_bg_radius", 1), ("min_peaks", 1), ("min_snr", 0)):
-            if not getattr(self, name) >= low:
+            if getattr(self, name) < low:
                 raise ValueError(f"peaks: {name}={getattr(self, name)}; expected {low} or more")
-        for what in ("pixels", "peaks", "res"):
-            low, high = getattr(self, f"min_{what}"), getattr(self, f"max_{what}")
-            if high is not None and (low or 0) > high:
-                raise ValueError(f"peaks: min_{what}={low} is more than max_{what}={high}; expected less")
-        if not np.isfinite([self.threshold, self.min_snr]).all():
-            raise ValueError(f"peaks: threshold={self.threshold}, min_snr={self.min_snr}; expected numbers")
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         img = info["img"]
         self._check(self._points(info), img)
-        row = {"shape": (len(COLUMNS),), "dims": ("peak",), "doc": ", ".join(COLUMNS)}
         return {
-            "peaks": Output(per="event", dtype="f4", **row),
+            "peaks": Output(
+                per="event", dtype="f4", shape=(len(COLUMNS),), dims=("peak",), doc=", ".join(COLUMNS)
+            ),
             "n_peaks": Output(per="img", dtype="i4", merge="max", doc="peaks"),
             "hit": Output(per="img", dtype="?", doc=f"{self.min_peaks} peaks or more"),
             "powder_sum": Output(per="pixel", unit=img.unit, doc="sum of hits"),
@@ -143,7 +144,8 @@ class PeakFinder8(Algorithm):
     def initialize(self, info: RunInfo) -> None:
         points = self._points(info)
         radius = tables.radii(points)
-        wanted = self.min_pixels, self.max_pixels, self.local_bg_radius, bool(self.touching)
+        most = int(min(self.max_pixels, radius.size))
+        wanted = self.min_pixels, most, self.local_bg_radius, self.touching
         self._search = tables.Search(
             tables.rings(radius, self._used(radius)),
             tables.panels(points, self.panel),
@@ -162,7 +164,7 @@ class PeakFinder8(Algorithm):
             found[:, 0] = self._numbers[found[:, 0].astype(int)]
             out.peaks.append(found, frames=[frame] * len(found))
             out.n_peaks[frame] = len(found)
-            out.hit[frame] = self.min_peaks <= len(found) <= (self.max_peaks or np.inf)
+            out.hit[frame] = self.min_peaks <= len(found) <= self.max_peaks
             if out.hit[frame]:
                 powder(self._search.pixels, total, highest)
 
@@ -213,8 +215,7 @@ class PeakFinder8(Algorithm):
 
     def _used(self, radius: NDArray) -> NDArray:
         """Return which pixels are looked at."""
-        low, high = self.min_res or 0, np.inf if self.max_res is None else self.max_res
-        return (radius >= low) & (radius <= high)
+        return (radius >= self.min_res) & (radius <= self.max_res)
 
     def _check(self, points: NDArray, img: InputInfo) -> None:
         """Refuse a run in which nothing could be found."""
@@ -233,3 +234,26 @@ class PeakFinder8(Algorithm):
                 f"peaks: min_res={self.min_res}, max_res={self.max_res} leave no pixel of {img.name}: they are from "
                 f"{np.nanmin(radius):.0f} to {np.nanmax(radius):.0f} pixels from the beam"
             )
+
+
+def _number(args: argparse.Namespace, name: str, whole: bool = False) -> Any:
+    """Return an option that is a number, and a whole one where that is needed."""
+    value = getattr(args, name)
+    if (
+        not isinstance(value, (int, float, np.number))
+        or not np.isfinite(value)
+        or (whole and value != int(value))
+    ):
+        raise ValueError(f"peaks: {name}={value!r}; expected a {'whole ' if whole else ''}number")
+    return int(value) if whole else float(value)
+
+
+def _range(args: argparse.Namespace, what: str, whole: bool = False) -> tuple[Any, Any]:
+    """Return the least and the most of something, no limit where none is given."""
+    low, high = (
+        none if getattr(args, name) is None else _number(args, name, whole)
+        for name, none in ((f"min_{what}", 0), (f"max_{what}", np.inf))
+    )
+    if low > high:
+        raise ValueError(f"peaks: min_{what}={low} is more than max_{what}={high}; expected less")
+    return low, high

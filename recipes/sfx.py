@@ -83,9 +83,11 @@ class Sfx(Recipe):
     def _energy(self, args: argparse.Namespace) -> float:
         """Return the photon energy, keV."""
         wavelength = geometry.load(args.geometry, args.distance).wavelength
-        if args.energy is None and wavelength is None:
+        if args.energy is not None:
+            return args.energy
+        if wavelength is None:
             raise PlanError(f"sfx: {args.geometry} holds no photon energy: give energy= in keV (--energy)")
-        return args.energy or geometry.HC / wavelength
+        return geometry.HC / wavelength
 
     def _refuse(self, args: argparse.Namespace) -> None:
         """Refuse to replace what is there."""

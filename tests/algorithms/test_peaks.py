@@ -271,10 +271,13 @@ def test_panels_end_where_the_geometry_has_a_gap():
     [
         ({"min_pixels": 5, "max_pixels": 4}, "min_pixels=5 is more than max_pixels=4"),
         ({"min_peaks": 5, "max_peaks": 4}, "min_peaks=5 is more than max_peaks=4"),
-        ({"min_res": 50, "max_res": 40}, "min_res=50 is more than max_res=40"),
+        ({"min_res": 50, "max_res": 40}, "min_res=50.0 is more than max_res=40.0"),
         ({"local_bg_radius": 0}, "local_bg_radius=0; expected 1 or more"),
-        ({"min_snr": float("nan")}, "min_snr=nan; expected 0 or more"),
-        ({"threshold": float("inf")}, "expected numbers"),
+        ({"min_snr": float("nan")}, "min_snr=nan; expected a number"),
+        ({"min_snr": -1}, "min_snr=-1.0; expected 0 or more"),
+        ({"threshold": float("inf")}, "threshold=inf; expected a number"),
+        ({"threshold": None}, "threshold=None; expected a number"),
+        ({"min_pixels": 2.5}, "min_pixels=2.5; expected a whole number"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, says):
