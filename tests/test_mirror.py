@@ -138,7 +138,7 @@ ELSEWHERE = (
     ),
     (
         "dxflow/worker/account.py dxflow/worker/merging.py dxflow/worker/shares.py "
-        "dxflow/worker/summary.py dxflow/worker/totals.py dxflow/worker/views.py dxflow/worker/workspace.py",
+        "dxflow/worker/summary.py dxflow/worker/totals.py dxflow/worker/views.py",
         "worker/test_chunk.py worker/test_work.py worker/test_presence.py driver/test_report.py test_company.py",
         "parts of one pass, whose results are compared with numpy however it is cut",
     ),
