@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors.near import written
 from .detectors import Found
 from .instruments import Instrument
 
@@ -42,7 +43,7 @@ class Reference:
     """Of the detector, mm."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Timing:
     """What a user says of the timing; None: as the run has it.
 
@@ -87,6 +88,9 @@ class Timing:
         if isinstance(self.reference, (tuple, list)):
             delay, pulse, frame, *rest = self.reference
             object.__setattr__(self, "reference", Reference(delay, int(pulse), int(frame), *rest))
+
+    def __repr__(self) -> str:
+        return written(self)
 
 
 class RunValues:

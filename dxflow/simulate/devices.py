@@ -50,6 +50,7 @@ def names(settings: Settings) -> dict[str, str]:
         "timeserver": f"{instrument}_RR_UTC/TSYS/TIMESERVER",
         "ppd": f"{instrument}_RR_SYS/MDL/PULSE_PATTERN_DECODER",
         "camera": f"{instrument}_EXP_CAM/CAM/SIDE",
+        "shutter": f"{instrument}_EXP_SHUTTER/VALVE/FAST",
         "agipd": f"{control}/MDL/FPGA_COMP",
         "litframes": f"{control}/REDU/LITFRM",
     }
@@ -82,7 +83,7 @@ def _write_file(directory: Path, state: Machine, aggregator: str, sequence: int,
 def machine(settings: Settings, schedule: Schedule, trains: NDArray[np.int64]) -> Machine:
     """Return the state of the machine during some trains (by index)."""
     whole = beam(settings, schedule)
-    part = Beam(whole.lit[trains], whole.pump[trains], whole.energy[trains], whole.slots)
+    part = Beam(whole.lit[trains], whole.pump[trains], whole.energy[trains], whole.slots, whole.shut[trains])
     own = np.where(part.lit, part.energy, 0)
     others = len(other_slots(part, settings.other_pulses)) if sase(settings.instrument) != 2 else 0
     energies = np.full((len(trains), XGM_ROWS), XGM_EMPTY, np.float32)
@@ -126,6 +127,10 @@ def _motor(file: SimulatedFile, name: str, state: Machine) -> None:
     }
     units = {key: "mm" for key in values if key.endswith("Position")}
     file.control(name, values, constants={"classId": "BeckhoffMotor"}, units=units)
+
+
+def _shutter(file: SimulatedFile, name: str, state: Machine) -> None:
+    file.control(name, {"isOpened": (~state.beam.shut).astype("u1")}, constants={"classId": "Shutter"})
 
 
 def _timeserver(file: SimulatedFile, name: str, state: Machine) -> None:
@@ -240,6 +245,7 @@ WRITERS: dict[str, Callable[[SimulatedFile, str, Machine], None]] = {
     "motor": _motor,
     "timeserver": _timeserver,
     "ppd": _ppd,
+    "shutter": _shutter,
     "agipd": _agipd,
     "litframes": _litframes,
     "camera": _camera,

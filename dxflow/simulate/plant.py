@@ -31,6 +31,10 @@ class Plant:
     """Trains of which no module has frames; they stay in the index with no entries."""
     sequence_gap: int = 0
     """Train ids left out between one sequence and the next."""
+    shifts: Mapping[int, int] = field(default_factory=dict)
+    """Train -> frames by which the detector sees pulses later, from this train on: its trigger was moved."""
+    shut_trains: Collection[int] = ()
+    """Trains with a closed shutter: the machine delivers pulses, and no frame is lit."""
 
     def counts(self, trains: int, pulses: int) -> NDArray[np.int64]:
         """Return the frames of each train, (train,).
@@ -56,6 +60,13 @@ class Plant:
             return np.array([self.pulse_counts(train) for train in range(trains)], dtype=np.int64)
         return np.array(self.pulse_counts, dtype=np.int64)
 
+    def shift(self, trains: int) -> NDArray[np.int64]:
+        """Return by how many frames each train sees its pulses later than planned, (train,)."""
+        out = np.zeros(trains, np.int64)
+        for train in self.inside("shifts", self.shifts, trains):
+            out[train:] = self.shifts[int(train)]
+        return out
+
     @staticmethod
     def inside(name: str, positions: Collection[int], trains: int) -> NDArray[np.int64]:
         """Return train positions as an array; raise ValueError if one is outside the run."""
@@ -75,4 +86,6 @@ class Plant:
             "pulse_counts": None if counts is None or callable(counts) else np.asarray(counts).tolist(),
             "empty_trains": sorted(self.empty_trains),
             "sequence_gap": self.sequence_gap,
+            "shifts": {str(t): frames for t, frames in sorted(self.shifts.items())},
+            "shut_trains": sorted(self.shut_trains),
         }

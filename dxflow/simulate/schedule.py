@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,14 +56,17 @@ def schedule(settings: Settings) -> Schedule:
     pulse = np.arange(len(train)) - np.repeat(np.cumsum(counts) - counts, counts)
     place = (positions[train], pulse)
     shape = (settings.trains, settings.pulses)
-    lit = pattern(settings.lit, *shape)[place]
+    pulse_of = pulse - settings.plant.shift(settings.trains)[positions][train]
+    seen = (pulse_of >= 0) & (pulse_of < settings.pulses) & ~_shut(settings)[positions][train]
+    came = positions[train], np.where(seen, pulse_of, 0)
+    lit = pattern(settings.lit, *shape)[came] & seen
     pump = pattern(settings.pump, *shape)[place]
     motor = settings.scan.positions(settings.trains)[positions]
     response = settings.scan.response(motor)[train]
     hit = lit & (_chances(settings)[place] < settings.signal.hits)
     kinds = np.stack([lit, pump, hit, response, pulse * (settings.data == "raw")])
     donor = _donors(settings, train, pulse, kinds)
-    energy = np.where(lit, _energies(settings)[place], 0).astype(np.float32)[donor]
+    energy = np.where(lit, _energies(settings)[came], 0).astype(np.float32)[donor]
     return Schedule(
         positions=positions,
         train_ids=(settings.first_train + positions + settings.plant.sequence_gap * sequence).astype(
@@ -90,6 +93,13 @@ def _trains(settings: Settings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     missing = settings.plant.inside("missing_trains", settings.plant.missing_trains, settings.trains)
     positions = np.setdiff1d(np.arange(settings.trains), missing)
     return positions, sequence[positions]
+
+
+def _shut(settings: Settings) -> NDArray[np.bool_]:
+    """Return in which trains of the undisturbed run the shutter is closed, (train,)."""
+    out = np.zeros(settings.trains, bool)
+    out[settings.plant.inside("shut_trains", settings.plant.shut_trains, settings.trains)] = True
+    return out
 
 
 def _energies(settings: Settings) -> NDArray[np.float64]:
@@ -153,6 +163,8 @@ class Beam:
     """Microjoule, (train, pulse); 0 where dark."""
     slots: NDArray[np.int64]
     """Slot of the bunch pattern, (pulse,)."""
+    shut: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    """Whether the shutter is closed, (train,)."""
 
 
 def beam(settings: Settings, schedule: Schedule) -> Beam:
@@ -160,10 +172,13 @@ def beam(settings: Settings, schedule: Schedule) -> Beam:
     shape = (settings.trains, settings.pulses)
     lit = pattern(settings.lit, *shape)[schedule.positions]
     energy = np.where(lit, _energies(settings)[schedule.positions], 0).astype(np.float32)
-    energy[schedule.train, schedule.pulse] = schedule.energy
+    pulse = schedule.pulse - settings.plant.shift(settings.trains)[schedule.positions][schedule.train]
+    own = schedule.lit & (pulse >= 0) & (pulse < settings.pulses)
+    energy[schedule.train[own], pulse[own]] = schedule.energy[own]
     return Beam(
         lit=lit,
         pump=pattern(settings.pump, *shape)[schedule.positions],
         energy=energy,
         slots=settings.first_slot + np.arange(settings.pulses) * settings.stride,
+        shut=_shut(settings)[schedule.positions],
     )

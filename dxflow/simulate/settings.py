@@ -14,7 +14,7 @@ from .exdf import VERSIONS
 from .plant import Plant
 from .signals import PowderRings, Signal
 
-DEVICES = ("xgm", "motor", "timeserver", "ppd", "camera", "agipd", "litframes")
+DEVICES = ("xgm", "motor", "timeserver", "ppd", "camera", "agipd", "litframes", "shutter")
 
 STRIDES = {4.5: 1, 2.2: 2, 1.1: 4, 0.5: 8}
 """Repetition rate in MHz -> pulse slots from one detector frame to the next."""
@@ -113,7 +113,7 @@ class Settings:
     legacy_names: bool = True
     """Whether corrected modules are also found under their raw names (soft links)."""
     devices: Collection[str] = ("xgm", "motor", "timeserver", "ppd")
-    """Beside the detector: "xgm", "motor", "timeserver", "ppd", "camera", "agipd" (the detector's control
+    """Beside the detector: "xgm", "motor", "timeserver", "ppd", "camera", "shutter", "agipd" (the detector's control
     device) and "litframes" (the online lit-frame finder)."""
     camera_shape: tuple[int, int] = (48, 64)
     plant: Plant = field(default_factory=Plant)

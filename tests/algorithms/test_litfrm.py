@@ -9,6 +9,7 @@ import dxflow
 from dxflow import Algorithm, Frames, FrameSelection, Output, PlanError, PulseKey
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.litfrm import LitFrameFinder
+from dxflow.copying import agreement
 from dxflow.simulate import Plant, make_run
 from dxflow.testing import check_algorithm
 
@@ -292,3 +293,37 @@ def test_pulse_keys_take_the_time_server_and_the_undulator_of_the_instrument(tmp
 
     data = dxflow.reduce(truth.path, Energy(), cluster="here").dataset
     np.testing.assert_allclose(data["energy.e"], truth.energy, rtol=1e-6)
+
+
+# What the simulator plants ------------------------------------------------------------------------
+
+
+def test_planted_shutters_are_seen_by_the_device_and_by_intensity(tmp_path):
+    plant = Plant(shut_trains=(1, 4))
+    options = SMALL | {"module_shape": (16, 16), "devices": (*ALL, "shutter"), "plant": plant}
+    truth = make_run(tmp_path / "r", **options)
+    assert not truth.lit.reshape(6, 8)[[1, 4]].any()
+    assert truth.lit.reshape(6, 8)[[0, 2, 3, 5]].any(axis=1).all()
+    blind = found(truth).dataset
+    assert blind["litfrm.lit"].values.reshape(6, 8)[[1, 4]].any()
+    data = found(truth, shutter=(truth.devices["shutter"], "isOpened")).dataset
+    is_as_planted(truth, data)
+    seen = dxflow.reduce(truth.path, LitFrames(), cluster="here", on_fault="mask").dataset["litframes.lit"]
+    np.testing.assert_array_equal(seen, truth.lit)
+
+
+def test_a_trigger_that_moves_in_the_run_is_found_by_its_shift(tmp_path):
+    lit = np.random.default_rng(3).random(24) < 0.5
+    lit[0] = True
+    options = {"detector": "AGIPD500K", "trains": 8, "pulses": 24, "module_shape": (16, 16), "lit": lit}
+    truth = make_run(tmp_path / "r", plant=Plant(shifts={3: 2, 6: -1}), **options)
+    np.testing.assert_array_equal(truth.lit.reshape(8, 24)[4, 2:], lit[:-2])
+    np.testing.assert_array_equal(truth.lit.reshape(8, 24)[7, :-1], lit[1:])
+    assert (truth.energy[truth.lit] > 0).all()
+    timing = dxflow.reduce(truth.path, LitFrameFinder(reference_frame=0), cluster="here")
+    np.testing.assert_array_equal(timing.dataset["litfrm.lit"], np.tile(lit, 8))
+    energy = timing.dataset["litfrm.energy"].values.reshape(8, 24)
+    np.testing.assert_allclose(energy[4, :-2], truth.energy.reshape(8, 24)[4, 2:], rtol=1e-6)
+    agreed = agreement(timing, dxflow.reduce(truth.path, LitFrames(), cluster="here"))
+    rows = agreed.table[["first_train", "last_train", "shift", "after_shift"]].values.tolist()
+    assert rows == [[10001, 10003, 0, 0], [10004, 10006, 2, 0], [10007, 10008, -1, 0]]
