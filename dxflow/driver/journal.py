@@ -182,8 +182,10 @@ def _refuse_other(plan: Plan, folder: Path) -> None:
         raise PlanError(
             f"{folder}: cannot be resumed, its {PLAN} is not readable ({e}); remove the folder yourself to start afresh"
         ) from e
-    # Chunks that train ids decide know themselves whether they are the same.
-    if why := _unlike(plan, old, grown=bool(plan.chunk_trains)):
+    # Chunks that train ids decide know themselves whether they are the same; of another run none is.
+    files = [facts.get("files", {}).keys() for facts in (old, plan.fingerprint)]
+    grown = bool(plan.chunk_trains) and (bool(files[0] & files[1]) or not any(files))
+    if why := _unlike(plan, old, grown=grown):
         raise PlanError(
             f"{folder}: cannot be resumed:{_listed(why)}\n"
             "Give the same run, algorithms, options and versions, or, without resume, overwrite=True (--overwrite) to "
