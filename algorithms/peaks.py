@@ -154,6 +154,7 @@ class PeakFinder8(Algorithm):
             wanted,
         )
         self._numbers = np.array(info["img"].modules)
+        self._first = [axis.start for axis in info["img"].roi or (slice(0, 0), slice(0, 0))]
 
     def process_train_data(self, train: Train, out: Partial) -> None:
         from ._peaks_kernels import powder
@@ -162,6 +163,7 @@ class PeakFinder8(Algorithm):
         for frame in self._frames(train):
             found = self._search.peaks()
             found[:, 0] = self._numbers[found[:, 0].astype(int)]
+            found[:, 1:3] += self._first
             out.peaks.append(found, frames=[frame] * len(found))
             out.n_peaks[frame] = len(found)
             out.hit[frame] = self.min_peaks <= len(found) <= self.max_peaks

@@ -52,10 +52,11 @@ def stacked(cxi: Path) -> tuple[str, str, str]:
         return images, LISTS, masks if masks in file else ""
 
 
-def events(cxi: Path) -> list[int]:
-    """Return the numbers of the frames that have peaks."""
+def events(cxi: Path, fewest: float, most: float) -> list[int]:
+    """Return the numbers of the frames that are hits: copies of some detectors have whole trains."""
     with open_hdf5(cxi) as file:
-        return np.flatnonzero(file[f"{LISTS}/nPeaks"][()]).tolist()
+        count = file[f"{LISTS}/nPeaks"][()]
+    return np.flatnonzero((count >= fewest) & (count <= most)).tolist()
 
 
 def modules(positions: NDArray, cxi: Path) -> NDArray:

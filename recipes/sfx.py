@@ -100,9 +100,11 @@ class Sfx(Recipe):
     def _write(self, args: argparse.Namespace, cxi: Path, energy: float) -> None:
         """Write the geometry, the list of events and the command line."""
         positions = modules(self.positions(), cxi)
+        finder = PeakFinder8(**self.options_of(PeakFinder8))
+        numbers = events(cxi, finder.min_peaks, finder.max_peaks)
         texts = (
             crystfel.text(positions, energy, *stacked(cxi)),
-            "".join(f"{cxi.resolve()} //{n}\n" for n in events(cxi)),
+            "".join(f"{cxi.resolve()} //{n}\n" for n in numbers),
             f"#!/bin/sh\n{self.command(args)}\n",
         )
         for name, text in zip(TEXTS, texts, strict=True):

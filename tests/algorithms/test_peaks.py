@@ -243,6 +243,18 @@ def test_pixels_near_the_beam_and_far_from_it_can_be_left_out(spots):
     assert 19 < at.min() < at.max() < 61
 
 
+def test_positions_in_a_region_are_those_in_the_module(spots):
+    region = np.s_[10:50, 4:30]
+    found = of_frames(reduced(spots, PeakFinder8(min_peaks=1, touching=True, img=Frames(roi=region))))
+    radius, every = radii(spots.positions)[:, *region], images(spots)[:, :, *region]
+    assert sum(map(len, found)) > 50
+    for frame, peaks in zip(every, found, strict=True):
+        expected = plain(frame, radius, (40, 26))
+        expected[:, 0] = spots.module_numbers[expected[:, 0].astype(int)]
+        expected[:, 1:3] += 10, 4
+        same_peaks(peaks, expected, ROUNDING["plain"])
+
+
 def test_hits_have_some_peaks_but_not_too_many(spots):
     few, some = (reduced(spots, PeakFinder8(min_peaks=5, max_peaks=n)) for n in (8, None))
     count = few["peaks.n_peaks"].values

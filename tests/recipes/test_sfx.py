@@ -132,6 +132,24 @@ def test_what_indexamajig_cannot_do_without_is_asked_for(run, tmp_path):
         ).run()
 
 
+def test_only_hits_are_events_where_copies_keep_whole_trains(tmp_path):
+    truth = make_run(
+        tmp_path / "r",
+        detector="JUNGFRAU",
+        trains=4,
+        pulses=4,
+        modules=2,
+        module_shape=(64, 64),
+        signal=SPOTS,
+    )
+    made = sfx(truth, tmp_path / "out").run()
+    lines = (made.folder / "hits.lst").read_text().splitlines()
+    assert len(lines) == truth.hits.sum()
+    with h5py.File(made.folder / "hits.cxi") as file:
+        assert len(file["/entry_1/result_1/nPeaks"]) > len(lines)
+    assert geometry.load(made.folder / "hits.geom").positions.shape == (1, 128, 64, 3)
+
+
 # Raw data ----------------------------------------------------------------------------------------
 
 

@@ -56,9 +56,15 @@ class Cxi(Hdf5Store):
     def check(self, plan: Plan) -> None:
         """Refuse also what has no images, and lists of peaks of another shape."""
         super().check(plan)
-        if _frames(plan) is None:
+        frames = _frames(plan)
+        if frames is None:
             raise PlanError(
                 f"{self.path}: CXI is for frames of a detector, and no algorithm reads Frames(...)"
+            )
+        if frames.location.roi is not None:
+            raise PlanError(
+                f"{self.path}: images of CXI are whole frames, and {frames.title} is read with roi=: leave that out, "
+                "or write to another format"
             )
         for bound in _peaks(plan):
             if bound.output.shape[0] < len(COLUMNS) or not _told_apart(bound.index):

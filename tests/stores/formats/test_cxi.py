@@ -96,6 +96,12 @@ def test_a_peak_list_of_too_few_columns_is_refused_before_the_run(run, tmp_path)
         dxflow.plan(run.path, Narrow(), tmp_path / "r.cxi")
 
 
+def test_a_region_of_frames_is_refused_before_the_run(run, tmp_path):
+    region = RoiSum(img=Frames("image.data", roi=np.s_[2:9, 3:8]))
+    with pytest.raises(PlanError, match=r"whole frames, and .* is read with roi="):
+        dxflow.plan(run.path, region, tmp_path / "r.cxi")
+
+
 def test_peaks_without_a_frame_are_a_named_error_and_nothing_has_the_name(run, tmp_path):
     with pytest.raises(ValueError, match=r"peaks\.found: a peak in train 10001.*append\(rows, frames="):
         dxflow.reduce(run.path, Homeless(), tmp_path / "r.cxi", cluster="here")
