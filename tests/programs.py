@@ -55,23 +55,50 @@ class Done:
     stderr: str
 
 
-def run(code, *words, folder=None):
-    """Run code as the program of a process of its own, in a folder; `code` may be the path of its file."""
-    with tempfile.TemporaryDirectory(prefix="dxflow-program-") as place:
+class Program:
+    """A program in a process of its own, in a folder, with the methods of `subprocess.Popen` that tests use.
+
+    `code` may be the path of its file; `environment` is added to that of this process.
+    """
+
+    def __init__(self, code, *words, folder=None, environment=None):
+        self._place = tempfile.TemporaryDirectory(prefix="dxflow-program-")
+        path = code
         if not isinstance(code, Path):
-            path = Path(place, "program.py")
+            path = Path(self._place.name, "program.py")
             path.write_text(code)
-        else:
-            path = code
-        streams = [os.path.join(place, name) for name in ("out", "err")]
-        arguments = (str(path), words, str(folder or place), streams, dict(os.environ))
-        process = FORKING.Process(target=_program, args=(*arguments, *_servers()))
-        process.start()
-        process.join(SECONDS)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-        return Done(process.exitcode, *(Path(s).read_text() for s in streams))
+        self._streams = [os.path.join(self._place.name, name) for name in ("out", "err")]
+        variables = os.environ | (environment or {})
+        arguments = (str(path), words, str(folder or self._place.name), self._streams, variables)
+        self._process = FORKING.Process(target=_program, args=(*arguments, *_servers()))
+        self._process.start()
+        self.pid, self.kill, self.terminate = self._process.pid, self._process.kill, self._process.terminate
+
+    def printed(self):
+        """Return what it has printed so far."""
+        out = Path(self._streams[0])
+        return out.read_text() if out.exists() else ""
+
+    def poll(self):
+        """Return how it ended, None if it did not."""
+        return self._process.exitcode
+
+    def wait(self, seconds=SECONDS):
+        """Wait for its end; return how it ended."""
+        self._process.join(seconds)
+        return self.poll()
+
+    def done(self):
+        """Return how it ended, and what it printed; it has so many seconds."""
+        if self.wait() is None:
+            self.kill()
+            self.wait()
+        return Done(self.poll(), *(Path(s).read_text() for s in self._streams))
+
+
+def run(code, *words, **options):
+    """Run a program to its end."""
+    return Program(code, *words, **options).done()
 
 
 def begin():

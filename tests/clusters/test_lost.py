@@ -1,16 +1,13 @@
 """Clusters that are lost or stuck: started again, or said so; in the end the same bits."""
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 
 import dask
+import programs
 import pytest
 from distributed import Client
 from samples import Killer, Stats
@@ -22,6 +19,13 @@ from dxflow.deaths import witness
 from dxflow.errors import ClusterLost
 from dxflow.testing.case import cut
 
+COMMAND = """
+import dask, importlib, sys
+if __name__ == "__main__":
+    dask.config.set({"distributed.worker.memory.spill": False})
+    importlib.import_module("distributed.cli." + sys.argv[1]).main(sys.argv[2:])
+"""
+
 
 class Processes:
     """A scheduler and two workers in processes of their own, as at a site."""
@@ -32,30 +36,10 @@ class Processes:
     def start(self):
         self.started += 1
         self.file = self.folder / f"scheduler-{self.started}.json"
-        log = open(self.folder / f"log-{self.started}", "w")  # noqa: SIM115
-        run = {"stdout": log, "stderr": log, "cwd": self.folder}
-        path = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(dxflow.__file__).parents[1])])
-        run["env"] = os.environ | {"PYTHONPATH": path, "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "false"}
-        python = [sys.executable, "-m"]
-        to = ["--scheduler-file", str(self.file)]
-        host = ["--host", "127.0.0.1"]
-        self.scheduler = subprocess.Popen(
-            [*python, "distributed.cli.dask_scheduler", *to, *host, "--port", "0", "--no-dashboard"], **run
-        )
-        self.workers = subprocess.Popen(
-            [
-                *python,
-                "distributed.cli.dask_worker",
-                *to,
-                *host,
-                "--nworkers",
-                "2",
-                "--nthreads",
-                "1",
-                "--no-dashboard",
-            ],
-            **run,
-        )
+        to = ["--scheduler-file", str(self.file), "--host", "127.0.0.1", "--no-dashboard"]
+        self.scheduler = programs.Program(COMMAND, "dask_scheduler", *to, "--port", "0", folder=self.folder)
+        workers = ["--nworkers", "2", "--nthreads", "1"]
+        self.workers = programs.Program(COMMAND, "dask_worker", *to, *workers, folder=self.folder)
         return Client(scheduler_file=str(self.file), set_as_default=False)
 
     def describe(self):

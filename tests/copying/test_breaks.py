@@ -37,6 +37,12 @@ def small(made):
     return made(trains=4, pulses=2, modules=1, module_shape=(8, 8))
 
 
+@pytest.fixture(scope="module")
+def few(made):
+    """The truth of a run of as many files, of few frames."""
+    return made(trains=4, pulses=4, modules=4, module_shape=(16, 16))
+
+
 @pytest.fixture
 def selection(run):
     return FrameSelection(pulses=np.unique(run.pulse_ids)[::2].tolist())
@@ -298,9 +304,10 @@ def test_an_index_that_cannot_be_true_is_refused_for_frames_until_its_train_is_l
 @pytest.mark.parametrize("how", ["cut short", "one byte", "not noted", "none"])
 @pytest.mark.parametrize("what", ["whole", "frames"])
 def test_files_of_an_interrupted_copy_that_were_damaged_since_are_copied_again(
-    run, selection, tmp_path, monkeypatch, same_file, what, how
+    few, tmp_path, monkeypatch, same_file, what, how
 ):
-    frames = {"frames": selection} if what == "frames" else {}
+    every_second = FrameSelection(pulses=np.unique(few.pulse_ids)[::2].tolist())
+    frames = {"frames": every_second} if what == "frames" else {}
     real, done = Hands.copy, []
 
     def some(self, task, folder, **options):
@@ -311,17 +318,17 @@ def test_files_of_an_interrupted_copy_that_were_damaged_since_are_copied_again(
 
     monkeypatch.setattr(Hands, "copy", some)
     with pytest.raises(CopyError, match="planned failure"):
-        dxflow.copy_run(run.path, tmp_path / "copy", cluster="here", **frames)
+        dxflow.copy_run(few.path, tmp_path / "copy", cluster="here", **frames)
     spoil(tmp_path / "copy.partial", done[1], how)
     again = []
     monkeypatch.setattr(Hands, "copy", lambda *a, **k: (again.append(a[1].name), real(*a, **k))[1])
-    dxflow.copy_run(run.path, tmp_path / "copy", cluster="here", resume=True, **frames)
-    assert sorted(again) == sorted({*names(run.path)} - {*done} | ({done[1]} if how != "none" else set()))
+    dxflow.copy_run(few.path, tmp_path / "copy", cluster="here", resume=True, **frames)
+    assert sorted(again) == sorted({*names(few.path)} - {*done} | ({done[1]} if how != "none" else set()))
     monkeypatch.undo()
-    dxflow.copy_run(run.path, tmp_path / "fresh", cluster="here", **frames)
+    dxflow.copy_run(few.path, tmp_path / "fresh", cluster="here", **frames)
     assert sorted(os.listdir(tmp_path / "copy")) == sorted(os.listdir(tmp_path / "fresh"))
     assert not dxflow.stores.opening.verify(tmp_path / "copy")
-    for name in names(run.path):
+    for name in names(few.path):
         same_file(tmp_path / "fresh" / name, tmp_path / "copy" / name)
 
 

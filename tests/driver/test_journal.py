@@ -2,13 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 from samples import RoiSum, Stats
 
@@ -220,16 +219,16 @@ dxflow.reduce({run!r}, Slow(ss=(0, int(sys.argv[1]))), {to!r}, cluster="here", c
 def test_whatever_starts_overlap_the_result_is_of_one_plan(run, tmp_path, truth_of_band, resume):
     to = tmp_path / "x.zarr"
     code = STARTS.format(tests=str(Path(__file__).parents[1]), run=str(run.path), to=str(to))
-    command = [sys.executable, "-c", code]
     bands = (4, 8, 16)
     started = [
-        subprocess.Popen([*command, str(band), str(delay), resume], stderr=subprocess.PIPE, text=True)
+        programs.Program(code, str(band), str(delay), resume)
         for band, delay in zip(bands, (0, 0.05, 0.4), strict=True)
     ]
-    errors = [process.communicate(timeout=120)[1].strip().splitlines() for process in started]
-    done = [band for band, process in zip(bands, started, strict=True) if process.returncode == 0]
+    ended = [program.done() for program in started]
+    errors = [process.stderr.strip().splitlines() for process in ended]
+    done = [band for band, process in zip(bands, ended, strict=True) if process.returncode == 0]
     assert len(done) == 1, errors
-    for process, lines in zip(started, errors, strict=True):
+    for process, lines in zip(ended, errors, strict=True):
         if process.returncode:
             assert any(
                 said in "\n".join(lines)

@@ -407,10 +407,12 @@ def test_a_run_killed_while_it_writes_has_no_name_and_is_resumed(run, tmp_path, 
     """)
     here = str(Path(__file__).parents[2])
     words = (run.path, str(tmp_path / "r"), here)
-    command = [sys.executable, "-c", program, *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    process.stdout.readline()
-    time.sleep(np.random.default_rng(seed).uniform(0.1, 1))
+    process = programs.Program(program, *words)
+    while "writing" not in process.printed():
+        assert process.poll() is None
+        time.sleep(0.01)
+    # All of it takes half a second.
+    time.sleep(np.random.default_rng(seed).uniform(0, 0.3))
     process.kill()
     process.wait()
     assert not (tmp_path / "r").exists()
