@@ -35,7 +35,7 @@ TASKS = {
     "run_chunks": "some chunks from {} on",
     "merge": "merging part {}",
     "finalize": "finalizing part {}",
-    "_write_piece": "writing the result",
+    "_write_pieces": "writing the result",
     "copy_file": "copying file {}",
 }
 """What tasks are called, by their functions."""

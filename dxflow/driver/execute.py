@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 MANY, SHORT, TOGETHER = 1024, 2**20, 8
 """From so many chunks on, of so many bytes at most on average, so many are one task: handing it out costs the scheduler
 and the workers as much as doing a short one."""
+SMALL, FEW = 2**24, 4
+"""Bytes below which a piece of the result is soon written: then so many tasks write all, or TOGETHER pieces each."""
 RESTARTS = 3
 """How often a cluster that is lost is started again."""
 
@@ -140,7 +142,7 @@ def _run(plan: Plan, runner: Runner, known: Growing, merges: Merges, progress: P
     for summary in _done(plan, runner, todo, at_once=at_once):
         report.add(summary)
         first.add(summary)
-        if not apart:
+        if not (apart or at_once):
             merges.add(summary.chunk)
         progress.add(summary.bytes, reused=summary.reused)
     if apart:
@@ -205,12 +207,17 @@ def _last_steps(
     """Submit what follows the chunks, step after step: no worker waits for this process in between."""
     finals, own = merges.finals(), [n for n, a in enumerate(plan.algorithms) if a.finals]
     rows = runner.map(rowstage.finalize_rows, own, after=finals)
-    written = runner.map(_write_piece, pieces, after=[*finals, *rows])
+    small = 0 < plan.store.piece_bytes(plan) < SMALL
+    groups = max(FEW, -(-len(pieces) // TOGETHER)) if small else len(pieces)
+    some = [pieces[n::groups] for n in range(min(groups, len(pieces)))]
+    written = runner.map(_write_pieces, some, after=[*finals, *rows])
     own_rows = [("finalizing rows", rows, len(own), "algorithms")] if own else []
     merging = ("merging", finals, len(plan.parts), "parts")
     return [merging, *own_rows, ("writing", written, len(pieces), "pieces")]
 
 
-def _write_piece(work: Workspace, piece: Any) -> None:
-    """Write a piece of the result, on a worker."""
-    work.plan.store.write(work.contents, piece)
+def _write_pieces(work: Workspace, pieces: Sequence[Any]) -> int:
+    """Write some pieces of the result, on a worker; return how many."""
+    for piece in pieces:
+        work.plan.store.write(work.contents, piece)
+    return len(pieces)

@@ -59,8 +59,8 @@ class Merges:
 
     @property
     def alone(self) -> bool:
-        """Whether there are several parts, each has one chunk, and all have something to finalize."""
-        return self._wanted and len(self._groups.levels) == len(self._plan.chunks) > 1
+        """Whether each part has one chunk, and something to finalize."""
+        return self._wanted and len(self._groups.levels) == len(self._plan.chunks)
 
     def add(self, number: int) -> None:
         """Note that a chunk is done; begin what that makes possible."""

@@ -21,6 +21,7 @@ from dxflow.driver import execute as execution
 from dxflow.driver.merges import TASKS, Merges
 from dxflow.planning.plan import Chunk
 from dxflow.stores.formats.zarr import Zarr
+from dxflow.stores.named import store_for
 from dxflow.testing.case import cut
 
 
@@ -195,6 +196,20 @@ def test_parts_of_one_chunk_are_finalized_with_it_unless_the_modules_have_to_agr
     for name, variable in later.dataset.variables.items():
         assert result.dataset.variables[name].values.tobytes() == variable.values.tobytes(), name
     assert np.isfinite(result.dataset["average.mean"]).any()
+
+
+def test_the_only_chunk_is_finalized_by_who_did_it(run, tmp_path, monkeypatch):
+    log = tmp_path / "log"
+    submitted, submit = [], Merges.finals
+    monkeypatch.setattr(Merges, "finals", lambda self: submitted.extend(submit(self)) or submitted)
+    one = cut(dxflow.plan(run.path, Picky(log=str(log))), len(run.train_ids))
+    result = dxflow.execute(one, "here")
+    assert (len(one.chunks), submitted, log.read_text()) == (1, [], "x")
+    monkeypatch.setattr(Zarr, "made_first", False)
+    later = dxflow.execute(replace(one, store=store_for(None)), "here")
+    assert log.read_text() == "xx"
+    for name, variable in later.dataset.variables.items():
+        assert result.dataset.variables[name].values.tobytes() == variable.values.tobytes(), name
 
 
 def test_parts_that_were_done_before_a_cluster_was_lost_are_finalized_after_it(run, tmp_path, monkeypatch):
