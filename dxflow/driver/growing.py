@@ -45,12 +45,16 @@ class Growing:
         Raises
         ------
         PlanError
-            If its result would replace another, or its chunks are not decided by train ids.
+            If its result would replace another or is on another disk, or its chunks are not decided by train ids.
         """
         if plan is self._first:
             return
         if os.path.lexists(plan.store.path):
             raise PlanError(f"{plan.store.path} exists: results of a run that grows replace nothing")
+        if os.stat(plan.store.path.parent).st_dev != os.stat(self.folder).st_dev:
+            raise PlanError(
+                f"{plan.store.path} is on another disk than {self.folder}: results are renamed there"
+            )
         if not plan.chunk_trains:
             raise PlanError('a run that grows needs chunks of so many trains, such as chunk="64 trains"')
         plan.store.partial = self.folder

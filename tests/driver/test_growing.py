@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from disks import mounted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runs import make_run
@@ -281,6 +282,8 @@ def test_results_of_a_run_that_grows_replace_nothing_and_chunks_are_asked_for_by
         execute(grown.plan([Stats], 0), "here", quiet=True, within=known)
         with pytest.raises(PlanError, match="replace nothing"):
             execute(grown.plan([Stats], 0, overwrite=True), "here", quiet=True, within=known)
+        with mounted(grown.to / "disk", size="1m"), pytest.raises(PlanError, match="on another disk than"):
+            execute(grown.plan([Stats], "disk/1"), "here", quiet=True, within=known)
         with pytest.raises(PlanError, match='such as chunk="64 trains"'):
             execute(
                 dxflow.plan(grown.folder, Stats(img=TWO), grown.to / "1.zarr"),
