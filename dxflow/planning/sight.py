@@ -45,6 +45,14 @@ def sight(plan: Plan, bound: BoundAlgorithm) -> Sight:
     return Sight(lead.index, tuple(sorted(inputs)), tuple(dict.fromkeys(lacks)))
 
 
+def reads_no_frames(plan: Plan, bound: BoundAlgorithm) -> bool:
+    """Return whether an algorithm works on trains whose frames it knows by id alone: any windows of others suit it."""
+    inputs = [plan.inputs[ref.number] for ref in bound.aliases.values()]
+    made = any(ref.made for ref in bound.aliases.values())
+    by_id = plan.inputs[bound.stream].kind == "pulses" and all(i.kind != "frames" for i in inputs)
+    return by_id and not made and not bound.algorithm.by_module
+
+
 def by_train(plan: Plan, bound: BoundAlgorithm) -> bool:
     """Return whether an algorithm's chunks are finished train by train, since others read what that makes."""
     read = {o.name for o in bound.outputs if not o.transient} & plan.handed_on

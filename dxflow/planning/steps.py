@@ -77,7 +77,8 @@ def _read_for(plan: Plan, algorithms: list[BoundAlgorithm]) -> tuple[int, ...]:
     """Return the inputs that blocks of these algorithms hold: frames, and the first input of each."""
     numbers = {number for a in algorithms for number in a.inputs}
     streams = {a.stream for a in algorithms}
-    return tuple(sorted(n for n in numbers | streams if plan.inputs[n].kind == "frames" or n in streams))
+    wanted = {n for n in numbers | streams if plan.inputs[n].kind == "frames" or n in streams}
+    return tuple(sorted(n for n in wanted if plan.inputs[n].kind != "pulses"))
 
 
 def frames_per_block(plan: Plan, bound: BoundAlgorithm) -> int:

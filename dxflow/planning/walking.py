@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .sight import by_train
+from .sight import by_train, reads_no_frames
 from .steps import groups
 from .strips import Strips
 from .walks import ModuleTrains, Trains, Walk, WholeFrames
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def walk(plan: Plan) -> Walk:
     """Return the smallest windows in which all algorithms of a plan find what they need."""
-    algorithms = [a.algorithm for a in plan.algorithms]
+    own = [a.algorithm for a in plan.algorithms if not reads_no_frames(plan, a)]
+    algorithms = own or [a.algorithm for a in plan.algorithms]
     if all(a.STRIPS for a in algorithms):
         return Strips(plan)
     whole_trains = any(a.WHOLE_TRAINS for a in algorithms)

@@ -16,7 +16,7 @@ from ..reader.ring import ROOM
 from ..reader.stretches import stretches
 from ..run.bound import present
 from . import units
-from .sight import Sight, sight
+from .sight import Sight, reads_no_frames, sight
 from .steps import Group, frame_buffer_bytes, frames_per_block, groups, one_group
 
 if TYPE_CHECKING:
@@ -131,6 +131,9 @@ class Walk:
         self, group: Group, chunk: Chunk, spans: list[tuple[int, int]], excluded: frozenset[int]
     ) -> Iterator[Window]:
         """Yield the windows of a group: cells of which a module has frames that an algorithm sees."""
+        if all(reads_no_frames(self.plan, a) for a in group.algorithms):
+            yield from self._of_trains(group, chunk, excluded)
+            return
         index, rows = group.index, group.index.rows(chunk.first, chunk.last)
         cells = [(s[0], cell) for s in spans for cell in self._cells(group, *s, excluded)]
         for module in self.modules(chunk, len(self.plan.inputs[group.lead].modules)):
@@ -139,6 +142,14 @@ class Walk:
                 if before[cell.stop - rows.start] > before[cell.start - rows.start]:
                     trains = index.train_positions(cell)
                     yield Window(group, module, cell, int(trains[0]), int(trains[-1]) + 1, begins)
+
+    @staticmethod
+    def _of_trains(group: Group, chunk: Chunk, excluded: frozenset[int]) -> Iterator[Window]:
+        """Yield a window for each train that has frames; nothing is read into it."""
+        for train in range(chunk.first, chunk.last):
+            rows = group.index.rows(train, train + 1)
+            if train not in excluded and rows.stop > rows.start:
+                yield Window(group, None, rows, train, train + 1, train)
 
     def _there(self, group: Group, module: int, rows: slice) -> NDArray:
         """Return which rows of a module some algorithm sees, as far as the index says."""

@@ -7,6 +7,7 @@ from extra_data import RunDirectory
 
 import dxflow
 from dxflow import Algorithm, Frames, FrameSelection, Output, PlanError, PulseKey
+from dxflow.algorithms.average import Average
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.litfrm import LitFrameFinder
 from dxflow.copying import agreement
@@ -327,3 +328,45 @@ def test_a_trigger_that_moves_in_the_run_is_found_by_its_shift(tmp_path):
     agreed = agreement(timing, dxflow.reduce(truth.path, LitFrames(), cluster="here"))
     rows = agreed.table[["first_train", "last_train", "shift", "after_shift"]].values.tolist()
     assert rows == [[10001, 10003, 0, 0], [10004, 10006, 2, 0], [10007, 10008, -1, 0]]
+
+
+class Spread(Algorithm):
+    """Needs whole trains of each module."""
+
+    WHOLE_TRAINS = True
+    ALG_ID = "spread"
+    inputs = {"img": Frames()}
+
+    def outputs(self, info):
+        return {"sum": Output(per="pixel"), "n": Output(per="run", dtype="i8")}
+
+    def process_module_data(self, block, out):
+        out.sum += np.nansum(block["img"], axis=0)
+        out.n += block.valid("img").sum()
+
+
+@pytest.mark.parametrize("others", [(LitFrames,), (Average, LitFrames), (Spread, LitFrames), (Frames,)])
+def test_in_company_it_needs_no_whole_trains_and_all_have_the_bits_that_they_have_alone(tmp_path, others):
+    plant = Plant(pulse_counts=np.array([8, 3, 0, 8, 1, 8]), lost_trains={0: (1, 3)}, silent_trains={1: (5,)})
+    truth = make_run(tmp_path / "r", plant=plant, **SMALL)
+    options = {"cluster": "here", "on_fault": "mask"}
+    finder = lambda: LitFrameFinder(reference_frame=0)  # noqa: E731
+    if others == (Frames,):
+        # A detector whose frames all modules have follows the same index.
+        others, truth = (
+            (LitFrames,),
+            make_run(tmp_path / "s", detector="JUNGFRAU1", **(SMALL | {"modules": 1})),
+        )
+        finder = lambda: LitFrameFinder(reference_frame=0, stride=4)  # noqa: E731
+    for order in (1, -1):
+        made = dxflow.plan(truth.path, [*(one() for one in others), finder()][::order], **options)
+        words = "whole trains of each module" if Spread in others else "module blocks"
+        assert f"read as {words}" in str(made)
+        both = dxflow.execute(made).dataset
+        for alone in (*others, finder):
+            expected = dxflow.reduce(truth.path, alone(), **options).dataset
+            for name in expected.data_vars:
+                if "." in name:
+                    np.testing.assert_array_equal(both[name], expected[name], err_msg=name)
+    cut = dxflow.reduce(truth.path, [others[0](), finder()], chunk="1 trains", **options).dataset
+    np.testing.assert_array_equal(cut["litfrm.lit"], both["litfrm.lit"])
