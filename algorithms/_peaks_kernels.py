@@ -299,7 +299,10 @@ def _measure(pixels, rings, state, panel, snr, radius, queue, n, one):  # type: 
     ss, fs = np.int64(np.rint(centre_ss)) - first, np.int64(np.rint(centre_fs))
     mean, sigma, brightest = _around(pixels, rings, state, panel, ss, fs, radius)
     if sigma < 0:
-        mean, sigma = rings.offset[rings.of[queue[2, 0]]], np.float32(0.01)
+        # Nothing is around it: the mean of the ring that its middle is in.
+        middle = (first + ss) * panel.columns + fs
+        inside = 0 <= middle < len(rings.of)
+        mean, sigma = rings.offset[rings.of[middle if inside else queue[2, 0]]], np.float32(0.01)
     total, raw, highest = np.float32(0), np.float32(0), np.float32(0)
     moment_ss, moment_fs, weight = 0.0, 0.0, 0.0
     for k in range(n):

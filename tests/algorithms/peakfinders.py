@@ -86,9 +86,10 @@ def in_panel(x, offset, limit, wanted):
         ss, fs = (np.rint((i[mine] * weight).sum() / weight.sum()) for i in (rows, columns))
         a, b, reach = rows - ss, columns - fs, 2 * wanted["local_bg_radius"]
         ring = (a < reach) & (b < reach) & (a**2 + b**2 <= reach**2) & (x < limit)
-        mean, sigma = x[ring].mean(), x[ring].std()
+        middle = offset[int(ss), int(fs)], 0.01
+        mean, sigma = (x[ring].mean(), x[ring].std()) if ring.any() else middle
         total, highest = (x[mine] - mean).sum(), (x[mine] - mean).max()
-        if sigma and total / sigma >= wanted["min_snr"] and highest >= max(x[ring].max(), 0) - mean:
+        if sigma and total / sigma >= wanted["min_snr"] and highest >= x[ring].max(initial=0) - mean:
             at = [(i[mine] * x[mine]).sum() / x[mine].sum() for i in (rows, columns)]
             yield *at, total, mine.sum(), highest, total / sigma
 

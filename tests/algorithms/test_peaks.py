@@ -86,7 +86,14 @@ def lifelike(seed, radius, level=1.0, hot=0.0, top=np.inf, whole=False, masked=0
     ids=str,
 )
 @pytest.mark.parametrize(
-    "options", [{}, {"threshold": 30.0, "min_snr": 7.0}, {"max_pixels": 9, "local_bg_radius": 2}], ids=str
+    "options",
+    [
+        {},
+        {"threshold": 30.0, "min_snr": 7.0},
+        {"max_pixels": 9, "local_bg_radius": 2},
+        {"local_bg_radius": 1},
+    ],
+    ids=str,
 )
 def test_peaks_are_those_that_others_find(finder, kind, options):
     line = np.arange(-64, 64.0)
