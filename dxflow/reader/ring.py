@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -19,6 +21,8 @@ NEAR = 16
 """Copying to an address that is up to so many bytes after its source, both counted from their pages, is slow."""
 ROOM = 192
 """Bytes that an array in a buffer may take beyond its own, with a smaller one after it."""
+MOST_SPARE = 2**25
+"""Bytes of buffers that a process keeps from one pass to the next."""
 END: Any = object()
 LATER = 0.02
 """Seconds until steps are asked again for one that is not known yet."""
@@ -171,6 +175,35 @@ def paged(nbytes: int) -> NDArray:
     whole = np.empty(nbytes + PAGE, np.uint8)
     start = -whole.ctypes.data % PAGE
     return whole[start : start + nbytes]
+
+
+@cache
+def _spare() -> list[NDArray]:
+    """Return the list of the buffers that nobody uses now."""
+    return []
+
+
+def taken(count: int, nbytes: int) -> list[NDArray]:
+    """Return buffers of so many bytes: those that an earlier pass of this process has left, as far as they fit.
+
+    The system hands out memory page by page, each set to zero: for a small run that takes longer than reading it. What
+    does not fit is freed.
+    """
+    spare, found = _spare(), []
+    while spare:
+        # Other threads take from it, too.
+        with suppress(IndexError):
+            found.append(spare.pop())
+    fitting = [one for one in found if nbytes <= len(one) <= 2 * nbytes][:count]
+    return fitting + [paged(nbytes) for _ in range(count - len(fitting))]
+
+
+def left(buffers: Iterable[NDArray]) -> None:
+    """Leave buffers that nobody looks at any more to the next pass, unless they are large."""
+    spare = _spare()
+    for one in buffers:
+        if sum(map(len, spare)) + len(one) <= MOST_SPARE:
+            spare.append(one)
 
 
 def view(

@@ -14,8 +14,8 @@ from ..deaths.notes import Now
 from ..deaths.watch import Doing
 from ..disk import parcels
 from ..planning import memory
+from ..reader import ring
 from ..reader.files import Files
-from ..reader.ring import paged
 from ..reader.tuning import Tuner, candidates
 from ..stores.contents import Contents
 from .ahead import Ahead, Reading
@@ -58,7 +58,7 @@ class Workspace:
         """Return the buffers that blocks or trains are read into."""
         if not self._buffers:
             walk = self.plan.walk
-            self._buffers = [paged(walk.step_bytes) for _ in range(memory.buffers(self.plan, walk))]
+            self._buffers = ring.taken(memory.buffers(self.plan, walk), walk.step_bytes)
         return self._buffers
 
     def _reading(self, number: int) -> Reading | None:
@@ -98,6 +98,8 @@ class Workspace:
         """Close the files, when no task runs on it; those of one that does are closed with it."""
         self.ahead.close()
         self.files.close()
+        buffers, self._buffers = self._buffers, []
+        ring.left(buffers)
 
     def __reduce__(self) -> tuple:
         # Once for all workers, those included that come later.

@@ -12,7 +12,7 @@ import pytest
 import dxflow
 from dxflow import Frames
 from dxflow.algorithms.litframes import LitFrames
-from dxflow.reader import ways
+from dxflow.reader import ring, ways
 from dxflow.reader.ring import NEAR, PAGE, ROOM, Ring, paged, view
 from dxflow.simulate import make_run
 
@@ -146,3 +146,34 @@ def test_frames_and_masks_anywhere_in_a_file_are_read_to_where_that_is_fast(tmp_
     dxflow.reduce(truth.path, LitFrames(img=Frames(modules=(0,))), cluster="here", quiet=True, block="20 kB")
     assert {at for at, _ in places} >= {4080, 4088}
     assert not [at for at, away in places if 0 < away <= NEAR]
+
+
+def test_buffers_are_left_to_the_next_pass_if_they_fit_and_are_not_large(monkeypatch):
+    ring.taken(0, 0)
+    first = ring.taken(3, 5000)
+    ring.left(first)
+    again = ring.taken(4, 4000)
+    mine = {one.ctypes.data for one in first}
+    assert len({one.ctypes.data for one in again} - mine) == 1
+    assert all(len(one) >= 4000 and one.ctypes.data % PAGE == 0 for one in again)
+    # Nobody else has them meanwhile, and what does not fit is not kept beside others.
+    assert not {one.ctypes.data for one in ring.taken(2, 5000)} & {one.ctypes.data for one in again}
+    ring.left(again)
+    assert all(len(one) == 100_000 for one in ring.taken(1, 100_000))
+    assert ring._spare() == []
+    monkeypatch.setattr(ring, "MOST_SPARE", 10_000)
+    ring.left(ring.taken(3, 4000))
+    assert len(ring._spare()) == 2
+    ring.taken(0, 0)
+
+
+def test_passes_that_follow_each_other_read_into_the_same_memory(run, monkeypatch):
+    ring.taken(0, 0)
+    made = []
+    monkeypatch.setattr(ring, "paged", lambda nbytes: made.append(nbytes) or paged(nbytes))
+    counts = []
+    for _ in range(2):
+        dxflow.reduce(run.path, LitFrames(), cluster="here")
+        counts.append(len(made))
+    assert counts[0] > 0
+    assert counts[1] == counts[0]
