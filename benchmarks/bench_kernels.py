@@ -1,6 +1,6 @@
 """Hooks alone: each algorithm on a block that stays in the cache, one thread, against numpy on the same block.
 
-Peaks are found in whole frames with 50 peaks each, against OM on one of them; a row has the seconds of a frame.
+Frames are rounded beside EXtra-redu. Peaks are found in whole frames with 50 peaks each, against OM on one of them; a row has the seconds of a frame.
 
 python benchmarks/bench_kernels.py [--small] [--json FILE]
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from benchkit import data, hooks, peers_om, script
+from extra_redu import errb_round
 
 from dxflow import From
 from dxflow.algorithms.average import Average
@@ -19,6 +20,7 @@ from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.peaks import PeakFinder8
 from dxflow.algorithms.roi import RoiSum
+from dxflow.algorithms.rounding import Round
 from dxflow.algorithms.subtract import Subtract
 from dxflow.bench import peers
 from dxflow.bench.rounds import Group, Ratio, Sample
@@ -86,6 +88,17 @@ def peaks(truth: Truth, seconds: float) -> Group:
     return Group("peaks float32", {"dxflow": ours, "OM": theirs}, tuple(ratios))
 
 
+def rounding(truth: Truth, seconds: float) -> Group:
+    """Return the group of Round and of EXtra-redu's rounding, to the same bits."""
+    # Nothing is made that nobody reads.
+    reads = LitFrames(threshold=0.7, img=From("round.img"))
+    blocks = hooks.Blocks(truth.path, [Round(absolute=2.0**-4, relative=2.0**-8), reads])
+    image = next(blocks.images()).copy()
+    theirs = hooks.repeated(lambda: errb_round(image, 7, -3), image.nbytes, seconds)
+    ratios = (Ratio("round / EXtra-redu", "dxflow", ("EXtra-redu",), 15),)
+    return Group("round float32", {"dxflow": blocks.hook("round", seconds), "EXtra-redu": theirs}, ratios)
+
+
 def masked(blocks: hooks.Blocks, name: str, seconds: float) -> Any:
     """Return the case of a hook on a block with NaN: its buffer is changed after it was read."""
     case = blocks.hook(name, seconds)
@@ -102,6 +115,8 @@ def main(argv: list[str] | None = None) -> None:
         for kind, dtype in (("corr", "float32"), ("raw", "uint16")):
             with data.simulated(small=args.small, data=kind, **size) as truth:
                 yield from groups(truth, dtype, seconds)
+                if kind == "corr":
+                    yield rounding(truth, seconds)
         with data.simulated(small=args.small, signal=Spots(count=50, hit_rate=1.0), **size) as truth:
             yield peaks(truth, seconds)
 

@@ -1,0 +1,81 @@
+"""Kernels of `rounding`: loops of which several values are done at a time, on pieces that stay in the cache."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+PIECE = 4096
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def rounded(values, bits, out, out_bits, errors, huge, turn, drop):  # type: ignore[no-untyped-def]
+    """Write floats that need fewer bits, and the largest change of each frame.
+
+    What is no number, or would become infinite, stays as it is.
+
+    Parameters
+    ----------
+    values, out : ndarray of floats, (frame, pixel)
+    bits, out_bits : ndarray of unsigned integers, (frame, pixel)
+        The same memory.
+    errors : ndarray of float64, (frame,)
+    huge, turn : float
+        Of the type of the values. Below `turn` values become multiples of a step, a power of two: `huge`, which has
+        only multiples of the step above it, is so many steps as the mantissa has values; 0: they stay as they are.
+    drop : int
+        Bits of the mantissa that are dropped from `turn` on.
+    """
+    change = np.empty(PIECE, out.dtype)
+    for frame in range(len(values)):
+        worst = 0.0
+        for a in range(0, values.shape[1], PIECE):
+            b = min(a + PIECE, values.shape[1])
+            _of_bits(bits[frame, a:b], out_bits[frame, a:b], drop)
+            _of_step(values[frame, a:b], out[frame, a:b], change[: b - a], huge, turn)
+            worst = max(worst, _largest(change[: b - a], change[: b - a].view(out_bits.dtype)))
+        errors[frame] = worst
+
+
+@njit(cache=True, nogil=True)
+def _of_bits(bits, out, drop):  # type: ignore[no-untyped-def]
+    """Round to the nearest with fewer bits in the mantissa, of two the even one."""
+    one, four = bits.dtype.type(1), bits.itemsize == 4
+    sign = one << bits.dtype.type(31 if four else 63)
+    infinite = sign - (one << bits.dtype.type(23 if four else 52))
+    gone = bits.dtype.type(drop)
+    kept = ~((one << gone) - one)
+    below = ((one << gone) >> one) - one if drop else one - one
+    # Without any bit left, the one that is not stored, and odd, decides; without one dropped, none does.
+    always = one if drop == (23 if four else 52) else one - one
+    mask = one if drop else one - one
+    for p in range(len(bits)):
+        u = bits[p]
+        near = (u + below + (((u >> gone) & mask) | always)) & kept
+        out[p] = near if (near & ~sign) < infinite and (u & ~sign) < infinite else u
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _of_step(values, out, change, huge, turn):  # type: ignore[no-untyped-def]
+    """Round small values to multiples of a step, of two the even one, and say how much each was changed."""
+    for p in range(len(values)):
+        x = values[p]
+        size, shift = abs(x), np.copysign(huge, x)
+        near = (x + shift) - shift if size < huge else x
+        out[p] = near if size < turn else out[p]
+        change[p] = out[p] - x
+
+
+@njit(cache=True, nogil=True)
+def _largest(change, bits):  # type: ignore[no-untyped-def]
+    """Return the largest size of finite numbers: they are in the order of their bits."""
+    one, four = bits.dtype.type(1), bits.itemsize == 4
+    size = (one << bits.dtype.type(31 if four else 63)) - one
+    infinite = size + one - (one << bits.dtype.type(23 if four else 52))
+    most = one - one
+    for p in range(len(bits)):
+        u = bits[p] & size
+        u = u if u < infinite else one - one
+        most = u if u > most else most
+    bits[0] = most
+    return np.float64(change[0])
