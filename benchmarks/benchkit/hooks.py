@@ -37,6 +37,7 @@ class Blocks:
         self.plan = make_plan(run, algorithms, on_fault="mask", **options)
         for bound in self.plan.algorithms:
             bound.algorithm.initialize(bound.info)
+            bound.algorithm.initialize_modules(bound.info)
         reading = Reading(self.plan, self.plan.chunks[0], frozenset(), Files(), Masks())
         reading.begin()
         self.one = Pass(reading, Doing())
