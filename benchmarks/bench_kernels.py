@@ -1,7 +1,7 @@
 """Hooks alone: each algorithm on a block that stays in the cache, one thread, against numpy on the same block.
 
-Frames are rounded beside EXtra-redu. Peaks are found in whole frames with 50 peaks each, against OM on one of them: a row
-has the seconds of a frame.
+Frames are rounded beside EXtra-redu. Peaks are found in whole frames with 50 peaks each, against OM on one of them: a
+row has the seconds of a frame.
 
 python benchmarks/bench_kernels.py [--small] [--json FILE]
 """
