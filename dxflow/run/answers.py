@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import TypeVar
@@ -12,7 +13,8 @@ from ..reader import gate
 
 PATIENCE = 45.0
 """Seconds without any answer after which the rest is given up: tape, a dead mount, a FIFO."""
-AT_ONCE = 32
+AT_ONCE, SOON = 32, 0.002
+"""Threads, and seconds after which there are twice as many."""
 SILENT = f"no answer within {PATIENCE:.0f} s: it may be on tape, or its file system does not respond"
 
 Answer = TypeVar("Answer")
@@ -27,13 +29,20 @@ def ask(question: Callable[[str], Answer], paths: Iterable[str]) -> dict[str, An
     done: SimpleQueue[tuple[str, Answer | Exception]] = SimpleQueue()
     for path in (wanted := list(paths)):
         todo.put(path)
-    for _ in range(min(AT_ONCE, len(wanted))):
-        threading.Thread(target=_answer, args=(question, todo, done), daemon=True).start()
+    begun, most, last = 0, min(AT_ONCE, len(wanted)), 0.0
     answers: dict[str, Answer | Exception] = {}
     while len(answers) < len(wanted):
+        if begun < most and time.monotonic() - last > SOON:
+            # What answers at once needs no more than the first.
+            more, last = min(max(1, begun), most - begun), time.monotonic()
+            for _ in range(more):
+                threading.Thread(target=_answer, args=(question, todo, done), daemon=True).start()
+            begun += more
         try:
-            path, answer = done.get(timeout=PATIENCE)
+            path, answer = done.get(timeout=SOON if begun < most else PATIENCE)
         except Empty:
+            if begun < most:
+                continue
             break
         answers[path] = answer
     return answers

@@ -143,6 +143,21 @@ def test_a_file_that_does_not_answer_is_given_up(run, monkeypatch):
         never.set()
 
 
+def test_answers_that_take_long_are_waited_for_together_and_silent_ones_keep_nobody_waiting(monkeypatch):
+    # Nobody gets on unless so many are asked at the same time.
+    together = threading.Barrier(answers.AT_ONCE)
+    asked = [str(n) for n in range(2 * answers.AT_ONCE)]
+    assert answers.ask(lambda path: together.wait(60) * 0 + int(path), asked) == {p: int(p) for p in asked}
+    monkeypatch.setattr(answers, "PATIENCE", 1.0)
+    never = threading.Event()
+    silent = set(asked[: answers.AT_ONCE - 1])
+    try:
+        found = answers.ask(lambda path: never.wait(60) if path in silent else 1, asked)
+        assert found == dict.fromkeys(asked[answers.AT_ONCE - 1 :], 1)
+    finally:
+        never.set()
+
+
 def test_a_folder_that_does_not_answer_is_given_up(run, monkeypatch):
     monkeypatch.setattr(answers, "PATIENCE", 0.3)
     never = threading.Event()
