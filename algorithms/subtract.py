@@ -237,7 +237,7 @@ class Darks:
         """Refuse the dark of another region of pixels."""
         for axis, part in zip(("ss", "fs"), img.roi or (slice(0, n) for n in img.shape[1:]), strict=False):
             coords = getattr(self.values, "coords", {})
-            pixels = coords[axis].values if axis in coords else ()
+            pixels: Any = coords[axis].values if axis in coords else ()
             if len(pixels) and int(pixels[0]) != part.start:
                 raise PlanError(
                     f"subtract: the dark begins at pixel {axis} = {int(pixels[0])}, the frames at {part.start}; read "

@@ -53,6 +53,8 @@ class Digests:
         self.apart = {Path(os.path.abspath(p)) for p in apart}
         self.modules: dict[str, ModuleType] = {}
         """Modules whose functions and classes were met by name, so that only their files know what they do."""
+        self.closures: dict[Any, dict[Any, Any]] = {}
+        """Files that are loaded with a file of code, as far as these were looked for."""
         self._open: list[Any] = []
         self._known: dict[int, tuple[Any, str]] = {}
 

@@ -107,7 +107,7 @@ def fingerprint(plan: Plan) -> Fingerprint:
             "block": plan.block_bytes,
             "on_fault": plan.on_fault,
             "versions": versions()
-            | {k: v for a in plan.algorithms for k, v in libraries_of(type(a.algorithm)).items()},
+            | {k: v for a in plan.algorithms for k, v in libraries_of(type(a.algorithm), digests).items()},
         }
     )
 

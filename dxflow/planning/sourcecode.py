@@ -32,27 +32,27 @@ def code_of(cls: type, digests: Digests) -> dict[str, str]:
         If a class that is in no file holds something without a digest.
     """
     found = {f"class {base.__qualname__}": digests.type(base) for base in _own_bases(cls)}
-    files = _files(cls)
+    files = _files(cls, digests)
     for module in list(digests.modules.values()):
         if (origin := _of_module(module)) is not None and not _library(origin):
-            files |= _closure(origin)
+            files |= _closure(origin, digests)
     for path, origin in sorted(files.items()):
         label = origin.label(path)
         found[label] = digest(found.get(label, ""), content(path))
     return found
 
 
-def libraries_of(cls: type) -> dict[str, str]:
+def libraries_of(cls: type, digests: Digests) -> dict[str, str]:
     """Return the versions of the libraries that an algorithm's files import."""
-    listed = [one for path in _files(cls) for one in _imports(str(path), stat_of(str(path)))]
+    listed = [one for path in _files(cls, digests) for one in _imports(str(path), stat_of(str(path)))]
     named = {name.partition(".")[0] for level, name, _ in listed if not level}
     return {name: version for name in sorted(named) if (version := version_of(name))}
 
 
-def _files(cls: type) -> dict[Path, Origin]:
+def _files(cls: type, digests: Digests) -> dict[Path, Origin]:
     """Return the files of a class and its bases, and what these import of their own."""
     origins = [origin for base in _own_bases(cls) if (origin := _origin(base)) is not None]
-    return {path: origin for origin in origins for path in _closure(origin)}
+    return {path: origin for origin in origins for path in _closure(origin, digests)}
 
 
 @lru_cache(maxsize=1024)
@@ -140,10 +140,15 @@ def _installed() -> tuple[Path, ...]:
     return tuple(Path(p) for p in {sysconfig.get_paths()[n] for n in names})
 
 
-def _closure(origin: Origin) -> dict[Path, Origin]:
-    """Return the file of an origin, and all of the same package or folder that Python loads with it."""
-    if origin.package == "dxflow":
-        return {}
+def _closure(origin: Origin, digests: Digests) -> dict[Path, Origin]:
+    """Return the file of an origin, and all of the same package or folder that Python loads with it; found once."""
+    if origin not in digests.closures:
+        digests.closures[origin] = {} if origin.package == "dxflow" else _loaded(origin)
+    return digests.closures[origin]
+
+
+def _loaded(origin: Origin) -> dict[Path, Origin]:
+    """Return the files that Python loads with that of an origin."""
     found, new = {}, [origin.file]
     modules = lru_cache(maxsize=None)(_modules)
     while new:
