@@ -17,7 +17,7 @@ from .azint import fitting
 from .litframes import comparable
 
 COLUMNS = ("module", "ss", "fs", "intensity", "pixels", "maximum", "snr")
-PER_PIXEL = 100
+PER_PIXEL = 140
 """Bytes per pixel of tables and work arrays, while they are made."""
 
 
