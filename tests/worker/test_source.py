@@ -9,7 +9,7 @@ import pytest
 from samples import RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import Key, Output
+from dxflow import Key, Output, PulseKey
 from dxflow.driver.execute import execute
 from dxflow.driver.growing import growing
 from dxflow.reader.extents import Extents
@@ -73,15 +73,15 @@ def received(run, keys):
 
 def streamed(made, given):
     """Return a plan whose inputs are in no file."""
-    inputs = []
-    for bound in made.inputs:
-        at = bound.location
-        mask = bound.mask and replace(
-            bound.mask, location=bound.mask.location and _nowhere(bound, bound.mask.location)
-        )
-        inputs.append(replace(bound, location=_nowhere(bound, at), mask=mask))
-    assert all(not bound.location.files for bound in inputs)
-    return replace(made, inputs=tuple(inputs), given=given)
+    return replace(made, inputs=tuple(_unfiled(bound) for bound in made.inputs), given=given)
+
+
+def _unfiled(bound):
+    mask = bound.mask and replace(
+        bound.mask, location=bound.mask.location and _nowhere(bound, bound.mask.location)
+    )
+    parts = tuple(_unfiled(part) for part in bound.parts)
+    return replace(bound, location=_nowhere(bound, bound.location), mask=mask, parts=parts)
 
 
 def _nowhere(bound, at):
@@ -94,9 +94,12 @@ class Moved(Stats):
     ALG_ID = "moved"
 
     def outputs(self, info):
-        return {"sum": Output(per="run"), "each": Output(per="train")}
+        made = {"sum": Output(per="run"), "each": Output(per="train")}
+        return made | ({"energy": Output(per="img")} if "energy" in self.inputs else {})
 
     def process_train_data(self, train, out):
+        if "energy" in self.inputs:
+            out.energy = train["energy"]
         out.each = train["x"]
         out.sum += train["x"] * len(train["img"])
 
@@ -104,9 +107,9 @@ class Moved(Stats):
     finalize = dxflow.Algorithm.finalize
 
 
-def with_key(x):
+def with_keys(**keys):
     algorithm = Moved()
-    algorithm.inputs = {**algorithm.inputs, "x": x}
+    algorithm.inputs = {**algorithm.inputs, **keys}
     return algorithm
 
 
@@ -116,7 +119,7 @@ CASES = {"blocks": [Stats, RoiSum], "trains": [Stats, TrainSums, Moved]}
 def plan(run, makers, motor=None, **options):
     """Return a plan of a few algorithms of a run."""
     x = Key(motor or run.devices["motor"], MOTOR)
-    made = [with_key(x) if make is Moved else make() for make in makers]
+    made = [with_keys(x=x) if make is Moved else make() for make in makers]
     return dxflow.plan(run if motor else run.path, made, chunk="5 trains", on_fault="mask", **options)
 
 
@@ -146,6 +149,19 @@ def test_what_came_of_a_stream_gives_the_bits_of_the_same_data_in_files(gappy, c
 def test_workers_are_given_it_with_the_plan(gappy, came, client):
     made = plan(gappy, CASES["trains"])
     same(execute(streamed(made, Stream(came)), client), execute(made, "here"))
+
+
+def test_what_is_made_of_several_sources_is_made_of_a_stream_as_well(run):
+    """The energy of the pulse of each frame: of a gas monitor and the bunch pattern."""
+    x, energy = Key(run.devices["motor"], MOTOR), PulseKey(f"{run.devices['xgm']}:output", "data.intensityTD")
+    made = dxflow.plan(run.path, with_keys(x=x, energy=energy), chunk="5 trains", mask=None)
+    keys = [
+        (b.location.sources[0], b.key) for i in made.inputs for b in (i.parts or (i,)) if b.kind != "frames"
+    ]
+    stream = Stream(received(run, [*keys, *((source, "image.data") for source in run.sources)]))
+    files = execute(made, "here")
+    same(execute(streamed(made, stream), "here"), files)
+    assert len(np.unique(files.dataset["moved.energy"])) > 10
 
 
 def without(run, *trains):
