@@ -179,10 +179,10 @@ def doing(one: Mapping[str, Any], who: str, work: Any) -> str:
 
 
 def of_trains(work: Any, number: int) -> str:
-    """Return the trains of a chunk."""
+    """Return the trains of a chunk; after chunks come the stretches whose modules are put together."""
     plan = getattr(work, "plan", None)
     if plan is None:
         return "no trains"
-    chunk = plan.chunks[number]
+    chunk = (*plan.chunks, *plan.stretches)[number]
     first, last = plan.train_ids[chunk.first], plan.train_ids[chunk.last - 1]
     return f"train {first}" if first == last else f"trains {first}-{last}"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import WorkerDied
 from ..run.losses import Loss
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 TWICE = 2
 """Deaths that are believed: once may be bad luck."""
 CAUSE = "killed its worker"
-HOOKS = ("process_train_data", "process_module_data", "finalize_chunk_processing")
 
 
 def next_attempt(chunk: Chunk, history: History) -> Attempt | None:
@@ -108,29 +105,3 @@ def of_whole(plan: Plan, chunk: Chunk, history: History) -> WorkerDied:
         f"times, although each train alone can be worked on: {history.deaths[-1].cause}. The chunk is too "
         'large for its worker: give workers more memory, or take smaller chunks (chunk="256 MiB")'
     )
-
-
-# Which hook it was ------------------------------------------------------------------------------
-
-
-class Witnessed:
-    """An algorithm that says which of its hooks is about to run."""
-
-    def __init__(self, algorithm: Any, say: Callable[[str], Any]) -> None:
-        self._algorithm, self._say = algorithm, say
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._algorithm, name)
-        return partial(self._said, found) if name in HOOKS else found
-
-    def _said(self, hook: Callable[..., Any], *args: Any) -> Any:
-        self._say(f"{self._algorithm.name}.{hook.__name__}")
-        out = hook(*args)
-        self._say("")
-        return out
-
-
-def witnessed(plan: Plan, say: Callable[[str], Any]) -> Plan:
-    """Return a plan whose algorithms say which of their hooks is about to run."""
-    own = tuple(replace(a, algorithm=Witnessed(a.algorithm, say)) for a in plan.algorithms)  # type: ignore[arg-type]
-    return replace(plan, algorithms=own)

@@ -78,15 +78,15 @@ class Report:
     def disagreeing(self) -> list[tuple[int, Without, Sequence[Loss]]]:
         """Return the chunks of which others of the same trains left some out, with all of these trains.
 
-        And what was lost when modules were put together, once for each stretch of trains.
+        And what was lost when modules were put together: with each chunk, any of which may be done last.
         """
         own = {n: dict(summary.left_out).keys() for n, summary in self._summaries.items()}
         todo: list[tuple[int, Without, Sequence[Loss]]] = []
         for number, out in self._left_out():
             then = self._gathered.get(number)
-            for nth, chunk in enumerate(self.plan.chunks_of(number)):
+            for chunk in self.plan.chunks_of(number):
                 if dict(out).keys() - own[chunk.number]:
-                    todo.append((chunk.number, out, then.losses if then and not nth else ()))
+                    todo.append((chunk.number, out, then.losses if then else ()))
         return todo
 
     def _left_out(self) -> Iterator[tuple[int, Without]]:
@@ -99,9 +99,7 @@ class Report:
     def apart(self) -> list[tuple[int, Without]]:
         """Return the stretches of which the modules are not put together, each with the trains left out of it."""
         return [
-            (n, out)
-            for n, out in self._left_out()
-            if n not in self._gathered or self._gathered[n].hooks_failed
+            (n, out) for n, out in self._left_out() if n not in self._gathered or self._gathered[n].losses
         ]
 
     def put_together(self) -> list[Summary]:

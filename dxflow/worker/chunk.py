@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..deaths import search as deaths
 from ..deaths.notes import Attempt, Note
@@ -25,7 +25,6 @@ from .workspace import Workspace
 if TYPE_CHECKING:
     from ..disk.fragments import Address
     from ..planning.plan import Chunk
-    from ..planning.public import Plan
     from .source import Loaded
 
 
@@ -75,7 +74,7 @@ def run_chunk(work: Workspace, number: int, without: Without = (), losses: Seque
         if dict(without).keys() <= dict(there.left_out).keys():
             return replace(there, reused=True)
         # Hooks are not called again for these trains.
-        losses = (*losses, *(loss for loss in there.losses if loss.cause == CAUSE))
+        losses = (*losses, *(loss for loss in there.losses if loss.cause in (CAUSE, deaths.CAUSE)))
     with Note(work.now, number) as work.note:
         note = work.note
         first = Attempt("whole" if work.ready else "initialize", chunk.first, chunk.last)
@@ -87,24 +86,25 @@ def run_chunk(work: Workspace, number: int, without: Without = (), losses: Seque
             note.begin(attempt)
             lost = deaths.losses(work.plan, chunk, deaths.killers(chunk, note.history))
             with note.hooks() if note.history.deaths else nullcontext() as say:
-                plan = deaths.witnessed(work.plan, say) if say else work.plan
                 out = dict.fromkeys(attempt.excluded, deaths.CAUSE) | dict(without)
-                done = _work(work, plan, attempt.of(chunk), out, follow=attempt.what == "whole" and not say)
+                done = _work(work, attempt.of(chunk), out, say, follow=attempt.what == "whole" and not say)
             if attempt.what == "whole":
                 return _write(work, done, [*lost, *losses], at)
             note.survived(attempt)
         raise deaths.of_whole(work.plan, chunk, note.history)
 
 
-def _work(work: Workspace, plan: Plan, chunk: Chunk, left_out: dict[int, str], *, follow: bool) -> Done:
+def _work(
+    work: Workspace, chunk: Chunk, left_out: dict[int, str], say: Callable[[str], Any] | None, *, follow: bool
+) -> Done:
     """Read the trains of a chunk while the algorithms work on what was read, and finish its outputs."""
     losses: list[Loss] = []
-    hooks = Hooks()
+    hooks = Hooks(say=say)
     while True:
         begun = work.ahead.begun(chunk) if follow and not left_out else None
         if begun is None:
             work.ahead.close()
-        reading = begun or Reading(plan, chunk, frozenset(left_out), work.files, work.masks)
+        reading = begun or Reading(work.plan, chunk, frozenset(left_out), work.files, work.masks)
         one = Pass(reading, work.doing, hooks)
         try:
             for loaded in _loaded(work, one, follow=follow):

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from ..deaths import search as deaths
+from ..deaths.notes import Attempt, Note
 from ..declare.events import Events
 from ..declare.outputs import merge_into
 from ..disk import fragments
 from ..disk.fragments import Fragment
 from .account import Account
-from .hooks import CAUSE, Calls
+from .hooks import CAUSE, Calls, Hooks
 from .presence import Presence
 from .shares import Shares
 from .summary import Summary, Without, summary_of
@@ -22,6 +26,7 @@ from .totals import Totals, finishing
 
 if TYPE_CHECKING:
     from ..planning.plan import Chunk
+    from ..run.losses import Loss
     from .work import Pass
     from .workspace import Workspace
 
@@ -49,17 +54,42 @@ def gather(work: Workspace, which: tuple[int, Without]) -> Summary:
         Its number, and the trains that all of its chunks have left out.
     """
     number, without = which
-    start, stretch = perf_counter(), work.plan.stretches[number]
-    at = work.plan.rows_of(work.folder, number)
-    meta = fragments.intact(*at)
+    plan, stretch = work.plan, work.plan.stretches[number]
+    meta = fragments.intact(*plan.rows_of(work.folder, number))
     if meta is not None and (there := summary_of(meta, stretch)).left_out == without:
         return there
-    work.prepare()
-    presence = _together(work, stretch, without)
-    calls = Calls(work.plan, stretch, presence.account.excluded, work.doing)
+    # Notes of chunks have the numbers before.
+    with Note(work.now, len(plan.chunks) + number) as work.note:
+        note = work.note
+        note.open(Attempt("whole" if work.ready else "initialize", stretch.first, stretch.last))
+        deaths.refuse_initialize(plan, note.history)
+        work.prepare()
+        while (attempt := deaths.next_attempt(stretch, note.history)) is not None:
+            note.begin(attempt)
+            if attempt.excluded:
+                killers = deaths.killers(stretch, note.history)
+                failed = tuple((train, deaths.CAUSE) for train in sorted(killers))
+                return _summary(number, (*without, *failed), deaths.losses(plan, stretch, killers))
+            with note.hooks() if note.history.deaths else nullcontext() as say:
+                summary = _finish(work, attempt, without, Hooks(say=say), stretch)
+            if attempt.what == "whole":
+                return summary
+            note.survived(attempt)
+        raise deaths.of_whole(plan, stretch, note.history)
+
+
+def _finish(work: Workspace, attempt: Attempt, without: Without, hooks: Hooks, stretch: Chunk) -> Summary:
+    """Finish the rows of a stretch, or those that are probed; leave a fragment, unless a hook raised."""
+    start, whole = perf_counter(), attempt.what == "whole"
+    own = range(attempt.first, attempt.last)
+    others = {train for train in range(stretch.first, stretch.last) if train not in own}
+    presence = _together(work, stretch, others.union(train for train, _ in without))
+    calls = Calls(work.plan, stretch, presence.account.excluded, work.doing, hooks)
     Totals(presence, calls, finishing(work.plan)).reach(stretch.last)
-    summary = _summary(number, without, calls, presence.shares)
-    if not calls.failed:
+    failed = ((train, CAUSE) for train in sorted(calls.failed))
+    summary = _summary(stretch.number, (*without, *failed), calls.losses, hooks, presence.shares.events())
+    if whole and not calls.failed:
+        at = work.plan.rows_of(work.folder, stretch.number)
         presence.mark_lost_rows()
         arrays = presence.account.arrays() | presence.arrays() | presence.shares.kept()
         summary.times["compute"] = perf_counter() - start
@@ -68,10 +98,10 @@ def gather(work: Workspace, which: tuple[int, Without]) -> Summary:
     return summary
 
 
-def _together(work: Workspace, stretch: Chunk, without: Without) -> Presence:
+def _together(work: Workspace, stretch: Chunk, without: Collection[int]) -> Presence:
     """Return the rows of a stretch, and what is known of them, as if one chunk had made them."""
     plan = work.plan
-    account = Account(plan, stretch, frozenset(train for train, _ in without))
+    account = Account(plan, stretch, frozenset(without))
     presence = Presence(Shares(account, [o for o in plan.outputs if not o.whole_run and not o.transient]))
     for chunk in plan.chunks_of(stretch.number):
         with Fragment(*plan.address(work.folder, chunk.number)) as found:
@@ -94,17 +124,19 @@ def _add(presence: Presence, found: Fragment, modules: slice) -> None:
             presence.made[o.name] |= found[f"made/{o.name}"]
 
 
-def _summary(number: int, without: Without, calls: Calls, shares: Shares) -> Summary:
-    failed = ((train, CAUSE) for train in sorted(calls.failed))
+def _summary(
+    number: int, left_out: Without, losses: Sequence[Loss], hooks: Hooks | None = None, events: Any = None
+) -> Summary:
+    hooks = hooks or Hooks()
     return Summary(
         chunk=number,
         worker=f"{socket.gethostname()}:{os.getpid()}",
         bytes=0,
         times={},
         used=[],
-        events=shares.events(),
-        losses=tuple(calls.losses),
-        left_out=(*without, *failed),
-        hooks_failed={name: len(trains) for name, trains in calls.hooks.failed.items()},
-        hooks_worked=tuple(sorted(calls.hooks.worked)),
+        events=events or {},
+        losses=tuple(losses),
+        left_out=left_out,
+        hooks_failed={name: len(trains) for name, trains in hooks.failed.items()},
+        hooks_worked=tuple(sorted(hooks.worked)),
     )

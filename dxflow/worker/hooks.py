@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..run.losses import Loss
 
@@ -33,6 +33,8 @@ class Hooks:
 
     failed: dict[str, set[int]] = field(default_factory=dict)
     worked: set[str] = field(default_factory=set)
+    say: Callable[[str], Any] | None = None
+    """Told which hook is about to run, and "" after it, where workers have died."""
 
 
 class Calls:
@@ -69,6 +71,8 @@ class Calls:
             Position of the module.
         """
         name = f"{bound.name}.{hook}"
+        if self.hooks.say:
+            self.hooks.say(name)
         try:
             with self.doing.hook(lambda: self._where(bound, hook, first, last, module)):
                 yield
@@ -86,6 +90,8 @@ class Calls:
             self.losses.append(self._loss(bound, trains, where, e))
         else:
             self.hooks.worked.add(name)
+        if self.hooks.say:
+            self.hooks.say("")
 
     def merging(self, bound: BoundAlgorithm) -> AbstractContextManager[None]:
         """Add to an exception of an algorithm's merge in which chunk it happened."""

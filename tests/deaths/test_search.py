@@ -182,6 +182,41 @@ def test_a_train_that_kills_workers_is_left_out_exactly_and_its_cause_is_said(ru
         assert result.dataset.variables[name].values.tobytes() == variable.values.tobytes(), name
 
 
+class Times(Deadly):
+    """Serves several at once."""
+
+    ALG_ID = "times"
+    FACTOR = 1
+
+    @classmethod
+    def process_variants(cls, instances, block, outs):
+        for one, out in zip(instances, outs, strict=True):
+            assert type(one) is cls
+            one.process_module_data(block, out)
+            out.frames += cls.FACTOR * len(block)
+
+
+class Thousands(Times):
+    """Makes others of the same."""
+
+    ALG_ID = "thousands"
+    FACTOR = 1000
+
+
+def test_after_a_death_instances_are_served_by_their_own_class(run, workers):
+    bad = [int(run.train_ids[1])]
+    made = [c(name=f"{c.ALG_ID}{n}", trains=bad, how="status") for c in (Times, Thousands) for n in range(2)]
+    result = reduce(run, made, workers, on_fault="mask")
+    assert "killed its worker" in set(result.losses.cause)
+    rest = FrameSelection(trains=[int(t) for t in run.train_ids if int(t) not in bad])
+    for one in made:
+        one.trains = []
+    expected = reduce(run, made, "here", frames=rest).dataset
+    for one in made:
+        for name in (f"{one.name}.{key}" for key in ("frames", "mean", "high")):
+            np.testing.assert_array_equal(result.dataset[name], expected[name])
+
+
 def test_if_faults_are_to_be_raised_the_error_says_which_train_and_why(run, workers):
     bad = int(run.train_ids[5])
     with pytest.raises(

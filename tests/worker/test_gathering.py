@@ -1,5 +1,6 @@
 """Runs that are cut by modules: what modules share is put together, finished once, and the same as without the cut."""
 
+import os
 from dataclasses import replace
 from unittest import mock
 
@@ -12,6 +13,7 @@ from dxflow import Algorithm, Frames, From, Output
 from dxflow.algorithms.average import Average
 from dxflow.clusters import Local
 from dxflow.driver import execute as execution
+from dxflow.driver.report import Report
 from dxflow.simulate import Plant, make_run
 from dxflow.testing.case import by_modules
 
@@ -146,7 +148,7 @@ class Reads(Algorithm):
         out.least = np.fmin.reduce(img, axis=(1, 2, 3))
 
 
-@pytest.mark.parametrize("interrupted", [False, True])
+@pytest.mark.parametrize("interrupted", [None, 0, 2])
 def test_a_train_that_cannot_be_finished_is_left_out_of_all_modules_and_algorithms(
     gaps, tmp_path, interrupted
 ):
@@ -155,9 +157,9 @@ def test_a_train_that_cannot_be_finished_is_left_out_of_all_modules_and_algorith
     made = [Ends(), Average(img=Frames(modules=range(MODULES)))]
     made[0].options["bad"] = bad
     plan = apart(planned(gaps, *made, to=tmp_path / "r.zarr", resume=True), 4)
-    if interrupted:
-        # Some chunks have been done again without it, others have not.
-        real, done = execution.run_chunk_without, []
+    if interrupted is not None:
+        # Some chunk has been done again without it, others have not.
+        real, done, disagreeing = execution.run_chunk_without, [], Report.disagreeing
 
         def once(work, which):
             if done:
@@ -165,7 +167,13 @@ def test_a_train_that_cannot_be_finished_is_left_out_of_all_modules_and_algorith
             done.append(which)
             return real(work, which)
 
-        with mock.patch.object(execution, "run_chunk_without", once), pytest.raises(KeyboardInterrupt):
+        def turned(self):
+            todo = disagreeing(self)
+            return todo[interrupted:] + todo[:interrupted]
+
+        ordered = mock.patch.object(Report, "disagreeing", turned)
+        ended = mock.patch.object(execution, "run_chunk_without", once)
+        with ordered, ended, pytest.raises(KeyboardInterrupt):
             dxflow.execute(plan, "here")
     cut = dxflow.execute(plan, "here")
     whole = dxflow.execute(apart(replace(plan, store=planned(gaps, *made).store), 4, 1), "here")
@@ -205,6 +213,51 @@ class Counts(Shared):
 
         # A train is told by the largest sum of it.
         (Path(self.options["where"]) / f"{int(1e6 * np.nanmax(out.most, initial=0))}-{uuid4().hex}").touch()
+
+
+class Dies(Shared):
+    """Ends its process, or raises, in three trains: in one module, in another, and at the end."""
+
+    ALG_ID = "shared"
+
+    @classmethod
+    def add_arguments(cls, parser):
+        super().add_arguments(parser)
+        parser.add_argument("--trains", type=int, nargs=3)
+        parser.add_argument("--deadly", action="store_true")
+
+    def outputs(self, info):
+        return super().outputs(info) | {"id": Output(per="train", dtype="i8", merge="max", store=False)}
+
+    def process_module_data(self, block, out):
+        train = int(block.train_ids[0])
+        out.id = train
+        if (train, block.module) == (self.trains[0], 0):
+            self.end()
+        if (train, block.module) == (self.trains[1], 1):
+            raise ZeroDivisionError("planted in another module")
+        super().process_module_data(block, out)
+
+    def finished(self, out):
+        if (out.id == self.trains[2]).any():
+            self.end()
+
+    def end(self):
+        if self.deadly:
+            os._exit(3)
+        raise ZeroDivisionError("planted")
+
+
+def test_a_train_that_kills_in_one_module_or_in_the_end_is_left_out_and_said_of_each(gaps):
+    trains = [int(gaps.train_ids[n]) for n in (9, 8, 10)]
+    deadly, raises = (planned(gaps, Dies(trains=trains, deadly=deadly)) for deadly in (True, False))
+    cut = dxflow.execute(apart(deadly, 6), Local(workers=1))
+    same(cut, dxflow.execute(apart(raises, 6, 1), "here"))
+    causes = cut.losses.set_index("first_train").cause
+    killed, raised = "killed its worker", "exception in hook"
+    assert [causes[train] for train in trains] == [killed, raised, killed]
+    assert "in shared.finalize_chunk_processing()" in " ".join(cut.losses.detail)
+    assert not any("unexplained" in row["masked"] for row in cut.manifest["account"])
 
 
 def test_rows_that_would_be_other_bits_are_not_cut_by_modules(gaps):
