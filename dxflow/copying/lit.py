@@ -99,6 +99,10 @@ class Lit:
         return {f"lit.{k}": int(v) if isinstance(v, bool) else v for k, v in {**own, **options}.items()}
 
 
+class _NotComparedError(Exception):
+    """Lit frames by timing cannot be known; those by intensity are."""
+
+
 @dataclass(frozen=True, eq=False)
 class Chosen:
     """The frames of a detector that are kept, and what is to be said of them.
@@ -164,9 +168,13 @@ class _Finding:
         lines = [f"{self.found.name} ({self.found.data}), lit frames by {self.lit.by}", *patterns.table()]
         if len(unknown):
             lines.append(f"nothing is known of trains {ranges(unknown.tolist())}: all their frames are kept")
-        agreed = self._agreement(patterns) if by_timing and self.lit.agree else None
-        if agreed is not None:
-            lines += ["timing and intensity", *(f"  {line}" for line in str(agreed).splitlines())]
+        if self.lit.agree is None:
+            return Chosen(selection, tuple(lines))
+        try:
+            agreed = self._agreement(patterns) if by_timing else self._with_timing(data)
+        except _NotComparedError as e:
+            return Chosen(selection, (*lines, str(e)))
+        lines += ["timing and intensity", *(f"  {line}" for line in str(agreed).splitlines())]
         return Chosen(selection, tuple(lines), self._refused(agreed))
 
     def _reduced(self, name: str, trains: NDArray) -> Dataset:
@@ -226,8 +234,18 @@ class _Finding:
             ) from e
         return compare(patterns, Grid.of(data["litframes.lit"], data.get("litframes.lit_valid")))
 
-    def _refused(self, agreed: Agreement | None) -> str:
-        if agreed is None or agreed.share <= self.lit.limit:
+    def _with_timing(self, data: Dataset) -> Agreement:
+        """Compare lit frames by intensity with those by timing on a sample, where timing can be known."""
+        assert self.lit.agree is not None
+        try:
+            timing = Patterns.by_timing(self._reduced("litfrm", self.trains))
+        except PlanError as e:
+            raise _NotComparedError(f"timing and intensity were not compared: {e}") from e
+        lit = Grid.of(data["litframes.lit"], data.get("litframes.lit_valid"))
+        return compare(timing, lit.among(timing.sample(self.lit.agree), lit.values.shape[1]))
+
+    def _refused(self, agreed: Agreement) -> str:
+        if agreed.share <= self.lit.limit:
             return ""
         listed = "\n  ".join(agreed.lines())
         shifts = {int(s) for s in agreed.shift} - {0}
@@ -235,8 +253,8 @@ class _Finding:
         return (
             f"{self.found.name}: lit frames by timing and by intensity differ in {agreed.share:.2%} of the frames that "
             f"were compared, more than {self.lit.limit:.2%}:\n  {listed}\nNothing was copied. Look which is right; "
-            f"frames='lit:intensity' goes by the pixels, limit= (--limit) allows more, agree=None (--agree no) does "
-            f"not compare{hint}"
+            "lit:intensity goes by the pixels, lit by the bunch pattern; limit= (--limit) allows more, agree=None "
+            f"(--agree no) does not compare{hint}"
         )
 
 

@@ -23,6 +23,7 @@ from dxflow.declare.bunches import own_pulses
 from dxflow.declare.exposures import numbers_of
 from dxflow.run.detectors import Found, known
 from dxflow.run.index import align
+from dxflow.run.instruments import named
 from dxflow.run.timing import EVENTS, STRIDES, Reference, Timing, clock
 from dxflow.simulate import make_run
 
@@ -213,6 +214,78 @@ def test_the_fault_of_extra_redu_that_is_not_copied():
     table[0, [110, 120]] = OWN[1]
     made = Clock(frames=30, stride=1, exposure=1, shift=0, pulse=100, dynamic=False)
     assert np.flatnonzero(FrameClock.annotate(made, table, 1).n_pulses[0]).tolist() == [10, 20]
+
+
+FINDER = {
+    "detectorId": "SPB/COMP",
+    "alignMethod": "by reference delay",
+    "referenceFrame": 3,
+    "trigger.deviceId": "SPB/TSYS/UTC",
+    "trigger.name": "backTrg3",
+    "motor.deviceId": "SPB/MOTOR",
+    "motor.positionProperty": "encoderPosition",
+    "motor.unitConversionCoef": 1e-3,
+    "useDistanceDelay": True,
+    "detectorDistance": 500.0,
+    **{
+        f"referenceDelay.static.{k}": v
+        for k, v in (("delay", 5000), ("pulse", 7), ("frame", 2), ("position", 1000.0))
+    },
+    "referenceDelay.static.repetitionRate": 2.2,
+    "referenceDelay.dynamic.delay": -1,
+}
+COMPOSITE = {
+    "classId": "AgipdComposite",
+    "bunchStructure.nPulses": 500,
+    "bunchStructure.repetitionRate": 1.13,
+    "bunchStructure.firstPulse": 12,
+    "integrationTime": 60,
+    "patternType": "XRay",
+}
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_settings_are_those_of_the_online_finder_and_its_devices_or_of_a_data_selector(kept):
+    trigger, motor = {"backTrg3.event": 16, "backTrg3.delay": 4000}, {"encoderPosition": 2500.0}
+    devices = {"SPB_IRU_AGIPD1M1__REDU__LITFRM": FINDER, "SPB__COMP": COMPOSITE}
+    if kept:
+        selector = {f"SPB_TSYS_UTC.{key.replace('.', '_')}": v for key, v in trigger.items()}
+        selector |= {"SPB_MOTOR.encoderPosition": 2500.0}
+        devices["SPB_IRU_AGIPD1M1__MDL__DATA_SELECTOR"] = selector
+    else:
+        devices |= {"SPB__TSYS__UTC": trigger, "SPB__MOTOR": motor}
+    index = align(np.arange(1, dtype="u8"), np.array([[1]]), [np.zeros(1, int)], [np.zeros(1, int)])
+    found = Found("SPB_DET_AGIPD1M-1", AGIPD, "raw", {0: "a"})
+    made = clock(Devices(**devices), found, index, named("SPB"), Timing())
+    assert (made.frames, made.stride, made.first, made.exposure) == (352, 4, 12, 3)
+    ticks = 5000 + 2 * 2 * 24 - 4000 - (1.0 - (0.5 + 2.5)) / 2.76708438734
+    assert (made.shift, made.pulse, made.dynamic) == (round(ticks / 24), 7, False)
+    assert made.device == "SPB_EXP_AGIPD1M1/REDU/LITFRM"
+    said = made.said
+    assert (said["trigger.deviceId"], said["trigger.name"]) == ("SPB/TSYS/UTC", "backTrg3")
+    assert (said["referenceDelay.static.delay"], said["referenceDelay.static.repetitionRate"]) == (5000, 2.2)
+    assert (said["motor.deviceId"], said["detectorDistance"]) == ("SPB/MOTOR", 500.0)
+
+
+def test_a_finder_of_an_older_version_and_what_options_say_in_its_place():
+    old = {"DetectorCtrl": "SPB/COMP", "alignMethod": "by first pulse", "referenceFrame": 5}
+    devices = Devices(SPB_IRU_AGIPD1M1__REDU__LITFRM=old, SPB__COMP=COMPOSITE)
+    index = align(np.arange(1, dtype="u8"), np.array([[1]]), [np.zeros(1, int)], [np.zeros(1, int)])
+    found = Found("SPB_DET_AGIPD1M-1", AGIPD, "raw", {0: "a"})
+    made = clock(devices, found, index, named("SPB"), Timing())
+    assert (made.shift, made.dynamic, made.frames) == (20, True, 352)
+    told = clock(
+        devices, found, index, named("SPB"), Timing(reference_frame=2, stride=1, n_frames=30, mode="Dark")
+    )
+    assert (told.shift, told.frames, told.exposure, told.exposed) == (2, 30, 1, False)
+    with pytest.raises(ValueError, match="repetition rate of 3.3 MHz; expected one of"):
+        clock(
+            Devices(SPB__COMP=COMPOSITE | {"bunchStructure.repetitionRate": 3.3}),
+            found,
+            index,
+            None,
+            Timing(control="SPB/COMP"),
+        )
 
 
 def test_frames_are_numbered_by_cell_and_where_they_have_no_pulse_ids_by_entry():

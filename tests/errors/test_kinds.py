@@ -113,7 +113,7 @@ WAYS = {
     **ways(key, "source key offset"),
     **ways(pulses, "source key pattern sase frames offset reference_frame exposure stride"),
     **ways(output, "per shape dtype merge dims coords unit doc store"),
-    **ways(selection, "pulses cells trains frames mask entries also"),
+    **ways(selection, "pulses cells trains frames mask entries in_cells also"),
     **ways(copied, "run to frames sources modules trains detector resume overwrite sync"),
     "algorithms": lambda run, value: dxflow.plan(run, value),
     "From": lambda run, value: plan(run, [RoiSum(img=Frames(modules=(0, 1))), Made(img=From(value))]),
