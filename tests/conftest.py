@@ -81,6 +81,14 @@ def pytest_collection_finish(session):
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _kernels_once():
+    """No two processes compile the same kernel, as they would in a fresh clone."""
+    import compiling
+
+    compiling.one_at_a_time()
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _disks_at_once():
     """Nothing waits until the disk has what was written: no test turns the power off."""
     with pytest.MonkeyPatch.context() as patched:

@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+import compiling
 import runs
 
 import dxflow
@@ -30,4 +31,5 @@ def work():
     gc.freeze()
 
 
+compiling.one_at_a_time()
 work()

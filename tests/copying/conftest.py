@@ -1,5 +1,7 @@
 """What tests of copies share: comparing HDF5 files object by object, and runs."""
 
+import filecmp
+
 import h5py
 import numpy as np
 import pytest
@@ -65,17 +67,21 @@ def same_group(a, b, path="/"):
         assert type(one) is type(other), (path, name)
         if not isinstance(one, h5py.HardLink):
             assert vars(one) == vars(other)
-        elif isinstance(a[name], h5py.Group):
-            same_group(a[name], b[name], f"{path}{name}/")
-        elif isinstance(a[name], h5py.Dataset):
-            same_dataset(a[name], b[name])
+            continue
+        mine, theirs = a[name], b[name]
+        if isinstance(mine, h5py.Group):
+            same_group(mine, theirs, f"{path}{name}/")
+        elif isinstance(mine, h5py.Dataset):
+            same_dataset(mine, theirs)
 
 
 @pytest.fixture(scope="session")
 def same_file():
-    """Compare two files object by object."""
+    """Compare two files object by object, unless all of their bytes are the same."""
 
     def compare(one, other):
+        if filecmp.cmp(one, other, shallow=False):
+            return
         with h5py.File(one) as a, h5py.File(other) as b:
             same_group(a, b)
 
