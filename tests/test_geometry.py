@@ -6,10 +6,7 @@ import sys
 import extra_geom
 import h5py
 import numpy as np
-import pyFAI
 import pytest
-from pyFAI.detectors import Detector
-from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
 from dxflow import geometry
 
@@ -17,6 +14,11 @@ from dxflow import geometry
 @pytest.fixture(scope="module")
 def tilted(tmp_path_factory):
     """A pyFAI integrator of a flat, tilted detector, and its .poni file."""
+    # Not above: each process that collects tests would load it, for more than a second.
+    import pyFAI
+    from pyFAI.detectors import Detector
+    from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+
     detector = Detector(pixel1=1e-3, pixel2=2e-3, max_shape=(40, 30))
     angles = {"rot1": 0.1, "rot2": -0.2, "rot3": 0.3}
     one = AzimuthalIntegrator(

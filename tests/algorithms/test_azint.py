@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pyFAI.detectors import Detector
-from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 from readings import Whole, images, near, pixels, same
 
 import dxflow
@@ -111,6 +109,10 @@ def integrator_options():
 
 
 def pyfai(points):
+    # Not above: each process that collects tests would load it, for more than a second.
+    from pyFAI.detectors import Detector
+    from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+
     detector = Detector(pixel1=1e-3, pixel2=2e-3, max_shape=points.shape[1:3])
     return AzimuthalIntegrator(detector=detector, wavelength=1.33e-10, **integrator_options())
 
