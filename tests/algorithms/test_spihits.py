@@ -105,7 +105,9 @@ IMG = Frames(modules=(1, 2), mask=None)
 
 
 def test_hits_of_a_run_are_found_from_its_frames(spi):
-    result = dxflow.reduce(spi.path, SpiHitFinder(img=IMG, min_scores=20, snr=0.5), cluster="here", on_fault="mask")
+    result = dxflow.reduce(
+        spi.path, SpiHitFinder(img=IMG, min_scores=20, snr=0.5), cluster="here", on_fault="mask"
+    )
     data = result.dataset
     frames = (
         dxflow.reduce(spi.path, Stack(img=IMG), cluster="here", on_fault="mask").dataset["stack.img"].values
@@ -154,9 +156,7 @@ def test_energies_are_taken_from_an_earlier_result_and_lacking_ones_are_no_hits(
     energy = plain["spihits.score"].astype("f8") * 0 + 1000
     energy[::3] = np.nan
     energy[1::3] = 100
-    finder = SpiHitFinder(
-        img=IMG, energy=Labels(energy), min_scores=20, mode="fixed", fixed_threshold=-1
-    )
+    finder = SpiHitFinder(img=IMG, energy=Labels(energy), min_scores=20, mode="fixed", fixed_threshold=-1)
     data = dxflow.reduce(spi.path, finder, cluster="here", on_fault="mask").dataset
     hits = data["spihits.hit"].values
     assert hits[2::3].all()
