@@ -17,6 +17,8 @@ from .azint import fitting
 from .litframes import comparable
 
 COLUMNS = ("module", "ss", "fs", "intensity", "pixels", "maximum", "snr")
+ANY = 1.0
+"""Distance of geometries that hold none, m: rings are the same at any."""
 PER_PIXEL = 140
 """Bytes per pixel of tables and work arrays, while they are made."""
 
@@ -40,7 +42,7 @@ class PeakFinder8(Algorithm):
         As of `AzimuthalIntegration`; by default the file ``geometry.geom``, ``.npy`` or ``.poni`` in the directory of
         the run. A camera or a detector of one module needs none: its beam is in the middle then.
     distance : float, optional
-        Sample to z = 0 of the geometry, m, where the geometry does not say it.
+        Sample to z = 0 of the geometry, m. Peaks are the same with any, or none.
     min_res, max_res : float, optional
         Distance from the beam in pixels: nearer and farther ones are not looked at.
     panel : (int, int), optional
@@ -103,7 +105,7 @@ class PeakFinder8(Algorithm):
         add("--min-peaks", type=int, default=10, help="of a hit; default 10")
         add("--max-peaks", type=int, help="of a hit; default: no limit")
         add("--geometry", help=".geom, .h5, .poni or .npy file with the pixel positions; default: the run's")
-        add("--distance", type=float, help="sample to detector in m, if the geometry does not say it")
+        add("--distance", type=float, help="sample to detector in m; not needed")
         add("--min-res", type=float, help="nearest to the beam, pixels")
         add("--max-res", type=float, help="farthest from the beam, pixels")
         add("--panel", type=int, nargs=2, metavar=("SS", "FS"), help="size; default: that of the geometry")
@@ -211,9 +213,18 @@ class PeakFinder8(Algorithm):
             ss, fs = (np.arange(n) - (n - 1) / 2 for n in img.shape[1:])
             return np.stack([*np.meshgrid(fs, ss), np.zeros(img.shape[1:])], axis=-1)[None]
         try:
-            return fitting("geometry", geometry.load(given, self.distance).positions, img)
+            return fitting("geometry", self._positions(given), img)
         except (ValueError, OSError) as e:
             raise PlanError(f"peaks: {e}") from e
+
+    def _positions(self, given: Any) -> NDArray:
+        """Return the positions of a geometry; how far away it is does not matter, where it does not say so."""
+        try:
+            return geometry.positions(given, self.distance)
+        except ValueError:
+            if self.distance is not None:
+                raise
+            return geometry.positions(given, ANY)
 
     def _used(self, radius: NDArray) -> NDArray:
         """Return which pixels are looked at."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from peakfinders import FINDERS, ROUNDING, WANTED, plain, radii
 from peakfinders import same as same_peaks
-from readings import images, pixels, same
+from readings import Whole, images, pixels, same
 from runs import make_run
 
 import dxflow
@@ -165,11 +165,21 @@ def test_it_passes_the_conformance_check(spots):
     check_algorithm(lambda: PeakFinder8(min_peaks=3), spots.path, on_fault="mask")
 
 
-def test_workers_and_company_change_no_bit(spots):
+@pytest.mark.parametrize("others", [[Average()], [Whole(), PeakFinder8(name="other", touching=True)]])
+def test_workers_and_company_change_no_bit(spots, others):
     alone = reduced(spots)
     options = {"cluster": dxflow.clusters.Local(2), "on_fault": "mask", "chunk": "2 trains"}
-    both = dxflow.reduce(spots.path, [Average(), PeakFinder8(min_peaks=3)], **options).dataset
-    same(alone, both[[v for v in both.data_vars if not v.startswith("average")]])
+    both = dxflow.reduce(spots.path, [*others, PeakFinder8(min_peaks=3)], **options).dataset
+    same(alone, both.drop_vars(set(both.variables) - set(alone.variables)))
+
+
+def test_a_geometry_needs_no_distance_and_its_gaps_have_no_peaks(spots):
+    flat = spots.positions * [1, 1, 0]
+    same(reduced(spots, PeakFinder8(min_peaks=3, geometry=flat)), reduced(spots))
+    flat[3] = np.nan
+    data = reduced(spots, PeakFinder8(min_peaks=3, geometry=flat))
+    assert 3 not in data["peaks.peaks"][:, 0]
+    assert len(data["peaks.peaks"]) > 100
 
 
 def test_a_frame_that_lacks_a_module_is_searched_in_the_others(spots):
