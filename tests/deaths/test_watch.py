@@ -186,17 +186,21 @@ def test_asking_for_the_end_of_the_process_is_an_error(run, client, kind, hook):
         dxflow.reduce(run.path, Exits(), cluster=client, chunk="1 KiB", block="100 B")
 
 
-def test_a_hook_that_swallows_its_end_costs_its_worker_and_is_named(
-    usual_workers, run, tmp_path, monkeypatch
-):
+class Impatient(Stuck):
+    """Is given less time to end than others, in the process where it works."""
+
+    ALG_ID = "stuck"
+    inputs = Stuck.inputs
+
+    def initialize(self, info):
+        watch.GRACE = 1.0
+
+
+def test_a_hook_that_swallows_its_end_costs_its_worker_and_is_named(run):
     from dxflow.clusters import Local
     from dxflow.testing.case import cut
 
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (tmp_path / "sitecustomize.py").write_text(
-        "import dxflow.deaths.watch\ndxflow.deaths.watch.GRACE = 1.0\n"
-    )
-    stuck = Stuck(train=int(run.train_ids[1]), stubborn=True)
+    stuck = Impatient(train=int(run.train_ids[1]), stubborn=True)
     made = cut(dxflow.plan(run.path, stuck, hook_timeout=1), 1)
     result = dxflow.execute(made, Local(workers=1))
     (loss,) = result.losses.itertuples()

@@ -1,11 +1,10 @@
 """The recipe on small runs, against what numpy makes of the same files and what was planted."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import extra_data
 import numpy as np
+import programs
 import pytest
 import xarray as xr
 
@@ -159,8 +158,8 @@ def test_the_recipe_runs_from_the_command_line_and_refuses_to_overwrite(runs, tm
 
 def test_the_recipe_runs_as_a_script_on_worker_processes(runs, made, tmp_path):
     script = Path(__file__).parent.parent.parent / "recipes" / "saxs.py"
-    command = [sys.executable, str(script), *line(runs, tmp_path, "--cluster", "local", "--workers", "1")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    words = line(runs, tmp_path, "--cluster", "local", "--workers", "1")
+    done = programs.run(script, *words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     result = xr.open_zarr(tmp_path / "data.zarr", chunks=None)
     assert result.equals(made.results["data"].dataset)
