@@ -29,7 +29,7 @@ class Round(Algorithm):
         ``max(absolute, relative * abs(x))``.
     store : bool
         Whether the images are kept in the result; by default they are for the algorithms after it,
-        ``From("round.img")``.
+        ``From("rounding.img")``.
     img : Frames, Key or From
         Floats, ``Frames("image.data")`` by default.
 
@@ -49,7 +49,7 @@ class Round(Algorithm):
     by next to nothing, since the rounding of one frame does not know that of another.
     """
 
-    ALG_ID = "round"
+    ALG_ID = "rounding"
     HELP = "floats with fewer bits, within a bound: they compress better"
     inputs = {"img": Frames("image.data")}
 
@@ -67,7 +67,7 @@ class Round(Algorithm):
         img = info["img"]
         if img.dtype.kind != "f" or img.dtype.itemsize < 4:
             raise PlanError(
-                f"round: {img.name} {img.key} is {img.dtype}; expected float32 or float64: integers are kept"
+                f"rounding: {img.name} {img.key} is {img.dtype}; expected float32 or float64: integers are kept"
             )
         return {
             "img": Output(
@@ -126,12 +126,14 @@ def steps(absolute: float | None, relative: float | None, dtype: np.dtype) -> tu
         If no bound is given, or one that is none.
     """
     if absolute is None and relative is None:
-        raise ValueError("round: expected absolute= or relative=, the largest change, or both")
+        raise ValueError("rounding: expected absolute= or relative=, the largest change, or both")
     if absolute is not None and not 0 < absolute <= LARGEST:
-        raise ValueError(f"round: absolute={absolute!r}: expected a number above 0, in the unit of the data")
+        raise ValueError(
+            f"rounding: absolute={absolute!r}: expected a number above 0, in the unit of the data"
+        )
     if relative is not None and not 0 < relative <= 0.5:
         raise ValueError(
-            f"round: relative={relative!r}: expected a share of the value, above 0 and at most 0.5"
+            f"rounding: relative={relative!r}: expected a share of the value, above 0 and at most 0.5"
         )
     mantissa, kind = np.finfo(dtype).nmant, dtype.type
     step = 0.0 if absolute is None else 2.0 ** math.floor(math.log2(2 * absolute))

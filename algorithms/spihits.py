@@ -73,6 +73,8 @@ class SpiHitFinder(Algorithm):
     `min_scores` good scores, by one fewer after it.
     """
 
+    threshold: float | None
+    hitrate_window: int
     ALG_ID = "spihits"
     HELP = "hits of single particles: lit pixels above a threshold that follows the run"
     SELECTS = "selected"
@@ -97,8 +99,7 @@ class SpiHitFinder(Algorithm):
         add("--miss-fraction-abs", type=float, default=0.01, help="misses to keep at least, of all frames")
 
     def configure(self, args: argparse.Namespace) -> None:
-        for name, value in vars(args).items():
-            setattr(self, name, value)
+        super().configure(args)
         self.inputs = {alias: what for alias, what in self.inputs.items() if what is not None}
         for name in ("miss_fraction", "miss_fraction_abs"):
             if not 0 <= getattr(self, name) <= (1 if name.endswith("abs") else np.inf):
@@ -156,7 +157,7 @@ class SpiHitFinder(Algorithm):
         frames = usable(block)
         high, low = bounds(self._level(frames.dtype), frames.dtype)
         counts, total = np.zeros((3, len(block)), np.int32), np.zeros(len(block))
-        count_lit(frames.reshape(len(block), -1), high, low, *counts, total)
+        count_lit(frames.reshape(len(block), -1), high, low, counts[0], counts[1], counts[2], total)
         out.lit_pixels[:, block.module] += counts[0]
         out.unmasked_pixels[:, block.module] += counts[2]
         out.intensity[:, block.module] += total

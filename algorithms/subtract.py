@@ -246,7 +246,9 @@ class Darks:
 
     def load(self, img: InputInfo, here: range) -> NDArray:
         """Return the darks of some of the modules that are read, float32, (module, cell, pixel)."""
-        out = np.full((len(here), 1 if self.rows is None else len(self.rows), *img.shape[1:]), np.nan, "f4")
+        out: NDArray = np.full(
+            (len(here), 1 if self.rows is None else len(self.rows), *img.shape[1:]), np.nan, "f4"
+        )
         there = {int(number): position for position, number in enumerate(self.modules)}
         # To pick from values that are not read yet, xarray loads dask.array: half a second.
         values = np.asarray(self.values) if self.values.nbytes < AT_ONCE else self.values

@@ -92,12 +92,14 @@ def peaks(truth: Truth, seconds: float) -> Group:
 def rounding(truth: Truth, seconds: float) -> Group:
     """Return the group of Round and of EXtra-redu's rounding, to the same bits."""
     # Nothing is made that nobody reads.
-    reads = LitFrames(threshold=0.7, img=From("round.img"))
+    reads = LitFrames(threshold=0.7, img=From("rounding.img"))
     blocks = hooks.Blocks(truth.path, [Round(absolute=2.0**-4, relative=2.0**-8), reads])
     image = next(blocks.images()).copy()
     theirs = hooks.repeated(lambda: errb_round(image, 7, -3), image.nbytes, seconds)
-    ratios = (Ratio("round / EXtra-redu", "dxflow", ("EXtra-redu",), 15),)
-    return Group("round float32", {"dxflow": blocks.hook("round", seconds), "EXtra-redu": theirs}, ratios)
+    ratios = (Ratio("rounding / EXtra-redu", "dxflow", ("EXtra-redu",), 15),)
+    return Group(
+        "rounding float32", {"dxflow": blocks.hook("rounding", seconds), "EXtra-redu": theirs}, ratios
+    )
 
 
 def masked(blocks: hooks.Blocks, name: str, seconds: float) -> Any:

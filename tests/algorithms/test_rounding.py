@@ -124,18 +124,18 @@ def noisy(tmp_path_factory):
 
 def test_an_average_of_rounded_frames_is_within_the_bound_and_says_the_largest_change(noisy):
     img = Frames("image.data", modules=(0, 1))
-    chain = [Round(img=img, absolute=0.25), Average(img=From("round.img")), Average(name="plain", img=img)]
+    chain = [Round(img=img, absolute=0.25), Average(img=From("rounding.img")), Average(name="plain", img=img)]
     data = dxflow.reduce(noisy.path, chain, cluster="here").dataset
     difference = np.abs(data["average.mean"] - data["plain.mean"])
     assert 0 < float(difference.max()) <= 0.25
-    assert 0.1 < float(data["round.error"].max()) <= 0.25
-    assert "round.img" not in data
+    assert 0.1 < float(data["rounding.error"].max()) <= 0.25
+    assert "rounding.img" not in data
 
 
 def test_images_are_kept_where_that_is_asked_for_and_bad_pixels_are_nan(noisy):
     img = Frames("image.data", modules=(0, 1))
     result = check_algorithm(lambda: Round(img=img, relative=2**-9, store=True), noisy.path)
-    kept = result.dataset["round.img"].values
+    kept = result.dataset["rounding.img"].values
     mask = dxflow.reduce(noisy.path, Average(img=img), cluster="here").dataset["average.count"].values
     assert np.isnan(kept).sum() == (20 - mask).sum()
     assert kept.dtype == np.float32
