@@ -59,15 +59,24 @@ def events(cxi: Path, fewest: float, most: float) -> list[int]:
     return np.flatnonzero((count >= fewest) & (count <= most)).tolist()
 
 
-def modules(positions: NDArray, cxi: Path) -> NDArray:
-    """Return the positions of the modules of a file, (module, ss, fs, 3)."""
+def modules(positions: NDArray, cxi: Path, read: NDArray) -> NDArray:
+    """Return the positions of the modules of a file, (module, ss, fs, 3); NaN of those that the geometry lacks.
+
+    Parameters
+    ----------
+    positions : ndarray, (module, ss, fs, 3)
+        Of all modules of the detector, or of those that were read.
+    cxi : Path
+    read : ndarray of int
+        Numbers of these.
+    """
     with open_hdf5(cxi) as file:
-        images = file["/entry_1/instrument_1/detector_1/data"].shape
-    wanted = images[1], *images[-2:]
-    if positions.size // 3 != np.prod(wanted):
-        raise ValueError(
-            f"sfx: the geometry has (module, ss, fs) = {positions.shape[:3]}, the images of {cxi.name} {wanted}; "
-            "give the geometry of all modules of the detector"
-        )
+        detector = file["/entry_1/instrument_1/detector_1"]
+        frame, numbers = detector["data"].shape[-2:], detector["module_identifier"][()]
     # CrystFEL files may stack the modules along the slow scan.
-    return positions.reshape(*wanted, 3)
+    parts = positions.reshape(-1, *frame, 3)
+    if len(parts) == len(numbers):
+        return parts
+    whole = np.full((len(numbers), *frame, 3), np.nan)
+    whole[np.searchsorted(numbers, read)] = parts
+    return whole

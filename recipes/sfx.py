@@ -50,7 +50,7 @@ class Sfx(Recipe):
             hits = self.reduce(
                 str(self.folder / "hits"), [*self._chain(args), *images], "hits.cxi", frames=None
             )
-            self._write(args, Path(hits.path), energy)
+            self._write(args, hits, energy)
 
     def plot(self, args: argparse.Namespace) -> None:
         """Plot the maximum of hits, the hit rate and the number of peaks."""
@@ -97,9 +97,10 @@ class Sfx(Recipe):
                 f"{self.folder / there[0]} exists already: choose another folder, or overwrite=True (--overwrite)"
             )
 
-    def _write(self, args: argparse.Namespace, cxi: Path, energy: float) -> None:
+    def _write(self, args: argparse.Namespace, hits: Result, energy: float) -> None:
         """Write the geometry, the list of events and the command line."""
-        positions = modules(self.positions(), cxi)
+        cxi = Path(hits.path)
+        positions = modules(self.positions(), cxi, hits.dataset["module"].values)
         finder = PeakFinder8(**self.options_of(PeakFinder8))
         numbers = events(cxi, finder.min_peaks, finder.max_peaks)
         texts = (

@@ -150,6 +150,24 @@ def test_only_hits_are_events_where_copies_keep_whole_trains(tmp_path):
     assert geometry.load(made.folder / "hits.geom").positions.shape == (1, 128, 64, 3)
 
 
+def test_a_geometry_of_the_modules_that_are_read_will_do(tmp_path):
+    given = {**SIZE, "detector": "AGIPD1M", "plant": Plant(missing_modules=range(1, 13))}
+    truth = make_run(tmp_path / "r", trains=3, signal=SPOTS, **given)
+    np.save(tmp_path / "some.npy", truth.positions)
+    made = Sfx(
+        run=truth.path,
+        to=str(tmp_path / "some"),
+        geometry=str(tmp_path / "some.npy"),
+        distance=0.2,
+        energy=9.3,
+        min_peaks=5,
+        modules=(0, 13, 14, 15),
+        cluster="here",
+    ).run()
+    panels, _ = read_panels(made.folder / "hits.geom")
+    assert {name.partition("p")[0] for name in panels} == {"m0", "m13", "m14", "m15"}
+
+
 # Raw data ----------------------------------------------------------------------------------------
 
 
