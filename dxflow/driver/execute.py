@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from .report import Report
     from .result import Result
 
-MANY, SHORT, TOGETHER = 1024, 2**20, 8
-"""From so many chunks on, of so many bytes at most on average, so many are one task: handing it out costs the scheduler
-and the workers as much as doing a short one."""
+MANY, SHORT, TOGETHER, LAST = 1024, 2**20, 8, 64
+"""From so many chunks on, of so many bytes at most on average, so many are one task, but for so many last ones:
+handing it out costs the scheduler and the workers as much as doing a short one."""
 SMALL, FEW = 2**24, 4
 """Bytes below which a piece of the result is soon written: then so many tasks write all, or TOGETHER pieces each."""
 RESTARTS = 3
@@ -169,7 +169,10 @@ def _done(plan: Plan, runner: Runner, todo: list[int], *, at_once: bool) -> Iter
     if at_once or len(todo) < MANY or plan.bytes_to_read > SHORT * len(plan.chunks):
         yield from runner.results(runner.map(run_part if at_once else run_chunk, todo))
         return
-    some = [tuple(todo[at : at + TOGETHER]) for at in range(0, len(todo), TOGETHER)]
+    # The last ones are handed out one by one, so that no worker is left with several while others have nothing to do.
+    last = max(0, len(todo) - LAST)
+    some = [tuple(todo[at : min(at + TOGETHER, last)]) for at in range(0, last, TOGETHER)]
+    some += [(number,) for number in todo[last:]]
     for summaries in runner.results(runner.map(run_chunks, some)):
         yield from summaries
 
