@@ -75,7 +75,7 @@ def built(tmp_path_factory):
 def test_wheel_and_sdist_hold_every_file_of_the_packages(built):
     source, wheel = built
     for folder in ("dxflow", "algorithms", "recipes"):
-        for file in (ROOT / folder).rglob("*.py"):
+        for file in [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.yaml")]:
             path = file.relative_to(ROOT).as_posix()
             assert path in source
             assert (path if folder == "dxflow" else f"dxflow/{path}") in wheel

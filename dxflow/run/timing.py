@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors.kinds import NUMBER, TEXT, TEXTS, WHOLE, Kind, expect_all, maybe
 from ..errors.near import written
 from .detectors import Found
 from .instruments import Instrument
@@ -41,6 +42,21 @@ class Reference:
     rate: float = 4.5
     position: float = 0.0
     """Of the detector, mm."""
+
+
+_KINDS = {
+    **dict.fromkeys(
+        ("n_frames", "stride", "exposure", "first_pulse", "reference_frame", "event"), maybe(WHOLE)
+    ),
+    **dict.fromkeys(("mode", "align", "control", "device"), maybe(TEXT)),
+    **dict.fromkeys(("delay", "distance"), maybe(NUMBER)),
+    "trigger": maybe(
+        Kind(
+            "a device and a name",
+            lambda pair: isinstance(pair, tuple) and len(pair) == 2 and TEXTS.fits(pair),
+        )
+    ),
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,6 +101,7 @@ class Timing:
     distance: float | None = None
 
     def __post_init__(self) -> None:
+        expect_all(_KINDS, vars(self), "timing: ")
         if isinstance(self.reference, (tuple, list)):
             delay, pulse, frame, *rest = self.reference
             object.__setattr__(self, "reference", Reference(delay, int(pulse), int(frame), *rest))
@@ -251,7 +268,7 @@ def _frames(q: _Asked) -> dict[str, Any]:
             f"{q.found.name}: its frames have no pulse ids, and no device says how far they are apart: give stride=, "
             "the slots (of 222 ns) from one frame to the next"
         )
-    _refuse(q.found, int(frames or 0), int(stride), rule.cells)
+    _refuse(q.found, int(frames or 0), int(stride), rule.cells, asked.exposure)
     clocks = keys.get("exposure")
     exposure = rule.exposure or stride if clocks is None else int(np.ceil(clocks / rule.clocks))
     mode = _first(asked.mode, q.values.get(q.control, rule.modes.get(kind, "")), XRAY)
@@ -265,13 +282,15 @@ def _frames(q: _Asked) -> dict[str, Any]:
     }
 
 
-def _refuse(found: Found, frames: int, stride: int, cells: int) -> None:
+def _refuse(found: Found, frames: int, stride: int, cells: int, exposure: int | None) -> None:
     """Refuse what no detector does."""
     if not 1 <= frames <= cells:
         raise ValueError(
             f"{found.name}: {frames} frames per train; a {found.detector.kind} has {cells} memory cells: give "
             "n_frames= from 1 to that"
         )
+    if exposure is not None and exposure < 1:
+        raise ValueError(f"{found.name}: exposure={exposure}; expected at least 1 slot")
     if stride < 1:
         raise ValueError(f"{found.name}: {stride} slots from one frame to the next; expected at least 1")
 

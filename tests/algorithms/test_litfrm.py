@@ -235,6 +235,8 @@ def test_what_cannot_be_known_is_refused_in_the_plan_with_what_to_do(tmp_path):
     refused("no instrument 'SPQ' is known.*There are: FXE, HED, MID, SCS, SPB", instrument="SPQ")
     refused("sase=4; expected one of", sase=4)
     refused("400 frames per train; a AGIPD1M has 352 memory cells", n_frames=400)
+    refused("exposure=0; expected at least 1 slot", truth.path, exposure=0)
+    refused("0 slots from one frame to the next", truth.path, stride=0)
     refused("control='NO/SUCH/DEVICE': the run has no such device", control="NO/SUCH/DEVICE")
     whole = make_run(tmp_path / "s", **SMALL)
     refused("does not say event and delay of the trigger.*give trigger_event=", whole.path, align="delay")

@@ -382,3 +382,9 @@ class Devoid:
     def __init__(self, truth, xgm):
         self.path, self.devices = truth.path, {"xgm": "none", **truth.devices}
         assert ("xgm" in truth.devices) == xgm
+
+
+@pytest.mark.parametrize("wrong", [{"stride": "4"}, {"mode": 3}, {"delay": "late"}, {"trigger": ("a",)}])
+def test_what_is_no_timing_is_refused_with_what_it_is(wrong):
+    with pytest.raises(TypeError, match=f"timing: {next(iter(wrong))}=.*expected"):
+        Timing(**wrong)
