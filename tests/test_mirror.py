@@ -32,7 +32,7 @@ ELSEWHERE = (
         "tried as users meet them: by lines that are typed",
     ),
     (
-        "dxflow/declare/bunches.py dxflow/run/timing.py",
+        "dxflow/declare/bunches.py dxflow/run/timing.py dxflow/run/runvalues.py",
         "declare/test_exposures.py declare/test_pulses.py algorithms/test_litfrm.py",
         "what a run says of its pulses and frames shows in what becomes of them",
     ),
