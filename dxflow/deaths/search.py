@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import WorkerDied
 from ..run.losses import Loss
 from .notes import Attempt, Death, History
@@ -74,12 +76,18 @@ def losses(plan: Plan, chunk: Chunk, lost: dict[int, Death]) -> list[Loss]:
     Raises
     ------
     WorkerDied
-        If there are some and faults are to be raised.
+        If there are some and faults are to be raised, or if all trains of the run would be left out.
     """
     out = [_loss(plan, chunk, train, death) for train, death in sorted(lost.items())]
-    if out and plan.on_fault == "raise":
+    if out and (plan.on_fault == "raise" or _all_of_strips(plan, lost)):
         raise WorkerDied("\n".join(str(loss) for loss in out))
     return out
+
+
+def _all_of_strips(plan: Plan, lost: dict[int, Death]) -> bool:
+    """Return whether a strip kills whatever trains it has: the hook is to blame, or the rows of pixels."""
+    filled = {train for i in plan.indexes for train in np.flatnonzero(i.counts).tolist()}
+    return any(a.algorithm.STRIPS for a in plan.algorithms) and filled <= lost.keys()
 
 
 def _loss(plan: Plan, chunk: Chunk, train: int, death: Death) -> Loss:

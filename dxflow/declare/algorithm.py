@@ -40,6 +40,7 @@ class Algorithm:
     lacks                      client   once per plan               nothing
     run_values                 any      per EXDF file               nothing
     initialize                 worker   once per process            ``self`` (tables; not pickled)
+    initialize_modules         worker   when modules change         ``self`` (tables; not pickled)
     process_train_data         worker   once per train              ``out``
     process_module_data        worker   once per block              ``out``
     finalize_chunk_processing  worker   once per unit of trains     ``out``
@@ -144,7 +145,8 @@ class Algorithm:
         """Build tables of the modules ``info.here``, in place of those of others. Default: nothing.
 
         Called after `initialize`, before a chunk with other modules than the last one: of a pass that is cut by
-        modules a worker needs the tables of few. `process_train_data` needs all.
+        modules a worker needs the tables of few. `process_train_data` needs all. `merge` and `finalize` have the tables
+        of the modules that they see; `finalize_chunk_processing` and `finalize_rows`, for all modules at once, of all.
         """
 
     def process_train_data(self, train: Train, out: Partial) -> None:

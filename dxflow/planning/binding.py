@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -281,6 +282,30 @@ def _check_hooks(algorithm: Algorithm) -> None:
             f"{type(algorithm).__name__} implements {has} of process_train_data and process_module_data; "
             "exactly one is needed"
         )
+    for hook in filter(algorithm.overrides, CALLED):
+        _check_arguments(algorithm, hook)
+
+
+CALLED = (
+    *("initialize", "initialize_modules", "process_train_data", "process_module_data", "process_variants"),
+    *("finalize_chunk_processing", "merge", "finalize", "finalize_rows"),
+)
+"""Hooks that workers call."""
+
+
+def _check_arguments(algorithm: Algorithm, hook: str) -> None:
+    """Refuse a hook that cannot be called as it will be: on workers that is found late, and for each train."""
+    names = [n for n in inspect.signature(getattr(Algorithm, hook)).parameters if n != "self"]
+    # What is not written in Python may have no signature.
+    with suppress(ValueError):
+        own = inspect.signature(getattr(algorithm, hook))
+        try:
+            own.bind(*names)
+        except TypeError as e:
+            static = " of a staticmethod" if hook == "process_variants" else ""
+            raise PlanError(
+                f"{type(algorithm).__name__}.{hook}{own} cannot be called with ({', '.join(names)}){static}: {e}"
+            ) from None
 
 
 ADVICE = "; implement process_train_data instead"

@@ -61,7 +61,7 @@ def estimate(plan: Plan, walk: Walk) -> Memory:
         buffers=buffers(plan, walk) * walk.step_bytes + _scratch_bytes(walk),
         partials=sum(_partials(plan, a, part) for a in plan.algorithms),
         rows=max(2 * (_rows_bytes(plan) + _key_bytes(plan, walk.keys)), 2 * _final_bytes(plan)),
-        tables=sum(a.algorithm.memory(a.info.of_modules(part)) for a in plan.algorithms)
+        tables=sum(_table_bytes(plan, a, part) for a in plan.algorithms)
         + _option_bytes(plan)
         + _index_bytes(plan)
         + _mask_bytes(plan),
@@ -147,6 +147,12 @@ def _mask_bytes(plan: Plan) -> int:
     """Return the bytes of masks that are kept."""
     masks = [i.mask for i in plan.inputs if i.mask]
     return sum(m.packed.nbytes for m in masks if m.packed is not None) + (CACHE_BYTES if masks else 0)
+
+
+def _table_bytes(plan: Plan, bound: BoundAlgorithm, part: slice) -> int:
+    """Return the bytes of an algorithm's tables: of the modules of a chunk, or of all where a hook works on rows."""
+    whole = any(map(bound.algorithm.overrides, ("finalize_chunk_processing", "finalize_rows")))
+    return bound.algorithm.memory(bound.info if whole else bound.info.of_modules(part))
 
 
 def _option_bytes(plan: Plan) -> int:

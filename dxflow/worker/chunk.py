@@ -81,7 +81,7 @@ def run_chunk(work: Workspace, number: int, without: Without = (), losses: Seque
         note.open(first)
         deaths.refuse_initialize(work.plan, note.history)
         note.begin(first)
-        work.prepare(chunk)
+        work.prepare(work.plan.modules(chunk))
         while (attempt := deaths.next_attempt(chunk, note.history)) is not None:
             note.begin(attempt)
             lost = deaths.losses(work.plan, chunk, deaths.killers(chunk, note.history))

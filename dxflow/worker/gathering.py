@@ -22,7 +22,7 @@ from .hooks import CAUSE, Calls, Hooks
 from .presence import Presence
 from .shares import Shares
 from .summary import Summary, Without, summary_of
-from .totals import Totals, finishing
+from .totals import HOOK, Totals, finishing
 
 if TYPE_CHECKING:
     from ..planning.plan import Chunk
@@ -63,7 +63,7 @@ def gather(work: Workspace, which: tuple[int, Without]) -> Summary:
         note = work.note
         note.open(Attempt("whole" if work.ready else "initialize", stretch.first, stretch.last))
         deaths.refuse_initialize(plan, note.history)
-        work.prepare()
+        work.prepare(plan.modules(stretch), HOOK)
         while (attempt := deaths.next_attempt(stretch, note.history)) is not None:
             note.begin(attempt)
             if attempt.excluded:

@@ -81,7 +81,8 @@ class Calls:
             where = self._where(bound, hook, first, last, module)
             trains = [t for t in range(first, last) if t not in self.excluded]
             self.hooks.failed.setdefault(name, set()).update(trains)
-            if self.plan.on_fault != "mask" or self._always(name):
+            # Without all trains of the run nothing is left.
+            if self.plan.on_fault != "mask" or bound.algorithm.STRIPS or self._always(name):
                 e.add_note(where)
                 if e is raised:
                     raise

@@ -39,7 +39,7 @@ def merge(work: Workspace, part: int, children: Sequence[tuple[int, Address]], i
 
 def merged(work: Workspace, part: int, children: Sequence[tuple[int, Address]]) -> dict[str, NDArray]:
     """Return the whole-run outputs of some fragments of a part, merged in a tree over their places, by name."""
-    work.prepare()
+    work.prepare(work.plan.parts[part], "merge")
     tree = Tree(partial(_merge, work))
     for place, at in children:
         tree.add(place, place + 1, totals(work.plan, part, at))
@@ -55,8 +55,8 @@ def _merge(work: Workspace, into: dict[str, Partial], other: dict[str, Partial])
 
 def finalize(work: Workspace, parts: Sequence[tuple[int, Address]]) -> int:
     """Finalize some parts of the result, given with the fragments of their totals; return how many."""
-    work.prepare()
     for part, total in parts:
+        work.prepare(work.plan.parts[part], "finalize")
         _finalize(work, part, total)
     return len(parts)
 

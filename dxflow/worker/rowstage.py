@@ -28,7 +28,7 @@ def finalize_rows(work: Workspace, number: int) -> None:
     path, plan = rows_path(work.folder, number, work.plan.digest), work.plan
     if fragments.intact(path, plan.digest) is not None:
         return
-    work.prepare()
+    work.prepare(slice(plan.parts[0].start, plan.parts[-1].stop), "finalize_rows")
     bound, contents = plan.algorithms[number], Contents.of(plan, work.folder)
     out = Partial({o.key: np.zeros(_shape(plan, o), o.output.dtype) for o in bound.finals})
     with named(work.doing, f"in {bound.name}.finalize_rows(), run {plan.run}"):

@@ -24,7 +24,7 @@ from .masks import Masks
 
 if TYPE_CHECKING:
     from ..deaths.notes import Note
-    from ..planning.plan import Chunk
+    from ..planning.bound import BoundAlgorithm
     from ..planning.public import Plan
 
 
@@ -48,8 +48,8 @@ class Workspace:
         self.ahead = Ahead(self._reading, self.buffers)
         self._parcel: parcels.Parcel | None = None
         self.ready = False
-        self._modules: slice | None = None
-        """Those of which algorithms have tables."""
+        self._modules: dict[str, slice] = {}
+        """Those of which algorithms have tables, by name."""
         self.doing = Doing(plan.hook_timeout)
         self.note: Note | None = None
         """The last chunk's."""
@@ -72,21 +72,26 @@ class Workspace:
         """What the result will hold, as the driver noted it."""
         return Contents.of(self.plan, self.folder)
 
-    def prepare(self, chunk: Chunk | None = None) -> None:
-        """Initialize the algorithms, once per process, and for the modules of a chunk."""
+    def prepare(self, modules: slice, hook: str = "") -> None:
+        """Initialize the algorithms, once per process; and for these modules, all or those that implement a hook."""
         if not self.ready:
             for bound in self.plan.algorithms:
                 with named(self.doing, f"in {bound.name}.initialize(), run {self.plan.run}"):
                     bound.algorithm.initialize(bound.info)
                 bound.algorithm.freeze()
             self.ready = True
-        if chunk is not None and self._modules != (modules := self.plan.modules(chunk)):
-            self._modules = None
-            for bound in self.plan.algorithms:
-                what = f"in {bound.name}.initialize_modules(), run {self.plan.run}, chunk {chunk.number}"
-                with named(self.doing, what), bound.algorithm.thawed():
-                    bound.algorithm.initialize_modules(bound.info.of_modules(modules))
-            self._modules = modules
+        for bound in self.plan.algorithms:
+            if self._modules.get(bound.name) != modules and (not hook or bound.algorithm.overrides(hook)):
+                self._make_tables(bound, modules)
+
+    def _make_tables(self, bound: BoundAlgorithm, modules: slice) -> None:
+        """Have an algorithm make tables of some modules, in place of those of others."""
+        self._modules.pop(bound.name, None)
+        numbers = [*self.plan.inputs[bound.stream].modules[modules]]
+        what = f"in {bound.name}.initialize_modules(), run {self.plan.run}, modules {numbers}"
+        with named(self.doing, what), bound.algorithm.thawed():
+            bound.algorithm.initialize_modules(bound.info.of_modules(modules))
+        self._modules[bound.name] = modules
 
     def another(self) -> Workspace:
         """Return one for another thread: hooks may keep scratch arrays on self, so algorithms are its own, too."""

@@ -67,6 +67,16 @@ class BothHooks(RoiSum):
         pass
 
 
+class NoArguments(RoiSum):
+    def process_module_data(self, block):
+        pass
+
+
+class NotStatic(RoiSum):
+    def process_variants(instances, data, outs):
+        pass
+
+
 class NoInputs(TrainSums):
     inputs = {}
 
@@ -125,6 +135,11 @@ def late(what):
         ([NoMerge()], r"merge='custom', but NoMerge does not implement merge\(\)"),
         ([NoHook()], "implements neither of process_train_data and process_module_data"),
         ([BothHooks()], "implements both of"),
+        (
+            [NoArguments()],
+            r"NoArguments.process_module_data\(block\) cannot be called with \(block, out\): too many",
+        ),
+        ([NotStatic()], r"cannot be called with \(instances, data, outs\) of a staticmethod: too many"),
         ([NoInputs()], "no inputs are declared"),
         (
             [Reads(), Scale()],

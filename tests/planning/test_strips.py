@@ -8,6 +8,9 @@ import dxflow
 from dxflow import Algorithm, Frames, From, Key, Output, PlanError
 from dxflow.algorithms.average import Average
 from dxflow.clusters import Local
+from dxflow.deaths import search as deaths
+from dxflow.deaths.notes import Attempt, Death
+from dxflow.errors import WorkerDied
 from dxflow.simulate import Plant, make_run
 from dxflow.testing import check_algorithm
 
@@ -233,6 +236,8 @@ def test_the_account_says_each_frame_once_and_what_cannot_be_read_is_no_number(g
         (lambda: [Scale(), Medians(img=From("scale.img"))], "but scale on whole frames"),
         (lambda: [Rows()], "makes outputs per pixel only, not sum"),
         (lambda: [Whole()], "implements process_module_data"),
+        (lambda: [Finishing()], "leave out WHOLE_TRAINS, WHOLE_FRAMES and finalize_chunk_processing"),
+        (lambda: [OfTrains()], "a block has all trains"),
         (lambda: [Medians(img=Key("MOTOR", "x"))], "MOTOR"),
     ],
 )
@@ -248,6 +253,43 @@ class Rows(RoiSum):
 
     def outputs(self, info):
         return {"sum": Output(per=next(iter(self.inputs)))}
+
+
+class Finishing(Medians):
+    """Has no trains to finish."""
+
+    def finalize_chunk_processing(self, out):
+        raise AssertionError
+
+
+class OfTrains(Medians):
+    """Asks for two things."""
+
+    WHOLE_TRAINS = True
+
+
+class Raises(Medians):
+    """Cannot work on one strip."""
+
+    def process_module_data(self, block, out):
+        if (block.module, block.strip.start) == (1, 0):
+            raise ZeroDivisionError("planted")
+        super().process_module_data(block, out)
+
+
+def test_a_strip_that_cannot_be_worked_on_ends_the_run_rather_than_leaving_out_all_of_its_trains(gaps):
+    plan = planned(gaps, Raises(img=Frames("image.data", modules=range(MODULES))), 3)
+    with pytest.raises(ZeroDivisionError, match="planted"):
+        dxflow.execute(plan, "here")
+
+
+def test_a_strip_that_kills_whatever_trains_it_has_ends_the_run(gaps):
+    plan = planned(gaps, Medians(img=Frames("image.data", modules=range(MODULES))), 3)
+    filled = np.flatnonzero(plan.inputs[0].index.counts).tolist()
+    death = Death(Attempt("probe", 0, 1), "exited with status 3")
+    assert len(deaths.losses(plan, plan.chunks[0], dict.fromkeys(filled[1:], death))) == len(filled) - 1
+    with pytest.raises(WorkerDied, match="status 3"):
+        deaths.losses(plan, plan.chunks[0], dict.fromkeys(filled, death))
 
 
 class Whole(Stats):

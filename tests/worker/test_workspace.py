@@ -77,6 +77,77 @@ def test_a_dark_is_loaded_for_the_modules_of_a_chunk(run):
     assert saved == dark.nbytes * (MODULES - 1) / MODULES
 
 
+class Factors(Algorithm):
+    """A factor for each module, kept in a table of those that are worked on, in the last hook that has modules."""
+
+    inputs = {"img": IMG}
+
+    def memory(self, info):
+        return len(info.here) * 10**9
+
+    def initialize_modules(self, info):
+        self.table = np.array([1.0 + n for n in info.here])
+
+
+class AtTheEnd(Factors):
+    """Of pixels."""
+
+    def outputs(self, info):
+        return {"s": Output(per="pixel")}
+
+    def process_module_data(self, block, out):
+        out.s += np.nansum(block["img"], axis=0)
+
+    def merge(self, into, other):
+        assert len(self.table) == len(into.s)
+        super().merge(into, other)
+
+    def finalize(self, totals):
+        totals.s *= self.table[:, None, None]
+
+
+class OfRows(Factors):
+    """Of frames."""
+
+    def outputs(self, info):
+        return {"s": Output(per="img"), "all": Output(per="run", stage="rows")}
+
+    def process_module_data(self, block, out):
+        out.s += np.nansum(block["img"], axis=(1, 2))
+
+    def finalize_chunk_processing(self, out):
+        out.s *= self.table.sum()
+
+    def finalize_rows(self, rows, out):
+        out.all = self.table.sum()
+
+
+@pytest.mark.parametrize("cluster", ["here", Local(workers=2)], ids=["here", "workers"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_last_hooks_have_the_tables_of_the_modules_that_they_work_on(run, groups, cluster):
+    plan = by_modules(dxflow.plan(run.path, [AtTheEnd(), OfRows()]), 4, groups)
+    data = dxflow.execute(plan, cluster).dataset
+    plain = dxflow.reduce(run.path, [AtOnce(), Rows()], cluster="here").dataset
+    each = 1.0 + np.arange(MODULES)
+    np.testing.assert_array_equal(data["attheend.s"], plain["atonce.s"] * each[:, None, None])
+    np.testing.assert_array_equal(data["ofrows.s"], plain["rows.s"] * each.sum())
+    assert float(data["ofrows.all"]) == each.sum()
+    # What sees all modules has the tables of all, wherever it runs.
+    assert plan.memory.tables >= (MODULES // groups + MODULES) * 10**9
+
+
+class AtOnce(AtTheEnd):
+    """Without factors."""
+
+    merge, finalize = Algorithm.merge, Algorithm.finalize
+
+
+class Rows(OfRows):
+    """Without factors."""
+
+    finalize_chunk_processing = Algorithm.finalize_chunk_processing
+
+
 class Failing(Tables):
     """Has no table of one module."""
 
