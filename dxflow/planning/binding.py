@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -296,16 +296,18 @@ CALLED = (
 def _check_arguments(algorithm: Algorithm, hook: str) -> None:
     """Refuse a hook that cannot be called as it will be: on workers that is found late, and for each train."""
     names = [n for n in inspect.signature(getattr(Algorithm, hook)).parameters if n != "self"]
-    # What is not written in Python may have no signature.
-    with suppress(ValueError):
+    try:
         own = inspect.signature(getattr(algorithm, hook))
-        try:
-            own.bind(*names)
-        except TypeError as e:
-            static = " of a staticmethod" if hook == "process_variants" else ""
-            raise PlanError(
-                f"{type(algorithm).__name__}.{hook}{own} cannot be called with ({', '.join(names)}){static}: {e}"
-            ) from None
+    except ValueError:
+        # What is not written in Python may have none.
+        return
+    try:
+        own.bind(*names)
+    except TypeError as e:
+        static = " of a staticmethod" if hook == "process_variants" else ""
+        raise PlanError(
+            f"{type(algorithm).__name__}.{hook}{own} cannot be called with ({', '.join(names)}){static}: {e}"
+        ) from None
 
 
 ADVICE = "; implement process_train_data instead"

@@ -73,7 +73,7 @@ class NoArguments(RoiSum):
 
 
 class NotStatic(RoiSum):
-    def process_variants(instances, data, outs):
+    def process_variants(self, data, outs):
         pass
 
 
