@@ -95,7 +95,7 @@ def in_panel(x, offset, limit, wanted):
 
 
 FINDERS = [plain] + ([om] if importlib.util.find_spec("om") else [])
-"""OM has no wheels for Python 3.12 and later."""
+"""OM has wheels for Python 3.11 on Linux only."""
 
 
 ROUNDING = {"om": 1e-5, "plain": 0.02}

@@ -24,9 +24,9 @@ SPOTS = Spots(count=12, photons=400, hit_rate=0.5)
 
 @pytest.fixture(scope="module")
 def spots(tmp_path_factory):
-    """An AGIPD500K with spots in half of its frames; train 1 is missing, and module 5 lacks trains 0 and 3."""
+    """An AGIPD500K with spots in half of its frames; train 0 is missing, and module 5 lacks trains 1 and 3."""
     folder = tmp_path_factory.mktemp("spots") / "r0001"
-    plant = Plant(missing_trains=(1,), lost_trains={5: (0, 3)})
+    plant = Plant(missing_trains=(0,), lost_trains={5: (1, 3)})
     return make_run(
         folder, detector="AGIPD500K", trains=7, pulses=5, module_shape=(64, 32), signal=SPOTS, plant=plant
     )
