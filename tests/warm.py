@@ -4,6 +4,7 @@ import gc
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import compiling
@@ -25,11 +26,18 @@ def work():
         result.dataset.load()
         del result
     until = time.monotonic() + 10
-    while any(t.name.startswith("dxflow") for t in threading.enumerate()) and time.monotonic() < until:
+    while _busy() and time.monotonic() < until:
         time.sleep(0.01)
     gc.collect()
     gc.freeze()
 
 
+def _busy():
+    """Return the threads that do or hold something; those of Zarr only wait, and it replaces them in a child."""
+    return [t for t in threading.enumerate()[1:] if not t.name.startswith(("zarr", "asyncio"))]
+
+
 compiling.one_at_a_time()
-work()
+# What does not work is for the tests to say: a process that forks is needed for that, too.
+with suppress(Exception):
+    work()
