@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow import Algorithm, Frames, ModuleBlock, Output, Partial, PlanError, RunInfo
+from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo
 
 from .litframes import PHOTON, bounds, usable
 
@@ -17,6 +17,24 @@ if TYPE_CHECKING:
     from xarray import Dataset
 
 MODES, BASES = ("adaptive", "fixed"), ("hit", "miss")
+COUNTER, FINDER = "REDU/LITPX_COUNTER", "REDU/SPI_HITFINDER"
+"""Devices of EXtra-redu's layout, below the detector."""
+MOST_MODULES = 16
+THRESHOLDS = {"threshold": "value", "mu": "mu", "sigma": "sig"}
+SETTINGS = {
+    "mode": "mode",
+    "snr": "snr",
+    "minScores": "min_scores",
+    "lqr": "lqr",
+    "fixedThreshold": "fixed_threshold",
+    "hitrateWindowSize": "hitrate_window",
+    "xgmNormalization": "xgm_norm",
+    "xgmMinimalEnergy": "xgm_min",
+    "missFraction": "miss_fraction",
+    "missFractionBase": "miss_base",
+    "missFractionAbs": "miss_fraction_abs",
+}
+"""Key of a device in EXDF files -> option."""
 NORMAL = 1.34896
 """Interquartile range of a normal distribution, in standard deviations."""
 
@@ -67,6 +85,8 @@ class SpiHitFinder(Algorithm):
 
     Notes
     -----
+    EXDF files also have the layouts of EXtra-redu, ``{DET}/REDU/SPI_HITFINDER`` and ``LITPX_COUNTER``.
+
     As SpiHitfinder of EXtra-redu 1.1, with the same draw of misses (numpy's legacy generator, seeded with the id of the
     first train with frames); but a frame of which no pixel is good has score 0, no more misses are drawn than there
     are, and trains without a frame are left out. The window of a train is widened on both sides until it has
@@ -143,6 +163,17 @@ class SpiHitFinder(Algorithm):
             "miss": Output(per="img", dtype="?", doc="no hit, but kept", **rows),
             "selected": Output(per="img", dtype="?", doc="a hit, or kept", **rows),
             **{name: Output(per="train", doc=doc, **rows) for name, doc in of_trains.items()},
+            **_layout(img, self.mode),
+        }
+
+    def run_values(self, info: RunInfo) -> Mapping[str, Mapping[str, Any]]:
+        img = info["img"]
+        padding = [0] * (MOST_MODULES - len(img.modules))
+        modules = {"modules": [*img.modules, *padding], "numModules": len(img.modules)}
+        options = {key: getattr(self, name) for key, name in SETTINGS.items()}
+        return {
+            f"{img.name}/{COUNTER}": {**modules, "threshold": self._level(img.dtype)},
+            f"{img.name}/{FINDER}": {**modules, **options},
         }
 
     def _level(self, dtype: np.dtype) -> float:
@@ -161,6 +192,10 @@ class SpiHitFinder(Algorithm):
         out.lit_pixels[:, block.module] += counts[0]
         out.unmasked_pixels[:, block.module] += counts[2]
         out.intensity[:, block.module] += total
+        if "counter_litPixels" in out:
+            out.counter_litPixels[:, block.module] += counts[0]
+            out.counter_unmaskedPixels[:, block.module] += counts[2]
+            out.counter_totalIntensity[:, block.module] += total.astype("i8")
         if "energy" in self.inputs:
             out.energy = np.where(block.valid("energy"), block["energy"], np.nan)
 
@@ -175,15 +210,45 @@ class SpiHitFinder(Algorithm):
         found.find(self._score(rows, own))
         for name in ("score", "hit", "miss", "selected"):
             out[name][own] = getattr(found, name)
+        if "finder_hitscore" in out:
+            flags = {"hitFlag": found.hit, "missFlag": found.miss, "dataFlag": found.selected}
+            for name, values in {"hitscore": found.score, **flags}.items():
+                out[f"finder_{name}"][own] = values
         at = np.searchsorted(trains, found.trains)
         for name in ("threshold", "mu", "sigma", "hit_rate", "hit_rate_smooth"):
             out[name][:] = np.nan
             out[name][at] = getattr(found, name)
+        for name, key in THRESHOLDS.items():
+            if f"threshold_{key}" in out:
+                out[f"threshold_{key}"][at] = getattr(found, name)
 
     def _score(self, rows: Dataset, own: NDArray) -> NDArray:
         """Return the lit pixels of frames, as if all pixels were good, (frame,)."""
         lit, good = (rows[name].values[own].sum(axis=1) for name in ("lit_pixels", "unmasked_pixels"))
         return np.divide(lit, good, where=good > 0, out=np.zeros(len(own))) * self._pixels
+
+
+def _layout(img: InputInfo, mode: str) -> dict[str, Output]:
+    """Return the outputs that are the layout of EXtra-redu in EXDF files; it has one for frames with pulse ids."""
+    if not len(img.pulses):
+        return {}
+    wide: dict[str, Any] = {"shape": (len(img.modules),), "dtype": "i8"}
+    counted = {"litPixels": wide, "unmaskedPixels": wide, "totalIntensity": wide}
+    flags = {name: {"dtype": "?"} for name in ("hitFlag", "missFlag", "dataFlag")}
+    frames: dict[str, Any] = {"hitscore": {"dtype": "i8"}, **flags}
+    of_trains = [key for key in THRESHOLDS.values() if mode == "adaptive" or key == "value"]
+
+    def named(device: str, key: str, **how: Any) -> Output:
+        return Output(**how, store="exdf", exdf=(f"{img.name}/{device}:output", key))
+
+    return {
+        **{f"counter_{k}": named(COUNTER, f"data.{k}", per="img", **how) for k, how in counted.items()},
+        **{
+            f"finder_{k}": named(FINDER, f"data.{k}", per="img", stage="rows", **how)
+            for k, how in frames.items()
+        },
+        **{f"threshold_{k}": named(FINDER, f"threshold.{k}", per="train", stage="rows") for k in of_trains},
+    }
 
 
 class _Hits:

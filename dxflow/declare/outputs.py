@@ -80,9 +80,9 @@ class Output:
         Stored as the attributes ``units`` and ``long_name``.
     store : bool or "exdf"
         False for what only `finalize`, `finalize_rows` or a later algorithm needs. ``"exdf"``: the layout of a device,
-        in EXDF files alone: per train, under a source that `exdf` says. Trains without a value have no entry in an
-        instrument source, and 0 in a control source. Where results go elsewhere, there is no such output:
-        ``if "name" in out``.
+        in EXDF files alone: per train or entry, under a source that `exdf` says. Trains without a value have no entry
+        in an instrument source, and 0 in a control source; rows of frames have train and pulse ids beside them. Where
+        results go elsewhere, there is no such output: ``if "name" in out``.
     stage : {"pass", "rows"}
         When it is made: while the data are read, or of all rows of the run by `Algorithm.finalize_rows`; the latter
         per run, train or entry.
@@ -128,8 +128,10 @@ class Output:
         if isinstance(self.per, tuple) and (len(self.per) != 2 or self.per[1] != "pixel"):
             raise ValueError(f'Output(per={self.per!r}): a pair must be ("<input alias>", "pixel")')
         object.__setattr__(self, "kind", self._kind())
-        if self.layout and (self.kind != "train" or self.exdf is None):
-            raise ValueError(f"Output(store={LAYOUT!r}): expected per='train' and exdf=, its source and key")
+        if self.layout and (self.kind not in ("train", "entry") or self.exdf is None):
+            raise ValueError(
+                f"Output(store={LAYOUT!r}): expected one per train or entry, and exdf=, its source and key"
+            )
 
     def axis(self, name: str) -> str:
         """Return the axis that coordinates belong to: that of their name, or the one that they say."""

@@ -44,7 +44,10 @@ class BoundAlgorithm:
 
     def without_layouts(self) -> BoundAlgorithm:
         """Return it without outputs that only EXDF files have."""
-        return replace(self, outputs=tuple(o for o in self.outputs if not o.output.layout))
+        kept = {
+            of: tuple(o for o in getattr(self, of) if not o.output.layout) for of in ("outputs", "finals")
+        }
+        return replace(self, **kept)
 
     @property
     def name(self) -> str:

@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import extra_data
+import extra_data.validation
 import numpy as np
 import pytest
 from extra_redu.spi import SpiHitfinder as Reference
@@ -185,3 +187,31 @@ def test_raw_counts_need_a_threshold_and_energies_one_value_per_frame(spi):
     motor = dxflow.Key(spi.devices["motor"], "actualPosition.value")
     with pytest.raises(PlanError, match="not one value per frame"):
         dxflow.plan(spi.path, SpiHitFinder(img=IMG, energy=motor), on_fault="mask")
+
+
+def test_files_have_the_layout_that_extra_redu_reads(spi, tmp_path):
+    finder = SpiHitFinder(img=IMG, min_scores=20, snr=0.5)
+    result = dxflow.reduce(spi.path, finder, f"{tmp_path / 'spi'}/", cluster="here", on_fault="mask")
+    data = dxflow.reduce(
+        spi.path, SpiHitFinder(img=IMG, min_scores=20, snr=0.5), cluster="here", on_fault="mask"
+    ).dataset
+    run = extra_data.RunDirectory(result.path)
+    name = spi.detector
+    theirs = Reference.from_datacollection(run, f"{name}/REDU/SPI_HITFINDER")
+    np.testing.assert_array_equal(theirs.hitscore, data["spihits.score"])
+    np.testing.assert_array_equal(theirs.hit_mask, data["spihits.hit"])
+    np.testing.assert_array_equal(theirs.miss_mask, data["spihits.miss"])
+    np.testing.assert_array_equal(theirs.data_mask, data["spihits.selected"])
+    np.testing.assert_array_equal(theirs.trainId, data["train_id"])
+    np.testing.assert_array_equal(theirs.pulseId, data["pulse_id"])
+    assert (theirs.modules, theirs.mode, theirs.snr, theirs.min_scores) == ([1, 2], "adaptive", 0.5, 20)
+    counter = run[f"{name}/REDU/LITPX_COUNTER:output"]
+    np.testing.assert_array_equal(counter["data.litPixels"].ndarray(), data["spihits.lit_pixels"])
+    np.testing.assert_array_equal(counter["data.unmaskedPixels"].ndarray(), data["spihits.unmasked_pixels"])
+    np.testing.assert_array_equal(
+        counter["data.totalIntensity"].ndarray(), data["spihits.intensity"].astype("i8")
+    )
+    np.testing.assert_array_equal(counter["data.pulseId"].ndarray(), data["pulse_id"])
+    FileValidator = extra_data.validation.FileValidator
+    for file in sorted(result.path.glob("*.h5")):
+        assert not FileValidator(extra_data.FileAccess(file)).run_checks()

@@ -174,7 +174,11 @@ class _Reduced:
     @cached_property
     def _there(self) -> dict[tuple[str, str], NDArray]:
         """Which trains of the file have an entry in the index groups that are layouts of devices, (train,)."""
-        outputs = {o.name: o for o in self.plan.results if o.output.layout and o.says_valid}
+        outputs = {
+            o.name: o
+            for o in self.plan.results
+            if o.output.layout and o.says_valid and o.output.kind == "train"
+        }
         out: dict[tuple[str, str], NDArray] = {}
         for item in self.places.layouts:
             if item.place.section == "INSTRUMENT" and (o := outputs.get(item.variable.output)):

@@ -223,5 +223,5 @@ def test_layouts_are_in_exdf_files_only_and_no_part_of_the_dataset(gappy, tmp_pa
     zarr = dxflow.reduce(gappy.path, Device(), cluster="here").dataset
     assert [name for name in zarr if name.startswith("device.")] == ["device.own"]
     assert set(kept.variables) == set(zarr.variables)
-    with pytest.raises(ValueError, match="expected per='train' and exdf="):
-        Output(per="img", store="exdf", exdf=(f"{LITFRM}:output", "data.x"))
+    with pytest.raises(ValueError, match="expected one per train or entry, and exdf="):
+        Output(per="run", store="exdf", exdf=(f"{LITFRM}:output", "data.x"))
