@@ -90,12 +90,14 @@ class Sfx(Recipe):
         return geometry.HC / wavelength
 
     def _refuse(self, args: argparse.Namespace) -> None:
-        """Refuse to replace what is there."""
+        """Refuse to replace what is there; what is replaced goes first: there may be no hits this time."""
         there = [name for name in TEXTS if (self.folder / name).exists()]
         if there and not (args.overwrite or args.resume):
             raise FileExistsError(
                 f"{self.folder / there[0]} exists already: choose another folder, or overwrite=True (--overwrite)"
             )
+        for name in there if args.overwrite else ():
+            (self.folder / name).unlink()
 
     def _write(self, args: argparse.Namespace, hits: Result, energy: float) -> None:
         """Write the geometry, the list of events and the command line."""

@@ -124,6 +124,18 @@ def test_a_run_without_hits_is_no_error(run, tmp_path):
     assert (tmp_path / "none" / "sfx.png").is_file()
 
 
+def test_overwriting_leaves_no_events_of_before(tmp_path):
+    given = {"detector": "JUNGFRAU", "modules": 1, "module_shape": (64, 64), "sequences": 1, "devices": ()}
+    small = make_run(tmp_path / "r", trains=4, pulses=2, signal=SPOTS, **given)
+    for copied, options in (
+        (True, {}),
+        (True, {"overwrite": True}),
+        (False, {"overwrite": True, "min_snr": 1e6}),
+    ):
+        assert (sfx(small, tmp_path / "out", **options).run().copied is not None) == copied
+        assert (tmp_path / "out" / "hits.lst").exists() == copied
+
+
 def test_what_indexamajig_cannot_do_without_is_asked_for(run, tmp_path):
     np.save(tmp_path / "geometry.npy", run.positions + [0, 0, 0.2])
     with pytest.raises(PlanError, match=r"holds no photon energy: give energy="):
