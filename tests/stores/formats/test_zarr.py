@@ -28,6 +28,7 @@ from dxflow.stores.shards.sharding import CHUNK_BYTES, shardings
 from dxflow.stores.store import variables as store_variables
 from dxflow.stores.variables import Variable
 from dxflow.testing import check_store
+from dxflow.testing.case import cut
 
 
 @pytest.fixture(scope="module")
@@ -125,16 +126,31 @@ def test_a_failure_while_storing_leaves_nothing_under_the_name_and_can_be_resume
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
+    def reduced(to, **options):
+        return dxflow.execute(cut(dxflow.plan(run.path, [Stats(), RoiSum()], to, **options), 2), "here")
+
     monkeypatch.setattr(Zarr, step, full)
     with pytest.raises(OSError, match="No space left") as caught:
-        dxflow.reduce(run.path, [Stats(), RoiSum()], to, cluster="here")
+        reduced(to)
     assert "resume=True" in "".join(caught.value.__notes__)
     assert not to.exists()
     monkeypatch.undo()
-    result = dxflow.reduce(run.path, [Stats(), RoiSum()], to, cluster="here", resume=True)
+    result = reduced(to, resume=True)
     assert result.manifest["chunks"]["computed"] == 0
-    again = dxflow.reduce(run.path, Stats(), cluster="here").dataset
-    np.testing.assert_array_equal(result.dataset["stats.mean"], again["stats.mean"])
+    np.testing.assert_array_equal(result.dataset["stats.mean"], reduced(None).dataset["stats.mean"])
+
+
+def test_without_room_for_the_store_the_only_chunk_is_not_begun(run, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Zarr, "create", full)
+    with pytest.raises(OSError, match="No space left"):
+        dxflow.reduce(run.path, Stats(), tmp_path / "r.zarr", cluster="here")
+    monkeypatch.undo()
+    assert not list(tmp_path.glob("r.zarr.partial/chunk-*"))
+    dxflow.reduce(run.path, Stats(), tmp_path / "r.zarr", cluster="here")
+    assert [p.name for p in tmp_path.iterdir()] == ["r.zarr"]
 
 
 # What labels there are ------------------------------------------------------------------------------
