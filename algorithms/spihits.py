@@ -94,6 +94,7 @@ class SpiHitFinder(Algorithm):
     """
 
     threshold: float | None
+    mode: str
     hitrate_window: int
     ALG_ID = "spihits"
     HELP = "hits of single particles: lit pixels above a threshold that follows the run"

@@ -44,10 +44,11 @@ class BoundAlgorithm:
 
     def without_layouts(self) -> BoundAlgorithm:
         """Return it without outputs that only EXDF files have."""
-        kept = {
-            of: tuple(o for o in getattr(self, of) if not o.output.layout) for of in ("outputs", "finals")
-        }
-        return replace(self, **kept)
+
+        def kept(outputs: tuple[BoundOutput, ...]) -> tuple[BoundOutput, ...]:
+            return tuple(o for o in outputs if not o.output.layout)
+
+        return replace(self, outputs=kept(self.outputs), finals=kept(self.finals))
 
     @property
     def name(self) -> str:

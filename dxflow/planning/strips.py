@@ -53,8 +53,8 @@ def _check(binding: Binding, bound: BoundAlgorithm) -> None:
             f"{name}: with STRIPS = True an algorithm implements process_module_data and makes outputs per pixel only"
             + (f", not {listed(wrong)}" if wrong else "")
         )
-    own = bound.algorithm
-    if own.WHOLE_TRAINS or own.WHOLE_FRAMES or own.overrides("finalize_chunk_processing"):
+    made = bound.algorithm
+    if made.WHOLE_TRAINS or made.WHOLE_FRAMES or made.overrides("finalize_chunk_processing"):
         raise PlanError(
             f"{name}: with STRIPS = True a block has all trains, and there is nothing to finish train by train: leave "
             "out WHOLE_TRAINS, WHOLE_FRAMES and finalize_chunk_processing; finalize sees whole modules"
