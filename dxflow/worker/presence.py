@@ -82,6 +82,8 @@ class Presence:
         if rows is not None and o.index is not None:
             start = self.account.between(o.index, first, last).start
             could = could[..., rows.start - start : rows.stop - start]
+        if o.output.kind == "image":
+            could = could[self.plan.modules(self.shares.chunk)]
         return np.asarray(could & self._made(o, self.shares.place(o, first, last, rows)))
 
     def _made(self, o: BoundOutput, at: Place) -> NDArray:
@@ -107,7 +109,13 @@ class Presence:
         return np.broadcast_to(rows, (o.pixels[0], len(rows))) if o.output.kind == "image" else rows
 
     def mark(
-        self, bound: BoundAlgorithm, o: BoundOutput, first: int, last: int, rows: slice | None = None
+        self,
+        bound: BoundAlgorithm,
+        o: BoundOutput,
+        first: int,
+        last: int,
+        rows: slice | None = None,
+        modules: range | None = None,
     ) -> None:
         """Let an output say what it lacks in some trains: NaN where the dtype has it, 0 elsewhere.
 
@@ -115,16 +123,24 @@ class Presence:
         ----------
         rows : slice, optional
             Only these rows of the trains, counted from the chunk's first.
+        modules : range, optional
+            Positions of the modules that have been worked on so far: of the others no image is marked.
         """
         values: Any = self.shares.scratch[o.name] if o.transient else self.shares.values(o, first, last, rows)
         if not isinstance(values, np.ndarray):
             return
-        self._mark_untouched(o, values, self.shares.place(o, first, last, rows))
-        there = self.has(bound, o, first, last, rows)
+        own = slice(None)
+        if modules is not None and o.output.kind == "image":
+            begin = self.plan.modules(self.shares.chunk).start
+            own = slice(modules.start - begin, modules.stop - begin)
+            values = values if o.transient else values[own]
+        self._mark_untouched(o, values, self._made(o, self.shares.place(o, first, last, rows))[own])
+        there = self.has(bound, o, first, last, rows)[own]
         if not there.all():
             values[~there] = missing_value(np.dtype(o.output.dtype))
 
-    def _mark_untouched(self, o: BoundOutput, values: NDArray, at: Place) -> None:
+    @staticmethod
+    def _mark_untouched(o: BoundOutput, values: NDArray, made: NDArray) -> None:
         """Let values say so that no hook compared with anything: of floats each, of integers whole rows."""
         if o.output.merge not in ("min", "max"):
             return
@@ -132,7 +148,6 @@ class Presence:
         if values.dtype.kind == "f":
             values[still] = np.nan
         elif still.any():
-            made = self._made(o, at)
             made &= ~still.all(axis=tuple(range(made.ndim, still.ndim)))
 
     def mark_lost_rows(self) -> None:

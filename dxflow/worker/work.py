@@ -117,7 +117,7 @@ class Pass:
         lead = self.plan.inputs[bound.stream]
         for o in self._handed_on[bound.name]:
             own = self.account.own(lead.index, window.rows_of(lead)) if o.index is lead.index else None
-            self.presence.mark(bound, o, window.first, window.last, own)
+            self.presence.mark(bound, o, window.first, window.last, own, window.modules_of(lead))
 
     def _seen(self, bound: BoundAlgorithm, window: Window) -> NDArray:
         """Return which frames of a window an algorithm sees, (module, frame) bool."""

@@ -6,7 +6,7 @@ import pytest
 import dxflow
 from dxflow import Algorithm, Frames, From, Key, Output
 from dxflow.testing import check_algorithm
-from dxflow.testing.case import Case
+from dxflow.testing.case import Case, by_modules
 
 PERS = {"train": "train", "frame": "img", "image": ("img", "pixel")}
 
@@ -202,3 +202,62 @@ def test_an_integer_of_a_device_that_a_train_lacks_is_nan_and_no_zero(gappy, alg
     np.testing.assert_array_equal(data["device.on"], np.where(there, 1, 0))
     np.testing.assert_array_equal(np.isnan(data["device.as_float"]), ~there)
     assert (seen & ~there).any()
+
+
+class Doubled(Algorithm):
+    """Images that are added to: they begin at 0 in each module."""
+
+    ALG_ID = "doubled"
+    STORED = False
+    inputs = {"img": Frames("image.data", mask=None)}
+
+    @classmethod
+    def add_arguments(cls, parser):
+        parser.add_argument("--rule", default="sum")
+
+    def outputs(self, info):
+        return {"img": Output(per=("img", "pixel"), dtype="f8", store=self.STORED, merge=self.rule)}
+
+    def process_module_data(self, block, out):
+        if self.rule == "sum":
+            out.img += 2 * block["img"].astype("f8")
+        else:
+            out.img = 2 * block["img"].astype("f8")
+
+
+class DoubledAndStored(Doubled):
+    """The same, kept in the result."""
+
+    ALG_ID = "doubled"
+    STORED = True
+
+
+class Steps(Algorithm):
+    """From one frame of a train to the next, where both are there."""
+
+    ALG_ID = "steps"
+    WHOLE_TRAINS = True
+    inputs = {"img": Frames("image.data", mask=None)}
+
+    def outputs(self, info):
+        return {"sum": Output(per="pixel"), "frames": Output(per="img", dtype="i4")}
+
+    def process_module_data(self, block, out):
+        img = block["img"].astype("f8")
+        out.sum += np.nansum(np.abs(np.diff(img, axis=0)), axis=0)
+        out.frames += np.isfinite(img).all(axis=(1, 2))
+
+
+@pytest.mark.parametrize("cls", [Doubled, DoubledAndStored])
+@pytest.mark.parametrize("rule", ["sum", "max"])
+def test_whole_trains_of_a_module_are_read_from_images_that_lack_some(gappy, cls, rule):
+    alone = dxflow.reduce(gappy.path, Steps(), cluster="here", on_fault="mask").dataset
+    made = [cls(rule=rule), Steps(img=From("doubled.img"))]
+    plan = dxflow.plan(gappy.path, made, on_fault="mask")
+    assert plan.walk.words == "whole trains of each module"
+    modules = len(plan.inputs[0].modules)
+    plans = [plan] if cls.STORED else [plan, by_modules(plan, len(plan.train_ids), modules)]
+    for one in plans:
+        data = dxflow.execute(one, "here").dataset
+        np.testing.assert_array_equal(data["steps.frames"], alone["steps.frames"])
+        np.testing.assert_array_equal(data["steps.sum"], 2 * alone["steps.sum"])
