@@ -168,6 +168,25 @@ def test_an_algorithm_that_cannot_be_pickled_is_noticed(tiny):
         check_algorithm(CannotBePickled, tiny.path)
 
 
+class OverLimit(Algorithm):
+    """Pixels over a limit, from blocks of several modules: those of a frame come in the order of modules."""
+
+    inputs = {"img": Frames("image.data", mask=None)}
+
+    def outputs(self, info):
+        return {"pixels": Output(per="event", shape=(3,))}
+
+    def process_module_data(self, block, out):
+        frames, rows, columns = np.nonzero(block["img"] > 5)
+        found = np.stack([rows, columns, block["img"][frames, rows, columns]], axis=-1)
+        out.pixels.append(found, frames=frames)
+
+
+def test_events_of_several_modules_pass(tiny):
+    events = check_algorithm(OverLimit, tiny.path).dataset["overlimit.pixels"]
+    assert len(events) > 20
+
+
 def test_a_tolerance_is_allowed_where_it_is_given(tiny):
     class Noisy(Counts):
         def finalize_chunk_processing(self, out):
