@@ -98,10 +98,10 @@ def compare(
     """Raise unless a result has every variable of another, with the same values; events in any order, if so asked."""
     for name, variable in expected.dataset.variables.items():
         require(name in got.dataset.variables, f"{check}: {name} is not in the result")
-        both = [v.values for v in (variable, got.dataset.variables[name])]
+        a, b = variable.values, got.dataset.variables[name].values
         if not ordered and variable.dims and str(variable.dims[0]).endswith("_event"):
-            both = [np.sort(values, axis=0) for values in both]
-        how = difference(*both, rtol, atol)
+            a, b = np.sort(a, axis=0), np.sort(b, axis=0)
+        how = difference(a, b, rtol, atol)
         require(not how, f"{check}: {name} differs: {how}")
 
 
