@@ -2,7 +2,7 @@
 
 import os
 import time
-from contextlib import nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -225,7 +225,12 @@ def test_parts_that_were_done_before_a_cluster_was_lost_are_finalized_after_it(r
                     lost.append(result)
                     raise ClusterLost("planted", ours=True, account={})
 
-    monkeypatch.setattr(execution, "connect", lambda _, work: nullcontext(Fragile(work)))
+    @contextmanager
+    def fragile(_, work):
+        with closing(work):
+            yield Fragile(work)
+
+    monkeypatch.setattr(execution, "connect", fragile)
     result = dxflow.execute(by_module(run, tmp_path)[0], "here")
     assert lost
     assert result.manifest["restarts"]
