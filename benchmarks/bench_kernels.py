@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from benchkit import data, hooks, peers_om, script
-from extra_redu import errb_round
 
 from dxflow import From
 from dxflow.algorithms.average import Average
@@ -24,7 +23,7 @@ from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.rounding import Round
 from dxflow.algorithms.subtract import Subtract
 from dxflow.bench import peers
-from dxflow.bench.rounds import Group, Ratio, Sample
+from dxflow.bench.rounds import Cannot, Group, Ratio, Sample
 from dxflow.simulate import Spots, Truth
 
 NAN = 0.02
@@ -95,7 +94,14 @@ def rounding(truth: Truth, seconds: float) -> Group:
     reads = LitFrames(threshold=0.7, img=From("rounding.img"))
     blocks = hooks.Blocks(truth.path, [Round(absolute=2.0**-4, relative=2.0**-8), reads])
     image = next(blocks.images()).copy()
-    theirs = hooks.repeated(lambda: errb_round(image, 7, -3), image.nbytes, seconds)
+
+    def theirs() -> Sample:
+        try:
+            from extra_redu import errb_round
+        except ImportError:
+            raise Cannot("EXtra-redu is not installed: pip install extra-redu") from None
+        return hooks.repeated(lambda: errb_round(image, 7, -3), image.nbytes, seconds)()
+
     ratios = (Ratio("rounding / EXtra-redu", "dxflow", ("EXtra-redu",), 15),)
     return Group(
         "rounding float32", {"dxflow": blocks.hook("rounding", seconds), "EXtra-redu": theirs}, ratios
