@@ -200,7 +200,9 @@ def _lasting() -> type[LocalCluster]:
         def _update_worker_status(self, op: str, msg: Any) -> None:
             # SpecCluster looks again 15 s after a death, and closes the nanny of a worker that died a second time
             # and is just then coming back.
-            Cluster._update_worker_status(self, op, msg)
+            # A worker that dies as it comes is not known yet.
+            if op != "remove" or msg in self.scheduler_info["workers"]:
+                Cluster._update_worker_status(self, op, msg)
 
     return Lasting
 

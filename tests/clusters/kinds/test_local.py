@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from distributed import Security
@@ -235,3 +236,15 @@ def test_workers_that_never_come_up_have_a_deadline(usual_workers, monkeypatch, 
     (tmp_path / "sitecustomize.py").write_text(hang)
     with pytest.raises(RuntimeError, match="do not start within 3 s"):
         Local(workers=1).start()
+
+
+def test_a_worker_that_dies_as_it_comes_does_not_end_its_cluster():
+    """Dask tells that it is gone, and never told that it was there."""
+    known = {"a": {}, "b": {}}
+    stand_in = SimpleNamespace(scheduler_info={"workers": known})
+    update = local._lasting()._update_worker_status
+    for gone in ("nobody", "a"):
+        update(stand_in, "remove", gone)
+    assert known == {"b": {}}
+    update(stand_in, "add", {"workers": {"c": {}}})
+    assert list(known) == ["b", "c"]
