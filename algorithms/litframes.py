@@ -115,7 +115,7 @@ class LitFrames(Algorithm):
             )
 
     def _threshold(self, img: InputInfo) -> float:
-        return PHOTON if self.threshold is None else float(self.threshold)
+        return level(self.threshold)
 
     def initialize(self, info: RunInfo) -> None:
         self._level = self._threshold(info["img"])
@@ -142,6 +142,11 @@ class LitFrames(Algorithm):
         excess = out.lit_pixels - out.dim_pixels
         chance = SIGMAS * np.sqrt(out.lit_pixels + out.dim_pixels)
         out.lit = (excess >= np.maximum(self.fraction * out.valid_pixels, chance)) & (excess > 0)
+
+
+def level(threshold: float | None) -> float:
+    """Return what a lit pixel is above: photons of corrected data, unless something else is said."""
+    return PHOTON if threshold is None else float(threshold)
 
 
 def usable(block: ModuleBlock, alias: str = "img") -> NDArray:

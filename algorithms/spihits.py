@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo
 
-from .litframes import PHOTON, bounds, usable
+from .litframes import bounds, level, usable
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -146,7 +146,7 @@ class SpiHitFinder(Algorithm):
             "coords": {"chosen": np.array(img.modules)},
         }
         rows: dict[str, Any] = {"stage": "rows"}
-        at = f"{self._level(img.dtype):g} {img.unit}".strip()
+        at = f"{level(self.threshold):g} {img.unit}".strip()
         of_trains = {
             "threshold": "score above which a frame is a hit",
             "mu": "median of the scores around a train",
@@ -173,12 +173,9 @@ class SpiHitFinder(Algorithm):
         modules = {"modules": [*img.modules, *padding], "numModules": len(img.modules)}
         options = {key: getattr(self, name) for key, name in SETTINGS.items()}
         return {
-            f"{img.name}/{COUNTER}": {**modules, "threshold": self._level(img.dtype)},
+            f"{img.name}/{COUNTER}": {**modules, "threshold": level(self.threshold)},
             f"{img.name}/{FINDER}": {**modules, **options},
         }
-
-    def _level(self, dtype: np.dtype) -> float:
-        return PHOTON if self.threshold is None else float(self.threshold)
 
     def initialize(self, info: RunInfo) -> None:
         self._pixels = int(np.prod(info["img"].shape))
@@ -187,7 +184,7 @@ class SpiHitFinder(Algorithm):
         from ._frame_kernels import count_lit
 
         frames = usable(block)
-        high, low = bounds(self._level(frames.dtype), frames.dtype)
+        high, low = bounds(level(self.threshold), frames.dtype)
         counts, total = np.zeros((3, len(block)), np.int32), np.zeros(len(block))
         count_lit(frames.reshape(len(block), -1), high, low, counts[0], counts[1], counts[2], total)
         out.lit_pixels[:, block.module] += counts[0]
@@ -234,7 +231,7 @@ def _layout(img: InputInfo, mode: str) -> dict[str, Output]:
     if not len(img.pulses):
         return {}
     wide: dict[str, Any] = {"shape": (len(img.modules),), "dtype": "i8"}
-    counted = {"litPixels": wide, "unmaskedPixels": wide, "totalIntensity": wide}
+    counted = ("litPixels", "unmaskedPixels", "totalIntensity")
     flags = {name: {"dtype": "?"} for name in ("hitFlag", "missFlag", "dataFlag")}
     frames: dict[str, Any] = {"hitscore": {"dtype": "i8"}, **flags}
     of_trains = [key for key in THRESHOLDS.values() if mode == "adaptive" or key == "value"]
@@ -243,7 +240,7 @@ def _layout(img: InputInfo, mode: str) -> dict[str, Output]:
         return Output(**how, store="exdf", exdf=(f"{img.name}/{device}:output", key))
 
     return {
-        **{f"counter_{k}": named(COUNTER, f"data.{k}", per="img", **how) for k, how in counted.items()},
+        **{f"counter_{k}": named(COUNTER, f"data.{k}", per="img", **wide) for k in counted},
         **{
             f"finder_{k}": named(FINDER, f"data.{k}", per="img", stage="rows", **how)
             for k, how in frames.items()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dxflow import Algorithm, Frames, From, Output
+from dxflow.algorithms.average import Average
 
 
 class RoiSum(Algorithm):
@@ -237,3 +238,19 @@ class Noise(Algorithm):
 
     def process_train_data(self, train, out):
         out.noise = np.random.default_rng(int(train.id)).random(2**17)
+
+
+class Picky(Average):
+    """Cannot take one module of one train."""
+
+    ALG_ID = "average"
+
+    @classmethod
+    def add_arguments(cls, parser):
+        super().add_arguments(parser)
+        parser.add_argument("--bad", type=int, default=0)
+
+    def process_module_data(self, block, out):
+        if block.module == 1 and block.train_ids[0] == self.options["bad"]:
+            raise ZeroDivisionError("planted")
+        super().process_module_data(block, out)

@@ -12,7 +12,6 @@ from .patterns import Grid, Patterns
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-    from xarray import Dataset
 
 FARTHEST = 32
 """Frames by which patterns are shifted to see whether they agree then."""
@@ -116,11 +115,7 @@ def agreement(
     >>> print(agree)
     """
     one, other = (getattr(result, "dataset", result) for result in (timing, intensity))
-    return compare(Patterns.by_timing(one, by_timing), _lit(other, by_intensity))
-
-
-def _lit(found: Dataset, name: str) -> Grid:
-    return Grid.of(found[f"{name}.lit"], found.get(f"{name}.lit_valid"))
+    return compare(Patterns.by_timing(one, by_timing), Grid.lit(other, by_intensity))
 
 
 def compare(patterns: Patterns, lit: Grid) -> Agreement:

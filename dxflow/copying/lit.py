@@ -232,7 +232,7 @@ class _Finding:
                 f"{e}\nThis is asked for to compare lit frames by timing with those by intensity: give intensity= "
                 "(--intensity threshold=...), or agree=None (--agree no)"
             ) from e
-        return compare(patterns, Grid.of(data["litframes.lit"], data.get("litframes.lit_valid")))
+        return compare(patterns, Grid.lit(data))
 
     def _with_timing(self, data: Dataset) -> Agreement:
         """Compare lit frames by intensity with those by timing on a sample, where timing can be known."""
@@ -241,7 +241,7 @@ class _Finding:
             timing = Patterns.by_timing(self._reduced("litfrm", self.trains))
         except PlanError as e:
             raise _NotComparedError(f"timing and intensity were not compared: {e}") from e
-        lit = Grid.of(data["litframes.lit"], data.get("litframes.lit_valid"))
+        lit = Grid.lit(data)
         return compare(timing, lit.among(timing.sample(self.lit.agree), lit.values.shape[1]))
 
     def _refused(self, agreed: Agreement) -> str:

@@ -74,7 +74,7 @@ class Patterns:
     @classmethod
     def by_intensity(cls, found: Dataset, name: str = "litframes") -> Patterns:
         """Return those of a result of `LitFrames`; frames that were not recorded have no data."""
-        lit = Grid.of(found[f"{name}.lit"], found.get(f"{name}.lit_valid"))
+        lit = Grid.lit(found, name)
         known = lit.there.any(axis=1)
         width = np.where(lit.there, np.arange(1, lit.values.shape[1] + 1), 0).max(axis=1, initial=0)
         values = lit.values[known].astype(int)
@@ -203,6 +203,11 @@ class Grid:
         values[at, number] = array.values
         there[at, number] = True if valid is None else valid.values
         return cls(ids, values, there)
+
+    @classmethod
+    def lit(cls, found: Dataset, name: str = "litframes") -> Grid:
+        """Return the lit frames of a result of `LitFrames`."""
+        return cls.of(found[f"{name}.lit"], found.get(f"{name}.lit_valid"))
 
     def among(self, train_ids: NDArray, width: int) -> Grid:
         """Return the same for other trains and as many frames; what it does not have is not there."""

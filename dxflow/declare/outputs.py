@@ -246,6 +246,11 @@ class BoundOutput:
         return self.kind.whole_run
 
     @property
+    def keeps_rows(self) -> bool:
+        """Whether each chunk keeps rows of its own of it, per frame, train or event."""
+        return not self.whole_run and not self.transient
+
+    @property
     def says_valid(self) -> bool:
         """Whether the result needs to say where it has a value: integers have no NaN."""
         return np.dtype(self.output.dtype).kind not in "fc" and self.output.kind in (

@@ -77,7 +77,7 @@ def partial_bytes(algorithms: Sequence[BoundAlgorithm], part: slice) -> int:
 
 def rows_bytes(binding: Binding) -> int:
     """Return the bytes of all rows of the run; events, of which nobody knows how many there are, aside."""
-    outputs = [o for a in binding.algorithms for o in a.outputs if not o.whole_run and not o.transient]
+    outputs = [o for a in binding.algorithms for o in a.outputs if o.keeps_rows]
     rows = [(o, 0 if o.index is None else len(o.index)) for o in outputs]
     return sum(_bytes(o, n, len(binding.trains), o.pixels[0]) for o, n in rows)
 
@@ -121,7 +121,7 @@ def _rows_bytes(plan: Plan) -> int:
         rows = o.index.rows(chunk.first, chunk.last) if o.index is not None else slice(0, 0)
         return _bytes(o, rows.stop - rows.start, chunk.last - chunk.first, o.pixels[0])
 
-    kept = [o for o in plan.outputs if not o.whole_run and not o.transient]
+    kept = [o for o in plan.outputs if o.keeps_rows]
     return max((sum(of(c, o) for o in kept) for c in plan.chunks), default=0)
 
 

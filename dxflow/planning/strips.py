@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
@@ -18,7 +16,6 @@ from .walks import Part, Walk, Window
 if TYPE_CHECKING:
     from ..run.bound import BoundInput
     from ..run.locate import Location
-    from ..run.masks import BoundMask
     from .binding import Binding
     from .bound import BoundAlgorithm
     from .plan import Chunk
@@ -119,7 +116,10 @@ class Strips(Walk):
 
 def strip_of(bound: BoundInput, strip: slice) -> BoundInput:
     """Return an input of which only some slow-scan rows, counted from its first, are read."""
-    mask = None if bound.mask is None else _strip_of_mask(bound.mask, bound.location, strip)
+    mask = bound.mask
+    if mask is not None:
+        location = None if mask.location is None else _strip_of(mask.location, strip)
+        mask = replace(mask, location=location, strip=strip)
     return replace(bound, location=_strip_of(bound.location, strip), mask=mask)
 
 
@@ -127,13 +127,3 @@ def _strip_of(at: Location, strip: slice) -> Location:
     rows, columns = at.roi or (slice(0, at.stored[0]), slice(0, at.stored[1]))
     band = slice(rows.start + strip.start, rows.start + strip.stop)
     return replace(at, roi=(band, columns), shape=(strip.stop - strip.start, *at.shape[1:]))
-
-
-def _strip_of_mask(mask: BoundMask, at: Location, strip: slice) -> BoundMask:
-    location = None if mask.location is None else _strip_of(mask.location, strip)
-    if mask.packed is None:
-        return replace(mask, location=location)
-    size = math.prod(at.shape)
-    bits = np.unpackbits(mask.packed, axis=-1, count=size).reshape(*mask.packed.shape[:2], *at.shape)
-    own = np.packbits(bits[:, :, strip].reshape(*mask.packed.shape[:2], -1), axis=-1)
-    return replace(mask, location=location, packed=own, digest=f"{mask.digest} {strip.start}:{strip.stop}")

@@ -48,6 +48,8 @@ class BoundMask:
         Numbers of the cells of `packed`; None: one mask for all.
     digest : str
         Of `packed`.
+    strip : slice or None
+        The slow-scan rows of `packed` that are read; None for all.
     """
 
     said: str
@@ -58,6 +60,7 @@ class BoundMask:
     packed: NDArray | None = None
     cells: NDArray | None = None
     digest: str = ""
+    strip: slice | None = None
 
     @property
     def kept(self) -> bool:

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from .geometry import Geometry
 from .seeds import Stream, generator
-from .signals import Image, Shots, Signal
+from .signals import Image, OnBackground, Shots
 
 SMALLEST_PEAK = 5.0
 """Photons above the background that a pixel needs to be listed as a peak."""
 
 
 @dataclass(frozen=True)
-class Bragg(Signal):
+class Bragg(OnBackground):
     """Crystals in random orientation: spots where a reciprocal lattice point meets the Ewald sphere.
 
     `expected` is the background, which hits and misses share: the spots are in other places in each hit,
@@ -34,19 +34,6 @@ class Bragg(Signal):
     hit_rate: float = 0.3
     background: float = 0.3
     """Photons per pixel."""
-
-    @property
-    def hits(self) -> float:
-        """The chosen hit rate."""
-        return self.hit_rate
-
-    def expected(self, geometry: Geometry) -> Image:
-        """Return the background."""
-        return np.full(geometry.positions.shape[:3], self.background)
-
-    def missed(self, geometry: Geometry) -> Image:
-        """Return the background."""
-        return self.expected(geometry)
 
     def images(
         self, geometry: Geometry, module: int, hit: Image, miss: Image, shots: Shots

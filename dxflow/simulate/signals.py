@@ -126,8 +126,29 @@ class PowderRings(Signal):
         return self.profile(geometry.q())
 
 
+class OnBackground(Signal):
+    """A signal of some frames over a flat background that hits and misses share; by default that alone."""
+
+    hit_rate: float
+    background: float
+    """Photons per pixel."""
+
+    @property
+    def hits(self) -> float:
+        """The chosen hit rate."""
+        return self.hit_rate
+
+    def expected(self, geometry: Geometry) -> Image:
+        """Return the background."""
+        return self.missed(geometry)
+
+    def missed(self, geometry: Geometry) -> Image:
+        """Return the background."""
+        return np.full(geometry.positions.shape[:3], self.background)
+
+
 @dataclass(frozen=True)
-class SphereFormFactor(Signal):
+class SphereFormFactor(OnBackground):
     """A homogeneous sphere, hit now and then, over a flat background.
 
     References
@@ -143,11 +164,6 @@ class SphereFormFactor(Signal):
     background: float = 0.02
     """Photons per pixel of hits and misses alike."""
 
-    @property
-    def hits(self) -> float:
-        """The chosen hit rate."""
-        return self.hit_rate
-
     def profile(self, q: Image) -> Image:
         """Return photons per pixel of a hit at momentum transfers ``q``, any shape."""
         x = np.asarray(q * self.radius, dtype=np.float64)
@@ -160,10 +176,6 @@ class SphereFormFactor(Signal):
     def expected(self, geometry: Geometry) -> Image:
         """Return the profile at the centre of each pixel."""
         return self.profile(geometry.q())
-
-    def missed(self, geometry: Geometry) -> Image:
-        """Return the background alone."""
-        return np.full(geometry.positions.shape[:3], self.background)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .geometry import Geometry
 from .seeds import Stream, generator
-from .signals import Image, Shots, Signal
+from .signals import Image, OnBackground, Shots
 
 REACH = 6
 """Pixels around its middle that a spot is drawn on."""
@@ -19,7 +19,7 @@ APART = 12.0
 
 
 @dataclass(frozen=True)
-class Spots(Signal):
+class Spots(OnBackground):
     """Round spots, Gaussian, at random places of all modules; no spot is near another, or at an edge of a module.
 
     `expected` is the background, which hits and misses share. `Truth.peaks` has the middle of each spot, in fractions
@@ -35,19 +35,6 @@ class Spots(Signal):
     hit_rate: float = 0.3
     background: float = 0.3
     """Photons per pixel."""
-
-    @property
-    def hits(self) -> float:
-        """The chosen hit rate."""
-        return self.hit_rate
-
-    def expected(self, geometry: Geometry) -> Image:
-        """Return the background."""
-        return np.full(geometry.positions.shape[:3], self.background)
-
-    def missed(self, geometry: Geometry) -> Image:
-        """Return the background."""
-        return self.expected(geometry)
 
     def images(
         self, geometry: Geometry, module: int, hit: Image, miss: Image, shots: Shots

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -18,7 +16,7 @@ from ..run.losses import Loss
 from .ahead import Reading
 from .gathering import left
 from .hooks import CAUSE, Hooks
-from .summary import Summary, Without, summary_of
+from .summary import Summary, Without, summary_of, this_worker
 from .work import Pass
 from .workspace import Workspace
 
@@ -148,8 +146,7 @@ def _write(work: Workspace, made: Done, before: list[Loss], at: Address) -> Summ
     known = left(done) if apart else done.account.arrays() | done.presence.arrays()
     arrays = known | done.shares.kept(every=apart)
     summary = _summary(work, made, before)
-    lasting = not work.plan.store.temporary
-    fragments.write(at.path, summary.json(done.chunk), arrays, of=at.of, lasting=lasting)
+    work.leave(at, summary.json(done.chunk), arrays)
     summary.times["write"] = perf_counter() - start
     return summary
 
@@ -158,7 +155,7 @@ def _summary(work: Workspace, made: Done, before: list[Loss]) -> Summary:
     done, account, hooks = made.last, made.last.account, made.last.calls.hooks
     return Summary(
         chunk=done.chunk.number,
-        worker=f"{socket.gethostname()}:{os.getpid()}",
+        worker=this_worker(),
         bytes=account.bytes,
         times=done.times | {"write": 0.0},
         readers=work.tuner.chosen,
@@ -168,7 +165,6 @@ def _summary(work: Workspace, made: Done, before: list[Loss]) -> Summary:
         losses=(*account.summed_losses(), *before, *made.losses),
         left_out=(*sorted(made.left_out.items()),),
         masked=account.masked,
-        hooks_failed={name: len(trains) for name, trains in hooks.failed.items()},
-        hooks_worked=tuple(sorted(hooks.worked)),
+        **hooks.said(),
         asked={name: sorted(aliases) for name, aliases in account.asked.items() if aliases},
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from time import perf_counter
@@ -21,7 +19,7 @@ from .account import Account
 from .hooks import CAUSE, Calls, Hooks
 from .presence import Presence
 from .shares import Shares
-from .summary import Summary, Without, summary_of
+from .summary import Summary, Without, summary_of, this_worker
 from .totals import HOOK, Totals, finishing
 
 if TYPE_CHECKING:
@@ -93,8 +91,7 @@ def _finish(work: Workspace, attempt: Attempt, without: Without, hooks: Hooks, s
         presence.mark_lost_rows()
         arrays = presence.account.arrays() | presence.arrays() | presence.shares.kept()
         summary.times["compute"] = perf_counter() - start
-        lasting = not work.plan.store.temporary
-        fragments.write(at.path, summary.json(stretch), arrays, of=at.of, lasting=lasting)
+        work.leave(at, summary.json(stretch), arrays)
     return summary
 
 
@@ -102,7 +99,7 @@ def _together(work: Workspace, stretch: Chunk, without: Collection[int]) -> Pres
     """Return the rows of a stretch, and what is known of them, as if one chunk had made them."""
     plan = work.plan
     account = Account(plan, stretch, frozenset(without))
-    presence = Presence(Shares(account, [o for o in plan.outputs if not o.whole_run and not o.transient]))
+    presence = Presence(Shares(account, [o for o in plan.outputs if o.keeps_rows]))
     for chunk in plan.chunks_of(stretch.number):
         with Fragment(*plan.address(work.folder, chunk.number)) as found:
             _add(presence, found, plan.modules(chunk))
@@ -127,16 +124,14 @@ def _add(presence: Presence, found: Fragment, modules: slice) -> None:
 def _summary(
     number: int, left_out: Without, losses: Sequence[Loss], hooks: Hooks | None = None, events: Any = None
 ) -> Summary:
-    hooks = hooks or Hooks()
     return Summary(
         chunk=number,
-        worker=f"{socket.gethostname()}:{os.getpid()}",
+        worker=this_worker(),
         bytes=0,
         times={},
         used=[],
         events=events or {},
         losses=tuple(losses),
         left_out=left_out,
-        hooks_failed={name: len(trains) for name, trains in hooks.failed.items()},
-        hooks_worked=tuple(sorted(hooks.worked)),
+        **(hooks or Hooks()).said(),
     )

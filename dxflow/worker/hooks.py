@@ -36,6 +36,11 @@ class Hooks:
     say: Callable[[str], Any] | None = None
     """Told which hook is about to run, and "" after it, where workers have died."""
 
+    def said(self) -> dict[str, Any]:
+        """Return what a summary says of them."""
+        failed = {name: len(trains) for name, trains in self.failed.items()}
+        return {"hooks_failed": failed, "hooks_worked": tuple(sorted(self.worked))}
+
 
 class Calls:
     """Calls of hooks in one try of a chunk.

@@ -129,19 +129,27 @@ class Masks:
 
     def apply_static(self, mask: BoundMask, module: int, cells: NDArray | None, pixels: Pixels) -> None:
         """Strike out pixels that are bad in all frames, or in those of their memory cell, (frame,)."""
-        shape = pixels.values.shape[1:]
+        width = pixels.values.shape[-1]
         if cells is None or mask.cells is None:
-            pixels.strike(slice(None), self._static(mask, module, 0, shape))
+            pixels.strike(slice(None), self._in_strip(mask, module, 0, width))
             return
         for frame, cell in enumerate(np.searchsorted(mask.cells, cells).tolist()):
-            pixels.strike(slice(frame, frame + 1), self._static(mask, module, cell, shape))
+            pixels.strike(slice(frame, frame + 1), self._in_strip(mask, module, cell, width))
 
-    def _static(self, mask: BoundMask, module: int, cell: int, shape: tuple[int, ...]) -> NDArray:
+    def _in_strip(self, mask: BoundMask, module: int, cell: int, width: int) -> NDArray:
+        """Return the positions of the bad pixels in the slow-scan rows that are read, (bad pixel,)."""
+        bad = self._static(mask, module, cell)
+        if mask.strip is None:
+            return bad
+        first, last = mask.strip.start * width, mask.strip.stop * width
+        return bad[slice(*np.searchsorted(bad, [first, last]))] - first
+
+    def _static(self, mask: BoundMask, module: int, cell: int) -> NDArray:
         """Return the positions of the bad pixels of a module and memory cell, (bad pixel,)."""
         key = (mask.digest, module, cell)
         if key not in self._known and mask.packed is not None:
-            bits = np.unpackbits(mask.packed[module, cell], count=int(np.prod(shape)))
-            return self._kept(key, np.flatnonzero(bits))
+            # The last byte is filled up with good ones.
+            return self._kept(key, np.flatnonzero(np.unpackbits(mask.packed[module, cell])))
         return self._known[key]
 
     def _kept(self, key: tuple, positions: NDArray) -> NDArray:

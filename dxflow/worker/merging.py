@@ -32,8 +32,7 @@ def run_part(work: Workspace, number: int) -> Summary:
 def merge(work: Workspace, part: int, children: Sequence[tuple[int, Address]], into: Address) -> Address:
     """Merge the whole-run outputs of some fragments of a part, each at its place, into one."""
     if fragments.intact(*into) is None:
-        whole, lasting = merged(work, part, children), not work.plan.store.temporary
-        fragments.write(into.path, {}, whole, of=into.of, lasting=lasting)
+        work.leave(into, {}, merged(work, part, children))
     return into
 
 

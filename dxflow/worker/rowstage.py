@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from ..declare.outputs import Partial, touched, valid_name
 from ..declare.views import missing_value
 from ..disk import fragments
-from ..disk.fragments import rows_path
-from ..stores.contents import Contents
+from ..disk.fragments import Address, rows_path
 from .hooks import named
 
 if TYPE_CHECKING:
@@ -20,16 +19,18 @@ if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
     from ..planning.bound import BoundAlgorithm
     from ..planning.public import Plan
+    from ..stores.contents import Contents
     from .workspace import Workspace
 
 
 def finalize_rows(work: Workspace, number: int) -> None:
     """Let an algorithm, by number, make of its rows what it makes of all of them; leave a fragment."""
-    path, plan = rows_path(work.folder, number, work.plan.digest), work.plan
-    if fragments.intact(path, plan.digest) is not None:
+    plan, contents = work.plan, work.contents
+    at = Address(rows_path(work.folder, number, plan.digest), plan.digest)
+    if fragments.intact(*at) is not None:
         return
-    work.prepare(slice(plan.parts[0].start, plan.parts[-1].stop), "finalize_rows")
-    bound, contents = plan.algorithms[number], Contents.of(plan, work.folder)
+    work.prepare(plan.modules(plan.stretches[0]), "finalize_rows")
+    bound = plan.algorithms[number]
     out = Partial({o.key: np.zeros(_shape(plan, o), o.output.dtype) for o in bound.finals})
     with named(work.doing, f"in {bound.name}.finalize_rows(), run {plan.run}"):
         bound.algorithm.finalize_rows(rows_of(contents, bound), out)
@@ -40,7 +41,7 @@ def finalize_rows(work: Workspace, number: int) -> None:
         if o.output.kind != "run":
             arrays[o.name][~there] = missing_value(np.dtype(o.output.dtype))
             arrays[valid_name(o)] = there
-    fragments.write(path, {}, arrays, of=plan.digest, lasting=not plan.store.temporary)
+    work.leave(at, {}, arrays)
 
 
 def rows_of(contents: Contents, bound: BoundAlgorithm) -> Dataset:

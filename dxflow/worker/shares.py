@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +66,13 @@ class Shares:
         return rows, self.chunk.last - self.chunk.first, modules
 
     def place(
-        self, o: BoundOutput, first: int, last: int, rows: slice | None = None, module: int | None = None
+        self,
+        o: BoundOutput,
+        first: int,
+        last: int,
+        rows: slice | None = None,
+        module: int | None = None,
+        strip: slice | None = None,
     ) -> Place:
         """Return where trains ``first:last`` of the plan are in an output's array, or these rows of a train.
 
@@ -77,12 +82,14 @@ class Shares:
             Counted from the chunk's first.
         module : int, optional
             Position of the module; all by default.
+        strip : slice, optional
+            Slow-scan rows; all by default.
         """
         if rows is None:
             rows = self.account.between(o.index, first, last) if o.index is not None else slice(0, 0)
         trains = slice(first - self.chunk.first, last - self.chunk.first)
         own = None if module is None else module - self._modules.start
-        return Place(own, rows, trains, trains.start if last == first + 1 else None)
+        return Place(own, rows, trains, trains.start if last == first + 1 else None, strip)
 
     def place_of(self, o: BoundOutput, index: EntryIndex, rows: slice, part: Part) -> Place:
         """Return where what one call makes is in an output's array.
@@ -93,7 +100,7 @@ class Shares:
             Of the frames that the call sees, counted from the chunk's first: outputs with other rows have the train's.
         """
         follows = rows if o.index is index else None
-        return replace(self.place(o, part.train, part.last, follows, part.module), strip=part.strip)
+        return self.place(o, part.train, part.last, follows, part.module, part.strip)
 
     # While a window is worked on ----------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +55,11 @@ class Summary:
     def json(self, chunk: Chunk) -> dict[str, Any]:
         """Return it as JSON values, trains counted from the chunk's first; not by asdict, which copies deeply."""
         return vars(self.moved(chunk, -chunk.first)) | {"losses": [vars(loss) for loss in self.losses]}
+
+
+def this_worker() -> str:
+    """Return how the process is called that makes summaries."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def summary_of(meta: dict[str, Any], chunk: Chunk) -> Summary:

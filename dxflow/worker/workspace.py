@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from ..deaths.notes import Now
 from ..deaths.watch import Doing
-from ..disk import parcels
+from ..disk import fragments, parcels
 from ..planning import memory
 from ..reader import ring
 from ..reader.files import Files
@@ -24,6 +25,7 @@ from .masks import Masks
 
 if TYPE_CHECKING:
     from ..deaths.notes import Note
+    from ..disk.fragments import Address
     from ..planning.bound import BoundAlgorithm
     from ..planning.public import Plan
 
@@ -71,6 +73,11 @@ class Workspace:
     def contents(self) -> Contents:
         """What the result will hold, as the driver noted it."""
         return Contents.of(self.plan, self.folder)
+
+    def leave(self, at: Address, meta: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> None:
+        """Leave a fragment; it is made to last if the result is."""
+        lasting = not self.plan.store.temporary
+        fragments.write(at.path, meta, arrays, of=at.of, lasting=lasting)
 
     def prepare(self, modules: slice, hook: str = "") -> None:
         """Initialize the algorithms, once per process; and for these modules, all or those that implement a hook."""

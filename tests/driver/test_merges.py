@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import Stats
+from samples import Picky, Stats
 
 import dxflow
-from dxflow.algorithms.average import Average
 from dxflow.clusters import ClusterLost, Here
 from dxflow.disk.fragments import Address
 from dxflow.driver import execute as execution
@@ -145,21 +144,15 @@ def tasks(client):
     return client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
 
 
-class Picky(Average):
-    """Cannot take one train of one module; says when it is finalized."""
+class Logged(Picky):
+    """Says when it is finalized."""
 
     ALG_ID = "average"
 
     @classmethod
     def add_arguments(cls, parser):
         super().add_arguments(parser)
-        parser.add_argument("--bad", type=int, default=0)
         parser.add_argument("--log")
-
-    def process_module_data(self, block, out):
-        if block.module == 1 and block.train_ids[0] == self.options["bad"]:
-            raise ZeroDivisionError("planted")
-        super().process_module_data(block, out)
 
     def finalize(self, totals):
         with open(self.options["log"], "a") as log:
@@ -170,7 +163,7 @@ class Picky(Average):
 def by_module(run, folder, bad=0):
     """Return a plan of one chunk per module, and where it is noted how often something is finalized."""
     log = folder / f"{len(list(folder.iterdir()))}.log"
-    made = dxflow.plan(run.path, Picky(bad=bad, log=str(log)), on_fault="mask")
+    made = dxflow.plan(run.path, Logged(bad=bad, log=str(log)), on_fault="mask")
     modules, trains = len(made.inputs[0].modules), len(made.train_ids)
     parts = tuple(slice(n, n + 1) for n in range(modules))
     return replace(made, parts=parts, chunks=tuple(Chunk(n, 0, trains, n) for n in range(modules))), log
@@ -202,7 +195,7 @@ def test_the_only_chunk_is_finalized_by_who_did_it(run, tmp_path, monkeypatch):
     log = tmp_path / "log"
     submitted, submit = [], Merges.finals
     monkeypatch.setattr(Merges, "finals", lambda self: submitted.extend(submit(self)) or submitted)
-    one = cut(dxflow.plan(run.path, Picky(log=str(log))), len(run.train_ids))
+    one = cut(dxflow.plan(run.path, Logged(log=str(log))), len(run.train_ids))
     result = dxflow.execute(one, "here")
     assert (len(one.chunks), submitted, log.read_text()) == (1, [], "x")
     monkeypatch.setattr(Zarr, "made_first", False)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import RoiSum, Stats, TrainSums
+from samples import Picky, RoiSum, Stats, TrainSums
 
 import dxflow
 from dxflow import Algorithm, Frames, FrameSelection, Key, Output
@@ -175,22 +175,6 @@ def test_chunks_of_so_many_trains_give_the_same_result_and_are_what_is_asked_for
             np.testing.assert_allclose(got.variables[name], variable, rtol=1e-6)
     with pytest.raises(ValueError, match="at least 1 train"):
         plan(long, Stats(img=TWO), chunk="0 trains")
-
-
-class Picky(Average):
-    """Cannot take one module of one train."""
-
-    ALG_ID = "average"
-
-    @classmethod
-    def add_arguments(cls, parser):
-        super().add_arguments(parser)
-        parser.add_argument("--bad", type=int, default=0)
-
-    def process_module_data(self, block, out):
-        if block.module == 1 and block.train_ids[0] == self.options["bad"]:
-            raise ZeroDivisionError("planted")
-        super().process_module_data(block, out)
 
 
 @pytest.mark.parametrize("interrupted", [False, True])

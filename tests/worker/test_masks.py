@@ -1,6 +1,5 @@
 import os
 import tracemalloc
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -10,6 +9,7 @@ from extra_data import RunDirectory
 import dxflow
 from dxflow import Algorithm, Frames, Output
 from dxflow.reader import decode
+from dxflow.run.masks import BoundMask
 from dxflow.simulate import make_run
 from dxflow.worker import masks
 
@@ -194,7 +194,9 @@ def test_what_is_kept_of_masks_is_bounded_however_small_each_is(monkeypatch):
     """Masks without a bad pixel take room, too."""
     monkeypatch.setattr(masks, "CACHE_BYTES", 2**20)
     cells = 40_000
-    mask = SimpleNamespace(cells=np.arange(cells), digest="d", packed=np.zeros((1, cells, 1), np.uint8))
+    mask = BoundMask(
+        "m", None, 1, None, cells=np.arange(cells), digest="d", packed=np.zeros((1, cells, 1), np.uint8)
+    )
     pixels = masks.Pixels(np.zeros((1, 2, 4), "f4"), None, np.nan)
     cache = masks.Masks()
     tracemalloc.start()
