@@ -14,7 +14,7 @@ from h5py import h5o
 from ..disk.checksums import digest, secured
 from ..disk.openhdf5 import open_hdf5
 from ..hdf5.wire import Message
-from . import record
+from . import pixels, record
 from .objects import again, dataset_like, file_like, group_like, link_like
 from .rows import move
 from .sections import Changes
@@ -101,7 +101,9 @@ class _Cutter:
     def _dataset(self, item: h5py.Dataset, there: h5py.Group, name: str, path: str) -> None:
         """Copy a dataset, or what remains of it."""
         changes = self.changes
-        if path in changes.values:
+        if steps := changes.task.pixels.get(path):
+            pixels.move(item, there, name, changes.rows.get(path, np.arange(len(item))), steps)
+        elif path in changes.values:
             values = changes.values[path]
             dataset_like(there, name, item, len(values))[:] = values
         elif path in changes.rows:

@@ -40,10 +40,12 @@ def group_like(parent: h5py.Group, name: str, original: h5py.Group) -> h5py.Grou
     return h5py.Group(made)
 
 
-def dataset_like(parent: h5py.Group, name: str, original: h5py.Dataset, rows: int) -> h5py.Dataset:
-    """Make an empty dataset of another length with the same type, properties and attributes."""
+def dataset_like(
+    parent: h5py.Group, name: str, original: h5py.Dataset, rows: int, creation: h5p.PropDCID | None = None
+) -> h5py.Dataset:
+    """Make an empty dataset of another length with the same type, attributes and, unless given, properties."""
     shape = (rows, *original.shape[1:])
-    creation = original.id.get_create_plist()
+    creation = creation or original.id.get_create_plist()
     if creation.get_external_count():
         raise Damaged(f"{original.name}: what is written here would go into the other file its data lie in")
     if creation.get_layout() == h5d.VIRTUAL:

@@ -186,13 +186,22 @@ def through_hdf5(source: h5py.Dataset, into: h5py.Dataset, rows: NDArray, start:
     """Read and write the rows number start:stop, decoded, a few chunks at a time."""
     row_bytes = max(1, int(np.prod(source.shape[1:], dtype=np.int64)) * source.dtype.itemsize)
     step = source.chunks[0] if source.chunks else max(1, BATCH // row_bytes)
+    for first, values in blocks(source, rows, start, stop, step):
+        into[first : first + len(values)] = values
+
+
+def blocks(
+    source: h5py.Dataset, rows: NDArray, start: int, stop: int, step: int
+) -> Iterator[tuple[int, NDArray]]:
+    """Yield (number of the first, values) of `step` of the rows number start:stop at a time, decoded."""
+    chunk = source.chunks[0] if source.chunks else step
     last, block = -1, np.empty(0)
     for first in range(start, stop, step):
         part = rows[first : min(first + step, stop)]
         values = np.empty((len(part), *source.shape[1:]), source.dtype)
         # Chunks are read whole and kept while their rows come: HDF5 would decode them once per stretch of rows.
-        for a, b in stretches(np.diff(part // step) == 0, len(part)):
-            if (number := int(part[a]) // step) != last:
-                last, block = number, source[number * step : (number + 1) * step]
-            values[a:b] = block[part[a:b] - number * step]
-        into[first : first + len(part)] = values
+        for a, b in stretches(np.diff(part // chunk) == 0, len(part)):
+            if (number := int(part[a]) // chunk) != last:
+                last, block = number, source[number * chunk : (number + 1) * chunk]
+            values[a:b] = block[part[a:b] - number * chunk]
+        yield first, values

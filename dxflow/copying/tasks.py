@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..reader.files import Stat
+from .pixels import Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,8 @@ class FileTask:
         By ``source/group``.
     record : Record, optional
         Written for each cut, by files of format 1.3.
+    pixels : mapping of str to tuple of Step
+        By path of a dataset, what is done to its pixels.
     bytes : int
         Expected of the copy.
     """
@@ -84,12 +87,13 @@ class FileTask:
     trains: NDArray | None = None
     cuts: Mapping[str, Cut] = field(default_factory=dict)
     record: Record | None = None
+    pixels: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
     bytes: int = 0
 
     @property
     def whole(self) -> bool:
         """Whether the copy is the original, byte by byte."""
-        return not self.dropped and self.trains is None and not self.cuts
+        return not self.dropped and self.trains is None and not self.cuts and not self.pixels
 
     def fingerprint(self) -> str:
         """Return what tells this task from any other."""
@@ -97,4 +101,6 @@ class FileTask:
         out.update(b"" if self.trains is None else self.trains.tobytes())
         for name, cut in sorted(self.cuts.items()):
             out.update(name.encode() + cut.counts.tobytes() + cut.entries.tobytes())
+        for name, steps in sorted(self.pixels.items()):
+            out.update(name.encode() + b"".join(step.token for step in steps))
         return out.hexdigest()
