@@ -1,6 +1,7 @@
 """Simulated EuXFEL runs with known truth: valid EXDF files for tests, examples and benchmarks."""
 
 from .bragg import Bragg
+from .electronics import Electronics
 from .plant import Plant
 from .run import make_run
 from .settings import Scan, Settings
@@ -10,6 +11,7 @@ from .truth import Truth
 
 __all__ = [
     "Bragg",
+    "Electronics",
     "Flat",
     "Plant",
     "PowderRings",

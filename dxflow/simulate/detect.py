@@ -10,14 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .detectors import Kind
+from .electronics import (
+    LEVEL_NOISE,
+    LEVELS,
+    Board,
+    Electronics,
+    board,
+    gain_plane,
+    jumps,
+    measured,
+    recorded,
+    stages,
+)
 from .seeds import Stream, generator
 from .settings import Settings
 
 HOT = 1.0e4
 """Photons that a hot pixel shows in corrected data; raw hot pixels are at the top of their range."""
-
-GAIN_LEVELS = (6000.0, 7500.0, 8500.0)
-"""ADU in AGIPD's gain plane for high, medium and low gain."""
 
 JUNGFRAU_STAGES = (0, 1, 3)
 """Values of JUNGFRAU's gain dataset for high, medium and low gain."""
@@ -28,6 +37,15 @@ class BadPixel(IntFlag):
 
     OFFSET_OUT_OF_THRESHOLD = 1 << 0
     NOISE_OUT_OF_THRESHOLD = 1 << 1
+
+
+class Cause(IntFlag):
+    """What is wrong with a pixel, in the truth of runs with electronics."""
+
+    DEAD = 1
+    HOT = 2
+    NOISY = 4
+    STUCK = 8
 
 
 @dataclass(frozen=True)
@@ -43,6 +61,16 @@ class Sensor:
     """Raw value without light, ADU, (ss, fs)."""
     cell_offset: NDArray[np.float32]
     """Added to the pedestal in each memory cell, ADU, (cell,)."""
+    board: Board | None = None
+    """What differs between cells and gain stages, if anything."""
+
+    @property
+    def cause(self) -> NDArray[np.uint8]:
+        """What is wrong with each pixel, (ss, fs)."""
+        out = self.dead * Cause.DEAD + self.hot * Cause.HOT
+        if self.board is not None:
+            out = out + self.board.noisy * Cause.NOISY + self.board.stuck * Cause.STUCK
+        return np.asarray(out, np.uint8)
 
     @property
     def mask(self) -> NDArray[np.uint32]:
@@ -56,13 +84,21 @@ def sensor(settings: Settings, kind: Kind, number: int) -> Sensor:
     chance = generator(settings.seed, Stream.BAD_PIXEL, number).random(settings.shape)
     random = generator(settings.seed, Stream.PEDESTAL, number)
     level = 2.0 ** (kind.adc_bits - 2)
+    pedestal = (level * (1 + 0.05 * random.standard_normal(settings.shape))).astype(np.float32)
+    cells = (0.01 * level * random.standard_normal(settings.pulses)).astype(np.float32)
     return Sensor(
         number=number,
         dead=chance < settings.bad_pixels / 2,
         hot=chance > 1 - settings.bad_pixels / 2,
-        pedestal=(level * (1 + 0.05 * random.standard_normal(settings.shape))).astype(np.float32),
-        cell_offset=(0.01 * level * random.standard_normal(settings.pulses)).astype(np.float32),
+        pedestal=pedestal,
+        cell_offset=cells,
+        board=_board(settings, kind, number, pedestal + cells[:, np.newaxis, np.newaxis]),
     )
+
+
+def _board(settings: Settings, kind: Kind, number: int, plain: NDArray[np.float32]) -> Board | None:
+    own, noise = settings.electronics, settings.noise * kind.adu_per_photon[0]
+    return None if own is None else board(own, kind, settings.seed, number, noise, plain)
 
 
 def corrected(
@@ -85,6 +121,7 @@ def raw(
     mean: NDArray[np.float64],
     cell: int,
     random: np.random.Generator,
+    train_id: int = 0,
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
     """Return one raw frame.
 
@@ -98,6 +135,10 @@ def raw(
     stage : ndarray, (ss, fs)
         0 high, 1 medium, 2 low gain.
     """
+    if sensor.board is not None and settings.electronics is not None:
+        ids = settings.seed, sensor.number, train_id, cell
+        jump = jumps(settings.electronics, kind, settings.shape, *ids)
+        return _by_electronics(settings.electronics, kind, sensor, mean, cell, random, jump)
     stage, signal = np.zeros(mean.shape, np.uint8), np.float64(0)
     # Without light nothing is drawn, either.
     if mean.any():
@@ -106,20 +147,53 @@ def raw(
             stage += photons > ceiling
         signal = photons * np.array(kind.adu_per_photon)[stage]
     noise = settings.noise * kind.adu_per_photon[0] * random.standard_normal(mean.shape, dtype=np.float32)
+    value = _digits(kind, sensor, sensor.pedestal + sensor.cell_offset[cell] + signal + noise)
+    return _stored(kind, value, stage, random), stage
+
+
+def _by_electronics(
+    own: Electronics,
+    kind: Kind,
+    sensor: Sensor,
+    mean: NDArray[np.float64],
+    cell: int,
+    random: np.random.Generator,
+    jump: NDArray[np.float64],
+) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    """Return one raw frame of pixels that differ, and the stages that are recorded of it."""
+    assert sensor.board is not None
+    photons = random.poisson(mean) if mean.any() else np.zeros(mean.shape, np.int64)
+    stage = stages(own, kind, photons)
+    value = _digits(kind, sensor, measured(sensor.board, cell, photons, stage, jump, random))
+    told = recorded(sensor.board, stage)
+    plane = None
+    if kind.gain == "plane":
+        plane = gain_plane(sensor.board, cell, told, random)
+    return _stored(kind, value, told, random, plane), told
+
+
+def _digits(kind: Kind, sensor: Sensor, value: NDArray[Any]) -> NDArray[np.uint16]:
+    """Return values as the converter gives them."""
     top = 2**kind.adc_bits - 1
-    value = np.clip(np.rint(sensor.pedestal + sensor.cell_offset[cell] + signal + noise), 0, top)
+    value = np.clip(np.rint(value), 0, top)
     value[sensor.dead] = 0
     value[sensor.hot] = top
-    return _stored(kind, value.astype(np.uint16), stage, random), stage
+    return value.astype(np.uint16)
 
 
 def _stored(
-    kind: Kind, value: NDArray[np.uint16], stage: NDArray[np.uint8], random: np.random.Generator
+    kind: Kind,
+    value: NDArray[np.uint16],
+    stage: NDArray[np.uint8],
+    random: np.random.Generator,
+    plane: NDArray[np.uint16] | None = None,
 ) -> NDArray[np.uint16]:
     """Return the values with the gain stage where this detector keeps it."""
     if kind.gain == "plane":
-        level = np.array(GAIN_LEVELS)[stage] + 30 * random.standard_normal(stage.shape, dtype=np.float32)
-        return np.stack([value, np.rint(level).astype(np.uint16)])
+        if plane is None:
+            noise = LEVEL_NOISE * random.standard_normal(stage.shape, dtype=np.float32)
+            plane = np.rint(np.array(LEVELS)[stage] + noise).astype(np.uint16)
+        return np.stack([value, plane])
     if kind.gain == "bits":
         return (value | (stage.astype(np.uint16) << np.uint16(12)))[np.newaxis]
     return value[np.newaxis] if kind.raw_planes else value

@@ -34,6 +34,8 @@ class Kind:
     """Class of `extra_geom` with the real layout."""
     xtdf: bool = True
     """Frames of a train along the first axis (XTDF) rather than one entry per train."""
+    asic: tuple[int, int] = (64, 64)
+    """Pixels of an ASIC, (ss, fs)."""
     adc_bits: int = 14
     """Largest raw value is 2**adc_bits - 1."""
 
@@ -104,6 +106,7 @@ def _lpd() -> Kind:
         adu_per_photon=(30.0, 3.0, 0.4),
         ceiling=(80.0, 900.0),
         geometry="LPD_1MGeometry",
+        asic=(32, 16),
         adc_bits=12,
     )
 
@@ -140,6 +143,7 @@ def _jungfrau(name: str, domain: str, modules: int) -> Kind:
         adu_per_photon=(350.0, 12.0, 0.9),
         ceiling=(30.0, 700.0),
         geometry="JUNGFRAUGeometry",
+        asic=(256, 256),
         xtdf=False,
     )
 

@@ -139,5 +139,6 @@ class Painter:
         if scene.settings.data == "corr":
             return Frame(frame, corrected(scene.settings, self.sensor, mean, random), None)
         cell = int(scene.schedule.pulse[frame])
-        data, stage = raw(scene.settings, scene.kind, self.sensor, mean, cell, random)
+        train_id = int(scene.schedule.train_ids[scene.schedule.train[frame]])
+        data, stage = raw(scene.settings, scene.kind, self.sensor, mean, cell, random, train_id)
         return Frame(frame, data, stored_stage(scene.kind, stage) if scene.kind.gain == "key" else None)

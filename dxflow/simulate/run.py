@@ -110,6 +110,21 @@ def _pieces(scene: Scene, sensors: list[Sensor]) -> dict[str, Any]:
         "peaks": scene.peaks(),
         "pedestal": np.stack([part.pedestal for part in sensors]),
         "cell_offset": np.stack([part.cell_offset for part in sensors]),
+        "cause": np.stack([part.cause for part in sensors]),
+        **_electronics(sensors),
+    }
+
+
+def _electronics(sensors: list[Sensor]) -> dict[str, Any]:
+    """Return what the truth says about electronics."""
+    boards = [part.board for part in sensors if part.board is not None]
+    if not boards:
+        return dict.fromkeys(("offset", "noise_adu", "gain_adu", "gain_level"), np.zeros(0, np.float32))
+    return {
+        "offset": np.stack([board.offset for board in boards], axis=2),
+        "noise_adu": np.stack([board.noise for board in boards]),
+        "gain_adu": np.stack([board.gain for board in boards], axis=1),
+        "gain_level": np.stack([board.level for board in boards], axis=2),
     }
 
 
@@ -134,6 +149,8 @@ def _no_detector() -> dict[str, Any]:
         "bad_pixels": image.astype(bool),
         "mask": image.astype(np.uint32),
         "peaks": np.zeros((0, 5)),
+        "cause": image.astype(np.uint8),
+        **_electronics([]),
         "pedestal": image.astype(np.float32),
         "cell_offset": np.zeros((0, 0), np.float32),
         "positions": np.zeros((0, 0, 0, 3)),

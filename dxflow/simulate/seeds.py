@@ -20,6 +20,8 @@ class Stream(IntEnum):
     POOL = 8
     CAMERA = 9
     SPOTS = 10
+    ELECTRONICS = 30
+    JUMPS = 31
 
 
 def generator(seed: int, stream: Stream, *ids: int) -> np.random.Generator:

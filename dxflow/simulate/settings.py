@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .detectors import Kind, kind
+from .electronics import STAGES, Electronics
 from .exdf import VERSIONS
 from .plant import Plant
 from .signals import PowderRings, Signal
@@ -83,6 +84,8 @@ class Settings:
     """Standard deviation of the pulse energy over its mean (gamma distributed); 0: all the same."""
     noise: float = 0.3
     """Standard deviation of the noise of a pixel, photons."""
+    electronics: Electronics | None = None
+    """Raw data: what differs between cells and gain stages, and moves together; None: an offset of each cell alone."""
     bad_pixels: float = 0.002
     """Share of pixels that are dead (always 0) or hot (always far too much), half each."""
     distance: float = 0.2
@@ -163,7 +166,13 @@ class Settings:
     def _detector_checks(self, kind: Kind) -> list[tuple[bool, str]]:
         """Return (wrong?, what is wrong) of options that concern the detector."""
         modules = kind.modules if self.modules is None else self.modules
+        stage = "auto" if self.electronics is None else self.electronics.stage
         return [
+            (self.electronics is not None and self.data != "raw", "electronics are of raw data: data='raw'"),
+            (
+                stage in STAGES[len(kind.adu_per_photon) :],
+                f"{kind.name} has no {stage} gain, only {', '.join(STAGES[: len(kind.adu_per_photon)])}",
+            ),
             (self.pulses > kind.cells, f"{kind.name} has {kind.cells} memory cells, not {self.pulses}"),
             (not 1 <= modules <= kind.modules, f"{kind.name} has 1 to {kind.modules} modules, not {modules}"),
             (not self.numbers, "no modules are left: plant fewer missing_modules"),
@@ -252,7 +261,7 @@ def settings(options: dict[str, Any]) -> Settings:
     )
 
 
-_NONE = ("detector", "modules", "module_shape", "pump_signal", "pool")
+_NONE = ("detector", "modules", "module_shape", "pump_signal", "electronics", "pool")
 
 
 def _tuple(value: Any) -> Any:

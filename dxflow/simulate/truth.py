@@ -112,6 +112,16 @@ class Truth:
     """Raw data: value without light, ADU, (module, ss, fs)."""
     cell_offset: NDArray[np.float32]
     """Raw data: added to the pedestal in each memory cell, ADU, (module, cell)."""
+    offset: NDArray[np.float32]
+    """With `Electronics`: ADU without light, (stage, cell, module, ss, fs); empty without, as what follows."""
+    noise_adu: NDArray[np.float32]
+    """Standard deviation of each pixel's noise, ADU, (module, ss, fs)."""
+    gain_adu: NDArray[np.float32]
+    """ADU per photon, (stage, module, ss, fs)."""
+    gain_level: NDArray[np.float32]
+    """ADU of the gain plane, (stage, cell, module, ss, fs)."""
+    cause: NDArray[np.uint8]
+    """What is wrong with a pixel, `dxflow.simulate.detect.Cause`, (module, ss, fs); dead and hot ones always."""
     positions: NDArray[np.float64]
     """Pixel centres x, y, z in m, (module, ss, fs, 3)."""
 
