@@ -8,6 +8,7 @@ from typing import Any
 
 from .clusters.kept import Kept
 from .declare.algorithm import Algorithm
+from .declare.narrowed import narrowed
 from .driver import journal
 from .driver.execute import execute
 from .driver.progress import during
@@ -34,6 +35,8 @@ def plan(
     *,
     cluster: Any = None,
     frames: Any = None,
+    modules: Any = None,
+    roi: Any = None,
     mask: Any = "auto",
     mask_bits: Any = None,
     resume: bool = False,
@@ -61,6 +64,9 @@ def plan(
         Only used to know where memory must suffice; see `execute`. The name of one is looked at only there.
     frames : FrameSelection, boolean array or Result, optional
         Only these frames of detectors are read at all.
+    modules, roi
+        Only these modules and pixels, as of `Frames`, for all frames whose input does not say it itself: a result of
+        `Signal`, for example.
     mask, mask_bits
         Which pixels are bad, as ``mask=`` and ``bits=`` of `Frames`, for all images whose input does not say it
         itself. ``"auto"``: the run's own mask for corrected data; None: all pixels are used.
@@ -111,6 +117,7 @@ def plan(
         raise PlanError(f"suspect={suspect!r}: expected one of {list(SUSPECT)}")
     if readers is not None and readers < 0:
         raise PlanError(f"readers={readers!r}: expected a number of threads from 0, or None to find the best")
+    given = narrowed(given, modules, roi)
     selection = FrameSelection.of(frames)
     with Short(), during(f"opening {run}", runs.opened, run, given, mask, quiet=quiet) as opened:
         opened.faults.suspect = suspect == "use" and opened.run.inc_suspect_trains
@@ -138,7 +145,7 @@ def plan(
         readers=readers,
         name=str(name),
         hook_timeout=hook_timeout,
-        frames=frames,
+        frames=[frames, modules, roi],
     )
     return _checked(made, cluster)
 
@@ -171,6 +178,8 @@ def reduce(
     *,
     cluster: Any = None,
     frames: Any = None,
+    modules: Any = None,
+    roi: Any = None,
     mask: Any = "auto",
     mask_bits: Any = None,
     resume: bool = False,
@@ -199,6 +208,10 @@ def reduce(
         ``"slurm"``, an object of `dxflow.clusters` or a `distributed.Client`.
     frames : FrameSelection, boolean array or Result, optional
         Only these frames of detectors are read at all.
+    modules : sequence of int, Result or labelled array, optional
+        Only these modules of detectors are read.
+    roi : (slice, slice), Result or array, optional
+        Only these pixels of each module are read.
     mask : "auto", None, str, array or path
         Which pixels are bad: with "auto" what the run itself marks in corrected floats; None for none; a key, an array
         or a file of your own.
@@ -252,6 +265,8 @@ def reduce(
         to,
         cluster=cluster,
         frames=frames,
+        modules=modules,
+        roi=roi,
         mask=mask,
         mask_bits=mask_bits,
         resume=resume,

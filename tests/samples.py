@@ -147,6 +147,32 @@ class Bright(Algorithm):
         out.is_bright = np.nansum(train["img"], axis=(1, 2, 3), dtype="f8") > self.above
 
 
+class Somewhere(Algorithm):
+    """Says of boxes of pixels that something is there, in the outputs of `Signal`."""
+
+    ALG_ID = "signal"
+    inputs = {"img": Frames("image.data")}
+
+    @classmethod
+    def add_arguments(cls, parser):
+        parser.add_argument("--boxes", nargs="*", default=(), help="(module, ss0, ss1, fs0, fs1)")
+
+    def outputs(self, info):
+        numbers = info["img"].modules
+        return {
+            "mask": Output(per="pixel", dtype="?", merge="max"),
+            "modules": Output(dtype="?", merge="max", shape=(len(numbers),), dims=("module",)),
+            "roi": Output(dtype="i4", merge="max", shape=(9, 5), dims=("region", "column")),
+        }
+
+    def process_module_data(self, block, out):
+        for number, (module, ss0, ss1, fs0, fs1) in enumerate(self.boxes):
+            if module == block.module_number:
+                out.mask[ss0:ss1, fs0:fs1] = True
+                out.modules[block.module] = True
+            out.roi[number] = module, ss0, ss1, fs0, fs1
+
+
 class Scale(Algorithm):
     """Hands on images, twice as bright."""
 

@@ -49,6 +49,7 @@ ELSEWHERE = (
         "copying/test_breaks.py copying/test_copy.py",
         "they matter where a copy is interrupted or fails",
     ),
+    ("dxflow/declare/narrowed.py", "run/test_regions.py", "beside the regions that it narrows frames to"),
     (
         "dxflow/declare/fitting.py dxflow/declare/kinds.py dxflow/declare/lack.py dxflow/declare/signatures.py",
         "declare/test_algorithm.py declare/test_inputs.py declare/test_outputs.py driver/test_report.py",

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors.kinds import OF_FRAMES, TEXT, WHOLE, different, expect, expect_all
 from ..errors.near import listed, no_source, other_images, written
-from ..run import ahead, badpixels, detectors, masks
+from ..run import ahead, badpixels, detectors, masks, regions
 from ..run.bound import BoundInput
 from ..run.findings import Faults
 from ..run.frameids import aligned, frame_index
 from ..run.index import plain
 from ..run.locate import locate
+from ..run.regions import Regions
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -39,9 +39,9 @@ class Frames:
         (JUNGFRAU: ``data.adc``) take these names too.
     detector : str, optional
         Name in the run, such as ``"SPB_DET_AGIPD1M-1"``; needed where there are several.
-    modules : sequence of int, or labelled array, optional
-        Module numbers; all by default. Nothing is read of others. Of an earlier result: an array of numbers, or one
-        that says of each module, by its coordinate, whether it is read.
+    modules : sequence of int, result or labelled array, optional
+        Module numbers; all by default. Nothing is read of others. Of an earlier result: its output ``modules``, or an
+        array of numbers, or one that says of each module, by its coordinate, whether it is read.
     data : {"corrected", "raw"}, optional
         Corrected where there is corrected data, by default.
     plane : str
@@ -58,8 +58,11 @@ class Frames:
     fill : float, optional
         What bad pixels become as they are read: NaN by default. Integers have no NaN and stay as they are unless
         this is given; ``block.valid(alias)`` says which are good in any case.
-    roi : (slice, slice), optional
-        Slow-scan and fast-scan pixels to read of each module, such as ``np.s_[100:200, :]``. Nothing else is read.
+    roi : (slice, slice), result or array, optional
+        Slow-scan and fast-scan pixels to read of each module, such as ``np.s_[100:200, :]``. Nothing else is read. Of
+        an earlier result: its output ``roi``, a table with the columns module, ss0, ss1, fs0, fs1 (half-open), or its
+        ``mask``, (module, ss, fs). Frames of all modules have one shape: what is read of each is the one region that
+        holds those of all modules that are read.
     align : {"outer", "inner", "strict"}
         Where modules have different frames: take all and fill what is missing, take those that all modules have,
         or refuse.
@@ -69,18 +72,21 @@ class Frames:
 
     key: str = "image.data"
     detector: str | None = None
-    modules: tuple[int, ...] | None = None
+    modules: Any = None
     data: str | None = None
     plane: str = "data"
     mask: Any = badpixels.AUTO
     bits: Any = None
     fill: float | None = None
-    roi: tuple[slice, slice] | None = None
+    roi: Any = None
     align: str = "outer"
     offset: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "modules", _numbers(self.modules))
+        if not isinstance(self.roi, (tuple, slice, Regions, type(None))):
+            object.__setattr__(self, "roi", Regions.of(self.roi))
+        object.__setattr__(self, "detector", _whose(self))
+        object.__setattr__(self, "modules", regions.modules_of(self.modules))
         expect_all(OF_FRAMES, vars(self), "Frames: ")
         if self.modules is not None:
             object.__setattr__(self, "modules", different(self.modules))
@@ -128,9 +134,11 @@ class Frames:
             faults,
             planes=kind.planes,
             plane=self.plane,
-            roi=self.roi,
+            roi=self.roi.around(wanted, found.name) if isinstance(self.roi, Regions) else self.roi,
             offset=self.offset,
         )
+        if isinstance(self.roi, Regions):
+            self.roi.check(found.name, at.stored)
         index = frame_index(run, kind, trains, at, faults)
         frame = masks.Frame(found.name, key, at, wanted, sources, trains, index.cell_ids, found)
         mask, said = masks.bind(self.mask, self.bits, self.fill, run, frame, faults)
@@ -262,20 +270,17 @@ def _unknown(run: DataCollection, found: detectors.Found) -> list[str]:
     ]
 
 
-def _numbers(modules: Any) -> Any:
-    """Return module numbers as they were given, or those that a labelled array has or says yes to."""
-    if not hasattr(modules, "coords"):
-        return modules
-    values = np.atleast_1d(np.asarray(modules))
-    if values.dtype != bool:
-        return values
-    for name, numbers in modules.coords.items():
-        if str(name).split("_")[0] == "module" and numbers.dims == modules.dims and values.ndim == 1:
-            return np.asarray(numbers)[values]
-    raise TypeError(
-        f"Frames: modules= are booleans along {modules.dims} with coordinates {listed(map(str, modules.coords))}: "
-        "expected one for each module, and the coordinate 'module', its number"
-    )
+def _whose(frames: Frames) -> str | None:
+    """Return the detector that is meant: that of the results from which modules and regions come, if they say one."""
+    said = {regions.detector_of(frames.modules), getattr(frames.roi, "detector", "")} - {""}
+    kinds = {None, *(d.kind for d in detectors.known())}
+    meant = said if frames.detector in kinds else said | {frames.detector}
+    if len(meant) > 1:
+        raise ValueError(
+            f"Frames: modules= and roi= are of {' and '.join(sorted(said))}, detector={frames.detector!r}: expected "
+            "results of the detector that is read"
+        )
+    return next(iter(meant), frames.detector)
 
 
 def _check_align(align: str) -> None:

@@ -32,12 +32,37 @@ def ids(text: str) -> slice | list[int]:
     )
 
 
-def numbers(text: str) -> tuple[int, ...]:
-    """Return ``0,1,4-6`` as numbers."""
+def numbers(text: str) -> Any:
+    """Return ``0,1,4-6`` as numbers, and the path of a result as that result."""
     if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
-        raise argparse.ArgumentTypeError(f"{text!r}: write 0,1,2 or 0-7")
+        return _result(text, "0,1,2 or 0-7")
     spans = [part.split("-") for part in text.split(",")]
     return tuple(n for span in spans for n in range(int(span[0]), int(span[-1]) + 1))
+
+
+def region(text: str) -> Any:
+    """Return ``100:200,:`` as slices, and the path of a result as that result."""
+    if not re.fullmatch(r"\d*:\d*,\d*:\d*", text):
+        return _result(text, "100:200,: for slow and fast scan")
+    ends = [[int(n) if n else None for n in part.split(":")] for part in text.split(",")]
+    return slice(*ends[0]), slice(*ends[1])
+
+
+def _result(path: str, words: str) -> Any:
+    """Return the result that is there, or say what can be written."""
+    if (found := of_result(path)) is None:
+        raise argparse.ArgumentTypeError(f"{path!r}: write {words}, or the path of a result of dxflow")
+    return found
+
+
+def of_result(path: str) -> Any:
+    """Return the result that is at a path, None if there is none."""
+    from pathlib import Path
+
+    from ..driver.result import Result
+
+    there = (Path(path) / "dxflow.json").is_file() or Path(path).is_file()
+    return Result(path) if there else None
 
 
 def positive(text: str) -> int:
@@ -60,7 +85,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "only these train ids: 10001:10050 (end excluded) or 1,2,3",
     },
     "detector": {"metavar": "NAME", "help": "which detector, where the run has several"},
-    "modules": {"type": numbers, "metavar": "0,1,...", "help": "only these modules (0,1,2 or 0-7)"},
+    "modules": {
+        "type": numbers,
+        "metavar": "0,1,...",
+        "help": "only these modules (0,1,2 or 0-7), or those of a result, signal.zarr",
+    },
+    "roi": {
+        "type": region,
+        "metavar": "SS,FS",
+        "help": "only these pixels of each module: 100:200,: (end excluded), or the regions of a result, signal.zarr",
+    },
     "mask": {
         "action": "append",
         "metavar": "WHICH",
@@ -94,7 +128,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "overwrite": {"action": "store_true", "help": "replace an existing result"},
 }
 """Name -> arguments of `argparse.ArgumentParser.add_argument`. Those of `PLAN` go to `dxflow.plan` as they are."""
-OF_FRAMES = ("detector", "modules")
+OF_FRAMES = ("detector", "modules", "roi")
 """Those that say which data of a detector are read: fields of `dxflow.Frames`."""
 PLAN = (
     *("mask_bits", "on_fault", "suspect", "chunk", "block"),
@@ -143,7 +177,10 @@ def narrowed(cls: type[Algorithm], args: argparse.Namespace) -> dict[str, Any]:
     """Return the frames inputs of an algorithm with the detector and modules that were asked for."""
     asked = of_frames(args)
     frames = {alias: what for alias, what in cls.inputs.items() if isinstance(what, (Frames, FrameClock))}
-    return {alias: what.narrowed(**asked) for alias, what in frames.items()} if asked else {}
+    try:
+        return {alias: what.narrowed(**asked) for alias, what in frames.items()} if asked else {}
+    except (TypeError, ValueError, OSError) as e:
+        raise UsageError(f"{cls.__name__}: {e}") from e
 
 
 def cluster_of_pass(args: argparse.Namespace) -> Any:
@@ -186,17 +223,13 @@ def frames_of(texts: Sequence[str], trains: slice | Sequence[int] | None = None)
 
 def _selected_by(path: str) -> FrameSelection:
     """Return what a result selects."""
-    from pathlib import Path
-
-    from ..driver.result import Result
-
-    if not ((place := Path(path)) / "dxflow.json").is_file() and not place.is_file():
+    if (result := of_result(path)) is None:
         raise UsageError(
             f"--frames {path}: no result of dxflow is there; expected one, or trains=, pulses= or cells= "
             "with 0:100 or 0,4,8"
         )
     try:
-        selection = FrameSelection.of(Result(path))
+        selection = FrameSelection.of(result)
     except (TypeError, KeyError, ValueError, OSError) as e:
         raise UsageError(f"--frames {path}: {e.args[0] if isinstance(e, KeyError) else e}") from e
     assert selection is not None

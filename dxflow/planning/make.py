@@ -46,7 +46,7 @@ def plan_of(
     Parameters
     ----------
     frames
-        What was given as `frames`: results in it are inputs, too.
+        What was given as `frames`, `modules` and `roi`: results among it are inputs, too.
     **options
         Of `Plan`.
 

@@ -84,9 +84,9 @@ class Names:
         return self._pixels[key]
 
     def detector(self, o: BoundOutput) -> dict[str, str]:
-        """Return the attributes that say whose pixels these are, and of which data."""
+        """Return the attributes that say whose pixels or modules these are, and of which data."""
         lead = self._lead(o)
-        if o.output.kind not in ("pixel", "image"):
+        if o.output.kind not in ("pixel", "image") and "module" not in o.output.dims:
             return {}
         data = {"data": "raw" if lead.raw else "corrected"} if lead.kind == "frames" else {}
         return {"detector": lead.name, **data}

@@ -3,6 +3,7 @@
 import argparse
 
 import pytest
+from samples import Somewhere
 
 import dxflow
 from dxflow.algorithms.average import Average
@@ -76,6 +77,26 @@ def test_what_is_selected_twice_is_refused(given):
 def test_detector_and_modules_narrow_the_frames_of_an_algorithm():
     img = options.narrowed(Average, parsed("--detector", "AGIPD1M", "--modules", "0-2"))["img"]
     assert (img.detector, img.modules) == ("AGIPD1M", (0, 1, 2))
+    assert options.narrowed(Average, parsed("--roi", "1:20,:"))["img"].roi == (
+        slice(1, 20),
+        slice(None, None),
+    )
+
+
+def test_modules_and_regions_of_a_result_narrow_frames_and_what_is_neither_is_said(tmp_path, capsys):
+    run = make_run(tmp_path / "run", trains=2, pulses=2, module_shape=(8, 4), devices=())
+    found = tmp_path / "signal.zarr"
+    dxflow.reduce(run.path, Somewhere(boxes=[(5, 1, 3, 0, 2)]), found, cluster="here")
+    img = options.narrowed(Average, parsed("--modules", str(found), "--roi", str(found)))["img"]
+    assert (img.modules, img.detector) == ((5,), "SPB_DET_AGIPD1M-1")
+    assert img.roi.around((5,), "") == (slice(1, 3), slice(0, 2))
+    with pytest.raises(SystemExit):
+        parsed("--modules", str(tmp_path / "none.zarr"))
+    assert "write 0,1,2 or 0-7, or the path of a result" in capsys.readouterr().err
+    other = tmp_path / "other.zarr"
+    assert cli.main(["reduce", run.path, "average", "--to", str(other), "--cluster", "here", "--quiet"]) == 0
+    assert cli.main(["plan", run.path, "average", "--modules", str(other)]) == 2
+    assert "this result has no output 'modules'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
