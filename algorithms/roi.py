@@ -66,7 +66,7 @@ class RoiSum(Algorithm):
     def configure(self, args: argparse.Namespace) -> None:
         modules: Any = [args.modules] if isinstance(args.modules, (int, np.integer)) else args.modules
         self.modules = Frames(modules=modules).modules
-        self.ss, self.fs = _bounds("ss", args.ss), _bounds("fs", args.fs)
+        self.ss, self.fs = interval("roi", "ss", args.ss), interval("roi", "fs", args.fs)
         self.regions = None if args.regions is None else _regions(args.regions)
         if self.regions and (self.modules or self.ss or self.fs):
             raise ValueError("roi: regions= says it for each module; leave out modules=, ss= and fs=")
@@ -122,18 +122,18 @@ def _regions(given: Any) -> dict[int, tuple[Bounds, Bounds]]:
         )
     modules = Frames(modules=tuple(rows[:, 0].tolist())).modules or ()
     return {
-        module: (_bounds("ss", row[1:3]), _bounds("fs", row[3:]))
+        module: (interval("roi", "ss", row[1:3]), interval("roi", "fs", row[3:]))
         for module, row in zip(modules, rows.tolist(), strict=True)
     }
 
 
-def _bounds(name: str, value: Sequence[int] | None) -> tuple[int, int] | None:
+def interval(who: str, name: str, value: Sequence[int] | None) -> tuple[int, int] | None:
     """Return the first and the end of a range, checked as far as it can be without a run."""
     if value is None:
         return None
     first, stop = (int(v) for v in value)
     if not 0 <= first < stop:
         raise ValueError(
-            f"roi: {name}={(first, stop)}; expected first row or column and the one after the last"
+            f"{who}: {name}={(first, stop)}; expected first row or column and the one after the last"
         )
     return first, stop

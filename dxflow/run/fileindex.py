@@ -83,7 +83,9 @@ def _section(access: RunFile, source: str) -> str:
 
 def unit_of(dataset: Any) -> str:
     """Return the unit of values, as EXtra-data puts it together; "" where there is none."""
-    attrs = dataset.attrs
+    # Karabo says it of a control key at the group around value and timestamp.
+    control = dataset.name.startswith("/CONTROL/") and dataset.name.endswith("/value")
+    attrs = dataset.parent.attrs if control else dataset.attrs
     # Asking for one that is not there takes HDF5 ten times as long.
     found = [_text(attrs[n]) if n in attrs else "" for n in ("unitSymbol", "metricPrefixSymbol")]
     unit, prefix = found

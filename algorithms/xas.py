@@ -1,0 +1,191 @@
+"""Xas: absorption against photon energy, as the ratio of sums of a signal and of the incoming intensity."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dxflow import Algorithm, From, Labels, Output, Partial, PlanError, RunInfo, Train
+
+MODES = ("fluorescence", "transmission")
+SUMS = {"signal": "y", "i0": "x", "yy": "y y", "xx": "x x", "xy": "x y"}
+
+
+class Xas(Algorithm):
+    """Absorption at each step of the photon energy, with its error.
+
+    Parameters
+    ----------
+    steps : sequence of float, optional
+        Energies of the scan, rising; each value belongs to the nearest one, if it is near enough.
+    tolerance : float, optional
+        How far from a step a value may be; half the smallest distance of two steps by default.
+    edges : sequence of float, optional
+        Edges of bins instead of `steps`, for scans without steps: each bin holds its lower edge, the last both.
+    mode : {"fluorescence", "transmission"}
+        y / x, or -ln(y / x).
+    min_i0 : float
+        Frames whose incoming intensity is not above this are left out, and counted; 0 by default.
+    signal : From, Key, PulseKey or Labels
+        y: the fluorescence or the transmitted intensity; ``From("spectrum.sum")`` by default. One value per frame.
+    i0 : Key, PulseKey, From or Labels
+        x: the incoming intensity, one value per frame or per train.
+    energy : Key, PulseKey or Labels
+        One value per train or per frame.
+
+    Outputs
+    -------
+    mu : float64, (energy,)
+        Ratio of the sums over frames, sum(y) / sum(x), or minus its logarithm; NaN where there is no frame.
+    error : float64, (energy,)
+        Its standard error, from the spread of the frames; NaN where there are fewer than two.
+    signal, i0 : float64, (energy,)
+        The sums.
+    frames : int64, (energy,)
+        Frames that are in them.
+    left_out : int64, (energy,)
+        Frames at this energy without signal, or whose incoming intensity is missing or too small.
+    outside : int64
+        Frames at no energy of the scan, or of which the energy is missing.
+
+    Notes
+    -----
+    With R = sum y / sum x of n frames, var(R) = n / (n - 1) sum (y - R x)^2 / (sum x)^2 [1]_: what y and x have in
+    common cancels. The error of -ln R is that of R over R. The mean of the ratios y / x is another quantity, which weak
+    shots dominate; it is not made.
+
+    References
+    ----------
+    .. [1] W. G. Cochran (1977), Sampling Techniques, 3rd edition, section 2.11.
+    """
+
+    steps: Sequence[float] | None
+    tolerance: float | None
+    edges: Sequence[float] | None
+    mode: str
+    min_i0: float
+    ALG_ID = "xas"
+    HELP = "absorption against photon energy: ratio of sums of signal and incoming intensity"
+    WHOLE_FRAMES = True
+    inputs = {"signal": From("spectrum.sum"), "i0": None, "energy": None}  # type: ignore[dict-item]
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--steps", type=float, nargs="+", help="energies of the scan")
+        add("--tolerance", type=float, help="how far from a step; default half the smallest distance")
+        add("--edges", type=float, nargs="+", help="edges of bins of energy, in place of --steps")
+        add("--mode", choices=MODES, default="fluorescence", help="y / x or -ln(y / x)")
+        add("--min-i0", type=float, default=0.0, help="frames must have more incoming intensity")
+
+    def configure(self, args: argparse.Namespace) -> None:
+        super().configure(args)
+        if (self.steps is None) == (self.edges is None):
+            raise ValueError("xas: give steps=, the energies of the scan, or edges=, of bins of energy")
+        for name, least in (("steps", 1), ("edges", 2)):
+            if (given := getattr(self, name)) is not None:
+                setattr(self, name, _rising(name, given, least))
+        if self.tolerance is not None and not (self.steps and 0 <= self.tolerance < np.inf):
+            raise ValueError(f"xas: tolerance={self.tolerance}: expected a number from 0, with steps=")
+        lacking = [alias for alias in self.inputs if self.inputs[alias] is None]
+        if lacking:
+            raise ValueError(
+                f"xas: give {' and '.join(f'{alias}=' for alias in lacking)}, such as PulseKey(...) or Key(source, key)"
+            )
+        # The first one has the frames, which labels are joined to.
+        self.inputs = dict(sorted(self.inputs.items(), key=lambda item: isinstance(item[1], Labels)))
+
+    def outputs(self, info: RunInfo) -> Mapping[str, Output]:
+        signal, energy = info["signal"], info["energy"]
+        for alias in ("signal", "i0", "energy"):
+            if info[alias].shape not in ((), (1,)):
+                raise PlanError(
+                    f"xas: {alias} is {info[alias].name} {info[alias].key} with values of shape {info[alias].shape}; "
+                    "expected one number per frame or per train"
+                )
+        axis: dict[str, Any] = {
+            "shape": (self._count,),
+            "dims": ("energy",),
+            "coords": {"energy": (self._centres, energy.unit)},
+        }
+        whole = {"dtype": "i8", **axis}
+        return {
+            "mu": Output(doc=f"absorption, {self.mode}", **axis),
+            "error": Output(doc="standard error of mu", **axis),
+            "signal": Output(unit=signal.unit, doc="sum of the signal", **axis),
+            "i0": Output(unit=info["i0"].unit, doc="sum of the incoming intensity", **axis),
+            "frames": Output(doc="frames used", **whole),
+            "left_out": Output(doc="frames without signal, or with too little incoming intensity", **whole),
+            "outside": Output(dtype="i8", doc="frames at no energy of the scan"),
+            **{name: Output(store=False, **axis) for name in ("yy", "xx", "xy")},
+        }
+
+    def process_train_data(self, train: Train, out: Partial) -> None:
+        values = np.broadcast_arrays(*(np.ravel(train[alias]) for alias in ("signal", "i0", "energy")))
+        y, x, energy = (np.asarray(v, "f8") for v in values)
+        step = self._step(energy)
+        at = step >= 0
+        good = at & np.isfinite(y) & np.isfinite(x)
+        good[good] = x[good] > self.min_i0
+        out.outside += (~at).sum()
+        out.left_out += np.bincount(step[at & ~good], minlength=self._count)
+        out.frames += np.bincount(step[good], minlength=self._count)
+        self._add(step[good], y[good], x[good], out)
+
+    def _add(self, step: NDArray, y: NDArray, x: NDArray, out: Partial) -> None:
+        """Add to the sums of steps, by frames in order."""
+        products = {"signal": y, "i0": x, "yy": y * y, "xx": x * x, "xy": x * y}
+        for name, values in products.items():
+            out[name][...] += np.bincount(step, values, self._count)
+
+    def finalize(self, totals: Partial) -> None:
+        n, x = totals.frames, np.where(totals.frames > 0, totals.i0, np.nan)
+        ratio = totals.signal / x
+        spread = np.maximum(totals.yy - 2 * ratio * totals.xy + ratio**2 * totals.xx, 0)
+        error = np.sqrt(spread * n / np.where(n > 1, n - 1.0, np.nan)) / x
+        if self.mode == "transmission":
+            some = np.where(ratio > 0, ratio, np.nan)
+            ratio, error = -np.log(some), error / some
+        totals.mu[...], totals.error[...] = ratio, error
+
+    @property
+    def _count(self) -> int:
+        return len(self._centres)
+
+    @property
+    def _centres(self) -> NDArray:
+        if self.edges is None:
+            return np.asarray(self.steps, "f8")
+        return (np.asarray(self.edges[1:]) + self.edges[:-1]) / 2
+
+    def _step(self, energy: NDArray) -> NDArray:
+        """Return the number of the step, or bin, that each energy belongs to; -1 for none."""
+        if self.edges is not None:
+            number = np.searchsorted(self.edges, energy, side="right") - 1
+            number[energy == self.edges[-1]] = self._count - 1
+            return np.where((number < self._count) & np.isfinite(energy), number, -1)
+        steps = self._centres
+        upper = np.searchsorted(steps, energy).clip(1, max(1, len(steps) - 1)) if len(steps) > 1 else 0
+        number = np.where(
+            np.abs(energy - steps[upper - 1]) <= np.abs(energy - steps[upper]), upper - 1, upper
+        )
+        number = number if len(steps) > 1 else np.zeros(len(energy), int)
+        return np.where(np.abs(energy - steps[number]) <= self._tolerance, number, -1)
+
+    @property
+    def _tolerance(self) -> float:
+        if self.tolerance is not None:
+            return self.tolerance
+        return float(np.diff(self._centres).min()) / 2 if self._count > 1 else np.inf
+
+
+def _rising(name: str, given: Any, least: int) -> list[float]:
+    """Return numbers that rise."""
+    numbers = np.asarray(given, "f8")
+    if numbers.ndim != 1 or len(numbers) < least or not (np.diff(numbers) > 0).all():
+        raise ValueError(f"xas: {name}={given!r}: expected at least {least} rising numbers")
+    return numbers.tolist()
