@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from . import api, geometry
 from .clusters.kept import kept
+from .copying.copy import copy_run
 from .declare.algorithm import Algorithm
+from .declare.exposures import FrameClock
 from .declare.inputs import Frames
 from .declare.signatures import actions
 from .disk import ours
@@ -24,6 +25,7 @@ from .line import options as shared
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .driver.copied import CopyReport
     from .driver.result import Result
     from .run.selection import FrameSelection
 
@@ -32,6 +34,8 @@ GEOMETRY: dict[str, dict[str, Any]] = {
     "distance": {"type": float, "help": "sample to detector in m, if the geometry does not say it"},
     "energy": {"type": float, "help": "photon energy in keV, if the geometry does not say it"},
 }
+OF_COPIES = ("detector", "resume", "overwrite", "quiet")
+"""Options of a pass that copies have, too."""
 
 
 class Parser(OptionParser):
@@ -106,6 +110,8 @@ class Recipe:
         """Where all passes run."""
         self.results: dict[str, Result] = {}
         """What came out, by the name of its file without the suffix, in the order of the passes."""
+        self.copies: dict[str, CopyReport] = {}
+        """What was copied, by the name of the copy."""
 
     # What a recipe says -----------------------------------------------------------------------------
 
@@ -139,9 +145,33 @@ class Recipe:
         several = algorithms if isinstance(algorithms, Sequence) else [algorithms]
         given = shared.of_plan(self.args) | {"cluster": self.cluster} | options
         chosen = [_narrowed(a, shared.of_frames(self.args)) for a in several]
-        result = api.reduce(shared.run_of(run), chosen, self.folder / to, **given)
+        # A slash at the end is a format.
+        result = api.reduce(shared.run_of(run), chosen, f"{self.folder}/{to}", **given)
         self.results[Path(to).stem] = result
         return result
+
+    def copy(self, run: Any, to: str, **options: Any) -> CopyReport | None:
+        """Copy a run as `dxflow.copy_run` does, with the options of the command line, where the passes run.
+
+        Parameters
+        ----------
+        run
+            As in `dxflow.copy_run`.
+        to : str
+            Name of the copy, in the folder of the recipe.
+        **options
+            Of `dxflow.copy_run`, in place of those of the command line.
+
+        Returns
+        -------
+        CopyReport or None
+            None where an interrupted run of this recipe (``--resume``) has made it already.
+        """
+        if self.args.resume and (self.folder / to).exists() and not options.get("dry_run"):
+            return None
+        given = {name: getattr(self.args, name) for name in OF_COPIES} | {"cluster": self.cluster} | options
+        self.copies[to] = copy_run(shared.run_of(run), self.folder / to, **given)
+        return self.copies[to]
 
     @property
     def pulses_and_cells(self) -> FrameSelection | None:
@@ -149,10 +179,10 @@ class Recipe:
         texts = self.args.frames or ()
         return shared.frames_of([text for text in texts if text.startswith(("pulses=", "cells="))])
 
-    def options_of(self, algorithm: type[Algorithm]) -> dict[str, Any]:
-        """Return the options of an algorithm that are options of this recipe as well, as far as they are given."""
+    def options_of(self, algorithm: type[Algorithm], *names: str) -> dict[str, Any]:
+        """Return options of an algorithm, or those named, that this recipe has as well, as far as they are given."""
         own, args = type(self)._own(), vars(self.args)
-        return {n: args[n] for n in actions(algorithm) if n in own and args[n] is not None}
+        return {n: args[n] for n in names or actions(algorithm) if n in own and args[n] is not None}
 
     def positions(self) -> NDArray:
         """Return the pixel centres of ``--geometry`` and ``--distance``, (module, ss, fs, 3) in m."""
@@ -216,6 +246,7 @@ class Recipe:
     def report(self) -> str:
         """Return what was read, how fast, what was lost and where the results are."""
         said = [f"--- {name}\n{spoken(result.report())}" for name, result in self.results.items()]
+        said += [f"--- copy {name}\n{spoken(made.brief())}" for name, made in self.copies.items()]
         return "\n".join([*said, *(f"plot     {self.folder / name}" for name in self.PLOTS)])
 
     @classmethod
@@ -234,12 +265,17 @@ def _narrowed(algorithm: Algorithm, asked: dict[str, Any]) -> Algorithm:
     """Return an algorithm that reads only the detector and modules that are asked for, unless it says which itself."""
     usual = type(algorithm).inputs
     narrow = {
-        alias: replace(what, **asked)
+        alias: what.narrowed(**asked)
         for alias, what in algorithm.inputs.items()
-        if asked and isinstance(what, Frames) and what is usual.get(alias)
+        if asked and (frames := _frames(what)) and frames is _frames(usual.get(alias))
     }
     if not narrow:
         return algorithm
     same = copy(algorithm)
     same.inputs = {**algorithm.inputs, **narrow}
     return same
+
+
+def _frames(what: Any) -> Frames | None:
+    """Return the frames that an input is of, None of what has no pixels."""
+    return what.frames if isinstance(what, FrameClock) else what if isinstance(what, Frames) else None

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from dxflow import Result
 
-MOST = 100
-"""Stretches of trains that the hit rate is drawn of."""
+MOST, FEWEST = 100, 40
+"""Stretches of trains that the hit rate is drawn of; frames that these have at least."""
 
 
 def plot(result: Result, positions: NDArray, fewest: int) -> Any:
@@ -40,7 +40,7 @@ def plot(result: Result, positions: NDArray, fewest: int) -> Any:
     _powder(figure, image, data["peaks.powder_max"], positions)
     there = data["peaks.n_peaks_valid"].values
     hit, peaks = (data[f"peaks.{name}"].values[there] for name in ("hit", "n_peaks"))
-    _rate(rate, data["train_id"].values[there], hit)
+    draw_rate(rate, data["train_id"].values[there], hit)
     _counts(count, peaks, fewest)
     share = f"{hit.mean():.2%}" if len(hit) else "none"
     name = Path(result.manifest["plan"]["run"]).name
@@ -59,13 +59,13 @@ def _powder(figure: Any, axes: Any, powder: xr.DataArray, positions: NDArray) ->
     figure.colorbar(shown, ax=axes, label=str(powder.attrs.get("units") or "detector units"), shrink=0.72)
 
 
-def _rate(axes: Any, trains: NDArray, hit: NDArray) -> None:
+def draw_rate(axes: Any, trains: NDArray, hit: NDArray) -> None:
     """Draw the share of hits over stretches of trains, with its standard error."""
     axes.set(xlabel="train id", ylabel="hits (%)", title="hit rate")
     ids, train = np.unique(trains, return_inverse=True)
     if not len(ids):
         return
-    stretch = train * min(MOST, len(ids)) // len(ids)
+    stretch = train * max(1, min(MOST, len(ids), len(trains) // FEWEST)) // len(ids)
     frames, hits, first = np.bincount(stretch), np.bincount(stretch, hit), np.bincount(stretch, trains)
     share = hits / frames
     error = np.sqrt(share * (1 - share) / frames)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 import shlex
 from pathlib import Path
-from typing import Any
 
-import dxflow
 from dxflow import Algorithm, From, PlanError, Result, crystfel, geometry
 from dxflow.algorithms.peaks import PeakFinder8
 from dxflow.algorithms.subtract import Subtract
-from dxflow.line.options import run_of
 from dxflow.recipe import Parser, Recipe
 from dxflow.recipes._sfx_files import Corrected, Images, events, modules, stacked
 
@@ -40,12 +37,11 @@ class Sfx(Recipe):
 
     def passes(self, args: argparse.Namespace) -> None:
         """Find peaks, copy the hits, and write what indexamajig needs."""
-        self.copied: Any = None
         energy = self._energy(args)
         self._refuse(args)
         found = self.reduce(args.run, self._chain(args), "peaks.zarr")
         if found.selection().any():
-            self._copy(args, found)
+            self.copy(args.run, "hits", frames=found)
             images = [Images()] if args.dark else []
             hits = self.reduce(
                 str(self.folder / "hits"), [*self._chain(args), *images], "hits.cxi", frames=None
@@ -59,19 +55,10 @@ class Sfx(Recipe):
         self.save(plot(self.results["peaks"], self.positions(), args.min_peaks), "sfx.png")
 
     def report(self) -> str:
-        """Return also what was copied, and how the hits are indexed."""
-        if self.copied is None and "hits" not in self.results:
+        """Return also how the hits are indexed."""
+        if "hits" not in self.results:
             return f"{super().report()}\nno hits: nothing was copied, and there is nothing to index"
-        copied = [] if self.copied is None else [f"--- copy of the hits\n{self.copied.brief()}"]
-        return "\n".join([super().report(), *copied, f"index    {self.command(self.args)}"])
-
-    def _copy(self, args: argparse.Namespace, found: Result) -> None:
-        """Copy the hits, unless an interrupted run of this recipe has done so."""
-        to = self.folder / "hits"
-        if not (args.resume and to.exists()):
-            options = {k: getattr(args, k) for k in ("detector", "resume", "overwrite", "quiet")}
-            run = run_of(args.run)
-            self.copied = dxflow.copy_run(run, to, frames=found, cluster=self.cluster, **options)
+        return f"{super().report()}\nindex    {self.command(self.args)}"
 
     def _chain(self, args: argparse.Namespace) -> list[Algorithm]:
         """Return the algorithms that find peaks."""

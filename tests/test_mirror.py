@@ -152,6 +152,7 @@ ELSEWHERE = (
         "beside the algorithm that calls them",
     ),
     ("recipes/_saxs_plot.py", "recipes/test_saxs.py", "the plot that the recipe draws"),
+    ("recipes/_spi_plot.py", "recipes/test_spi.py", "the plot that the recipe draws"),
     (
         "recipes/_sfx_files.py recipes/_sfx_plot.py",
         "recipes/test_sfx.py",

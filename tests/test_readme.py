@@ -13,6 +13,7 @@ import xarray as xr
 from extra_data import RunDirectory
 
 from dxflow.commands import main as cli
+from dxflow.simulate import Truth
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -138,10 +139,25 @@ def test_hits_are_found_and_made_ready_for_crystfel_as_printed(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     (line,) = [words for words in commands("docs/sfx.md") if "recipe" in words]
     assert cli.main(line[1:]) == 0
-    table = re.findall(r"^\| `([\w./]+)` \|", (ROOT / "docs/sfx.md").read_text(), re.MULTILINE)
-    assert {path.name for path in (tmp_path / "sfx").iterdir()} == {
-        name.strip("/") for name in table if "." in name or "/" in name
-    }
+    assert {path.name for path in (tmp_path / "sfx").iterdir()} == files_of("docs/sfx.md")
+
+
+def files_of(page):
+    """The files that a table of a page lists, and folders: names with a dot or a slash."""
+    names = re.findall(r"^\| `([\w./]+)` \|", (ROOT / page).read_text(), re.MULTILINE)
+    return {name.strip("/") for name in names if "." in name or "/" in name}
+
+
+def test_hits_of_single_particles_are_found_as_printed_and_are_what_was_simulated(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words in commands("docs/spi.md"):
+        assert cli.main(words[1:]) == 0
+    assert {path.name for path in (tmp_path / "spi").iterdir()} == files_of("docs/spi.md")
+    truth = Truth.load("r0030")
+    found = xr.open_zarr("spi/hits.zarr", chunks=None)["spihits.hit"]
+    np.testing.assert_array_equal(found, truth.hits[truth.lit])
+    (code,) = blocks("docs/spi.md", "python")
+    assert programs.run(code, folder=tmp_path).stdout.startswith("(8, 64, 32) ")
 
 
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])

@@ -115,7 +115,7 @@ class Settings:
     """Frames: shuffle and deflate."""
     legacy_names: bool = True
     """Whether corrected modules are also found under their raw names (soft links)."""
-    devices: Collection[str] = ("xgm", "motor", "timeserver", "ppd")
+    devices: Collection[str] = ("xgm", "motor", "timeserver", "ppd", "litframes")
     """Beside the detector: "xgm", "motor", "timeserver", "ppd", "camera", "shutter", "agipd" (the detector's control
     device) and "litframes" (the online lit-frame finder)."""
     camera_shape: tuple[int, int] = (48, 64)
