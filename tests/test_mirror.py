@@ -151,6 +151,11 @@ ELSEWHERE = (
         "algorithms/test_roi.py algorithms/test_subtract.py",
         "beside the algorithm that calls them",
     ),
+    (
+        "algorithms/_raw.py algorithms/_dark_kernels.py",
+        "algorithms/test_dark.py",
+        "how raw frames are read shows in what is made of them",
+    ),
     ("recipes/_saxs_plot.py", "recipes/test_saxs.py", "the plot that the recipe draws"),
     ("recipes/_spi_plot.py", "recipes/test_spi.py", "the plot that the recipe draws"),
     (

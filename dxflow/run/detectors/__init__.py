@@ -44,6 +44,29 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Readout:
+    """What a raw value is, and where the gain stage of a pixel is recorded.
+
+    Parameters
+    ----------
+    gain : str
+        "plane": an analogue level beside the value; "bits": of the value, above those of the converter; "key": a
+        dataset of its own, ``image.gain``; "": there is one stage.
+    bits : int
+        Of the converter: the lowest of a value.
+    codes : tuple of int
+        What is recorded for each gain stage, high gain first; of a level, how many stages there are.
+    asic : (int, int)
+        Pixels of an ASIC, (ss, fs).
+    """
+
+    gain: str = ""
+    bits: int = 16
+    codes: tuple[int, ...] = (0,)
+    asic: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class Detector:
     """A kind of detector.
 
@@ -65,6 +88,8 @@ class Detector:
         For raw data with an axis before the pixels: position of each plane along it, by name.
     timing : Timing, optional
         When it takes its frames.
+    readout : Readout
+        What its raw data are.
     """
 
     kind: str
@@ -77,6 +102,7 @@ class Detector:
     keys: Mapping[str, str] = field(default_factory=dict)
     planes: Mapping[str, int] = field(default_factory=dict)
     timing: Timing | None = None
+    readout: Readout = Readout()
 
 
 @dataclass(frozen=True)
@@ -113,6 +139,11 @@ def find(sources: Iterable[str]) -> list[Found]:
     return sorted(found, key=lambda f: (f.data != "corrected", f.name))
 
 
+def of(sources: Iterable[str]) -> Detector | None:
+    """Return the kind of detector that sources are modules of, "" where one is missing; None if they are of none."""
+    return next((f.detector for f in find(s for s in sources if s)), None)
+
+
 def rows_of(modules: Sequence[int], sources: Iterable[str], count: int) -> list[int]:
     """Return which row of an array over modules belongs to each module that is read; [] where it cannot be known.
 
@@ -127,7 +158,7 @@ def rows_of(modules: Sequence[int], sources: Iterable[str], count: int) -> list[
     count : int
         Rows of the array.
     """
-    kind = next((f.detector for f in find(s for s in sources if s)), None)
+    kind = of(sources)
     numbers = [m - (kind.first if kind else 0) for m in modules]
     if (
         count == (kind.modules if kind else 0)
@@ -142,7 +173,7 @@ def rows_of(modules: Sequence[int], sources: Iterable[str], count: int) -> list[
 
 def highest(sources: Iterable[str]) -> int | None:
     """Return the highest module number that the detector of these sources can have; None where that varies."""
-    kind = next((f.detector for f in find(s for s in sources if s)), None)
+    kind = of(sources)
     return kind.first + kind.modules - 1 if kind and kind.modules else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import Detector, Timing
+from . import Detector, Readout, Timing
 
 TIMING = Timing(
     cells=352,
@@ -27,6 +27,7 @@ def _agipd(kind: str, label: str, modules: int) -> Detector:
         modules=modules,
         planes={"data": 0, "gain": 1},
         timing=TIMING,
+        readout=Readout(gain="plane", bits=14, codes=(0, 1, 2), asic=(64, 64)),
     )
 
 

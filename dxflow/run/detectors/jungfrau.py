@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import Detector, Timing
+from . import Detector, Readout, Timing
 
 DETECTORS = (
     Detector(
@@ -15,5 +15,6 @@ DETECTORS = (
         cells="data.memoryCell",
         keys={"image.data": "data.adc", "image.mask": "data.mask", "image.gain": "data.gain"},
         timing=Timing(cells=16, exposure=0),
+        readout=Readout(gain="key", bits=14, codes=(0, 1, 3), asic=(256, 256)),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import Detector, Timing
+from . import Detector, Readout, Timing
 
 DETECTORS = (
     Detector(
@@ -12,5 +12,6 @@ DETECTORS = (
         modules=16,
         planes={"data": 0},
         timing=Timing(cells=512),
+        readout=Readout(gain="bits", bits=12, codes=(0, 1, 2), asic=(32, 16)),
     ),
 )

@@ -1,0 +1,124 @@
+"""What raw data say of gain: the input that has it, and how its numbers are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dxflow import Frames, InputInfo, ModuleBlock, PlanError
+from dxflow.run import detectors
+
+if TYPE_CHECKING:
+    from extra_data import DataCollection
+
+    from dxflow.run.bound import BoundInput
+    from dxflow.run.findings import Faults
+
+STAGES = ("high", "medium", "low")
+"""Names of the gain stages, in the order in which they follow each other as a pixel sees more light."""
+WHERE: dict[str, dict[str, str]] = {"plane": {"plane": "gain"}, "key": {"key": "image.gain"}}
+"""Of where a detector records its gain stage: what is read. Elsewhere it is the frames themselves, read once."""
+
+
+@dataclass(frozen=True, repr=False)
+class Recorded(Frames):
+    """Where raw data of a detector have the gain stage of each pixel: a plane, a dataset, or bits of the values."""
+
+    data: str | None = "raw"
+
+    __hash__ = Frames.__hash__
+
+    def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
+        """Find it in a run."""
+        where = WHERE.get(self.find(run).detector.readout.gain, {})
+        return super(Recorded, replace(self, mask=None, **where) if where else self).bind(run, trains, faults)
+
+
+def inputs_of(inputs: dict[str, Any], usual: Any) -> dict[str, Any]:
+    """Return inputs whose gain is that of the frames that are read; without it where they are of no detector."""
+    img = inputs["img"]
+    if inputs["gain"] is not usual:
+        return inputs
+    if not isinstance(img, Frames):
+        return {alias: what for alias, what in inputs.items() if alias != "gain"}
+    same = {
+        name: getattr(img, name) for name in ("detector", "modules", "mask", "bits", "roi", "align", "offset")
+    }
+    return {**inputs, "gain": Recorded(**same)} if img != Frames(data="raw") else inputs
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the numbers of raw frames are read.
+
+    Parameters
+    ----------
+    gain : str
+        As of `dxflow.run.detectors.Readout`.
+    value : int
+        Bits of a word that are the value.
+    shift : int
+        Bits of a recorded word below the gain stage.
+    codes : tuple of int
+        What is recorded for each stage.
+    asic : (int, int)
+        Pixels of an ASIC, (ss, fs).
+    """
+
+    gain: str
+    value: int
+    shift: int
+    codes: tuple[int, ...]
+    asic: tuple[int, int]
+
+    @classmethod
+    def of(cls, info: Any, name: str) -> Reading:
+        """Return how the frames of an algorithm are read; refuse what are no raw frames."""
+        img = info["img"]
+        _check(img, name)
+        kind = detectors.of(img.sources)
+        own = kind.readout if kind and "gain" in info.inputs else detectors.Readout()
+        asic = (own if kind is None else kind.readout).asic or img.shape[1:]
+        bits = own.bits if own.gain == "bits" else 16
+        return cls(own.gain, 2**bits - 1, bits % 16, own.codes, (int(asic[0]), int(asic[1])))
+
+    @property
+    def stages(self) -> int:
+        """How many gain stages there are."""
+        return len(self.codes)
+
+    @property
+    def coded(self) -> bool:
+        """Whether the stage of a pixel is recorded as a number."""
+        return self.gain in ("bits", "key")
+
+    def values(self, frames: NDArray) -> NDArray:
+        """Return frames as unsigned integers, (frame, pixel); a view."""
+        return np.ascontiguousarray(frames).reshape(len(frames), -1)
+
+
+def _check(img: InputInfo, name: str) -> None:
+    if img.data == "corrected":
+        raise PlanError(
+            f"{name}: {img.name} {img.key} is corrected data; expected raw data, Frames(data='raw')"
+        )
+    if img.dtype not in (np.uint8, np.uint16) or len(img.shape) != 3:
+        raise PlanError(
+            f"{name}: {img.name} {img.key} is {img.dtype} {img.shape[1:]}; expected frames of uint16, as a detector "
+            "stores them"
+        )
+
+
+def cells_of(img: InputInfo) -> NDArray:
+    """Return the memory cells of frames; one, 0, where they have none."""
+    return img.cells if len(img.cells) else np.zeros(1, np.uint32)
+
+
+def slots(known: NDArray, block: ModuleBlock) -> NDArray:
+    """Return the position of each frame's memory cell among the known, sorted ones."""
+    if block.cell_ids is None:
+        return np.zeros(len(block), np.int64)
+    return np.searchsorted(known, block.cell_ids)
