@@ -184,11 +184,14 @@ class Speckle(Signal):
 
     Each pixel has a complex normal amplitude A, |A|^2 of mean 1, that is an autoregressive process in time:
     its intensity is mean * (1 + sqrt(contrast) (|A|^2 - 1)), so that over pixels of equal q and over trains
-    <I(t) I(t + d)> / <I>^2 - 1 = contrast * exp(-2 d / tau), exactly; the next train starts afresh.
+    <I(t) I(t + d)> / <I>^2 - 1 = contrast * exp(-2 d / tau), exactly; the next train starts afresh. With `modes` M,
+    it is mean * (|A_1|^2 + ... + |A_M|^2) / M of independent amplitudes: gamma distributed with contrast 1 / M, and
+    photons have the negative binomial distribution.
 
     References
     ----------
-    Siegert relation: Berne and Pecora (1976), Dynamic Light Scattering, chapter 2.
+    Siegert relation: Berne and Pecora (1976), Dynamic Light Scattering, chapter 2. Modes: J. W. Goodman (1985),
+    Statistical Optics, chapters 6 and 9.
     """
 
     contrast: float = 0.5
@@ -203,10 +206,16 @@ class Speckle(Signal):
     """Mean photons per pixel at q = 0."""
     decay: float = math.inf
     """The mean falls as exp(-q / decay), 1/angstrom."""
+    modes: int | None = None
+    """Coherence modes of equal weight; `contrast` is 1 / modes then. None: one, on a coherent background."""
 
     correlated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        if self.modes is not None:
+            if self.modes < 1:
+                raise ValueError(f"modes must be a positive number, not {self.modes}")
+            object.__setattr__(self, "contrast", 1 / self.modes)
         if not 0 <= self.contrast <= 1:
             raise ValueError(f"contrast must be 0 to 1, not {self.contrast}: the intensity would be negative")
 
@@ -224,11 +233,13 @@ class Speckle(Signal):
         """Yield the train's frames in order; ``shots`` must be all of them."""
         random = generator(shots.seed, Stream.SPECKLE, shots.number, shots.train_id)
         tau = self.tau(geometry.q(module))
-        amplitude = _complex_normal(random, hit.shape)
+        shape = (self.modes or 1, *hit.shape)
+        visible = 1.0 if self.modes else math.sqrt(self.contrast)
+        amplitude = _complex_normal(random, shape)
         for step in np.diff(shots.times, append=math.inf):
-            yield hit * (1 + math.sqrt(self.contrast) * (np.abs(amplitude) ** 2 - 1))
+            yield hit * (1 + visible * ((np.abs(amplitude) ** 2).mean(axis=0) - 1))
             kept = np.exp(-step / tau)
-            amplitude = kept * amplitude + np.sqrt(1 - kept**2) * _complex_normal(random, hit.shape)
+            amplitude = kept * amplitude + np.sqrt(1 - kept**2) * _complex_normal(random, shape)
 
     def describe(self) -> dict[str, Any]:
         """Return the parameters; an infinite decay is None, which JSON can say."""

@@ -88,6 +88,30 @@ def test_speckle_has_the_planted_contrast_and_decorrelation(contrast, power):
         assert g2 - 1 == pytest.approx(contrast * math.exp(-2 * lag / 4.0), abs=0.06)
 
 
+@pytest.mark.parametrize("modes", [1, 3])
+def test_photons_of_speckle_with_modes_are_negative_binomial(modes):
+    geometry = plane(32)
+    signal = Speckle(modes=modes, photons=0.8, decorrelation=5.0)
+    assert signal.contrast == pytest.approx(1 / modes)
+    mean = signal.expected(geometry)
+    random = np.random.default_rng(1)
+    pairs = [
+        list(signal.images(geometry, 0, mean[0], mean[0], shots(train, [0.0, 2.0]))) for train in range(100)
+    ]
+    images = np.array(pairs)
+    assert (images[:, 0] * images[:, 1]).mean() / 0.8**2 - 1 == pytest.approx(math.exp(-0.8) / modes, abs=0.02)
+    photons = random.poisson(images)
+    for n in range(4):
+        # Goodman (1985), equation 9.2-24, with gamma functions of whole numbers.
+        expected = math.comb(n + modes - 1, n) * (1 + modes / 0.8) ** -n * (1 + 0.8 / modes) ** -modes
+        assert (photons == n).mean() == pytest.approx(expected, abs=0.006)
+
+
+def test_speckle_of_no_modes_is_refused():
+    with pytest.raises(ValueError, match="modes must be a positive number"):
+        Speckle(modes=0)
+
+
 def test_speckle_of_diffusion_is_slower_at_small_q():
     tau = Speckle(decorrelation=6.0, power=2.0, q0=0.5).tau(np.array([0.25, 0.5, 1.0]))
     assert tau == pytest.approx([24.0, 6.0, 1.5])
