@@ -156,6 +156,11 @@ ELSEWHERE = (
         "algorithms/test_dark.py",
         "how raw frames are read shows in what is made of them",
     ),
+    (
+        "algorithms/_blas.py algorithms/_products.py algorithms/_regions.py algorithms/_twotime_kernels.py",
+        "algorithms/test_twotime.py",
+        "what correlations and contrasts have in common, beside the first of them",
+    ),
     ("recipes/_saxs_plot.py", "recipes/test_saxs.py", "the plot that the recipe draws"),
     ("recipes/_spi_plot.py", "recipes/test_spi.py", "the plot that the recipe draws"),
     (

@@ -99,7 +99,9 @@ def test_photons_of_speckle_with_modes_are_negative_binomial(modes):
         list(signal.images(geometry, 0, mean[0], mean[0], shots(train, [0.0, 2.0]))) for train in range(100)
     ]
     images = np.array(pairs)
-    assert (images[:, 0] * images[:, 1]).mean() / 0.8**2 - 1 == pytest.approx(math.exp(-0.8) / modes, abs=0.02)
+    assert (images[:, 0] * images[:, 1]).mean() / 0.8**2 - 1 == pytest.approx(
+        math.exp(-0.8) / modes, abs=0.02
+    )
     photons = random.poisson(images)
     for n in range(4):
         # Goodman (1985), equation 9.2-24, with gamma functions of whole numbers.

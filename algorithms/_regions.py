@@ -1,0 +1,115 @@
+"""Regions of pixels that are correlated together: bins of q, or an image of labels."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dxflow import InputInfo, PlanError, RunInfo, geometry
+
+from .azint import ENERGIES, WAVELENGTHS, fitting
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Number of each pixel's region, from 1, 0 of none, (module, pixel); coordinates of the axis "q"."""
+
+    numbers: NDArray
+    coordinate: tuple[NDArray, str]
+
+    def __len__(self) -> int:
+        return len(self.coordinate[0])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that say which regions there are."""
+    add = parser.add_argument
+    add("--labels", help=".npy file with integers, (module, ss, fs): regions of pixels; 0 is none")
+    add("--q", type=float, nargs="+", help="edges of bins of q, 1/angstrom, in place of --labels")
+    add(
+        "--geometry", help=".geom, .h5, .poni or .npy file with the pixel positions; default: that of the run"
+    )
+    add("--distance", type=float, help="sample to detector in m, if the geometry does not say it")
+    add("--energy", type=float, help="photon energy in keV, if the geometry does not say it")
+    add("--wavelength", type=float, help="wavelength in angstrom, instead of --energy")
+
+
+def check(name: str, options: argparse.Namespace) -> None:
+    """Refuse options that say no regions, or that cannot be meant."""
+    if (options.labels is None) == (options.q is None):
+        raise ValueError(f"{name}: expected one of labels=, an image of regions, and q=, edges in 1/angstrom")
+    if options.energy is not None and options.wavelength is not None:
+        raise ValueError(f"{name}: energy= and wavelength= were given; expected one of them")
+    for what, limits in (("energy", ENERGIES), ("wavelength", WAVELENGTHS), ("distance", (0.0, 100.0))):
+        value = getattr(options, what)
+        if value is not None and not limits[0] <= value <= limits[1]:
+            raise ValueError(f"{name}: {what}={value:g}; expected {limits[0]:g} to {limits[1]:g}")
+    if options.q is not None:
+        bins(name, options.q)
+
+
+def bins(name: str, q: Any) -> NDArray:
+    """Return the bins of q, (bin, 2), of rising edges or of pairs that do not overlap."""
+    edges = np.asarray(q, float)
+    if edges.ndim == 1:
+        edges = np.stack([edges[:-1], edges[1:]], axis=-1)
+    rising = edges.ndim == 2 and edges.shape[1:] == (2,) and len(edges) > 0
+    if (
+        not rising
+        or not (np.diff(edges) > 0).all()
+        or (edges[1:, 0] < edges[:-1, 1]).any()
+        or edges[0, 0] < 0
+    ):
+        raise ValueError(f"{name}: q={q}; expected rising edges in 1/angstrom, or pairs (low, high) in order")
+    return edges
+
+
+def made(name: str, options: Any, info: RunInfo) -> Regions:
+    """Return the regions of the pixels that are read, or say what does not fit."""
+    img = info["img"]
+    try:
+        found = _labelled(options.labels, img) if options.q is None else _binned(name, options, info)
+    except (ValueError, OSError) as e:
+        raise PlanError(f"{name}: {e}") from e
+    if not found.numbers.any():
+        what = "labels have no region" if options.q is None else f"q={options.q} 1/angstrom holds no pixel"
+        raise PlanError(f"{name}: {what} of {img.name}")
+    return found
+
+
+def _labelled(given: Any, img: InputInfo) -> Regions:
+    labels = np.load(given) if isinstance(given, (str, os.PathLike)) else np.asarray(given)
+    if labels.dtype.kind not in "iub" or labels.ndim not in (2, 3) or labels.min(initial=0) < 0:
+        raise ValueError(
+            f"labels are {labels.dtype} {labels.shape}; expected integers from 0, (module, ss, fs), 0 for no region"
+        )
+    own = fitting("labels", labels.reshape(-1, *labels.shape[-2:], 1), img)[..., 0]
+    # Regions are those of the whole image: a region without a pixel that is read is NaN.
+    known = np.unique(labels[labels > 0]).astype(np.int64)
+    numbers = np.where(own > 0, np.searchsorted(known, own) + 1, 0)
+    return Regions(numbers.reshape(len(own), -1), (known, ""))
+
+
+def _binned(name: str, options: Any, info: RunInfo) -> Regions:
+    img, edges = info["img"], bins(name, options.q)
+    placed = geometry.load(beside(options, info), options.distance)
+    wavelength = geometry.HC / options.energy if options.energy is not None else options.wavelength
+    wavelength = placed.wavelength if wavelength is None else wavelength
+    if wavelength is None:
+        raise ValueError("the geometry holds no wavelength: give energy= in keV or wavelength= in angstrom")
+    q = geometry.momentum_transfer(fitting("geometry", placed.positions, img), wavelength)
+    # Each bin holds its lower edge, the last one also its upper one; NaN is in none.
+    number = np.searchsorted(edges[:, 0], q, "right")
+    low, high = edges[number - 1].T
+    inside = (number > 0) & ((q < high.T) | (q == edges[-1, 1]))
+    return Regions(np.where(inside, number, 0).reshape(len(q), -1), (edges.mean(axis=1), "1/angstrom"))
+
+
+def beside(options: Any, info: RunInfo) -> Any:
+    """Return the geometry that is given, or that lies beside the run."""
+    return options.geometry if options.geometry is not None else geometry.beside(info.path)

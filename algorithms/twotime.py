@@ -1,0 +1,214 @@
+"""Two-time correlation of speckle, train by train: each pulse with each other one, in regions of pixels."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo, geometry
+
+from . import _regions as regions
+from .litframes import usable
+
+SLOT = 288 / 1300
+"""Microseconds from one pulse id to the next at the European XFEL: 288 periods of its 1.3 GHz."""
+
+
+class TwoTime(Algorithm):
+    """Correlate the frames of each train, pixel by pixel, in regions.
+
+    Parameters
+    ----------
+    labels : path or ndarray of int, optional
+        The region of each pixel, (module, ss, fs), 0 for none: an array or an ``.npy`` file, of all modules of the
+        detector, or of those that are read.
+    q : floats, optional
+        In place of `labels`, edges of bins of momentum transfer, 1/angstrom, or pairs (low, high) that do not overlap.
+    geometry, distance, energy, wavelength : optional
+        Of `q`; as of `AzimuthalIntegration`.
+    period : float, optional
+        Microseconds from one pulse id to the next, 288/1300 by default, as at the European XFEL. Of data without pulse
+        ids, from one frame to the next.
+    img : Frames or From
+        ``Frames("image.data")`` by default.
+
+    Outputs
+    -------
+    c : float32, (train, q, t1, t2)
+        C(t1, t2). NaN where a train has no such frame, or a region no good pixel.
+    intensity : float64, (train, q, t1)
+        Mean of the good pixels of each frame, unit of the data.
+    pixels : int64, (train, q)
+        Good pixels: in a region, and finite in all frames of the train. 0 of a region of which nothing was read.
+
+    Coordinates: ``q``, centres of the bins, 1/angstrom, or the numbers of the regions; ``t1`` and ``t2``, microseconds
+    from pulse id 0.
+
+    Notes
+    -----
+    In each region [1]_ ::
+
+        C(t1, t2) = <I(t1) I(t2)> / (<I(t1)> <I(t2)>)
+
+    where <> is the mean over its pixels: frames count alike, however bright their pulse was. On the diagonal is photon
+    noise, too: of counts, C(t, t) = 1 + contrast + 1 / <I(t)>.
+
+    A pixel that is NaN, masked or infinite in one frame of a train is left out of all of them. Where a module lacks
+    frames, all three means of a pair are over the pixels that both frames have.
+
+    Time is that of pulse ids: what was not recorded, or not read, such as dark cells, leaves no gap and no lag.
+    ``frames=`` of the pass selects the frames.
+
+    Products are those of a matrix with itself, in float32 on one thread; of data with few photons, of those pixels
+    that are not 0, to the same bits for counts, and within 1e-6 for others. Which it is follows from the train of
+    the module alone. The last bits of numbers that are no counts depend on BLAS and processor.
+
+    A matrix has 4 bytes per pair of frames: with 352 frames and 10 regions they are 5 MB per train.
+
+    References
+    ----------
+    .. [1] A. Madsen et al. (2010), New J. Phys. 12, 055001.
+    """
+
+    ALG_ID = "twotime"
+    HELP = "two-time correlation of the frames of each train, in regions of pixels (XPCS)"
+    WHOLE_TRAINS = True
+    inputs = {"img": Frames("image.data")}
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        regions.add_arguments(parser)
+        parser.add_argument("--period", type=float, help="microseconds between pulse ids; default 288/1300")
+
+    def configure(self, args: argparse.Namespace) -> None:
+        super().configure(args)
+        regions.check(self.ALG_ID, args)
+        if self.period is not None and not 0 < self.period < np.inf:
+            raise ValueError(f"{self.ALG_ID}: period={self.period}; expected microseconds between pulse ids")
+
+    def outputs(self, info: RunInfo) -> Mapping[str, Output]:
+        found, times = regions.made(self.ALG_ID, self, info), self._times(info["img"])
+        return {**self._results(info["img"], found, times), **_sums(info["img"], len(found), len(times))}
+
+    def _results(self, img: InputInfo, found: regions.Regions, times: NDArray) -> dict[str, Output]:
+        """Return what is stored."""
+        n, t = len(found), len(times)
+        q, at = {"q": found.coordinate}, (times, "us")
+        one: dict[str, Any] = {"shape": (n, t), "dims": ("q", "t1"), "coords": {**q, "t1": at}}
+        return {
+            "c": matrices(found, times),
+            "intensity": Output(per="train", unit=img.unit, doc="mean of the good pixels", **one),
+            "pixels": Output(
+                per="train", shape=(n,), dtype="i8", dims=("q",), coords=q, doc="good pixels of the train"
+            ),
+        }
+
+    def _times(self, img: InputInfo) -> NDArray:
+        """Return the times of the frames that trains may have, microseconds."""
+        if img.max_per_train < 2:
+            raise PlanError(
+                f"{self.ALG_ID}: {img.name} has {img.max_per_train} frame per train; expected several"
+            )
+        if len(img.pulses):
+            return img.pulses.astype(float) * (SLOT if self.period is None else self.period)
+        if self.period is None:
+            raise PlanError(
+                f"{self.ALG_ID}: frames of {img.name} have no pulse ids: give period=, microseconds between frames"
+            )
+        return np.arange(img.max_per_train) * float(self.period)
+
+    def memory(self, info: RunInfo) -> int:
+        from ._products import memory
+
+        img = info["img"]
+        pixels = int(np.prod(img.shape[1:]))
+        most = max(len(img.pulses), img.max_per_train)
+        # Ranks and order; positions of the geometry and some arrays of their size, while regions are made.
+        return img.shape[0] * pixels * (4 + 4 + 3 * 24) + memory(most, pixels)
+
+    def depends(self, info: RunInfo) -> Mapping[str, Any]:
+        from ._blas import facts
+
+        # What lies beside the run counts as if it had been given.
+        near = self.q is not None and self.geometry is None
+        return {**facts(), **({"geometry": geometry.beside(info.path)} if near else {})}
+
+    def initialize(self, info: RunInfo) -> None:
+        from ._products import Pixels, Products
+
+        img, found = info["img"], regions.made(self.ALG_ID, self, info)
+        self._pixels = [Pixels.of(numbers, len(found)) for numbers in found.numbers]
+        self._products = Products(img.max_per_train, max(len(own.order) for own in self._pixels))
+        self._pulses = img.pulses.astype(np.int64)
+
+    def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
+        pixels, module = self._pixels[block.module], block.module
+        there = block.valid("img").reshape(len(block), -1).any(axis=1)
+        rows = np.flatnonzero(there)
+        if not len(pixels.order) or not len(rows):
+            return
+        at = rows
+        if len(self._pulses):
+            at = np.searchsorted(self._pulses, np.asarray(block.pulse_ids, np.int64)[rows])
+        frames = usable(block).reshape(len(block), -1)
+        self._products.add(frames, rows, at, pixels, out.products, out.sums[:, module], out.counts[:, module])
+
+    def finalize_chunk_processing(self, out: Partial) -> None:
+        for train in range(len(out.c)):
+            for q in range(out.c.shape[1]):
+                sums, counts = out.sums[train, q], out.counts[train, q]
+                out.c[train, q] = normalised(*raw(out.products[train, q], sums, counts))
+                out.intensity[train, q] = ratio(sums.sum(axis=0), counts.sum(axis=0))
+                out.pixels[train, q] = counts.max(axis=1).sum()
+
+
+def _sums(img: InputInfo, n: int, t: int) -> dict[str, Output]:
+    """Return what adds up over modules: products, and of each module sums and good pixels of frames."""
+    own: dict[str, Any] = {"per": "train", "shape": (n, len(img.modules), t), "store": False}
+    return {
+        "products": Output(per="train", shape=(n, t, t), store=False),
+        "sums": Output(**own),
+        "counts": Output(dtype="i8", **own),
+    }
+
+
+def matrices(found: regions.Regions, times: NDArray) -> Output:
+    """Return the output of matrices, which says how large they are."""
+    shape = (len(found), len(times), len(times))
+    at = (times, "us")
+    return Output(
+        per="train",
+        shape=shape,
+        dtype="f4",
+        dims=("q", "t1", "t2"),
+        coords={"q": found.coordinate, "t1": at, "t2": at},
+        doc=f"two-time correlation, {np.prod(shape) * 4 / 1e6:.3g} MB per train",
+    )
+
+
+def raw(products: NDArray, sums: NDArray, counts: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Return sums over the pixels that both frames of a pair have, (t, t): products, the first frame, pixels.
+
+    Parameters
+    ----------
+    products : ndarray, (t, t)
+    sums, counts : ndarray, (module, t)
+    """
+    there = (counts > 0).astype(float)
+    # Not by BLAS: the same bits everywhere.
+    first = np.einsum("mt,mu->tu", sums, there)
+    return products, first, np.einsum("mt,mu->tu", counts.astype(float), there)
+
+
+def normalised(products: NDArray, first: NDArray, pixels: NDArray) -> NDArray:
+    """Return C(t1, t2) of sums over pixels; NaN where there is nothing."""
+    return ratio(products * pixels, first * first.T)
+
+
+def ratio(a: NDArray, b: NDArray) -> NDArray:
+    """Return a / b, NaN where b is 0."""
+    return np.divide(a, b, out=np.full(a.shape, np.nan), where=b != 0)
