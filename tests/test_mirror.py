@@ -137,6 +137,7 @@ ELSEWHERE = (
         "test_testing.py",
         "one file for all checks: each passes what is right and tells what is wrong",
     ),
+    ("dxflow/worker/alone.py", "deaths/test_search.py", "beside the other deaths of workers"),
     (
         "dxflow/worker/account.py dxflow/worker/merging.py dxflow/worker/shares.py "
         "dxflow/worker/summary.py dxflow/worker/totals.py dxflow/worker/views.py",
@@ -148,7 +149,7 @@ ELSEWHERE = (
         "algorithms/_peaks_kernels.py algorithms/_peaks_tables.py algorithms/_rounding_kernels.py "
         "algorithms/_spectrum_kernels.py algorithms/_subtract_kernels.py",
         "algorithms/test_average.py algorithms/test_azint.py algorithms/test_litframes.py algorithms/test_peaks.py "
-        "algorithms/test_roi.py algorithms/test_subtract.py",
+        "algorithms/test_roi.py algorithms/test_spectrum.py algorithms/test_subtract.py",
         "beside the algorithm that calls them",
     ),
     (

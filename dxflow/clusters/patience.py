@@ -117,7 +117,7 @@ class Patience:
         heard = {key for key, (_, when) in self._signs.items() if now - when <= MUTE}
         running = attempts.running(self.folder)
         return [
-            f"chunk {number} ({of_trains(self.work, number)}) on {named(note)}, which gives no sign of life"
+            f"{_begun(self.work, number, note)} on {named(note)}, which gives no sign of life"
             for number, note in running
             if (note["host"], note["pid"]) not in heard and time.time() - note["began"] > MUTE
         ]
@@ -178,11 +178,19 @@ def doing(one: Mapping[str, Any], who: str, work: Any) -> str:
     return f"{what}: no hook runs, it reads or writes"
 
 
+def _begun(work: Any, number: int, note: Mapping[str, Any]) -> str:
+    """Return what was begun: a chunk, or a hook that sees no train."""
+    trains = of_trains(work, number)
+    return note["attempt"]["what"] if trains == "no train" else f"chunk {number} ({trains})"
+
+
 def of_trains(work: Any, number: int) -> str:
     """Return the trains of a chunk; after chunks come the stretches whose modules are put together."""
     plan = getattr(work, "plan", None)
     if plan is None:
         return "no trains"
+    if number >= len(plan.chunks) + len(plan.stretches):
+        return "no train"
     chunk = (*plan.chunks, *plan.stretches)[number]
     first, last = plan.train_ids[chunk.first], plan.train_ids[chunk.last - 1]
     return f"train {first}" if first == last else f"trains {first}-{last}"

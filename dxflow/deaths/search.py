@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -62,11 +63,16 @@ def killers(chunk: Chunk, history: History) -> dict[int, Death]:
 
 def refuse_initialize(plan: Plan, history: History) -> None:
     """Raise if preparing the algorithms kills workers: no train is to blame, and no other worker will live."""
-    deaths = [d for d in history.deaths if d.attempt.what == "initialize"]
+    refuse_alone(plan, [d for d in history.deaths if d.attempt.what == "initialize"], "initialize()")
+
+
+def refuse_alone(plan: Plan, deaths: Sequence[Death], hook: str = "") -> None:
+    """Raise if a hook that sees no train killed two workers."""
     if len(deaths) >= TWICE:
         names = ", ".join(a.name for a in plan.algorithms)
         raise WorkerDied(
-            f"initialize() of one of [{names}] killed its worker {len(deaths)} times: {deaths[-1].cause}"
+            f"{hook or deaths[-1].attempt.what} of one of [{names}] killed its worker {len(deaths)} times: "
+            f"{deaths[-1].cause}"
         )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..declare.outputs import Partial
 from ..disk import fragments
 from ..planning.units import Tree
+from .alone import alone
 from .chunk import run_chunk
 from .hooks import named
 
@@ -32,7 +33,8 @@ def run_part(work: Workspace, number: int) -> Summary:
 def merge(work: Workspace, part: int, children: Sequence[tuple[int, Address]], into: Address) -> Address:
     """Merge the whole-run outputs of some fragments of a part, each at its place, into one."""
     if fragments.intact(*into) is None:
-        work.leave(into, {}, merged(work, part, children))
+        with alone(work, "merge()", into.path.name):
+            work.leave(into, {}, merged(work, part, children))
     return into
 
 
@@ -55,8 +57,9 @@ def _merge(work: Workspace, into: dict[str, Partial], other: dict[str, Partial])
 def finalize(work: Workspace, parts: Sequence[tuple[int, Address]]) -> int:
     """Finalize some parts of the result, given with the fragments of their totals; return how many."""
     for part, total in parts:
-        work.prepare(work.plan.parts[part], "finalize")
-        _finalize(work, part, total)
+        with alone(work, "finalize()", str(part)):
+            work.prepare(work.plan.parts[part], "finalize")
+            _finalize(work, part, total)
     return len(parts)
 
 

@@ -11,6 +11,7 @@ from ..declare.outputs import Partial, touched, valid_name
 from ..declare.views import missing_value
 from ..disk import fragments
 from ..disk.fragments import Address, rows_path
+from .alone import alone
 from .hooks import named
 
 if TYPE_CHECKING:
@@ -25,12 +26,18 @@ if TYPE_CHECKING:
 
 def finalize_rows(work: Workspace, number: int) -> None:
     """Let an algorithm, by number, make of its rows what it makes of all of them; leave a fragment."""
-    plan, contents = work.plan, work.contents
+    plan = work.plan
     at = Address(rows_path(work.folder, number, plan.digest), plan.digest)
     if fragments.intact(*at) is not None:
         return
-    work.prepare(plan.modules(plan.stretches[0]), "finalize_rows")
-    bound = plan.algorithms[number]
+    with alone(work, "finalize_rows()", str(number)):
+        work.prepare(plan.modules(plan.stretches[0]), "finalize_rows")
+        work.leave(at, {}, _finalized(work, plan.algorithms[number]))
+
+
+def _finalized(work: Workspace, bound: BoundAlgorithm) -> dict[str, NDArray]:
+    """Return what an algorithm makes of its rows, and where that is valid."""
+    plan, contents = work.plan, work.contents
     out = Partial({o.key: np.zeros(_shape(plan, o), o.output.dtype) for o in bound.finals})
     with named(work.doing, f"in {bound.name}.finalize_rows(), run {plan.run}"):
         bound.algorithm.finalize_rows(rows_of(contents, bound), out)
@@ -41,7 +48,7 @@ def finalize_rows(work: Workspace, number: int) -> None:
         if o.output.kind != "run":
             arrays[o.name][~there] = missing_value(np.dtype(o.output.dtype))
             arrays[valid_name(o)] = there
-    work.leave(at, {}, arrays)
+    return arrays
 
 
 def rows_of(contents: Contents, bound: BoundAlgorithm) -> Dataset:

@@ -14,7 +14,7 @@ from distributed import Client, LocalCluster
 from samples import Stats
 
 import dxflow
-from dxflow import FrameSelection
+from dxflow import FrameSelection, Output
 from dxflow.clusters import Local
 from dxflow.deaths import search as deaths
 from dxflow.deaths.notes import Attempt, Death, History
@@ -230,6 +230,43 @@ def test_an_algorithm_whose_initialize_kills_is_named_at_once(run, workers):
         WorkerDied, match=r"initialize\(\) of one of \[stats\] killed its worker 2 times: killed by"
     ):
         reduce(run, DeadlyStart(), workers)
+
+
+class DeadlyEnd(Stats):
+    """Kills its process in a hook that sees no train."""
+
+    ALG_ID = "stats"
+
+    @classmethod
+    def add_arguments(cls, parser):
+        parser.add_argument("--hook")
+
+    def outputs(self, info):
+        return {**super().outputs(info), "row": Output(per="train"), "last": Output(stage="rows")}
+
+    def merge(self, into, other):
+        self.end("merge")
+        super().merge(into, other)
+
+    def finalize(self, totals):
+        self.end("finalize")
+        super().finalize(totals)
+
+    def finalize_rows(self, rows, out):
+        self.end("finalize_rows")
+
+    def end(self, hook):
+        if self.hook == hook:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("hook", ["merge", "finalize", "finalize_rows"])
+def test_a_last_hook_that_kills_is_named_after_two_deaths(run, workers, hook):
+    with pytest.raises(
+        WorkerDied, match=rf"{hook}\(\) of one of \[stats\] killed its worker 2 times: killed by"
+    ):
+        # In a chunk of one train nothing is merged.
+        dxflow.execute(cut(dxflow.plan(run.path, DeadlyEnd(hook=hook)), 1), workers)
 
 
 def test_the_death_of_a_worker_is_seen_though_it_was_just_starting_again_when_the_plan_began(run, workers):
