@@ -51,6 +51,11 @@ ELSEWHERE = (
     ),
     ("dxflow/declare/narrowed.py", "run/test_regions.py", "beside the regions that it narrows frames to"),
     (
+        "dxflow/codecs/kernels.py dxflow/codecs/rounding.py dxflow/copying/coded.py dxflow/copying/warm.py",
+        "codecs/test_frames.py algorithms/test_rounding.py copying/test_coding.py",
+        "one path: frames are rounded, stored and compared",
+    ),
+    (
         "dxflow/declare/fitting.py dxflow/declare/kinds.py dxflow/declare/lack.py dxflow/declare/signatures.py",
         "declare/test_algorithm.py declare/test_inputs.py declare/test_outputs.py driver/test_report.py",
         "checks of declarations, tried through what is declared",
@@ -146,8 +151,8 @@ ELSEWHERE = (
     ),
     (
         "algorithms/_average_kernels.py algorithms/_azint_kernels.py algorithms/_frame_kernels.py "
-        "algorithms/_peaks_kernels.py algorithms/_peaks_tables.py algorithms/_rounding_kernels.py "
-        "algorithms/_spectrum_kernels.py algorithms/_subtract_kernels.py",
+        "algorithms/_peaks_kernels.py algorithms/_peaks_tables.py algorithms/_spectrum_kernels.py "
+        "algorithms/_subtract_kernels.py",
         "algorithms/test_average.py algorithms/test_azint.py algorithms/test_litframes.py algorithms/test_peaks.py "
         "algorithms/test_roi.py algorithms/test_spectrum.py algorithms/test_subtract.py",
         "beside the algorithm that calls them",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import find
+from ..codecs.table import CODECS
 from ..copying.copy import copy_run
 from ..copying.lit import WAYS, Lit
 from ..errors.usage import UsageError
@@ -30,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sources", nargs="+", metavar="PATTERN", help="keep only sources like '*XGM*'")
     add_pass_options(parser, MEANT)
     parser.add_argument("--dry-run", action="store_true", help="only show what would be copied, and its size")
+    codecs = ", ".join(CODECS)
+    parser.add_argument("--codec", metavar="NAME", help=f"how pixels are stored: {codecs}")
+    words = "by how much floats may be changed: abs=0.5, rel=1e-3, or both with a comma between"
+    parser.add_argument("--round", metavar="BOUND", help=words)
     add_lit_options(parser)
     parser.add_argument("--sync", action="store_true", help="wait until the disk has all")
 
@@ -113,7 +118,18 @@ def run(args: argparse.Namespace) -> str:
     PlanError, WriteError
         As `copy_run`.
     """
-    names = ("sources", "modules", "trains", "detector", "quiet", "resume", "overwrite", "sync")
+    names = (
+        "sources",
+        "modules",
+        "trains",
+        "detector",
+        "quiet",
+        "resume",
+        "overwrite",
+        "sync",
+        "codec",
+        "round",
+    )
     options: dict[str, Any] = {name: getattr(args, name) for name in names} | {"name": args.name or ""}
     options |= {"frames": _frames(args), "dry_run": args.dry_run}
     cluster = cluster_of_pass(args) if args.cluster or args.workers else None

@@ -24,6 +24,7 @@ from ..errors import PlanError
 from ..errors.kinds import FLAG, expect
 from ..reader.stretches import stretches
 from . import notes
+from .coding import found_in
 from .hands import Hands, failed
 from .lit import parted
 from .plan import CopyPlan, plan_copy
@@ -32,7 +33,7 @@ from .tasks import FileTask
 Digest = tuple[int, int]
 """Size and CRC-32."""
 
-SELECTING = ("frames", "sources", "modules", "trains")
+SELECTING = ("frames", "sources", "modules", "trains", "codec", "round")
 """Options that may leave something out of a file, so that HDF5 has to write it anew."""
 
 
@@ -61,6 +62,12 @@ def copy_run(
         Where there are several, the one that `frames` and `modules` are about.
     resume, overwrite : bool
         Go on with an interrupted copy; replace an older copy or begin an interrupted one afresh.
+    codec : str, optional
+        How pixels of detectors are stored: "deflate", "bitshuffle+lz4", "bitshuffle+zstd", "blosc2", and with an
+        absolute bound "quantised", "sz3", "zfp". By default as they were; with `round`, "deflate".
+    round : str or mapping, optional
+        By how much their floats may be changed: ``"abs=0.5"``, ``"rel=1e-3"`` or both, ``"abs=0.5,rel=1e-3"``: the
+        larger of the two. Every frame is compared with it; one that would break it is stored without loss.
     sync : bool
         Wait until the disk has all, so that the copy lasts through a power loss.
     cluster : optional
@@ -99,7 +106,7 @@ def copy_run(
     begun = time.monotonic()
     expect(FLAG, dry_run, "dry_run=", PlanError)
     with ExitStack() as stack:
-        crew = _crew(stack)
+        crew = _crew(stack, coded=options.get("round") is not None)
         if cluster is None and not dry_run and any(options.get(name) is not None for name in SELECTING):
             # They load their libraries while this process plans.
             for hands in crew:
@@ -123,12 +130,12 @@ def _dry(plan: CopyPlan) -> CopyReport:
 def execute(plan: CopyPlan, cluster: Any = None) -> CopyReport:
     """Make a planned copy; `cluster` as `copy_run`."""
     with ExitStack() as stack:
-        return _execute(plan, cluster, _crew(stack), time.monotonic())
+        return _execute(plan, cluster, _crew(stack, coded=plan.rounds), time.monotonic())
 
 
-def _crew(stack: ExitStack) -> list[Hands]:
+def _crew(stack: ExitStack, *, coded: bool) -> list[Hands]:
     """Return as many hands as there are cores; they start when they are first needed."""
-    return [stack.enter_context(Hands()) for _ in os.sched_getaffinity(0)]
+    return [stack.enter_context(Hands(coded=coded)) for _ in os.sched_getaffinity(0)]
 
 
 def _execute(plan: CopyPlan, cluster: Any, crew: list[Hands], begun: float) -> CopyReport:
@@ -180,7 +187,7 @@ def _done(
 
 def copy_file(plan: CopyPlan, number: int) -> tuple[str, Digest]:
     """Do a task, on a worker; return name, bytes and CRC-32 of the file."""
-    with Hands() as hands:
+    with Hands(coded=plan.rounds) as hands:
         return _do(plan, number, hands)
 
 
@@ -224,7 +231,8 @@ def _in_threads(plan: CopyPlan, numbers: Iterable[int], crew: list[Hands]) -> It
 def _measured(plan: CopyPlan, made: dict[str, Digest], seconds: float) -> CopyReport:
     """Return the report with the sizes that files came to have."""
     files = tuple(replace(f, after=made[f.name][0] if f.name in made else f.after) for f in plan.report.files)
-    return replace(plan.report, files=files, seconds=seconds)
+    found = found_in(plan.folder.partial, plan.tasks)
+    return replace(plan.report, files=files, seconds=seconds, **found)
 
 
 def _manifest(plan: CopyPlan, report: CopyReport) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from h5py import h5o
 from ..disk.checksums import digest, secured
 from ..disk.openhdf5 import open_hdf5
 from ..hdf5.wire import Message
-from . import pixels, record
+from . import coded, pixels, record
 from .objects import again, dataset_like, file_like, group_like, link_like
 from .rows import move
 from .sections import Changes
@@ -34,9 +34,11 @@ def write(sent: Iterable[Message], task: FileTask, path: str | Path, sync: bool)
     descriptor = os.open(task.path, os.O_RDONLY)
     with open_hdf5(task.path) as original:
         made = file_like(path, original)
-        _Cutter(original, made, Changes(original, task), descriptor).group(original["/"], made["/"], "")
+        cutter = _Cutter(original, made, Changes(original, task), descriptor)
+        cutter.group(original["/"], made["/"], "")
         if task.record is not None:
             record.write(original, made, task)
+        coded.write_record(original, made, cutter.coded)
         made.close()
     os.close(descriptor)
     return secured(path) if sync else digest(path)
@@ -52,6 +54,7 @@ class _Cutter:
 
     def __init__(self, original: h5py.File, made: h5py.File, changes: Changes, descriptor: int) -> None:
         self.original, self.made, self.changes, self.descriptor = original, made, changes, descriptor
+        self.coded: dict[str, coded.Done] = {}
         self._known: dict[Any, str] = {}
 
     def group(self, here: h5py.Group, there: h5py.Group, path: str) -> None:
@@ -101,7 +104,11 @@ class _Cutter:
     def _dataset(self, item: h5py.Dataset, there: h5py.Group, name: str, path: str) -> None:
         """Copy a dataset, or what remains of it."""
         changes = self.changes
-        if steps := changes.task.pixels.get(path):
+        steps, encoding = changes.task.pixels.get(path, ()), changes.task.coded.get(path)
+        if encoding:
+            rows = changes.rows.get(path, np.arange(len(item)))
+            self.coded[path] = coded.move(item, there, name, rows, steps, encoding)
+        elif steps:
             pixels.move(item, there, name, changes.rows.get(path, np.arange(len(item))), steps)
         elif path in changes.values:
             values = changes.values[path]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..disk.openhdf5 import open_hdf5
+from .coded import sampled
 from .record import can_hold, record_bytes, version_of
 from .rows import table
 from .sections import Changes
@@ -39,6 +40,8 @@ def _objects(file: h5py.File) -> dict[str, h5py.HLObject]:
 
 def _after(item: h5py.HLObject, path: str, size: int, changes: Changes) -> int:
     """Return the stored bytes of what remains of a dataset."""
+    if encoding := changes.task.coded.get(path):
+        return sampled(item, changes.rows.get(path, np.arange(len(item))), encoding)
     if path in changes.values:
         return len(changes.values[path]) * item.dtype.itemsize
     if path not in changes.rows or not size:

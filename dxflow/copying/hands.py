@@ -19,11 +19,14 @@ TEMPORARY = ".dxflow-"
 
 
 class Hands(Writer):
-    """Copies files one after the other; the process in which HDF5 writes starts for the first that needs it."""
+    """Copies files one after the other; the process in which HDF5 writes starts for the first that needs it.
 
-    def __init__(self) -> None:
+    With `coded`, it loads what pixels are rounded with, too.
+    """
+
+    def __init__(self, *, coded: bool = False) -> None:
         # Another process might be writing to the original.
-        super().__init__("dxflow.copying.cut", locks=True)
+        super().__init__(f"dxflow.copying.{'warm' if coded else 'cut'}", locks=True)
         self._stopped = threading.Event()
 
     def copy(self, task: FileTask, folder: Path, *, sync: bool = False, attempt: str = "") -> tuple[int, int]:

@@ -19,6 +19,7 @@ from ..errors import PlanError, kinds
 from ..run.open import OpenedRun, opened
 from ..run.selection import FrameSelection
 from .choice import Choice, choose
+from .coding import Coding, coding
 from .elsewhere import refuse
 from .estimate import estimate
 from .folder import Folder
@@ -68,6 +69,11 @@ class CopyPlan:
     quiet: bool = False
     refused: str = ""
 
+    @property
+    def rounds(self) -> bool:
+        """Whether pixels are changed within a bound."""
+        return any(one.bound for task in self.tasks for one in task.coded.values())
+
     def fingerprint(self) -> str:
         """Return what tells this copy from any other."""
         return hashlib.sha256("".join(sorted(t.fingerprint() for t in self.tasks)).encode()).hexdigest()
@@ -89,6 +95,8 @@ def plan_copy(
     resume: bool = False,
     overwrite: bool = False,
     sync: bool = False,
+    codec: str | None = None,
+    round: Any = None,  # noqa: A002 - as on the command line
     quiet: bool = False,
     name: str = "",
     cluster: Any = None,
@@ -113,8 +121,10 @@ def plan_copy(
         selections = [selection] * len(choice.found)
     cut, counted = cuts(source, choice.found, kept, selections if frames is not None else None)
     parameters = _described(frames, sources, modules, trains, detector) | (lit.facts if lit else {})
+    stored = coding(accesses, choice.found, codec, round)
+    parameters |= stored.facts
     record = _record(counted, parameters, len(source.train_ids), len(kept))
-    tasks, left_out = _tasks(accesses, choice, cut, record)
+    tasks, left_out = _tasks(accesses, choice, cut, record, stored)
     if not tasks:
         raise PlanError(f"{source.path}: nothing is left to copy with {parameters}")
     versions = {Path(a.filename).name: a.format_version for a in accesses}
@@ -125,10 +135,11 @@ def plan_copy(
         frames={name: (c.before, c.after) for name, c in counted.items()},
         trains=(len(source.train_ids), len(kept)),
         sources=tuple(sorted(choice.dropped)),
-        notes=tuple(_notes(accesses, unsaid)),
+        notes=(*_notes(accesses, unsaid), *stored.notes),
         name=str(name),
         patterns=lines_of(chosen),
         groups=_groups(accesses, choice, [*tasks], left_out),
+        codec=stored.words,
     )
     folder.check_space(report.after)
     ways = {"resume": resume, "overwrite": overwrite, "sync": sync, "quiet": quiet}
@@ -166,12 +177,13 @@ def _files(source: OpenedRun) -> list[Any]:
 
 
 def _tasks(
-    accesses: Sequence[Any], choice: Choice, cut: Cuts, record: Record | None
+    accesses: Sequence[Any], choice: Choice, cut: Cuts, record: Record | None, stored: Coding
 ) -> tuple[tuple[FileTask, ...], list[FileReport]]:
     """Return what is to be done, the largest files first, and the files of which nothing remains."""
     tasks, left_out = [], []
     for access in accesses:
         task = _task(access, choice, cut.get(access.filename, {}), record)
+        task = replace(task, coded=stored.files.get(access.filename, {}))
         listed = access.control_sources | access.instrument_sources
         if listed - choice.dropped and (task.trains is None or task.trains.any()):
             tasks.append(task)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .tasks import Cut, FileTask, Record
+from .tasks import Cut, FileTask
 
 SINCE = (1, 3)
 """First version of the format with such a section."""
 NONE = 2**32 - 1
 """Fills the rest of `indicesBeforeReduction` of a train."""
+
+
+def software() -> str:
+    """Return what made a record."""
+    return f"dxflow {version('dxflow')}"
 
 
 def can_hold(version: str) -> bool:
@@ -44,16 +50,16 @@ def _group(made: h5py.File, name: str, cut: Cut, task: FileTask) -> None:
     said = task.record
     assert said is not None
     source, _, group = name.rpartition("/")
-    there = _free_name(made, f"{said.prefix}/{source}")
+    there = free_name(made, f"{said.prefix}/{source}")
     trains = np.ones(len(cut.counts), bool) if task.trains is None else task.trains
     facts = _facts(cut, trains, said.width)
-    _index(made, f"INDEX/{there}/{group}", len(made["INDEX/trainId"]))
+    index(made, f"INDEX/{there}/{group}", len(made["INDEX/trainId"]))
     for key in _keys(made, f"INSTRUMENT/{name}"):
         for fact, values in facts.items():
             dataset = made.create_dataset(f"REDUCTION/{there}/{group}/{key}/{fact}", data=values)
             dataset.attrs["description"] = MEANING[fact]
-    _parameters(made, there, said)
-    _listed(made, f"REDUCTION/{there}/{group}")
+    parameters(made, there, said.method, said.parameters)
+    list_source(made, f"REDUCTION/{there}/{group}")
 
 
 MEANING = {
@@ -89,7 +95,7 @@ def record_bytes(trains: int, width: int, keys: int) -> int:
     return trains * keys * (4 * max(1, width) + 8 + 4 + 1 + 1)
 
 
-def _free_name(made: h5py.File, name: str) -> str:
+def free_name(made: h5py.File, name: str) -> str:
     """Return the name of a source, with a number in its first part if an earlier reduction has it."""
     first, _, rest = name.partition("/")
     names = (name, *(f"{first}_{n}/{rest}" for n in range(2, 1000)))
@@ -103,17 +109,17 @@ def _keys(made: h5py.File, path: str) -> list[str]:
     return found
 
 
-def _index(made: h5py.File, path: str, trains: int) -> None:
+def index(made: h5py.File, path: str, trains: int) -> None:
     """Write an index of one entry per train."""
     made[f"{path}/first"] = np.arange(trains, dtype=np.uint64)
     made[f"{path}/count"] = np.ones(trains, np.uint64)
 
 
-def _parameters(made: h5py.File, source: str, said: Record) -> None:
+def parameters(made: h5py.File, source: str, method: str, said: Mapping[str, Any]) -> None:
     """Write the parameters as values of the run."""
     stamps = made.get("INDEX/timestamp")
     stamp = stamps[:1] if stamps is not None and len(stamps) else np.zeros(1)
-    facts: Mapping[str, Any] = {"method": said.method, **said.parameters}
+    facts: Mapping[str, Any] = {"method": method, **said}
     for key, value in facts.items():
         path = f"RUN/{source}/{key.replace('.', '/')}"
         dtype = h5py.string_dtype() if isinstance(value, str) else None
@@ -121,7 +127,7 @@ def _parameters(made: h5py.File, source: str, said: Record) -> None:
         made[f"{path}/timestamp"] = stamp.astype(np.uint64)
 
 
-def _listed(made: h5py.File, name: str) -> None:
+def list_source(made: h5py.File, name: str) -> None:
     """Add a name to the auxiliary sources of METADATA."""
     path = "METADATA/auxiliarySources/REDUCTION"
     names = [*made[path][:], name.encode()] if path in made else [name.encode()]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..codecs.frames import Encoding
 from ..reader.files import Stat
 from .pixels import Step
 
@@ -76,6 +77,8 @@ class FileTask:
         Written for each cut, by files of format 1.3.
     pixels : mapping of str to tuple of Step
         By path of a dataset, what is done to its pixels.
+    coded : mapping of str to Encoding
+        By path of a dataset, how its pixels are stored, if not as they were.
     bytes : int
         Expected of the copy.
     """
@@ -88,12 +91,13 @@ class FileTask:
     cuts: Mapping[str, Cut] = field(default_factory=dict)
     record: Record | None = None
     pixels: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
+    coded: Mapping[str, Encoding] = field(default_factory=dict)
     bytes: int = 0
 
     @property
     def whole(self) -> bool:
         """Whether the copy is the original, byte by byte."""
-        return not self.dropped and self.trains is None and not self.cuts and not self.pixels
+        return not self.dropped and self.trains is None and not (self.cuts or self.pixels or self.coded)
 
     def fingerprint(self) -> str:
         """Return what tells this task from any other."""
@@ -103,4 +107,6 @@ class FileTask:
             out.update(name.encode() + cut.counts.tobytes() + cut.entries.tobytes())
         for name, steps in sorted(self.pixels.items()):
             out.update(name.encode() + b"".join(step.token for step in steps))
+        for name, encoding in sorted(self.coded.items()):
+            out.update(f"{name} {encoding}".encode())
         return out.hexdigest()

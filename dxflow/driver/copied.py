@@ -49,6 +49,12 @@ class CopyReport:
         Of lit frames: the patterns of trains, and how timing and intensity agree.
     groups : mapping of str to (int, int)
         By detector and aggregator, bytes before and after.
+    codec : str
+        How pixels are stored, in words; "" if as they were.
+    largest_error : float
+        Of a pixel.
+    frames_without_loss : int
+        Frames whose values are as they were, since the bound would have been broken.
     """
 
     path: str
@@ -61,6 +67,9 @@ class CopyReport:
     name: str = ""
     patterns: tuple[str, ...] = ()
     groups: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    codec: str = ""
+    largest_error: float = 0.0
+    frames_without_loss: int = 0
 
     @property
     def before(self) -> int:
@@ -92,7 +101,8 @@ class CopyReport:
         patterns = tuple(values.get("patterns", ()))
         groups = {label: (was, now) for label, (was, now) in values.get("groups", {}).items()}
         whole = ((before, after), sources, notes, seconds, name, patterns, groups)
-        return cls(values["path"], files, frames, *whole)
+        stored = {f: values[f] for f in ("codec", "largest_error", "frames_without_loss") if f in values}
+        return cls(values["path"], files, frames, *whole, **stored)
 
     def __str__(self) -> str:
         return "\n".join([*map(_line, self.files), *self._summary()])
@@ -112,10 +122,18 @@ class CopyReport:
         lines += [f"frames   {name}: {a} of {b}" for name, (b, a) in self.frames.items()]
         lines += [f"trains   {self.trains[1]} of {self.trains[0]}"]
         lines += [f"without  {len(self.sources)} sources"] if self.sources else []
+        lines += [f"pixels   {self.codec}{self._changed()}"] if self.codec else []
         lines += [f"note     {note}" for note in self.notes]
         if self.seconds:
             lines.append(f"time     {self.seconds:.1f} s, {show(self.after / self.seconds)}/s")
         return [*lines, f"copy     {self.path}"]
+
+    def _changed(self) -> str:
+        """Return what came of a bound."""
+        if not self.seconds or not (self.largest_error or self.frames_without_loss):
+            return ""
+        without = f"; {self.frames_without_loss} frames without loss, as they would have broken it"
+        return f"; largest change {self.largest_error:.3g}{without if self.frames_without_loss else ''}"
 
 
 def _line(file: FileReport) -> str:

@@ -121,6 +121,7 @@ OF_COPY = {
     "sources": maybe(either(TEXT, TEXTS)),
     "modules": maybe(WHOLES),
     "detector": maybe(TEXT),
+    "codec": maybe(TEXT),
 }
 """Of what `plan_copy` is given."""
 

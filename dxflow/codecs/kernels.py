@@ -1,4 +1,4 @@
-"""Kernels of `rounding`: loops of which several values are done at a time, on pieces that stay in the cache."""
+"""Kernels of rounding: loops of which several values are done at a time, on pieces that stay in the cache."""
 
 from __future__ import annotations
 
@@ -79,3 +79,26 @@ def _largest(change, bits):  # type: ignore[no-untyped-def]
         most = u if u > most else most
     bits[0] = most
     return np.float64(change[0])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def compared(values, made, absolute, relative):  # type: ignore[no-untyped-def]
+    """Return the largest change of a finite value, and how many were changed by more than allowed.
+
+    Parameters
+    ----------
+    values, made : ndarray of floats, (pixel,)
+    absolute, relative : float
+        The larger of ``absolute`` and ``relative * abs(value)`` is allowed, with the error of this product.
+    """
+    worst, wrong = 0.0, 0
+    share = relative * (1 + 1e-12)
+    for p in range(len(values)):
+        x, y = np.float64(values[p]), np.float64(made[p])
+        change = abs(y - x)
+        if change <= max(absolute, share * abs(x)) and abs(x) < np.inf:
+            worst = max(worst, change)
+        elif not (x == y or (x != x and y != y)):
+            wrong += 1
+            worst = max(worst, change) if change < np.inf else worst
+    return worst, wrong

@@ -1,0 +1,1 @@
+"""How pixels are stored in fewer bytes: codecs by name, and what they may change."""
