@@ -9,7 +9,7 @@ only ever grows: a bin without valid pixels is exactly 0.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -22,73 +22,163 @@ ROWS = 8
 FLOATS, DOUBLES = ir.VectorType(ir.FloatType(), ROWS), ir.VectorType(ir.DoubleType(), ROWS)
 
 
+class Sums(NamedTuple):
+    """Where sums go, and which row of it those of each frame."""
+
+    numerator: NDArray
+    """float64, (row, bin), as is the denominator."""
+    denominator: NDArray
+    moments: NDArray
+    """float64, (row, kind, bin); no kinds where there are no errors."""
+    rows: NDArray
+    """int64, (frame,)"""
+    pixels: NDArray
+    """Integers, (row, bin)."""
+    counted: NDArray
+    """Rows of these, int64, (frame,)."""
+
+
 @njit(cache=True, nogil=True)
-def integrate(frames, bins, weights, numerator, denominator):  # type: ignore[no-untyped-def]
-    """Add pixels and their weights to the bins of each frame; NaN goes to neither.
+def integrate(frames, bins, weights, there, into):  # type: ignore[no-untyped-def]
+    """Add pixels, their weights and their number to the bins of frames; NaN goes to none of them.
 
     Parameters
     ----------
     frames : ndarray, (frame, pixel)
         Contiguous.
     bins : ndarray of int32, (pixel,)
-        Bin of each pixel; one past the last for pixels of no bin.
+        Bin of each pixel among those of the module; one past the last for pixels of no bin.
     weights : ndarray of float32, (pixel,)
-    numerator, denominator : ndarray of float64, (frame, bin)
+    there : (ndarray of int32, ndarray of int64), (bin,)
+        Which bins the module has, among all, and how many pixels each of them has.
+    into : Sums
     """
-    n, nbins = numerator.shape
-    sums, common, single = np.empty((nbins + 1) * ROWS), np.empty(nbins + 1), np.empty((nbins + 1) * ROWS)
-    begins = np.empty(ROWS, np.int64)
+    n, nbins = len(frames), len(there[0])
+    sums, common, single = np.empty((nbins + 1) * ROWS), np.empty(nbins + 1), np.zeros((nbins + 1) * ROWS)
+    lost, begins = np.zeros((nbins + 1, 1 + ROWS), np.int64), np.empty(ROWS, np.int64)
     for first in range(0, n, ROWS):
         count = min(ROWS, n - first)
         sums[:] = 0.0
         common[:] = 0.0
-        single[:] = 0.0
+        holes = True
         if count == 1:
-            _one(frames[first], bins, weights, sums, common)
+            _one(frames[first], bins, weights, sums, common, lost)
         else:
             for row in range(ROWS):
                 # The last frame stands in for those that are not there; its sums are looked at once.
                 begins[row] = (first + min(row, count - 1)) * len(bins)
-            _eight(frames.reshape(-1), begins, bins, weights, sums, common, single)
-        for k in range(nbins):
-            for row in range(count):
-                numerator[first + row, k] += sums[k * ROWS + row]
-                denominator[first + row, k] += common[k] + single[k * ROWS + row]
+            holes = _eight(frames.reshape(-1), begins, bins, weights, sums, common, single, lost)
+        _add(first, count, sums, common, single, lost, there, into)
+        if holes:
+            single[:] = 0.0
+            lost[:] = 0
 
 
 @njit(cache=True, nogil=True)
-def _one(values, bins, weights, sums, common):  # type: ignore[no-untyped-def]
+def _add(first, count, sums, common, single, lost, there, into):  # type: ignore[no-untyped-def]
+    """Add the sums of some frames to where they belong."""
+    for k in range(len(there[0])):
+        to, pixels = there[0][k], there[1][k] - lost[k, ROWS]
+        for row in range(count):
+            at = into.rows[first + row]
+            into.numerator[at, to] += sums[k * ROWS + row]
+            into.denominator[at, to] += common[k] + single[k * ROWS + row]
+            into.pixels[into.counted[first + row], to] += pixels - lost[k, row]
+
+
+@njit(cache=True, nogil=True)
+def _one(values, bins, weights, sums, common, lost):  # type: ignore[no-untyped-def]
     for pixel in range(len(bins)):
         p, k = np.uint64(pixel), np.uint64(bins[pixel])
         there = values[p] == values[p]
         sums[k * np.uint64(ROWS)] += np.float64(values[p]) if there else 0.0
         common[k] += np.float64(weights[p]) if there else 0.0
+        lost[k, 0] += 0 if there else 1
 
 
 @njit(cache=True, nogil=True)
-def _eight(flat, begins, bins, weights, sums, common, single):  # type: ignore[no-untyped-def]
-    """Add eight frames, which begin at some places; `sums` and `single` are (bin, frame), flat."""
-    whole = len(bins) // ROWS * ROWS
+def _eight(flat, begins, bins, weights, sums, common, single, lost):  # type: ignore[no-untyped-def]
+    """Add eight frames, which begin at some places; `sums` and `single` are (bin, frame), flat.
+
+    Returns
+    -------
+    bool
+        Whether any pixel may be NaN.
+    """
+    whole, holes = len(bins) // ROWS * ROWS, len(bins) % ROWS != 0
     for first in range(0, whole, ROWS):
-        some, pixel = _add_pixels(flat, begins, first, bins, weights, sums, common), first
-        while some:
+        found, pixel = _add_pixels(flat, begins, first, bins, weights, sums, common), first
+        some, every = found & 255, found >> 8
+        if found:
+            holes = True
+        while some | every:
             if some & 1:
-                _weigh(flat, begins, pixel, bins[pixel], weights[pixel], single)
+                _weigh(flat, begins, pixel, bins[pixel], weights[pixel], single, lost)
+            lost[bins[pixel], ROWS] += every & 1
             some >>= 1
+            every >>= 1
             pixel += 1
     for pixel in range(whole, len(bins)):
-        _weigh(flat, begins, pixel, bins[pixel], weights[pixel], single)
+        _weigh(flat, begins, pixel, bins[pixel], weights[pixel], single, lost)
         for row in range(ROWS):
             x = flat[begins[row] + pixel]
             sums[bins[pixel] * ROWS + row] += np.float64(x) if x == x else 0.0
+    return holes
 
 
 @njit(cache=True, nogil=True)
-def _weigh(flat, begins, pixel, k, weight, single):  # type: ignore[no-untyped-def]
-    """Add the weight of a pixel to the frames in which it is valid."""
+def _weigh(flat, begins, pixel, k, weight, single, lost):  # type: ignore[no-untyped-def]
+    """Add the weight of a pixel to the frames in which it is valid, and say in which it is not."""
     for row in range(ROWS):
         x = flat[begins[row] + pixel]
         single[k * ROWS + row] += np.float64(weight) if x == x else 0.0
+        lost[k, row] += 0 if x == x else 1
+
+
+@njit(cache=True, nogil=True)
+def moments(frames, bins, weights, own, there, into):  # type: ignore[no-untyped-def]
+    """Add what `integrate` adds, with a dark and weights of pixels, and what errors are made of.
+
+    Parameters
+    ----------
+    frames, bins, weights, there, into
+        As of `integrate`; `weights` are products with those of pixels.
+    own : (ndarray of float32, ndarray of float32), (pixel,)
+        Dark and weight of each pixel.
+
+    Notes
+    -----
+    With y = w (x - dark) and c the weight, into.moments gets one row, the sum of w^2 x, or three, of y^2, y c and c^2.
+    """
+    dark, weight = own
+    sums = np.empty((len(there[0]) + 1, 8))
+    for f in range(len(frames)):
+        sums[:] = 0.0
+        for pixel in range(len(bins)):
+            x, w, c = np.float64(frames[f, pixel]), np.float64(weight[pixel]), np.float64(weights[pixel])
+            y = w * (x - np.float64(dark[pixel]))
+            if y == y:
+                s = sums[bins[pixel]]
+                s[0] += y
+                s[1] += c
+                s[2] += 1.0
+                s[3] += w * w * x
+                s[4] += y * y
+                s[5] += y * c
+                s[6] += c * c
+        _add_moments(f, sums, there[0], into)
+
+
+@njit(cache=True, nogil=True)
+def _add_moments(f, sums, there, into):  # type: ignore[no-untyped-def]
+    at, kinds = into.rows[f], into.moments.shape[1]
+    first = 3 if kinds == 1 else 4
+    for k in range(len(there)):
+        into.numerator[at, there[k]] += sums[k, 0]
+        into.denominator[at, there[k]] += sums[k, 1]
+        into.pixels[into.counted[f], there[k]] += np.int64(sums[k, 2])
+        for kind in range(kinds):
+            into.moments[at, kind, there[k]] += sums[k, first + kind]
 
 
 @intrinsic
@@ -100,7 +190,7 @@ def _add_pixels(
     Returns
     -------
     int
-        Bit i is set if pixel i is valid in some of the frames only.
+        Bit i is set if pixel i is valid in some of the frames only, bit 8 + i if it is in none.
     """
 
     def write(context: Any, builder: ir.IRBuilder, signature: Any, given: Any) -> Any:
@@ -111,7 +201,7 @@ def _add_pixels(
         ]
         return _Writer(builder, kinds[0].dtype, *values).add()
 
-    return types.uint8(flat, begins, first, bins, weights, sums, common), write
+    return types.uint16(flat, begins, first, bins, weights, sums, common), write
 
 
 class _Writer:
@@ -134,12 +224,17 @@ class _Writer:
             b.store(b.fadd(b.load(into, align=8), self._doubles(values)), into, align=8)
             total = b.gep(self.common, [k])
             b.store(b.fadd(b.load(total), b.extract_element(weights, _number(pixel))), total)
-        return b.bitcast(b.and_(some, b.not_(every)), ir.IntType(ROWS))
+        lost = [
+            b.zext(b.bitcast(which, ir.IntType(ROWS)), ir.IntType(2 * ROWS))
+            for which in (b.and_(some, b.not_(every)), every)
+        ]
+        return b.or_(lost[0], b.shl(lost[1], ir.Constant(lost[1].type, ROWS)))
 
     def _rows(self) -> tuple[list[Any], Any, Any]:
         """Read eight pixels of eight frames, 0 for NaN; return also which are NaN in some, and in every frame."""
         b, bits = self.b, ir.VectorType(ir.IntType(1), ROWS)
-        rows, some, every = [], ir.Constant(bits, [0] * ROWS), ir.Constant(bits, [1] * ROWS)
+        rows, some = [], ir.Constant(bits, [0] * ROWS)
+        every = ir.Constant(bits, [int(isinstance(self.kind, types.Float))] * ROWS)
         for row in range(ROWS):
             begin = b.load(b.gep(self.begins, [_number(row)]))
             kind = ir.VectorType(self.flat.type.pointee, ROWS)

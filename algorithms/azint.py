@@ -1,10 +1,9 @@
-"""Azimuthal integration: intensity against momentum transfer, frame by frame and of the run."""
+"""Azimuthal integration: intensity against momentum transfer, or in q and chi, of frames, pulses and the run."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,8 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo, geometry
-from dxflow.run import detectors
 
+from ._azint_sums import ERRORS, PER, Shares
+from ._azint_tables import (
+    LARGEST,
+    TURN,
+    UNITS,
+    Axis,
+    Table,
+    azimuth,
+    filled,
+    fitting,
+    nothing,
+    of_pixels,
+    radial,
+    table,
+)
 from .litframes import usable
 
 ENERGIES = (0.1, 200.0)
@@ -22,48 +35,79 @@ WAVELENGTHS = (0.06, 124.0)
 """The same in angstrom."""
 TABLES = 2
 """That a process keeps for later passes: a pass that is repeated would spend half of its time on making them."""
+OWN = ("flat", "dark", "weights")
+"""Options that are one number for each pixel."""
 
 
 class AzimuthalIntegration(Algorithm):
-    """Average the pixels of equal momentum transfer q, for each frame and for the run.
+    """Average the pixels of equal momentum transfer q, or of equal q and azimuth chi.
 
     Parameters
     ----------
-    geometry : path, array or object, optional
+    geometry : path, list of paths, array or object, optional
         Where the pixels are: a CrystFEL ``.geom``, EuXFEL ``.h5`` or pyFAI ``.poni`` file, an ``.npy`` file or array of
         (module, ss, fs, 3) positions in m, or an `extra_geom` object; see `dxflow.geometry.positions`. All modules of
-        the detector, or those that are read. A camera (``img=Key(...)``) is one module, (y, x, 3). By default the
+        the detector, or those that are read. A camera (``img=Key(...)``) is one module, (y, x, 3). A list of ``.poni``
+        files has one for each module (on the command line ``a.poni,b.poni``). By default the
         file ``geometry.geom``, ``.npy`` or ``.poni`` in the directory of the run.
     distance : float, optional
         Sample to z = 0 of the geometry, m, where the geometry does not say it.
     energy, wavelength : float, optional
-        Photon energy in keV or wavelength in angstrom; one of them, unless the geometry file says it.
+        Photon energy in keV or wavelength in angstrom; one of them, unless the geometry file says it. Only q needs it.
+    unit : {"q", "2theta", "r"}
+        What bins are of: q in 1/angstrom (the default), the scattering angle in degrees, or the distance from the
+        beam in mm. In pyFAI ``q_A^-1``, ``2th_deg`` and ``r_mm``.
     nbins : int
-        Bins of q, 500 by default.
+        Bins of q (or 2 theta, r), 500 by default.
     qrange : (float, float), optional
-        First and last edge of the bins, 1/angstrom. Smallest and largest q of the pixels that are read by default.
+        First and last edge of the bins, in their unit. Smallest and largest q of the pixels that are read by default.
+    nchi : int, optional
+        Bins of chi, for images in q and chi. None by default: the average over chi.
+    chirange : (float, float), optional
+        First and last edge in chi, degrees: from the horizontal x towards y, all around by default, -180 to 180. The
+        range (150, 210) reaches across 180. Without `nchi`, the sector that is averaged.
     polarization : float, optional
         Polarization factor f: 1 for horizontal, -1 for vertical, 0 for circular. No correction by default.
     solid_angle : bool
         Correct for the solid angle of each pixel; True by default.
+    flat, dark, weights : array or path, optional
+        One number for each pixel, (module, ss, fs) of all modules of the detector or of those that are read, or the
+        ``.npy`` file of it: the response that values are divided by, what is subtracted first (darks per memory cell:
+        `Subtract`), and how much a pixel counts. A pixel leaves where one is NaN, or flat or weight are 0.
+    errors : {"poisson", "azimuthal"}, optional
+        Standard errors, from the counts (data in photons) or from how pixels of a bin differ. None by default.
+    per : {"frame", "pulse", "run"}
+        Of each frame and of the run (the default), of the frames of each pulse id, or of the run alone.
     img : Frames, Key or From
-        ``Frames("image.data")`` by default.
+        ``Frames("image.data")`` by default. Bad pixels: ``Frames(mask=...)``.
 
     Outputs
     -------
-    intensity : float32, (frame, q)
-        In the unit of the data; NaN in bins without a valid pixel.
-    mean : float64, (q,)
+    intensity : float32, (frame, q[, chi])
+        In the unit of the data; NaN in bins without a valid pixel. With ``per="frame"``.
+    mean : float64, ([pulse,] q[, chi])
         Of the run: sums over all frames before the division, so frames count by their valid pixels; NaN as above.
+    count : int64, as `mean`
+        Valid pixels of all frames in each bin.
+    intensity_error, mean_error : as the above
+        Standard errors, with `errors`; NaN where there is none: no counts, or a single pixel.
+    pixels : int32, as `intensity`
+        Valid pixels in each bin of a frame, with `errors`.
 
-    Coordinate ``q``: bin centres, 1/angstrom.
+    Coordinates ``q`` (or ``2theta``, ``r``) and ``chi``: bin centres.
 
     Notes
     -----
-    In each bin I(q) = sum x_i / sum c_i over its pixels, c_i = P_i Omega_i, as in pyFAI without pixel splitting [1]_.
-    Masked pixels and NaN leave both sums. q = 4 pi sin(theta) / wavelength; the bins are equally wide, each holds
-    its lower edge, the last also its upper one. P_i is the polarization, Omega_i the solid angle relative to that at
-    normal incidence: see `dxflow.geometry`.
+    In each bin I(q) = sum w_i (x_i - d_i) / sum w_i c_i over its pixels, c_i = P_i Omega_i F_i, as in pyFAI without
+    pixel splitting [1]_. Masked pixels and NaN leave both sums. q = 4 pi sin(theta) / wavelength; the bins are equally
+    wide, each holds its lower edge, the last also its upper one. P_i is the polarization, Omega_i the solid angle
+    relative to that at normal incidence, with the normal of each module: see `dxflow.geometry`. F_i is the flat, d_i
+    the dark, w_i the weight: 1, 0 and 1.
+
+    Errors are sqrt(V) / sum w_i c_i: V = sum w_i^2 x_i ("poisson": the variance of a count is the count; pyFAI takes
+    at least 1 for each pixel, which is too much for few photons) or V = n / (n - 1) sum (y_i - w_i c_i I)^2, with y_i =
+    w_i (x_i - d_i) and n pixels ("azimuthal": pyFAI's without n / (n - 1)). The latter has all by which pixels of a
+    bin differ, also that I changes within the bin, or from frame to frame.
 
     Tables: 8 bytes per pixel in each process (8 MB for AGIPD-1M), ten times that while they are made. A process keeps
     the last two: a later pass with the same geometry and options begins at once.
@@ -82,13 +126,26 @@ class AzimuthalIntegration(Algorithm):
         add = parser.add_argument
         add(
             "--geometry",
-            help=".geom, .h5, .poni or .npy file with the pixel positions; default: that of the run",
+            type=_paths,
+            help=".geom, .h5, .poni or .npy file with the pixel positions, or a .poni for each module, a.poni,b.poni; "
+            "default: that of the run",
         )
         add("--distance", type=float, help="sample to detector in m, if the geometry does not say it")
         add("--energy", type=float, help="photon energy in keV, if the geometry does not say it")
         add("--wavelength", type=float, help="wavelength in angstrom, instead of --energy")
         add("--nbins", type=int, default=500, help="bins of q; default 500")
         add("--qrange", type=float, nargs=2, metavar=("FIRST", "LAST"), help="edges of the bins, 1/angstrom")
+        add(
+            "--unit", choices=tuple(UNITS), default="q", help="bins of q, of 2 theta in degrees or of r in mm"
+        )
+        add("--nchi", type=int, help="bins of chi, for images in q and chi; default: no such bins")
+        add(
+            "--chirange",
+            type=float,
+            nargs=2,
+            metavar=("FIRST", "LAST"),
+            help="edges in chi, degrees; default: all around",
+        )
         add("--polarization", type=float, help="factor: 1 horizontal, -1 vertical, 0 circular; default: off")
         add(
             "--solid-angle",
@@ -96,110 +153,144 @@ class AzimuthalIntegration(Algorithm):
             default=True,
             help="correct for the solid angle of pixels",
         )
+        for name, what in zip(OWN, ("response", "dark", "weight"), strict=True):
+            add(f"--{name}", help=f".npy file with the {what} of each pixel")
+        add(
+            "--errors",
+            choices=ERRORS,
+            help="standard errors, from counts or from pixels of a bin; default: none",
+        )
+        add("--per", choices=PER, default="frame", help="of each frame, of each pulse id or of the run alone")
 
     def configure(self, args: argparse.Namespace) -> None:
         self.geometry, self.distance = args.geometry, args.distance
         self.energy, self.wavelength = args.energy, args.wavelength
         self.nbins, self.qrange = int(args.nbins), args.qrange
+        self.unit, self.nchi, self.chirange = args.unit, args.nchi, args.chirange
         self.polarization, self.solid_angle = args.polarization, args.solid_angle
+        self.own = {name: getattr(args, name) for name in OWN}
+        own = self.own["dark"] is not None or self.own["weights"] is not None
+        self.shares = Shares(args.per, args.errors, own)
         if self.nbins < 1:
             raise ValueError(f"azint: nbins={self.nbins}; expected a positive number")
+        if self.nchi is not None and self.nchi < 1:
+            raise ValueError(f"azint: nchi={self.nchi}; expected a positive number, or None")
         if self.energy is not None and self.wavelength is not None:
             raise ValueError("azint: energy= and wavelength= were given; expected one of them")
         _plausible("energy", self.energy, ENERGIES, "keV")
         _plausible("wavelength", self.wavelength, WAVELENGTHS, "angstrom")
         _plausible("distance", self.distance, (0, 100), "m")
         _plausible("polarization", self.polarization, (-1, 1), "")
+        self._check_ranges()
+
+    def _check_ranges(self) -> None:
+        """Refuse ranges that fall, or that no pixel can be in."""
+        unit, most = UNITS[self.unit], LARGEST[self.unit]
         if self.qrange is not None and not 0 <= self.qrange[0] < self.qrange[1] < np.inf:
-            raise ValueError(f"azint: qrange={tuple(self.qrange)}; expected two rising numbers in 1/angstrom")
+            raise ValueError(f"azint: qrange={tuple(self.qrange)}; expected two rising numbers in {unit}")
+        if self.qrange is not None and self.qrange[0] > most:
+            raise ValueError(f"azint: qrange={tuple(self.qrange)}; expected up to {most:g} {unit}")
+        if self.chirange is None:
+            return
+        low, high = self.chirange
+        if not -TURN <= low < high <= min(2 * TURN, low + TURN):
+            across = f"; across 180 it is ({low:g}, {high + TURN:g})" if low > 0 and -180 <= high < 0 else ""
+            raise ValueError(
+                f"azint: chirange={tuple(self.chirange)}; expected two rising numbers in degrees, no more than "
+                f"{TURN:g} apart{across}"
+            )
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
-        axis: dict[str, Any] = {"shape": (self.nbins,), "dims": ("q",)}
-        named = {
-            **axis,
-            "coords": {"q": (self._table(info).centres.copy(), "1/angstrom")},
-            "unit": info["img"].unit,
-        }
-        return {
-            "intensity": Output(per="img", dtype="f4", doc="azimuthal average", **named),
-            "mean": Output(per="run", doc="azimuthal average of all frames", **named),
-            "numerator": Output(per="img", store=False, **axis),
-            "denominator": Output(per="img", store=False, **axis),
-            "weight": Output(per="run", store=False, **axis),
-        }
+        return self.shares.outputs(info["img"], self._table(info).axes)
 
     def memory(self, info: RunInfo) -> int:
         # Bins and weights, those that are kept, and while they are made, positions and some arrays of their size.
-        return int(np.prod(info["img"].shape)) * ((1 + TABLES) * (4 + 4) + 3 * 24)
+        own = 8 if self.shares.careful else 0
+        return int(np.prod(info["img"].shape)) * ((1 + TABLES) * (4 + 4 + own) + 3 * 24) + self._scratch(info)
+
+    def _scratch(self, info: RunInfo) -> int:
+        """Return the bytes of the bins of modules, and of the sums of eight frames while they are added."""
+        modules, *frame = info["img"].shape
+        bins = min(int(np.prod(frame)), self.nbins * (self.nchi or 1))
+        return bins * (modules * (4 + 8) * (1 + TABLES) + 8 * 8 * 4)
 
     def depends(self, info: RunInfo) -> Mapping[str, Any]:
         # What lies beside the run counts as if it had been given.
         return {} if self.geometry is not None else {"geometry": geometry.beside(info.path)}
 
     def initialize(self, info: RunInfo) -> None:
-        table = self._table(info)
-        self._bins, self._weights = table.bins, table.weights
+        self._made, self._pulses = self._table(info), info["img"].pulses
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
-        from ._azint_kernels import integrate
+        from ._azint_kernels import integrate, moments
 
-        frames = usable(block).reshape(len(block), -1)
-        integrate(
-            frames, self._bins[block.module], self._weights[block.module], out.numerator, out.denominator
-        )
+        frames, made, module = usable(block).reshape(len(block), -1), self._made, block.module
+        rest = made.there[module], self.shares.into(block, out, self._pulses)
+        if made.own is None:
+            integrate(frames, made.bins[module], made.weights[module], *rest)
+            return
+        own = made.own[0][module], made.own[1][module]
+        moments(frames, made.bins[module], made.weights[module], own, *rest)
 
     def finalize_chunk_processing(self, out: Partial) -> None:
-        out.mean = out.numerator.sum(axis=0)
-        out.weight = out.denominator.sum(axis=0)
-        out.intensity = ratio(out.numerator, out.denominator)
+        self.shares.finish_frames(out)
 
     def finalize(self, totals: Partial) -> None:
-        totals.mean = ratio(totals.mean, totals.weight)
+        self.shares.finish_run(totals)
 
     def _table(self, info: RunInfo) -> Table:
         """Return bins and weights of the pixels that are read, or say what does not fit."""
         img = info["img"]
         try:
             given = self.geometry if self.geometry is not None else geometry.beside(info.path)
-            what = geometry.identity(given)
+            whats = [geometry.identity(x) for x in (given, *self.own.values()) if x is not None]
         except (ValueError, OSError) as e:
             raise PlanError(f"azint: {e}") from e
-        options = (
-            self.distance,
-            self.energy,
-            self.wavelength,
-            self.nbins,
-            self.polarization,
-            self.solid_angle,
-        )
+        options = (self.distance, self.energy, self.wavelength, self.nbins, self.polarization)
+        options += (self.solid_angle, self.unit, self.nchi, self.shares.careful)
+        options += tuple(x is None for x in self.own.values())
         read = (img.name, img.modules, img.sources, img.shape)
-        kept = [] if what is None else _kept(what, options, read, repr((self.qrange, img.roi)))
+        ranges = repr((self.qrange, self.chirange, img.roi))
+        kept = [] if None in whats else _kept(tuple(whats), options, read, ranges)
         if not kept:
-            kept.append(self._made(given, img))
+            kept.append(self._make(given, img))
         return kept[0]
 
-    def _made(self, given: Any, img: InputInfo) -> Table:
+    def _make(self, given: Any, img: InputInfo) -> Table:
         """Make the table of a geometry."""
         try:
             placed = geometry.load(given, self.distance)
             points = fitting("geometry", placed.positions, img)
-            q = geometry.momentum_transfer(points, self._wavelength(placed))
+            wavelength = self._wavelength(placed) if self.unit == "q" else 0.0
+            first = radial(points, self.unit, wavelength)
             weights = self._corrections(points, placed.positions, img)
-            bad = ~np.isfinite(q * weights)
+            flat, dark, light = (of_pixels(name, self.own[name], img) for name in OWN)
         except (ValueError, OSError) as e:
             raise PlanError(f"azint: {e}") from e
-        if bad.all():
+        nowhere = ~np.isfinite(first * weights)
+        if nowhere.all():
             raise PlanError(f"azint: the geometry has no pixel of {img.name}")
-        self._check_range(q[~bad], img)
-        return _binned(q, weights, bad, self.nbins, self.qrange)
+        # Bins are those of the geometry, whatever pixels are left out.
+        bad, own = nowhere.copy(), None
+        for x in (flat, light):
+            if x is not None:
+                weights = weights * x
+                bad |= ~(x > 0)
+        if self.shares.careful:
+            own = tuple(filled(x, default, bad) for x, default in ((dark, 0.0), (light, 1.0)))
+        axes = self._axes(points, first)
+        made = table(axes, weights, nowhere, bad, own)
+        if made.empty:
+            raise PlanError(nothing(axes, nowhere, img))
+        return made
 
-    def _check_range(self, q: NDArray, img: InputInfo) -> None:
-        """Refuse a range without pixels."""
-        if self.qrange is not None and not ((q >= self.qrange[0]) & (q <= self.qrange[1])).any():
-            raise PlanError(
-                f"azint: qrange={tuple(self.qrange)} 1/angstrom holds no pixel of {img.name}: they are from "
-                f"{q.min():.4g} to {q.max():.4g} 1/angstrom"
-            )
+    def _axes(self, points: NDArray, first: NDArray) -> list[Axis]:
+        """Return the axes of bins; the sector of an average is an axis of one bin."""
+        axes = [Axis(self.unit, UNITS[self.unit], first, self.nbins, self.qrange)]
+        if self.nchi is not None or self.chirange is not None:
+            limits = self.chirange if self.chirange is not None else (-TURN / 2, TURN / 2)
+            axes.append(Axis("chi", "degree", azimuth(points), self.nchi, limits, TURN))
+        return axes
 
     def _wavelength(self, placed: geometry.Arrangement) -> float:
         if self.energy is not None:
@@ -223,50 +314,16 @@ class AzimuthalIntegration(Algorithm):
         return c
 
 
-@dataclass(frozen=True, eq=False)
-class Table:
-    """Bin centres in 1/angstrom; bin and weight of each pixel, (module, pixel)."""
-
-    centres: NDArray
-    bins: NDArray
-    weights: NDArray
-
-
 @lru_cache(maxsize=TABLES)
 def _kept(*what: Hashable) -> list[Table]:
     """Return the same list for the same geometry, options and pixels: their table, once it is made."""
     return []
 
 
-def _binned(q: NDArray, weights: NDArray, bad: NDArray, nbins: int, qrange: Any) -> Table:
-    """Return the table of pixels; those that are bad or outside the range are in bin number `nbins`."""
-    low, high = qrange if qrange is not None else (q[~bad].min(), q[~bad].max())
-    width = (high - low) / nbins or 1.0
-    number = np.floor((np.where(bad, low, q) - low) / width)
-    number[(q == high) & ~bad] = nbins - 1
-    outside = bad | (number < 0) | (number >= nbins)
-    bins = np.where(outside, nbins, number).astype(np.int32)
-    centres = low + (np.arange(nbins) + 0.5) * width
-    return Table(
-        centres, bins.reshape(len(q), -1), np.where(outside, 0, weights).astype("f4").reshape(len(q), -1)
-    )
-
-
-def fitting(what: str, array: NDArray, img: InputInfo) -> NDArray:
-    """Return the rows of an array over modules, (module, ss, fs, ...), that belong to the modules that are read."""
-    _, *frame = img.shape
-    if array.shape[0] == 1 and array.shape[1:3] != tuple(frame) and array.shape[1] % frame[0] == 0:
-        # CrystFEL files may stack the modules along the slow scan.
-        array = array.reshape(-1, *frame, array.shape[-1]) if array.shape[2] == frame[1] else array
-    if img.roi is not None and array.shape[1:3] != tuple(frame):
-        array = array[:, img.roi[0], img.roi[1]]
-    rows = detectors.rows_of(img.modules, img.sources, len(array))
-    if array.shape[1:3] != tuple(frame) or not rows:
-        raise ValueError(
-            f"{what} has (module, ss, fs) = {array.shape[:3]}; expected {img.shape} for modules "
-            f"{list(img.modules)} of {img.name}, or all modules of the detector"
-        )
-    return array if rows == list(range(len(array))) else array[rows]
+def _paths(text: str) -> str | list[str]:
+    """Return what the command line says of a geometry: several .poni files with commas between them."""
+    several = text.split(",")
+    return several if len(several) > 1 and all(one.endswith(".poni") for one in several) else text
 
 
 def _plausible(name: str, value: float | None, limits: tuple[float, float], unit: str) -> None:
@@ -275,9 +332,3 @@ def _plausible(name: str, value: float | None, limits: tuple[float, float], unit
         raise ValueError(
             f"azint: {name}={value:g}; expected {limits[0]:g} to {limits[1]:g}{f' {unit}' if unit else ''}"
         )
-
-
-def ratio(numerator: NDArray, denominator: NDArray) -> NDArray:
-    """Return numerator / denominator, NaN where the denominator is 0."""
-    out = np.full(numerator.shape, np.nan)
-    return np.divide(numerator, denominator, out=out, where=denominator != 0)

@@ -13,7 +13,7 @@ from dxflow import Algorithm, Frames, InputInfo, Output, Partial, PlanError, Run
 from dxflow.run import detectors
 
 from . import _peaks_tables as tables
-from .azint import fitting
+from ._azint_tables import fitting
 from .litframes import comparable
 
 COLUMNS = ("module", "ss", "fs", "intensity", "pixels", "maximum", "snr")

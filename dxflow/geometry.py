@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -56,10 +56,10 @@ def positions(geometry: Any, distance: float | None = None) -> NDArray:
 
     Parameters
     ----------
-    geometry : path, array_like or object
+    geometry : path, list of paths, array_like or object
         A CrystFEL ``.geom`` file, a EuXFEL HDF5 geometry file with quadrant positions (LPD, DSSC), a pyFAI
         ``.poni`` file, an ``.npy`` file or array, (module, ss, fs, 3) or (ss, fs, 3) in m, or an `extra_geom`
-        object.
+        object; a list of files has one for each module, in the order of their numbers.
     distance : float, optional
         From the sample to z = 0 of the geometry, m. Needed unless the file says it (``clen`` of CrystFEL, always
         in a ``.poni``) or the z of an array are counted from the sample already.
@@ -83,6 +83,8 @@ def load(geometry: Any, distance: float | None = None) -> Arrangement:
     """Return what `positions` returns, with the wavelength that the file may hold."""
     if hasattr(geometry, "get_pixel_positions"):
         return _from_extra_geom(geometry, distance)
+    if _are_paths(geometry):
+        return _from_modules([load(one, distance) for one in geometry], geometry)
     if not isinstance(geometry, (str, os.PathLike)):
         return _from_array(geometry, distance)
     path = Path(geometry)
@@ -98,6 +100,9 @@ def identity(geometry: Any) -> Hashable | None:
     """Return what tells a geometry from all others, so that what follows from it can be kept; None if nothing does."""
     if hasattr(geometry, "get_pixel_positions"):
         return None
+    if _are_paths(geometry):
+        each = tuple(identity(one) for one in geometry)
+        return None if None in each else each
     if not isinstance(geometry, (str, os.PathLike)):
         array = np.array(geometry, np.float64, order="C")
         return array.shape, hashlib.sha256(array.data).digest()
@@ -243,6 +248,24 @@ def edges(positions: NDArray, axis: int) -> list[int]:
 
 
 # Sources of geometry ----------------------------------------------------------------------------
+
+
+def _are_paths(geometry: Any) -> bool:
+    """Return whether this is a list of files, one for each module."""
+    listed = isinstance(geometry, (list, tuple)) and len(geometry) > 0
+    return listed and all(isinstance(one, (str, os.PathLike)) for one in geometry)
+
+
+def _from_modules(parts: list[Arrangement], paths: Sequence[Any]) -> Arrangement:
+    """Return modules that have a file each as one detector."""
+    shapes = {part.positions.shape[1:3] for part in parts}
+    if len(shapes) > 1:
+        raise ValueError(f"geometry: modules of (ss, fs) = {sorted(shapes)}; expected the same of all files")
+    known = sorted({part.wavelength for part in parts if part.wavelength is not None})
+    if known and not np.isclose(known[0], known[-1], rtol=1e-6):
+        named = ", ".join(Path(path).name for path in paths)
+        raise ValueError(f"geometry: wavelengths from {known[0]:g} to {known[-1]:g} angstrom in {named}")
+    return Arrangement(np.concatenate([part.positions for part in parts]), known[0] if known else None)
 
 
 def _from_array(array: Any, distance: float | None) -> Arrangement:

@@ -68,7 +68,7 @@ def compile_kernels() -> None:
     import numpy as np
 
     from dxflow.algorithms._average_kernels import add_floats, add_integers, merge_floats
-    from dxflow.algorithms._azint_kernels import integrate
+    from dxflow.algorithms._azint_kernels import Sums, integrate
     from dxflow.algorithms._frame_kernels import count_lit
     from dxflow.algorithms._subtract_kernels import subtract
 
@@ -81,7 +81,14 @@ def compile_kernels() -> None:
         frames.flags.writeable = False
     add_integers(raw, zeros("i4"), zeros("i8"), zeros("i8"))
     subtract(raw, zeros("f4", 1, 1), zeros("i8"), zeros("f4", 1, 1))
-    integrate(image, zeros("i4"), zeros("f4"), zeros("f8", 1, 1), zeros("f8", 1, 1))
+    sums = Sums(
+        *(zeros("f8", 1, 1) for _ in range(2)),
+        zeros("f8", 1, 0, 1),
+        zeros("i8"),
+        zeros("i8", 1, 1),
+        zeros("i8"),
+    )
+    integrate(image, zeros("i4"), zeros("f4"), (zeros("i4"), zeros("i8")), sums)
     add_floats(image, zeros("i4"), zeros("f8"), zeros("f8"))
     count_lit(image, np.float32(0), np.float32(0), zeros("i4"), zeros("i4"), zeros("i4"), zeros("f8"))
     merge_floats(zeros("i4"), zeros("f8"), zeros("f8"), zeros("i4"), zeros("f8"), zeros("f8"))

@@ -150,7 +150,8 @@ ELSEWHERE = (
         "parts of one pass, whose results are compared with numpy however it is cut",
     ),
     (
-        "algorithms/_average_kernels.py algorithms/_azint_kernels.py algorithms/_frame_kernels.py "
+        "algorithms/_average_kernels.py algorithms/_azint_kernels.py algorithms/_azint_tables.py "
+        "algorithms/_frame_kernels.py "
         "algorithms/_peaks_kernels.py algorithms/_peaks_tables.py algorithms/_spectrum_kernels.py "
         "algorithms/_subtract_kernels.py",
         "algorithms/test_average.py algorithms/test_azint.py algorithms/test_litframes.py algorithms/test_peaks.py "

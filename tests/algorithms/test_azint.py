@@ -9,7 +9,8 @@ from readings import Whole, images, near, pixels, same
 import dxflow
 from dxflow import Frames, From, PlanError, geometry
 from dxflow.algorithms import _azint_kernels as kernels
-from dxflow.algorithms.azint import AzimuthalIntegration, ratio
+from dxflow.algorithms._azint_sums import ratio
+from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.subtract import Subtract
 from dxflow.planning.digests import Digests
 from dxflow.simulate import PowderRings
@@ -108,18 +109,18 @@ def integrator_options():
     return {"dist": 0.1, "poni1": 0.004, "poni2": 0.021, "rot1": 0.2, "rot2": -0.1, "rot3": 0.05}
 
 
-def pyfai(points):
+def pyfai(points, **options):
     # Not above: each process that collects tests would load it, for more than a second.
     from pyFAI.detectors import Detector
     from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
     detector = Detector(pixel1=1e-3, pixel2=2e-3, max_shape=points.shape[1:3])
-    return AzimuthalIntegrator(detector=detector, wavelength=1.33e-10, **integrator_options())
+    return AzimuthalIntegrator(detector=detector, wavelength=1.33e-10, **integrator_options() | options)
 
 
-def tilted(shape=(16, 40)):
+def tilted(shape=(16, 40), **options):
     """Return the positions of a tilted module, from pyFAI."""
-    z, y, x = pyfai(np.zeros((1, *shape, 3))).calc_pos_zyx()
+    z, y, x = pyfai(np.zeros((1, *shape, 3)), **options).calc_pos_zyx()
     return np.stack([x, y, z], -1)[None]
 
 
@@ -270,12 +271,16 @@ def test_the_kernel_equals_bincount(frames, holes, dtype):
         x[:, 500:520] = np.nan
     bins, weights = random.integers(0, 31, 1300).astype("i4"), random.random(1300).astype("f4")
     numerator, denominator = np.zeros((frames, 30)), np.zeros((frames, 30))
-    kernels.integrate(x, bins, weights, numerator, denominator)
+    pixels, rows = np.zeros((frames, 30), "i8"), np.arange(frames)
+    there = np.arange(30, dtype="i4"), np.bincount(bins, minlength=31)[:30]
+    into = kernels.Sums(numerator, denominator, np.zeros((1, 0, 1)), rows, pixels, rows)
+    kernels.integrate(x, bins, weights, there, into)
     good = np.isfinite(x)
     for f in range(frames):
         g = good[f]
         near(numerator[f], np.bincount(bins[g], x[f][g].astype("f8"), 31)[:30])
         near(denominator[f], np.bincount(bins[g], weights[g].astype("f8"), 31)[:30])
+        np.testing.assert_array_equal(pixels[f], np.bincount(bins[g], minlength=31)[:30])
 
 
 def test_what_does_not_fit_is_refused_in_the_plan(run):

@@ -1,0 +1,196 @@
+"""Tables of `azint`: in which bin of q and chi each pixel is, and what it weighs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dxflow import InputInfo, geometry
+from dxflow.run import detectors
+
+UNITS = {"q": "1/angstrom", "2theta": "degree", "r": "mm"}
+"""What is on the first axis, and its unit."""
+LARGEST = {"q": np.inf, "2theta": 180.0, "r": np.inf}
+TURN = 360.0
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """Bins along q, 2 theta, r or chi.
+
+    Parameters
+    ----------
+    name, unit : str
+    values : ndarray, (module, ss, fs)
+        Of each pixel.
+    nbins : int or None
+        None for an axis of which only the range counts.
+    limits : (float, float) or None
+        First and last edge; None for those of the pixels.
+    turn : float
+        After which values begin anew; 0 for never.
+    """
+
+    name: str
+    unit: str
+    values: NDArray
+    nbins: int | None
+    limits: tuple[float, float] | None
+    turn: float = 0.0
+
+    @property
+    def bins(self) -> int:
+        """How many there are."""
+        return self.nbins or 1
+
+    def edges(self, bad: NDArray) -> tuple[float, float, float]:
+        """Return first and last edge, and the width of a bin."""
+        good = self.values[~bad]
+        low, high = self.limits if self.limits is not None else (good.min(), good.max())
+        return low, high, (high - low) / self.bins or 1.0
+
+    def centres(self, bad: NDArray) -> NDArray:
+        """Return the middle of each bin."""
+        low, _, width = self.edges(bad)
+        return np.asarray(low + (np.arange(self.bins) + 0.5) * width)
+
+    def numbers(self, bad: NDArray) -> NDArray:
+        """Return the bin of each pixel, as a float; those that are bad or outside have a number that no bin has."""
+        low, high, width = self.edges(bad)
+        values = np.where(bad, low, self.values)
+        if self.turn:
+            # A range across the end of the circle goes on beyond it.
+            last = (values - high) % self.turn == 0
+            number = np.floor(((values - low) % self.turn) / width)
+            if high - low == self.turn:
+                # What is left of a division may be rounded up to a whole turn.
+                number = np.minimum(number, self.bins - 1)
+        else:
+            last = values == high
+            number = np.floor((values - low) / width)
+        number[last & ~bad] = self.bins - 1
+        number[bad | (number < 0) | (number >= self.bins)] = -1
+        return number
+
+    def outside(self, bad: NDArray) -> str:
+        """Say which values the pixels have, of an axis whose range was given; "" where it holds some."""
+        if self.limits is None or (self.numbers(bad) >= 0).any():
+            return ""
+        good = self.values[~bad]
+        return f"{good.min():.4g} to {good.max():.4g} {self.unit}"
+
+
+def radial(points: NDArray, unit: str, wavelength: float) -> NDArray:
+    """Return q, 2 theta or r of pixels, any shape + (3,) -> that shape."""
+    if unit == "q":
+        return geometry.momentum_transfer(points, wavelength)
+    if unit == "2theta":
+        return np.asarray(np.degrees(geometry.scattering_angle(points)))
+    return np.asarray(1e3 * np.hypot(points[..., 0], points[..., 1]))
+
+
+def azimuth(points: NDArray) -> NDArray:
+    """Return chi of pixels in degrees, from the horizontal x towards y, -180 to 180."""
+    return np.asarray(np.degrees(np.arctan2(points[..., 1], points[..., 0])))
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Bins and weights of pixels.
+
+    Of each module only those bins are counted that have a pixel of it, so that its sums stay in the cache.
+    """
+
+    axes: dict[str, tuple[NDArray, str]]
+    """Bin centres of each axis, with their unit."""
+    bins: NDArray
+    """int32, (module, pixel): position among the bins of the module, one past the last for pixels of no bin."""
+    weights: NDArray
+    """float32, (module, pixel)."""
+    there: list[tuple[NDArray, NDArray]]
+    """For each module, which bins it has, int32, and how many pixels they have, int64."""
+    own: tuple[NDArray, NDArray] | None
+    """Dark and weight of each pixel, float32, (module, pixel), where there are any."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether no pixel is in any bin."""
+        return not any(len(which) for which, _ in self.there)
+
+
+def table(axes: list[Axis], weights: NDArray, nowhere: NDArray, bad: NDArray, own: Any) -> Table:
+    """Return the table of pixels, (module, ss, fs): those that are nowhere set no edges, bad ones are in no bin."""
+    numbers, total, outside = np.zeros(bad.shape), 1, bad.copy()
+    for axis in axes:
+        found = axis.numbers(nowhere)
+        outside |= found < 0
+        numbers, total = numbers * axis.bins + found, total * axis.bins
+    flat = np.where(outside, total, numbers).astype(np.int64).reshape(len(bad), -1)
+    there, bins = [], np.empty(flat.shape, np.int32)
+    for module, number in enumerate(flat):
+        count = np.bincount(number, minlength=total + 1)[:total]
+        which = np.flatnonzero(count)
+        position = np.full(total + 1, len(which), np.int32)
+        position[which] = np.arange(len(which))
+        bins[module] = position[number]
+        there.append((which.astype(np.int32), count[which].astype(np.int64)))
+    centres = {axis.name: (axis.centres(nowhere), axis.unit) for axis in axes if axis.nbins}
+    light = np.where(outside, 0, weights).astype("f4").reshape(len(bad), -1)
+    return Table(centres, bins, light, there, own)
+
+
+def nothing(axes: list[Axis], bad: NDArray, img: InputInfo) -> str:
+    """Say why no pixel is in any bin."""
+    for axis, name in zip(axes, ("qrange", "chirange"), strict=False):
+        if said := axis.outside(bad):
+            limits = tuple(axis.limits or ())
+            return f"azint: {name}={limits} {axis.unit} holds no pixel of {img.name}: they are from {said}"
+    if len(axes) == 2:
+        ranges = f"qrange={axes[0].limits} and chirange={axes[1].limits}"
+        return f"azint: {ranges} together hold no pixel of {img.name} that is used"
+    return f"azint: flat= and weights= leave no pixel of {img.name}"
+
+
+def fitting(what: str, array: NDArray, img: InputInfo) -> NDArray:
+    """Return the rows of an array over modules, (module, ss, fs, ...), that belong to the modules that are read."""
+    _, *frame = img.shape
+    if array.shape[0] == 1 and array.shape[1:3] != tuple(frame) and array.shape[1] % frame[0] == 0:
+        # CrystFEL files may stack the modules along the slow scan.
+        array = array.reshape(-1, *frame, array.shape[-1]) if array.shape[2] == frame[1] else array
+    if img.roi is not None and array.shape[1:3] != tuple(frame):
+        array = array[:, img.roi[0], img.roi[1]]
+    rows = detectors.rows_of(img.modules, img.sources, len(array))
+    if array.shape[1:3] != tuple(frame) or not rows:
+        raise ValueError(
+            f"{what} has (module, ss, fs) = {array.shape[:3]}; expected {img.shape} for modules "
+            f"{list(img.modules)} of {img.name}, or all modules of the detector"
+        )
+    return array if rows == list(range(len(array))) else array[rows]
+
+
+def of_pixels(name: str, given: Any, img: InputInfo) -> NDArray | None:
+    """Return one number for each pixel that is read, (module, ss, fs)."""
+    if given is None:
+        return None
+    if isinstance(given, (str, os.PathLike)):
+        if not os.path.isfile(given) or not os.fspath(given).endswith(".npy"):
+            raise ValueError(f"{name}={os.fspath(given)!r}; expected an .npy file that is there, or an array")
+        given = np.load(given, allow_pickle=False)
+    array = np.asarray(given)
+    if array.dtype.kind not in "fiub" or array.ndim not in (2, 3):
+        raise ValueError(
+            f"{name} is {array.dtype} {array.shape}; expected numbers, (module, ss, fs) or (ss, fs) of one module"
+        )
+    array = fitting(name, np.atleast_3d(array.T).T[..., None].astype("f4"), img)[..., 0]
+    if name != "dark" and (array < 0).any():
+        raise ValueError(f"{name} has numbers below 0, down to {np.nanmin(array):g}; expected 0 or more")
+    return array
+
+
+def filled(given: NDArray | None, default: float, bad: NDArray) -> NDArray:
+    """Return one number for each pixel, (module, pixel)."""
+    return (np.full(bad.shape, default, "f4") if given is None else given).reshape(len(bad), -1)
