@@ -113,13 +113,16 @@ class TwoTime(Algorithm):
             raise PlanError(
                 f"{self.ALG_ID}: {img.name} has {img.max_per_train} frame per train; expected several"
             )
-        if len(img.pulses):
-            return img.pulses.astype(float) * (SLOT if self.period is None else self.period)
-        if self.period is None:
+        if not len(img.pulses) and self.period is None:
             raise PlanError(
                 f"{self.ALG_ID}: frames of {img.name} have no pulse ids: give period=, microseconds between frames"
             )
-        return np.arange(img.max_per_train) * float(self.period)
+        return pulses(img) * self._step
+
+    @property
+    def _step(self) -> float:
+        """Microseconds between pulse ids."""
+        return SLOT if self.period is None else float(self.period)
 
     def memory(self, info: RunInfo) -> int:
         from ._products import memory
@@ -143,7 +146,7 @@ class TwoTime(Algorithm):
         img, found = info["img"], regions.made(self.ALG_ID, self, info)
         self._pixels = [Pixels.of(numbers, len(found)) for numbers in found.numbers]
         self._products = Products(img.max_per_train, max(len(own.order) for own in self._pixels))
-        self._pulses = img.pulses.astype(np.int64)
+        self._pulses = pulses(img)
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         pixels, module = self._pixels[block.module], block.module
@@ -152,18 +155,26 @@ class TwoTime(Algorithm):
         if not len(pixels.order) or not len(rows):
             return
         at = rows
-        if len(self._pulses):
+        if block.pulse_ids is not None:
             at = np.searchsorted(self._pulses, np.asarray(block.pulse_ids, np.int64)[rows])
         frames = usable(block).reshape(len(block), -1)
         self._products.add(frames, rows, at, pixels, out.products, out.sums[:, module], out.counts[:, module])
 
     def finalize_chunk_processing(self, out: Partial) -> None:
-        for train in range(len(out.c)):
-            for q in range(out.c.shape[1]):
-                sums, counts = out.sums[train, q], out.counts[train, q]
-                out.c[train, q] = normalised(*raw(out.products[train, q], sums, counts))
-                out.intensity[train, q] = ratio(sums.sum(axis=0), counts.sum(axis=0))
-                out.pixels[train, q] = counts.max(axis=1).sum()
+        for at in np.ndindex(out.pixels.shape):
+            sums, counts = out.sums[at], out.counts[at]
+            self._finish(out, at, *means(out.products[at], sums, counts))
+            out.intensity[at] = ratio(sums.sum(axis=0), counts.sum(axis=0))
+            out.pixels[at] = counts.max(axis=1).sum()
+
+    def _finish(self, out: Partial, at: tuple[int, ...], products: NDArray, first: NDArray) -> None:
+        """Make results of the means of a train and region."""
+        out.c[at] = ratio(products, first * first.T)
+
+
+def pulses(img: InputInfo) -> NDArray:
+    """Return the pulse ids that frames may have, their numbers in the train where there are none."""
+    return img.pulses.astype(np.int64) if len(img.pulses) else np.arange(img.max_per_train)
 
 
 def _sums(img: InputInfo, n: int, t: int) -> dict[str, Output]:
@@ -190,8 +201,8 @@ def matrices(found: regions.Regions, times: NDArray) -> Output:
     )
 
 
-def raw(products: NDArray, sums: NDArray, counts: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """Return sums over the pixels that both frames of a pair have, (t, t): products, the first frame, pixels.
+def means(products: NDArray, sums: NDArray, counts: NDArray) -> tuple[NDArray, NDArray]:
+    """Return means over the pixels that both frames of a pair have, (t, t): of products, and of the first frame.
 
     Parameters
     ----------
@@ -200,13 +211,8 @@ def raw(products: NDArray, sums: NDArray, counts: NDArray) -> tuple[NDArray, NDA
     """
     there = (counts > 0).astype(float)
     # Not by BLAS: the same bits everywhere.
-    first = np.einsum("mt,mu->tu", sums, there)
-    return products, first, np.einsum("mt,mu->tu", counts.astype(float), there)
-
-
-def normalised(products: NDArray, first: NDArray, pixels: NDArray) -> NDArray:
-    """Return C(t1, t2) of sums over pixels; NaN where there is nothing."""
-    return ratio(products * pixels, first * first.T)
+    pixels = np.einsum("mt,mu->tu", counts.astype(float), there)
+    return ratio(products, pixels), ratio(np.einsum("mt,mu->tu", sums, there), pixels)
 
 
 def ratio(a: NDArray, b: NDArray) -> NDArray:
