@@ -44,8 +44,9 @@ faults: $(VENV)/.installed-dev   ## Try every known fault and random damages; fa
 	@mkdir -p build
 	cd tests && ../$(BIN)/python -m campaign --damages $(DAMAGES) --table ../build/faults.txt
 
-campaign: faults                 ## The numbers that a release is judged by: faults, properties, load
+campaign: faults                 ## The numbers that a release is judged by: faults, properties, rates, load
 	DXFLOW_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n auto --dist worksteal -m properties --timeout 3600
+	cd tests && ../$(BIN)/python -m campaign.places --runs 100
 	$(BIN)/python benchmarks/bench_load.py --json build/load.json
 
 lint: whole                      ## Check style, format, and that imports go one way

@@ -152,7 +152,8 @@ ELSEWHERE = (
     (
         "algorithms/_average_kernels.py algorithms/_azint_kernels.py algorithms/_azint_tables.py "
         "algorithms/_frame_kernels.py "
-        "algorithms/_peaks_kernels.py algorithms/_peaks_tables.py algorithms/_spectrum_kernels.py "
+        "algorithms/_peaks_kernels.py algorithms/_peaks_tables.py "
+        "algorithms/_spectrum_kernels.py "
         "algorithms/_subtract_kernels.py",
         "algorithms/test_average.py algorithms/test_azint.py algorithms/test_litframes.py algorithms/test_peaks.py "
         "algorithms/test_roi.py algorithms/test_spectrum.py algorithms/test_subtract.py",
@@ -167,6 +168,11 @@ ELSEWHERE = (
         "algorithms/_blas.py algorithms/_products.py algorithms/_regions.py algorithms/_twotime_kernels.py",
         "algorithms/test_twotime.py",
         "what correlations and contrasts have in common, beside the first of them",
+    ),
+    (
+        "algorithms/_signal_kernels.py algorithms/_signal_regions.py algorithms/_signal_statistics.py",
+        "algorithms/test_signal.py",
+        "parts of one algorithm, whose marks are compared with what was planted",
     ),
     ("recipes/_saxs_plot.py", "recipes/test_saxs.py", "the plot that the recipe draws"),
     ("recipes/_spi_plot.py", "recipes/test_spi.py", "the plot that the recipe draws"),
