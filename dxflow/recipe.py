@@ -170,8 +170,10 @@ class Recipe:
         if self.args.resume and (self.folder / to).exists() and not options.get("dry_run"):
             return None
         given = {name: getattr(self.args, name) for name in OF_COPIES} | {"cluster": self.cluster} | options
-        self.copies[to] = copy_run(shared.run_of(run), self.folder / to, **given)
-        return self.copies[to]
+        made = copy_run(shared.run_of(run), self.folder / to, **given)
+        if not options.get("dry_run"):
+            self.copies[to] = made
+        return made
 
     @property
     def pulses_and_cells(self) -> FrameSelection | None:

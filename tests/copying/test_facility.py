@@ -71,7 +71,7 @@ def test_it_asks_for_the_lit_frames_of_each_module_and_train_by_cell(method, tmp
 
 def test_without_its_option_nothing_is_selected_and_what_differs_is_refused(method, tmp_path):
     lit = np.tile([True, False, False], 4)
-    truth = make_run(tmp_path / "r", lit=lit, **OPTIONS)
+    truth = make_run(tmp_path / "r", lit=lit, devices=("xgm", "timeserver"), **OPTIONS)
     assert vars(made(method, truth)) == {}
     argv = ["--dxflow-lit", "timing", "--dxflow-agree", "2"]
     with pytest.raises(PlanError, match="shifted by -1 frames"):

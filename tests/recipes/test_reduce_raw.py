@@ -1,0 +1,124 @@
+"""The recipe on small runs: what a copy would be and is, that nothing is written unasked, and what is refused."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from extra_data import RunDirectory
+from matplotlib.image import imread
+from runs import make_run
+
+import dxflow
+from dxflow import PlanError
+from dxflow.algorithms.average import Average
+from dxflow.recipes.reduce_raw import ReduceRaw
+from dxflow.simulate import Flat, Plant
+
+SIZE = {"detector": "AGIPD500K", "pulses": 16, "module_shape": (64, 32)}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Two patterns; a module lacks a train."""
+    lit = np.zeros((10, 16), bool)
+    lit[:6, ::4], lit[6:, ::3] = True, True
+    plant = Plant(lost_trains={3: (0,)})
+    return make_run(tmp_path_factory.mktemp("reduce") / "r0001", trains=10, lit=lit, plant=plant, **SIZE)
+
+
+def reduced(truth, to, **options):
+    given = {"cluster": "here", "quiet": True, "on_fault": "mask", **options}
+    return ReduceRaw(run=truth.path, to=str(to), **given)
+
+
+@pytest.fixture(scope="module")
+def dry(run, tmp_path_factory):
+    return reduced(run, tmp_path_factory.mktemp("dry") / "out").run()
+
+
+def files(folder):
+    return {p.name: (p.stat().st_size, p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file()}
+
+
+def kept_of(folder, truth):
+    """The ids of the frames of a copy."""
+    copied = RunDirectory(str(folder))[truth.sources[0]]
+    return [np.ravel(copied[key].ndarray()) for key in ("image.trainId", "image.pulseId")]
+
+
+def test_a_dry_run_shows_patterns_agreement_and_bytes_and_copies_nothing(run, dry):
+    shown = dry.report()
+    assert "6    0    4   4  16 [0:13:4]" in shown
+    assert "4    0    6   6  16 [0:16:3]" in shown
+    assert "agree    0.00% of 160 frames differ" in shown
+    assert "next     nothing was copied" in shown
+    assert sorted(p.name for p in dry.folder.iterdir()) == ["bright.zarr", "lit.zarr", "reduce_raw.png"]
+    assert len(np.unique(imread(dry.folder / "reduce_raw.png").reshape(-1, 4), axis=0)) > 100
+    np.testing.assert_array_equal(dry.results["lit"].selection(), run.lit)
+
+
+def test_with_write_the_copy_is_made_of_these_results_and_is_as_large_as_was_said(run, dry, tmp_path):
+    shutil.copytree(dry.folder, tmp_path / "out")
+    (was,) = dry.steps.values()
+    before = files(Path(run.path))
+    made = reduced(run, tmp_path / "out", write=True).run()
+    assert files(Path(run.path)) == before
+    assert made.results["lit"].manifest == dry.results["lit"].manifest
+    copied = made.copies["run"]
+    assert copied.before == was.before
+    assert copied.after == pytest.approx(was.after, rel=0.1)
+    trains, pulses = kept_of(tmp_path / "out" / "run", run)
+    np.testing.assert_array_equal(trains, run.frame_train_ids[run.lit])
+    np.testing.assert_array_equal(pulses, run.pulse_ids[run.lit])
+    assert "is a run of its own" in made.report()
+    assert reduced(run, tmp_path / "out", write=True).run().copies == {}
+
+
+def test_lit_frames_by_another_frame_are_in_doubt_and_not_copied(run, tmp_path):
+    made = reduced(run, tmp_path / "a", reference_frame=1).run()
+    assert "doubt    timing and pixels differ in" in made.report()
+    assert "shifted by -1 frames" in made.report()
+    with pytest.raises(
+        PlanError, match=r"differ in .* more than 1.00%\. Nothing was copied; give --reference"
+    ):
+        reduced(run, tmp_path / "b", reference_frame=1, write=True).run()
+    assert not (tmp_path / "b" / "run").exists()
+
+
+def test_without_time_server_pixels_say_which_frames_are_lit(run, tmp_path):
+    truth = make_run(tmp_path / "r", trains=4, lit=0.25, devices=(), **SIZE)
+    with pytest.raises(PlanError, match="no time server"):
+        reduced(truth, tmp_path / "a").run()
+    reduced(truth, tmp_path / "b", lit="intensity", write=True).run()
+    trains, pulses = kept_of(tmp_path / "b" / "run", truth)
+    np.testing.assert_array_equal(pulses, truth.pulse_ids[truth.lit])
+
+
+def test_a_run_without_lit_frames_is_refused(tmp_path):
+    truth = make_run(tmp_path / "r", trains=3, lit="none", signal=Flat(0), **SIZE)
+    with pytest.raises(PlanError, match="no frame of .* is lit by timing: nothing would remain"):
+        reduced(truth, tmp_path / "out").run()
+
+
+def test_of_some_trains_only_these_are_planned_and_copied(run, tmp_path):
+    made = reduced(run, tmp_path, trains=slice(10003, 10006), select="super", write=True).run()
+    assert set(kept_of(tmp_path / "run", run)[0]) == {10003, 10004, 10005}
+    assert made.steps["lit frames"].trains == (10, 3)
+
+
+# Raw data ----------------------------------------------------------------------------------------
+
+
+def test_pixels_of_raw_data_are_compared_without_their_dark_or_not_at_all(tmp_path):
+    given = {**SIZE, "data": "raw"}
+    dark = make_run(tmp_path / "d", trains=6, signal=Flat(0), lit="none", **given)
+    store = str(dxflow.reduce(dark.path, Average(per="cell"), tmp_path / "d.zarr", cluster="here").path)
+    truth = make_run(tmp_path / "r", trains=4, lit=0.25, **given)
+    assert "were not compared with the pixels: litframes: " in reduced(truth, tmp_path / "a").run().report()
+    with pytest.raises(PlanError, match="--agree no"):
+        reduced(truth, tmp_path / "a", write=True).run()
+    assert "agree    0.00% of 64" in reduced(truth, tmp_path / "b", dark=store).run().report()
+    reduced(truth, tmp_path / "a", agree="no", write=True).run()
+    trains, pulses = kept_of(tmp_path / "a" / "run", truth)
+    np.testing.assert_array_equal(pulses, truth.pulse_ids[truth.lit])
