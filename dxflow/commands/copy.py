@@ -11,7 +11,7 @@ from ..codecs.table import CODECS
 from ..copying.copy import copy_run
 from ..copying.lit import WAYS, Lit
 from ..errors.usage import UsageError
-from ..line.options import RUN, add_pass_options, cluster_of_pass, frames_of, ids, positive, run_of
+from ..line.options import RUN, add_pass_options, cluster_of_pass, frames_of, ids, of_result, positive, run_of
 from .arguments import algorithm_parser
 
 MEANT = (
@@ -31,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sources", nargs="+", metavar="PATTERN", help="keep only sources like '*XGM*'")
     add_pass_options(parser, MEANT)
     parser.add_argument("--dry-run", action="store_true", help="only show what would be copied, and its size")
+    words = "keep only these pixels, the mask of a result such as signal.zarr; masks of bad pixels stay"
+    parser.add_argument("--region", type=_region, metavar="RESULT", help=words)
+    words = "what pixels outside of the region become (default: nan in floats, 0 in integers)"
+    parser.add_argument("--outside", type=float, metavar="0|nan", help=words)
     codecs = ", ".join(CODECS)
     parser.add_argument("--codec", metavar="NAME", help=f"how pixels are stored: {codecs}")
     words = "by how much floats may be changed: abs=0.5, rel=1e-3, or both with a comma between"
@@ -68,6 +72,13 @@ def add_lit_options(parser: argparse.ArgumentParser) -> None:
     for name, whose in (("timing", "litfrm"), ("intensity", "litframes")):
         words = f"option of {whose}, several values with commas; may be repeated"
         add(f"--{name}", action="append", metavar="OPTION=VALUE", help=words)
+
+
+def _region(text: str) -> Any:
+    """Return the result at a path."""
+    if (found := of_result(text)) is None:
+        raise argparse.ArgumentTypeError(f"{text!r}: no result of dxflow is there")
+    return found
 
 
 def _trains(text: str) -> int | None:
@@ -118,18 +129,8 @@ def run(args: argparse.Namespace) -> str:
     PlanError, WriteError
         As `copy_run`.
     """
-    names = (
-        "sources",
-        "modules",
-        "trains",
-        "detector",
-        "quiet",
-        "resume",
-        "overwrite",
-        "sync",
-        "codec",
-        "round",
-    )
+    names = ("sources", "modules", "trains", "detector", "quiet", "resume", "overwrite", "sync")
+    names += ("region", "outside", "codec", "round")
     options: dict[str, Any] = {name: getattr(args, name) for name in names} | {"name": args.name or ""}
     options |= {"frames": _frames(args), "dry_run": args.dry_run}
     cluster = cluster_of_pass(args) if args.cluster or args.workers else None

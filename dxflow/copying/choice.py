@@ -41,10 +41,11 @@ def choose(
     *,
     sources: Sequence[str] | str | None = None,
     modules: Iterable[int] | None = None,
+    whose: str = "",
     trains: Any = None,
     detector: str | None = None,
 ) -> Choice:
-    """Return what the arguments of `plan_copy` keep of the files that EXtra-data opened.
+    """Return what the arguments of `plan_copy` keep of the files that EXtra-data opened; `modules` are of `whose`.
 
     Raises
     ------
@@ -65,7 +66,10 @@ def choose(
         have = sorted({f.name for f in detectors.find(everything)})
         raise PlanError(f"detector={detector!r}: no such detector; there are {have}")
     if modules is not None:
-        kept -= _other_modules(found, {int(m) for m in modules})
+        meant = [f for f in found if whose in ("", f.name)]
+        if found and not meant:
+            raise PlanError(f"modules=: these are of {whose}, there are {sorted({f.name for f in found})}")
+        kept -= _other_modules(meant, {int(m) for m in modules})
     dropped = {s for s in everything if other_names.get(s, s) not in kept}
     dropped |= _auxiliary(accesses, everything, dropped)
     left = (_with_modules(f, kept) for f in found)

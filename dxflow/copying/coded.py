@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from ..codecs.frames import Encoded, Encoder, Encoding, add_filters
 from . import record
 from .objects import dataset_like
-from .pixels import Step
+from .pixels import Step, samples
 from .rows import blocks
 
 METHOD = "CODEC"
 """Of the record in files: ``CODEC_REDUCTION/<source>``."""
 AT_ONCE = 8
 """Rows that are read at once where they are not in chunks."""
-SAMPLED = 3
-"""Entries of a dataset that are stored, in memory, to see how large it will be."""
 MEANING = {
     "largestError": "largest change of a pixel of the train, unit of the data",
     "framesWithoutLoss": "frames of the train that are stored as they were, since the bound would have been broken",
@@ -89,12 +87,14 @@ def changeable(dtype: np.dtype) -> bool:
     return dtype.kind == "f" and dtype.itemsize in (4, 8) and dtype.isnative
 
 
-def sampled(source: h5py.Dataset, rows: NDArray, encoding: Encoding) -> int:
-    """Return about how many bytes rows will need, from some of them."""
-    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), SAMPLED)).astype(np.int64)]
+def sampled(source: h5py.Dataset, rows: NDArray, steps: Sequence[Step], encoding: Encoding) -> int:
+    """Return about how many bytes rows will need after some steps, from a few of them."""
     encode = Encoder(encoding, chunk_of(source, encoding), source.dtype)
-    sizes = [len(made.data) for row in some for _, made in _encoded(encode, source[row])]
-    return int(sum(sizes) * len(rows) / max(1, len(some)))
+    sizes = [
+        sum(len(made.data) for _, made in _encoded(encode, values[0]))
+        for values in samples(source, rows, steps)
+    ]
+    return sum(sizes) * len(rows) // max(1, len(sizes))
 
 
 def chunk_of(source: h5py.Dataset, encoding: Encoding) -> tuple[int, ...]:

@@ -33,7 +33,7 @@ from .tasks import FileTask
 Digest = tuple[int, int]
 """Size and CRC-32."""
 
-SELECTING = ("frames", "sources", "modules", "trains", "codec", "round")
+SELECTING = ("frames", "sources", "modules", "trains", "region", "codec", "round")
 """Options that may leave something out of a file, so that HDF5 has to write it anew."""
 
 
@@ -54,12 +54,17 @@ def copy_run(
         group (``image.*``) are cut alike.
     sources : str or sequence of str, optional
         Patterns (``*XGM*``) of sources to keep.
-    modules : sequence of int, optional
-        Module numbers of the detectors to keep.
+    modules : sequence of int, result or labelled array, optional
+        Module numbers of the detectors to keep; of an earlier result its output ``modules``.
     trains : slice, sequence of int, or ``by_index[...]`` of EXtra-data, optional
         Train ids to keep; a slice is a half-open range of ids. Other trains are left out of all files.
     detector : str, optional
-        Where there are several, the one that `frames` and `modules` are about.
+        Where there are several, the one that `frames`, `modules` and `region` are about.
+    region : result or array, optional
+        Pixels that are kept: an earlier result's ``mask`` (module, ss, fs; true inside), or a table of regions. Pixels
+        outside are replaced in the images (and gains), so that compression makes nothing of them; masks stay.
+    outside : {0, nan}, optional
+        What pixels outside become: NaN in floats and 0 in integers, by default.
     resume, overwrite : bool
         Go on with an interrupted copy; replace an older copy or begin an interrupted one afresh.
     codec : str, optional
@@ -93,10 +98,11 @@ def copy_run(
 
     Notes
     -----
-    Compressed chunks are copied as they are. A file of which everything remains is copied byte by byte. Of files that
-    are cut, each is written by a process of its own. A manifest, ``dxflow.json``, says what was left out, and has size
-    and checksum of each file, so that ``dxflow verify`` finds damage; files of format 1.3 or newer say what was left
-    out themselves, in ``REDUCTION/FRAME_REDUCTION/<source>``.
+    Compressed chunks are copied as they are, unless their pixels change. A file of which everything remains is copied
+    byte by byte. Of files that are cut, each is written by a process of its own. A manifest, ``dxflow.json``, says what
+    was left out, and has size and checksum of each file, so that ``dxflow verify`` finds damage; files of format 1.3 or
+    newer say what was left out themselves, in ``REDUCTION/FRAME_REDUCTION/<source>``, and which pixels are inside of a
+    region in ``RUN/REGION_REDUCTION/<source>``.
 
     Examples
     --------
@@ -267,7 +273,10 @@ def _of_task(task: FileTask, *, said_in_file: bool) -> dict[str, Any]:
         group = {"before": int(cut.before.sum()), "after": int(cut.counts.sum())}
         lists = {"counts": cut.counts.tolist(), "indicesBeforeReduction": cut.entries.tolist()}
         facts["groups"][name] = group | ({} if said_in_file else lists)
-    return facts
+    filled = {
+        p: s.json(said_in_file=said_in_file) for p, (s, *_) in task.pixels.items() if hasattr(s, "json")
+    }
+    return facts | ({"pixels": filled} if filled else {})
 
 
 def kept_stretches(keep: NDArray) -> list[list[int]]:

@@ -14,7 +14,7 @@ from h5py import h5o
 from ..disk.checksums import digest, secured
 from ..disk.openhdf5 import open_hdf5
 from ..hdf5.wire import Message
-from . import coded, pixels, record
+from . import coded, outside, pixels, record
 from .objects import again, dataset_like, file_like, group_like, link_like
 from .rows import move
 from .sections import Changes
@@ -38,6 +38,7 @@ def write(sent: Iterable[Message], task: FileTask, path: str | Path, sync: bool)
         cutter.group(original["/"], made["/"], "")
         if task.record is not None:
             record.write(original, made, task)
+        outside.write_record(original, made, task.pixels)
         coded.write_record(original, made, cutter.coded)
         made.close()
     os.close(descriptor)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..disk.openhdf5 import open_hdf5
-from .coded import sampled
+from . import coded, pixels
 from .record import can_hold, record_bytes, version_of
 from .rows import table
 from .sections import Changes
@@ -40,8 +40,10 @@ def _objects(file: h5py.File) -> dict[str, h5py.HLObject]:
 
 def _after(item: h5py.HLObject, path: str, size: int, changes: Changes) -> int:
     """Return the stored bytes of what remains of a dataset."""
-    if encoding := changes.task.coded.get(path):
-        return sampled(item, changes.rows.get(path, np.arange(len(item))), encoding)
+    steps, encoding = changes.task.pixels.get(path, ()), changes.task.coded.get(path)
+    if steps or encoding:
+        kept = changes.rows.get(path, np.arange(len(item)))
+        return coded.sampled(item, kept, steps, encoding) if encoding else pixels.sampled(item, kept, steps)
     if path in changes.values:
         return len(changes.values[path]) * item.dtype.itemsize
     if path not in changes.rows or not size:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import h5py
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from ..hdf5.deflate import LEVEL, compress
 from .objects import dataset_like
 from .rows import blocks
+
+SAMPLED = 3
+"""Rows of a dataset that are compressed to see how large it will be."""
 
 
 class Step(Protocol):
@@ -49,6 +52,21 @@ def move(
     for step in steps:
         into.attrs.update(step.facts)
     return into
+
+
+def sampled(source: h5py.Dataset, rows: NDArray, steps: Sequence[Step]) -> int:
+    """Return about how many bytes rows will need after some steps, from a few of them."""
+    sizes = [len(compress(values)) for values in samples(source, rows, steps)]
+    return sum(sizes) * len(rows) // max(1, len(sizes))
+
+
+def samples(source: h5py.Dataset, rows: NDArray, steps: Sequence[Step]) -> Iterator[NDArray]:
+    """Yield a few rows after some steps, (1, ..., ss, fs)."""
+    for row in rows[np.linspace(0, len(rows) - 1, min(len(rows), SAMPLED)).astype(np.int64)].tolist():
+        values = source[row : row + 1]
+        for step in steps:
+            values = step(values)
+        yield values
 
 
 def deflated(source: h5py.Dataset) -> h5p.PropDCID:

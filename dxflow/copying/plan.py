@@ -16,6 +16,7 @@ from ..disk import ours
 from ..disk.openhdf5 import open_hdf5
 from ..driver.copied import CopyReport, FileReport
 from ..errors import PlanError, kinds
+from ..run import regions
 from ..run.open import OpenedRun, opened
 from ..run.selection import FrameSelection
 from .choice import Choice, choose
@@ -26,6 +27,7 @@ from .folder import Folder
 from .frames import Cuts, FrameCount, cuts
 from .lit import Lit, choose_lit, joined, lines_of, parted
 from .objects import Damaged
+from .outside import Filling, filling
 from .record import can_hold
 from .tasks import FileTask, Record
 
@@ -89,9 +91,11 @@ def plan_copy(
     *,
     frames: Any = None,
     sources: Sequence[str] | str | None = None,
-    modules: Iterable[int] | None = None,
+    modules: Any = None,
     trains: Any = None,
     detector: str | None = None,
+    region: Any = None,
+    outside: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
     sync: bool = False,
@@ -109,10 +113,13 @@ def plan_copy(
         If it cannot work: no such run, source, module or train; files that do not open; an existing copy; no space.
     """
     source = opened(run)
-    folder = Folder(to, _read(source, frames))
+    folder = Folder(to, _read(source, [frames, modules, region]))
     folder.check(overwrite=overwrite)
     accesses = _files(source)
-    choice = choose(source, accesses, sources=sources, modules=modules, trains=trains, detector=detector)
+    whose, modules = _modules(modules)
+    choice = choose(
+        source, accesses, sources=sources, modules=modules, whose=whose, trains=trains, detector=detector
+    )
     kept = source.train_ids if choice.trains is None else choice.trains
     lit, rest = parted(frames)
     chosen = [choose_lit(lit, source, f, kept, cluster, quiet=quiet) for f in choice.found] if lit else []
@@ -122,13 +129,14 @@ def plan_copy(
     cut, counted = cuts(source, choice.found, kept, selections if frames is not None else None)
     parameters = _described(frames, sources, modules, trains, detector) | (lit.facts if lit else {})
     stored = coding(accesses, choice.found, codec, round)
-    parameters |= stored.facts
+    filled = filling(accesses, choice.found, region, outside)
+    parameters |= filled.facts | stored.facts
     record = _record(counted, parameters, len(source.train_ids), len(kept))
-    tasks, left_out = _tasks(accesses, choice, cut, record, stored)
+    tasks, left_out = _tasks(accesses, choice, cut, record, filled, stored)
     if not tasks:
         raise PlanError(f"{source.path}: nothing is left to copy with {parameters}")
     versions = {Path(a.filename).name: a.format_version for a in accesses}
-    unsaid = frozenset(t.name for t in tasks if t.cuts and not can_hold(versions[t.name]))
+    unsaid = frozenset(t.name for t in tasks if (t.cuts or t.pixels) and not can_hold(versions[t.name]))
     report = CopyReport(
         path=str(folder.path),
         files=_reports(tasks, left_out),
@@ -140,6 +148,7 @@ def plan_copy(
         patterns=lines_of(chosen),
         groups=_groups(accesses, choice, [*tasks], left_out),
         codec=stored.words,
+        pixels=filled.pixels,
     )
     folder.check_space(report.after)
     ways = {"resume": resume, "overwrite": overwrite, "sync": sync, "quiet": quiet}
@@ -147,10 +156,20 @@ def plan_copy(
     return CopyPlan(source.path, folder, tasks, report, parameters, unsaid, refused=refused, **ways)
 
 
-def _read(source: OpenedRun, frames: Any) -> list[Path]:
+def _modules(modules: Any) -> tuple[str, list[int] | None]:
+    """Return the modules to keep, and of which detector a result says that they are."""
+    if modules is None:
+        return "", None
+    try:
+        return regions.detector_of(modules), [int(m) for m in regions.modules_of(modules)]
+    except (TypeError, ValueError) as e:
+        raise PlanError(str(e)) from e
+
+
+def _read(source: OpenedRun, given: Any) -> list[Path]:
     """Return the files and folders that a copy is made of."""
     files = [Path(f.filename) for f in source.run.files]
-    return [*ours.folders_of(files), *files, *ours.paths_in(frames)]
+    return [*ours.folders_of(files), *files, *ours.paths_in(given)]
 
 
 def _files(source: OpenedRun) -> list[Any]:
@@ -177,13 +196,19 @@ def _files(source: OpenedRun) -> list[Any]:
 
 
 def _tasks(
-    accesses: Sequence[Any], choice: Choice, cut: Cuts, record: Record | None, stored: Coding
+    accesses: Sequence[Any],
+    choice: Choice,
+    cut: Cuts,
+    record: Record | None,
+    filled: Filling,
+    stored: Coding,
 ) -> tuple[tuple[FileTask, ...], list[FileReport]]:
     """Return what is to be done, the largest files first, and the files of which nothing remains."""
     tasks, left_out = [], []
     for access in accesses:
         task = _task(access, choice, cut.get(access.filename, {}), record)
-        task = replace(task, coded=stored.files.get(access.filename, {}))
+        name = access.filename
+        task = replace(task, pixels=filled.files.get(name, {}), coded=stored.files.get(name, {}))
         listed = access.control_sources | access.instrument_sources
         if listed - choice.dropped and (task.trains is None or task.trains.any()):
             tasks.append(task)
@@ -281,7 +306,7 @@ def _notes(accesses: Sequence[Any], unsaid: frozenset[str]) -> Iterable[str]:
     """Yield what a user might not expect."""
     if unsaid:
         yield (
-            f"{len(unsaid)} files are of a format before 1.3, without a section REDUCTION: which frames were dropped "
+            f"{len(unsaid)} files are of a format before 1.3, without a section REDUCTION: what was dropped "
             "is only said in the manifest"
         )
     copied = {a.filename for a in accesses}

@@ -55,6 +55,8 @@ class CopyReport:
         Of a pixel.
     frames_without_loss : int
         Frames whose values are as they were, since the bound would have been broken.
+    pixels : mapping of str to (int, int)
+        By detector, pixels of its modules, and those of them that are inside a region; others were replaced.
     """
 
     path: str
@@ -70,6 +72,7 @@ class CopyReport:
     codec: str = ""
     largest_error: float = 0.0
     frames_without_loss: int = 0
+    pixels: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def before(self) -> int:
@@ -99,10 +102,12 @@ class CopyReport:
         sources, notes = tuple(values["sources"]), tuple(values["notes"])
         seconds, name = values["seconds"], values.get("name", "")
         patterns = tuple(values.get("patterns", ()))
-        groups = {label: (was, now) for label, (was, now) in values.get("groups", {}).items()}
+        groups, pixels = (
+            {k: (a, b) for k, (a, b) in values.get(f, {}).items()} for f in ("groups", "pixels")
+        )
         whole = ((before, after), sources, notes, seconds, name, patterns, groups)
         stored = {f: values[f] for f in ("codec", "largest_error", "frames_without_loss") if f in values}
-        return cls(values["path"], files, frames, *whole, **stored)
+        return cls(values["path"], files, frames, *whole, pixels=pixels, **stored)
 
     def __str__(self) -> str:
         return "\n".join([*map(_line, self.files), *self._summary()])
@@ -120,6 +125,7 @@ class CopyReport:
         lines += [f"bytes    {label}: {show(b)} -> {show(a)}" for label, (b, a) in self.groups.items()]
         lines += [f"total    {show(self.before)} -> {show(self.after)}, {self.ratio:.1%}"]
         lines += [f"frames   {name}: {a} of {b}" for name, (b, a) in self.frames.items()]
+        lines += [f"pixels   {name}: {a} of {b} are inside" for name, (b, a) in self.pixels.items()]
         lines += [f"trains   {self.trains[1]} of {self.trains[0]}"]
         lines += [f"without  {len(self.sources)} sources"] if self.sources else []
         lines += [f"pixels   {self.codec}{self._changed()}"] if self.codec else []

@@ -104,6 +104,10 @@ OF_PLAN = {
     ),
 }
 """Of what `plan` is given, beside the run, algorithms and frames."""
+RESULT = Kind(
+    "a result or one of its arrays",
+    lambda value: any(hasattr(value, name) for name in ("dataset", "data_vars", "coords")),
+)
 OF_FRAMES = {
     "key": TEXT,
     "detector": maybe(TEXT),
@@ -119,9 +123,10 @@ OF_COPY = {
     **dict.fromkeys(("resume", "overwrite", "sync"), FLAG),
     "to": PATH,
     "sources": maybe(either(TEXT, TEXTS)),
-    "modules": maybe(WHOLES),
+    "modules": maybe(either(WHOLES, RESULT)),
     "detector": maybe(TEXT),
     "codec": maybe(TEXT),
+    "outside": maybe(NUMBER),
 }
 """Of what `plan_copy` is given."""
 

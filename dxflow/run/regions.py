@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,67 @@ class Regions:
                 f"roi=: these regions are {words} {needed} pixels, {name} has modules of {shape}: give a result of "
                 "the same detector, made of whole modules"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """Pixels that lie in a region.
+
+    Parameters
+    ----------
+    detector : str
+        Whose they are; "" if nobody says.
+    pixels : mapping of int to ndarray of bool, (ss, fs)
+        By module, where there is a mask.
+    regions : Regions, optional
+        Where there is only a table: modules that it lacks have none.
+    """
+
+    detector: str
+    pixels: Mapping[int, NDArray]
+    regions: Regions | None = None
+
+    @classmethod
+    def of(cls, what: Any) -> Inside:
+        """Return the pixels in the mask of a result, or in a mask or table of regions.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it has none.
+        """
+        data = getattr(what, "dataset", what)
+        if hasattr(data, "data_vars") and (name := _named(data, "mask")):
+            data = data[name]
+        values = np.asarray(data) if not hasattr(data, "data_vars") else np.zeros(0)
+        if values.dtype != bool or values.ndim != 3:
+            regions = Regions.of(data)
+            return cls(regions.detector, {}, regions)
+        numbers = _numbers(data, len(values)).tolist()
+        return cls(detector_of(data), dict(zip(numbers, values, strict=True)))
+
+    def within(self, module: int, shape: tuple[int, ...], name: str) -> NDArray:
+        """Return which pixels of a module are inside, (ss, fs) bool.
+
+        Raises
+        ------
+        ValueError
+            If it is not known of this module, or that has other pixels.
+        """
+        if self.regions is not None:
+            self.regions.check(name, shape)
+            out = np.zeros(shape, bool)
+            for _, ss0, ss1, fs0, fs1 in (box for box in self.regions.boxes if box[0] == module):
+                out[ss0:ss1, fs0:fs1] = True
+            return out
+        if module not in self.pixels:
+            raise ValueError(
+                f"it has modules {sorted(self.pixels)}, and nothing of module {module} of {name}"
+            )
+        found = self.pixels[module]
+        if found.shape != shape:
+            raise ValueError(f"its modules have {found.shape} pixels, those of {name} {shape}")
+        return found
 
 
 def modules_of(what: Any) -> Any:
