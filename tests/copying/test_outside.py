@@ -261,3 +261,20 @@ def test_the_same_copy_is_made_again(made, tmp_path, same_file):
     for path in Path(tmp_path / "a").glob("*.h5"):
         same_file(path, tmp_path / "b" / path.name)
     assert extra_data.RunDirectory(str(tmp_path / "a")).train_ids == run.train_ids.tolist()
+
+
+@pytest.mark.parametrize("how", [{"codec": "bitshuffle+zstd"}, {"round": "abs=0.5"}])
+def test_codecs_and_regions_combine(made, tmp_path, how):
+    run = made(version="1.3")
+    given = {"region": region(), "outside": 0, **how}
+    dry = dxflow.copy_run(run.path, tmp_path / "copy", dry_run=True, **given)
+    report = dxflow.copy_run(run.path, tmp_path / "copy", **given)
+    assert dry.pixels == report.pixels
+    a, b = opened(run.path), opened(tmp_path / "copy")
+    for number, source in enumerate(run.sources):
+        values = expected(a[source, "image.data"].ndarray(), region().values[number], 0)
+        np.testing.assert_allclose(
+            b[source, "image.data"].ndarray(), values, atol=0.5 if "round" in how else 0
+        )
+    assert len(b.auxiliary.reduction_sources) == 2 * len(run.sources)
+    assert problems(tmp_path / "copy") == []
