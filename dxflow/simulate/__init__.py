@@ -2,6 +2,7 @@
 
 from .bragg import Bragg
 from .electronics import Electronics
+from .lines import Lines
 from .plant import Plant
 from .run import make_run
 from .settings import Scan, Settings
@@ -13,6 +14,7 @@ __all__ = [
     "Bragg",
     "Electronics",
     "Flat",
+    "Lines",
     "Plant",
     "PowderRings",
     "Scan",

@@ -39,7 +39,11 @@ class Scan:
     centre: float | None = None
     """The signal is multiplied by a Gaussian of the position around this one, mm; None: it does not care."""
     width: float = 0.3
-    """Standard deviation of that Gaussian, mm."""
+    """Standard deviation of that Gaussian, mm; of an edge, its half width at half of the arctangent's rise."""
+    edge: float | None = None
+    """The signal is multiplied by what an absorption edge at this position makes, mm; None: there is none."""
+    jump: float = 1.0
+    """What the edge adds to 1."""
 
     def positions(self, trains: int) -> NDArray[np.float64]:
         """Return the position at each train, mm: the steps are equally long."""
@@ -48,9 +52,12 @@ class Scan:
 
     def response(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the factor on the signal at each position."""
-        if self.centre is None:
-            return np.ones_like(positions)
-        return np.exp(-0.5 * ((positions - self.centre) / self.width) ** 2)
+        out = np.ones_like(positions)
+        if self.centre is not None:
+            out *= np.exp(-0.5 * ((positions - self.centre) / self.width) ** 2)
+        if self.edge is not None:
+            out *= 1 + self.jump * (0.5 + np.arctan((positions - self.edge) / self.width) / np.pi)
+        return out
 
 
 @dataclass(frozen=True, kw_only=True)
