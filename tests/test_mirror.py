@@ -51,8 +51,9 @@ ELSEWHERE = (
     ),
     ("dxflow/declare/narrowed.py", "run/test_regions.py", "beside the regions that it narrows frames to"),
     (
-        "dxflow/codecs/kernels.py dxflow/codecs/rounding.py dxflow/copying/coded.py dxflow/copying/warm.py",
-        "codecs/test_frames.py algorithms/test_rounding.py copying/test_coding.py",
+        "dxflow/codecs/kernels.py dxflow/codecs/rounding.py dxflow/codecs/samples.py "
+        "dxflow/copying/coded.py dxflow/copying/warm.py",
+        "codecs/test_frames.py codecs/test_trial.py algorithms/test_rounding.py copying/test_coding.py",
         "one path: frames are rounded, stored and compared",
     ),
     (

@@ -23,6 +23,7 @@ PAGES = [
     "docs/results.md",
     "docs/exdf.md",
     "docs/copying.md",
+    "docs/compression.md",
 ]
 # Chains and plans need a run, which the first page of each kind simulates with these options.
 RUN = ["simulate", "r0001", "--trains", "8", "--pulses", "4", "--pool", "4"]
@@ -140,6 +141,16 @@ def test_hits_are_found_and_made_ready_for_crystfel_as_printed(tmp_path, monkeyp
     (line,) = [words for words in commands("docs/sfx.md") if "recipe" in words]
     assert cli.main(line[1:]) == 0
     assert {path.name for path in (tmp_path / "sfx").iterdir()} == files_of("docs/sfx.md")
+
+
+def test_codecs_are_compared_as_printed(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    for words in commands("docs/compression.md"):
+        assert cli.main(words[1:]) == 0
+    assert (folder / "codecs.png").stat().st_size > 10_000
+    out = capsys.readouterr().out
+    assert "blosc2           abs=0.25" in out
+    assert "pixels   deflate, values changed by at most 0.5" in out
 
 
 def files_of(page):

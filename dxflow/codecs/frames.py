@@ -181,7 +181,8 @@ def on_grid(frame: NDArray, step: float) -> NDArray:
     exact = step * 2.0 ** (np.finfo(frame.dtype).nmant - 3)
     wide = frame.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        near = (np.rint(wide / step) * step).astype(frame.dtype)
+        # Plus 0: of -0 and 0 there is only one, as the sign of what is nothing would be stored, too.
+        near = (np.rint(wide / step) * step + 0.0).astype(frame.dtype)
         return np.where(np.abs(wide) < exact, near, frame)
 
 

@@ -117,6 +117,16 @@ def copy(argv: Sequence[str]) -> int:
     return OK
 
 
+def codecs(argv: Sequence[str]) -> int:
+    """Try codecs on frames of a run: what each saves, how fast it is, what it changes."""
+    from . import codecs as command
+
+    parser = OptionParser(prog="dxflow codecs", description=codecs.__doc__, allow_abbrev=False)
+    command.add_arguments(parser)
+    print(command.run(parser.parse_args(argv)))
+    return OK
+
+
 def bench(argv: Sequence[str]) -> int:
     """Measure what a run costs to read and reduce, what bounds it, and what others need."""
     from . import bench as command
@@ -232,6 +242,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "plan": plan,
     "reduce": reduce,
     "copy": copy,
+    "codecs": codecs,
     "recipe": recipe,
     "list": list_,
     "info": info,

@@ -102,6 +102,10 @@ def test_a_grid_is_never_further_than_the_bound(dtype, data, absolute):
     assert compared(frame, made, Bound(absolute))[1] == 0
 
 
+def test_what_becomes_nothing_has_no_sign():
+    assert not np.signbit(on_grid(np.array([-0.2, 0.2, -0.0], "f4"), 1.0)).any()
+
+
 @pytest.mark.parametrize(
     ("values", "made", "wrong"),
     [
