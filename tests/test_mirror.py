@@ -166,8 +166,9 @@ ELSEWHERE = (
         "how raw frames are read shows in what is made of them",
     ),
     (
-        "algorithms/_blas.py algorithms/_products.py algorithms/_regions.py algorithms/_twotime_kernels.py",
-        "algorithms/test_twotime.py",
+        "algorithms/_blas.py algorithms/_products.py algorithms/_regions.py algorithms/_twotime_kernels.py "
+        "algorithms/_contrast_kernels.py",
+        "algorithms/test_twotime.py algorithms/test_contrast.py",
         "what correlations and contrasts have in common, beside the first of them",
     ),
     (
