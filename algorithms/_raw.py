@@ -80,8 +80,8 @@ class Reading:
         img = info["img"]
         _check(img, name)
         kind = detectors.of(img.sources)
-        own = kind.readout if kind and "gain" in info.inputs else detectors.Readout()
-        asic = (own if kind is None else kind.readout).asic or img.shape[1:]
+        own = kind.readout if kind else detectors.Readout()
+        asic = own.asic or img.shape[1:]
         bits = own.bits if own.gain == "bits" else 16
         return cls(own.gain, 2**bits - 1, bits % 16, own.codes, (int(asic[0]), int(asic[1])))
 
@@ -95,9 +95,14 @@ class Reading:
         """Whether the stage of a pixel is recorded as a number."""
         return self.gain in ("bits", "key")
 
-    def values(self, frames: NDArray) -> NDArray:
-        """Return frames as unsigned integers, (frame, pixel); a view."""
-        return np.ascontiguousarray(frames).reshape(len(frames), -1)
+    @property
+    def how(self) -> tuple[int, int, int]:
+        """For kernels: bits of the value, bits below the stage, and what is recorded: 1 a stage, 2 a level, 0 none."""
+        return self.value, self.shift, 2 if self.gain == "plane" else int(self.coded)
+
+    def fixed(self) -> Reading:
+        """Return how frames are read whose pixels are all in one stage, whatever is recorded."""
+        return replace(self, gain="", codes=(0,))
 
 
 def _check(img: InputInfo, name: str) -> None:

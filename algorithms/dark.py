@@ -206,8 +206,8 @@ class Pedestal(Algorithm):
     def initialize(self, info: RunInfo) -> None:
         reading = self._reading(info)
         self._plane, self._coded = reading.gain == "plane", reading.coded
-        kind = 2 if self._plane else int(self._coded)
-        self._how = (reading.value, reading.shift, reading.codes[STAGES.index(self.stage)], kind)
+        value, shift, kind = reading.how
+        self._how = (value, shift, reading.codes[STAGES.index(self.stage)], kind)
         self._cells = cells_of(info["img"])
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:

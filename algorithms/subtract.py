@@ -282,14 +282,14 @@ def _variable(dataset: xr.Dataset, name: str | None) -> xr.DataArray:
     """Return the variable that is the dark."""
     means = [str(v) for v in dataset.data_vars if str(v).split(".")[-1] == "mean"]
     if name is None and len(means) == 1:
-        return _with_frames(dataset[means[0]], dataset)
+        return with_frames(dataset[means[0]], dataset)
     if name in dataset:
-        return _with_frames(dataset[name], dataset)
+        return with_frames(dataset[name], dataset)
     what = f"no variable {name!r}" if name else f"{len(means)} variables named mean"
     raise ValueError(f"the dark has {what}: {sorted(map(str, dataset.data_vars))}; say which with variable=")
 
 
-def _with_frames(dark: xr.DataArray, dataset: xr.Dataset) -> xr.DataArray:
+def with_frames(dark: xr.DataArray, dataset: xr.Dataset) -> xr.DataArray:
     """Return a dark without the modules of which its run had no frame: all of them NaN."""
     maker = str(dark.name).rpartition(".")[0]
     for name, valid in dataset.data_vars.items():
