@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dxflow import Algorithm, Frames, InputInfo, Lack, ModuleBlock, Output, Partial, PlanError, RunInfo
 from dxflow.run.badpixels import bits_of
 
-from . import _constants
+from ._constants import EXPECTED, Constants
+from ._constants_given import kept, opened
 from ._raw import STAGES, Reading, Recorded, cells_of, inputs_of
 from .subtract import positions
 
@@ -118,7 +119,7 @@ class Calibrate(Algorithm):
         parser.add_argument("--bits", help="bits of bad pixels that count, by number or name; default: any")
 
     def configure(self, args: argparse.Namespace) -> None:
-        self.constants = _constants.kept(args.constants)
+        self.constants = kept(args.constants)
         self.stage, self.unit, self.method = args.stage, args.unit, args.method
         self.adu = None if args.adu is None else np.atleast_1d(np.asarray(args.adu, "f8"))
         self.photon_energy, self.dark, self.least = args.photon_energy, args.dark, args.least
@@ -134,7 +135,7 @@ class Calibrate(Algorithm):
 
     def _checks(self) -> Iterator[tuple[bool, str]]:
         """Yield (wrong?, what is wrong) of the options."""
-        yield self.constants is None, f"constants=None; expected {_constants.EXPECTED}"
+        yield self.constants is None, f"constants=None; expected {EXPECTED}"
         wrong = [mode for mode in self.common_mode if mode not in REGIONS]
         yield bool(wrong), f"common_mode={wrong}; expected some of {list(REGIONS)}"
         yield (
@@ -170,12 +171,12 @@ class Calibrate(Algorithm):
             made["uncorrected"] = Output(per="img", dtype="i4", doc="regions without enough dark pixels")
         return made
 
-    def _opened(self, info: RunInfo) -> tuple[Reading, _constants.Constants]:
+    def _opened(self, info: RunInfo) -> tuple[Reading, Constants]:
         """Return how frames are read, and the constants, not loaded."""
         reading, img = Reading.of(info, self.name), info["img"]
         reading = reading if self.stage == "recorded" else reading.fixed()
         try:
-            constants = _constants.opened(self.constants, img)
+            constants = opened(self.constants, img)
             constants.check(img, self._stages(reading), self.name)
         except (OSError, KeyError, ValueError) as e:
             if isinstance(e, PlanError):
@@ -188,7 +189,7 @@ class Calibrate(Algorithm):
         """Return the gain stages that pixels can be in."""
         return list(range(reading.stages)) if self.stage == "recorded" else [STAGES.index(self.stage)]
 
-    def _check_gain(self, reading: Reading, constants: _constants.Constants) -> None:
+    def _check_gain(self, reading: Reading, constants: Constants) -> None:
         stages = self._stages(reading)
         if reading.gain == "plane" and not {"thresholds", "gain_level"} & set(constants.tables):
             raise PlanError(
@@ -208,7 +209,7 @@ class Calibrate(Algorithm):
                 f"{self.name}: {self.unit} need the gain: adu=, ADU per keV, or the constant gain"
             )
 
-    def _check_dark(self, constants: _constants.Constants) -> None:
+    def _check_dark(self, constants: Constants) -> None:
         if self.dark is None and "noise" not in constants.tables:
             raise PlanError(
                 f"{self.name}: the constants have no noise: say with dark= up to how many ADU a pixel is dark"
@@ -225,7 +226,7 @@ class Calibrate(Algorithm):
         return len(info.here) * pixels * each + constants.most(len(info["img"].modules))
 
     @staticmethod
-    def _shared(constants: _constants.Constants) -> bool:
+    def _shared(constants: Constants) -> bool:
         return constants.shared("gain") and constants.shared("relative_gain")
 
     def lacks(self, info: RunInfo) -> list[Lack]:
@@ -244,7 +245,7 @@ class Calibrate(Algorithm):
         self._regions = np.concatenate(kinds) if kinds else np.zeros((0, 4), np.int64)
 
     def _of_module(
-        self, constants: _constants.Constants, number: int, img: InputInfo, reading: Reading
+        self, constants: Constants, number: int, img: InputInfo, reading: Reading
     ) -> tuple[NDArray, NDArray, NDArray, np.float32]:
         """Return offsets, thresholds and factors of a module, (stage, cell, pixel), and what is dark."""
         stages, pixels = self._stages(reading), int(np.prod(self._shape))

@@ -161,7 +161,8 @@ ELSEWHERE = (
         "beside the algorithm that calls them",
     ),
     (
-        "algorithms/_raw.py algorithms/_constants.py algorithms/_calibrate_kernels.py algorithms/_dark_kernels.py",
+        "algorithms/_raw.py algorithms/_constants.py algorithms/_constants_given.py "
+        "algorithms/_calibrate_kernels.py algorithms/_dark_kernels.py",
         "algorithms/test_calibrate.py algorithms/test_dark.py",
         "how raw frames are read shows in what is made of them",
     ),
