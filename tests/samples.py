@@ -162,7 +162,7 @@ class Somewhere(Algorithm):
         return {
             "mask": Output(per="pixel", dtype="?", merge="max"),
             "modules": Output(dtype="?", merge="max", shape=(len(numbers),), dims=("module",)),
-            "roi": Output(dtype="i4", merge="max", shape=(9, 5), dims=("region", "column")),
+            "roi": Output(dtype="i4", merge="max", shape=(9, 6), dims=("box", "side")),
         }
 
     def process_module_data(self, block, out):
@@ -170,7 +170,7 @@ class Somewhere(Algorithm):
             if module == block.module_number:
                 out.mask[ss0:ss1, fs0:fs1] = True
                 out.modules[block.module] = True
-            out.roi[number] = module, ss0, ss1, fs0, fs1
+            out.roi[number] = module, ss0, ss1, fs0, fs1, 1
 
 
 class Scale(Algorithm):

@@ -234,11 +234,12 @@ def _rows(table: Any, values: NDArray) -> NDArray:
         return np.stack(
             [np.asarray(table[c] if values.dtype.names is None else values[c]) for c in COLUMNS], -1
         )
-    if values.ndim != 2 or values.shape[1] != len(COLUMNS) or values.dtype.kind not in "iuf":
+    # A further column numbers the regions.
+    if values.ndim != 2 or values.shape[1] - len(COLUMNS) not in (0, 1) or values.dtype.kind not in "iuf":
         raise TypeError(
             f"roi=: {values.dtype} of shape {values.shape}: expected two slices, a result, {TABLE}"
         )
-    return values
+    return values[:, : len(COLUMNS)]
 
 
 def _holds(row: NDArray) -> bool:

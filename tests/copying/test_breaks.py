@@ -25,6 +25,7 @@ from dxflow.disk import replace as replacing
 from dxflow.stores.opening import verify
 
 KILLS = 6
+BOXES = [(0, 5, 20, 5, 20), (3, 0, 64, 10, 11)]
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +73,14 @@ def gone(process):
         return True
 
 
-@pytest.mark.parametrize("what", ["whole", "frames"])
+@pytest.mark.parametrize("what", ["whole", "frames", "region"])
 def test_after_kills_at_any_moment_a_copy_is_absent_or_complete_and_can_be_resumed(
     run, selection, tmp_path, same_file, what
 ):
     options = "" if what == "whole" else f", frames=FrameSelection(pulses={selection.pulses})"
+    options += f", region=np.array({BOXES})" if what == "region" else ""
     code = (
-        "import dxflow; from dxflow import FrameSelection; "
+        "import dxflow; import numpy as np; from dxflow import FrameSelection; "
         f"dxflow.copy_run({run.path!r}, {str(tmp_path / 'copy')!r}, resume=True{options})"
     )
     moments = random.Random(what)
@@ -96,11 +98,12 @@ def test_after_kills_at_any_moment_a_copy_is_absent_or_complete_and_can_be_resum
         for path in (tmp_path / "copy.partial").glob("*.h5"):
             with h5py.File(path) as f:
                 assert f["INDEX/trainId"].shape == (10,)
-    frames = None if what == "whole" else selection
-    dxflow.copy_run(
-        run.path, tmp_path / "copy", resume=True, overwrite=(tmp_path / "copy").exists(), frames=frames
-    )
-    dxflow.copy_run(run.path, tmp_path / "fresh", frames=frames)
+    kept = {
+        "frames": None if what == "whole" else selection,
+        "region": np.array(BOXES) if what == "region" else None,
+    }
+    dxflow.copy_run(run.path, tmp_path / "copy", resume=True, overwrite=(tmp_path / "copy").exists(), **kept)
+    dxflow.copy_run(run.path, tmp_path / "fresh", **kept)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["copy", "fresh"]
     assert sorted(os.listdir(tmp_path / "copy")) == sorted(os.listdir(tmp_path / "fresh"))
     for name in names(run.path):

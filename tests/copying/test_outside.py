@@ -14,9 +14,11 @@ from turns import turns
 from validator import problems
 
 import dxflow
-from dxflow import FrameSelection, PlanError
+from dxflow import Frames, FrameSelection, PlanError
+from dxflow.algorithms.average import Average
+from dxflow.algorithms.signal import Signal
 from dxflow.commands import main as cli
-from dxflow.simulate import make_run
+from dxflow.simulate import PowderRings, make_run
 
 BOXES = [(0, 3, 6, 2, 7), (0, 10, 12, 0, 3)]
 NAME = "SPB_DET_AGIPD1M-1"
@@ -278,3 +280,31 @@ def test_codecs_and_regions_combine(made, tmp_path, how):
         )
     assert len(b.auxiliary.reduction_sources) == 2 * len(run.sources)
     assert problems(tmp_path / "copy") == []
+
+
+def test_what_signal_finds_is_what_is_read_and_kept(tmp_path):
+    sizes = {"detector": "AGIPD500K", "modules": 4, "module_shape": (32, 16), "trains": 10, "pulses": 4}
+    run = make_run(tmp_path / "run", lit=0.5, signal=PowderRings(), **sizes)
+    rng = np.random.default_rng(1)
+    for path in Path(run.path).glob("*AGIPD0[123]-*.h5"):
+        with h5py.File(path, "a") as f:
+            source = next(s for s in run.sources if s in f["INSTRUMENT"] or f"INSTRUMENT/{s}" in f)
+            data = f[f"INSTRUMENT/{source}/image/data"]
+            # Of module 1 a half, of 2 and 3 nothing is lit.
+            rows = slice(16, 32) if "AGIPD01" in path.name else slice(0, 32)
+            data[:, rows] = rng.normal(0, 0.3, data[:, rows].shape)
+    img = Frames(modules=range(4))
+    found = dxflow.reduce(run.path, Signal(img=img, asic=(8, 8)), tmp_path / "signal.zarr", cluster="here")
+    mask, modules = found.dataset["signal.mask"].values, found.dataset["signal.modules"].values
+    assert 0 < mask.mean() < 1
+    kept = np.flatnonzero(modules)
+    plan = dxflow.plan(run.path, Average(), modules=found, roi=found)
+    (ss, fs), inside = plan.inputs[0].location.roi, mask[kept].any(axis=0)
+    assert plan.inputs[0].modules == tuple(kept)
+    assert inside[ss, fs].sum() == inside.sum()
+    dxflow.copy_run(run.path, tmp_path / "copy", modules=found, region=found)
+    copy, original = opened(tmp_path / "copy"), opened(run.path)
+    assert set(frames_of(copy)) == {run.sources[m] for m in kept}
+    for m in kept:
+        values = expected(original[run.sources[m], "image.data"].ndarray(), mask[m], np.nan)
+        np.testing.assert_array_equal(copy[run.sources[m], "image.data"].ndarray(), values)
