@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 ROWS = 8
 """Frames per visit, and pixels that are turned around together."""
+SOME = 64
+"""Bins that are added at a time to rows far apart."""
 FLOATS, DOUBLES = ir.VectorType(ir.FloatType(), ROWS), ir.VectorType(ir.DoubleType(), ROWS)
 
 
@@ -55,69 +57,78 @@ def integrate(frames, bins, weights, there, into):  # type: ignore[no-untyped-de
     """
     n, nbins = len(frames), len(there[0])
     sums, common, single = np.empty((nbins + 1) * ROWS), np.empty(nbins + 1), np.zeros((nbins + 1) * ROWS)
-    lost, begins = np.zeros((nbins + 1, 1 + ROWS), np.int64), np.empty(ROWS, np.int64)
+    gone, lost = np.empty(nbins + 1, np.int64), np.zeros((nbins + 1) * ROWS, np.int64)
+    begins = np.empty(ROWS, np.int64)
     for first in range(0, n, ROWS):
-        count = min(ROWS, n - first)
+        count, holes = min(ROWS, n - first), False
         sums[:] = 0.0
         common[:] = 0.0
-        holes = True
+        gone[:] = 0
         if count == 1:
-            _one(frames[first], bins, weights, sums, common, lost)
+            _one(frames[first], bins, weights, sums, common, gone)
         else:
             for row in range(ROWS):
                 # The last frame stands in for those that are not there; its sums are looked at once.
                 begins[row] = (first + min(row, count - 1)) * len(bins)
-            holes = _eight(frames.reshape(-1), begins, bins, weights, sums, common, single, lost)
-        _add(first, count, sums, common, single, lost, there, into)
+            holes = _eight(frames.reshape(-1), begins, bins, weights, sums, common, single, gone, lost)
+        rows, counted = into.rows[first : first + count], into.counted[first : first + count]
+        _add(sums, there[0], rows, into.numerator)
+        _add_common(common, single, holes, there[0], rows, into.denominator)
+        pixels = there[1] - gone[:-1]
+        if holes or not (counted == counted[0]).all():
+            _add_common(pixels, lost, holes, there[0], counted, into.pixels)
+        else:
+            for k in range(nbins):
+                into.pixels[counted[0], there[0][k]] += count * pixels[k]
         if holes:
             single[:] = 0.0
             lost[:] = 0
 
 
 @njit(cache=True, nogil=True)
-def _add(first, count, sums, common, single, lost, there, into):  # type: ignore[no-untyped-def]
-    """Add the sums of some frames to where they belong."""
-    for k in range(len(there[0])):
-        to, pixels = there[0][k], there[1][k] - lost[k, ROWS]
-        for row in range(count):
-            at = into.rows[first + row]
-            into.numerator[at, to] += sums[k * ROWS + row]
-            into.denominator[at, to] += common[k] + single[k * ROWS + row]
-            into.pixels[into.counted[first + row], to] += pixels - lost[k, row]
+def _add(sums, there, rows, into):  # type: ignore[no-untyped-def]
+    """Add sums of frames, (bin, frame), to rows, some bins at a time, which stay in the cache."""
+    for start in range(0, len(there), SOME):
+        for row in range(len(rows)):
+            to = into[rows[row]]
+            for k in range(start, min(start + SOME, len(there))):
+                to[there[k]] += sums[k * ROWS + row]
 
 
 @njit(cache=True, nogil=True)
-def _one(values, bins, weights, sums, common, lost):  # type: ignore[no-untyped-def]
+def _add_common(common, single, holes, there, rows, into):  # type: ignore[no-untyped-def]
+    """Add what all frames share, and what each has more if pixels are missing in some."""
+    for start in range(0, len(there), SOME):
+        for row in range(len(rows)):
+            to = into[rows[row]]
+            for k in range(start, min(start + SOME, len(there))):
+                to[there[k]] += common[k] + single[k * ROWS + row] if holes else common[k]
+
+
+@njit(cache=True, nogil=True)
+def _one(values, bins, weights, sums, common, gone):  # type: ignore[no-untyped-def]
     for pixel in range(len(bins)):
         p, k = np.uint64(pixel), np.uint64(bins[pixel])
         there = values[p] == values[p]
         sums[k * np.uint64(ROWS)] += np.float64(values[p]) if there else 0.0
         common[k] += np.float64(weights[p]) if there else 0.0
-        lost[k, 0] += 0 if there else 1
+        gone[k] += 0 if there else 1
 
 
 @njit(cache=True, nogil=True)
-def _eight(flat, begins, bins, weights, sums, common, single, lost):  # type: ignore[no-untyped-def]
+def _eight(flat, begins, bins, weights, sums, common, single, gone, lost):  # type: ignore[no-untyped-def]
     """Add eight frames, which begin at some places; `sums` and `single` are (bin, frame), flat.
 
     Returns
     -------
     bool
-        Whether any pixel may be NaN.
+        Whether any pixel may be NaN in some of the frames only.
     """
     whole, holes = len(bins) // ROWS * ROWS, len(bins) % ROWS != 0
     for first in range(0, whole, ROWS):
-        found, pixel = _add_pixels(flat, begins, first, bins, weights, sums, common), first
-        some, every = found & 255, found >> 8
+        found = _add_pixels(flat, begins, first, bins, weights, sums, common)
         if found:
-            holes = True
-        while some | every:
-            if some & 1:
-                _weigh(flat, begins, pixel, bins[pixel], weights[pixel], single, lost)
-            lost[bins[pixel], ROWS] += every & 1
-            some >>= 1
-            every >>= 1
-            pixel += 1
+            holes |= _skip(found, flat, begins, first, bins, weights, single, gone, lost)
     for pixel in range(whole, len(bins)):
         _weigh(flat, begins, pixel, bins[pixel], weights[pixel], single, lost)
         for row in range(ROWS):
@@ -127,12 +138,26 @@ def _eight(flat, begins, bins, weights, sums, common, single, lost):  # type: ig
 
 
 @njit(cache=True, nogil=True)
+def _skip(found, flat, begins, first, bins, weights, single, gone, lost):  # type: ignore[no-untyped-def]
+    """Look at those of eight pixels again that are NaN in some frames or in all, as `_add_pixels` returned."""
+    some, every, pixel = found & 255, found >> 8, first
+    while some | every:
+        if some & 1:
+            _weigh(flat, begins, pixel, bins[pixel], weights[pixel], single, lost)
+        gone[bins[pixel]] += every & 1
+        some >>= 1
+        every >>= 1
+        pixel += 1
+    return (found & 255) != 0
+
+
+@njit(cache=True, nogil=True)
 def _weigh(flat, begins, pixel, k, weight, single, lost):  # type: ignore[no-untyped-def]
     """Add the weight of a pixel to the frames in which it is valid, and say in which it is not."""
     for row in range(ROWS):
         x = flat[begins[row] + pixel]
         single[k * ROWS + row] += np.float64(weight) if x == x else 0.0
-        lost[k, row] += 0 if x == x else 1
+        lost[k * ROWS + row] -= 0 if x == x else 1
 
 
 @njit(cache=True, nogil=True)

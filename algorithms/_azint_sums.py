@@ -19,6 +19,8 @@ ERRORS = ("poisson", "azimuthal")
 FRAME, RUN = ("numerator", "denominator", "moments"), ("mean", "weight", "run_moments")
 """Sums of pixels, of their weights, and what else errors are made of."""
 
+NOTHING = np.zeros((1, 0, 1))
+"""Where no errors are made of sums of their own."""
 ROUNDING = 1e-12
 """Part of the sum of squares that a variance may be by rounding alone."""
 
@@ -90,21 +92,19 @@ class Shares:
         """Return where the sums of a block go: to its frames, to their pulses, or all to the run."""
         from ._azint_kernels import Sums
 
-        n, names = len(block), FRAME if self.per == "frame" else RUN
-        all_in_one = np.zeros(n, np.int64), 1
-        rows, count = {
-            "frame": (np.arange(n), n),
-            "pulse": (np.searchsorted(pulses, block.pulse_ids if self.per == "pulse" else ()), len(pulses)),
-            "run": all_in_one,
-        }[self.per]
-        sums = [np.reshape(out[name], (count, -1), copy=False) for name in names[:2]]
-        kinds = np.zeros((1, 0, 1))
+        n, names, count, moments = len(block), RUN, 1, NOTHING
+        rows = np.zeros(n, np.int64)
+        if self.per == "frame":
+            names, rows, count = FRAME, np.arange(n), n
+        elif self.per == "pulse":
+            rows, count = np.searchsorted(pulses, block.pulse_ids), len(pulses)  # type: ignore[arg-type]
         if self.kinds:
-            kinds = np.reshape(out[names[2]], (count, self.kinds, -1), copy=False)
+            moments = np.reshape(out[names[2]], (count, self.kinds, -1), copy=False)
         if self.per == "frame" and not self.errors:
-            return Sums(*sums, kinds, rows, np.reshape(out.count, (1, -1), copy=False), all_in_one[0])
-        pixels = out.pixels if self.per == "frame" else out.count
-        return Sums(*sums, kinds, rows, np.reshape(pixels, (count, -1), copy=False), rows)
+            counted, pixels = np.zeros(n, np.int64), _rows(out.count, 1)
+        else:
+            counted, pixels = rows, _rows(out.pixels if self.per == "frame" else out.count, count)
+        return Sums(_rows(out[names[0]], count), _rows(out[names[1]], count), moments, rows, pixels, counted)
 
     def finish_frames(self, out: Partial) -> None:
         """Make averages of frames, and add their sums to those of the run."""
@@ -130,6 +130,11 @@ class Shares:
     def _first(self, sums: Partial, names: tuple[str, ...], axis: int) -> NDArray | None:
         """Return what errors are made of, kinds first."""
         return np.moveaxis(sums[names[2]], axis, 0) if self.kinds else None
+
+
+def _rows(array: NDArray, count: int) -> NDArray:
+    """Return an array as (row, bin); a view, since it is written to."""
+    return array if array.ndim == 2 and len(array) == count else np.reshape(array, (count, -1), copy=False)
 
 
 def ratio(numerator: NDArray, denominator: NDArray) -> NDArray:
