@@ -45,6 +45,7 @@ def plan(
     on_fault: str | None = None,
     suspect: str = "use",
     overwrite: bool = False,
+    codec: str | None = None,
     readers: int | None = None,
     hook_timeout: float | None = None,
     quiet: bool = False,
@@ -89,6 +90,9 @@ def plan(
         counted in `Result.losses`, and used or left out.
     overwrite : bool
         Replace an existing result.
+    codec : str, optional
+        How arrays are compressed: "deflate", "bitshuffle+lz4", "bitshuffle+zstd", of HDF5 files also "blosc2". By
+        default as suits each of them.
     readers : int, optional
         Threads per worker that read ahead; 0 reads in between. Measured on the first chunks by default.
     hook_timeout : float, optional
@@ -136,7 +140,7 @@ def plan(
     make.check(binding, on_fault)
     made = make.plan_of(
         binding,
-        store_for(to),
+        store_for(to, codec),
         chunk=chunk,
         block=block,
         on_fault=on_fault,
@@ -188,6 +192,7 @@ def reduce(
     on_fault: str | None = None,
     suspect: str = "use",
     overwrite: bool = False,
+    codec: str | None = None,
     readers: int | None = None,
     hook_timeout: float | None = None,
     quiet: bool = False,
@@ -230,6 +235,8 @@ def reduce(
         Trains that files flag as suspect are counted, and used or left out.
     overwrite : bool
         Replace an existing result; nothing that dxflow did not make is replaced.
+    codec : str, optional
+        How arrays are compressed: "deflate", "bitshuffle+lz4", "bitshuffle+zstd", of HDF5 files also "blosc2".
     readers : int, optional
         Threads per worker that read ahead; found out on the first chunks by default.
     hook_timeout : float, optional
@@ -275,6 +282,7 @@ def reduce(
         on_fault=on_fault,
         suspect=suspect,
         overwrite=overwrite,
+        codec=codec,
         readers=readers,
         hook_timeout=hook_timeout,
         quiet=quiet,

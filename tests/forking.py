@@ -24,6 +24,7 @@ from dxflow.disk import process as _light
 
 NEEDS = {
     "dxflow.copying.cut": (),
+    "dxflow.copying.warm": (),
     "dxflow.hdf5.content": (),
     "dxflow.stores.hdf5.work": (
         "extra_data",

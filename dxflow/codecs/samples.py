@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import PlanError
 from ..run import detectors
+from .table import make_known
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +87,7 @@ class _Rows:
         self.labels = np.array([label for label, *_ in found], np.int64).reshape(-1, 2)
         self._places = {label: (access, row) for label, access, row in found}
         dataset = run[source].files[0].file[self.path]
+        make_known(dataset)
         self.shape, self.dtype = dataset.shape[-2:], dataset.dtype
 
     def read(self, label: NDArray) -> NDArray | None:

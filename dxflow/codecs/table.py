@@ -123,3 +123,25 @@ def codec_of(name: Any) -> Codec:
     if not isinstance(name, str) or name not in CODECS:
         raise PlanError(f"codec={name!r}: there is no such codec; expected one of {listed(CODECS)}")
     return CODECS[name]
+
+
+def make_known(dataset: Any) -> None:
+    """Make the filters of a dataset known to HDF5: importing hdf5plugin does that for those that it has.
+
+    Raises
+    ------
+    OSError
+        If a filter is not known and hdf5plugin is not installed.
+    """
+    from h5py import h5z
+
+    creation = dataset.id.get_create_plist()
+    codes = [creation.get_filter(n)[0] for n in range(creation.get_nfilters())]
+    if all(map(h5z.filter_avail, codes)):
+        return
+    if find_spec(PLUGIN) is None:
+        raise OSError(
+            f"{dataset.file.filename}: {dataset.name} is compressed with HDF5 filter {codes[0]}, which is not "
+            f"installed: pip install {PLUGIN}"
+        )
+    importlib.import_module(PLUGIN)

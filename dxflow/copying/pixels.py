@@ -10,6 +10,7 @@ import numpy as np
 from h5py import h5d, h5p, h5z
 from numpy.typing import NDArray
 
+from ..codecs.table import make_known
 from ..hdf5.deflate import LEVEL, compress
 from .objects import dataset_like
 from .rows import blocks
@@ -62,6 +63,7 @@ def sampled(source: h5py.Dataset, rows: NDArray, steps: Sequence[Step]) -> int:
 
 def samples(source: h5py.Dataset, rows: NDArray, steps: Sequence[Step]) -> Iterator[NDArray]:
     """Yield a few rows after some steps, (1, ..., ss, fs)."""
+    make_known(source)
     for row in rows[np.linspace(0, len(rows) - 1, min(len(rows), SAMPLED)).astype(np.int64)].tolist():
         values = source[row : row + 1]
         for step in steps:

@@ -13,6 +13,7 @@ import numpy as np
 from h5py import h5d, h5s
 from numpy.typing import NDArray
 
+from ..codecs.table import make_known
 from ..reader.stretches import stretches
 from .objects import Damaged, refuse_references
 
@@ -194,6 +195,7 @@ def blocks(
     source: h5py.Dataset, rows: NDArray, start: int, stop: int, step: int
 ) -> Iterator[tuple[int, NDArray]]:
     """Yield (number of the first, values) of `step` of the rows number start:stop at a time, decoded."""
+    make_known(source)
     chunk = source.chunks[0] if source.chunks else step
     last, block = -1, np.empty(0)
     for first in range(start, stop, step):

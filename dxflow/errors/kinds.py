@@ -98,6 +98,7 @@ OF_PLAN = {
     "readers": maybe(WHOLE),
     "hook_timeout": maybe(NUMBER),
     "name": TEXT,
+    "codec": maybe(TEXT),
     "to": Kind("a path such as 'r0034.zarr', or None", _target),
     "cluster": Kind(
         "None, 'here', the name of a cluster, a distributed.Client or an object of dxflow.clusters", _cluster

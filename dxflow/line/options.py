@@ -126,13 +126,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"metavar": "NAME", "help": "what this pass is called: in its report, and kept with the result"},
     "resume": {"action": "store_true", "help": "go on with an interrupted run"},
     "overwrite": {"action": "store_true", "help": "replace an existing result"},
+    "codec": {
+        "metavar": "NAME",
+        "help": "how arrays are compressed: deflate, bitshuffle+lz4, bitshuffle+zstd",
+    },
 }
 """Name -> arguments of `argparse.ArgumentParser.add_argument`. Those of `PLAN` go to `dxflow.plan` as they are."""
 OF_FRAMES = ("detector", "modules", "roi")
 """Those that say which data of a detector are read: fields of `dxflow.Frames`."""
 PLAN = (
     *("mask_bits", "on_fault", "suspect", "chunk", "block"),
-    *("hook_timeout", "quiet", "name", "resume", "overwrite"),
+    *("hook_timeout", "quiet", "name", "resume", "overwrite", "codec"),
 )
 
 

@@ -18,6 +18,8 @@ class Destination(Protocol):
     temporary: bool
     layouts: bool
     made_first: bool
+    codec: str
+    """Name of the codec of its arrays; "": what suits each of them."""
 
     def begin(self) -> None:
         """Start an attempt at writing."""

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..codecs.table import codec_of
 from ..errors import PlanError
+from ..errors.near import listed
 from .store import Store
 
 
@@ -25,14 +27,29 @@ def formats() -> dict[str, ModuleType]:
     return {suffix: module for module in modules for suffix in getattr(module, "SUFFIXES", ())}
 
 
-def store_for(to: Any) -> Store:
-    """Return the store that a user's `to` means.
+def store_for(to: Any, codec: str | None = None) -> Store:
+    """Return the store that a user's `to` means, with the codec that is asked for.
 
     Raises
     ------
     PlanError
-        If no format has this suffix.
+        If no format has this suffix, or the format does not know this codec.
     """
+    store = _store_for(to)
+    if codec is not None:
+        how = codec_of(codec)
+        if codec not in store.codecs:
+            why = f"{Path(store.path).name}: there is no codec {codec!r} in results of this format"
+            if how.bounded:
+                why = f"codec={codec!r} changes values, which results do not; algorithm rounding does, on request"
+            have = f"expected one of {listed(store.codecs)}" if store.codecs else "leave codec= out"
+            raise PlanError(f"{why}: {have}")
+        store.codec = codec
+    return store
+
+
+def _store_for(to: Any) -> Store:
+    """Return the store that a user's `to` means."""
     from .formats.zarr import Zarr
 
     if isinstance(to, Store):

@@ -46,6 +46,10 @@ class Store(ABC):
     """Whether it keeps the layouts of devices, ``Output(store="exdf")``."""
     made_first = False
     """Whether `create` needs nothing that only the chunks tell, where no algorithm has events."""
+    codec = ""
+    """Name of the codec of its arrays, see `dxflow.codecs`; "": what suits each of them."""
+    codecs: Sequence[str] = ()
+    """Those that the format knows."""
     attempt = ""
     """Which start of workers writes this; each has a folder of its own."""
 

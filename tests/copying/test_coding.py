@@ -9,6 +9,7 @@ import extra_data
 import h5py
 import hdf5plugin  # noqa: F401 - for the readers
 import numpy as np
+import programs
 import pytest
 from copies import frames_of, opened
 from validator import problems
@@ -228,3 +229,25 @@ def test_dxflow_reads_its_copies(made, tmp_path):
     assert np.nanmax(np.abs(rounded - plain)) <= 0.25
     np.testing.assert_array_equal(rounded, other)
     assert extra_data.RunDirectory(tmp_path / "deflate").train_ids == run.train_ids.tolist()
+
+
+def test_a_coded_copy_is_cut_and_coded_again_where_nobody_has_imported_the_plugin(
+    made, tmp_path, other_process
+):
+    run = made(version="1.3")
+    dxflow.copy_run(run.path, tmp_path / "one", codec="bitshuffle+lz4", round="abs=0.25", quiet=True)
+    code = (
+        "import sys, dxflow; assert 'hdf5plugin' not in sys.modules; "
+        "keep = dxflow.FrameSelection(cells=slice(1, 3)); "
+        "dxflow.copy_run('one', 'two', frames=keep, codec='deflate', quiet=True)"
+    )
+    done = programs.run(code, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    one, two = (opened(tmp_path / name) for name in ("one", "two"))
+    for source in run.sources:
+        keep = np.isin(one[source, "image.cellId"].ndarray().ravel(), [1, 2])
+        np.testing.assert_array_equal(two[source, DATA].ndarray(), one[source, DATA].ndarray()[keep])
+    names = {
+        f"{n}/{s}" for n in ("CODEC_REDUCTION", "CODEC_REDUCTION_2", "FRAME_REDUCTION") for s in run.sources
+    }
+    assert two.auxiliary.reduction_sources == names

@@ -143,7 +143,9 @@ def create(path: Path, task: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     group, made = file.create_group(RESULTS), {}
     for name, one in task["arrays"].items():
         dtype = np.dtype("i8") if np.dtype(one["dtype"]).kind == "M" else np.dtype(one["dtype"])
-        made[name] = group.create_dataset(name, one["shape"], dtype, **options(one["shape"], dtype))
+        made[name] = group.create_dataset(
+            name, one["shape"], dtype, **options(one["shape"], dtype, task["codec"])
+        )
         made[name].attrs.update(one["attrs"] | {"axes": ":".join(one["dims"])})
     if task["peaks"]:
         _stack(file, made.get(task["image"]))

@@ -49,7 +49,7 @@ def create(path: Path, task: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     made = {}
     for name, one in arrays.items():
         dtype, attrs = _type(np.dtype(one["dtype"]), one["attrs"])
-        stored = options(one["shape"], dtype)
+        stored = options(one["shape"], dtype, task["codec"])
         variable = file.create_variable(name, tuple(one["dims"]), dtype, fillvalue=None, **stored)
         variable.attrs.update(attrs | _labels(name, one, arrays))
         made[name] = variable._h5ds

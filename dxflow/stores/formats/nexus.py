@@ -37,7 +37,7 @@ def create(path: Path, task: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     entry["title"] = task["attributes"]["title"]
     _process(entry, task["attributes"])
     arrays, kept = task["arrays"], _group(entry, "arrays", "NXcollection")
-    made = {name: _dataset(kept, name, one) for name, one in arrays.items()}
+    made = {name: _dataset(kept, name, one, task["codec"]) for name, one in arrays.items()}
     results = [name for name, one in arrays.items() if not one["label"]]
     for name in results:
         _data(entry, name, arrays, made)
@@ -62,12 +62,12 @@ def _process(entry: Any, attributes: dict[str, str]) -> None:
         note["data"] = text
 
 
-def _dataset(group: Any, name: str, one: dict[str, Any]) -> Any:
+def _dataset(group: Any, name: str, one: dict[str, Any], codec: str) -> Any:
     """Make one dataset."""
     dtype, attrs = np.dtype(one["dtype"]), one["attrs"]
     if dtype.kind == "M":
         dtype, attrs = np.dtype("i8"), attrs | TIME
-    made = group.create_dataset(name, one["shape"], dtype, **options(one["shape"], dtype))
+    made = group.create_dataset(name, one["shape"], dtype, **options(one["shape"], dtype, codec))
     made.attrs.update(attrs)
     return made
 

@@ -23,6 +23,7 @@ from ...disk.replace import put
 from ...sizes import show
 from ..labels import TIME, coordinates
 from ..shards import metadata
+from ..shards.shard import CODECS
 from ..shards.sharding import Piece, Portion, Sharding, shardings
 from ..store import Store, described, is_number, refuse_dtypes, variables
 
@@ -47,6 +48,7 @@ class Zarr(Store):
     """A Zarr v3 store. Each task writes whole shards, so that no two tasks share a file."""
 
     made_first = True
+    codecs = tuple(CODECS)
 
     def check(self, plan: Plan) -> None:
         """Refuse also what arrays cannot hold."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...codecs.table import CODECS, DEFAULT, make_known
 from ...disk.manifest import Damage
 from ...disk.openhdf5 import open_hdf5
 from ...hdf5.errors import WriteError
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ..contents import Contents
     from ..variables import Variable
 
+HDF5_CODECS = tuple(name for name, codec in CODECS.items() if not codec.bounded)
+"""Those that leave values as they are."""
 WORK = "dxflow.stores.hdf5.work"
 """What processes do with files."""
 CHECKED_BYTES = 2**28
@@ -45,6 +48,7 @@ class Hdf5Store(Store):
         Of the file.
     """
 
+    codecs = HDF5_CODECS
     format = ""
     """Name of the module of the format."""
 
@@ -63,6 +67,8 @@ class Hdf5Store(Store):
     def check(self, plan: Plan) -> None:
         """Refuse also what the format cannot hold."""
         super().check(plan)
+        if self.codec:
+            CODECS[self.codec].check(None)
         refuse_dtypes(plan, f"a {self.path.suffix} file", self.holds)
 
     def create(self, contents: Contents) -> Sequence[int]:
@@ -75,6 +81,7 @@ class Hdf5Store(Store):
         """Write the file, all but the manifest, in a process of its own."""
         temporary = self.work / f".{uuid.uuid4().hex[:12]}"
         task = {"attributes": described(contents), **self.extra(contents)}
+        task["codec"] = self.codec
         task["arrays"] = {name: vars(fact) for name, fact in _facts(contents).items()}
         with Writer(WORK) as writer:
             writer.begin("write", self.format, temporary.absolute(), task, made=temporary, path=self.path)
@@ -263,6 +270,7 @@ def _lazy() -> type:
 
         def _read(self, key: tuple[Any, ...]) -> NDArray:
             with open_hdf5(self.file) as file:
+                make_known(file[self.path])
                 values = np.asarray(file[self.path][key])
             return (
                 values.view(self.dtype) if self.dtype.kind == "M" else values.astype(self.dtype, copy=False)
@@ -271,9 +279,12 @@ def _lazy() -> type:
     return Lazy
 
 
-def options(shape: Sequence[int], dtype: np.dtype) -> dict[str, Any]:
+def options(shape: Sequence[int], dtype: np.dtype, codec: str = "") -> dict[str, Any]:
     """Return how a dataset is stored: what is large in compressed chunks, which deflate gives a checksum."""
     if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize < 2**16:
         return {}
     chunks = chunk_of(tuple(shape), dtype)
+    if codec and codec != DEFAULT:
+        ((code, values),) = CODECS[codec].filters()
+        return {"chunks": chunks, "compression": code, "compression_opts": values}
     return {"chunks": chunks, "shuffle": True, "compression": "gzip", "compression_opts": 1}

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ...codecs.table import make_known
 from ...disk import checksums
 from ...disk.checksums import BLOCK
 from ...disk.marks import GROUP
@@ -41,7 +42,8 @@ def write(sent: Iterable[Message], maker: str, path: Path, task: dict[str, Any])
 
 def _put(dataset: Any, region: Sequence[int], values: NDArray, pool: ThreadPoolExecutor) -> None:
     """Write a region; whole chunks are compressed by several threads, faster than HDF5 does."""
-    made = dataset.chunks and Storage(values.dtype, dataset.shape[1:], dataset.chunks)
+    deflated = dataset.chunks and dataset.compression == "gzip"
+    made = deflated and Storage(values.dtype, dataset.shape[1:], dataset.chunks)
     if made and _whole_chunks(dataset, region, values):
         chunks = Chunks(dataset, made, pool)
         chunks.write(region, values)
@@ -75,6 +77,7 @@ def damaged(sent: Iterable[Message], path: Path) -> list[str]:
 
 def _whole(file: h5py.File, path: str, pieces: Sequence[Any]) -> bool:
     """Return whether all pieces of an array can be read and are as they were written."""
+    make_known(file[path])
     try:
         return all(_crc32(file[path][_slices(a, n)]) == crc for a, n, crc in pieces)
     # Whatever HDF5 makes of changed bytes.
@@ -125,6 +128,7 @@ def unreadable(sent: Iterable[Message], path: Path) -> list[str]:
 
 def _readable(dataset: h5py.Dataset) -> bool:
     """Return whether all chunks can be read."""
+    make_known(dataset)
     try:
         for region in dataset.iter_chunks():
             dataset[region]

@@ -27,9 +27,10 @@ def array(
     fill: Any = 0,
     dims: Sequence[str] = (),
     attributes: Mapping[str, Any] | None = None,
+    codec: str = "",
 ) -> dict[str, Any]:
     """Return the metadata of an array, as zarr writes them; without a shard each chunk is a file."""
-    codecs = _codecs(dtype)
+    codecs = _codecs(dtype, codec)
     if shard:
         index = [LITTLE, {"name": "crc32c"}]
         inside = {
@@ -54,9 +55,9 @@ def array(
     return made | ({"dimension_names": list(dims)} if dims else {})
 
 
-def _codecs(dtype: np.dtype) -> list[dict[str, Any]]:
+def _codecs(dtype: np.dtype, codec: str) -> list[dict[str, Any]]:
     """Return what is done to a chunk: compression, and a checksum of what it wrote."""
-    blosc = {"typesize": dtype.itemsize, **blosc_options(dtype), "blocksize": 0}
+    blosc = {"typesize": dtype.itemsize, **blosc_options(dtype, codec), "blocksize": 0}
     values = LITTLE if dtype.itemsize > 1 else {"name": "bytes"}
     return [values, {"name": "blosc", "configuration": blosc}, {"name": "crc32c"}]
 

@@ -78,6 +78,11 @@ class Sharding:
         return tuple(step if axis == self.modules else n for axis, n in enumerate(shape))
 
     @property
+    def codec(self) -> str:
+        """Name of the codec of its chunks."""
+        return self.plan.store.codec
+
+    @property
     def direct(self) -> bool:
         """Whether no two parts share a shard, so that each can be written where it is made."""
         return self.by_part and self.parts == 1 and self.variable.maker < 0
@@ -85,6 +90,8 @@ class Sharding:
     def metadata(self) -> dict[str, Any]:
         """Return the metadata of the array."""
         v, options = self.variable, {"shard": self.shard, "fill": self.fill}
+        # Arrays without axes are as small as labels.
+        options["codec"] = self.codec if self.shard else ""
         # Zarr cannot shard an array without axes.
         return metadata.array(v.shape, v.dtype, self.chunk, dims=v.dims, attributes=v.attrs, **options)
 
@@ -124,7 +131,9 @@ class Sharding:
 
     def open(self, path: Path, *, lasting: bool) -> Shard:
         """Return a shard that is to be written."""
-        return Shard(path, self.shard, self.chunk, self.variable.dtype, self.fill, lasting=lasting)
+        return Shard(
+            path, self.shard, self.chunk, self.variable.dtype, self.fill, lasting=lasting, codec=self.codec
+        )
 
     def rows(self, contents: Contents, shard: slice) -> Iterator[Portion]:
         """Yield the rows of a shard in portions of whole chunks."""
