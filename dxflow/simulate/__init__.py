@@ -1,8 +1,10 @@
 """Simulated EuXFEL runs with known truth: valid EXDF files for tests, examples and benchmarks."""
 
 from .bragg import Bragg
+from .bursts import Bursts
 from .electronics import Electronics
 from .lines import Lines
+from .patches import Patches
 from .plant import Plant
 from .run import make_run
 from .settings import Scan, Settings
@@ -12,9 +14,11 @@ from .truth import Truth
 
 __all__ = [
     "Bragg",
+    "Bursts",
     "Electronics",
     "Flat",
     "Lines",
+    "Patches",
     "Plant",
     "PowderRings",
     "Scan",

@@ -102,13 +102,19 @@ def _board(settings: Settings, kind: Kind, number: int, plain: NDArray[np.float3
 
 
 def corrected(
-    settings: Settings, sensor: Sensor, mean: NDArray[np.float64], random: np.random.Generator
+    settings: Settings,
+    sensor: Sensor,
+    mean: NDArray[np.float64],
+    random: np.random.Generator,
+    jump: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Return one corrected frame, photons, (ss, fs): Poisson numbers of ``mean`` plus normal noise."""
+    """Return one corrected frame, photons, (ss, fs): Poisson numbers of ``mean`` plus normal noise and a jump."""
     out = random.standard_normal(mean.shape, dtype=np.float32)
     out *= np.float32(settings.noise)
     if mean.any():
         out += random.poisson(mean)
+    if jump is not None:
+        out += jump
     out[sensor.dead] = 0
     out[sensor.hot] = HOT
     return out

@@ -136,9 +136,15 @@ class Painter:
 
     def _detect(self, frame: int, mean: Image, random: np.random.Generator) -> Frame:
         scene = self.scene
-        if scene.settings.data == "corr":
-            return Frame(frame, corrected(scene.settings, self.sensor, mean, random), None)
         cell = int(scene.schedule.pulse[frame])
         train_id = int(scene.schedule.train_ids[scene.schedule.train[frame]])
+        if scene.settings.data == "corr":
+            jump = self._jump(cell, train_id)
+            return Frame(frame, corrected(scene.settings, self.sensor, mean, random, jump), None)
         data, stage = raw(scene.settings, scene.kind, self.sensor, mean, cell, random, train_id)
         return Frame(frame, data, stored_stage(scene.kind, stage) if scene.kind.gain == "key" else None)
+
+    def _jump(self, cell: int, train_id: int) -> NDArray[np.float32] | None:
+        settings = self.scene.settings
+        bursts = settings.plant.bursts
+        return bursts and bursts.image(settings.shape, cell, settings.seed, self.sensor.number, train_id)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from .bursts import Bursts
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Plant:
     """Train -> frames by which the detector sees pulses later, from this train on: its trigger was moved."""
     shut_trains: Collection[int] = ()
     """Trains with a closed shutter: the machine delivers pulses, and no frame is lit."""
+
+    bursts: Bursts | None = None
+    """Electronic noise that comes and goes, of corrected data."""
 
     def counts(self, trains: int, pulses: int) -> NDArray[np.int64]:
         """Return the frames of each train, (train,).
@@ -88,4 +93,5 @@ class Plant:
             "sequence_gap": self.sequence_gap,
             "shifts": {str(t): frames for t, frames in sorted(self.shifts.items())},
             "shut_trains": sorted(self.shut_trains),
+            "bursts": None if self.bursts is None else asdict(self.bursts),
         }

@@ -22,6 +22,7 @@ class Stream(IntEnum):
     SPOTS = 10
     ELECTRONICS = 30
     JUMPS = 31
+    BURSTS = 40
 
 
 def generator(seed: int, stream: Stream, *ids: int) -> np.random.Generator:

@@ -177,6 +177,10 @@ class Settings:
         return [
             (self.electronics is not None and self.data != "raw", "electronics are of raw data: data='raw'"),
             (
+                self.plant.bursts is not None and self.data != "corr",
+                "bursts are of corrected data: data='corr'",
+            ),
+            (
                 stage in STAGES[len(kind.adu_per_photon) :],
                 f"{kind.name} has no {stage} gain, only {', '.join(STAGES[: len(kind.adu_per_photon)])}",
             ),
