@@ -153,6 +153,16 @@ def test_codecs_are_compared_as_printed(folder, monkeypatch, capsys):
     assert "pixels   deflate, values changed by at most 0.5" in out
 
 
+def test_signal_is_where_it_was_simulated_and_drawn_as_printed(tmp_path):
+    (code,) = blocks("docs/signal.md", "python")
+    script = tmp_path / "signal_of_run.py"
+    script.write_text(code)
+    done = programs.run(script, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1.0 of all pixels as planted\nmodules (0, 1, 6)\n")
+    assert (tmp_path / "signal.png").stat().st_size > 10_000
+
+
 def files_of(page):
     """The files that a table of a page lists, and folders: names with a dot or a slash."""
     names = re.findall(r"^\| `([\w./]+)` \|", (ROOT / page).read_text(), re.MULTILINE)

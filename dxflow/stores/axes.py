@@ -101,11 +101,20 @@ class Names:
         return tuple(self._own(o, name, size) for name, size in zip(names, o.output.shape, strict=True))
 
     def _own(self, o: BoundOutput, name: str, size: int) -> str:
+        if o.kind.whole_run and self._of_input(o, name, size):
+            return f"{name}{self._suffix(o)}"
         values = o.output.coordinate(name)[0].tobytes() if name in o.output.coords else b""
         named = name if o.output.dims else f"{o.algorithm}.{name}"
         if self._values.setdefault(named, (size, values)) == (size, values):
             return named
         return f"{o.algorithm}.{named}"
+
+    def _of_input(self, o: BoundOutput, name: str, size: int) -> bool:
+        """Return whether an axis of values is that of the modules that are read, or of their pixels beside it."""
+        if "module" not in o.output.coords or len(o.pixels) != 3:
+            return False
+        mine = np.array_equal(o.output.coordinate("module")[0], self._lead(o).modules)
+        return mine and dict(zip(("module", "ss", "fs"), o.pixels, strict=True)).get(name) == size
 
     def value_coordinates(self, o: BoundOutput) -> Iterator[tuple[str, Coordinate]]:
         """Yield the coordinates that an output declares."""

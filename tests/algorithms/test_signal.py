@@ -10,7 +10,8 @@ from dxflow import Frames, Labels, PlanError
 from dxflow.algorithms import _signal_regions as regions
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.signal import Signal
-from dxflow.simulate import PowderRings, make_run
+from dxflow.algorithms.spihits import SpiHitFinder
+from dxflow.simulate import Bursts, Flat, Patches, Plant, PowderRings, make_run
 from dxflow.testing import check_algorithm
 
 IMG = Frames(modules=range(4))
@@ -129,3 +130,64 @@ def test_what_does_not_fit_is_refused_by_the_plan(rings):
     motor = dxflow.Key(rings.devices["motor"], "actualPosition.value")
     with pytest.raises(PlanError, match="not one value per frame"):
         dxflow.plan(rings.path, Signal(img=IMG, lit=motor))
+
+
+BOXES = ((0, 8, 24, 0, 16), (2, 0, 8, 8, 16))
+"""Six ASICs of 8 x 8 pixels."""
+
+
+@pytest.fixture(scope="module")
+def patches(tmp_path_factory):
+    """A run in which six ASICs see hits, whole ASICs and modules jump, and a module lacks trains."""
+    return make_run(
+        tmp_path_factory.mktemp("signal") / "r0002",
+        detector="AGIPD500K",
+        modules=4,
+        module_shape=(32, 16),
+        trains=16,
+        pulses=8,
+        signal=Patches(boxes=BOXES, photons=1.0, hit_rate=0.4),
+        plant=Plant(bursts=Bursts(rate=0.02, photons=5, asic=(8, 8)), lost_trains={2: (3, 4), 3: range(16)}),
+        seed=3,
+    )
+
+
+def test_planted_patches_of_a_run_with_bursts_are_found_and_taken_by_later_passes(patches):
+    result = dxflow.reduce(patches.path, Signal(img=IMG, asic=(8, 8)), cluster="here", on_fault="mask")
+    data = result.dataset
+    np.testing.assert_array_equal(data["signal.mask"].values, patches.expected > 0)
+    np.testing.assert_array_equal(data["signal.modules"].values, [True, False, True, False])
+    frames = data["signal.frames"].values
+    np.testing.assert_array_equal(frames[:, 0], [128, 128, 112, 0])
+    occupancy = data["signal.occupancy"].values
+    assert np.isnan(occupancy[3]).all()
+    np.testing.assert_allclose(occupancy[0, 2:6], patches.hits.mean(), atol=0.03)
+    boxes = data["signal.roi"].values
+    np.testing.assert_array_equal(boxes[:2, :5], [(0, 0, 32, 0, 16), (2, 0, 16, 0, 16)])
+    assert (boxes[2:] == -1).all()
+    near = dxflow.plan(patches.path, LitFrames(img=Frames(modules=result, roi=data["signal.roi"])))
+    assert near.inputs[0].modules == (0, 2)
+    assert near.inputs[0].location.roi == (slice(0, 32), slice(0, 16))
+
+
+def test_a_run_without_signal_has_no_regions(tmp_path):
+    bursts = Bursts(rate=0.02, photons=5)
+    options = {"detector": "AGIPD500K", "modules": 2, "module_shape": (32, 16), "trains": 10}
+    run = make_run(tmp_path / "r", signal=Flat(0), plant=Plant(bursts=bursts), **options)
+    found = Signal(img=Frames(modules=(0, 1)), asic=(8, 8), margin=0)
+    data = dxflow.reduce(run.path, found, cluster="here").dataset
+    assert not data["signal.mask"].values.any()
+    assert (data["signal.roi"].values == -1).all()
+    assert np.isfinite(data["signal.occupancy"].values).all()
+
+
+def test_it_shares_a_pass_with_algorithms_of_other_modules(patches):
+    both = [
+        LitFrames(img=Frames(modules=(1, 2))),
+        SpiHitFinder(img=Frames(modules=(1,))),
+        Signal(img=IMG, asic=(8, 8)),
+    ]
+    together = dxflow.reduce(patches.path, both, cluster="here", on_fault="mask").dataset
+    alone = dxflow.reduce(patches.path, both[-1], cluster="here", on_fault="mask").dataset
+    for name in ("mask", "occupancy", "roi", "modules", "background"):
+        np.testing.assert_array_equal(together[f"signal.{name}"], alone[f"signal.{name}"])
