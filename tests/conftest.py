@@ -84,7 +84,7 @@ def pytest_collection_finish(session):
         if getattr(module, "make_run", None) is simulate.make_run:
             module.make_run = make_run
     gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
+    gc.set_threshold(100_000, 10, 10)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from dxflow import simulate
 from dxflow.planning.digests import Digests
 from dxflow.planning.diskdigests import NoDigest
+from dxflow.reader import known
 
 VARIABLE = "DXFLOW_TESTS_RUNS"
 LARGE = 50_000_000
@@ -17,7 +18,11 @@ LARGE = 50_000_000
 
 
 def begin():
-    """Make the folder of all runs, unless a process that started this one has."""
+    """Make the folder of all runs, unless a process that started this one has; what is in files is soon known.
+
+    The clock of local disks ticks every few milliseconds, that of the worst file systems every other second.
+    """
+    known.SETTLED = 50 * 10**6
     if VARIABLE not in os.environ:
         os.environ[VARIABLE] = tempfile.mkdtemp(prefix="dxflow-runs-")
         atexit.register(shutil.rmtree, os.environ[VARIABLE], ignore_errors=True)

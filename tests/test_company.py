@@ -23,7 +23,7 @@ from dxflow.simulate import Plant, make_run
 from dxflow.testing.case import by_modules, cut
 from dxflow.worker.source import Source
 
-EXAMPLES = int(os.environ.get("DXFLOW_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("DXFLOW_EXAMPLES", "4"))
 MODULES = 3
 LONG = 41
 """Trains of which there are units of several lengths."""

@@ -213,10 +213,6 @@ def test_an_input_that_mixes_up_frames_is_noticed(gappy, monkeypatch):
         check_input(Frames(), gappy.path)
 
 
-def test_the_zarr_store_keeps_its_promises():
-    check_store(Zarr, "result.zarr")
-
-
 class NoChecksum(Zarr):
     """Coordinates without the checksum that zarr looks at."""
 

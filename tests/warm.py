@@ -37,6 +37,7 @@ def _busy():
     return [t for t in threading.enumerate()[1:] if not t.name.startswith(("zarr", "asyncio"))]
 
 
+runs.begin()
 compiling.one_at_a_time()
 # What does not work is for the tests to say: a process that forks is needed for that, too.
 with suppress(Exception):

@@ -13,8 +13,8 @@ from typing import Any
 
 from dxflow.simulate import Truth, make_run
 
-SMALL = {"trains": 4, "pulses": 8, "module_shape": (32, 32)}
-"""Of ``--small``: 2 MB, a second."""
+SMALL = {"detector": "AGIPD500K", "trains": 4, "pulses": 4, "module_shape": (32, 32)}
+"""Of ``--small``: half a MB in 8 files."""
 FULL = {"trains": 16, "pulses": 64}
 """1024 frames of AGIPD-1M, 4.3 GB."""
 MEMORY = Path("/dev/shm")

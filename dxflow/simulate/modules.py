@@ -34,12 +34,15 @@ class FrameWriter:
     compressed: bool
     _encoded: dict[int, bytes] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._chunks, self._ndim = self.dataset.chunks, self.dataset.ndim
+
     def put(self, place: tuple[int, ...], frame: NDArray[Any], donor: int, *, keep: bool) -> None:
         """Write a frame at a place (leading indices); ``keep`` its compressed bytes for the donor's copies."""
-        if self.dataset.chunks is None:
+        if self._chunks is None:
             self.dataset[place] = frame
             return
-        offset = place + (0,) * (self.dataset.ndim - len(place))
+        offset = place + (0,) * (self._ndim - len(place))
         self.dataset.id.write_direct_chunk(
             offset, self._bytes(frame, donor, keep) if self.compressed else frame
         )

@@ -99,22 +99,38 @@ def _check_frames(made: Plan, copies: xr.DataArray, run: Any) -> None:
 
     bound, values = made.inputs[0], copies.values
     with opened(run) as source_of:
-        for train, train_id in enumerate(made.train_ids.tolist()):
-            rows = bound.index.rows(train, train + 1)
-            for module, source in enumerate(bound.location.sources):
-                expected = _expected(source_of.run, bound, source, train_id, rows)
+        for module, source in enumerate(bound.location.sources):
+            stored = _Stored(source_of.run[source]) if source else None
+            for train, train_id in enumerate(made.train_ids.tolist()):
+                rows = bound.index.rows(train, train + 1)
+                expected = _expected(stored, bound, train_id, rows)
                 how = difference(expected, values[rows, module])
                 require(not how, f"{source} {bound.key}, train {train_id}: {how}")
 
 
-def _expected(run: Any, bound: Any, source: str, train_id: int, rows: slice) -> NDArray:
+class _Stored:
+    """What EXtra-data reads of a source: each key once."""
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+        self._read: dict[str, tuple[NDArray, NDArray]] = {}
+
+    def of_train(self, key: str, train_id: int) -> NDArray:
+        """Return the entries of a train."""
+        if key not in self._read:
+            self._read[key] = self.source[key].train_id_coordinates(), self.source[key].ndarray()
+        trains, values = self._read[key]
+        return values[trains == train_id]
+
+
+def _expected(stored: _Stored | None, bound: Any, train_id: int, rows: slice) -> NDArray:
     """Return what EXtra-data reads of a module for the labels of some rows; NaN or 0 where it has nothing."""
     out = np.full((rows.stop - rows.start, *bound.location.shape), 0, bound.dtype)
     if bound.dtype.kind in "fc":
         out[:] = np.nan
-    if not source or train_id not in run[source, bound.key].drop_empty_trains().train_ids:
+    if stored is None or not len(stored.of_train(bound.key, train_id)):
         return out
-    frames, labels = _frames_and_labels(run, bound, source, train_id)
+    frames, labels = _frames_and_labels(stored, bound, train_id)
     wanted = [tuple(int(v) for v in row) for row in zip(*bound.index.labels(rows).values(), strict=True)]
     numbers = {label: n for n, label in enumerate(labels)} if labels else {}
     for row, label in enumerate(wanted):
@@ -124,16 +140,11 @@ def _expected(run: Any, bound: Any, source: str, train_id: int, rows: slice) -> 
     return out
 
 
-def _frames_and_labels(
-    run: Any, bound: Any, source: str, train_id: int
-) -> tuple[NDArray, list[tuple] | None]:
+def _frames_and_labels(stored: _Stored, bound: Any, train_id: int) -> tuple[NDArray, list[tuple] | None]:
     """Return a module's frames of a train and their (pulse, cell); None where rows are in the order of entries."""
-    from extra_data import by_id
-
-    have = run[source]
 
     def read(key: str) -> NDArray:
-        return have[key].select_trains(by_id[[train_id]]).ndarray()
+        return stored.of_train(key, train_id)
 
     frames = read(bound.key)
     if bound.location.plane is not None:
@@ -146,7 +157,7 @@ def _frames_and_labels(
         frames = np.where(bad != 0, frames if bound.mask.fill is None else bound.mask.fill, frames).astype(
             frames.dtype
         )
-    ids = [k for k in ("image.pulseId", "image.cellId") if k in have]
+    ids = [k for k in ("image.pulseId", "image.cellId") if k in stored.source]
     if bound.kind != "frames" or len(ids) < 2:
         return frames, None
     return frames, [tuple(int(v) for v in p) for p in zip(*(read(k).ravel() for k in ids), strict=True)]

@@ -56,7 +56,8 @@ def check_store(factory: Callable[[Path], Store], name: str, *, opened: Open | N
     read = opened or _opened
     with tempfile.TemporaryDirectory(prefix="dxflow-") as folder:
         path = Path(folder) / name
-        truth = make_run(Path(folder) / "run", trains=5, pulses=3, detector="AGIPD500K", module_shape=(8, 8))
+        size = {"trains": 5, "pulses": 3, "detector": "AGIPD500K", "module_shape": (8, 8)}
+        truth = make_run(Path(folder) / "run", sequences=1, devices=(), **size)
         case = Case(_every, truth.path)
         _check_commit(case.plan(to=factory(path), trains=2))
         _check_round_trip(truth, read(path))

@@ -1,9 +1,11 @@
 """Every way of reading gives the bits that EXtra-data gives, for every run that can be simulated."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
-from extra_data import RunDirectory, by_id
+import pytest
+from extra_data import RunDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -74,21 +76,17 @@ def of_extra_data(truth, module, labels):
     run = RunDirectory(truth.path)
     source = truth.sources[module]
     key = truth.key
-    ids = run[source, key].train_ids
+    frames, trains = run[source, key].ndarray(), run[source, key].train_id_coordinates()
+    pulses = None if key == "data.adc" else run[source, "image.pulseId"].ndarray().ravel()
     out = [None] * len(labels)
     for row, (train, pulse) in enumerate(labels):
-        if train not in ids:
-            continue
-        one = run[source, key].select_trains(by_id[[train]]).ndarray()
-        if not len(one):
-            continue
-        if key == "data.adc":
-            out[row] = one[0][pulse] if one.ndim == 4 else one[0]
-            continue
-        pulses = run[source, "image.pulseId"].select_trains(by_id[[train]]).ndarray().ravel()
-        if pulse in pulses:
-            frame = one[np.flatnonzero(pulses == pulse)[0]]
-            out[row] = frame[0] if frame.ndim == 3 else frame
+        here = trains == train
+        if pulses is None:
+            for one in frames[here]:
+                out[row] = one[pulse] if one.ndim == 3 else one
+        else:
+            for frame in frames[here & (pulses == pulse)]:
+                out[row] = frame[0] if frame.ndim == 3 else frame
     return out
 
 
@@ -100,8 +98,13 @@ def forced(way):
     return lambda *given: replace(real(*given), way="hdf5", why="forced")
 
 
+@pytest.mark.properties
 @given(options=runs(), algorithm=st.sampled_from([Copy, CopyOfTrains]), keep=st.sampled_from([None, 2, 3]))
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=int(os.environ.get("DXFLOW_EXAMPLES", "15")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 def test_fast_and_hdf5_reading_give_the_bits_of_extra_data(tmp_path_factory, options, algorithm, keep):
     truth = make_run(tmp_path_factory.mktemp("x") / "r", **options)
     if not len(truth.frame_train_ids):

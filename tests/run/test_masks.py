@@ -212,7 +212,7 @@ def test_a_mask_may_differ_from_cell_to_cell(truth):
 @pytest.mark.properties
 @settings(
     deadline=None,
-    max_examples=int(os.environ.get("DXFLOW_EXAMPLES", "20")),
+    max_examples=int(os.environ.get("DXFLOW_EXAMPLES", "12")),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())

@@ -91,8 +91,8 @@ def test_rows_that_nothing_was_compared_with_are_missing(run, algorithm):
     np.testing.assert_array_equal(data["now.most_i4"].where(data["now.most_i4_valid"]), wanted)
 
 
-def test_what_is_missing_does_not_depend_on_how_the_work_is_cut(run):
-    check_algorithm(NowBlocks, run.path)
+def test_what_is_missing_does_not_depend_on_how_the_work_is_cut(tiny):
+    check_algorithm(NowBlocks, tiny.path)
 
 
 class Finishes(Algorithm):
