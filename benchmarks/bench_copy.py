@@ -8,11 +8,13 @@ are in the page cache for all ways; what waits for the disk is written before ea
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -30,6 +32,16 @@ MEANING = (
 )
 
 
+WITH_ALL = ("whole run, synced", "50% of the frames", "10% of the frames, synced")
+"""Titles of the groups that need the large run, with those that they begin with."""
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "a chunk per frame": {},
+    "contiguous": {"layout": "contiguous"},
+    "deflated": {"compress_data": True},
+}
+"""How frames are stored."""
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = script.parser(__doc__)
     parser.add_argument("--folder", help="on the disk to measure; default: that of temporary files")
@@ -42,10 +54,31 @@ def main(argv: list[str] | None = None) -> None:
     )
     with tempfile.TemporaryDirectory(prefix="bench-copy-", dir=args.folder) as name:
         folder = Path(name)
-        run = make_run(folder / "run", data="raw", modules=2, pool=16, sequences=1, devices=("xgm",), **shape)
-        groups = [whole(run, folder), whole(run, folder, sync=True)]
-        groups += [part(run, folder, 0.5), part(run, folder, 0.1), part(run, folder, 0.1, sync=True)]
-        script.run(args, groups, {"bytes": size(folder / "run")} | shape, MEANING)
+        script.run(args, groups(args, folder, shape), shape, MEANING)
+
+
+def groups(args: argparse.Namespace, folder: Path, shape: dict[str, Any]) -> Iterator[Group]:
+    """Yield what is measured; runs are made when their first group comes, if that is wanted."""
+    if any(args.only in title for title in WITH_ALL):
+        run = made(folder / "run", shape)
+        yield whole(run, folder)
+        yield whole(run, folder, sync=True)
+        for share, sync in ((0.5, False), (0.1, False), (0.1, True)):
+            yield part(run, folder, share, sync=sync)
+        shutil.rmtree(run.path)
+    for layout, options in LAYOUTS.items():
+        title = f"7 of 8 frames deleted, {layout}"
+        if args.only in title:
+            fewer = shape | {"trains": max(4, shape["trains"] * 5 // 12)}
+            run = made(folder / "run", fewer | options)
+            keep = np.arange(len(run.pulse_ids)) % 8 == 3
+            yield selected(run, folder, keep, title)
+            shutil.rmtree(run.path)
+
+
+def made(path: Path, shape: dict[str, Any]) -> Any:
+    """Return a run of raw frames."""
+    return make_run(path, data="raw", modules=2, pool=16, sequences=1, devices=("xgm",), **shape)
 
 
 def whole(run: Any, folder: Path, *, sync: bool = False) -> Group:
@@ -61,23 +94,32 @@ def whole(run: Any, folder: Path, *, sync: bool = False) -> Group:
 
 def part(run: Any, folder: Path, share: float, *, sync: bool = False) -> Group:
     """Return the copy of random frames, and of as many bytes of the originals."""
-    mask, to = np.random.default_rng(0).random(len(run.pulse_ids)) < share, folder / "copy"
-    first = np.arange(len(mask)) == 0
+    mask = np.random.default_rng(0).random(len(run.pulse_ids)) < share
+    group = selected(run, folder, mask, f"{share:.0%} of the frames{', synced' * sync}", sync=sync)
+    if share >= 0.5 or sync:
+        return group
+    to, first = folder / "copy", np.arange(len(mask)) == 0
+    cases = {
+        **group.cases,
+        "one frame": timed(to, lambda: dxflow.copy_run(run.path, to, frames=first)),
+        "write_frames": timed(to, lambda: write_frames(run, mask, to)),
+    }
+    more = (
+        Ratio(group.title, "dxflow", ("write_frames",), 20),
+        Ratio("start: one frame, in seconds", "one frame", ("dxflow",), by="seconds"),
+    )
+    return replace(group, cases=cases, ratios=(*group.ratios, *more))
+
+
+def selected(run: Any, folder: Path, mask: NDArray, title: str, *, sync: bool = False) -> Group:
+    """Return the copy of some frames, and of as many bytes of the originals."""
+    to = folder / "copy"
     nbytes = dxflow.copy_run(run.path, to, frames=mask, dry_run=True).after
     cases: dict[str, Case] = {
         "dxflow": timed(to, lambda: dxflow.copy_run(run.path, to, frames=mask, sync=sync)),
         "cp": of_parts(run, folder, nbytes, sync=sync),
     }
-    title = f"{share:.0%} of the frames{', synced' * sync}"
-    ratios = [Ratio(title, "dxflow", ("cp",), 0.8)]
-    if share < 0.5 and not sync:
-        cases["one frame"] = timed(to, lambda: dxflow.copy_run(run.path, to, frames=first))
-        cases["write_frames"] = timed(to, lambda: write_frames(run, mask, to))
-        ratios += [
-            Ratio(title, "dxflow", ("write_frames",), 20),
-            Ratio("start: one frame, in seconds", "one frame", ("dxflow",), by="seconds"),
-        ]
-    return Group(title, cases, tuple(ratios))
+    return Group(title, cases, (Ratio(title, "dxflow", ("cp",), 0.8),))
 
 
 def timed(to: Path, work: Callable[[], Any]) -> Case:

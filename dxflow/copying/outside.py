@@ -173,7 +173,7 @@ class _Filler:
                 f"outside=nan: {found.name} ({found.data}) has {dataset.dtype}, which has no NaN: give outside=0"
             )
         value = (np.nan if self.outside is None else self.outside) if floats and image else 0.0
-        inside = self.inside.within(module, dataset.shape[-2:], found.name)
+        inside = self.inside.within(module, dataset.shape[-2:], found.name, found.detector.first)
         return Outside(inside, value, {"parameters.region": self.name, "module": module})
 
 

@@ -134,7 +134,9 @@ class Frames:
             faults,
             planes=kind.planes,
             plane=self.plane,
-            roi=self.roi.around(wanted, found.name) if isinstance(self.roi, Regions) else self.roi,
+            roi=self.roi.around(wanted, found.name, kind.first)
+            if isinstance(self.roi, Regions)
+            else self.roi,
             offset=self.offset,
         )
         if isinstance(self.roi, Regions):

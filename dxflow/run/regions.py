@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,11 +29,14 @@ class Regions:
         Whose they are; "" if nobody says.
     shape : tuple of int
         Pixels of a module, () if nobody says.
+    counted : bool
+        Modules are those of the detector, one after the other from 0 on, rather than their numbers.
     """
 
     boxes: tuple[tuple[int, ...], ...]
     detector: str = ""
     shape: tuple[int, ...] = ()
+    counted: bool = False
 
     @classmethod
     def of(cls, what: Any) -> Regions:
@@ -51,7 +54,8 @@ class Regions:
         if not own:
             raise ValueError(f"roi=: this result has no output 'roi' or 'mask'; it has {_outputs(data)}")
         # Whose they are is said of the pixels.
-        return cls(own[0].boxes, own[-1].detector or own[0].detector, own[-1].shape)
+        whose = own[-1].detector or own[0].detector
+        return replace(own[0], detector=whose, shape=own[-1].shape)
 
     @classmethod
     def _of_array(cls, array: Any) -> Regions:
@@ -64,24 +68,25 @@ class Regions:
             raise ValueError(
                 "roi=: the result has no region: nothing was found. Read whole modules, roi=None"
             )
-        return cls(boxes, detector_of(array), values.shape[1:] if masked else ())
+        shape, counted = values.shape[1:] if masked else (), masked and not hasattr(array, "coords")
+        return cls(boxes, detector_of(array), shape, counted)
 
     def __repr__(self) -> str:
         digest = hashlib.sha256(repr((self.boxes, self.detector, self.shape)).encode()).hexdigest()[:8]
         return f"<{len(self.boxes)} regions {self.detector}{' ' * bool(self.detector)}{digest}>"
 
-    def around(self, modules: Iterable[int], name: str) -> tuple[slice, slice]:
-        """Return the one region that holds all of those of some modules.
+    def around(self, modules: Iterable[int], name: str, first: int = 0) -> tuple[slice, slice]:
+        """Return the one region that holds all of those of some modules of a detector, whose first has this number.
 
         Raises
         ------
         ValueError
             If these modules have none.
         """
-        wanted = set(modules)
-        mine = np.array([box[1:] for box in self.boxes if box[0] in wanted])
+        wanted, start = set(modules), first if self.counted else 0
+        mine = np.array([box[1:] for box in self.boxes if box[0] + start in wanted])
         if not len(mine):
-            have = sorted({box[0] for box in self.boxes})
+            have = sorted({box[0] + start for box in self.boxes})
             raise ValueError(
                 f"roi=: no region is on modules {sorted(wanted)} of {name}; there are some on modules {have}: read "
                 "one of these, with modules="
@@ -117,11 +122,14 @@ class Inside:
         By module, where there is a mask.
     regions : Regions, optional
         Where there is only a table: modules that it lacks have none.
+    counted : bool
+        As of `Regions`.
     """
 
     detector: str
     pixels: Mapping[int, NDArray]
     regions: Regions | None = None
+    counted: bool = False
 
     @classmethod
     def of(cls, what: Any) -> Inside:
@@ -140,10 +148,11 @@ class Inside:
             regions = Regions.of(data)
             return cls(regions.detector, {}, regions)
         numbers = _numbers(data, len(values)).tolist()
-        return cls(detector_of(data), dict(zip(numbers, values, strict=True)))
+        pixels = dict(zip(numbers, values, strict=True))
+        return cls(detector_of(data), pixels, counted=not hasattr(data, "coords"))
 
-    def within(self, module: int, shape: tuple[int, ...], name: str) -> NDArray:
-        """Return which pixels of a module are inside, (ss, fs) bool.
+    def within(self, module: int, shape: tuple[int, ...], name: str, first: int = 0) -> NDArray:
+        """Return which pixels of a module are inside, (ss, fs) bool; `first` is the number of the first module.
 
         Raises
         ------
@@ -156,11 +165,11 @@ class Inside:
             for _, ss0, ss1, fs0, fs1 in (box for box in self.regions.boxes if box[0] == module):
                 out[ss0:ss1, fs0:fs1] = True
             return out
-        if module not in self.pixels:
-            raise ValueError(
-                f"it has modules {sorted(self.pixels)}, and nothing of module {module} of {name}"
-            )
-        found = self.pixels[module]
+        start = first if self.counted else 0
+        if module - start not in self.pixels:
+            have = [m + start for m in sorted(self.pixels)]
+            raise ValueError(f"it has modules {have}, and nothing of module {module} of {name}")
+        found = self.pixels[module - start]
         if found.shape != shape:
             raise ValueError(f"its modules have {found.shape} pixels, those of {name} {shape}")
         return found
