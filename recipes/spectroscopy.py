@@ -43,7 +43,7 @@ class Spectroscopy(Recipe):
     def passes(self, args: argparse.Namespace) -> None:
         """Reduce to spectrum.zarr."""
         chain: list[Any] = [Subtract(dark=args.dark)] if args.dark else []
-        img = {"img": From("subtract.img")} if args.dark else {}
+        img: dict[str, Any] = {"img": From("subtract.img")} if args.dark else {}
         chain.append(Spectrum(**self.options_of(Spectrum), **img))
         if bool(args.scan) != bool(args.i0):
             raise PlanError("spectroscopy: absorption needs both scan= and i0= (--scan, --i0)")

@@ -154,10 +154,10 @@ ELSEWHERE = (
         "algorithms/_average_kernels.py algorithms/_azint_kernels.py algorithms/_azint_tables.py "
         "algorithms/_frame_kernels.py "
         "algorithms/_peaks_kernels.py algorithms/_peaks_tables.py "
-        "algorithms/_spectrum_kernels.py "
+        "algorithms/_photon_kernels.py algorithms/_spectrum_kernels.py "
         "algorithms/_subtract_kernels.py",
         "algorithms/test_average.py algorithms/test_azint.py algorithms/test_litframes.py algorithms/test_peaks.py "
-        "algorithms/test_roi.py algorithms/test_spectrum.py algorithms/test_subtract.py",
+        "algorithms/test_droplets.py algorithms/test_roi.py algorithms/test_spectrum.py algorithms/test_subtract.py",
         "beside the algorithm that calls them",
     ),
     (

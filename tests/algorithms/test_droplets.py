@@ -1,0 +1,144 @@
+"""Droplets against scipy.ndimage, and photons where they were planted."""
+
+from math import erf
+
+import numpy as np
+import pytest
+from readings import images
+from scipy import ndimage
+
+import dxflow
+from dxflow import Frames, PlanError
+from dxflow.algorithms import _photon_kernels as kernels
+from dxflow.algorithms.droplets import Droplets
+from dxflow.testing import check_algorithm
+
+
+def made(truth, **options):
+    return dxflow.reduce(truth.path, Droplets(**options), cluster="here").dataset
+
+
+def labelled(image, high, low):
+    """Return ss, fs, sum, pixels and highest of each droplet, and how many there are with those that are too low."""
+    x = np.nan_to_num(image.astype("f8"), nan=-1e9)
+    numbers, n = ndimage.label(image > low)
+    every = np.arange(1, n + 1)
+    highest = ndimage.maximum(np.nan_to_num(image / high, nan=-1e9), numbers, every).reshape(-1)
+    keep = every[highest > 1]
+    if not len(keep):
+        return np.zeros((0, 5)), n
+    return np.column_stack(
+        [
+            np.reshape(ndimage.center_of_mass(x, numbers, keep), (-1, 2)),
+            ndimage.sum(x, numbers, keep),
+            ndimage.sum(np.ones_like(x), numbers, keep),
+            ndimage.maximum(x, numbers, keep),
+        ]
+    ), n
+
+
+@pytest.mark.parametrize("noise", [None, "map"])
+def test_droplets_are_those_of_scipy(holey, noise):
+    frames = images(holey)
+    given, scale = {}, np.ones(frames.shape[1:])
+    if noise:
+        scale = np.random.default_rng(3).uniform(0.5, 2, frames.shape[1:])
+        given = {"noise": scale}
+    data = made(holey, threshold=4.0, low=2.5, **given)
+    expected, n, every = [], [], []
+    for frame in frames:
+        found = [labelled(m, 4.0 * s, 2.5 * s) for m, s in zip(frame, scale, strict=True)]
+        n.append(sum(len(rows) for rows, _ in found))
+        every.append(sum(total for _, total in found))
+        expected += [[module, *row] for module, (rows, _) in enumerate(found) for row in rows]
+    np.testing.assert_array_equal(data["droplets.n_droplets"], n)
+    np.testing.assert_array_equal(data["droplets.n_all"], every)
+    np.testing.assert_allclose(data["droplets.droplets"], np.array(expected), rtol=1e-6)
+    assert len(expected) > 100
+
+
+def test_sums_outside_the_limits_are_left_out(holey):
+    whole, some = made(holey, threshold=4.0), made(holey, threshold=4.0, min_sum=6.0, max_sum=12.0)
+    rows = whole["droplets.droplets"].values
+    keep = (rows[:, 3] >= 6) & (rows[:, 3] < 12)
+    assert 0 < keep.sum() < len(keep)
+    np.testing.assert_array_equal(some["droplets.droplets"], rows[keep])
+    np.testing.assert_array_equal(whole["droplets.n_all"], some["droplets.n_all"])
+
+
+def charges(random, shape, n, gain, spread=0.35, noise=0.03):
+    """Return an image of photons whose charge spreads over pixels, and where these were."""
+    image = np.zeros(shape)
+    places = np.column_stack([random.uniform(3, k - 4, n) for k in shape])
+    for place in places:
+        middle = np.round(place).astype(int)
+        rows, columns = (np.arange(m - 3, m + 4) for m in middle)
+
+        def part(at, x):
+            return 0.5 * (erf((at + 0.5 - x) / spread / 2**0.5) - erf((at - 0.5 - x) / spread / 2**0.5))
+
+        across = np.array([part(r, place[0]) for r in rows])
+        along = np.array([part(c, place[1]) for c in columns])
+        image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += gain * np.outer(across, along)
+    return (image + gain * random.normal(0, noise, shape)).astype("f4"), places
+
+
+def test_planted_photons_are_found_with_their_number_and_place():
+    random, gain = np.random.default_rng(7), 40.0
+    scratch = [np.zeros(64 * 64, bool), np.empty(64 * 64, int), np.empty((2049, 5))]
+    scratch += [np.empty(64 * 64, int), np.empty(2050, int)]
+    found, planted, far = 0, 0, []
+    for _ in range(30):
+        image, places = charges(random, (64, 64), 15, gain)
+        n, _ = kernels.droplets(image, 0.2 * gain, 0.1 * gain, np.zeros((0, 0)), *scratch)
+        photons = []
+        for k in range(n):
+            members = scratch[3][scratch[4][k] : scratch[4][k + 1]]
+            count = int(np.floor(scratch[2][k, 2] / gain + 0.5))
+            out = np.empty((count, 2))
+            kernels.split(image, members, count, gain, np.empty(64 * 64), out)
+            photons += out.tolist()
+        found, planted = found + len(photons), planted + len(places)
+        far += [np.hypot(*(np.array(photons) - place).T).min() for place in places]
+    assert abs(found - planted) <= 0.02 * planted
+    assert np.median(far) < 0.3
+    assert np.quantile(far, 0.95) < 0.8
+
+
+def test_photons_add_up_in_a_run(holey):
+    data = made(holey, threshold=4.0, gain=2.0)
+    counts = np.floor(data["droplets.droplets"].values[:, 3].astype("f8") / 2.0 + 0.5)
+    assert data["droplets.n_photons"].sum() == counts.sum() == len(data["droplets.photons"])
+    np.testing.assert_array_equal(
+        data["droplets.photons"].values[:, 3], np.repeat(counts, counts.astype(int))
+    )
+
+
+def test_a_region_has_the_places_of_the_module(holey):
+    whole = made(holey, threshold=4.0, img=Frames(modules=[1]))["droplets.droplets"].values
+    part = made(holey, threshold=4.0, img=Frames(modules=[1], roi=np.s_[4:12, 8:30]))[
+        "droplets.droplets"
+    ].values
+    alone = [row.tolist() for row in whole if row[4] == 1 and 5 < row[1] < 10 and 9 < row[2] < 28]
+    assert alone
+    assert all(row in part.tolist() for row in alone)
+
+
+def test_it_follows_the_rules_of_algorithms(holey):
+    check_algorithm(lambda: Droplets(threshold=4.0, gain=2.0), holey.path)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"threshold": 1, "low": 2}, ValueError, "0 < low <= threshold"),
+        ({"threshold": 0}, ValueError, "0 < low"),
+        ({"threshold": 1, "gain": -1}, ValueError, "gain=-1"),
+        ({"threshold": 1, "min_sum": 3, "max_sum": 2}, ValueError, "not below"),
+        ({"threshold": 1, "noise": np.ones((3, 4))}, PlanError, "noise has"),
+        ({"threshold": 1, "noise": "nowhere.npy"}, PlanError, "nowhere.npy"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(holey, options, error, says):
+    with pytest.raises(error, match=says):
+        dxflow.plan(holey.path, Droplets(**options))
