@@ -41,7 +41,7 @@ CHANCE = 5.0
 """Standard deviations of chance that they exceed them by."""
 SKEW = 3.0
 """Bright pixels of all frames for each dim one, from which on there is light in them: noise makes as many of both."""
-ALL = 4.0
+ALL = 3.0
 """Standard errors over frames by which the bright pixels then exceed the dim ones."""
 
 

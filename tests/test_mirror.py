@@ -178,6 +178,7 @@ ELSEWHERE = (
         "parts of one algorithm, whose marks are compared with what was planted",
     ),
     ("recipes/_spectroscopy_plot.py", "recipes/test_spectroscopy.py", "the plot that the recipe draws"),
+    ("recipes/_dark_plot.py", "recipes/test_dark.py", "the plot that the recipe draws"),
     ("recipes/_saxs_plot.py", "recipes/test_saxs.py", "the plot that the recipe draws"),
     ("recipes/_reduce_raw_plot.py", "recipes/test_reduce_raw.py", "the plot that the recipe draws"),
     ("recipes/_spi_plot.py", "recipes/test_spi.py", "the plot that the recipe draws"),

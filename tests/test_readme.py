@@ -143,6 +143,22 @@ def test_hits_are_found_and_made_ready_for_crystfel_as_printed(tmp_path, monkeyp
     assert {path.name for path in (tmp_path / "sfx").iterdir()} == files_of("docs/sfx.md")
 
 
+def test_darks_are_made_and_raw_frames_calibrated_as_printed(tmp_path, monkeypatch):
+    simulated, used = blocks("docs/dark.md", "python")
+    script = tmp_path / "raw.py"
+    script.write_text(simulated)
+    assert (done := programs.run(script, folder=tmp_path)).returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    (line,) = commands("docs/dark.md")
+    assert cli.main(line[1:]) == 0
+    assert (tmp_path / "dark" / "dark.png").stat().st_size > 10_000
+    script.write_text(used)
+    assert (done := programs.run(script, folder=tmp_path)).returncode == 0, done.stderr
+    truth = Truth.load(tmp_path / "r0033")
+    good = truth.cause == 0
+    assert float(done.stdout.split()[0]) == pytest.approx(truth.mean()[good].mean(), rel=0.02)
+
+
 def test_codecs_are_compared_as_printed(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     for words in commands("docs/compression.md"):
