@@ -41,16 +41,20 @@ def algorithms(truth: Truth, dtype: str) -> Iterator[tuple[str, list[Any], Calla
             np.bincount(bins, np.where(good, frame, 0), 501)
             np.bincount(bins, weights * good, 501)
 
-    geometry = f"{truth.path}/{truth.geometry['npy']}"
-    azint = {"geometry": geometry, "distance": truth.distance, "energy": truth.photon_energy}
     yield "average", [Average()], lambda x: peers.Moments().add(x)
     yield "litframes", [LitFrames(threshold=0.7)], lambda x: [np.count_nonzero(f > 0.7) for f in x]
     if dtype == "float32":
-        yield "azint", [AzimuthalIntegration(**azint)], integrate
+        yield "azint", [AzimuthalIntegration(**beam(truth))], integrate
         yield "roi", [RoiSum()], lambda x: [np.nansum(f, dtype=np.float64) for f in x]
     dark = np.zeros(truth.expected.shape, np.float32)
     pair = [Subtract(dark=dark), LitFrames(threshold=0.7, img=From("subtract.img"))]
     yield "subtract", pair, lambda x: x.astype(np.float32) - dark[0]
+
+
+def beam(truth: Truth) -> dict[str, Any]:
+    """Return where pixels are, and the photon energy, as `azint` has them."""
+    geometry = f"{truth.path}/{truth.geometry['npy']}"
+    return {"geometry": geometry, "distance": truth.distance, "energy": truth.photon_energy}
 
 
 def groups(truth: Truth, dtype: str, seconds: float) -> Iterator[Group]:
@@ -66,6 +70,24 @@ def groups(truth: Truth, dtype: str, seconds: float) -> Iterator[Group]:
             cases["with NaN"] = masked(hooks.Blocks(truth.path, listed), name, seconds)
             ratios.append(Ratio(f"{name}, {NAN:.0%} NaN", "with NaN", ("dxflow",)))
         yield Group(f"{name} {dtype}", cases, tuple(ratios))
+
+
+def images(truth: Truth, seconds: float) -> Group:
+    """Return the group of integration in q and chi, and in q alone."""
+    options: dict[str, dict[str, Any]] = {
+        "q": {},
+        "q and chi": {"nbins": 200, "nchi": 72},
+        "500 x 360 bins": {"nchi": 360},
+        "of the run": {"nchi": 360, "per": "run"},
+        "azimuthal errors": {"errors": "azimuthal"},
+    }
+    cases = {
+        name: hooks.Blocks(truth.path, [AzimuthalIntegration(**beam(truth), **given)]).hook("azint", seconds)
+        for name, given in options.items()
+    }
+    ratios = [Ratio("azint in q and chi / in q", "q and chi", ("q",), 0.8)]
+    ratios += [Ratio(f"azint, {name} / in q", name, ("q",)) for name in list(options)[2:]]
+    return Group("azint in q and chi", cases, tuple(ratios))
 
 
 def peaks(truth: Truth, seconds: float) -> Group:
@@ -125,6 +147,7 @@ def main(argv: list[str] | None = None) -> None:
             with data.simulated(small=args.small, data=kind, **size) as truth:
                 yield from groups(truth, dtype, seconds)
                 if kind == "corr":
+                    yield images(truth, seconds)
                     yield rounding(truth, seconds)
         with data.simulated(small=args.small, signal=Spots(count=50, hit_rate=1.0), **size) as truth:
             yield peaks(truth, seconds)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from campaign import rings
 from readings import Whole, images, near, pixels, same
 from test_azint import integrated, of, points_of, pyfai, tilted
 
@@ -340,3 +341,11 @@ def test_a_pixel_at_the_end_of_the_circle_is_counted_once():
         axis = Axis("chi", "degree", azimuth(points), 4, (low, low + 360), 360.0)
         numbers = axis.numbers(np.zeros((1, 1, 4), bool))
         assert ((numbers >= 0) & (numbers < 4)).all(), (low, numbers)
+
+
+@pytest.mark.parametrize("kind", rings.KINDS)
+def test_errors_are_as_large_as_means_are_off_and_rings_are_where_they_were_planted(kind):
+    bins, images, places = rings.gathered(kind, range(3))
+    assert 0.9 < bins.std() < 1.1
+    assert 0.9 < images.std() < 1.1
+    assert np.abs(places).max() < 3
