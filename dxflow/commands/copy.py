@@ -129,8 +129,8 @@ def run(args: argparse.Namespace) -> str:
     PlanError, WriteError
         As `copy_run`.
     """
-    names = ("sources", "modules", "trains", "detector", "quiet", "resume", "overwrite", "sync")
-    names += ("region", "outside", "codec", "round")
+    names = ["sources", "modules", "trains", "detector", "quiet", "resume", "overwrite", "sync"]
+    names += ["region", "outside", "codec", "round"]
     options: dict[str, Any] = {name: getattr(args, name) for name in names} | {"name": args.name or ""}
     options |= {"frames": _frames(args), "dry_run": args.dry_run}
     cluster = cluster_of_pass(args) if args.cluster or args.workers else None

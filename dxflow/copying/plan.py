@@ -130,7 +130,7 @@ def plan_copy(
     parameters = _described(frames, sources, modules, trains, detector) | (lit.facts if lit else {})
     stored = coding(accesses, choice.found, codec, round)
     filled = filling(accesses, choice.found, region, outside)
-    parameters |= filled.facts | stored.facts
+    parameters |= {**filled.facts, **stored.facts}
     record = _record(counted, parameters, len(source.train_ids), len(kept))
     tasks, left_out = _tasks(accesses, choice, cut, record, filled, stored)
     if not tasks:

@@ -223,12 +223,11 @@ def _outputs(data: Any) -> str:
 
 def _numbers(array: Any, count: int | None) -> NDArray:
     """Return the numbers of the modules along the first axis; they are counted where nobody says."""
-    alone = count is None
     for name, numbers in getattr(array, "coords", {}).items():
-        fits = numbers.dims == (array.dims if alone else array.dims[:1])
+        fits = numbers.dims == (array.dims if count is None else array.dims[:1])
         if fits and str(name).split("_")[0] == "module":
             return np.asarray(numbers)
-    if alone:
+    if count is None:
         raise TypeError(
             f"Frames: modules= are booleans along {array.dims} with coordinates {listed(map(str, array.coords))}: "
             "expected one for each module, and the coordinate 'module', its number"
