@@ -15,6 +15,8 @@ NORMAL = (-1.281552, -0.674490)
 """The same of a normal distribution, in standard deviations."""
 QUIET = 0.25
 """Share of ASICs that are narrower than what is usual: those with signal in many frames are wide."""
+WIDEST = 2.0
+"""How much wider than by chance that is at most: more is signal that comes and goes everywhere."""
 WIDER = 1.25
 """How much wider than that others may be."""
 TOP = 126.0
@@ -83,7 +85,8 @@ def background(codes: NDArray, quiet: NDArray | None) -> Background:
         if (own > NOTHING).any():
             lowest, low[asic], median[asic] = _quantiles(own, (*LOW, 0.5))
             width[asic] = (low[asic] - lowest) / (NORMAL[1] - NORMAL[0])
-    usual = max(CHANCE, np.nanquantile(width, QUIET)) if np.isfinite(width).any() else CHANCE
+    usual = np.nanquantile(width, QUIET) if np.isfinite(width).any() else CHANCE
+    usual = float(np.clip(usual, CHANCE, WIDEST * CHANCE))
     width = np.where(np.isnan(width), np.nan, np.clip(width, usual, WIDER * usual))
     return Background(np.minimum(low - NORMAL[1] * width, median), width, median, usual)
 
@@ -96,7 +99,13 @@ def _quantiles(codes: NDArray, at: tuple[float, ...]) -> NDArray:
 
 
 def judge(
-    codes: NDArray, trains: NDArray, seen: NDArray, ground: Background, most: NDArray, limits: Limits
+    codes: NDArray,
+    trains: NDArray,
+    seen: NDArray,
+    quiet: NDArray | None,
+    ground: Background,
+    most: NDArray,
+    limits: Limits,
 ) -> Lit:
     """Return in which share of frames each ASIC is lit, and whether that is signal.
 
@@ -109,7 +118,9 @@ def judge(
     trains : ndarray of int, (frame,)
         In ascending order.
     seen : ndarray of bool, (frame,)
-        Frames that are looked at: all, or those that are not known to be dark.
+        Frames that are looked at: all, or those that are known to be lit.
+    quiet : ndarray of bool, (frame,), optional
+        Those that are known to be dark: what is bright in them is no signal either.
     most : ndarray, (asic,)
         The most that is background.
     """
@@ -123,6 +134,9 @@ def judge(
         down = there & (own < min(middle[asic], 0) - distance)
         frames[asic], count[asic] = there.sum(), up.sum()
         lit[asic], dark[asic] = (_times(flags, borders) for flags in (up, down))
+        if quiet is not None:
+            bright = np.count_nonzero(codes[quiet, asic] > min(middle[asic] + distance, TOP))
+            dark[asic] += -(-bright * seen.sum() // max(1, quiet.sum()))
     occupancy = np.divide(count, frames, where=frames > 0, out=np.full(len(frames), np.nan))
     known = np.isfinite(ground.middle) & (frames > 0)
     occupancy[~known] = np.nan

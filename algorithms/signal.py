@@ -164,7 +164,7 @@ class Signal(Algorithm):
         }
         final: dict[str, Any] = {"stage": "rows", **of_asics}
         kept: dict[str, Any] = {"store": False, **of_asics}
-        pixels = {"shape": img.shape, "dims": ("module", "ss", "fs"), "coords": numbers}
+        pixels: dict[str, Any] = {"shape": img.shape, "dims": ("module", "ss", "fs"), "coords": numbers}
         at = f"{level(self.threshold):g} {img.unit}".strip()
         return {
             "excess": Output(per="img", dtype="i1", merge="max", **kept),
@@ -242,9 +242,10 @@ class Signal(Algorithm):
         most = (
             np.full(len(dim), np.inf) if shone is not None else statistics.highest(self.fraction, dim, good)
         )
-        ground = statistics.background(codes, None if shone is None else shone == 0)
+        quiet = None if shone is None else shone == 0
+        ground = statistics.background(codes, quiet)
         limits = statistics.Limits(self.snr, self.rate, self.min_occupancy)
-        found = statistics.judge(codes, rows["train_id"].values, seen, ground, most, limits)
+        found = statistics.judge(codes, rows["train_id"].values, seen, quiet, ground, most, limits)
         self._leave(found, ground, out)
 
     def _leave(self, found: statistics.Lit, ground: statistics.Background, out: Partial) -> None:

@@ -8,6 +8,7 @@ from campaign import places
 import dxflow
 from dxflow import Frames, Labels, PlanError
 from dxflow.algorithms import _signal_regions as regions
+from dxflow.algorithms import _signal_statistics as statistics
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.signal import Signal
 from dxflow.algorithms.spihits import SpiHitFinder
@@ -191,3 +192,31 @@ def test_it_shares_a_pass_with_algorithms_of_other_modules(patches):
     alone = dxflow.reduce(patches.path, both[-1], cluster="here", on_fault="mask").dataset
     for name in ("mask", "occupancy", "roi", "modules", "background"):
         np.testing.assert_array_equal(together[f"signal.{name}"], alone[f"signal.{name}"])
+
+
+def test_what_jumps_in_dark_frames_too_is_no_signal_in_lit_ones():
+    rng = np.random.default_rng(8)
+    codes = np.rint(rng.normal(0, statistics.CHANCE, (2000, 20))).astype("i1")
+    lit = np.arange(2000) % 2 == 0
+    codes[rng.random(2000) < 0.05, 3] = 100
+    codes[lit & (rng.random(2000) < 0.05), 7] = 100
+    ground = statistics.background(codes, ~lit)
+    limits = statistics.Limits(snr=4.0, rate=0.01, least=0.002)
+    trains, most = np.arange(2000) // 10, np.full(20, np.inf)
+    found = statistics.judge(codes, trains, lit, ~lit, ground, most, limits)
+    assert np.flatnonzero(found.significant).tolist() == [7]
+    np.testing.assert_allclose(found.occupancy[[3, 7]], 0.05, atol=0.02)
+
+
+def test_too_few_are_lit_or_nothing_is_known():
+    codes = np.full((40, 3), -128, "i1")
+    codes[:, 1] = 0
+    codes[::20, 1] = 100
+    seen = np.ones(40, bool)
+    ground = statistics.background(codes, None)
+    found = statistics.judge(
+        codes, np.arange(40), seen, None, ground, np.zeros(3), statistics.Limits(4.0, 0.01, 0.002)
+    )
+    assert not found.significant.any()
+    assert np.isnan(found.occupancy).tolist() == [True, False, True]
+    assert found.frames.tolist() == [0, 40, 0]
