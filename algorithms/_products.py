@@ -99,20 +99,40 @@ class Products:
         counts: NDArray,
     ) -> bool:
         """Do it by the pixels that are not 0; return whether there are few enough."""
-        from ._twotime_kernels import by_pixel, pairs, photons
+        if (found := self.listed(frames, rows, pixels)) is None:
+            return False
+        self.paired(*found, at, pixels, products, sums, counts)
+        return True
+
+    def listed(self, frames: NDArray, rows: NDArray, pixels: Pixels) -> tuple[int, NDArray] | None:
+        """List the pixels that are not 0; return how many, and which are bad, unless there are too many."""
+        from ._twotime_kernels import photons
 
         bits = frames.view(f"u{frames.dtype.itemsize}")
-        bad, starts = np.zeros(len(pixels.order), bool), np.empty(len(pixels.order) + 1, np.int64)
+        bad = np.zeros(len(pixels.order), bool)
         few = min(self._limit, limit(len(rows), len(pixels.order)))
         n = photons(frames, bits, rows, pixels.rank, few, self._entries, self._values, bad)
-        if n < 0:
-            return False
+        return None if n < 0 else (n, bad)
+
+    def paired(
+        self,
+        n: int,
+        bad: NDArray,
+        at: NDArray,
+        pixels: Pixels,
+        products: NDArray,
+        sums: NDArray,
+        counts: NDArray,
+    ) -> None:
+        """Add the products of what was listed; arguments as of `add`."""
+        from ._twotime_kernels import by_pixel, pairs
+
+        starts = np.empty(len(pixels.order) + 1, np.int64)
         by_pixel(self._entries[:n], self._values[:n], bad, starts, self._frames, self._sorted)
-        scratch = self._total[: len(rows) ** 2].reshape(len(rows), -1)
+        scratch = self._total[: len(at) ** 2].reshape(len(at), -1)
         for q, (first, last) in enumerate(zip(pixels.starts[:-1], pixels.starts[1:], strict=True)):
             pairs(first, last, starts, self._frames, self._sorted, at, scratch, sums[q], products[q])
             counts[q, at] += np.count_nonzero(~bad[first:last])
-        return True
 
     def _dense(
         self,
@@ -134,7 +154,7 @@ class Products:
                 tile = self._of(n, len(own), np.result_type(frames.dtype, "f4"))
                 counts[q, at] += columns(frames, rows, own, tile)
                 add_sums(tile, at, sums[q])
-                self._multiply(tile, total)
+                self.multiply(tile, total)
             if last > first:
                 _add(products[q], at, total)
                 total[:] = 0
@@ -145,7 +165,7 @@ class Products:
             return self._tile[: n * k].reshape(n, k)
         return np.empty((n, k), dtype)
 
-    def _multiply(self, tile: NDArray, total: NDArray) -> None:
+    def multiply(self, tile: NDArray, total: NDArray) -> None:
         """Add the products of the rows of a tile."""
         small = self._small[: total.size].reshape(total.shape)
         small = small if tile.dtype == small.dtype else np.empty(total.shape)

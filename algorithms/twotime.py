@@ -130,8 +130,10 @@ class TwoTime(Algorithm):
         img = info["img"]
         pixels = int(np.prod(img.shape[1:]))
         most = max(len(img.pulses), img.max_per_train)
+        # Masked integers become floats.
+        copy = 0 if img.dtype.kind == "f" else img.max_per_train * pixels * 4
         # Ranks and order; positions of the geometry and some arrays of their size, while regions are made.
-        return img.shape[0] * pixels * (4 + 4 + 3 * 24) + memory(most, pixels)
+        return img.shape[0] * pixels * (4 + 4 + 3 * 24) + memory(most, pixels) + copy
 
     def depends(self, info: RunInfo) -> Mapping[str, Any]:
         from ._blas import facts

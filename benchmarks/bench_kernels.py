@@ -15,6 +15,8 @@ import numpy as np
 from benchkit import data, hooks, peers_om, script
 
 from dxflow import From
+from dxflow.algorithms._blas import blas
+from dxflow.algorithms._products import TILE, Pixels, Products
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
@@ -130,6 +132,38 @@ def rounding(truth: Truth, seconds: float) -> Group:
     )
 
 
+def correlations(small: bool, seconds: float) -> Group:
+    """Return the group of `twotime` on a train of one module, with many photons and with few, against one product."""
+    t, pixels = (32, 4096) if small else (352, 65536)
+    random, at = np.random.default_rng(0), np.arange(t)
+    regions = Pixels.of(np.arange(pixels) * 10 // pixels + 1, 10)
+    out = np.zeros((10, t, t)), np.zeros((10, t)), np.zeros((10, t), np.int64)
+    bright, dim = (random.poisson(mean, (t, pixels)).astype("f4") for mean in (1.0, 1e-3))
+    other, product, total = bright.copy(), np.empty((t, t), "f4"), np.zeros((t, t))
+    tiles = [np.ascontiguousarray(bright[:, a : a + TILE]) for a in range(0, pixels, TILE)]
+    made, lists = Products(t, pixels), Products(t, pixels)
+    listed: Any = lists.listed(dim, at, regions)
+
+    def gemm() -> None:
+        with blas().one_thread():
+            np.matmul(bright, other.T, out=product)
+
+    work = {
+        "dense": lambda: made.add(bright, at, at, regions, *out),
+        "sgemm": gemm,
+        "dense product": lambda: [made.multiply(tile, total) for tile in tiles],
+        "sparse": lambda: made.add(dim, at, at, regions, *out),
+        "sparse product": lambda: lists.paired(*listed, at, regions, *out),
+    }
+    ratios = (
+        Ratio("two-time, dense / sgemm", "dense", ("sgemm",), 0.6),
+        Ratio("two-time, 0.001 photons per pixel / dense", "sparse", ("dense",), 5),
+        Ratio("its product / dense", "sparse product", ("dense product",), 20),
+    )
+    cases = {name: hooks.repeated(do, bright.nbytes, seconds) for name, do in work.items()}
+    return Group("twotime float32", cases, ratios)
+
+
 def masked(blocks: hooks.Blocks, name: str, seconds: float) -> Any:
     """Return the case of a hook on a block with NaN: its buffer is changed after it was read."""
     case = blocks.hook(name, seconds)
@@ -151,6 +185,7 @@ def main(argv: list[str] | None = None) -> None:
                     yield rounding(truth, seconds)
         with data.simulated(small=args.small, signal=Spots(count=50, hit_rate=1.0), **size) as truth:
             yield peaks(truth, seconds)
+        yield correlations(args.small, seconds)
 
     script.run(args, lots(), {"block": "2 MiB"})
 
