@@ -179,6 +179,17 @@ def test_signal_is_where_it_was_simulated_and_drawn_as_printed(tmp_path):
     assert (tmp_path / "signal.png").stat().st_size > 10_000
 
 
+def test_correlations_are_made_and_drawn_as_printed(tmp_path, monkeypatch):
+    script = tmp_path / "xpcs.py"
+    script.write_text("\n".join(blocks("docs/xpcs.md", "python")))
+    done = programs.run(script, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    (line,) = commands("docs/xpcs.md")
+    assert cli.main([*line[1:], "--overwrite", "--cluster", "here"]) == 0
+    assert (tmp_path / "xpcs" / "xpcs.png").stat().st_size > 20_000
+
+
 def files_of(page):
     """The files that a table of a page lists, and folders: names with a dot or a slash."""
     names = re.findall(r"^\| `([\w./]+)` \|", (ROOT / page).read_text(), re.MULTILINE)
