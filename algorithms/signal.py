@@ -73,7 +73,8 @@ class Signal(Algorithm):
     modules : bool, (module,)
         Those with signal, for ``Frames(modules=result["signal.modules"])``.
     asics, significant : bool, (module, asic)
-        ASICs with signal, counted row by row; those that are by themselves, before opening and closing.
+        ASICs with signal, counted row by row; those that are by themselves, before opening and closing. Coordinates
+        ``asic_ss`` and ``asic_fs``: the first row and column of each in what is read of a module.
     occupancy : float64, (module, asic)
         Share of the frames in which an ASIC is lit; NaN where it has none, or no background is known.
     frames : int64, (module, asic)
@@ -156,11 +157,13 @@ class Signal(Algorithm):
         self._check(info)
         self._points(info)
         grid, modules = self._grid(img), len(img.modules)
-        numbers = {"module": np.array(img.modules)}
+        numbers: dict[str, Any] = {"module": np.array(img.modules)}
+        corners = np.array([grid.box(asic)[::2] for asic in range(grid.count)]).T
+        places = {name: ("asic", first) for name, first in zip(("asic_ss", "asic_fs"), corners, strict=True)}
         of_asics: dict[str, Any] = {
             "shape": (modules, grid.count),
             "dims": ("module", "asic"),
-            "coords": numbers,
+            "coords": numbers | places,
         }
         final: dict[str, Any] = {"stage": "rows", **of_asics}
         kept: dict[str, Any] = {"store": False, **of_asics}

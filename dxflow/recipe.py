@@ -51,10 +51,10 @@ class Parser(OptionParser):
             self.add_argument(f"--{name}", **given)
 
     def add_options_of(self, algorithm: type[Algorithm], *names: str) -> None:
-        """Add options of an algorithm as it declares them: those named, or all that are not there yet."""
+        """Add options of an algorithm as it declares them: all or those named, unless they are there already."""
         there = {action.dest for action in self._actions}
         for name, action in actions(algorithm).items():
-            if name in names or not names and name not in there:
+            if name not in there and (name in names or not names):
                 self._add_action(action)
 
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from dxflow import Algorithm, From, PlanError, Result
+import numpy as np
+from numpy.typing import NDArray
+
+from dxflow import Algorithm, From, PlanError, Result, geometry
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.litfrm import LitFrameFinder
+from dxflow.algorithms.signal import ANY, Signal
 from dxflow.algorithms.subtract import Subtract
+from dxflow.codecs.samples import sample
+from dxflow.codecs.trial import Comparison, compare
 from dxflow.copying import Agreement, CopyReport, Lit, agreement
 from dxflow.copying.lit import LIMIT, SAMPLE
-from dxflow.copying.patterns import SELECT, Patterns
-from dxflow.line.options import frames_of
+from dxflow.copying.patterns import SELECT, Patterns, numbered
+from dxflow.line.options import frames_of, run_of
 from dxflow.recipe import Parser, Recipe
+from dxflow.run.open import opened
 from dxflow.run.selection import FrameSelection
 from dxflow.sizes import show
 
@@ -21,18 +28,19 @@ TIMING = ("instrument", "bunches", "xgm", "reference_frame", "inherit")
 """Options of `litfrm` that a run may need."""
 BRIGHT = ("threshold", "pixels")
 """Options of `litframes`."""
-MEND = (
-    "give --reference-frame, or --dark (--threshold) for pixels that say more, --lit intensity, or, if you know that "
-    "the pattern is right, --agree no"
-)
+PLACES = ("threshold", "snr", "min_occupancy", "geometry")
+"""Options of `signal`."""
+
+FRAMES, MODULES = 2, 4
+"""On which codecs are tried."""
 
 
 class ReduceRaw(Recipe):
     """What of a run is worth keeping: lit frames, places with signal, how they are stored; and a smaller copy of it.
 
-    Lit frames are known from the bunch pattern (lit.zarr) and compared with the pixels of some trains (bright.zarr).
-    What a copy would be is shown step by step. It is made, as ``run``, when ``--write`` is given, with the results that
-    are there; the run itself is never changed. Pixels of raw data mean something with ``--dark``.
+    Lit frames are known from the bunch pattern (lit.zarr) and compared with the pixels of some trains (bright.zarr);
+    in these is found where signal is (signal.zarr). What a copy would be is shown step by step. It is made, as ``run``,
+    when ``--write`` is given, with the results that are there; the run itself is never changed.
     """
 
     PLOTS = ("reduce_raw.png",)
@@ -63,30 +71,52 @@ class ReduceRaw(Recipe):
             help="trains of each pattern that are compared with the pixels, or no",
         )
         add("--limit", type=float, default=LIMIT, help="share of frames that may differ")
+        words = "pixels without signal become NaN or 0; modules without any are left out; all stay"
+        add("--localise", choices=("region", "modules", "no"), default="region", help=words)
+        parser.add_options_of(Signal, *PLACES)
+        add(
+            "--copy-codec",
+            default="deflate",
+            help="how pixels are stored, or no: as they were; default deflate, no loss",
+        )
+        add("--round", metavar="BOUND", help="by how much floats may be changed: abs=0.5, rel=1e-3")
 
     def passes(self, args: argparse.Namespace) -> None:
         """Find what is worth keeping, plan the copy step by step, and make it if that is asked for."""
         args.resume = (args.resume or args.write) and not args.overwrite
         by_timing = args.lit == "timing"
-        lit = self.reduce(args.run, self._finder() if by_timing else self._seen(args), "lit.zarr")
+        lit = self.reduce(
+            args.run, self._finder() if by_timing else self._seen(args, LitFrames, *BRIGHT), "lit.zarr"
+        )
         if not lit.selection().any():
             raise PlanError(f"reduce_raw: no frame of {args.run} is lit by {args.lit}: nothing would remain")
-        self._compare(args, lit)
+        self.doubts: list[str] = []
+        self.agreed = self._compared(args, lit)
         self.steps: dict[str, CopyReport] = {}
-        kept = {"trains": args.trains, "frames": self._frames(args, lit)}
-        self._plan(args, "lit frames", kept)
+        places = self._places(args, lit)
+        stored = self._stored(args)
+        self.codecs = self._codecs(args, lit) if stored else None
+        kept = {"trains": args.trains}
+        for step, more in {
+            "lit frames": {"frames": self._frames(args, lit)},
+            "places with signal": places,
+            "pixels with a codec": stored,
+        }.items():
+            if more:
+                kept |= more
+                self._plan(args, step, kept)
         if args.write:
             self._write(args, kept)
 
     def _finder(self) -> LitFrameFinder:
         return LitFrameFinder(**self.options_of(LitFrameFinder, *TIMING))
 
-    def _seen(self, args: argparse.Namespace) -> list[Algorithm]:
-        """Return what finds lit frames by their pixels."""
-        options = self.options_of(LitFrames, *BRIGHT)
+    def _seen(self, args: argparse.Namespace, algorithm: type[Algorithm], *names: str) -> list[Algorithm]:
+        """Return an algorithm that looks at pixels, without their dark where one is given."""
+        options = self.options_of(algorithm, *names)
         if not args.dark:
-            return [LitFrames(**options)]
-        return [Subtract(dark=args.dark), LitFrames(img=From("subtract.img"), **options)]
+            return [algorithm(**options)]
+        return [Subtract(dark=args.dark), algorithm(img=From("subtract.img"), **options)]
 
     def _frames(self, args: argparse.Namespace, lit: Result) -> list[Any]:
         """Return which frames a copy keeps."""
@@ -97,25 +127,64 @@ class ReduceRaw(Recipe):
         line = frames_of(args.frames or ())
         return [chosen] if line is None else [chosen, line]
 
-    def _compare(self, args: argparse.Namespace, lit: Result) -> None:
-        """Compare lit frames by timing with the pixels of some trains of each pattern."""
-        self.agreed: Agreement | None = None
-        self.doubt = ""
-        if args.lit == "intensity" or args.agree == "no":
-            return
-        sample = FrameSelection(trains=Patterns.by_timing(lit.dataset).sample(int(args.agree)))
+    def _tried(
+        self, to: str, args: argparse.Namespace, without: str, *what: Any, **options: Any
+    ) -> Result | None:
+        """Return a result, None where it cannot be: why, and what would do without it, is a doubt then."""
         try:
-            bright = self.reduce(args.run, self._seen(args), "bright.zarr", frames=sample)
+            return self.reduce(args.run, self._seen(args, *what), to, **options)
         except PlanError as e:
-            if (self.folder / "bright.zarr").exists():
+            if (self.folder / to).exists():
                 raise
-            self.doubt = f"lit frames were not compared with the pixels: {e}"
-            return
-        self.agreed = agreement(lit, bright)
-        if self.agreed.share > args.limit:
-            self.doubt = (
-                f"timing and pixels differ in {self.agreed.share:.2%} of frames, more than {args.limit:.2%}"
+            self.doubts.append(f"{e}. Give --dark, a threshold of pixels, or {without}")
+            return None
+
+    def _compared(self, args: argparse.Namespace, lit: Result) -> Agreement | None:
+        """Compare lit frames by timing with the pixels of some trains of each pattern."""
+        if args.lit == "intensity" or args.agree == "no":
+            return None
+        sample = FrameSelection(trains=Patterns.by_timing(lit.dataset).sample(int(args.agree)))
+        bright = self._tried("bright.zarr", args, "--agree no", LitFrames, *BRIGHT, frames=sample)
+        if bright is None:
+            return None
+        agreed = agreement(lit, bright)
+        if agreed.share > args.limit:
+            self.doubts.append(
+                f"timing and pixels differ in {agreed.share:.2%} of frames, more than {args.limit:.2%}. Give "
+                "--reference-frame, --dark or --threshold for pixels that say more, --lit intensity or, if you know "
+                "that the pattern is right, --agree no"
             )
+        return agreed
+
+    def _places(self, args: argparse.Namespace, lit: Result) -> dict[str, Any]:
+        """Return which pixels a copy keeps."""
+        if args.localise == "no":
+            return {}
+        found = self._tried("signal.zarr", args, "--localise no", Signal, *PLACES, frames=lit)
+        if found is None:
+            return {}
+        if not found.dataset["signal.modules"].any():
+            self.doubts.append("no part of the detector has signal. Give --localise no to keep all of it")
+            return {}
+        return {args.localise: found}
+
+    def _stored(self, args: argparse.Namespace) -> dict[str, Any]:
+        """Return how a copy stores pixels."""
+        if args.copy_codec == "no":
+            return {"round": args.round} if args.round else {}
+        return {"codec": args.copy_codec, "round": args.round}
+
+    def _codecs(self, args: argparse.Namespace, lit: Result) -> Comparison:
+        """Try codecs on some lit frames, of modules with signal if there are any."""
+        found = self.results.get("signal")
+        modules = (
+            found.dataset["module"].values[found.dataset["signal.modules"].values] if found else np.arange(0)
+        )
+        chosen = modules[:: 1 + len(modules) // MODULES].tolist() or None
+        selected = lit.selection()
+        frames = np.stack(numbered(selected[selected.values]), axis=1).astype(np.int64)
+        run = opened(run_of(args.run)).run
+        return compare(sample(run, FRAMES, detector=args.detector, modules=chosen, among=frames))
 
     def _plan(self, args: argparse.Namespace, step: str, kept: dict[str, Any]) -> None:
         """Note what a copy would be."""
@@ -124,23 +193,31 @@ class ReduceRaw(Recipe):
         self.steps[step] = planned
 
     def _write(self, args: argparse.Namespace, kept: dict[str, Any]) -> None:
-        """Make the copy, unless it is in doubt which frames are lit."""
-        if self.doubt:
-            raise PlanError(f"reduce_raw: {self.doubt}. Nothing was copied; {MEND}")
+        """Make the copy, unless it is in doubt what is worth keeping."""
+        if self.doubts:
+            raise PlanError("\n".join(["reduce_raw: nothing was copied", *self.doubts]))
         self.copy(args.run, "run", **kept)
 
     def plot(self, args: argparse.Namespace) -> None:
         """Plot lit frames over trains, and the bytes that remain."""
         from dxflow.recipes._reduce_raw_plot import plot
 
-        self.save(plot(self.results, self.steps), "reduce_raw.png")
+        self.save(plot(self.results, self.steps, self.codecs, self._where(args)), "reduce_raw.png")
+
+    def _where(self, args: argparse.Namespace) -> NDArray | None:
+        """Return the pixel centres, of ``--geometry`` or of what lies beside the run; None where nobody says."""
+        run = self.results["lit"].manifest["plan"]["run"]
+        try:
+            return geometry.positions(args.geometry or geometry.beside(run), ANY)
+        except (ValueError, OSError, ImportError):
+            return None
 
     def report(self) -> str:
         """Return also the patterns, how timing and pixels agree, the bytes of each step, and what to do next."""
         first = next(iter(self.steps.values()))
         said = [super().report(), "--- what would remain", *first.patterns]
         said += [f"agree    {line}" for line in str(self.agreed or "").splitlines()]
-        said += [f"doubt    {self.doubt}"] if self.doubt else []
+        said += [f"doubt    {doubt}" for doubt in self.doubts]
         said.append(f"bytes    {show(first.before)}: the run")
         said += [f"         {show(s.after)}, {s.ratio:.1%}: {name}" for name, s in self.steps.items()]
         return "\n".join([*said, f"next     {self._next()}"])
@@ -152,9 +229,12 @@ class ReduceRaw(Recipe):
             return (
                 f"{copied} is a run of its own, which EXtra-data opens; dxflow verify {copied} finds damage"
             )
-        if self.doubt:
-            return f"nothing was copied; {MEND}"
-        return f"nothing was copied: see {self.folder / 'reduce_raw.png'}, then give the same with --write"
+        if self.doubts:
+            return "nothing was copied, nor would it be with --write: see what is in doubt"
+        return (
+            f"nothing was copied: see {self.folder / 'reduce_raw.png'}, dxflow codecs {self.args.run} for --copy-codec "
+            "and --round, then give the same with --write"
+        )
 
 
 if __name__ == "__main__":

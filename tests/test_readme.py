@@ -208,6 +208,16 @@ def test_hits_of_single_particles_are_found_as_printed_and_are_what_was_simulate
     assert programs.run(code, folder=tmp_path).stdout.startswith("(8, 64, 32) ")
 
 
+def test_what_is_worth_keeping_is_shown_and_then_copied_as_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for words in commands("docs/reduce.md"):
+        assert cli.main(words[1:]) == 0
+    shown = capsys.readouterr().out
+    assert [line for line in blocks("docs/reduce.md", "text")[0].splitlines()[1:7] if line not in shown] == []
+    assert {path.name for path in (tmp_path / "reduced").iterdir()} == files_of("docs/reduce.md")
+    assert len(RunDirectory("reduced/run").train_ids) == 30
+
+
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])
 def test_links_to_files_lead_somewhere(page):
     text = (ROOT / page).read_text()

@@ -35,9 +35,23 @@ class Samples:
 
 
 def sample(
-    run: Any, count: int, *, detector: str | None = None, modules: Iterable[int] | None = None
+    run: Any,
+    count: int,
+    *,
+    detector: str | None = None,
+    modules: Iterable[int] | None = None,
+    among: NDArray | None = None,
 ) -> Samples:
     """Read so many frames of a detector from the files of an EXtra-data run.
+
+    Parameters
+    ----------
+    run : DataCollection
+    count : int
+    detector : str, optional
+    modules : iterable of int, optional
+    among : ndarray of int, (frame, 2), optional
+        Train id and number in its train of frames, such as lit ones, of which some are taken; all by default.
 
     Raises
     ------
@@ -60,8 +74,8 @@ def sample(
     longest = max(rows.values(), key=lambda r: len(r.labels))
     if not len(longest.labels):
         raise PlanError(f"{one.name}: there are no frames in this run")
-    chosen = np.unique(np.linspace(0, len(longest.labels) - 1, count).astype(np.int64))
-    labels = longest.labels[chosen]
+    labels = longest.labels if among is None or not len(among) else among
+    labels = labels[np.unique(np.linspace(0, len(labels) - 1, count).astype(np.int64))]
     made = np.zeros((len(labels), len(wanted), *longest.shape), longest.dtype)
     there = np.zeros(made.shape[:2], bool)
     if made.dtype.kind == "f":

@@ -111,31 +111,28 @@ class Comparison:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def plot(self, path: str | Path) -> None:
-        """Draw ratio against the largest error, a line per codec."""
+        """Draw ratio against the largest error and against PSNR, a line per codec."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 4), layout="constrained")
-        for axes, name, words in zip(
-            figure.subplots(1, 2),
-            ("largest_error", "psnr"),
-            ("largest error of a pixel", f"PSNR / dB (range {self.span:.4g})"),
-            strict=True,
-        ):
-            for codec in dict.fromkeys(row.codec for row in self.rows):
-                mine = sorted((getattr(r, name), r.ratio) for r in self.rows if r.codec == codec and r.bound)
-                if mine:
-                    axes.plot(*zip(*mine, strict=True), marker="o", markersize=4, label=codec)
-            for row in self.rows:
-                if not row.bound:
-                    axes.axhline(row.ratio, color="0.7", linewidth=0.8, linestyle=":", zorder=0)
-            axes.set(xlabel=words, ylabel="bytes before / after", yscale="log")
-            axes.set_xscale(
-                "log" if name == "largest_error" and any(r.bound for r in self.rows) else "linear"
-            )
-            if axes.lines and any(r.bound for r in self.rows):
-                axes.legend(fontsize=8, title="dotted: without loss", title_fontsize=8)
+        for axes, name in zip(figure.subplots(1, 2), ("largest_error", "psnr"), strict=True):
+            self.draw(axes, name)
         figure.suptitle(self.what, fontsize=9)
         figure.savefig(path, dpi=100)
+
+    def draw(self, axes: Any, name: str = "largest_error") -> None:
+        """Draw ratio against a column of the table, a line per codec, on axes of matplotlib."""
+        words = {"largest_error": "largest error of a pixel", "psnr": f"PSNR / dB (range {self.span:.4g})"}
+        for codec in dict.fromkeys(row.codec for row in self.rows if row.bound):
+            mine = sorted((getattr(r, name), r.ratio) for r in self.rows if r.codec == codec and r.bound)
+            axes.plot(*zip(*mine, strict=True), marker="o", markersize=4, label=codec)
+        for row in self.rows:
+            if not row.bound:
+                axes.axhline(row.ratio, color="0.7", linewidth=0.8, linestyle=":", zorder=0)
+        axes.set(xlabel=words.get(name, name), ylabel="bytes before / after", yscale="log")
+        if axes.lines and any(r.bound for r in self.rows):
+            axes.set_xscale("log" if name == "largest_error" else "linear")
+            axes.legend(fontsize=8, title="dotted: without loss", title_fontsize=8)
 
 
 def _line(row: Row) -> str:
