@@ -28,43 +28,44 @@ def rounded(values, bits, out, out_bits, errors, huge, turn, drop):  # type: ign
     drop : int
         Bits of the mantissa that are dropped from `turn` on.
     """
-    change = np.empty(PIECE, out.dtype)
+    worst = np.empty(LANES, out.dtype)
     for frame in range(len(values)):
-        if drop == 0:
-            errors[frame] = _multiples(values[frame], out[frame], change[:LANES], huge)
-            continue
-        worst = 0.0
-        for a in range(0, values.shape[1], PIECE):
+        worst[:] = 0
+        # Absolute bounds alone leave nothing to the bits.
+        for a in range(0, values.shape[1] if drop else 0, PIECE):
             b = min(a + PIECE, values.shape[1])
             _of_bits(bits[frame, a:b], out_bits[frame, a:b], drop)
-            _of_step(values[frame, a:b], out[frame, a:b], change[: b - a], huge, turn)
-            worst = max(worst, _largest(change[: b - a], change[: b - a].view(out_bits.dtype)))
-        errors[frame] = worst
+            _of_step(values[frame, a:b], out[frame, a:b], worst, huge, turn)
+        if drop == 0:
+            _multiples(values[frame], out[frame], worst, huge)
+        errors[frame] = worst.max()
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _multiples(values, out, worst, huge):  # type: ignore[no-untyped-def]
-    """Round to multiples of a step, of two the even one; return the largest change of a finite value."""
-    worst[:] = 0
+    """Round to multiples of a step, of two the even one; note the largest changes of finite values."""
     whole = len(values) // LANES * LANES
     for a in range(0, whole, LANES):
         x, y = values[a : a + LANES], out[a : a + LANES]
         for k in range(LANES):
-            _multiple(x, y, worst, k, k, huge)
+            y[k] = _multiple(x[k], huge)
+            worst[k] = _larger(abs(y[k] - x[k]), worst[k])
     for p in range(whole, len(values)):
-        _multiple(values, out, worst, p, 0, huge)
-    return np.float64(worst.max())
+        out[p] = _multiple(values[p], huge)
+        worst[0] = _larger(abs(out[p] - values[p]), worst[0])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _multiple(values, out, worst, p, lane, huge):  # type: ignore[no-untyped-def]
-    """Round one value."""
-    x = values[p]
+def _multiple(x, huge):  # type: ignore[no-untyped-def]
+    """Return the nearest multiple of a step, of two the even one."""
     shift = np.copysign(huge, x)
-    near = (x + shift) - shift if abs(x) < huge else x
-    out[p] = near
-    change = abs(near - x)
-    worst[lane] = change if change > worst[lane] else worst[lane]
+    return (x + shift) - shift if abs(x) < huge else x
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _larger(change, worst):  # type: ignore[no-untyped-def]
+    """Return the larger one; of what is no number, the other."""
+    return change if change > worst else worst
 
 
 @njit(cache=True, nogil=True)
@@ -86,29 +87,17 @@ def _of_bits(bits, out, drop):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _of_step(values, out, change, huge, turn):  # type: ignore[no-untyped-def]
-    """Round small values to multiples of a step, of two the even one, and say how much each was changed."""
-    for p in range(len(values)):
-        x = values[p]
-        size, shift = abs(x), np.copysign(huge, x)
-        near = (x + shift) - shift if size < huge else x
-        out[p] = near if size < turn else out[p]
-        change[p] = out[p] - x
-
-
-@njit(cache=True, nogil=True)
-def _largest(change, bits):  # type: ignore[no-untyped-def]
-    """Return the largest size of finite numbers: they are in the order of their bits."""
-    one, four = bits.dtype.type(1), bits.itemsize == 4
-    size = (one << bits.dtype.type(31 if four else 63)) - one
-    infinite = size + one - (one << bits.dtype.type(23 if four else 52))
-    most = one - one
-    for p in range(len(bits)):
-        u = bits[p] & size
-        u = u if u < infinite else one - one
-        most = u if u > most else most
-    bits[0] = most
-    return np.float64(change[0])
+def _of_step(values, out, worst, huge, turn):  # type: ignore[no-untyped-def]
+    """Round small values to multiples of a step; note the largest changes of finite values."""
+    whole = len(values) // LANES * LANES
+    for a in range(0, whole, LANES):
+        x, y = values[a : a + LANES], out[a : a + LANES]
+        for k in range(LANES):
+            y[k] = _multiple(x[k], huge) if abs(x[k]) < turn else y[k]
+            worst[k] = _larger(abs(y[k] - x[k]), worst[k])
+    for p in range(whole, len(values)):
+        out[p] = _multiple(values[p], huge) if abs(values[p]) < turn else out[p]
+        worst[0] = _larger(abs(out[p] - values[p]), worst[0])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

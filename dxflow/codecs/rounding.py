@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -11,9 +12,7 @@ LARGEST = 2.0**100
 """A bound above that is no bound of values of detectors, and steps of it would not be finite."""
 
 
-def rounded(
-    values: NDArray, absolute: float | None, relative: float | None, out: NDArray | None = None
-) -> NDArray:
+def rounded(values: NDArray, absolute: float | None, relative: float | None, out: NDArray) -> NDArray:
     """Round floats, and return the largest change of each row, (row,) float64.
 
     Parameters
@@ -22,8 +21,8 @@ def rounded(
         Contiguous.
     absolute, relative : float, optional
         Largest change, in the unit of the data; as a share of the value, at most 0.5. With both, the larger is allowed.
-    out : ndarray, optional
-        Where to; by default where they are.
+    out : ndarray
+        Where to; not where they are, as they are compared.
 
     Raises
     ------
@@ -32,7 +31,6 @@ def rounded(
     """
     from .kernels import rounded as kernel
 
-    out = values if out is None else out
     unsigned = f"u{values.itemsize}"
     errors = np.zeros(len(values))
     kernel(
@@ -64,7 +62,7 @@ def steps(absolute: float | None, relative: float | None, dtype: DTypeLike) -> t
         raise ValueError(
             f"rounding: relative={relative!r}: expected a share of the value, above 0 and at most 0.5"
         )
-    mantissa, kind = np.finfo(dtype).nmant, np.dtype(dtype).type
+    mantissa, kind = np.finfo(dtype).nmant, cast("Any", np.dtype(dtype).type)
     step = 0.0 if absolute is None else 2.0 ** math.floor(math.log2(2 * absolute))
     if relative is None:
         return kind(step * 2.0**mantissa), kind(np.inf), 0

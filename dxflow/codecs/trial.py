@@ -249,8 +249,8 @@ class _Trial:
             float(write),
             float(read),
             error,
-            *self._judged(made),
-            fallen,
+            frames_without_loss=fallen,
+            **self._judged(made),
         )
 
     @staticmethod
@@ -263,17 +263,17 @@ class _Trial:
         times += b - a, time.thread_time() - b
         return made[0]
 
-    def _judged(self, made: NDArray) -> tuple[float, ...]:
+    def _judged(self, made: NDArray) -> dict[str, float]:
         """Return PSNR, SSIM and the errors of sums, I(q) and peaks."""
         there, frames = self.samples.there, self.frames
         places = np.argwhere(there)
         chosen = [tuple(p) for p in places[:: max(1, len(places) // JUDGED)][:JUDGED]]
         similar = [quality.ssim(frames[p], made[p], self.span) for p in chosen]
         peaks = [quality.peak_error(frames[p], made[p]) for p in chosen]
-        return (
-            quality.psnr(frames[there], made[there], self.span),
-            float(np.mean(similar)),
-            quality.sum_error(frames[there], made[there]),
-            self.rings.error(frames, made) if self.rings else float("nan"),
-            float(np.max(peaks)),
-        )
+        return {
+            "psnr": quality.psnr(frames[there], made[there], self.span),
+            "ssim": float(np.mean(similar)),
+            "sum_error": quality.sum_error(frames[there], made[there]),
+            "iq_error": self.rings.error(frames, made) if self.rings else float("nan"),
+            "peak_error": float(np.max(peaks)),
+        }

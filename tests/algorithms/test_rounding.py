@@ -96,6 +96,16 @@ def test_what_is_no_number_stays_and_nothing_becomes_infinite(dtype):
     assert done(bits, absolute=1.0)[0].view("u4").tolist() == bits.view("u4").tolist()
 
 
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 4095, 4097])
+@pytest.mark.parametrize("bound", [(0.3, None), (None, 2**-6), (0.3, 2**-6)])
+def test_the_largest_change_is_that_of_any_value_wherever_it_is(bound, count):
+    values = np.random.default_rng(count).normal(0, 50, (3, count)).astype("f4")
+    values[1, ::7] = np.nan
+    got, errors = done(values, *bound)
+    change = np.nan_to_num(np.abs(got - values))
+    np.testing.assert_allclose(errors, change.max(axis=1), rtol=1e-6)
+
+
 def test_rounding_again_changes_nothing():
     values = np.random.default_rng(1).normal(size=(3, 5000)).astype("f4")
     once, errors = done(values, 0.05, 2**-7)

@@ -45,8 +45,8 @@ def encoded(values: NDArray, dtype: np.dtype, codec: str = "") -> bytes:
 
     options = blosc_options(dtype, codec)
     shuffle = {"shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}[str(options["shuffle"])]
-    codec = Blosc(cname=options["cname"], clevel=options["clevel"], shuffle=shuffle)
-    data: bytes = codec.encode(np.ascontiguousarray(values, dtype.newbyteorder("<")))
+    blosc = Blosc(cname=options["cname"], clevel=options["clevel"], shuffle=shuffle)
+    data: bytes = blosc.encode(np.ascontiguousarray(values, dtype.newbyteorder("<")))
     return data + _crc32c(data)
 
 
