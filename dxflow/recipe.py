@@ -265,10 +265,10 @@ class Recipe:
 
 def _narrowed(algorithm: Algorithm, asked: dict[str, Any]) -> Algorithm:
     """Return an algorithm that reads only the detector and modules that are asked for, unless it says which itself."""
-    usual = type(algorithm).inputs
+    usual, own = type(algorithm).inputs, dict[str, Any](algorithm.inputs)
     narrow = {
         alias: what.narrowed(**asked)
-        for alias, what in algorithm.inputs.items()
+        for alias, what in own.items()
         if asked and (frames := _frames(what)) and frames is _frames(usual.get(alias))
     }
     if not narrow:

@@ -82,7 +82,8 @@ def compile_kernels() -> None:
     add_integers(raw, zeros("i4"), zeros("i8"), zeros("i8"))
     subtract(raw, zeros("f4", 1, 1), zeros("i8"), zeros("f4", 1, 1))
     sums = Sums(
-        *(zeros("f8", 1, 1) for _ in range(2)),
+        zeros("f8", 1, 1),
+        zeros("f8", 1, 1),
         zeros("f8", 1, 0, 1),
         zeros("i8"),
         zeros("i8", 1, 1),

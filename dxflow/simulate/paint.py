@@ -146,5 +146,6 @@ class Painter:
 
     def _jump(self, cell: int, train_id: int) -> NDArray[np.float32] | None:
         settings = self.scene.settings
-        bursts = settings.plant.bursts
-        return bursts and bursts.image(settings.shape, cell, settings.seed, self.sensor.number, train_id)
+        if (bursts := settings.plant.bursts) is None:
+            return None
+        return bursts.image(settings.shape, cell, settings.seed, self.sensor.number, train_id)
