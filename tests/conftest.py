@@ -143,6 +143,13 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def half(tmp_path_factory):
+    """The truth of an AGIPD500K with small modules: 12 trains of 6 pulses, nothing missing, a file per module."""
+    folder = tmp_path_factory.mktemp("half") / "r0001"
+    return make_run(folder, detector="AGIPD500K", trains=12, pulses=6, module_shape=(16, 16), sequences=1)
+
+
+@pytest.fixture(scope="session")
 def gappy(tmp_path_factory):
     """The truth of an AGIPD500K whose trains and frames are missing here and there."""
     folder = tmp_path_factory.mktemp("gappy") / "r0002"

@@ -136,6 +136,11 @@ def test_a_chunk_that_kills_only_as_a_whole_is_not_tried_for_ever():
 
 
 @pytest.fixture(scope="module")
+def run(half):
+    return half
+
+
+@pytest.fixture(scope="module")
 def workers():
     # A worker with its libraries takes 235 MB.
     cluster = Local(workers=2, memory="550MB")

@@ -21,6 +21,11 @@ from dxflow.worker.chunk import run_chunk
 from dxflow.worker.workspace import Workspace
 
 
+@pytest.fixture(scope="module")
+def run(half):
+    return half
+
+
 @pytest.fixture
 def begun(run, tmp_path):
     """Return a function that plans, and one chunk that is finished already."""

@@ -24,6 +24,11 @@ from dxflow.stores.named import store_for
 from dxflow.testing.case import cut
 
 
+@pytest.fixture(scope="module")
+def run(half):
+    return half
+
+
 class Listed:
     """A runner that only notes what is submitted."""
 

@@ -13,7 +13,8 @@ from dxflow.recipes._saxs_plot import assemble
 from dxflow.recipes.saxs import Saxs
 from dxflow.simulate import Flat, Plant, PowderRings, make_run
 
-COMMON = {"data": "raw", "trains": 6, "pulses": 4, "module_shape": (16, 16), "devices": (), "bad_pixels": 0.0}
+SIZE = {"detector": "AGIPD500K", "trains": 6, "pulses": 4, "module_shape": (16, 16), "devices": ()}
+COMMON = {**SIZE, "data": "raw", "bad_pixels": 0.0}
 RINGS = PowderRings(q=(0.8, 1.4), photons=(5.0, 3.0), background=0.5)
 NBINS = 40
 

@@ -11,6 +11,11 @@ from dxflow.testing.case import Case, by_modules
 PERS = {"train": "train", "frame": "img", "image": ("img", "pixel")}
 
 
+@pytest.fixture(scope="module")
+def run(half):
+    return half
+
+
 class Now(Algorithm):
     """Fills outputs of every kind in trains with an even id only, and counts with `+= 0`."""
 

@@ -22,6 +22,7 @@ from samples import Bright, RoiSum, Stats, TrainSums
 import dxflow
 from dxflow import Output, PlanError
 from dxflow.algorithms.average import Average
+from dxflow.simulate import make_run
 from dxflow.stores.formats.zarr import Zarr
 from dxflow.stores.opening import verify
 from dxflow.stores.shards.sharding import CHUNK_BYTES, shardings
@@ -29,6 +30,11 @@ from dxflow.stores.store import variables as store_variables
 from dxflow.stores.variables import Variable
 from dxflow.testing import check_store
 from dxflow.testing.case import cut
+
+
+@pytest.fixture(scope="module")
+def run(half):
+    return half
 
 
 @pytest.fixture(scope="module")
@@ -250,11 +256,11 @@ def test_shards_are_whole_chunks_and_no_two_pieces_share_one(what):
         assert np.prod(sharding.chunk) * sharding.variable.dtype.itemsize <= CHUNK_BYTES
 
 
-def test_parts_that_share_a_shard_and_shards_that_end_beyond_the_array_are_read_back(
-    tmp_path, monkeypatch, run
-):
+def test_parts_that_share_a_shard_and_shards_that_end_beyond_the_array_are_read_back(tmp_path, monkeypatch):
     import dxflow.stores.shards.sharding as sharding
     from dxflow.planning import cutting
+
+    run = make_run(tmp_path / "r0001", trains=12, pulses=6, module_shape=(16, 16))
 
     wanted = dxflow.reduce(run.path, Average(per="cell"), cluster="here").dataset.load()
     size = 20 * 16 * 16 * 6
