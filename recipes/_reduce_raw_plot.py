@@ -114,8 +114,9 @@ def _places(figure: Any, axes: Any, found: xr.Dataset, positions: NDArray | None
         for axis, n in zip(("ss", "fs"), shape, strict=True)
     )
     asic = ss[:, None] * (fs.max() + 1) + fs
-    fits = positions is not None and positions.shape[1:3] == shape and len(mask) <= len(positions)
-    where = of_modules(mask, positions) if fits else _apart(shape, len(mask))
+    where = _apart(shape, len(mask))
+    if positions is not None and positions.shape[1:3] == shape and len(mask) <= len(positions):
+        where = of_modules(mask, positions)
     axes.set_facecolor("#d8d8d8")
     for values, alpha in (
         (occupancy.values[:, asic], 0.25),

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import dxflow
-from dxflow import find
+from dxflow import Frames, find
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.litframes import LitFrames
+from dxflow.algorithms.litfrm import LitFrameFinder
 from dxflow.clusters import Local
 from dxflow.commands import main as cli
-from dxflow.recipe import Parser, Recipe
+from dxflow.recipe import Parser, Recipe, _narrowed
 from dxflow.simulate import make_run
 
 FILE = '''"""Mean of the frames with X-rays."""
@@ -210,3 +211,12 @@ def test_options_of_algorithms_that_have_the_same_are_one():
     parser.add_options_of(LitFrames, "threshold")
     parser.add_options_of(LitFrames)
     assert parser.parse_args(["--threshold", "2"]).threshold == 2
+
+
+def test_a_detector_that_is_asked_for_is_also_that_of_frames_that_are_known_by_their_time():
+    asked = {"detector": "AGIPD500K"}
+    for given, wanted in (
+        (LitFrameFinder(), "AGIPD500K"),
+        (LitFrameFinder(img=Frames(detector="LPD")), "LPD"),
+    ):
+        assert _narrowed(given, asked).inputs["img"].frames.detector == wanted
