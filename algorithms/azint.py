@@ -246,7 +246,13 @@ class AzimuthalIntegration(Algorithm):
             whats = [geometry.identity(x) for x in (given, *self.own.values()) if x is not None]
         except (ValueError, OSError) as e:
             raise PlanError(f"azint: {e}") from e
-        options = (self.distance, self.energy, self.wavelength, self.nbins, self.polarization)
+        options: tuple[Any, ...] = (
+            self.distance,
+            self.energy,
+            self.wavelength,
+            self.nbins,
+            self.polarization,
+        )
         options += (self.solid_angle, self.unit, self.nchi, self.shares.careful)
         options += tuple(x is None for x in self.own.values())
         read = (img.name, img.modules, img.sources, img.shape)
