@@ -124,6 +124,27 @@ class AzimuthalIntegration(Algorithm):
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
+        cls.add_pixels(parser)
+        add("--nbins", type=int, default=500, help="bins of q; default 500")
+        add("--nchi", type=int, help="bins of chi, for images in q and chi; default: no such bins")
+        add(
+            "--chirange",
+            type=float,
+            nargs=2,
+            metavar=("FIRST", "LAST"),
+            help="edges in chi, degrees; default: all around",
+        )
+        add(
+            "--errors",
+            choices=ERRORS,
+            help="standard errors, from counts or from pixels of a bin; default: none",
+        )
+        add("--per", choices=PER, default="frame", help="of each frame, of each pulse id or of the run alone")
+
+    @classmethod
+    def add_pixels(cls, parser: argparse.ArgumentParser) -> None:
+        """Declare where pixels are, in bins of what, and what they are divided by."""
+        add = parser.add_argument
         add(
             "--geometry",
             type=_paths,
@@ -133,18 +154,9 @@ class AzimuthalIntegration(Algorithm):
         add("--distance", type=float, help="sample to detector in m, if the geometry does not say it")
         add("--energy", type=float, help="photon energy in keV, if the geometry does not say it")
         add("--wavelength", type=float, help="wavelength in angstrom, instead of --energy")
-        add("--nbins", type=int, default=500, help="bins of q; default 500")
         add("--qrange", type=float, nargs=2, metavar=("FIRST", "LAST"), help="edges of the bins, 1/angstrom")
         add(
             "--unit", choices=tuple(UNITS), default="q", help="bins of q, of 2 theta in degrees or of r in mm"
-        )
-        add("--nchi", type=int, help="bins of chi, for images in q and chi; default: no such bins")
-        add(
-            "--chirange",
-            type=float,
-            nargs=2,
-            metavar=("FIRST", "LAST"),
-            help="edges in chi, degrees; default: all around",
         )
         add("--polarization", type=float, help="factor: 1 horizontal, -1 vertical, 0 circular; default: off")
         add(
@@ -155,12 +167,6 @@ class AzimuthalIntegration(Algorithm):
         )
         for name, what in zip(OWN, ("response", "dark", "weight"), strict=True):
             add(f"--{name}", help=f".npy file with the {what} of each pixel")
-        add(
-            "--errors",
-            choices=ERRORS,
-            help="standard errors, from counts or from pixels of a bin; default: none",
-        )
-        add("--per", choices=PER, default="frame", help="of each frame, of each pulse id or of the run alone")
 
     def configure(self, args: argparse.Namespace) -> None:
         self.geometry, self.distance = args.geometry, args.distance
