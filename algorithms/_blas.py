@@ -54,5 +54,5 @@ def facts() -> dict[str, str]:
     """Return what decides the last bits of a product of matrices: BLAS and processor."""
     from llvmlite.binding import get_host_cpu_name
 
-    built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index,call-overload]
+    built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {"blas": f"{built['name']} {built['version']}", "processor": get_host_cpu_name()}

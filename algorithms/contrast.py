@@ -73,6 +73,10 @@ class Contrast(Algorithm):
     ALG_ID = "contrast"
     HELP = "speckle contrast of frames and of the run, by variance and by photon statistics (XPCS)"
     inputs = {"img": Frames("image.data")}
+    q: Any
+    geometry: Any
+    photon: float | None
+    photons: int
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:

@@ -66,9 +66,10 @@ class G2(TwoTime):
     """
 
     ALG_ID = "g2"
-    HELP = (
-        "intensity correlation g2 against the lag, of each train and of the run, in regions of pixels (XPCS)"
-    )
+    HELP = "intensity correlation g2 against the lag, of trains and of the run, in regions of pixels (XPCS)"
+    norm: str
+    channels: int | None
+    matrices: bool
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -177,7 +178,8 @@ class Lags:
 def _multi_tau(ids: NDArray, channels: int) -> list[tuple[Any, NDArray]]:
     """Return, level by level, which two frames are averaged, and the lags that are new, -1 for others."""
     step = int(np.gcd.reduce(np.diff(ids))) if len(ids) > 1 else 1
-    at, found, pairs, least = (ids - ids[0]) // step, [], None, 0
+    found: list[tuple[Any, NDArray]] = []
+    at, pairs, least = (ids - ids[0]) // step, None, 0
     while len(at):
         lag = at[None] - at[:, None]
         found.append((pairs, np.where((lag >= least) & (lag < channels), lag * step, -1)))

@@ -78,6 +78,10 @@ class TwoTime(Algorithm):
     HELP = "two-time correlation of the frames of each train, in regions of pixels (XPCS)"
     WHOLE_TRAINS = True
     inputs = {"img": Frames("image.data")}
+    labels: Any
+    q: Any
+    geometry: Any
+    period: float | None
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:

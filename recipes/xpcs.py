@@ -32,7 +32,7 @@ class Xpcs(Recipe):
     def passes(self, args: argparse.Namespace) -> None:
         """Reduce to xpcs.zarr."""
         chain: list[Any] = [Subtract(dark=args.dark)] if args.dark else []
-        img = {"img": From("subtract.img")} if args.dark else {}
+        img: dict[str, Any] = {"img": From("subtract.img")} if args.dark else {}
         both = [G2(**self.options_of(G2), **img), Contrast(**self.options_of(Contrast), **img)]
         self.reduce(args.run, [*chain, *both], "xpcs.zarr")
 

@@ -1,13 +1,16 @@
 """G2 against frames that are averaged and correlated one by one, and planted speckle."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from readings import images
 from runs import make_run
 
 import dxflow
+from dxflow.algorithms._products import Pixels, Products
 from dxflow.algorithms.g2 import G2, Lags
-from dxflow.algorithms.twotime import SLOT, TwoTime
+from dxflow.algorithms.twotime import SLOT, TwoTime, means
 from dxflow.simulate import Plant, Speckle
 from dxflow.testing import check_algorithm
 
@@ -104,6 +107,32 @@ def test_planted_decay_is_found_whatever_the_energy_of_pulses(speckle):
     assert np.abs(pull).max() < 6
     slope, _ = np.polyfit(lag[:4], np.log(mean[:4] - 1), 1, w=(mean[:4] - 1) / error[:4])
     assert -2 / slope == pytest.approx(6.0, rel=0.15)
+
+
+def test_errors_are_as_wide_as_the_spread_of_runs():
+    random, runs, trains, frames, pixels = np.random.default_rng(7), 200, 12, 6, 500
+    lags, at, made = Lags.between(np.arange(frames), None), np.arange(frames), Products(frames, pixels)
+    own, pulls = Pixels.of(np.ones(pixels, int), 1), []
+    for _ in range(runs):
+        found = []
+        for _ in range(trains):
+            # Speckle of one mode whose amplitude keeps 0.8 from frame to frame, in pulses of other energies.
+            steps = random.normal(size=(2, frames, pixels)) * np.sqrt(0.5)
+            for t in range(1, frames):
+                steps[:, t] = 0.8 * steps[:, t - 1] + 0.6 * steps[:, t]
+            photons = random.poisson(2 * (steps**2).sum(axis=0) * random.gamma(9, 1 / 9, (frames, 1)))
+            out = np.zeros((1, frames, frames)), np.zeros((1, frames)), np.zeros((1, frames), np.int64)
+            made.add(photons.astype("f4"), at, at, own, *out)
+            found.append(lags.mean(*means(out[0][0], out[1], out[2]), "frame"))
+        excess = np.array(found) - 1
+        totals = SimpleNamespace(mean=excess.sum(0), error=(excess**2).sum(0), trains=np.full(frames, trains))
+        G2(labels=np.ones(1, int)).finalize(totals)
+        pulls.append((totals.mean - 1 - 0.64**at)[1:] / totals.error[1:])
+    # 200 pulls have a width that is known to 5 %; of 12 trains it is Student's, 10 % wider.
+    width = np.std(pulls, axis=0) / np.sqrt(11 / 9)
+    assert 0.9 < width.mean() < 1.1
+    # Normalised by what 500 pixels have, a train is off by a part of its own error.
+    assert np.abs(np.mean(pulls, axis=0)).max() < 0.5
 
 
 def test_trains_without_a_lag_do_not_count_for_it(tmp_path):
