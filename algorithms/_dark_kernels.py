@@ -11,6 +11,8 @@ from numba import njit
 
 TILE = 256
 """Pixels."""
+ROWS = 8
+"""Frames per visit."""
 SIGMAS = np.float32(2.0)
 """A value so many standard deviations above the offset is bright, below it dim."""
 LEAST = np.float32(1.0)
@@ -112,10 +114,10 @@ def _count(weight, count):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def strip(
+def strip(  # type: ignore[no-untyped-def]
     frames, gains, valid, picks, how, clip, median, offset, noise, count, wrong, level, level_noise, lit
-):  # type: ignore[no-untyped-def]
-    """Make the pedestals of a strip of pixels in one memory cell, of all of its frames, in two passes.
+):
+    """Make the pedestals of a strip of pixels in one memory cell, of all of its frames, tile by tile in two passes.
 
     Parameters
     ----------
@@ -129,47 +131,136 @@ def strip(
     lit : ndarray of int64, (2, frame)
         Bright and dim pixels of each frame; those of this cell are added.
     """
-    pixels = frames.shape[1]
-    has_level = len(level)
-    about, spread = np.zeros(pixels, np.float32), np.full(pixels, np.inf, np.float32)
-    total, squares = np.zeros(pixels, np.int64), np.zeros(pixels, np.int64)
-    gain, gain_squares = np.zeros(has_level, np.int64), np.zeros(has_level, np.int64)
-    unused = np.zeros(pixels, np.int32)
-    for turn in range(2):
-        count[:], total[:], squares[:], gain[:], gain_squares[:] = 0, 0, 0, 0, 0
-        for f in picks:
-            # Of no length where all are good.
-            good = valid[f : f + 1].reshape(-1)
-            some = wrong if turn == 0 else unused
-            bright, dim = add(
-                frames[f],
-                gains[f],
-                good,
-                how,
-                clip,
-                about,
-                spread,
-                count,
-                total,
-                squares,
-                some,
-                gain,
-                gain_squares,
-            )
-            if turn == 1:
-                lit[0, f] += bright
-                lit[1, f] += dim
-        if turn == 0 and median:
-            _medians(frames, gains, valid, picks, how, clip, about, spread, offset, noise)
-            about[:], spread[:] = offset, noise
+    about, spread = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
+    total, squares = np.empty(TILE, np.int64), np.empty(TILE, np.int64)
+    gain, gain_squares = np.empty(TILE, np.int64), np.empty(TILE, np.int64)
+    for lo in range(0, frames.shape[1], TILE):
+        hi = min(lo + TILE, frames.shape[1])
+        n = hi - lo
+        m, s, t, q = about[:n], spread[:n], total[:n], squares[:n]
+        g, gq = (gain[:n], gain_squares[:n]) if how[3] == 2 else (gain[:0], gain_squares[:0])
+        c, o, d = count[lo:hi], offset[lo:hi], noise[lo:hi]
+        t[:], q[:], g[:], gq[:], c[:] = 0, 0, 0, 0, 0
+        if len(valid) or how[3] == 1:
+            m[:], s[:] = 0, np.inf
+            for f in picks:
+                # Of no length where all are good.
+                good = valid[f : f + 1, lo:hi].copy().reshape(-1)
+                w = wrong[lo:hi] if how[3] == 1 else wrong
+                add(frames[f, lo:hi], gains[f, lo:hi], good, how, clip, m, s, c, t, q, w, g, gq)
         else:
-            divide(count, total, squares, offset, noise)
-            if turn == 0:
-                about[:], spread[:] = offset, noise
-    if median:
-        _medians(frames, gains, valid, picks, how, clip, about, spread, offset, np.empty(0, offset.dtype))
-    if has_level:
-        divide(count, gain, gain_squares, level, level_noise)
+            _sums(frames, picks, lo, hi, how[0], t, q)
+            c[:] = len(picks)
+            if how[3] == 2:
+                _sums(gains, picks, lo, hi, 65535, g, gq)
+        if median:
+            _medians(frames, gains, valid, picks, lo, hi, how, c, o, d)
+        else:
+            divide(c, t, q, o, d)
+        m[:], s[:] = o, d
+        before = c.copy()
+        some = _far(frames, gains, valid, picks, lo, hi, how, clip, m, s, c, t, q, g, gq, lit)
+        if median:
+            divide(c, t, q, np.empty(n, o.dtype), d)
+            if some:
+                _medians_near(frames, gains, valid, picks, lo, hi, how, clip, m, s, before, c, o)
+        elif some:
+            divide(c, t, q, o, d)
+        if how[3] == 2:
+            divide(c, g, gq, level[lo:hi], level_noise[lo:hi])
+
+
+@njit(cache=True, nogil=True)
+def _sums(frames, picks, lo, hi, mask, total, squares):  # type: ignore[no-untyped-def]
+    """Add some frames of a tile to integer sums, eight frames per visit."""
+    n, first, rows = hi - lo, 0, np.zeros(ROWS * TILE, np.int32)
+    while first + ROWS <= len(picks):
+        for row in range(ROWS):
+            _take(rows[row * TILE : row * TILE + n], frames[picks[first + row], lo:hi], mask, 0)
+        _eight(rows, total, squares)
+        first += ROWS
+    for f in picks[first:]:
+        _take(rows[:n], frames[f, lo:hi], mask, 0)
+        _one(rows[:n], total, squares)
+
+
+@njit(cache=True, nogil=True)
+def _eight(x, total, squares):  # type: ignore[no-untyped-def]
+    for p in range(len(total)):
+        s, q = np.int32(0), np.uint64(0)
+        for row in range(ROWS):
+            v = x[p + row * TILE]
+            s += v
+            q += np.uint64(np.uint32(v * v))
+        total[p] += np.int64(s)
+        squares[p] += np.int64(q)
+
+
+@njit(cache=True, nogil=True)
+def _one(x, total, squares):  # type: ignore[no-untyped-def]
+    for p in range(len(x)):
+        v = x[p]
+        total[p] += np.int64(v)
+        squares[p] += np.int64(np.uint32(v * v))
+
+
+@njit(cache=True, nogil=True)
+def _far(  # type: ignore[no-untyped-def]
+    frames,
+    gains,
+    valid,
+    picks,
+    lo,
+    hi,
+    how,
+    clip,
+    about,
+    spread,
+    count,
+    total,
+    squares,
+    level,
+    level_squares,
+    lit,
+):
+    """Take values that are too far off out of integer sums, and count what is bright and dim; return how many."""
+    n, taken = hi - lo, 0
+    x, weight = np.empty(n, np.int32), np.empty(n, np.int32)
+    for f in picks:
+        _take(x, frames[f, lo:hi], how[0], 0)
+        bright, dim = _near(x, weight, clip, about, spread)
+        lit[0, f] += bright
+        lit[1, f] += dim
+        if _all(weight):
+            continue
+        for p in range(n):
+            if weight[p] == 0 and _counts(gains, valid, how, f, lo + p) and count[p] > 0:
+                v = np.int64(x[p])
+                count[p] -= np.int32(1)
+                total[p] -= v
+                squares[p] -= v * v
+                taken += 1
+                if len(level):
+                    v = np.int64(gains[f, lo + p])
+                    level[p] -= v
+                    level_squares[p] -= v * v
+    return taken
+
+
+@njit(cache=True, nogil=True)
+def _all(weight):  # type: ignore[no-untyped-def]
+    every = np.int32(1)
+    for p in range(len(weight)):
+        every &= weight[p]
+    return every > 0
+
+
+@njit(cache=True, nogil=True)
+def _counts(gains, valid, how, f, p):  # type: ignore[no-untyped-def]
+    """Return whether a value is of a good pixel in the stage of the run."""
+    if len(valid) and not valid[f, p]:
+        return False
+    return how[3] != 1 or (np.int32(gains[f, p]) >> np.int32(how[1])) == np.int32(how[2])
 
 
 @njit(cache=True, nogil=True)
@@ -193,31 +284,44 @@ def divide(count, total, squares, mean, deviation):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def _medians(frames, gains, valid, picks, how, clip, about, spread, offset, noise):  # type: ignore[no-untyped-def]
-    """Write the median of the values that are used, and 1.4826 times that of their distances from it if asked for."""
-    pixels, held = frames.shape[1], np.empty((COLUMNS, len(picks)), np.int32)
-    for lo in range(0, pixels, COLUMNS):
-        hi = min(lo + COLUMNS, pixels)
+def _medians(frames, gains, valid, picks, lo, hi, how, count, offset, noise):  # type: ignore[no-untyped-def]
+    """Write the median of all values of a tile, and 1.4826 times that of their distances from it."""
+    held = np.empty((COLUMNS, max(1, len(picks))), np.int32)
+    plain = len(valid) == 0 and how[3] != 1
+    for a in range(lo, hi, COLUMNS):
+        b = min(a + COLUMNS, hi)
         n = np.zeros(COLUMNS, np.int64)
-        for f in picks:
-            for p in range(lo, hi):
-                v = np.int32(frames[f, p]) & np.int32(how[0])
-                used = abs(np.float32(v) - about[p]) <= max(clip * spread[p], LEAST)
-                if len(valid):
-                    used &= valid[f, p]
-                if how[3] == 1:
-                    used &= (np.int32(gains[f, p]) >> np.int32(how[1])) == np.int32(how[2])
-                if used:
-                    held[p - lo, n[p - lo]] = v
-                    n[p - lo] += 1
-        for p in range(lo, hi):
-            values = held[p - lo, : n[p - lo]]
+        for i in range(len(picks)):
+            f = picks[i]
+            for p in range(a, b):
+                if plain or _counts(gains, valid, how, f, p):
+                    held[p - a, n[p - a]] = np.int32(frames[f, p]) & np.int32(how[0])
+                    n[p - a] += 1
+        for p in range(a, b):
+            values = held[p - a, : n[p - a]]
             twice = _twice_median(values)
-            offset[p] = twice / 2.0 if len(values) else np.nan
-            if len(noise):
-                for i in range(len(values)):
-                    values[i] = abs(2 * values[i] - np.int32(twice))
-                noise[p] = 1.4826 * _twice_median(values) / 4.0 if len(values) else np.nan
+            for i in range(len(values)):
+                values[i] = abs(2 * values[i] - np.int32(twice))
+            offset[p - lo] = twice / 2.0 if len(values) else np.nan
+            noise[p - lo] = 1.4826 * _twice_median(values) / 4.0 if len(values) else np.nan
+
+
+@njit(cache=True, nogil=True)
+def _medians_near(  # type: ignore[no-untyped-def]
+    frames, gains, valid, picks, lo, hi, how, clip, about, spread, before, count, offset
+):
+    """Write the median of the values that are near enough, where there are fewer than before."""
+    held = np.empty(max(1, len(picks)), np.int32)
+    for p in range(lo, hi):
+        if count[p - lo] == before[p - lo]:
+            continue
+        n, far = 0, max(clip * spread[p - lo], LEAST)
+        for f in picks:
+            v = np.int32(frames[f, p]) & np.int32(how[0])
+            if abs(np.float32(v) - about[p - lo]) <= far and _counts(gains, valid, how, f, p):
+                held[n] = v
+                n += 1
+        offset[p - lo] = _twice_median(held[:n]) / 2.0 if n else np.nan
 
 
 @njit(cache=True, nogil=True)
