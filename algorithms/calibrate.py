@@ -110,7 +110,12 @@ class Calibrate(Algorithm):
         parser.add_argument("--unit", choices=UNITS, default="ADU", help="of what is made")
         parser.add_argument("--adu", type=float, nargs="+", help="ADU per keV, for each gain stage")
         parser.add_argument("--photon-energy", type=float, help="keV, for photons")
-        parser.add_argument("--common-mode", choices=REGIONS, nargs="+", help="what moves together")
+        parser.add_argument(
+            "--common-mode",
+            nargs="+",
+            metavar="|".join(REGIONS),
+            help="what moves together, one after the other",
+        )
         parser.add_argument("--method", choices=METHODS, default="median", help="of the common mode")
         parser.add_argument("--dark", type=float, help="ADU around the offset within which a pixel is dark")
         parser.add_argument(

@@ -19,6 +19,8 @@ from dxflow.algorithms._blas import blas
 from dxflow.algorithms._products import TILE, Pixels, Products
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
+from dxflow.algorithms.calibrate import Calibrate
+from dxflow.algorithms.dark import Pedestal
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.peaks import PeakFinder8
 from dxflow.algorithms.roi import RoiSum
@@ -57,6 +59,43 @@ def beam(truth: Truth) -> dict[str, Any]:
     """Return where pixels are, and the photon energy, as `azint` has them."""
     geometry = f"{truth.path}/{truth.geometry['npy']}"
     return {"geometry": geometry, "distance": truth.distance, "energy": truth.photon_energy}
+
+
+RAW = (
+    *("dark by blocks", "dark by strips"),
+    *("calibrate, constants per cell", "calibrate, constants shared", "calibrate, common mode of ASICs"),
+)
+"""Rows of what works on raw frames."""
+
+
+def of_raw(truth: Truth) -> Iterator[tuple[list[Any], Callable[[Any], Any]]]:
+    """Yield the algorithms of each of `RAW`, the one that is measured first, and what numpy does for the same."""
+
+    def sums(x: Any) -> None:
+        x.sum(axis=0), np.square(x.astype(np.int64)).sum(axis=0)
+
+    yield [Pedestal(walk="blocks")], sums
+    yield [Pedestal(lit=1)], sums
+    shape = (3, 16, *truth.expected.shape)
+    levels = np.array([6000, 7500, 8500], np.float32)[:, None, None, None, None]
+    cells = {"offset": np.full(shape, 4000, np.float32), "gain_level": np.broadcast_to(levels, shape)}
+    shared = {name: table[:, :1] for name, table in cells.items()}
+    reads = LitFrames(threshold=50, img=From("calibrate.img"))
+    for constants, mode in ((cells, None), (shared, None), (cells, "asic")):
+        made = Calibrate(constants=constants, common_mode=mode, dark=1000)
+        yield [made, reads], lambda x: (x.astype(np.float32) - np.float32(4000)) * np.float32(0.1)
+
+
+def raw(truth: Truth, seconds: float) -> Iterator[Group]:
+    """Yield the groups of what works on raw frames and their gain; bytes are those of the frames alone."""
+    for title, (listed, numpy_way) in zip(RAW, of_raw(truth), strict=True):
+        blocks = hooks.Blocks(truth.path, listed)
+        image = next(blocks.images()).copy()
+        cases = {
+            "dxflow": blocks.hook(listed[0].name, seconds),
+            "numpy": hooks.repeated(lambda f=numpy_way, x=image: f(x), image.nbytes, seconds),
+        }
+        yield Group(title, cases, (Ratio(title, "dxflow", ("numpy",)),))
 
 
 def groups(truth: Truth, dtype: str, seconds: float) -> Iterator[Group]:
@@ -183,6 +222,8 @@ def main(argv: list[str] | None = None) -> None:
                 if kind == "corr":
                     yield images(truth, seconds)
                     yield rounding(truth, seconds)
+                else:
+                    yield from raw(truth, seconds)
         with data.simulated(small=args.small, signal=Spots(count=50, hit_rate=1.0), **size) as truth:
             yield peaks(truth, seconds)
         yield correlations(args.small, seconds)
