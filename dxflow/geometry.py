@@ -10,8 +10,9 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,6 +30,8 @@ LARGEST = (10.0, 10.0, 100.0)
 
 SETTLED = 2.0
 """Seconds: clocks of file systems are coarse, a file that is younger may change and keep its times."""
+KEPT = 2
+"""Files whose pixels are kept: an algorithm asks for them when it is planned, checked and begun."""
 FORMS = (
     "a CrystFEL .geom file, a EuXFEL .h5 geometry file, a pyFAI .poni file, an .npy file, an array "
     "(module, ss, fs, 3) in m, or an extra_geom object"
@@ -76,7 +79,7 @@ def positions(geometry: Any, distance: float | None = None) -> NDArray:
     ImportError
         If the library that reads it is not installed; the message names the extra to install.
     """
-    return load(geometry, distance).positions
+    return load(geometry, distance).positions.copy()
 
 
 def load(geometry: Any, distance: float | None = None) -> Arrangement:
@@ -93,7 +96,30 @@ def load(geometry: Any, distance: float | None = None) -> Arrangement:
         raise ValueError(f"geometry {str(path)!r} has the ending {path.suffix!r}; expected {FORMS}")
     if not path.is_file():
         raise ValueError(f"geometry: there is no file {str(path)!r}")
-    return readers[path.suffix](path, distance)
+    if (what := identity(path)) is None:
+        return readers[path.suffix](path, distance)
+    kept = _kept(what, distance)
+    if not kept:
+        kept.append(_tried(readers[path.suffix], path, distance))
+    if isinstance(kept[0], ValueError):
+        raise ValueError(*kept[0].args)
+    return kept[0]
+
+
+@lru_cache(maxsize=KEPT)
+def _kept(*what: Hashable) -> list[Arrangement | ValueError]:
+    """Return the same list for the same file and distance: what it holds, or lacks, once it is read."""
+    return []
+
+
+def _tried(reader: Callable, path: Path, distance: float | None) -> Arrangement | ValueError:
+    """Return what a file holds, not to be written to, or why it is no geometry."""
+    try:
+        made: Arrangement = reader(path, distance)
+    except ValueError as e:
+        return e
+    made.positions.flags.writeable = False
+    return made
 
 
 def identity(geometry: Any) -> Hashable | None:

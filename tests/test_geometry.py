@@ -1,7 +1,9 @@
 """Positions from every source of geometry, and formulas against pyFAI."""
 
+import os
 import subprocess
 import sys
+import time
 
 import extra_geom
 import h5py
@@ -183,3 +185,20 @@ def test_geometries_are_told_apart_by_what_they_hold(tmp_path, monkeypatch):
     assert first == geometry.identity(str(path))
     path.with_suffix(".json").write_text('{"distance": 0.2}')
     assert geometry.identity(path) != first
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path):
+    """What is kept of it cannot be changed, and what `positions` returns is the caller's own."""
+    path, points = tmp_path / "a.npy", np.random.default_rng(1).random((2, 3, 4, 3))
+    np.save(path, points)
+    os.utime(path, (1, 1))
+    time.sleep(geometry.SETTLED + 0.1)
+    first = geometry.load(path, 0.5)
+    assert geometry.load(path, 0.5) is first
+    assert geometry.load(path, 0.6) is not first
+    with pytest.raises(ValueError, match="read-only"):
+        first.positions[0] = 0
+    geometry.positions(path, 0.5)[0] = 0
+    assert geometry.load(path, 0.5).positions.any()
+    np.save(path, points + 1)
+    np.testing.assert_allclose(geometry.load(path, 0.5).positions[..., 0], first.positions[..., 0] + 1)
