@@ -26,12 +26,15 @@ class Samples:
         Floats that are not there are NaN, integers 0.
     there : ndarray of bool, (frame, module)
         Which are.
+    sources : tuple of str
+        Of the modules, if they are known.
     """
 
     detector: str
     modules: tuple[int, ...]
     frames: NDArray
     there: NDArray
+    sources: tuple[str, ...] = ()
 
 
 def sample(
@@ -71,44 +74,61 @@ def sample(
         raise PlanError(f"modules {wanted}: expected some of {sorted(one.sources)}, those of {one.name}")
     key = one.detector.keys.get("image.data", "image.data")
     rows = {m: _Rows(run, one.sources[m], key) for m in wanted}
-    longest = max(rows.values(), key=lambda r: len(r.labels))
-    if not len(longest.labels):
+    longest = max(rows.values(), key=lambda r: r.count)
+    if not longest.count:
         raise PlanError(f"{one.name}: there are no frames in this run")
-    labels = longest.labels if among is None or not len(among) else among
-    labels = labels[np.unique(np.linspace(0, len(labels) - 1, count).astype(np.int64))]
+    among = among if among is not None and len(among) else None
+    size = longest.count if among is None else len(among)
+    chosen = np.unique(np.linspace(0, size - 1, count).astype(np.int64))
+    labels = longest.labels(chosen) if among is None else among[chosen]
     made = np.zeros((len(labels), len(wanted), *longest.shape), longest.dtype)
     there = np.zeros(made.shape[:2], bool)
     if made.dtype.kind == "f":
         made[:] = np.nan
     for place, module in enumerate(wanted):
-        for number, label in enumerate(labels):
-            if (values := rows[module].read(label)) is not None:
+        for number, (train, entry) in enumerate(labels.tolist()):
+            if (values := rows[module].read(train, entry)) is not None:
                 made[number, place], there[number, place] = values, True
-    return Samples(one.name, tuple(wanted), made, there)
+    return Samples(one.name, tuple(wanted), made, there, tuple(one.sources[m] for m in wanted))
 
 
 class _Rows:
-    """The entries of a module in the files of a run: (train id, number in its train) of each."""
+    """The entries of a module in the files of a run, told by train id and number in the train."""
 
     def __init__(self, run: Any, source: str, key: str) -> None:
         self.path = f"INSTRUMENT/{source}/{key.replace('.', '/')}"
-        found: list[tuple[tuple[int, int], Any, int]] = []
-        for access in run[source].files:
-            first, counts = access.get_index(source, key.partition(".")[0])
-            for train, a, n in zip(access.train_ids.tolist(), first.tolist(), counts.tolist(), strict=True):
-                found += [((train, k), access, a + k) for k in range(n)]
-        found.sort(key=lambda one: one[0])
-        self.labels = np.array([label for label, *_ in found], np.int64).reshape(-1, 2)
-        self._places = {label: (access, row) for label, access, row in found}
-        dataset = run[source].files[0].file[self.path]
+        self._files = run[source].files
+        found = [
+            (
+                np.asarray(a.train_ids, np.int64),
+                *a.get_index(source, key.partition(".")[0]),
+                np.full(len(a.train_ids), n),
+            )
+            for n, a in enumerate(self._files)
+        ]
+        columns = np.stack(
+            [np.concatenate([np.asarray(c, np.int64) for c in of]) for of in zip(*found, strict=True)]
+        )
+        columns = columns[:, columns[2] > 0]
+        # A number per train, not per frame: of those there may be millions.
+        self._trains, self._first, self._counts, self._file = columns[
+            :, np.argsort(columns[0], kind="stable")
+        ]
+        self.count = int(self._counts.sum())
+        dataset = self._files[0].file[self.path]
         make_known(dataset)
         self.shape, self.dtype = dataset.shape[-2:], dataset.dtype
 
-    def read(self, label: NDArray) -> NDArray | None:
+    def labels(self, numbers: NDArray) -> NDArray:
+        """Return train id and number in the train of entries, (entry, 2)."""
+        ends = np.cumsum(self._counts)
+        at = np.searchsorted(ends, numbers, "right")
+        return np.stack([self._trains[at], numbers - ends[at] + self._counts[at]], -1)
+
+    def read(self, train: int, entry: int) -> NDArray | None:
         """Return a frame, None if it is not there; of an entry with several the first."""
-        place = self._places.get((int(label[0]), int(label[1])))
-        if place is None:
+        at = int(np.searchsorted(self._trains, train))
+        if at == len(self._trains) or self._trains[at] != train or entry >= self._counts[at]:
             return None
-        access, row = place
-        values = access.file[self.path][row]
+        values = self._files[self._file[at]].file[self.path][int(self._first[at]) + entry]
         return np.asarray(values.reshape(-1, *self.shape)[0])

@@ -14,6 +14,7 @@ from ..driver.progress import Progress
 from ..errors import PlanError
 from ..errors.usage import UsageError
 from ..line.options import RUN, ids, positive, run_of
+from ..run import detectors
 from ..run.open import opened
 
 
@@ -75,12 +76,10 @@ def positions(samples: Samples, given: str | None, path: str) -> Any:
             all_of_them = geometry.positions(file, 1.0)
     except (ValueError, ImportError) as e:
         raise UsageError(str(e)) from e
-    if len(all_of_them) == len(samples.modules):
-        chosen = all_of_them
-    elif max(samples.modules) < len(all_of_them):
-        chosen = all_of_them[list(samples.modules)]
-    else:
+    rows = detectors.rows_of(samples.modules, samples.sources, len(all_of_them))
+    if not rows:
         raise UsageError(f"{file}: has {len(all_of_them)} modules, expected those of {samples.detector}")
+    chosen = all_of_them[rows]
     if chosen.shape[1:3] != samples.frames.shape[2:]:
         size = f"{chosen.shape[1]} x {chosen.shape[2]}"
         raise UsageError(f"{file}: modules of {size} pixels, these have {samples.frames.shape[2:]}")

@@ -68,7 +68,7 @@ class Regions:
             raise ValueError(
                 "roi=: the result has no region: nothing was found. Read whole modules, roi=None"
             )
-        shape, counted = values.shape[1:] if masked else (), masked and not hasattr(array, "coords")
+        shape, counted = values.shape[1:] if masked else (), masked and _numbered(array) is None
         return cls(boxes, detector_of(array), shape, counted)
 
     def __repr__(self) -> str:
@@ -149,7 +149,7 @@ class Inside:
             return cls(regions.detector, {}, regions)
         numbers = _numbers(data, len(values)).tolist()
         pixels = dict(zip(numbers, values, strict=True))
-        return cls(detector_of(data), pixels, counted=not hasattr(data, "coords"))
+        return cls(detector_of(data), pixels, counted=_numbered(data) is None)
 
     def within(self, module: int, shape: tuple[int, ...], name: str, first: int = 0) -> NDArray:
         """Return which pixels of a module are inside, (ss, fs) bool; `first` is the number of the first module.
@@ -223,16 +223,23 @@ def _outputs(data: Any) -> str:
 
 def _numbers(array: Any, count: int | None) -> NDArray:
     """Return the numbers of the modules along the first axis; they are counted where nobody says."""
-    for name, numbers in getattr(array, "coords", {}).items():
-        fits = numbers.dims == (array.dims if count is None else array.dims[:1])
-        if fits and str(name).split("_")[0] == "module":
-            return np.asarray(numbers)
-    if count is None:
+    if count is not None:
+        numbers = _numbered(array)
+        return np.arange(count) if numbers is None else numbers
+    if array.ndim != 1 or (numbers := _numbered(array)) is None:
         raise TypeError(
             f"Frames: modules= are booleans along {array.dims} with coordinates {listed(map(str, array.coords))}: "
             "expected one for each module, and the coordinate 'module', its number"
         )
-    return np.arange(count)
+    return numbers
+
+
+def _numbered(array: Any) -> NDArray | None:
+    """Return the numbers of the modules along the first axis, if the array says them."""
+    for name, numbers in getattr(array, "coords", {}).items():
+        if numbers.dims == array.dims[:1] and str(name).split("_")[0] == "module":
+            return np.asarray(numbers)
+    return None
 
 
 def _rows(table: Any, values: NDArray) -> NDArray:

@@ -100,3 +100,20 @@ def test_samples_are_frames_of_the_files(tmp_path, detector, data):
         sample(source, 5, modules=[77])
     with pytest.raises(PlanError, match="no detector LPD"):
         sample(source, 5, detector="LPD")
+
+
+def test_samples_lack_what_a_module_lacks_and_are_the_same_trains_of_all(tmp_path):
+    run = make_run(tmp_path / "r0001", trains=6, pulses=4, modules=2, module_shape=(16, 8))
+    ids = run.train_ids
+    for path in (tmp_path / "r0001").glob("CORR*AGIPD01-S00000.h5"):
+        with h5py.File(path, "r+") as f:
+            f[f"INDEX/{run.sources[1]}/image/count"][1] = 2
+            f[f"INDEX/{run.sources[1]}/image/count"][2] = 0
+    source = extra_data.RunDirectory(run.path)
+    found = sample(source, 24)
+    frames = source[run.sources[0], "image.data"].ndarray()
+    np.testing.assert_array_equal(found.frames[:, 0], frames)
+    own = source[run.sources[1], "image.data"].train_id_coordinates()
+    expected = np.concatenate([np.arange(4) < (own == t).sum() for t in ids])
+    np.testing.assert_array_equal(found.there[:, 1], expected)
+    np.testing.assert_array_equal(found.frames[expected, 1], source[run.sources[1], "image.data"].ndarray())

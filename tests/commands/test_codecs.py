@@ -2,9 +2,13 @@
 
 import json
 
+import extra_data
+import numpy as np
 import pytest
 from runs import make_run
 
+from dxflow.codecs.samples import sample
+from dxflow.commands.codecs import positions
 from dxflow.commands.main import main
 
 
@@ -44,3 +48,22 @@ def test_a_table_a_plot_and_json_of_the_users_own_frames(run, tmp_path, capsys):
 def test_what_cannot_be_is_wrong_usage(run, options, says, capsys):
     assert main(["codecs", run, "--samples", "1", "--modules", "0", "--quiet", *options]) == 2
     assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("modules", [(2, 3), (1, 2, 3, 4)])
+def test_positions_are_those_of_the_modules_whatever_number_the_first_has(tmp_path, modules):
+    run = make_run(
+        tmp_path / "r0001",
+        detector="JUNGFRAU",
+        trains=1,
+        pulses=2,
+        modules=4,
+        module_shape=(16, 8),
+        data="corr",
+    )
+    places = np.zeros((8, 16, 8, 3))
+    places[..., 0], places[..., 2] = np.arange(1, 9)[:, None, None], 1
+    np.save(tmp_path / "places.npy", places)
+    found = sample(extra_data.RunDirectory(run.path), 1, modules=modules)
+    where = positions(found, str(tmp_path / "places.npy"), run.path)
+    assert where[:, 0, 0, 0].tolist() == list(modules)

@@ -175,12 +175,13 @@ def test_a_table_of_regions_is_a_region_too(made, tmp_path):
     agrees(run.path, tmp_path / "copy", region(), np.nan)
 
 
-def test_plain_masks_have_the_modules_of_a_detector_from_its_first_on(made, tmp_path):
+@pytest.mark.parametrize("plain", [lambda mask: mask.values, lambda mask: mask.drop_vars("module")])
+def test_plain_masks_have_the_modules_of_a_detector_from_its_first_on(made, tmp_path, plain):
     run = made(detector="JUNGFRAU")
     mask = region([(1, 3, 6, 2, 7)], (1, 2), detector="")
-    dxflow.copy_run(run.path, tmp_path / "copy", region=mask.values)
+    dxflow.copy_run(run.path, tmp_path / "copy", region=plain(mask))
     agrees(run.path, tmp_path / "copy", mask, np.nan)
-    bound = dxflow.plan(run.path, Average(img=Frames(modules=[1], roi=mask.values))).inputs[0]
+    bound = dxflow.plan(run.path, Average(img=Frames(modules=[1], roi=plain(mask)))).inputs[0]
     assert bound.location.roi == (slice(3, 6), slice(2, 7))
 
 
