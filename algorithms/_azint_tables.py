@@ -148,11 +148,11 @@ def nothing(axes: list[Axis], bad: NDArray, img: InputInfo) -> str:
     for axis, name in zip(axes, ("qrange", "chirange"), strict=False):
         if said := axis.outside(bad):
             limits = tuple(axis.limits or ())
-            return f"azint: {name}={limits} {axis.unit} holds no pixel of {img.name}: they are from {said}"
+            return f"{name}={limits} {axis.unit} holds no pixel of {img.name}: they are from {said}"
     if len(axes) == 2:
         ranges = f"qrange={axes[0].limits} and chirange={axes[1].limits}"
-        return f"azint: {ranges} together hold no pixel of {img.name} that is used"
-    return f"azint: flat= and weights= leave no pixel of {img.name}"
+        return f"{ranges} together hold no pixel of {img.name} that is used"
+    return f"flat= and weights= leave no pixel of {img.name}"
 
 
 def fitting(what: str, array: NDArray, img: InputInfo) -> NDArray:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from ._signal_statistics import STEP
+
 ROWS = 8
 SAMPLE = 32
 """Pixels of an ASIC of which the middle is a first guess at what all have in common."""
@@ -19,9 +21,6 @@ WIDE = 0.2
 """Share of pixels farther than the threshold from the middle: photons are spread that widely, noise is not."""
 COUNT = np.float32(4096)
 """A lit pixel adds 1 to a column, a dim one this: no column has so many rows."""
-NOTHING = -128
-STEP = 4.0
-"""Codes per square root of a pixel; their standard deviation by chance is `STEP` / sqrt(2)."""
 
 
 @njit(cache=True, nogil=True)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ._signal_kernels import NOTHING, STEP
-
+NOTHING = -128
+"""The code where no pixel is good."""
+STEP = 4.0
+"""Codes per square root of a pixel; their standard deviation by chance is `STEP` / sqrt(2)."""
 LOW = (0.1, 0.25)
 """Shares of frames below the codes that the background is made of: they are without signal if half of all are."""
 NORMAL = (-1.281552, -0.674490)

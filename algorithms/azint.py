@@ -178,31 +178,33 @@ class AzimuthalIntegration(Algorithm):
         own = self.own["dark"] is not None or self.own["weights"] is not None
         self.shares = Shares(args.per, args.errors, own)
         if self.nbins < 1:
-            raise ValueError(f"azint: nbins={self.nbins}; expected a positive number")
+            raise ValueError(f"{self.ALG_ID}: nbins={self.nbins}; expected a positive number")
         if self.nchi is not None and self.nchi < 1:
-            raise ValueError(f"azint: nchi={self.nchi}; expected a positive number, or None")
+            raise ValueError(f"{self.ALG_ID}: nchi={self.nchi}; expected a positive number, or None")
         if self.energy is not None and self.wavelength is not None:
-            raise ValueError("azint: energy= and wavelength= were given; expected one of them")
-        _plausible("energy", self.energy, ENERGIES, "keV")
-        _plausible("wavelength", self.wavelength, WAVELENGTHS, "angstrom")
-        _plausible("distance", self.distance, (0, 100), "m")
-        _plausible("polarization", self.polarization, (-1, 1), "")
+            raise ValueError(f"{self.ALG_ID}: energy= and wavelength= were given; expected one of them")
+        self._plausible("energy", self.energy, ENERGIES, "keV")
+        self._plausible("wavelength", self.wavelength, WAVELENGTHS, "angstrom")
+        self._plausible("distance", self.distance, (0, 100), "m")
+        self._plausible("polarization", self.polarization, (-1, 1), "")
         self._check_ranges()
 
     def _check_ranges(self) -> None:
         """Refuse ranges that fall, or that no pixel can be in."""
         unit, most = UNITS[self.unit], LARGEST[self.unit]
         if self.qrange is not None and not 0 <= self.qrange[0] < self.qrange[1] < np.inf:
-            raise ValueError(f"azint: qrange={tuple(self.qrange)}; expected two rising numbers in {unit}")
+            raise ValueError(
+                f"{self.ALG_ID}: qrange={tuple(self.qrange)}; expected two rising numbers in {unit}"
+            )
         if self.qrange is not None and self.qrange[0] > most:
-            raise ValueError(f"azint: qrange={tuple(self.qrange)}; expected up to {most:g} {unit}")
+            raise ValueError(f"{self.ALG_ID}: qrange={tuple(self.qrange)}; expected up to {most:g} {unit}")
         if self.chirange is None:
             return
         low, high = self.chirange
         if not -TURN <= low < high <= min(2 * TURN, low + TURN):
             across = f"; across 180 it is ({low:g}, {high + TURN:g})" if low > 0 and -180 <= high < 0 else ""
             raise ValueError(
-                f"azint: chirange={tuple(self.chirange)}; expected two rising numbers in degrees, no more than "
+                f"{self.ALG_ID}: chirange={tuple(self.chirange)}; expected two rising numbers in degrees, no more than "
                 f"{TURN:g} apart{across}"
             )
 
@@ -251,7 +253,7 @@ class AzimuthalIntegration(Algorithm):
             given = self.geometry if self.geometry is not None else geometry.beside(info.path)
             whats = [geometry.identity(x) for x in (given, *self.own.values()) if x is not None]
         except (ValueError, OSError) as e:
-            raise PlanError(f"azint: {e}") from e
+            raise PlanError(f"{self.ALG_ID}: {e}") from e
         options: tuple[Any, ...] = (
             self.distance,
             self.energy,
@@ -278,10 +280,10 @@ class AzimuthalIntegration(Algorithm):
             weights = self._corrections(points, placed.positions, img)
             flat, dark, light = (of_pixels(name, self.own[name], img) for name in OWN)
         except (ValueError, OSError) as e:
-            raise PlanError(f"azint: {e}") from e
+            raise PlanError(f"{self.ALG_ID}: {e}") from e
         nowhere = ~np.isfinite(first * weights)
         if nowhere.all():
-            raise PlanError(f"azint: the geometry has no pixel of {img.name}")
+            raise PlanError(f"{self.ALG_ID}: the geometry has no pixel of {img.name}")
         # Bins are those of the geometry, whatever pixels are left out.
         bad, own = nowhere.copy(), None
         for x in (flat, light):
@@ -293,7 +295,7 @@ class AzimuthalIntegration(Algorithm):
         axes = self._axes(points, first)
         made = table(axes, weights, nowhere, bad, own)
         if made.empty:
-            raise PlanError(nothing(axes, nowhere, img))
+            raise PlanError(f"{self.ALG_ID}: " + nothing(axes, nowhere, img))
         return made
 
     def _axes(self, points: NDArray, first: NDArray) -> list[Axis]:
@@ -313,7 +315,7 @@ class AzimuthalIntegration(Algorithm):
                 "the geometry holds no wavelength: give energy= in keV or wavelength= in angstrom"
             )
         # That of a file may be given in another unit than the file's format has.
-        _plausible("wavelength of the geometry", known, WAVELENGTHS, "angstrom")
+        self._plausible("wavelength of the geometry", known, WAVELENGTHS, "angstrom")
         return known
 
     def _corrections(self, points: NDArray, whole: NDArray, img: InputInfo) -> NDArray:
@@ -324,6 +326,13 @@ class AzimuthalIntegration(Algorithm):
         if self.polarization is not None:
             c *= geometry.polarization(points, float(self.polarization))
         return c
+
+    def _plausible(self, name: str, value: float | None, limits: tuple[float, float], unit: str) -> None:
+        """Refuse a number that can only be a mistake, or in another unit."""
+        if value is not None and not limits[0] <= value <= limits[1]:
+            raise ValueError(
+                f"{self.ALG_ID}: {name}={value:g}; expected {limits[0]:g} to {limits[1]:g}{f' {unit}' if unit else ''}"
+            )
 
 
 @lru_cache(maxsize=TABLES)
@@ -336,11 +345,3 @@ def _paths(text: str) -> str | list[str]:
     """Return what the command line says of a geometry: several .poni files with commas between them."""
     several = text.split(",")
     return several if len(several) > 1 and all(one.endswith(".poni") for one in several) else text
-
-
-def _plausible(name: str, value: float | None, limits: tuple[float, float], unit: str) -> None:
-    """Refuse a number that can only be a mistake, or in another unit."""
-    if value is not None and not limits[0] <= value <= limits[1]:
-        raise ValueError(
-            f"azint: {name}={value:g}; expected {limits[0]:g} to {limits[1]:g}{f' {unit}' if unit else ''}"
-        )

@@ -16,7 +16,7 @@ from dxflow.run import detectors
 from . import _signal_regions as regions
 from . import _signal_statistics as statistics
 from ._azint_tables import fitting
-from ._signal_kernels import NOTHING, STEP
+from ._signal_statistics import NOTHING, STEP
 from .litframes import bounds, level, usable
 
 if TYPE_CHECKING:

@@ -9,12 +9,14 @@ python benchmarks/bench_kernels.py [--small] [--json FILE]
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from benchkit import data, hooks, peers_om, script
 
 from dxflow import From
+from dxflow.algorithms import xcca
 from dxflow.algorithms._blas import blas
 from dxflow.algorithms._products import TILE, Pixels, Products
 from dxflow.algorithms.average import Average
@@ -116,7 +118,7 @@ def groups(truth: Truth, dtype: str, seconds: float) -> Iterator[Group]:
 def images(truth: Truth, seconds: float) -> Group:
     """Return the group of integration in q and chi, and in q alone."""
     options: dict[str, dict[str, Any]] = {
-        "q": {},
+        "q": {"nbins": 200},
         "q and chi": {"nbins": 200, "nchi": 72},
         "500 x 360 bins": {"nchi": 360},
         "of the run": {"nchi": 360, "per": "run"},
@@ -129,6 +131,26 @@ def images(truth: Truth, seconds: float) -> Group:
     ratios = [Ratio("azint in q and chi / in q", "q and chi", ("q",), 0.8)]
     ratios += [Ratio(f"azint, {name} / in q", name, ("q",)) for name in list(options)[2:]]
     return Group("azint in q and chi", cases, tuple(ratios))
+
+
+def angles(seconds: float) -> Group:
+    """Return the group of angular correlations of an image in q and chi, with itself and with the one before."""
+    random, shape = np.random.default_rng(0), (2, 100, 720)
+    weights = (random.random(shape[1:]) > NAN) * np.ones(shape)
+    images = random.poisson(4, shape) * weights
+    into = SimpleNamespace(correlation=np.zeros(shape[1:]), cross=np.zeros(shape[1:]))
+    into.correlation_frames, into.cross_frames = np.zeros((2, *shape[1:]), int)
+
+    def ours() -> Sample:
+        work = hooks.repeated(
+            lambda: xcca.add(into, images, weights, np.zeros(2), False), images.nbytes, seconds
+        )
+        return Sample(work().seconds / 2, images[0].nbytes)
+
+    ratios = (
+        Ratio("xcca, 100 x 720 bins, seconds per frame", "dxflow", (), 0.03, at_least=False, by="seconds"),
+    )
+    return Group("xcca", {"dxflow": ours}, ratios)
 
 
 def peaks(truth: Truth, seconds: float) -> Group:
@@ -221,6 +243,7 @@ def main(argv: list[str] | None = None) -> None:
                 yield from groups(truth, dtype, seconds)
                 if kind == "corr":
                     yield images(truth, seconds)
+                    yield angles(seconds)
                     yield rounding(truth, seconds)
                 else:
                     yield from raw(truth, seconds)

@@ -85,7 +85,9 @@ def test_it_keeps_what_is_asked_of_algorithms(holey):
 
 
 def test_what_makes_no_sense_is_refused(holey):
+    with pytest.raises(ValueError, match=r"xcca: energy=9300; expected 0\.1 to 200 keV"):
+        xcca_of(holey, energy=9300)
     with pytest.raises(ValueError, match="nchi=1; expected 2 or more"):
         xcca_of(holey, nchi=1)
-    with pytest.raises(PlanError, match=r"qrange=\(50, 60\) 1/angstrom holds no pixel"):
+    with pytest.raises(PlanError, match=r"xcca: qrange=\(50, 60\) 1/angstrom holds no pixel"):
         dxflow.plan(holey.path, xcca_of(holey, qrange=(50, 60)))
