@@ -15,7 +15,7 @@ from dxflow.errors.near import listed
 from dxflow.run import detectors
 
 AXES = ("stage", "cell", "module", "ss", "fs")
-NAMES = ("offset", "noise", "bad", "thresholds", "gain_level", "gain", "relative_gain")
+NAMES = ("offset", "noise", "bad", "thresholds", "gain_level", "gain_noise", "gain", "relative_gain")
 """Constants by the names that they have here."""
 EXPECTED = (
     "results of dark (Pedestal), their paths, or a folder of them; a mapping of names to arrays; an HDF5 file; "
@@ -55,7 +55,7 @@ class Table:
     dims : tuple of str
         Names of its axes; of a `Stored` with a part for each module without "module".
     labels : mapping
-        "stage", "cell" and "module" -> numbers, where they are known.
+        Axis -> numbers, where they are known.
     detector : str
         Of which it is, if that is known.
     """
@@ -139,6 +139,7 @@ class Constants:
             raise PlanError(
                 f"{what} has frames of {(sizes['ss'], sizes['fs'])} pixels; expected {shape}, as {img.name} has"
             )
+        self._check_region(table, img, what)
         highest = detectors.highest(img.sources)
         numbers = self._modules(table, img)
         if "module" in table.dims and len(numbers) != sizes["module"]:
@@ -149,6 +150,17 @@ class Constants:
             raise PlanError(
                 f"{what} has modules up to {numbers.max()}, {img.name} up to {highest}: another detector"
             )
+
+    @staticmethod
+    def _check_region(table: Table, img: InputInfo, what: str) -> None:
+        """Refuse constants of another region of pixels."""
+        for axis, part in zip(("ss", "fs"), img.roi or (slice(0, n) for n in img.shape[1:]), strict=True):
+            own = table.labels.get(axis, ())
+            if len(own) == part.stop - part.start and int(own[0]) != part.start:
+                raise PlanError(
+                    f"{what} begins at pixel {axis} = {int(own[0])}, the frames at {part.start}: read the same roi= of "
+                    "both"
+                )
 
     def _modules(self, table: Table, img: InputInfo) -> NDArray:
         """Return the module numbers of a table: all of them that are read, where it has none."""

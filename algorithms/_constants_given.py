@@ -117,7 +117,6 @@ def _of_array(array: Any) -> Table:
     labels = {
         a: np.asarray(array.coords[d]) for a, d in zip(dims, array.dims, strict=True) if d in array.coords
     }
-    labels = {a: numbers for a, numbers in labels.items() if a in ("stage", "cell", "module")}
     return Table(array.variable, dims, labels, str(array.attrs.get("detector", "")))
 
 

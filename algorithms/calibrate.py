@@ -22,6 +22,8 @@ REGIONS = ("asic", "row", "column")
 METHODS = ("median", "mean")
 SIGMAS = 5.0
 """Of the median noise of a module: pixels that are so far from 0 are dark, where nothing else is said."""
+APART = 4.0
+"""Standard deviations by which the levels of two gain stages must be apart."""
 TOP = 65535
 """No level of a gain plane is above it."""
 
@@ -82,7 +84,8 @@ class Calibrate(Algorithm):
 
     in float32, integers before the subtraction. A level g is of stage 1 above the first threshold, of stage 2 above the
     second one, too; without ``thresholds`` they lie in the middle between the levels (``gain_level``) of two stages. A
-    pixel whose levels are not in this order is bad, as one whose ``bad`` has a bit in this stage.
+    pixel whose levels are not in this order, or nearer than four times their noise (``gain_noise``), is bad, as one
+    whose ``bad`` has a bit in this stage.
 
     Medians are exact: those of more than 256 pixels by a histogram, and the values in its middle bin.
 
@@ -269,7 +272,9 @@ class Calibrate(Algorithm):
                 offset[place][np.broadcast_to(wrong, offset[place].shape)] = np.nan
         limits = np.full((1, 1, pixels), TOP, "u2")
         if reading.gain == "plane":
-            limits, wrong = thresholds(load("thresholds"), load("gain_level"), len(stages))
+            limits, wrong = thresholds(
+                load("thresholds"), load("gain_level"), len(stages), load("gain_noise")
+            )
             offset = _at_least(offset, wrong.shape[0])
             offset[:, np.broadcast_to(wrong, offset.shape[1:])] = np.nan
         dark = np.float32(self._dark(load("noise").get(stages[0])))
@@ -345,21 +350,27 @@ def _at_least(table: NDArray, cells: int) -> NDArray:
     return np.repeat(table, cells, axis=1)
 
 
-def thresholds(given: dict[int, NDArray], levels: dict[int, NDArray], stages: int) -> tuple[NDArray, NDArray]:
+def thresholds(
+    given: dict[int, NDArray],
+    levels: dict[int, NDArray],
+    stages: int,
+    noise: dict[int, NDArray] | None = None,
+) -> tuple[NDArray, NDArray]:
     """Return the levels above which each next gain stage begins, (stage - 1, cell, pixel), and where they are none.
 
     Parameters
     ----------
-    given, levels : mapping
-        Thresholds between a stage and the next; mean levels of each stage; (cell, pixel).
+    given, levels, noise : mapping
+        Thresholds between a stage and the next; mean levels of each stage, and their noise; (cell, pixel).
     stages : int
     """
     steps = range(stages - 1)
     found = [given[s] if s in given else (levels[s].astype("f8") + levels[s + 1]) / 2 for s in steps]
     limits = np.stack(np.broadcast_arrays(*found)).astype("f8")
     wrong = ~np.isfinite(limits).all(axis=0) | (np.diff(limits, axis=0) <= 0).any(axis=0)
-    if not given:
-        wrong |= np.any([~(levels[s] < levels[s + 1]) for s in steps], axis=0)
+    for s in [] if given else steps:
+        spread = np.hypot(noise[s], noise[s + 1]) if noise else 0.0
+        wrong = wrong | ~(levels[s + 1] - levels[s] > APART * spread)
     # A whole number is above a limit if it is above the whole number below that.
     return np.where(wrong, TOP, np.clip(np.floor(np.nan_to_num(limits)), 0, TOP)).astype("u2"), wrong
 

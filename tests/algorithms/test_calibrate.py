@@ -417,6 +417,9 @@ def test_thresholds_lie_between_levels_that_are_in_order():
     limits, wrong = thresholds({}, levels, 3)
     assert limits[:, 0, 0].tolist() == [15, 30]
     assert wrong.tolist() == [[False, True, True]]
+    noise = dict.fromkeys(range(3), np.array([[1.5, 2, 2]]))
+    assert not thresholds({}, levels, 3, noise)[1][0, 0]
+    assert thresholds({}, levels, 3, {s: one + 1 for s, one in noise.items()})[1].all()
     assert thresholds({0: np.array([[5.0]]), 1: np.array([[4.0]])}, {}, 3)[1].all()
 
 
@@ -470,6 +473,23 @@ def test_constants_of_another_detector_are_refused(run, darks, tmp_path):
         PlanError, match="offset is of SPB_DET_AGIPD1M-1, the frames are of SPB_DET_AGIPD500K2G"
     ):
         calibrated(run, dark, stage="high")
+
+
+def test_constants_of_another_region_are_refused(moving, tmp_path):
+    part = Frames(data="raw", modules=(0, 1), roi=np.s_[8:18, :])
+    dark = dxflow.reduce(moving.path, Pedestal(img=part, lit=1), tmp_path / "part.zarr", cluster="here")
+    assert np.isfinite(calibrated(moving, dark, img=part, stage="high", bits=0)["keep.img"]).all()
+    other = Frames(data="raw", modules=(0, 1), roi=np.s_[20:30, :])
+    with pytest.raises(PlanError, match="offset begins at pixel ss = 8, the frames at 20"):
+        calibrated(moving, dark, img=other, stage="high")
+
+
+def test_a_run_in_another_gain_than_was_said_leaves_no_pixel(run, darks, tmp_path):
+    img = Frames(data="raw", modules=(0, 1))
+    again = Pedestal(stage="medium", img=img)
+    wrong = dxflow.reduce(darks / "r_high", again, tmp_path / "wrong.zarr", cluster="here")
+    image = calibrated(run, [darks / "high.zarr", wrong, darks / "low.zarr"])["keep.img"]
+    assert np.isnan(image).all()
 
 
 def test_a_result_travels_as_its_path(darks):
