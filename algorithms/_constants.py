@@ -155,7 +155,7 @@ class Constants:
     def _check_region(table: Table, img: InputInfo, what: str) -> None:
         """Refuse constants of another region of pixels."""
         for axis, part in zip(("ss", "fs"), img.roi or (slice(0, n) for n in img.shape[1:]), strict=True):
-            own = table.labels.get(axis, ())
+            own = np.asarray(table.labels.get(axis, ()))
             if len(own) == part.stop - part.start and int(own[0]) != part.start:
                 raise PlanError(
                     f"{what} begins at pixel {axis} = {int(own[0])}, the frames at {part.start}: read the same roi= of "

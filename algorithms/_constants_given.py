@@ -55,7 +55,9 @@ def _is_group(given: Any) -> bool:
 def _of_facility(group: Any) -> Any:
     """Return where the constants of a `MultiModuleConstant` lie; nothing is asked of a server."""
     numbers = [int(n) for n in group.module_nums]
-    parts = {n: (os.fspath(group[n].file_path()), f"{group[n].dataset}/data") for n in numbers}
+    parts: dict[int | None, tuple[str, str]] = {
+        n: (os.fspath(group[n].file_path()), f"{group[n].dataset}/data") for n in numbers
+    }
     return Stored(parts), str(getattr(group, "detector_name", ""))
 
 

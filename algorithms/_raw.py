@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 STAGES = ("high", "medium", "low")
 """Names of the gain stages, in the order in which they follow each other as a pixel sees more light."""
-WHERE: dict[str, dict[str, str]] = {"plane": {"plane": "gain"}, "key": {"key": "image.gain"}}
+WHERE: dict[str, dict[str, Any]] = {"plane": {"plane": "gain"}, "key": {"key": "image.gain"}}
 """Of where a detector records its gain stage: what is read. Elsewhere it is the frames themselves, read once."""
 
 
@@ -33,7 +33,7 @@ class Recorded(Frames):
 
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find it in a run."""
-        where = WHERE.get(self.find(run).detector.readout.gain, {})
+        where: dict[str, Any] = WHERE.get(self.find(run).detector.readout.gain, {})
         return super(Recorded, replace(self, mask=None, **where) if where else self).bind(run, trains, faults)
 
 

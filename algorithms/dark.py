@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dxflow import Algorithm, Frames, ModuleBlock, Output, Partial, PlanError, RunInfo
 from dxflow.run.badpixels import bits_of
 
+from ._dark_light import light
 from ._raw import STAGES, Reading, Recorded, cells_of, inputs_of, slots
 
 if TYPE_CHECKING:
@@ -35,14 +36,6 @@ DEAD = 0.1
 """Of the median noise of a module: a pixel with less measures nothing."""
 WRONG = 0.1
 """Share of frames with another gain stage from which on a pixel is bad."""
-BRIGHT = 0.01
-"""Share of the pixels by which the bright ones of a lit frame exceed the dim ones."""
-CHANCE = 5.0
-"""Standard deviations of chance that they exceed them by."""
-SKEW = 3.0
-"""Bright pixels of all frames for each dim one, from which on there is light in them: noise makes as many of both."""
-ALL = 3.0
-"""Standard errors over frames by which the bright pixels then exceed the dim ones."""
 
 
 class Pedestal(Algorithm):
@@ -114,6 +107,16 @@ class Pedestal(Algorithm):
     ALG_ID = "dark"
     HELP = "offset, noise and bad pixels of a run without light, per memory cell, and its gain stage"
     inputs = {"img": Frames(data="raw"), "gain": Recorded()}
+    stage: str
+    method: str
+    clip: float
+    walk: str
+    lit: float
+    offset_sigma: float
+    noise_sigma: float
+    offset_range: tuple[float, float] | None
+    noise_range: tuple[float, float] | None
+    least: int
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -174,13 +177,18 @@ class Pedestal(Algorithm):
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         reading, cells = self._reading(info), cells_of(info["img"])
-        axes = {
+        axes: dict[str, Any] = {
             "per": "pixel",
             "shape": (1, len(cells)),
             "dims": ("stage", "cell"),
             "coords": {"stage": [STAGES.index(self.stage)], "cell": cells},
         }
-        sums = {**axes, "dtype": "f4" if self.STRIPS else "f8", "unit": "ADU", "merge": "custom"}
+        sums: dict[str, Any] = {
+            **axes,
+            "dtype": "f4" if self.STRIPS else "f8",
+            "unit": "ADU",
+            "merge": "custom",
+        }
         out = {
             "offset": Output(doc=f"offset in {self.stage} gain", **sums),
             "noise": Output(doc="standard deviation", **sums),
@@ -214,7 +222,9 @@ class Pedestal(Algorithm):
         if self.STRIPS:
             self._strip(block, out)
             return
-        from ._dark_kernels import add
+        from . import _dark_kernels
+
+        add: Any = _dark_kernels.add
 
         frames, gains, valid = self._arrays(block)
         about, spread = np.zeros(frames.shape[1], "f4"), np.full(frames.shape[1], np.inf, "f4")
@@ -250,10 +260,13 @@ class Pedestal(Algorithm):
 
     def _strip(self, block: ModuleBlock, out: Partial) -> None:
         """Make all of a strip, and refuse it if there is light in it."""
-        from ._dark_kernels import strip
+        from . import _dark_kernels
+
+        strip: Any = _dark_kernels.strip
 
         frames, gains, valid = self._arrays(block)
-        there, found = block.valid("img"), slots(self._cells, block)
+        there: Any = block.valid("img")
+        found = slots(self._cells, block)
         there = there.any(axis=(1, 2)) if there.ndim > 1 else there
         lit = np.zeros((2, len(frames)), np.int64)
         for slot in range(len(self._cells)):
@@ -271,7 +284,7 @@ class Pedestal(Algorithm):
                 lit,
             )
         _ = out.bad
-        share = light(*lit[:, there], frames.shape[1], found[there])
+        share = light(lit[0, there], lit[1, there], frames.shape[1], found[there])
         self._refuse(share, f"module {block.module_number}, rows {_rows(block)}")
 
     def _refuse(self, share: float, where: str) -> None:
@@ -284,11 +297,10 @@ class Pedestal(Algorithm):
 
     def merge(self, into: Partial, other: Partial) -> None:
         for name in into:
-            whole = into[name].dtype == np.float64
-            np.add(
-                *(a.view("i8") if whole else a for a in (into[name], other[name])),
-                out=into[name].view("i8") if whole else into[name],
-            )
+            # The bits of float64 outputs hold int64 sums until `finalize`: 0 is 0 in both.
+            exact = into[name].dtype == np.float64
+            ours, theirs = (a.view("i8") if exact else a for a in (into[name], other[name]))
+            ours += theirs
 
     def finalize(self, totals: Partial) -> None:
         if not self.STRIPS:
@@ -345,36 +357,6 @@ def far(values: NDArray, good: NDArray, sigmas: float, limits: tuple[float, floa
     if limits is not None:
         out |= (values < limits[0]) | (values > limits[1])
     return good & out
-
-
-def light(bright: NDArray, dim: NDArray, pixels: int, cells: NDArray) -> float:
-    """Return the share of frames with light.
-
-    Parameters
-    ----------
-    bright, dim : ndarray of int, (frame,)
-        Pixels far above and far below the offset.
-    pixels : int
-        Of a frame.
-    cells : ndarray of int, (frame,)
-        Memory cell.
-    """
-    excess, both = bright - dim, bright + dim
-    enough = np.maximum(np.maximum(BRIGHT * pixels, CHANCE * np.sqrt(both)), 1)
-    # Common mode moves frames up as often as down: light only up.
-    up, down = (excess >= enough).sum(), (-excess >= enough).sum()
-    alone = up - down if up - down > 3 * np.sqrt(down) else 0
-    where = [(cells == cell) for cell in np.unique(cells)]
-    together = sum(int(own.sum()) for own in where if _skewed(bright[own], dim[own]))
-    if _skewed(bright, dim):
-        together = len(bright)
-    return float(max(alone, together)) / max(len(bright), 1)
-
-
-def _skewed(bright: NDArray, dim: NDArray) -> bool:
-    """Return whether frames have more bright than dim pixels, all of them, as light makes it and noise does not."""
-    excess = (bright - dim).astype("f8")
-    return bright.sum() > SKEW * dim.sum() and excess.sum() > ALL * np.sqrt((excess**2).sum())
 
 
 def shares(dark: xr.Dataset, name: str = "dark") -> pd.DataFrame:

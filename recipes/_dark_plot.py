@@ -83,7 +83,7 @@ def _causes(axes: Any, results: Mapping[str, Result]) -> None:
         table = table[table["too few"] < 1]
         found = table.mean() if len(table) else table.sum()
         at = np.arange(len(found)) + 0.26 * (place - (len(results) - 1) / 2)
-        axes.barh(at, 100 * found.values, 0.24, color=COLORS[stage])
+        axes.barh(at, 100 * np.asarray(found), 0.24, color=COLORS[stage])
         axes.set_yticks(np.arange(len(found)), list(found.index), fontsize=8)
     axes.invert_yaxis()
     axes.set(xlabel="pixels and memory cells (%)", title="bad pixels by cause")

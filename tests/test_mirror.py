@@ -162,7 +162,8 @@ ELSEWHERE = (
     ),
     (
         "algorithms/_raw.py algorithms/_constants.py algorithms/_constants_given.py "
-        "algorithms/_calibrate_kernels.py algorithms/_common_kernels.py algorithms/_dark_kernels.py",
+        "algorithms/_calibrate_kernels.py algorithms/_common_kernels.py "
+        "algorithms/_dark_kernels.py algorithms/_dark_light.py",
         "algorithms/test_calibrate.py algorithms/test_dark.py",
         "how raw frames are read shows in what is made of them",
     ),

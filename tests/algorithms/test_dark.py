@@ -7,7 +7,8 @@ from readings import pixels
 
 import dxflow
 from dxflow import Frames, PlanError
-from dxflow.algorithms.dark import BIT, Pedestal, far, light, shares
+from dxflow.algorithms._dark_light import light
+from dxflow.algorithms.dark import BIT, Pedestal, far, shares
 from dxflow.simulate import Electronics, Flat, Plant, make_run
 from dxflow.simulate.detect import Cause
 from dxflow.testing import check_algorithm
@@ -56,7 +57,8 @@ def by_numpy(x, method="mean", clip=5.0):
         spread = 1.4826 * np.median(abs(x - about), axis=0)
     else:
         about, spread = x.mean(axis=0), x.std(axis=0, ddof=1)
-    far_off = np.abs(x - about.astype("f4")) > np.maximum(clip * spread.astype("f4"), 1)
+    reach = np.full(about.shape, np.inf) if np.isinf(clip) else np.maximum(clip * spread.astype("f4"), 1)
+    far_off = np.abs(x - about.astype("f4")) > reach
     used = np.ma.masked_array(x, far_off)
     middle = np.ma.median(used, axis=0) if method == "median" else used.mean(axis=0)
     return middle.filled(np.nan), used.std(axis=0, ddof=1).filled(np.nan), used.count(axis=0)
