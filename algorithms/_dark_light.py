@@ -1,4 +1,4 @@
-"""Light in dark runs: frames with more pixels far above the offset than below, as neither noise nor common mode make."""
+"""Light in dark runs: frames with more pixels far above the offset than below, as noise and common mode make none."""
 
 from __future__ import annotations
 
