@@ -179,6 +179,18 @@ def test_signal_is_where_it_was_simulated_and_drawn_as_printed(tmp_path):
     assert (tmp_path / "signal.png").stat().st_size > 10_000
 
 
+def test_photons_are_as_many_as_were_simulated_and_drawn_as_printed(tmp_path):
+    (code,) = blocks("docs/photons.md", "python")
+    script = tmp_path / "photons_of_run.py"
+    script.write_text(code)
+    done = programs.run(script, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    shared, droplets = (float(line.split()[1]) for line in done.stdout.splitlines())
+    assert abs(droplets - 0.01) < 0.0004
+    assert 0.7 < shared / droplets < 1
+    assert (tmp_path / "photons.png").stat().st_size > 10_000
+
+
 def test_correlations_are_made_and_drawn_as_printed(tmp_path, monkeypatch):
     script = tmp_path / "xpcs.py"
     script.write_text("\n".join(blocks("docs/xpcs.md", "python")))

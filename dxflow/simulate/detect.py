@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .charge import spread
 from .detectors import Kind
 from .electronics import (
     LEVEL_NOISE,
@@ -112,7 +113,7 @@ def corrected(
     out = random.standard_normal(mean.shape, dtype=np.float32)
     out *= np.float32(settings.noise)
     if mean.any():
-        out += random.poisson(mean)
+        out += spread(random.poisson(mean), settings.charge, random)
     if jump is not None:
         out += jump
     out[sensor.dead] = 0
@@ -151,7 +152,7 @@ def raw(
         photons = random.poisson(mean)
         for ceiling in kind.ceiling:
             stage += photons > ceiling
-        signal = photons * np.array(kind.adu_per_photon)[stage]
+        signal = spread(photons, settings.charge, random) * np.array(kind.adu_per_photon)[stage]
     noise = settings.noise * kind.adu_per_photon[0] * random.standard_normal(mean.shape, dtype=np.float32)
     value = _digits(kind, sensor, sensor.pedestal + sensor.cell_offset[cell] + signal + noise)
     return _stored(kind, value, stage, random), stage

@@ -91,6 +91,9 @@ class Settings:
     """Standard deviation of the pulse energy over its mean (gamma distributed); 0: all the same."""
     noise: float = 0.3
     """Standard deviation of the noise of a pixel, photons."""
+    charge: float = 0.0
+    """Side of the square over which the charge of a photon spreads, pixels, up to 1; 0: it stays in its pixel. Not with
+    `electronics`."""
     electronics: Electronics | None = None
     """Raw data: what differs between cells and gain stages, and moves together; None: an offset of each cell alone."""
     bad_pixels: float = 0.002
@@ -162,6 +165,8 @@ class Settings:
                 last > SLOTS,
                 f"{self.pulses} frames at {self.repetition_rate} MHz end at slot {last} of {SLOTS}",
             ),
+            (not 0 <= self.charge <= 1, f"charge spreads over 0 to 1 pixel, not {self.charge}"),
+            (bool(self.charge) and self.electronics is not None, "charge= is not for runs with electronics="),
             (self.pool is not None and self.pool < 1, f"pool must be positive or None, not {self.pool}"),
             (
                 self.compress_data and self.layout == "contiguous",
