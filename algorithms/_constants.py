@@ -38,11 +38,11 @@ class Stored:
         with open_hdf5(path) as file:
             return tuple(file[name].shape)
 
-    def read(self, number: int | None) -> NDArray:
-        """Return one part."""
+    def read(self, number: int | None, where: tuple[Any, ...] = ()) -> NDArray:
+        """Return one part, or what is `where` in it."""
         path, name = self.parts[number]
         with open_hdf5(path) as file:
-            return np.asarray(file[name][()])
+            return np.asarray(file[name][where])
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +79,10 @@ class Table:
         """Return the values of a module, (stage, cell, ss, fs)."""
         if isinstance(self.values, Stored) and None not in self.values.parts:
             return self._ordered(self.values.read(number), self.dims)
-        whole = self.values.read(None) if isinstance(self.values, Stored) else self.values
-        if "module" not in self.dims:
-            return self._ordered(np.asarray(whole), self.dims)
-        at = int(np.flatnonzero(modules == number)[0])
-        axis = self.dims.index("module")
-        one = whole[(slice(None),) * axis + (at,)]
+        where: tuple[Any, ...] = ()
+        if "module" in self.dims:
+            where = (*(slice(None),) * self.dims.index("module"), int(np.flatnonzero(modules == number)[0]))
+        one = self.values.read(None, where) if isinstance(self.values, Stored) else self.values[where]
         return self._ordered(np.asarray(one), tuple(d for d in self.dims if d != "module"))
 
     @staticmethod
@@ -210,13 +208,13 @@ class Constants:
         return all(t.sizes.get("cell", 1) == 1 for t in self.tables.get(name, ()))
 
     def most(self, modules: int) -> int:
-        """Return the bytes of the largest table of a module, which is read as a whole."""
+        """Return the bytes that it takes to make tables of a module: three of the largest as float64."""
         each = [
             (t, int(np.prod(list(t.sizes.values()), dtype=np.int64)))
             for some in self.tables.values()
             for t in some
         ]
-        return max(8 * size // max(1, t.sizes.get("module", 1)) for t, size in each)
+        return max(24 * size // max(1, t.sizes.get("module", 1)) for t, size in each)
 
     def load(self, name: str, number: int, img: InputInfo, cells: NDArray) -> dict[int, NDArray]:
         """Return a constant of a module by gain stage, (cell, pixel); one cell where they share it.
