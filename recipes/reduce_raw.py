@@ -14,6 +14,7 @@ from dxflow.algorithms.litfrm import LitFrameFinder
 from dxflow.algorithms.signal import ANY, Signal
 from dxflow.algorithms.subtract import Subtract
 from dxflow.codecs.samples import sample
+from dxflow.codecs.table import codec_of
 from dxflow.codecs.trial import Comparison, compare
 from dxflow.copying import Agreement, CopyReport, Lit, agreement
 from dxflow.copying.lit import LIMIT, SAMPLE
@@ -166,7 +167,9 @@ class ReduceRaw(Recipe):
         if not found.dataset["signal.modules"].any():
             self.doubts.append("no part of the detector has signal. Give --localise no to keep all of it")
             return {}
-        return {args.localise: found}
+        # Some codecs cannot hold NaN, which is what pixels outside are otherwise.
+        lossy = args.localise == "region" and args.copy_codec != "no" and codec_of(args.copy_codec).lossy
+        return {args.localise: found} | ({"outside": 0} if lossy else {})
 
     def _stored(self, args: argparse.Namespace) -> dict[str, Any]:
         """Return how a copy stores pixels."""

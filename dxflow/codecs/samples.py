@@ -89,6 +89,9 @@ def sample(
         for number, (train, entry) in enumerate(labels.tolist()):
             if (values := rows[module].read(train, entry)) is not None:
                 made[number, place], there[number, place] = values, True
+    if among is not None and not there.any():
+        # Frames of an entry, which only its first is taken of, or of other modules.
+        return sample(run, count, detector=detector, modules=wanted)
     return Samples(one.name, tuple(wanted), made, there, tuple(one.sources[m] for m in wanted))
 
 

@@ -39,7 +39,12 @@ class Done:
     def note(self, dataset: h5py.Dataset) -> None:
         """Say it beside the values."""
         found = {"largest_error": self.error.max(initial=0.0), "frames_without_loss": int(self.fallen.sum())}
-        dataset.attrs.update(self.encoding.facts | (found if self.encoding.bound else {}))
+        if self.encoding.bound:
+            # Of a copy of a copy: what was done before is not within this bound.
+            for name in [n for n in dataset.attrs if n.startswith("bound.") or n in found]:
+                dataset.attrs[f"earlier.{name}"] = dataset.attrs.pop(name)
+            dataset.attrs.update(found)
+        dataset.attrs.update(self.encoding.facts)
 
 
 def move(

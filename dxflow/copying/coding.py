@@ -18,6 +18,7 @@ from ..disk.openhdf5 import open_hdf5
 from ..errors import PlanError
 from ..run import detectors
 from .coded import changeable
+from .pixels import Step
 from .tasks import FileTask
 
 
@@ -99,6 +100,23 @@ def _notes(wanted: Encoding, kinds: Counter[str]) -> list[str]:
         kept = ", ".join(f"{n} datasets of {kind}" for kind, n in sorted(kinds.items()))
         notes.append(f"not rounded, as they are no floats of 32 or 64 bits: pixels in {kept}")
     return notes
+
+
+def refuse_nan(stored: Coding, filled: Mapping[str, Mapping[str, Sequence[Step]]]) -> None:
+    """Refuse codecs that cannot hold NaN where pixels become that: all frames would be stored without them.
+
+    Raises
+    ------
+    PlanError
+    """
+    for name, steps in filled.items():
+        for path, encoding in stored.files.get(name, {}).items():
+            values = [getattr(step, "value", 0.0) for step in steps.get(path, ())]
+            if encoding.how.lossy and np.isnan(values).any():
+                raise PlanError(
+                    f"codec={encoding.codec!r} cannot hold NaN, which pixels outside of the region become: every "
+                    "frame would be stored without it. Give outside=0 (--outside 0), or another codec"
+                )
 
 
 def found_in(folder: Path, tasks: Sequence[FileTask]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ..run import regions
 from ..run.open import OpenedRun, opened
 from ..run.selection import FrameSelection
 from .choice import Choice, choose
-from .coding import Coding, coding
+from .coding import Coding, coding, refuse_nan
 from .elsewhere import refuse
 from .estimate import estimate
 from .folder import Folder
@@ -130,6 +130,7 @@ def plan_copy(
     parameters = _described(frames, sources, modules, trains, detector) | (lit.facts if lit else {})
     stored = coding(accesses, choice.found, codec, round)
     filled = filling(accesses, choice.found, region, outside)
+    refuse_nan(stored, filled.files)
     parameters |= {**filled.facts, **stored.facts}
     record = _record(counted, parameters, len(source.train_ids), len(kept))
     tasks, left_out = _tasks(accesses, choice, cut, record, filled, stored)

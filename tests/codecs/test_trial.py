@@ -117,3 +117,19 @@ def test_samples_lack_what_a_module_lacks_and_are_the_same_trains_of_all(tmp_pat
     expected = np.concatenate([np.arange(4) < (own == t).sum() for t in ids])
     np.testing.assert_array_equal(found.there[:, 1], expected)
     np.testing.assert_array_equal(found.frames[expected, 1], source[run.sources[1], "image.data"].ndarray())
+
+
+def test_of_frames_that_are_nowhere_any_others_are_taken(tmp_path):
+    run = make_run(
+        tmp_path / "r0001",
+        detector="JUNGFRAU",
+        trains=3,
+        pulses=4,
+        modules=2,
+        module_shape=(16, 8),
+        data="corr",
+    )
+    source = extra_data.RunDirectory(run.path)
+    found = sample(source, 3, among=np.array([(t, 2) for t in run.train_ids]))
+    assert found.there.all()
+    np.testing.assert_array_equal(found.frames, sample(source, 3).frames)

@@ -182,6 +182,30 @@ def test_a_dry_run_says_how_large_it_will_be_and_what_readers_need(made, tmp_pat
     assert done.after < 0.6 * done.before
 
 
+def test_a_bound_is_not_mixed_with_that_of_an_earlier_copy(made, tmp_path):
+    run = made()
+    dxflow.copy_run(run.path, tmp_path / "one", round="rel=1e-2", cluster="here")
+    dxflow.copy_run(tmp_path / "one", tmp_path / "two", round="abs=0.5", cluster="here")
+    dxflow.copy_run(tmp_path / "one", tmp_path / "same", codec="bitshuffle+zstd", cluster="here")
+    one, two, same = (attributes(tmp_path / name) for name in ("one", "two", "same"))
+    for first, said, kept in zip(one, two, same, strict=True):
+        assert said["bound.absolute"] == 0.5
+        assert "bound.relative" not in said
+        assert said["earlier.bound.relative"] == 1e-2
+        assert said["earlier.largest_error"] == first["largest_error"]
+        assert kept == first | {"codec": "bitshuffle+zstd"}
+
+
+@pytest.mark.parametrize("name", ["sz3", "zfp"])
+def test_codecs_that_cannot_hold_nan_are_refused_where_pixels_become_that(made, tmp_path, name):
+    run = made()
+    given = {"region": np.array([(0, 3, 6, 2, 7)]), "codec": name, "round": "abs=0.5", "cluster": "here"}
+    with pytest.raises(PlanError, match="outside=0"):
+        plan_copy(run.path, tmp_path / "copy", **given)
+    report = dxflow.copy_run(run.path, tmp_path / "copy", outside=0, **given)
+    assert report.frames_without_loss == 0
+
+
 def test_what_cannot_work_is_refused_before(made, tmp_path, monkeypatch):
     run = made()
     for options, says in (
