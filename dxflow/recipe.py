@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from . import api, geometry
 from .clusters.kept import kept
 from .copying.copy import copy_run
+from .copying.plan import plan_copy
 from .declare.algorithm import Algorithm
 from .declare.exposures import FrameClock
 from .declare.inputs import Frames
 from .declare.signatures import actions
-from .disk import ours
+from .disk import manifest, ours
+from .errors import PlanError
 from .errors.near import did_you_mean, listed
 from .errors.usage import OptionParser, spoken
 from .line import exits
@@ -166,14 +168,30 @@ class Recipe:
         -------
         CopyReport or None
             None where an interrupted run of this recipe (``--resume``) has made it already.
+
+        Raises
+        ------
+        PlanError
+            If it made another one.
         """
-        if self.args.resume and (self.folder / to).exists() and not options.get("dry_run"):
-            return None
         given = {name: getattr(self.args, name) for name in OF_COPIES} | {"cluster": self.cluster} | options
+        if self.args.resume and (self.folder / to).exists() and not options.get("dry_run"):
+            self._refuse_another(shared.run_of(run), self.folder / to, given)
+            return None
         made = copy_run(shared.run_of(run), self.folder / to, **given)
         if not options.get("dry_run"):
             self.copies[to] = made
         return made
+
+    @staticmethod
+    def _refuse_another(run: Any, there: Path, given: dict[str, Any]) -> None:
+        """Refuse to go on where a copy is of another selection, codec or run than what is asked for."""
+        planned = plan_copy(run, there, **given | {"resume": False, "overwrite": True})
+        if manifest.read(there).get("fingerprint") != planned.fingerprint():
+            raise PlanError(
+                f"{there}: a copy that was made with other options, or of other data, is there: --overwrite makes all "
+                "of it anew; or give another folder"
+            )
 
     @property
     def pulses_and_cells(self) -> FrameSelection | None:

@@ -73,7 +73,9 @@ def test_with_write_the_copy_is_made_of_these_results_and_is_as_large_as_was_sai
     np.testing.assert_array_equal(trains, run.frame_train_ids[run.lit])
     np.testing.assert_array_equal(pulses, run.pulse_ids[run.lit])
     assert "is a run of its own" in made.report()
-    assert reduced(run, tmp_path / "out", write=True).run().copies == {}
+    assert reduced(run, tmp_path / "out", copy_codec="deflate", write=True).run().copies == {}
+    with pytest.raises(PlanError, match="other options, or of other data, is there: --overwrite"):
+        reduced(run, tmp_path / "out", copy_codec="bitshuffle+lz4", write=True).run()
 
 
 def test_lit_frames_by_another_frame_are_in_doubt_and_not_copied(run, tmp_path):
