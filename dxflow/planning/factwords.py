@@ -119,7 +119,7 @@ def _of_inputs(old: list[Any], new: list[Any]) -> Iterator[str]:
             yield (
                 f"{key} of {name}: {_shown(a)} -> {_shown(b)}"
                 if key in ("modules", "sources")
-                else f"{INPUT[key]} of {name}"
+                else f"{INPUT.get(key, key)} of {name}"
             )
 
 
@@ -130,6 +130,7 @@ INPUT = {
     "values": "the values",
     "name": "the name",
     "key": "the key",
+    "facts": "the clock or other facts",
 }
 
 

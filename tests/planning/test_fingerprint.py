@@ -20,6 +20,7 @@ from dxflow import Algorithm, Frames, Output
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.subtract import Subtract
+from dxflow.planning import factwords
 from dxflow.planning.digests import Digests
 from dxflow.planning.diskdigests import content
 
@@ -517,3 +518,15 @@ def test_an_output_that_several_classes_share_is_the_same_in_every_plan(run):
     first, second = (dxflow.plan(run.path, A()).fingerprint for _ in range(2))
     assert not first.unknown
     assert first.digest == second.digest
+
+
+def test_inputs_that_differ_in_anything_are_told_in_words():
+    """Whatever an input is known by: the options of a clock, for instance, are among its facts."""
+    one = {"name": "DET", "key": "image.data", "modules": [0], "sources": ["a"], "place": "x", "mask": None}
+    one |= {"parts": [], "facts": {"stride": 1}, "values": None}
+    same = {"algorithms": [], "block": 1, "on_fault": None, "versions": {}}
+    for key in one:
+        other = one | {key: "else"}
+        said = list(factwords.differences(same | {"inputs": [one]}, same | {"inputs": [other]}))
+        assert len(said) == 1, key
+        assert "DET" in said[0]
