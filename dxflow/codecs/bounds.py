@@ -46,17 +46,17 @@ class Bound:
         """
         if given is None or isinstance(given, cls):
             return given
+        words = f"round={given!r}: expected 'abs=0.5', 'rel=1e-3', both with a comma between, or {{'absolute': 0.5}}"
         if isinstance(given, str):
             given = dict(part.partition("=")[::2] for part in given.split(","))
-        words = "expected 'abs=0.5', 'rel=1e-3', both with a comma between, or {'absolute': 0.5}"
         if not isinstance(given, Mapping) or not given or not {*given} <= {*NAMES}:
-            raise PlanError(f"round={given!r}: {words}")
+            raise PlanError(words)
         try:
             return cls(**{NAMES[name]: float(value) for name, value in given.items()})
         except (ValueError, TypeError) as e:
             if isinstance(e, PlanError):
                 raise
-            raise PlanError(f"round={given!r}: {words}") from e
+            raise PlanError(words) from e
 
     def __str__(self) -> str:
         parts = (("abs", self.absolute), ("rel", self.relative))

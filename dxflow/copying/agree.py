@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
 FARTHEST = 32
 """Frames by which patterns are shifted to see whether they agree then."""
-COLUMNS = ("pattern", "first_train", "last_train", "trains", "frames", "differ", "shift", "after_shift")
+COLUMNS = (
+    "pattern",
+    "first_train",
+    "last_train",
+    "trains",
+    "frames",
+    "differ",
+    "shift",
+    "after_shift",
+    "dark",
+)
 MENDED = 0.2
 """A shift is one if at most this share of the frames that disagree is left."""
 
@@ -35,6 +45,8 @@ class Agreement:
         Frames by which the pattern would have to move, 0 if that mends nothing.
     left : ndarray of int, (train,)
         Frames that differ after that.
+    dark : ndarray of bool, (train,)
+        Whether no frame is lit by intensity, although some should be: no shift mends that.
     """
 
     train_ids: NDArray
@@ -43,6 +55,7 @@ class Agreement:
     differ: NDArray
     shift: NDArray
     left: NDArray
+    dark: NDArray
 
     @property
     def share(self) -> float:
@@ -61,7 +74,8 @@ class Agreement:
         out: list[NDArray] = []
         for number in np.unique(self.pattern):
             mine = np.flatnonzero(self.pattern == number)
-            out += np.split(mine, np.flatnonzero(np.diff(self.shift[mine])) + 1)
+            changes = np.diff(self.shift[mine]).astype(bool) | np.diff(self.dark[mine])
+            out += np.split(mine, np.flatnonzero(changes) + 1)
         return out
 
     def _row(self, rows: NDArray) -> dict[str, Any]:
@@ -75,6 +89,7 @@ class Agreement:
             "differ": float(self.differ[rows].sum() / total),
             "shift": int(self.shift[rows[0]]),
             "after_shift": float(self.left[rows].sum() / total),
+            "dark": bool(self.dark[rows[0]]),
         }
 
     def lines(self, most: int = 20) -> list[str]:
@@ -84,6 +99,7 @@ class Agreement:
             f"pattern {r['pattern']}, trains {r['first_train']} to {r['last_train']} ({r['trains']} compared): "
             f"{r['differ']:.2%} of {r['frames']} frames differ"
             + (f"; shifted by {r['shift']:+d} frames {r['after_shift']:.2%} would" if r["shift"] else "")
+            + ("; none of them is lit by intensity: a closed shutter, or no sample?" if r["dark"] else "")
             for r in rows[:most]
         ]
         return said + ([f"and {len(rows) - most} more"] if len(rows) > most else [])
@@ -131,10 +147,12 @@ def compare(patterns: Patterns, lit: Grid) -> Agreement:
     wrong = np.stack([((_moved(expected, s) != found) & there).sum(axis=1) for s in shifts])
     best = wrong.argmin(axis=0)
     at = np.arange(len(trains))
-    mends = wrong[best, at] <= MENDED * wrong[0]
+    dark = (expected & there).any(axis=1) & ~(found & there).any(axis=1)
+    # A pattern that is shifted out of the train agrees with darkness.
+    mends = (wrong[best, at] <= MENDED * wrong[0]) & ~dark
     best = np.where(mends & (wrong[0] > 0), best, 0)
     return Agreement(
-        trains, patterns.number[both], there.sum(axis=1), wrong[0], shifts[best], wrong[best, at]
+        trains, patterns.number[both], there.sum(axis=1), wrong[0], shifts[best], wrong[best, at], dark
     )
 
 

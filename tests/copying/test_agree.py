@@ -55,6 +55,16 @@ def test_a_shift_is_found_for_the_stretch_of_trains_that_has_it(by):
     assert f"shifted by {by:+d} frames 0.00% would" in str(found)
 
 
+def test_a_train_without_light_is_no_shift():
+    patterns = planted()
+    seen = patterns.has_data.copy()
+    seen[4] = False
+    found = compare(patterns, Grid(patterns.train_ids, seen, np.ones((12, 30), bool)))
+    assert not found.shift.any()
+    assert found.table["dark"].sum() == 1
+    assert "none of them is lit by intensity: a closed shutter" in str(found)
+
+
 def test_frames_that_one_of_both_does_not_know_are_not_compared():
     patterns = planted()
     there = np.ones((12, 30), bool)
