@@ -103,7 +103,21 @@ def _cut(opened: OpenedRun, bound: BoundInput, keep: NDArray, trains: NDArray, m
                 width = max(width, int(cut.counts.max(initial=0)))
                 if not cut.keeps_all:
                     made.setdefault(path, {})[f"{source}/{group}"] = cut
-    return FrameCount(len(keep), int(keep.sum()), width)
+    return FrameCount(len(keep), int(_staying(bound, keep).sum()), width)
+
+
+def _staying(bound: BoundInput, keep: NDArray) -> NDArray:
+    """Return which rows of the index stay: those that are selected, and all others of their entries."""
+    index, per_entry = bound.index, bound.location.per_entry
+    if per_entry == 1:
+        return keep
+    stays, position = keep.copy(), index.train_positions(slice(0, len(index)))
+    for module in range(len(bound.location.sources)):
+        frame = index.entries(module, slice(0, len(index))).astype(np.int64)
+        entry = position * (frame.max(initial=0) + 1) + frame // per_entry
+        there = frame >= 0
+        stays |= there & np.isin(entry, entry[keep & there])
+    return stays
 
 
 def _entries(bound: BoundInput, keep: NDArray, module: int) -> tuple[NDArray, NDArray, NDArray]:

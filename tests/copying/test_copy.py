@@ -66,8 +66,10 @@ def test_modules_that_lack_frames_keep_theirs(tmp_path):
 def test_entries_of_16_cells_are_kept_if_one_of_their_frames_is(made, tmp_path):
     run = made(detector="JUNGFRAU", pulses=4)
     selection = FrameSelection(trains=[int(run.train_ids[1]), int(run.train_ids[5])], cells=[2])
-    dxflow.copy_run(run.path, tmp_path / "copy", frames=selection)
+    report = dxflow.copy_run(run.path, tmp_path / "copy", frames=selection)
     agrees(run.path, tmp_path / "copy", lambda t, p: t in run.train_ids[[1, 5]])
+    ((before, after),) = report.frames.values()
+    assert (before, after) == (4 * len(run.train_ids), 8)
 
 
 @pytest.mark.parametrize("version", ["0.5", "1.0", "1.1", "1.2", "1.3"])
