@@ -114,6 +114,10 @@ class Recipe:
         """What came out, by the name of its file without the suffix, in the order of the passes."""
         self.copies: dict[str, CopyReport] = {}
         """What was copied, by the name of the copy."""
+        self.resumed: set[str] = set()
+        """Copies that were there, and are what this recipe would make."""
+        self.pictures: list[Path] = []
+        """What `save` saved."""
 
     # What a recipe says -----------------------------------------------------------------------------
 
@@ -177,6 +181,7 @@ class Recipe:
         given = {name: getattr(self.args, name) for name in OF_COPIES} | {"cluster": self.cluster} | options
         if self.args.resume and (self.folder / to).exists() and not options.get("dry_run"):
             self._refuse_another(shared.run_of(run), self.folder / to, given)
+            self.resumed.add(to)
             return None
         made = copy_run(shared.run_of(run), self.folder / to, **given)
         if not options.get("dry_run"):
@@ -192,6 +197,15 @@ class Recipe:
                 f"{there}: a copy that was made with other options, or of other data, is there: --overwrite makes all "
                 "of it anew; or give another folder"
             )
+
+    def earlier(self, to: str) -> list[str]:
+        """Return what is to be said of a copy that is there, but was neither made nor compared now: a line, or none."""
+        if to in self.copies or to in self.resumed or not (self.folder / to).exists():
+            return []
+        return [
+            f"note     {self.folder / to} was there before, and may be of other results than these: move it away, "
+            "or give the same with --overwrite where it is to be made anew"
+        ]
 
     @property
     def pulses_and_cells(self) -> FrameSelection | None:
@@ -211,6 +225,7 @@ class Recipe:
     def save(self, figure: Any, name: str) -> None:
         """Save a figure of matplotlib as one of `PLOTS`, in place of one of an earlier run."""
         figure.savefig(self.folder / name, metadata=ours.SOFTWARE)
+        self.pictures.append(self.folder / name)
 
     # How it runs ------------------------------------------------------------------------------------
 
@@ -250,16 +265,16 @@ class Recipe:
 
     def run(self) -> Self:
         """Do all passes, and plot."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name in self.PLOTS:
-            if why := ours.obstacle(self.folder / name, [ours.PICTURE]):
-                raise FileExistsError(why)
         self.reduce_all()
         self.plot(self.args)
         return self
 
     def reduce_all(self) -> None:
-        """Do all passes, on one cluster."""
+        """Do all passes, on one cluster, unless pictures could not be saved."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in self.PLOTS:
+            if why := ours.obstacle(self.folder / name, [ours.PICTURE]):
+                raise PlanError(why)
         with kept(self.cluster):
             self.passes(self.args)
 
@@ -267,12 +282,20 @@ class Recipe:
         """Return what was read, how fast, what was lost and where the results are."""
         said = [f"--- {name}\n{spoken(result.report())}" for name, result in self.results.items()]
         said += [f"--- copy {name}\n{spoken(made.brief())}" for name, made in self.copies.items()]
-        return "\n".join([*said, *(f"plot     {self.folder / name}" for name in self.PLOTS)])
+        return "\n".join([*said, *(f"plot     {path}" for path in self.pictures)])
 
     @classmethod
     def main(cls, argv: Sequence[str] | None = None) -> int:
-        """Run from a command line and print the report; return the exit code."""
-        print(cls.of_line(argv).run().report())
+        """Run from a command line and print the report, also where plotting fails; return the exit code."""
+        made = cls.of_line(argv)
+        made.reduce_all()
+        try:
+            made.plot(made.args)
+        except Exception as e:
+            e.add_note(f"Only plotting failed: all results are in {made.folder}")
+            raise
+        finally:
+            print(made.report())
         return exits.OK
 
     @classmethod

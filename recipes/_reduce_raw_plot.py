@@ -130,7 +130,8 @@ def _places(figure: Any, axes: Any, found: xr.Dataset, positions: NDArray | None
             cmap="magma",
             vmin=0,
             vmax=100,
-            alpha=alpha * np.isfinite(image),
+            # Where they are drawn smaller than they are, matplotlib takes no whole numbers.
+            alpha=np.where(np.isfinite(image), alpha, 0.0),
         )
     share = float(mask.mean())
     axes.set(xlabel="x (mm)", ylabel="y (mm)", title=f"occupancy: {share:.1%} of pixels with signal")

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from dxflow import PlanError
 from dxflow.disk import ours
 from dxflow.errors.usage import OptionParser
 from dxflow.line.exits import code_of
@@ -125,7 +126,7 @@ def simulated(args: argparse.Namespace) -> tuple[Truth, Truth]:
 def simulate(path: Path, args: argparse.Namespace, **what: Any) -> Truth:
     """Write a raw run in place of the one of an earlier demonstration."""
     if why := ours.obstacle(path, [ours.RUN, ours.EMPTY]):
-        raise FileExistsError(why)
+        raise PlanError(why)
     if path.exists():
         shutil.rmtree(path)
     return make_run(

@@ -223,7 +223,7 @@ class ReduceRaw(Recipe):
         said += [f"doubt    {doubt}" for doubt in self.doubts]
         said.append(f"bytes    {show(first.before)}: the run")
         said += [f"         {show(s.after)}, {s.ratio:.1%}: {name}" for name, s in self.steps.items()]
-        return "\n".join([*said, f"next     {self._next()}"])
+        return "\n".join([*said, f"next     {self._next()}", *self.earlier("run")])
 
     def _next(self) -> str:
         """Return what to do next."""

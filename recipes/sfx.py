@@ -57,7 +57,8 @@ class Sfx(Recipe):
     def report(self) -> str:
         """Return also how the hits are indexed."""
         if "hits" not in self.results:
-            return f"{super().report()}\nno hits: nothing was copied, and there is nothing to index"
+            none = "no hits: nothing was copied, and there is nothing to index"
+            return "\n".join([super().report(), none, *self.earlier("hits"), *self.earlier("hits.cxi")])
         return f"{super().report()}\nindex    {self.command(self.args)}"
 
     def _chain(self, args: argparse.Namespace) -> list[Algorithm]:
@@ -80,7 +81,7 @@ class Sfx(Recipe):
         """Refuse to replace what is there; what is replaced goes first: there may be no hits this time."""
         there = [name for name in TEXTS if (self.folder / name).exists()]
         if there and not (args.overwrite or args.resume):
-            raise FileExistsError(
+            raise PlanError(
                 f"{self.folder / there[0]} exists already: choose another folder, or overwrite=True (--overwrite)"
             )
         for name in there if args.overwrite else ():

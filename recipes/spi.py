@@ -78,9 +78,10 @@ class Spi(Recipe):
         if not self.scaled:
             said.append("note     no energies of pulses are known: scores are as they were counted")
         said.append(f"next     see in {picture} whether the threshold parts hits from misses; --snr moves it")
-        if (copy := self.folder / "selected").exists() and hits:
+        if {"selected"} & (self.copies.keys() | self.resumed):
+            copy = self.folder / "selected"
             said.append(f"         {copy} is a run of its own: dxflow reduce {copy} --to mean.zarr average")
-        return "\n".join(said)
+        return "\n".join([*said, *self.earlier("selected")])
 
 
 if __name__ == "__main__":

@@ -100,9 +100,20 @@ def test_a_file_is_run_by_name_and_reports_all_passes(file, data, tmp_path, caps
 
 def test_a_picture_that_dxflow_did_not_make_is_kept_and_nothing_is_read(file, data, tmp_path, capsys):
     (tmp_path / "trace.png").write_text("mine")
-    assert cli.main(["recipe", str(file[0]), data.path, "--to", str(tmp_path), "--cluster", "here"]) == 1
+    assert cli.main(["recipe", str(file[0]), data.path, "--to", str(tmp_path), "--cluster", "here"]) == 2
     assert "trace.png is a file that dxflow did not make" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["trace.png"]
+
+
+def test_where_plotting_fails_the_report_is_printed_all_the_same(data, tmp_path, capsys):
+    path = tmp_path / "bad.py"
+    path.write_text(FILE.replace("self.save(figure", "figure.no_such(figure"))
+    assert cli.main(["recipe", str(path), data.path, "--to", str(tmp_path / "out"), "--cluster", "here"]) == 1
+    shown = capsys.readouterr()
+    assert [row for row in shown.out.splitlines() if row.startswith("---")] == ["--- lit", "--- mean"]
+    assert "plot     " not in shown.out
+    assert "bad.py, line " in shown.err
+    assert f"Only plotting failed: all results are in {tmp_path}/out" in shown.err
 
 
 def test_its_help_has_its_options_those_of_algorithms_and_those_of_a_pass(file, capsys):

@@ -381,7 +381,7 @@ def test_a_simulation_replaces_only_a_simulation(users, tmp_path):
     (path / "RAW-R0001-DA01-S00000.h5").write_bytes(b"mine")
     assert ours.kind_of(path) == ""
     args = demo.parser().parse_args(["--to", str(tmp_path)])
-    with pytest.raises(FileExistsError, match="dxflow did not make"):
+    with pytest.raises(PlanError, match="dxflow did not make"):
         demo.simulate(path, args, lit="all")
 
 
@@ -406,7 +406,7 @@ def test_pictures_and_measurements_replace_only_such(users, tmp_path):
         (tmp_path / name).write_text("mine")
     before = listing(tmp_path)
     words = [run, run, "--geometry", run, "--to", str(tmp_path), "--cluster", "here"]
-    with pytest.raises(FileExistsError, match=r"saxs.png is a file that dxflow did not make"):
+    with pytest.raises(PlanError, match=r"saxs.png is a file that dxflow did not make"):
         saxs.Saxs.of_line(words).run()
     assert cli.main(["bench", run, "--json", str(tmp_path / "b.json")]) == 2
     assert listing(tmp_path) == before

@@ -73,9 +73,15 @@ def test_with_write_the_copy_is_made_of_these_results_and_is_as_large_as_was_sai
     np.testing.assert_array_equal(trains, run.frame_train_ids[run.lit])
     np.testing.assert_array_equal(pulses, run.pulse_ids[run.lit])
     assert "is a run of its own" in made.report()
+    assert "was there before" not in made.report()
+    made_then = files(tmp_path / "out" / "run")
     assert reduced(run, tmp_path / "out", copy_codec="deflate", write=True).run().copies == {}
-    with pytest.raises(PlanError, match="other options, or of other data, is there: --overwrite"):
-        reduced(run, tmp_path / "out", copy_codec="bitshuffle+lz4", write=True).run()
+    for other in ({"copy_codec": "bitshuffle+lz4"}, {"margin": 1}, {"round": "abs=0.5"}):
+        with pytest.raises(PlanError, match="other options, or of other data, is there: --overwrite"):
+            reduced(run, tmp_path / "out", **{"copy_codec": "deflate", "write": True, **other}).run()
+    assert files(tmp_path / "out" / "run") == made_then
+    shown = reduced(run, tmp_path / "out", copy_codec="deflate", resume=True).run().report()
+    assert f"note     {tmp_path}/out/run was there before, and may be of other results" in shown
 
 
 def test_lit_frames_by_another_frame_are_in_doubt_and_not_copied(run, tmp_path):
@@ -176,3 +182,13 @@ def test_a_detector_on_which_nothing_is_is_kept_or_in_doubt(tmp_path):
     made = reduced(truth, tmp_path / "b", agree="no", localise="no", write=True).run()
     assert list(made.steps) == ["lit frames"]
     np.testing.assert_array_equal(pixels(tmp_path / "b" / "run", truth), pixels(truth.path, truth, truth.lit))
+
+
+def test_the_picture_of_a_detector_whose_modules_are_far_apart_is_drawn(tmp_path):
+    """Its image has more points than the picture."""
+    given = {"detector": "AGIPD500K", "module_shape": (16, 16), "sequences": 1}
+    truth = make_run(
+        tmp_path / "r", trains=4, pulses=128, lit="pulses", devices=("xgm", "timeserver"), **given
+    )
+    made = reduced(truth, tmp_path / "out", write=True).run()
+    assert f"plot     {tmp_path}/out/reduce_raw.png" in made.report()

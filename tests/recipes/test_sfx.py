@@ -109,7 +109,7 @@ def test_the_report_has_the_command_line(made):
 
 
 def test_an_interrupted_recipe_goes_on_and_a_finished_one_is_not_replaced(run, made):
-    with pytest.raises(FileExistsError, match=r"hits\.geom exists already.*overwrite=True"):
+    with pytest.raises(PlanError, match=r"hits\.geom exists already.*overwrite=True"):
         sfx(run, made.folder).run()
     before = (made.folder / "hits.lst").read_text()
     (made.folder / "hits.lst").unlink()
@@ -132,8 +132,14 @@ def test_overwriting_leaves_no_events_of_before(tmp_path):
         (True, {"overwrite": True}),
         (False, {"overwrite": True, "min_snr": 1e6}),
     ):
-        assert ("hits" in sfx(small, tmp_path / "out", **options).run().copies) == copied
+        again = sfx(small, tmp_path / "out", **options).run()
+        assert ("hits" in again.copies) == copied
         assert (tmp_path / "out" / "hits.lst").exists() == copied
+    shown = again.report()
+    assert [name for name in ("hits", "hits.cxi") if f"out/{name} was there before" in shown] == [
+        "hits",
+        "hits.cxi",
+    ]
 
 
 def test_what_indexamajig_cannot_do_without_is_asked_for(run, tmp_path):

@@ -1,5 +1,7 @@
 """The recipe on small runs with spheres: hits as planted, what is copied, what is said where something is missing."""
 
+import shutil
+
 import numpy as np
 import pytest
 from extra_data import FileAccess, RunDirectory
@@ -127,3 +129,13 @@ def test_a_run_without_hits_is_no_error(run, tmp_path):
     assert "hits     0 of 160 frames" in none.report()
     assert not (tmp_path / "selected").exists()
     assert (tmp_path / "spi.png").is_file()
+
+
+def test_a_copy_of_earlier_hits_is_not_taken_for_one_of_these(run, made, tmp_path):
+    shutil.copytree(made.folder, tmp_path / "out")
+    shown = spi(run, tmp_path / "out", snr=30, no_copy=True, overwrite=True).run().report()
+    assert "is a run of its own" not in shown
+    assert f"note     {tmp_path}/out/selected was there before, and may be of other results" in shown
+    assert "was there before" not in made.report()
+    none = spi(run, tmp_path / "out", snr=1e6, overwrite=True).run()
+    assert "selected was there before" in none.report()
