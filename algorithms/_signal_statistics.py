@@ -32,6 +32,11 @@ ENOUGH_TRAINS = 8
 AT_LEAST = 3
 """Trains, or frames, in which an ASIC must be lit."""
 
+FAR = 6.0
+"""Standard deviations of what ASICs without signal have all the time, from which on one is in doubt."""
+NOISE = 3
+"""Medians of 0, as noise alone has them, beside those of ASICs without signal, of which there may be none."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -65,6 +70,8 @@ class Lit:
     occupancy: NDArray
     """Share of them in which it is lit; NaN without any."""
     significant: NDArray
+    unclear: NDArray
+    """Those that are not, but have far more background than others."""
 
 
 def highest(fraction: float, dim: NDArray, good: NDArray) -> NDArray:
@@ -147,7 +154,10 @@ def judge(
     by_chance = _at_least(lit, chance) < limits.rate / tests
     often = (lit >= AT_LEAST) & (count >= limits.least * frames)
     times = len(borders) if len(borders) >= ENOUGH_TRAINS else int(seen.sum())
-    return Lit(frames, occupancy, known & ((by_chance & often) | always(ground, most, times, limits.snr)))
+    significant = known & ((by_chance & often) | always(ground, most, times, limits.snr))
+    # Of frames that are known to be dark the background has no X-rays.
+    others = known & ~significant & (quiet is None)
+    return Lit(frames, occupancy, significant, others & higher(ground, others, times))
 
 
 def always(ground: Background, most: NDArray, times: int, snr: float) -> NDArray:
@@ -160,6 +170,25 @@ def always(ground: Background, most: NDArray, times: int, snr: float) -> NDArray
     """
     error = snr * MEDIAN * ground.usual / np.sqrt(max(times, 1))
     return np.nan_to_num(ground.median, nan=-np.inf) > np.minimum(most + error, TOP)
+
+
+def higher(ground: Background, others: NDArray, times: int) -> NDArray:
+    """Return which ASICs have far more lit pixels in half of their frames than ASICs without signal have, (asic,).
+
+    Skewed noise and a few hot pixels in most ASICs move all of them: those that have least say what is usual.
+
+    Parameters
+    ----------
+    others : ndarray of bool, (asic,)
+        Those without signal, as far as is known.
+    times : int
+        Independent measurements of the median.
+    """
+    medians = np.concatenate([ground.median[others], np.zeros(NOISE)])
+    lowest, low = np.quantile(medians, LOW)
+    error = MEDIAN * ground.usual / np.sqrt(max(times, 1))
+    spread = max(error, (low - lowest) / (NORMAL[1] - NORMAL[0]))
+    return np.nan_to_num(ground.median, nan=-np.inf) > low + (FAR - NORMAL[1]) * spread
 
 
 def _times(flags: NDArray, borders: NDArray) -> int:

@@ -81,6 +81,9 @@ class Signal(Algorithm):
         Frames that this is a share of.
     background, width : float64, (module, asic)
         Median and standard deviation of the excess without signal, see the notes.
+    unclear : bool, (module, asic)
+        ASICs that are not marked, but in half of their frames have far more lit pixels than others: weak signal that
+        is always there, or hot pixels. A smaller `fraction` marks them.
     roi : int64, (box, 6)
         Boxes around what hangs together, in each module: module number, first row, one past the last, first column,
         one past the last, number of the region; -1 in rows that are not used.
@@ -190,6 +193,7 @@ class Signal(Algorithm):
             "frames": Output(dtype="i8", doc="frames that this is a share of", **final),
             "background": Output(doc="excess of lit pixels without signal, square roots", **final),
             "width": Output(doc="its standard deviation", **final),
+            "unclear": Output(dtype="?", doc="not marked, but with far more background than others", **final),
             "roi": Output(
                 stage="rows",
                 dtype="i8",
@@ -262,6 +266,7 @@ class Signal(Algorithm):
             "frames": found.frames,
             "background": ground.middle / STEP,
             "width": ground.width / STEP,
+            "unclear": found.unclear & (label < 0),
         }
         for name, values in of_asics.items():
             out[name][:] = values.reshape(out[name].shape)

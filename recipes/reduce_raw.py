@@ -29,8 +29,12 @@ TIMING = ("instrument", "bunches", "xgm", "reference_frame", "inherit")
 """Options of `litfrm` that a run may need."""
 BRIGHT = ("threshold", "pixels")
 """Options of `litframes`."""
-PLACES = ("threshold", "snr", "min_occupancy", "geometry")
+PLACES = ("threshold", "snr", "fraction", "min_occupancy", "geometry")
 """Options of `signal`."""
+UNCLEAR = (
+    "more pixels of modules {} are lit all the time than of others, too few to be signal by --fraction: weak signal, "
+    "or hot pixels, which would be lost. Give a smaller --fraction, such as 0.002, or --localise no to keep them"
+)
 
 FRAMES, MODULES = 2, 4
 """On which codecs are tried."""
@@ -167,6 +171,11 @@ class ReduceRaw(Recipe):
         if not found.dataset["signal.modules"].any():
             self.doubts.append("no part of the detector has signal. Give --localise no to keep all of it")
             return {}
+        lost = found.dataset["signal.unclear"].any("asic")
+        if args.localise == "modules":
+            lost &= ~found.dataset["signal.modules"]
+        if lost.any():
+            self.doubts.append(UNCLEAR.format(lost["module"].values[lost].tolist()))
         # Some codecs cannot hold NaN, which is what pixels outside are otherwise.
         lossy = args.localise == "region" and args.copy_codec != "no" and codec_of(args.copy_codec).lossy
         return {args.localise: found} | ({"outside": 0} if lossy else {})

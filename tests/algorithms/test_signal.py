@@ -35,6 +35,21 @@ def rings(tmp_path_factory):
 @pytest.mark.parametrize("name", places.NOISES)
 def test_noise_alone_marks_nothing(name):
     assert not places.dark(name, 100)
+    rng = np.random.default_rng(101)
+    assert not places.found(places.NOISES[name](rng, 96), 8, what="unclear").any()
+
+
+@pytest.mark.parametrize("photons", [0.05, 0.1, 0.2])
+def test_a_weak_patch_of_one_asic_is_marked_or_unclear_and_no_other_is(tmp_path, photons):
+    boxes = ((0, 0, 64, 0, 32), (3, 10, 40, 5, 25))
+    weak = Patches(boxes=boxes, photons=photons, hit_rate=1)
+    given = {"detector": "AGIPD500K", "module_shape": (64, 32), "trains": 12, "pulses": 8}
+    data = dxflow.reduce(
+        make_run(tmp_path / "r", signal=weak, **given).path, Signal(), cluster="here"
+    ).dataset
+    asics, unclear = data["signal.asics"].values[:, 0], data["signal.unclear"].values[:, 0]
+    np.testing.assert_array_equal(np.flatnonzero(asics | unclear), [0, 3])
+    assert not (asics & unclear).any()
 
 
 @pytest.mark.parametrize("name", places.SIGNALS)

@@ -138,8 +138,8 @@ SIGNALS = {
 }
 
 
-def found(frames, per_train, **options):
-    """Return the ASICs that the algorithm marks, (module, row, column)."""
+def found(frames, per_train, what="asics", **options):
+    """Return the ASICs that the algorithm marks, or another output of them, (module, row, column)."""
     signal = Signal(asic=(SIDE, SIDE), closing=0, **options)
     img = SimpleNamespace(
         shape=SHAPE, roi=None, sources=("",) * MODULES, modules=tuple(range(MODULES)), frames=len(frames)
@@ -167,7 +167,7 @@ def found(frames, per_train, **options):
     )
     out = Out(MODULES, cut.count)
     signal.finalize_rows(data, out)
-    return out["asics"].reshape(MODULES, *ASICS)
+    return out[what].reshape(MODULES, *ASICS)
 
 
 OPTIONS = {"peaks": {"threshold": 2.0}}
@@ -210,7 +210,7 @@ class Out(dict):
     def __init__(self, modules, asics):
         shape = (modules, asics)
         super().__init__({name: np.zeros(shape) for name in ("occupancy", "background", "width", "frames")})
-        self.update({name: np.zeros(shape, bool) for name in ("asics", "significant")})
+        self.update({name: np.zeros(shape, bool) for name in ("asics", "significant", "unclear")})
         self.update(
             modules=np.zeros(modules, bool),
             mask=np.zeros(SHAPE, bool),

@@ -13,7 +13,7 @@ import dxflow
 from dxflow import PlanError
 from dxflow.algorithms.average import Average
 from dxflow.recipes.reduce_raw import ReduceRaw
-from dxflow.simulate import Flat, Plant, SphereFormFactor
+from dxflow.simulate import Flat, Patches, Plant, SphereFormFactor
 
 SIZE = {"detector": "AGIPD500K", "pulses": 16, "module_shape": (64, 32)}
 STORES = ("lit.zarr", "bright.zarr", "signal.zarr")
@@ -192,3 +192,17 @@ def test_the_picture_of_a_detector_whose_modules_are_far_apart_is_drawn(tmp_path
     )
     made = reduced(truth, tmp_path / "out", write=True).run()
     assert f"plot     {tmp_path}/out/reduce_raw.png" in made.report()
+
+
+def test_a_weak_patch_that_is_always_there_is_in_doubt_until_it_is_kept(tmp_path):
+    weak = Patches(boxes=((0, 0, 64, 0, 32), (3, 10, 40, 5, 25)), photons=0.1, hit_rate=1)
+    truth = make_run(tmp_path / "r", trains=12, signal=weak, **{**SIZE, "pulses": 8})
+    with pytest.raises(PlanError, match=r"more pixels of modules \[3\] are lit .* smaller --fraction"):
+        reduced(truth, tmp_path / "a", agree="no", write=True).run()
+    assert not (tmp_path / "a" / "run").exists()
+    made = reduced(truth, tmp_path / "b", agree="no", fraction=0.002, write=True).run()
+    data = made.results["signal"].dataset
+    np.testing.assert_array_equal(data["signal.modules"].values.nonzero()[0], [0, 3])
+    np.testing.assert_array_equal(
+        pixels(tmp_path / "b" / "run", truth)[:, 3], pixels(truth.path, truth, truth.lit)[:, 3]
+    )
