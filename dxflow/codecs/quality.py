@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,8 @@ WINDOW = 7
 """Pixels of an edge of the windows of SSIM, as in scikit-image."""
 PEAKS = 20
 """Brightest peaks of a frame that are compared."""
+CLEAR = 5.0
+"""Standard errors from which on there is something whose relative change says anything."""
 
 
 def span_of(frames: NDArray) -> float:
@@ -68,8 +72,18 @@ def sum_error(frames: NDArray, made: NDArray) -> float:
     return float(np.max(np.abs(after - before) / np.where(size > 0, size, 1), initial=0.0))
 
 
+def noise_of(frame: NDArray) -> float:
+    """Return the standard deviation of a pixel, from differences of neighbours: slopes are no noise, nor are peaks."""
+    across = np.abs(np.diff(frame.astype(np.float64), axis=-1))
+    across = across[np.isfinite(across)]
+    return 1.4826 * float(np.median(across)) / 2**0.5 if across.size else 0.0
+
+
 def peak_error(frame: NDArray, made: NDArray) -> float:
-    """Return the largest relative change of the 3 x 3 pixels around the brightest local maxima of a frame."""
+    """Return the largest relative change of the 3 x 3 pixels around the brightest local maxima of a frame.
+
+    NaN without any that is clearly above the noise: what is brightest in a dark frame is no peak.
+    """
     x, y = (np.nan_to_num(_finite(one), nan=0.0).astype(np.float64) for one in (frame, made))
     if min(x.shape) < 3:
         return float("nan")
@@ -78,8 +92,15 @@ def peak_error(frame: NDArray, made: NDArray) -> float:
     candidates = np.flatnonzero((inner >= np.max(around, axis=0)) & (inner > 0))
     brightest = candidates[np.argsort(inner.ravel()[candidates])[::-1][:PEAKS]]
     before, after = (box(one, 3).ravel()[brightest] for one in (x, y))
-    there = before > 0
-    return float(np.max(np.abs(after - before)[there] / before[there], initial=0.0))
+    # The sum of nine pixels varies by three times as much as one.
+    there = before > CLEAR * 3 * noise_of(_finite(frame))
+    return largest(np.abs(after - before)[there] / before[there])
+
+
+def largest(errors: Sequence[float] | NDArray) -> float:
+    """Return the largest error that is a number, NaN if none is."""
+    known = np.asarray(errors)[~np.isnan(errors)]
+    return float(known.max()) if known.size else float("nan")
 
 
 class Rings:
@@ -98,18 +119,30 @@ class Rings:
 
     def average(self, frames: NDArray) -> NDArray:
         """Return I(q) of frames, (frame, module, ss, fs), all together; NaN where there are no pixels."""
+        return self._sums(frames)[0]
+
+    def _sums(self, frames: NDArray) -> tuple[NDArray, NDArray]:
+        """Return averages, and their standard errors from how pixels of most rings vary: peaks in one are no noise."""
         # Modules that are missing, bad pixels and what a mask leaves out are in no ring.
         finite = np.isfinite(frames)
-        ring = np.broadcast_to(self.ring, frames.shape)[finite]
+        ring, values = np.broadcast_to(self.ring, frames.shape)[finite], frames[finite].astype(np.float64)
         size = int(self.ring.max()) + 1
-        sums, counts = np.bincount(ring, frames[finite], size), np.bincount(ring, minlength=size)
-        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+        counts = np.bincount(ring, minlength=size)
+        n = np.where(counts > 0, counts, np.nan)
+        mean = np.bincount(ring, values, size) / n
+        variance = np.bincount(ring, (values - mean[ring]) ** 2, size) / n
+        return mean, np.sqrt((np.nanmedian(variance) if counts.any() else 0.0) / n)
 
     def error(self, frames: NDArray, made: NDArray) -> float:
-        """Return the largest relative change of I(q); of a small one relative to 1 % of the largest."""
-        before, after = self.average(frames), self.average(np.where(np.isfinite(frames), made, np.nan))
-        size = np.maximum(np.abs(before), 0.01 * np.nanmax(np.abs(before)))
-        return float(np.nanmax(np.abs(after - before) / np.where(size > 0, size, 1)))
+        """Return the largest relative change of I(q), where it is clearly not 0; NaN if it is nowhere.
+
+        The change of a small one is relative to 1 % of the largest.
+        """
+        before, deviation = self._sums(frames)
+        after = self.average(np.where(np.isfinite(frames), made, np.nan))
+        clear = np.abs(before) > CLEAR * deviation
+        size = np.maximum(np.abs(before), 0.01 * np.nanmax(np.abs(before), initial=0.0))
+        return largest((np.abs(after - before) / size)[clear])
 
 
 def _finite(values: NDArray) -> NDArray:

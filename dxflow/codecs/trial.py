@@ -44,7 +44,8 @@ class Row:
     psnr, ssim : float
         Of the range that `Comparison.span` says.
     sum_error, iq_error, peak_error : float
-        Largest relative change of a frame's sum, of I(q), of 3 x 3 pixels around peaks.
+        Largest relative change of a frame's sum, of I(q), of 3 x 3 pixels around peaks; NaN where there is
+        nothing above the noise.
     frames_without_loss : int
         Of modules: what the codec could not hold within the bound.
     """
@@ -106,7 +107,8 @@ class Comparison:
         lines = [self.what, head, *map(_line, self.rows)]
         lines.append(
             f"write, read: MB/s of one thread; PSNR and SSIM refer to a range of {self.span:.6g} (0.1 to 99.9 "
-            "percentile); sum, I(q), peaks: largest relative change; no loss: frames of modules that the bound forbids"
+            "percentile); sum, I(q), peaks: largest relative change (- where nothing is above the noise); no loss: "
+            "frames of modules that the bound forbids"
         )
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
@@ -136,7 +138,8 @@ class Comparison:
 
 
 def _line(row: Row) -> str:
-    shares = " ".join(f"{v:8.1e}" for v in (row.sum_error, row.iq_error, row.peak_error))
+    errors = (row.sum_error, row.iq_error, row.peak_error)
+    shares = " ".join(f"{'-':>8}" if np.isnan(v) else f"{v:8.1e}" for v in errors)
     return (
         f"{row.codec:<16} {row.bound or 'without loss':<22} {row.ratio:6.2f} {row.write:7.0f} {row.read:7.0f} "
         f"{row.largest_error:9.3g} {row.psnr:6.1f} {row.ssim:7.4f} {shares} {row.frames_without_loss:7d}"
@@ -275,5 +278,5 @@ class _Trial:
             "ssim": float(np.mean(similar)),
             "sum_error": quality.sum_error(frames[there], made[there]),
             "iq_error": self.rings.error(frames, made) if self.rings else float("nan"),
-            "peak_error": float(np.max(peaks)),
+            "peak_error": quality.largest(peaks),
         }

@@ -53,6 +53,20 @@ def test_the_brightest_peaks_are_compared():
     assert quality.peak_error(frame, frame) == 0
 
 
+def test_what_is_brightest_in_noise_is_no_peak_and_noise_has_no_rings():
+    y, x = np.mgrid[-64:64, -60:60] * 1e-3
+    rings = quality.Rings(np.stack([x, y, np.ones_like(x)], axis=-1)[None])
+    for seed in range(10):
+        dark = np.random.default_rng(seed).normal(0, 0.3, (2, 1, 128, 120)).astype("f4")
+        made = np.rint(dark)
+        assert np.isnan(quality.peak_error(dark[0, 0], made[0, 0]))
+        assert np.isnan(rings.error(dark, made))
+        lit = dark.copy()
+        lit[0, 0, 60:63, 70:73] += 5
+        assert quality.peak_error(lit[0, 0], np.rint(lit)[0, 0]) < 0.1
+    assert quality.noise_of(dark[0, 0]) == pytest.approx(0.3, rel=0.05)
+
+
 def test_rings_are_averages_of_pixels_that_are_there():
     y, x = np.mgrid[-10:10, -12:12] * 1e-3
     positions = np.stack([x, y, np.ones_like(x)], axis=-1)[None]

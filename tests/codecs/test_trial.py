@@ -11,7 +11,7 @@ from dxflow.codecs.samples import Samples, sample
 from dxflow.codecs.table import CODECS
 from dxflow.codecs.trial import compare
 from dxflow.run.detectors import find
-from dxflow.simulate import make_run
+from dxflow.simulate import Bragg, PowderRings, make_run
 
 RNG = np.random.default_rng(11)
 FRAMES = (7 * RNG.poisson(0.4, (3, 2, 32, 48)) + RNG.normal(0, 1, (3, 2, 32, 48))).astype("f4")
@@ -63,6 +63,29 @@ def test_frames_with_nan_are_counted_where_a_codec_cannot_hold_them():
         name: int(codec.lossy) for name, codec in CODECS.items()
     }
     assert all(np.isfinite([r.ratio, r.ssim, r.peak_error]).all() for r in made.values())
+
+
+@pytest.mark.parametrize("signal", [Bragg(), PowderRings()])
+def test_dark_frames_among_the_samples_do_not_make_errors_of_peaks_and_rings_large(tmp_path, signal):
+    found = []
+    for name, lit in {"lit": "all", "half": np.arange(16).reshape(2, 8) % 2 == 0}.items():
+        run = make_run(
+            tmp_path / name, trains=2, pulses=8, modules=2, module_shape=(128, 64), lit=lit, signal=signal
+        )
+        taken = sample(extra_data.RunDirectory(run.path), 16)
+        where = run.positions[list(taken.modules)]
+        found.append(compare(taken, bounds=["abs=0.25"], codecs=["deflate"], positions=where).rows[-1])
+    everywhere, half = found
+    assert 0 < everywhere.peak_error < 0.3
+    for name in ("peak_error", "iq_error"):
+        assert 0 < getattr(half, name) < 3 * getattr(everywhere, name)
+
+
+def test_errors_where_nothing_is_are_not_said():
+    dark = RNG.normal(0, 1, (2, 1, 64, 64)).astype("f4")
+    made = compare(Samples("DET", (0,), dark, np.ones((2, 1), bool)), bounds=["abs=1"], codecs=["deflate"])
+    assert np.isnan(made.rows[-1].peak_error)
+    assert str(made).splitlines()[3].split()[-3:] == ["-", "-", "0"]
 
 
 def test_integers_are_only_tried_without_loss():
