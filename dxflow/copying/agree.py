@@ -147,7 +147,7 @@ def compare(patterns: Patterns, lit: Grid) -> Agreement:
     wrong = np.stack([((_moved(expected, s) != found) & there).sum(axis=1) for s in shifts])
     best = wrong.argmin(axis=0)
     at = np.arange(len(trains))
-    dark = (expected & there).any(axis=1) & ~(found & there).any(axis=1)
+    dark: NDArray = np.any(expected & there, axis=1) & ~np.any(found & there, axis=1)
     # A pattern that is shifted out of the train agrees with darkness.
     mends = (wrong[best, at] <= MENDED * wrong[0]) & ~dark
     best = np.where(mends & (wrong[0] > 0), best, 0)
