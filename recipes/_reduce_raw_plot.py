@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dxflow.copying.patterns import Grid
-from dxflow.recipes._saxs_plot import BLUE, GREY, ORANGE, assemble, of_modules
+from dxflow.recipes._saxs_plot import BLUE, GREY, ORANGE, assemble, of_modules, of_trains, spacious
 from dxflow.sizes import show
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from dxflow import Result
     from dxflow.codecs.trial import Comparison
     from dxflow.copying import CopyReport
+
+
+DECADES = 300
+"""Where the largest error is less than so many of the smallest, there is room for 1, 2 and 5 of each decade."""
 
 
 def plot(
@@ -41,6 +45,7 @@ def plot(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, 8), layout="constrained", dpi=120)
+    spacious(figure)
     grid = figure.add_gridspec(2, 6)
     lit, seen, where, size, error = (
         figure.add_subplot(grid[row, columns])
@@ -68,9 +73,24 @@ def plot(
     else:
         codecs.draw(error)
         error.set_title("ratio against error, on some lit frames")
+        _readable(error)
     name = Path(results["lit"].manifest["plan"]["run"]).name
     figure.suptitle(f"{name}: {int(selected.sum())} of {selected.size} frames are lit", fontsize=13)
     return figure
+
+
+def _readable(axes: Any) -> None:
+    """Put the legend below the points, and numbers of an axis of errors so far apart that they can be read."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    if legend := axes.get_legend():
+        said = {"title": legend.get_title().get_text(), "fontsize": 8, "title_fontsize": 8}
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=4, frameon=False, **said)
+    if axes.get_xscale() == "log":
+        low, high = axes.get_xlim()
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < DECADES * low else (1,)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _over_trains(axes: Any, lit: xr.DataArray) -> None:
@@ -80,7 +100,7 @@ def _over_trains(axes: Any, lit: xr.DataArray) -> None:
     axes.step(ids, np.bincount(train, lit.values), where="mid", color=ORANGE, label="lit")
     axes.set(xlabel="train id", ylabel="frames of a train", title="lit frames")
     axes.set_ylim(bottom=0)
-    axes.ticklabel_format(axis="x", useOffset=False)
+    of_trains(axes)
     axes.legend(frameon=False)
 
 

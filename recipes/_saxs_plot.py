@@ -34,8 +34,7 @@ def plot(result: Result, averaged: Result, positions: NDArray) -> Any:
 
     data = result.dataset
     figure = Figure(figsize=(12.5, 7.2), layout="constrained", dpi=130)
-    engine: Any = figure.get_layout_engine()
-    engine.set(w_pad=0.12, h_pad=0.1)
+    spacious(figure)
     image, *right = _axes(figure)
     which = "all" if averaged is result else "lit"
     _mean_image(figure, image, averaged.dataset["average.mean"], positions, f"mean of {which} frames")
@@ -43,6 +42,18 @@ def plot(result: Result, averaged: Result, positions: NDArray) -> Any:
     _trace(right[1], data)
     figure.suptitle(f"{Path(result.manifest['plan']['run']).name}: {_frames(data)}", fontsize=13, x=0.5)
     return figure
+
+
+def spacious(figure: Any) -> None:
+    """Leave room around axes: an image of fixed aspect is placed anew after the layout, with its labels."""
+    engine: Any = figure.get_layout_engine()
+    engine.set(w_pad=0.12, h_pad=0.1)
+
+
+def of_trains(axes: Any) -> None:
+    """Make the numbers of an axis of train ids whole ones, few and written out."""
+    axes.xaxis.get_major_locator().set_params(nbins=5, integer=True)
+    axes.ticklabel_format(axis="x", useOffset=False)
 
 
 def _axes(figure: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow.recipes._saxs_plot import BLUE, GREY, ORANGE, assemble, of_modules
+from dxflow.recipes._saxs_plot import BLUE, GREY, ORANGE, assemble, of_modules, of_trains, spacious
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -35,6 +35,7 @@ def plot(result: Result, positions: NDArray, fewest: int) -> Any:
 
     data = result.dataset
     figure = Figure(figsize=(12.5, 7.2), layout="constrained", dpi=130)
+    spacious(figure)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.05, 1))
     image, rate, count = (figure.add_subplot(part) for part in (grid[:, 0], grid[0, 1], grid[1, 1]))
     _powder(figure, image, data["peaks.powder_max"], positions)
@@ -72,7 +73,7 @@ def draw_rate(axes: Any, trains: NDArray, hit: NDArray) -> None:
     axes.errorbar(first / frames, 100 * share, 100 * error, fmt=".", color=BLUE, ecolor=GREY)
     axes.axhline(100 * hit.mean(), color=ORANGE, lw=1, label=f"mean {hit.mean():.2%}")
     axes.set_ylim(bottom=0)
-    axes.ticklabel_format(axis="x", useOffset=False)
+    of_trains(axes)
     axes.legend(frameon=False)
 
 
@@ -80,7 +81,8 @@ def _counts(axes: Any, peaks: NDArray, fewest: int) -> None:
     """Draw how many frames have how many peaks, and from where on they are hits."""
     top = int(peaks.max(initial=fewest))
     bins = np.unique(np.linspace(0, top + 1, min(top + 1, 80) + 1).astype(int)) - 0.5
-    axes.hist(peaks, bins=bins, color=BLUE)
+    counts, *_ = axes.hist(peaks, bins=bins, color=BLUE)
     axes.axvline(fewest - 0.5, color=ORANGE, lw=1.5, label=f"hits: {fewest} peaks or more")
     axes.set(xlabel="peaks of a frame", ylabel="frames", title="number of peaks", yscale="log")
+    axes.set_ylim(0.5, 3 * max(counts.max(), 1))
     axes.legend(frameon=False)

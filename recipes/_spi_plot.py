@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow.recipes._saxs_plot import BLUE, GREY, ORANGE
+from dxflow.recipes._saxs_plot import BLUE, GREY, ORANGE, of_trains, spacious
 from dxflow.recipes._sfx_plot import draw_rate
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def plot(result: Result) -> Any:
 
     data = result.dataset
     figure = Figure(figsize=(12.5, 7.2), layout="constrained", dpi=130)
+    spacious(figure)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.25, 1))
     over, among, rate = (figure.add_subplot(part) for part in (grid[:, 0], grid[0, 1], grid[1, 1]))
     there = data["spihits.hit_valid"].values.astype(bool)
@@ -57,7 +58,7 @@ def _over_trains(axes: Any, trains: NDArray, score: NDArray, kinds: dict[str, An
             trains[drawn], score[drawn], ".", ms=4, color=color, label=f"{label} ({len(at)}{more})", zorder=2
         )
     axes.set(xlabel="train id", ylabel="score: lit pixels", title="scores and their threshold")
-    axes.ticklabel_format(axis="x", useOffset=False)
+    of_trains(axes)
     _scale(axes, "y", score)
 
 

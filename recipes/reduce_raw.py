@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -232,7 +233,19 @@ class ReduceRaw(Recipe):
         said += [f"doubt    {doubt}" for doubt in self.doubts]
         said.append(f"bytes    {show(first.before)}: the run")
         said += [f"         {show(s.after)}, {s.ratio:.1%}: {name}" for name, s in self.steps.items()]
+        said += [f"note     {text}" for text in self._larger()]
         return "\n".join([*said, f"next     {self._next()}", *self.earlier("run")])
+
+    def _larger(self) -> list[str]:
+        """Return which steps make more bytes of what the step before leaves, and what does without them."""
+        codec = "--copy-codec no" if self.args.copy_codec != "no" else "no --round"
+        without = {"places with signal": "--localise no", "pixels with a codec": codec}
+        sizes = [(name, step.after) for name, step in self.steps.items()]
+        return [
+            f"{name}: {show(after - before)} more than without this step; {without[name]} leaves it out"
+            for (_, before), (name, after) in pairwise(sizes)
+            if after > before
+        ]
 
     def _next(self) -> str:
         """Return what to do next."""

@@ -1,5 +1,6 @@
 """The recipe on small runs: what a copy would be and is, that nothing is written unasked, and what is refused."""
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -175,6 +176,17 @@ def test_modules_without_signal_are_left_out_and_floats_rounded_within_the_bound
     assert 0 < abs(ours - was).max() <= 0.25
 
 
+def test_a_step_that_makes_more_bytes_is_said_with_what_leaves_it_out(tmp_path):
+    truth = make_run(tmp_path / "r", trains=4, lit=0.25, signal=Flat(5), **SIZE)
+    made = reduced(truth, tmp_path / "a", copy_codec="deflate").run()
+    sizes = [step.after for step in made.steps.values()]
+    notes = [line for line in made.report().splitlines() if "more than without this step" in line]
+    assert sizes[1] > sizes[0]
+    assert notes[0].startswith("note     places with signal: ")
+    assert notes[0].endswith("--localise no leaves it out")
+    assert len(notes) == sum(np.diff(sizes) > 0)
+
+
 def test_a_detector_on_which_nothing_is_is_kept_or_in_doubt(tmp_path):
     truth = make_run(tmp_path / "r", trains=6, lit=0.25, signal=Flat(0), **SIZE)
     made = reduced(truth, tmp_path / "a", agree="no").run()
@@ -206,3 +218,28 @@ def test_a_weak_patch_that_is_always_there_is_in_doubt_until_it_is_kept(tmp_path
     np.testing.assert_array_equal(
         pixels(tmp_path / "b" / "run", truth)[:, 3], pixels(truth.path, truth, truth.lit)[:, 3]
     )
+
+
+class Drawn(ReduceRaw):
+    """Keeps its figure."""
+
+    def save(self, figure, name):
+        self.figure = figure
+        super().save(figure, name)
+
+
+def test_numbers_do_not_overlap_and_no_point_is_behind_the_legend(tmp_path):
+    truth = make_run(tmp_path / "r", trains=4, lit=0.25, **SIZE)
+    given = {"run": truth.path, "to": str(tmp_path / "out"), "cluster": "here", "quiet": True}
+    figure = Drawn(**given).run().figure
+    figure.canvas.draw()
+    for axes in figure.axes:
+        low, high = sorted(axes.get_xlim())
+        ticks = [*axes.xaxis.get_major_ticks(), *axes.xaxis.get_minor_ticks()]
+        there = [t.label1 for t in ticks if low <= t.get_loc() <= high and t.label1.get_text()]
+        spans = sorted((b.x0, b.x1) for b in (label.get_window_extent() for label in there))
+        assert all(left[1] < right[0] for left, right in itertools.pairwise(spans))
+    error = next(axes for axes in figure.axes if axes.get_title().startswith("ratio"))
+    points = np.concatenate([line.get_transform().transform(line.get_xydata()) for line in error.lines])
+    legend = error.get_legend().get_window_extent()
+    assert not any(legend.contains(*point) for point in points)
