@@ -224,7 +224,8 @@ class Recipe:
 
     def save(self, figure: Any, name: str) -> None:
         """Save a figure of matplotlib as one of `PLOTS`, in place of one of an earlier run."""
-        figure.savefig(self.folder / name, metadata=ours.SOFTWARE)
+        # A layout is made before the last numbers of axes are known: "tight" cuts nothing off.
+        figure.savefig(self.folder / name, metadata=ours.SOFTWARE, bbox_inches="tight", pad_inches=0.1)
         self.pictures.append(self.folder / name)
 
     # How it runs ------------------------------------------------------------------------------------

@@ -232,7 +232,7 @@ def test_numbers_do_not_overlap_and_no_point_is_behind_the_legend(tmp_path):
     truth = make_run(tmp_path / "r", trains=4, lit=0.25, **SIZE)
     given = {"run": truth.path, "to": str(tmp_path / "out"), "cluster": "here", "quiet": True}
     figure = Drawn(**given).run().figure
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     for axes in figure.axes:
         low, high = sorted(axes.get_xlim())
         ticks = [*axes.xaxis.get_major_ticks(), *axes.xaxis.get_minor_ticks()]
