@@ -127,7 +127,7 @@ def _check_recipe(words: Sequence[str]) -> None:
 
 
 CHECKS = {"copy": _check_copy, "bench": _check_bench, "recipe": _check_recipe}
-QUEUED = ("simulate", "plan", "reduce", "copy", "recipe", "list", "info", "verify", "bench")
+QUEUED = ("simulate", "plan", "reduce", "copy", "recipe", "list", "info", "verify", "codecs", "bench")
 """Commands that can be put into the queue: all that are not about the queue itself."""
 
 
