@@ -110,6 +110,12 @@ def _binned(name: str, options: Any, info: RunInfo) -> Regions:
     return Regions(np.where(inside, number, 0).reshape(len(q), -1), (edges.mean(axis=1), "1/angstrom"))
 
 
+def depends(options: Any, info: RunInfo) -> dict[str, Any]:
+    """Return the geometry that lies beside the run where bins follow from it: it counts as if it had been given."""
+    near = options.q is not None and options.geometry is None
+    return {"geometry": geometry.beside(info.path)} if near else {}
+
+
 def beside(options: Any, info: RunInfo) -> Any:
     """Return the geometry that is given, or that lies beside the run."""
     return options.geometry if options.geometry is not None else geometry.beside(info.path)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow import Algorithm, Frames, ModuleBlock, Output, Partial, PlanError, RunInfo, geometry
+from dxflow import Algorithm, Frames, ModuleBlock, Output, Partial, PlanError, RunInfo
 
 from . import _regions as regions
+from ._azint_sums import ratio
 from .litframes import usable
-from .twotime import ratio
 
 WAYS = ("variance", "photons")
 
@@ -130,9 +130,7 @@ class Contrast(Algorithm):
         return int(np.prod(info["img"].shape)) * (4 + 3 * 24)
 
     def depends(self, info: RunInfo) -> Mapping[str, Any]:
-        # What lies beside the run counts as if it had been given.
-        near = self.q is not None and self.geometry is None
-        return {"geometry": geometry.beside(info.path)} if near else {}
+        return regions.depends(self, info)
 
     def initialize(self, info: RunInfo) -> None:
         self._numbers = regions.made("contrast", self, info).numbers.astype(np.int32)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo
 
 from .azint import fitting
-from .litframes import usable
+from .litframes import refuse_others, usable
 from .photons import Scratch
 
 COLUMNS = ("module", "ss", "fs", "sum", "pixels", "highest")
@@ -107,8 +107,7 @@ class Droplets(Algorithm):
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         img = info["img"]
-        if len(img.shape) != 3 or img.dtype.kind not in "fiu":
-            raise PlanError(f"droplets: {img.name} {img.key}: expected real numbers, (module, ss, fs)")
+        refuse_others("droplets", img)
         self._scales(img)
         n: dict[str, Any] = {"per": "img", "dtype": "i4"}
         split = {

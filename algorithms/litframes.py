@@ -149,6 +149,12 @@ def level(threshold: float | None) -> float:
     return PHOTON if threshold is None else float(threshold)
 
 
+def refuse_others(name: str, img: InputInfo) -> None:
+    """Refuse what are no images of real numbers."""
+    if len(img.shape) != 3 or img.dtype.kind not in "fiu":
+        raise PlanError(f"{name}: {img.name} {img.key}: expected real numbers, (module, ss, fs)")
+
+
 def usable(block: ModuleBlock, alias: str = "img") -> NDArray:
     """Return contiguous frames for kernels, NaN where a pixel is masked and its value does not say so."""
     frames = block[alias]

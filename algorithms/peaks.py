@@ -17,8 +17,6 @@ from ._azint_tables import fitting
 from .litframes import comparable
 
 COLUMNS = ("module", "ss", "fs", "intensity", "pixels", "maximum", "snr")
-ANY = 1.0
-"""Distance of geometries that hold none, m: rings are the same at any."""
 PER_PIXEL = 140
 """Bytes per pixel of tables and work arrays, while they are made."""
 
@@ -213,18 +211,9 @@ class PeakFinder8(Algorithm):
             ss, fs = (np.arange(n) - (n - 1) / 2 for n in img.shape[1:])
             return np.stack([*np.meshgrid(fs, ss), np.zeros(img.shape[1:])], axis=-1)[None]
         try:
-            return fitting("geometry", self._positions(given), img)
+            return fitting("geometry", geometry.across(given, self.distance), img)
         except (ValueError, OSError) as e:
             raise PlanError(f"peaks: {e}") from e
-
-    def _positions(self, given: Any) -> NDArray:
-        """Return the positions of a geometry; how far away it is does not matter, where it does not say so."""
-        try:
-            return geometry.positions(given, self.distance)
-        except ValueError:
-            if self.distance is not None:
-                raise
-            return geometry.positions(given, ANY)
 
     def _used(self, radius: NDArray) -> NDArray:
         """Return which pixels are looked at."""

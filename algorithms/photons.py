@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow import Algorithm, Frames, ModuleBlock, Output, Partial, PlanError, RunInfo
+from dxflow import Algorithm, Frames, ModuleBlock, Output, Partial, RunInfo
 
-from .litframes import usable
+from .litframes import refuse_others, usable
 
 METHODS = {"round": 0.5, "share": 0.9}
 """Method -> its usual threshold."""
@@ -102,8 +102,7 @@ class Photonise(Algorithm):
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         img = info["img"]
-        if len(img.shape) != 3 or img.dtype.kind not in "fiu":
-            raise PlanError(f"photons: {img.name} {img.key}: expected real numbers, (module, ss, fs)")
+        refuse_others("photons", img)
         columns: dict[str, Any] = {"shape": (4,), "dims": ("column",), "dtype": "i4"}
         listed = {"list": Output(per="event", doc="module, ss, fs, photons", **columns)}
         image = Output(per=("img", "pixel"), dtype="f4", store=False, unit="photons", doc="photons")

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from dxflow import Algorithm, From, ModuleBlock, Output, Partial, PlanError, RunInfo
+from dxflow import Algorithm, From, ModuleBlock, Output, Partial, RunInfo
 
 from . import _regions as regions
-from .litframes import usable
+from .litframes import refuse_others, usable
 
 
 class PhotonStatistics(Algorithm):
@@ -56,6 +56,7 @@ class PhotonStatistics(Algorithm):
     most: int
     labels: Any
     q: Any
+    geometry: Any
     ALG_ID = "photonstats"
     HELP = "how many pixels of a region have 0, 1, 2, ... photons, per frame and for the run"
     inputs = {"img": From("photons.img")}
@@ -73,8 +74,7 @@ class PhotonStatistics(Algorithm):
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         img = info["img"]
-        if len(img.shape) != 3 or img.dtype.kind not in "fiu":
-            raise PlanError(f"photonstats: {img.name} {img.key}: expected real numbers, (module, ss, fs)")
+        refuse_others("photonstats", img)
         found, photons = regions.made(self.ALG_ID, self, info), np.arange(self.most + 2)
         q, k = {"q": found.coordinate}, {"k": (photons, f"photons; {self.most + 1}: or more")}
         table: dict[str, Any] = {
@@ -93,6 +93,9 @@ class PhotonStatistics(Algorithm):
 
     def memory(self, info: RunInfo) -> int:
         return int(np.prod(info["img"].shape)) * (4 * 8 if self.q is None else 4 * 24)
+
+    def depends(self, info: RunInfo) -> Mapping[str, Any]:
+        return regions.depends(self, info)
 
     def initialize(self, info: RunInfo) -> None:
         self._regions = regions.made(self.ALG_ID, self, info).numbers - 1

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ANY = 1.0
-"""Distance of geometries that hold none, m: neighbours are the same at any."""
 FEWEST = 8
 """Frames of a run: of fewer no background is known."""
 TILE = (64, 64)
@@ -312,7 +310,7 @@ class Signal(Algorithm):
         except ValueError:
             return None
         try:
-            fitting("geometry", _positions(found), info["img"])
+            fitting("geometry", geometry.across(found), info["img"])
         except (ValueError, OSError) as e:
             log.warning("signal: nothing hangs together across modules, since %s is left out: %s", found, e)
             return None
@@ -324,14 +322,6 @@ class Signal(Algorithm):
         if given is None:
             return None
         try:
-            return fitting("geometry", _positions(given), info["img"])
+            return fitting("geometry", geometry.across(given), info["img"])
         except (ValueError, OSError) as e:
             raise PlanError(f"signal: {e}") from e
-
-
-def _positions(given: Any) -> NDArray:
-    """Return the positions of a geometry; how far away it is does not matter, where it does not say so."""
-    try:
-        return geometry.positions(given)
-    except ValueError:
-        return geometry.positions(given, ANY)

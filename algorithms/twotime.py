@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo, geometry
+from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo
 
 from . import _regions as regions
+from ._azint_sums import ratio
 from .litframes import usable
 
 SLOT = 288 / 1300
@@ -142,9 +143,7 @@ class TwoTime(Algorithm):
     def depends(self, info: RunInfo) -> Mapping[str, Any]:
         from ._blas import facts
 
-        # What lies beside the run counts as if it had been given.
-        near = self.q is not None and self.geometry is None
-        return {**facts(), **({"geometry": geometry.beside(info.path)} if near else {})}
+        return {**facts(), **regions.depends(self, info)}
 
     def initialize(self, info: RunInfo) -> None:
         from ._products import Pixels, Products
@@ -219,8 +218,3 @@ def means(products: NDArray, sums: NDArray, counts: NDArray) -> tuple[NDArray, N
     # Not by BLAS: the same bits everywhere.
     pixels = np.einsum("mt,mu->tu", counts.astype(float), there)
     return ratio(products, pixels), ratio(np.einsum("mt,mu->tu", sums, there), pixels)
-
-
-def ratio(a: NDArray, b: NDArray) -> NDArray:
-    """Return a / b, NaN where b is 0."""
-    return np.divide(a, b, out=np.full(a.shape, np.nan), where=b != 0)

@@ -91,6 +91,12 @@ class Xas(Algorithm):
                 setattr(self, name, _rising(name, given, least))
         if self.tolerance is not None and not (self.steps and 0 <= self.tolerance < np.inf):
             raise ValueError(f"xas: tolerance={self.tolerance}: expected a number from 0, with steps=")
+        edges = np.asarray(self.edges or self.steps, "f8")
+        self._centres = edges if self.edges is None else (edges[1:] + edges[:-1]) / 2
+        self._count = len(self._centres)
+        self._reach = (
+            np.diff(self._centres).min(initial=np.inf) / 2 if self.tolerance is None else self.tolerance
+        )
         lacking = [alias for alias in self.inputs if self.inputs[alias] is None]
         if lacking:
             raise ValueError(
@@ -152,35 +158,15 @@ class Xas(Algorithm):
             ratio, error = -np.log(some), error / some
         totals.mu[...], totals.error[...] = ratio, error
 
-    @property
-    def _count(self) -> int:
-        return len(self._centres)
-
-    @property
-    def _centres(self) -> NDArray:
-        if self.edges is None:
-            return np.asarray(self.steps, "f8")
-        return (np.asarray(self.edges[1:]) + self.edges[:-1]) / 2
-
     def _step(self, energy: NDArray) -> NDArray:
         """Return the number of the step, or bin, that each energy belongs to; -1 for none."""
         if self.edges is not None:
             number = np.searchsorted(self.edges, energy, side="right") - 1
             number[energy == self.edges[-1]] = self._count - 1
             return np.where((number < self._count) & np.isfinite(energy), number, -1)
-        steps = self._centres
-        upper = np.searchsorted(steps, energy).clip(1, max(1, len(steps) - 1)) if len(steps) > 1 else 0
-        number = np.where(
-            np.abs(energy - steps[upper - 1]) <= np.abs(energy - steps[upper]), upper - 1, upper
-        )
-        number = number if len(steps) > 1 else np.zeros(len(energy), int)
-        return np.where(np.abs(energy - steps[number]) <= self._tolerance, number, -1)
-
-    @property
-    def _tolerance(self) -> float:
-        if self.tolerance is not None:
-            return self.tolerance
-        return float(np.diff(self._centres).min()) / 2 if self._count > 1 else np.inf
+        off = np.abs(energy[:, None] - self._centres)
+        # NaN is not near anything.
+        return np.where(off.min(axis=1) <= self._reach, off.argmin(axis=1), -1)
 
 
 def _rising(name: str, given: Any, least: int) -> list[float]:

@@ -82,6 +82,14 @@ def positions(geometry: Any, distance: float | None = None) -> NDArray:
     return load(geometry, distance).positions.copy()
 
 
+def across(geometry: Any, distance: float | None = None) -> NDArray:
+    """Return `positions` for what happens across the beam: at any distance, where nothing says which."""
+    try:
+        return positions(geometry, distance)
+    except ValueError:
+        return positions(geometry, 1.0 if distance is None else distance)
+
+
 def load(geometry: Any, distance: float | None = None) -> Arrangement:
     """Return what `positions` returns, with the wavelength that the file may hold."""
     if hasattr(geometry, "get_pixel_positions"):
@@ -98,22 +106,14 @@ def load(geometry: Any, distance: float | None = None) -> Arrangement:
         raise ValueError(f"geometry: there is no file {str(path)!r}")
     if (what := identity(path)) is None:
         return readers[path.suffix](path, distance)
-    kept = _kept(what, distance)
-    if not kept:
-        kept.append(_tried(readers[path.suffix], path, distance))
-    if isinstance(kept[0], ValueError):
-        raise ValueError(*kept[0].args)
-    return kept[0]
+    if isinstance(found := _known(what, readers[path.suffix], path, distance), ValueError):
+        raise ValueError(*found.args)
+    return found
 
 
 @lru_cache(maxsize=KEPT)
-def _kept(*what: Hashable) -> list[Arrangement | ValueError]:
-    """Return the same list for the same file and distance: what it holds, or lacks, once it is read."""
-    return []
-
-
-def _tried(reader: Callable, path: Path, distance: float | None) -> Arrangement | ValueError:
-    """Return what a file holds, not to be written to, or why it is no geometry."""
+def _known(_: Hashable, reader: Callable, path: Path, distance: float | None) -> Arrangement | ValueError:
+    """Return what a file holds, not to be written to, or why it is no geometry; read once."""
     try:
         made: Arrangement = reader(path, distance)
     except ValueError as e:

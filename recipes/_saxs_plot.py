@@ -80,7 +80,7 @@ def _mean_image(figure: Any, axes: Any, mean: xr.DataArray, positions: NDArray, 
     left, right, bottom, top = extent
     around = 0.03 * max(right - left, top - bottom)
     axes.set(xlim=(left - around, right + around), ylim=(bottom - around, top + around))
-    figure.colorbar(shown, ax=axes, label=_unit("mean intensity", mean), shrink=0.72, extend="both")
+    figure.colorbar(shown, ax=axes, label=with_unit("mean intensity", mean), shrink=0.72, extend="both")
 
 
 def _intensity(axes: Any, data: xr.Dataset) -> None:
@@ -90,7 +90,9 @@ def _intensity(axes: Any, data: xr.Dataset) -> None:
     # Without a lit frame, the dark ones are shown.
     values = intensity.values[lit if lit.any() else slice(None)]
     used = np.isfinite(values).any(axis=0)
-    axes.set(xlabel=r"q ($\mathrm{\AA}^{-1}$)", ylabel=_unit("I(q)", intensity), title="azimuthal average")
+    axes.set(
+        xlabel=r"q ($\mathrm{\AA}^{-1}$)", ylabel=with_unit("I(q)", intensity), title="azimuthal average"
+    )
     if not used.any():
         axes.text(0.5, 0.5, "no frame could be read", ha="center", transform=axes.transAxes)
         return
@@ -128,7 +130,7 @@ def _trace(axes: Any, data: xr.Dataset) -> None:
     axes.legend(frameon=False, ncols=2, loc="upper right", markerscale=2)
 
 
-def _unit(what: str, array: xr.DataArray) -> str:
+def with_unit(what: str, array: xr.DataArray) -> str:
     """Return an axis label with the unit of an array; detectors without one count in ADU."""
     unit = str(array.attrs.get("units") or "detector units")
     return f"{what} ({unit})"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dxflow.recipes._saxs_plot import BLUE, GREY, ORANGE, with_unit
+
 if TYPE_CHECKING:
     import xarray as xr
 
     from dxflow import Result
-
-BLUE, ORANGE, GREY = "#1f5fa8", "#d9731a", "#8a8a8a"
 
 
 def plot(result: Result) -> Any:
@@ -46,7 +46,7 @@ def _mean(axes: Any, data: xr.Dataset) -> None:
     if "spectrum.background" in data:
         below = data["spectrum.background"].mean("frame")
         axes.step(x, below, where="mid", color=GREY, lw=1, label="background, subtracted")
-    axes.set(xlabel=_label(mean), ylabel=_named("signal per frame", mean), title="spectrum")
+    axes.set(xlabel=_label(mean), ylabel=with_unit("signal per frame", mean), title="spectrum")
     axes.set_xlim(x[0], x[-1])
     axes.legend(frameon=False)
 
@@ -60,7 +60,7 @@ def _trains(figure: Any, axes: Any, data: xr.Dataset) -> None:
         x, np.arange(len(each)), each.values, cmap="viridis", shading="nearest", rasterized=True
     )
     axes.set(xlabel=_label(spectrum), ylabel="train of the run", title="spectra over trains")
-    figure.colorbar(shown, ax=axes, label=_named("signal per frame", spectrum))
+    figure.colorbar(shown, ax=axes, label=with_unit("signal per frame", spectrum))
 
 
 def _absorption(axes: Any, data: xr.Dataset) -> None:
@@ -91,7 +91,3 @@ def _label(array: xr.DataArray, name: str = "") -> str:
     unit = array[dim].attrs.get("units")
     said = name or dim.rpartition(".")[2]
     return f"{said} ({unit})" if unit else said
-
-
-def _named(what: str, array: xr.DataArray) -> str:
-    return f"{what} ({array.attrs.get('units') or 'detector units'})"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dxflow import Algorithm, From, PlanError, Result, geometry
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.litfrm import LitFrameFinder
-from dxflow.algorithms.signal import ANY, Signal
+from dxflow.algorithms.signal import Signal
 from dxflow.algorithms.subtract import Subtract
 from dxflow.codecs.samples import sample
 from dxflow.codecs.table import codec_of
@@ -221,7 +221,7 @@ class ReduceRaw(Recipe):
         """Return the pixel centres, of ``--geometry`` or of what lies beside the run; None where nobody says."""
         run = self.results["lit"].manifest["plan"]["run"]
         try:
-            return geometry.positions(args.geometry or geometry.beside(run), ANY)
+            return geometry.across(args.geometry or geometry.beside(run))
         except (ValueError, OSError, ImportError):
             return None
 

@@ -14,6 +14,7 @@ from dxflow.algorithms.subtract import Subtract
 from dxflow.algorithms.xas import Xas
 from dxflow.line.options import run_of
 from dxflow.recipe import Parser, Recipe
+from dxflow.run.open import opened
 
 NAMES = ("SOURCE", "KEY")
 MOST_STEPS, BINS = 200, 50
@@ -63,9 +64,7 @@ class Spectroscopy(Recipe):
 
 def steps(run: Any, source: str, key: str) -> dict[str, NDArray]:
     """Return the steps of a scan, or the edges of bins where it has none."""
-    from extra_data import RunDirectory
-
-    run = RunDirectory(str(run)) if isinstance(run, str) or hasattr(run, "__fspath__") else run
+    run = opened(run).run
     if source not in run.all_sources or key not in run[source]:
         raise PlanError(f"spectroscopy: scan={source} {key}: the run has no such key")
     values = np.unique(run[source, key].ndarray().astype("f8").ravel())

@@ -69,11 +69,8 @@ def positions(samples: Samples, given: str | None, path: str) -> Any:
     except ValueError:
         return None
     try:
-        try:
-            all_of_them = geometry.positions(file)
-        except ValueError:
-            # Rings need no distance.
-            all_of_them = geometry.positions(file, 1.0)
+        # Rings need no distance.
+        all_of_them = geometry.across(file)
     except (ValueError, ImportError) as e:
         raise UsageError(str(e)) from e
     rows = detectors.rows_of(samples.modules, samples.sources, len(all_of_them))

@@ -65,3 +65,11 @@ def test_what_cannot_be_right_is_refused(holey):
         PhotonStatistics()
     with pytest.raises(PlanError, match="labels"):
         dxflow.plan(holey.path, [Photonise(), PhotonStatistics(labels=np.ones((3, 4), int))])
+
+
+def test_a_geometry_beside_the_run_is_what_bins_of_q_depend_on(holey):
+    found = dxflow.plan(
+        holey.path, PhotonStatistics(q=[0.5, 1.0, 2.0], energy=9.3, distance=0.2, img=Frames())
+    )
+    (facts,) = found.fingerprint["algorithms"]
+    assert "geometry" in facts["depends"]

@@ -8,6 +8,7 @@ from scipy.optimize import curve_fit
 import dxflow
 from dxflow import Frames, PlanError
 from dxflow.algorithms.average import Average
+from dxflow.line.options import run_of
 from dxflow.recipes.spectroscopy import Spectroscopy
 from dxflow.simulate import Flat, Lines, Scan
 
@@ -98,3 +99,15 @@ def test_a_scan_without_steps_is_cut_into_bins(run, tmp_path, monkeypatch):
 def test_scans_that_cannot_be_are_refused(run, tmp_path, options, says):
     with pytest.raises(PlanError, match=says):
         made(run, tmp_path / "x", **options)
+
+
+def test_a_run_of_a_proposal_has_its_steps_as_a_path_has(run, tmp_path, monkeypatch):
+    from dxflow.recipes.spectroscopy import steps
+
+    folder = tmp_path / "SPB" / "202601" / "p900123" / "proc"
+    folder.mkdir(parents=True)
+    (folder / "r0034").symlink_to(run.path)
+    (folder.parent / "raw").symlink_to(folder)
+    monkeypatch.setenv("EXTRA_DATA_DATA_ROOT", str(tmp_path))
+    given = run_of("900123:34")
+    np.testing.assert_array_equal(steps(given, *MOTOR)["steps"], steps(run.path, *MOTOR)["steps"])
