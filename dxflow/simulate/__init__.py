@@ -10,7 +10,9 @@ from .run import make_run
 from .settings import Scan, Settings
 from .signals import Flat, PowderRings, Signal, Speckle, SphereFormFactor
 from .spots import Spots
+from .timetool import TimeTool
 from .truth import Truth
+from .waveforms import Waveforms
 
 __all__ = [
     "Bragg",
@@ -27,6 +29,8 @@ __all__ = [
     "Speckle",
     "SphereFormFactor",
     "Spots",
+    "TimeTool",
     "Truth",
+    "Waveforms",
     "make_run",
 ]

@@ -15,7 +15,7 @@ from .exdf import FileFacts, SimulatedFile
 from .geometry import HC
 from .schedule import Beam, Schedule, beam
 from .seeds import Stream, generator
-from .settings import Settings
+from .settings import SLOT_US, Settings
 
 XGM_ROWS = 1000
 XGM_EMPTY = 1.0
@@ -53,6 +53,8 @@ def names(settings: Settings) -> dict[str, str]:
         "shutter": f"{instrument}_EXP_SHUTTER/VALVE/FAST",
         "agipd": f"{control}/MDL/FPGA_COMP",
         "litframes": f"{control}/REDU/LITFRM",
+        "digitizer": f"{instrument}_UTC1_ADQ/ADC/1",
+        "timetool": f"{instrument}_LAS_PAM/CAM/LINE",
     }
 
 
@@ -240,6 +242,57 @@ def _camera(file: SimulatedFile, name: str, state: Machine) -> None:
     file.control(name, {"exposureTime": np.full(n, 1.0)}, constants={"classId": "BaslerCamera"})
 
 
+def waves(settings: Settings, train_id: int, lit: NDArray[np.bool_], energy: NDArray) -> NDArray[np.float64]:
+    """Return top, height and area of each peak that the digitizer sees of a train, (peak, 3)."""
+    times = np.flatnonzero(lit) * (settings.stride * SLOT_US)
+    return settings.waveforms.peaks(settings.seed, train_id, times, energy[lit] / settings.pulse_energy)
+
+
+def planted_waves(settings: Settings, schedule: Schedule) -> NDArray[np.float64]:
+    """Return all peaks of the run, (peak, 4): train (index), top, height, area; none without a digitizer."""
+    found = [np.zeros((0, 4))]
+    if "digitizer" in settings.devices:
+        came = beam(settings, schedule)
+        for train, train_id in enumerate(schedule.train_ids):
+            peaks = waves(settings, int(train_id), came.behind[train], came.energy[train])
+            found.append(np.column_stack([np.full(len(peaks), train), peaks]))
+    return np.concatenate(found)
+
+
+def _digitizer(file: SimulatedFile, name: str, state: Machine) -> None:
+    settings, beams = state.settings, zip(state.train_ids, state.beam.behind, state.beam.energy, strict=True)
+    traces = [
+        settings.waveforms.trace(settings.seed, int(tid), waves(settings, int(tid), lit, energy))
+        for tid, lit, energy in beams
+    ]
+    shape = (len(state.train_ids), settings.waveforms.samples)
+    file.fast(
+        f"{name}:network", "digitizers", {"channel_1_A.raw.samples": np.array(traces, "i2").reshape(shape)}
+    )
+    file.control(name, {"board1.samplingRate": np.full(shape[0], settings.waveforms.rate * 1e6)})
+
+
+def planted_edges(settings: Settings, schedule: Schedule) -> NDArray[np.float64]:
+    """Return where the edge of the time tool is at each train, pixels, (train,); NaN without X-rays, or without it."""
+    if "timetool" not in settings.devices:
+        return np.full(len(schedule.train_ids), np.nan)
+    return _edges(settings, schedule.train_ids, beam(settings, schedule).behind)
+
+
+def _edges(settings: Settings, train_ids: NDArray[np.uint64], lit: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.where(lit.any(axis=1), settings.timetool.edges(settings.seed, train_ids), np.nan)
+
+
+def _timetool(file: SimulatedFile, name: str, state: Machine) -> None:
+    tool, seed, ids = state.settings.timetool, state.settings.seed, state.train_ids
+    edges = _edges(state.settings, ids, state.beam.behind)
+    lines = [tool.line(seed, int(tid), edge) for tid, edge in zip(ids, edges, strict=True)]
+    file.fast(
+        f"{name}:daqOutput", "data", {"image.pixels": np.array(lines, "u2").reshape(len(ids), tool.pixels)}
+    )
+    file.control(name, {"exposureTime": np.full(len(ids), 0.1)}, constants={"classId": "LineCamera"})
+
+
 WRITERS: dict[str, Callable[[SimulatedFile, str, Machine], None]] = {
     "xgm": _xgm,
     "motor": _motor,
@@ -249,4 +302,6 @@ WRITERS: dict[str, Callable[[SimulatedFile, str, Machine], None]] = {
     "agipd": _agipd,
     "litframes": _litframes,
     "camera": _camera,
+    "digitizer": _digitizer,
+    "timetool": _timetool,
 }

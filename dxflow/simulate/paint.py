@@ -119,7 +119,7 @@ class Painter:
             yield self._detect(int(frame), mean * scene.schedule.intensity[frame], random)
 
     def _means(self, train: int, where: slice) -> Iterator[Image]:
-        """Yield mean photons at reference energy; pumped frames come from their own signal."""
+        """Yield mean photons at reference energy; pumped frames, as far as the pump does something, from theirs."""
         scene, schedule = self.scene, self.scene.schedule
         shots = scene.shots(train, where, self.sensor.number)
         still = self._images(scene.settings.signal, scene.hit, shots)
@@ -127,8 +127,9 @@ class Painter:
         if scene.pumped is scene.hit:
             yield from still
             return
-        for pump, plain, changed in zip(schedule.pump[where], still, moved, strict=True):
-            yield changed if pump else plain
+        for effect, plain, changed in zip(schedule.effect[where], still, moved, strict=True):
+            # Neither is rounded where it is whole.
+            yield changed if effect == 1 else plain if effect == 0 else plain + effect * (changed - plain)
 
     def _images(self, signal: Signal, hit: Image, shots: Shots) -> Iterator[Image]:
         scene, module = self.scene, self.module

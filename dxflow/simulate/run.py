@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .detect import Sensor, sensor
 from .detectors import Kind, kind
-from .devices import camera_centres, names, write_devices
+from .devices import camera_centres, names, planted_edges, planted_waves, write_devices
 from .geometry import HC, Geometry, layout, write_geometry
 from .modules import write_module
 from .paint import Painter, Scene
@@ -185,5 +185,8 @@ def _story(directory: Path, chosen: Settings, plan: Schedule) -> dict[str, Any]:
         "hits": plan.hit,
         "energy": plan.energy,
         "intensity": plan.intensity,
+        "effect": plan.effect,
+        "waves": planted_waves(chosen, plan),
+        "edges": planted_edges(chosen, plan),
         "donor": plan.donor,
     }

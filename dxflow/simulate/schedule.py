@@ -35,6 +35,8 @@ class Schedule:
     """Pulse energy, microjoule; 0 for dark frames."""
     intensity: NDArray[np.float64]
     """Factor on the signal: pulse energy over its mean, times the response to the motor."""
+    effect: NDArray[np.float64]
+    """How far the pump changes the signal of a frame: 0 not at all, as without a pump, 1 into the pumped signal."""
     donor: NDArray[np.int64]
     """Frame of which each frame is a copy; itself, unless there is a pool."""
 
@@ -63,8 +65,9 @@ def schedule(settings: Settings) -> Schedule:
     pump = pattern(settings.pump, *shape)[place]
     motor = settings.scan.positions(settings.trains)[positions]
     response = settings.scan.response(motor)[train]
+    effect = settings.scan.effect(motor)[train] * pump
     hit = lit & (_chances(settings)[place] < settings.signal.hits)
-    kinds = np.stack([lit, pump, hit, response, pulse * (settings.data == "raw")])
+    kinds = np.stack([lit, pump, hit, response, effect, pulse * (settings.data == "raw")])
     donor = _donors(settings, train, pulse, kinds)
     energy = np.where(lit, _energies(settings)[came], 0).astype(np.float32)[donor]
     return Schedule(
@@ -82,6 +85,7 @@ def schedule(settings: Settings) -> Schedule:
         hit=hit,
         energy=energy,
         intensity=energy / settings.pulse_energy * response,
+        effect=effect,
         donor=donor,
     )
 
@@ -165,6 +169,11 @@ class Beam:
     """Slot of the bunch pattern, (pulse,)."""
     shut: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     """Whether the shutter is closed, (train,)."""
+
+    @property
+    def behind(self) -> NDArray[np.bool_]:
+        """What comes through the shutter, (train, pulse)."""
+        return self.lit & ~self.shut[:, None]
 
 
 def beam(settings: Settings, schedule: Schedule) -> Beam:

@@ -23,6 +23,8 @@ class Stream(IntEnum):
     ELECTRONICS = 30
     JUMPS = 31
     BURSTS = 40
+    WAVES = 50
+    TIMETOOL = 51
 
 
 def generator(seed: int, stream: Stream, *ids: int) -> np.random.Generator:

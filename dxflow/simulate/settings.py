@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,8 +15,21 @@ from .electronics import STAGES, Electronics
 from .exdf import VERSIONS
 from .plant import Plant
 from .signals import PowderRings, Signal
+from .timetool import TimeTool
+from .waveforms import Waveforms
 
-DEVICES = ("xgm", "motor", "timeserver", "ppd", "camera", "agipd", "litframes", "shutter")
+DEVICES = (
+    "xgm",
+    "motor",
+    "timeserver",
+    "ppd",
+    "camera",
+    "agipd",
+    "litframes",
+    "shutter",
+    "digitizer",
+    "timetool",
+)
 
 STRIDES = {4.5: 1, 2.2: 2, 1.1: 4, 0.5: 8}
 """Repetition rate in MHz -> pulse slots from one detector frame to the next."""
@@ -44,6 +58,12 @@ class Scan:
     """The signal is multiplied by what an absorption edge at this position makes, mm; None: there is none."""
     jump: float = 1.0
     """What the edge adds to 1."""
+    onset: float | None = None
+    """The motor is a delay, and the pump does something from this position on, mm; None: everywhere."""
+    rise: float = 0.02
+    """The effect of the pump sets in as an error function of this standard deviation, mm."""
+    lifetime: float = np.inf
+    """And decays as exp(-(position - onset) / lifetime), mm."""
 
     def positions(self, trains: int) -> NDArray[np.float64]:
         """Return the position at each train, mm: the steps are equally long."""
@@ -58,6 +78,14 @@ class Scan:
         if self.edge is not None:
             out *= 1 + self.jump * (0.5 + np.arctan((positions - self.edge) / self.width) / np.pi)
         return out
+
+    def effect(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how far the pump changes the signal at each position: 0 not at all, 1 into `pump_signal`."""
+        if self.onset is None:
+            return np.ones_like(positions)
+        late = positions - self.onset
+        rising = [0.5 * (1 + math.erf(x / (self.rise * math.sqrt(2)))) for x in late]
+        return np.array(rising).reshape(late.shape) * np.exp(-np.maximum(late, 0) / self.lifetime)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +155,12 @@ class Settings:
     """Whether corrected modules are also found under their raw names (soft links)."""
     devices: Collection[str] = ("xgm", "motor", "timeserver", "ppd", "litframes")
     """Beside the detector: "xgm", "motor", "timeserver", "ppd", "camera", "shutter", "agipd" (the detector's control
-    device) and "litframes" (the online lit-frame finder)."""
+    device), "litframes" (the online lit-frame finder), "digitizer" (a trace per train), "timetool" (a line camera)."""
     camera_shape: tuple[int, int] = (48, 64)
+    waveforms: Waveforms = field(default_factory=Waveforms)
+    """What the digitizer records."""
+    timetool: TimeTool = field(default_factory=TimeTool)
+    """What the time tool sees."""
     plant: Plant = field(default_factory=Plant)
     """What is wrong on purpose."""
     proposal: int = 900000

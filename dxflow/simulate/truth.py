@@ -39,7 +39,7 @@ class Truth:
     """Source of each module that has files."""
     devices: dict[str, str]
     """Device name by kind ("xgm", "motor", ...); fast data are at ``name:output`` (xgm, litframes),
-    ``name:outputBunchPattern`` (timeserver) and ``name:daqOutput`` (camera)."""
+    ``name:outputBunchPattern`` (timeserver), ``name:daqOutput`` (camera, timetool) and ``name:network`` (digitizer)."""
     distance: float
     """Sample to detector, m."""
     photon_energy: float
@@ -92,6 +92,14 @@ class Truth:
     """Microjoule, (frame,); 0 where dark."""
     intensity: NDArray[np.float64]
     """Factor on ``expected``: energy / pulse_energy times the response to the motor, (frame,)."""
+    effect: NDArray[np.float64]
+    """How far the pump changes the signal, (frame,): from ``expected``, 0, as in frames without a pump, to
+    ``expected_pump``, 1."""
+    waves: NDArray[np.float64]
+    """Peaks in the traces of the digitizer, (peak, 4): train (index), top (sample), height (ADU), area (ADU times
+    samples)."""
+    edges: NDArray[np.float64]
+    """Edge of the time tool at each train, pixels, (train,); NaN without X-rays."""
     donor: NDArray[np.int64]
     """Frame of which each frame is an exact copy, (frame,): itself, unless there was a pool."""
     bad_pixels: NDArray[np.bool_]
@@ -130,8 +138,8 @@ class Truth:
 
         Every module is taken to have all frames: planted gaps of single modules are not considered.
         """
-        plain = self.intensity[self.hits & ~self.pump].sum()
-        pumped = self.intensity[self.hits & self.pump].sum()
+        plain = (self.intensity * (1 - self.effect))[self.hits].sum()
+        pumped = (self.intensity * self.effect)[self.hits].sum()
         missed = self.intensity[self.lit & ~self.hits].sum()
         total = plain * self.expected + pumped * self.expected_pump + missed * self.expected_miss
         return total / max(len(self.intensity), 1)

@@ -1,6 +1,7 @@
 """Whole simulated runs, read by EXtra-data and checked by its validator."""
 
 import hashlib
+import math
 import warnings
 
 import h5py
@@ -10,7 +11,7 @@ from extra_data import RunDirectory, components
 from turns import turns
 from validator import problems
 
-from dxflow.simulate import Flat, Plant, PowderRings, Truth, make_run
+from dxflow.simulate import Flat, Plant, PowderRings, Scan, Truth, make_run
 
 DETECTORS = ("AGIPD1M", "AGIPD500K", "LPD1M", "DSSC1M", "JUNGFRAU", "JUNGFRAU1")
 VERSIONS = ("0.5", "1.0", "1.1", "1.2", "1.3")
@@ -189,3 +190,30 @@ def test_full_size_agipd_has_a_geometry_that_extra_geom_reads_back(tmp_path):
     assert truth.expected.shape == (16, 512, 128)
     geometry = extra_geom.AGIPD_1MGeometry.from_crystfel_geom(tmp_path / truth.geometry["geom"])
     assert np.allclose(geometry.get_pixel_positions(), truth.positions, atol=1e-7)
+
+
+def test_the_pump_changes_the_signal_as_far_as_its_delay_lets_it(tmp_path):
+    scan = Scan(-1, 1, 5, onset=0.0, rise=0.2, lifetime=2.0)
+    truth = make_run(
+        tmp_path,
+        detector="JUNGFRAU1",
+        module_shape=(64, 64),
+        trains=10,
+        pulses=4,
+        pump="pulses",
+        signal=Flat(5),
+        pump_signal=Flat(20),
+        scan=scan,
+        energy_spread=0,
+        bad_pixels=0,
+        pool=2,
+    )
+    on = truth.pump.reshape(10, 4)
+    effect = truth.effect.reshape(10, 4)
+    assert not effect[~on].any()
+    rising = [0.5 * (1 + math.erf(x / 0.2 / math.sqrt(2))) for x in (-1, -0.5, 0, 0.5, 1)]
+    np.testing.assert_allclose(effect[::2, 1], rising * np.exp([0, 0, 0, -0.25, -0.5]))
+    frames = RunDirectory(tmp_path)[truth.sources[0], truth.key].ndarray()
+    means = frames.reshape(10, 4, -1).mean(axis=2)
+    np.testing.assert_allclose(means, 5 + 15 * effect, rtol=0.03)
+    np.testing.assert_allclose(truth.mean(), (5 + 15 * truth.effect).mean(), rtol=1e-9)

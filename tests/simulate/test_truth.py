@@ -17,7 +17,7 @@ def test_every_field_comes_back_as_it_was(tmp_path, options):
         before, after = getattr(truth, field.name), getattr(loaded, field.name)
         if isinstance(before, np.ndarray):
             assert before.dtype == after.dtype, field.name
-            assert np.array_equal(before, after), field.name
+            np.testing.assert_array_equal(before, after, field.name)
         elif field.name not in ("signal", "pump_signal"):
             assert before == after, field.name
 
