@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dxflow import InputInfo, geometry
+from dxflow.errors.near import listed
 from dxflow.run import detectors
+
+from .subtract import positions
 
 UNITS = {"q": "1/angstrom", "2theta": "degree", "r": "mm"}
 """What is on the first axis, and its unit."""
 LARGEST = {"q": np.inf, "2theta": 180.0, "r": np.inf}
 TURN = 360.0
+AXES = ("module", "ss", "fs")
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,40 +160,85 @@ def nothing(axes: list[Axis], bad: NDArray, img: InputInfo) -> str:
     return f"flat= and weights= leave no pixel of {img.name}"
 
 
-def fitting(what: str, array: NDArray, img: InputInfo) -> NDArray:
-    """Return the rows of an array over modules, (module, ss, fs, ...), that belong to the modules that are read."""
+def fitting(what: str, array: NDArray, img: InputInfo, labelled: bool = False) -> NDArray:
+    """Return the rows of an array over modules, (module, ss, fs, ...), that belong to the modules that are read.
+
+    Those of a labelled one were found by their labels.
+    """
     _, *frame = img.shape
     if array.shape[0] == 1 and array.shape[1:3] != tuple(frame) and array.shape[1] % frame[0] == 0:
         # CrystFEL files may stack the modules along the slow scan.
         array = array.reshape(-1, *frame, array.shape[-1]) if array.shape[2] == frame[1] else array
     if img.roi is not None and array.shape[1:3] != tuple(frame):
         array = array[:, img.roi[0], img.roi[1]]
-    rows = detectors.rows_of(img.modules, img.sources, len(array))
+    every = list(range(len(array)))
+    rows = every if labelled else detectors.rows_of(img.modules, img.sources, len(array))
     if array.shape[1:3] != tuple(frame) or not rows:
         raise ValueError(
             f"{what} has (module, ss, fs) = {array.shape[:3]}; expected {img.shape} for modules "
             f"{list(img.modules)} of {img.name}, or all modules of the detector"
         )
-    return array if rows == list(range(len(array))) else array[rows]
+    return array if rows == every else array[rows]
+
+
+def of_modules(what: str, given: Any, img: InputInfo) -> NDArray:
+    """Return the number of each pixel that is read, (module, ss, fs), of an array or an ``.npy`` file.
+
+    An array of xarray is matched by the labels that its axes have, whatever their order: numbers of modules, pixels.
+    """
+    if isinstance(given, (str, os.PathLike)):
+        if not os.path.isfile(given) or not os.fspath(given).endswith(".npy"):
+            raise ValueError(f"{what}={os.fspath(given)!r}; expected an .npy file that is there, or an array")
+        given = np.load(given, allow_pickle=False)
+    values, modules = _chosen(what, given, img) if hasattr(given, "dims") else (np.asarray(given), False)
+    if values.dtype.kind not in "fiub" or values.ndim not in (2, 3):
+        raise ValueError(
+            f"{what} is {values.dtype} {values.shape}; expected numbers, (module, ss, fs) or (ss, fs) of one module"
+        )
+    return fitting(what, values.reshape(-1, *values.shape[-2:])[..., None], img, modules)[..., 0]
+
+
+def _chosen(what: str, given: Any, img: InputInfo) -> tuple[NDArray, bool]:
+    """Return what a labelled array has for the modules and pixels that are read, and whether modules are labelled."""
+    if given.attrs.get("detector", img.name) != img.name:
+        raise ValueError(f"{what} is of {given.attrs['detector']}, the frames are of {img.name}")
+    given = given.transpose(..., *(axis for axis in AXES if axis in given.dims))
+    values, labelled = np.asarray(given), False
+    for axis, wanted in zip(AXES, (img.modules, *_pixels(img)), strict=True):
+        if axis not in given.dims or axis not in given.coords:
+            continue
+        known = np.asarray(given.coords[axis])
+        rows = positions(known, wanted) if known.dtype.kind in "iu" and len(known) else np.array([-1])
+        if (rows < 0).any():
+            raise ValueError(
+                f"{what} has {axis} {listed(map(str, known.tolist()))}; expected the numbers of all that are read, "
+                f"{listed(map(str, wanted))}"
+            )
+        values, labelled = values.take(rows, given.dims.index(axis)), labelled or axis == "module"
+    return values, labelled
+
+
+def _pixels(img: InputInfo) -> list[range]:
+    """Return the numbers of the rows and columns that are read."""
+    begins = (part.start for part in img.roi) if img.roi else (0, 0)
+    return [range(first, first + n) for first, n in zip(begins, img.shape[1:], strict=True)]
 
 
 def of_pixels(name: str, given: Any, img: InputInfo) -> NDArray | None:
     """Return one number for each pixel that is read, (module, ss, fs)."""
     if given is None:
         return None
-    if isinstance(given, (str, os.PathLike)):
-        if not os.path.isfile(given) or not os.fspath(given).endswith(".npy"):
-            raise ValueError(f"{name}={os.fspath(given)!r}; expected an .npy file that is there, or an array")
-        given = np.load(given, allow_pickle=False)
-    array = np.asarray(given)
-    if array.dtype.kind not in "fiub" or array.ndim not in (2, 3):
-        raise ValueError(
-            f"{name} is {array.dtype} {array.shape}; expected numbers, (module, ss, fs) or (ss, fs) of one module"
-        )
-    array = fitting(name, np.atleast_3d(array.T).T[..., None].astype("f4"), img)[..., 0]
+    array = of_modules(name, given, img).astype("f4")
     if name != "dark" and (array < 0).any():
         raise ValueError(f"{name} has numbers below 0, down to {np.nanmin(array):g}; expected 0 or more")
     return array
+
+
+def identity(given: Any) -> Hashable | None:
+    """Return what tells what a pixel is given from all others, labels with it; None if nothing does."""
+    own = geometry.identity(given)
+    axes = [(axis, *np.ravel(given.coords[axis]).tolist()) for axis in getattr(given, "coords", ())]
+    return own if own is None or not axes else (own, given.dims, tuple(axes))
 
 
 def filled(given: NDArray | None, default: float, bad: NDArray) -> NDArray:

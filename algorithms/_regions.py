@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from dxflow import InputInfo, PlanError, RunInfo, geometry
 
-from .azint import ENERGIES, WAVELENGTHS, fitting
+from ._azint_tables import fitting, of_modules
+from .azint import ENERGIES, WAVELENGTHS
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +84,13 @@ def made(name: str, options: Any, info: RunInfo) -> Regions:
 
 
 def _labelled(given: Any, img: InputInfo) -> Regions:
-    labels = np.load(given) if isinstance(given, (str, os.PathLike)) else np.asarray(given)
+    given = np.load(given) if isinstance(given, (str, os.PathLike)) else given
+    labels = np.asarray(given)
     if labels.dtype.kind not in "iub" or labels.ndim not in (2, 3) or labels.min(initial=0) < 0:
         raise ValueError(
             f"labels are {labels.dtype} {labels.shape}; expected integers from 0, (module, ss, fs), 0 for no region"
         )
-    own = fitting("labels", labels.reshape(-1, *labels.shape[-2:], 1), img)[..., 0]
+    own = of_modules("labels", given, img)
     # Regions are those of the whole image: a region without a pixel that is read is NaN.
     known = np.unique(labels[labels > 0]).astype(np.int64)
     numbers = np.where(own > 0, np.searchsorted(known, own) + 1, 0)

@@ -22,6 +22,7 @@ from ._azint_tables import (
     azimuth,
     filled,
     fitting,
+    identity,
     nothing,
     of_pixels,
     radial,
@@ -73,7 +74,8 @@ class AzimuthalIntegration(Algorithm):
     flat, dark, weights : array or path, optional
         One number for each pixel, (module, ss, fs) of all modules of the detector or of those that are read, or the
         ``.npy`` file of it: the response that values are divided by, what is subtracted first (darks per memory cell:
-        `Subtract`), and how much a pixel counts. A pixel leaves where one is NaN, or flat or weight are 0.
+        `Subtract`), and how much a pixel counts. A pixel leaves where one is NaN, or flat or weight are 0. Modules and
+        pixels of an xarray, such as ``result.dataset["average.mean"]``, are matched by their labels.
     errors : {"poisson", "azimuthal"}, optional
         Standard errors, from the counts (data in photons) or from how pixels of a bin differ. None by default.
     per : {"frame", "pulse", "run"}
@@ -251,7 +253,7 @@ class AzimuthalIntegration(Algorithm):
         img = info["img"]
         try:
             given = self.geometry if self.geometry is not None else geometry.beside(info.path)
-            whats = [geometry.identity(x) for x in (given, *self.own.values()) if x is not None]
+            whats = [identity(x) for x in (given, *self.own.values()) if x is not None]
         except (ValueError, OSError) as e:
             raise PlanError(f"{self.ALG_ID}: {e}") from e
         options: tuple[Any, ...] = (

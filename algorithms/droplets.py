@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo
 
-from .azint import fitting
+from ._azint_tables import of_modules
 from .litframes import refuse_others, usable
 from .photons import Scratch
 
@@ -186,11 +185,7 @@ class Droplets(Algorithm):
         if self.noise is None:
             return np.zeros((0, 0, 0))
         try:
-            given = np.load(self.noise) if isinstance(self.noise, (str, os.PathLike)) else self.noise
-            noise = np.asarray(given, "f8")
-            if noise.ndim not in (2, 3):
-                raise ValueError(f"noise has shape {noise.shape}; expected (module, ss, fs)")
-            noise = fitting("noise", noise.reshape(-1, *noise.shape[-2:], 1), img)[..., 0]
+            noise = of_modules("noise", self.noise, img).astype("f8")
         except (ValueError, OSError) as e:
             raise PlanError(f"droplets: {e}") from e
         # Pixels without noise, or of which it is not known, are in no droplet.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dxflow import Algorithm, Frames, InputInfo, Output, Partial, PlanError, RunInfo, Train
 
+from ._azint_tables import of_modules
 from .litframes import comparable
 from .roi import interval
 
@@ -145,7 +146,9 @@ class Spectrum(Algorithm):
             raise ValueError(f"spectrum: photon={self.photon}; expected what one photon makes, above 0")
         for name in ("range", "window"):
             pair = getattr(self, name)
-            if pair is not None and not (len(pair) == 2 and pair[0] < pair[1]):
+            # A window may be open, bins end somewhere.
+            least, most = (-np.inf, np.inf) if name == "window" else np.nextafter((-np.inf, np.inf), 0)
+            if pair is not None and not (len(pair) == 2 and least <= pair[0] < pair[1] <= most):
                 raise ValueError(f"spectrum: {name}={tuple(pair)}; expected two rising numbers")
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
@@ -261,13 +264,13 @@ class Spectrum(Algorithm):
     def _of_table(self, table: NDArray, img: InputInfo) -> NDArray:
         if self.rotation or self.curvature:
             raise PlanError("spectrum: energies of each pixel hold rotation and curvature: leave these out")
-        if img.roi is not None and table.shape[-2:] != img.shape[1:]:
-            table = table[..., img.roi[0], img.roi[1]]
-        if table.shape not in (img.shape, img.shape[1:]):
-            raise PlanError(
-                f"spectrum: energy has shape {table.shape}; expected {img.shape[1:]} or {img.shape} of {img.name}"
-            )
-        return np.broadcast_to(table, img.shape)
+        one = np.broadcast_to(table, (len(img.modules), *table.shape[-2:])) if table.ndim == 2 else None
+        try:
+            # Of an xarray, the modules have labels.
+            labelled = self.energy if hasattr(self.energy, "dims") else table
+            return of_modules("energy", labelled if one is None else one, img)
+        except ValueError as e:
+            raise PlanError(f"spectrum: {e}") from e
 
     def _edges(self, at: NDArray, region: Any) -> tuple[float, float, int]:
         """Return the first and the last edge of the bins, and how many these are."""

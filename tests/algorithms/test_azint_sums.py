@@ -5,11 +5,13 @@ import pytest
 from campaign import rings
 from readings import Whole, images, near, pixels, same
 from test_azint import integrated, of, points_of, pyfai, tilted
+from xarray import DataArray
 
 import dxflow
 from dxflow import Frames, PlanError, geometry
 from dxflow.algorithms._azint_sums import ratio
 from dxflow.algorithms._azint_tables import Axis, azimuth
+from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.testing import check_algorithm
 
@@ -270,6 +272,38 @@ def test_the_command_line_takes_files_of_modules_and_pixels(holey, tmp_path):
     by_path = integrated(holey, of(holey, flat=tmp_path / "flat.npy"))
     same(by_path, integrated(holey, of(holey, flat=flat)))
     near(by_path["azint.mean"] * 2, integrated(holey, of(holey))["azint.mean"])
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("flat", (3, 1)), ("dark", tuple(range(8))[::-1]), ("weights", range(8))]
+)
+def test_labelled_modules_and_pixels_are_found_in_any_order(holey, name, read):
+    random = np.random.default_rng(8)
+    plain, order = 0.5 + random.random((8, 16, 40)), random.permutation(8)
+    img = Frames(modules=list(read), roi=np.s_[4:12, 10:30])
+    coords = {"module": order, "ss": np.arange(4, 16), "fs": np.arange(40)}
+    labelled = DataArray(plain[order][:, 4:], coords, ("module", "ss", "fs"))
+    expected = integrated(holey, of(holey, img=img, **{name: plain}))
+    # After each other in one process: labels are part of what is kept.
+    same(integrated(holey, of(holey, img=img, **{name: labelled})), expected)
+    mixed = labelled.assign_coords(module=order[::-1]).transpose("fs", "ss", "module")
+    found = integrated(holey, of(holey, img=img, **{name: mixed}))
+    unmixed = np.empty_like(plain)
+    unmixed[order[::-1]] = plain[order]
+    near(found["azint.mean"], integrated(holey, of(holey, img=img, **{name: unmixed}))["azint.mean"])
+
+
+def test_a_dark_or_flat_may_be_a_result_of_other_modules_in_another_order(holey):
+    made = dxflow.reduce(holey.path, Average(img=Frames(modules=[6, 1, 3])), cluster="here").dataset
+    mean, whole = made["average.mean"], np.full((8, 16, 40), np.nan)
+    whole[[6, 1, 3]] = mean
+    img = Frames(modules=[1, 6])
+    found = integrated(holey, of(holey, img=img, dark=mean))
+    near(found["azint.mean"], integrated(holey, of(holey, img=img, dark=whole))["azint.mean"])
+    with pytest.raises(PlanError, match="dark has module 1, 3, 6; expected the numbers of all .* 1, 2"):
+        dxflow.plan(holey.path, of(holey, img=Frames(modules=[1, 2]), dark=mean))
+    with pytest.raises(PlanError, match="dark is of OTHER, the frames are of SPB_DET_AGIPD500K2G"):
+        dxflow.plan(holey.path, of(holey, img=img, dark=mean.assign_attrs(detector="OTHER")))
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,16 @@ from math import erf
 
 import numpy as np
 import pytest
-from readings import images
+from readings import images, same
 from scipy import ndimage
+from xarray import DataArray
 
 import dxflow
 from dxflow import Frames, PlanError
 from dxflow.algorithms import _photon_kernels as kernels
 from dxflow.algorithms.droplets import Droplets
+from dxflow.algorithms.photons import Photonise
+from dxflow.algorithms.photonstats import PhotonStatistics
 from dxflow.testing import check_algorithm
 
 
@@ -55,6 +58,17 @@ def test_droplets_are_those_of_scipy(holey, noise):
     np.testing.assert_array_equal(data["droplets.n_all"], every)
     np.testing.assert_allclose(data["droplets.droplets"], np.array(expected), rtol=1e-6)
     assert len(expected) > 100
+
+
+def test_noise_and_labels_of_modules_are_found_in_any_order(holey):
+    random = np.random.default_rng(8)
+    noise, order = random.uniform(0.5, 2, (8, 16, 40)), random.permutation(8)
+    labelled = DataArray(noise[order], {"module": order}, ("module", "ss", "fs"))
+    img = Frames(modules=[5, 2])
+    same(*(made(holey, threshold=4.0, noise=n, img=img) for n in (labelled, noise)))
+    regions = labelled.copy(data=(noise[order] * 3).astype(int))
+    chain = [[Photonise(img=img), PhotonStatistics(labels=n)] for n in (regions, (noise * 3).astype(int))]
+    same(*(dxflow.reduce(holey.path, each, cluster="here").dataset for each in chain))
 
 
 def test_sums_outside_the_limits_are_left_out(holey):

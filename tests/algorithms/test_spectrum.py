@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from readings import images, near, pixels, same
+from xarray import DataArray
 
 import dxflow
 from dxflow import Frames, PlanError
@@ -88,6 +89,14 @@ def test_coefficients_and_a_table_give_energies(holey):
     near(by_table["energy"], 8005 + (np.arange(20) + 0.5) / 2)
 
 
+def test_energies_of_labelled_modules_are_found_in_any_order(holey):
+    random = np.random.default_rng(8)
+    table, order = 8000 + 10 * random.random((8, 16, 40)), random.permutation(8)
+    labelled = DataArray(table[order], {"module": order}, ("module", "ss", "fs"))
+    given = {"bins": 20, "range": (8000, 8010), "img": Frames(modules=[5, 2])}
+    same(made(holey, energy=labelled, **given), made(holey, energy=table, **given))
+
+
 @pytest.mark.parametrize("by", ["bin", "all"])
 def test_background_is_scaled_by_its_area_in_each_frame(holey, by):
     frames, ss, fs = images(holey)[:, 2:3], (5, 9), (4, 20)
@@ -147,12 +156,17 @@ def test_it_follows_the_rules_of_algorithms(holey):
     [
         ({"ss": (3, 3)}, ValueError, "first row or column and the one after"),
         ({"range": (3, 2)}, ValueError, "two rising numbers"),
+        ({"range": (0, np.inf)}, ValueError, "two rising numbers"),
         ({"photon": 0}, ValueError, "above 0"),
         ({"background": [(1, 2, 3)]}, ValueError, "expected .ss, stop, fs, stop."),
         ({"fs": (3, 41)}, PlanError, "ends outside the frames"),
         ({"range": (100, 200)}, PlanError, "no pixel of the region is in the range"),
         ({"background": [(0, 16, 0, 10)]}, PlanError, "no pixel in 30 of 40 bins.*background_by='all'"),
-        ({"energy": np.zeros((3, 4))}, PlanError, "energy has shape .3, 4.; expected .16, 40."),
+        (
+            {"energy": np.zeros((3, 4))},
+            PlanError,
+            r"energy has \(module, ss, fs\) = \(8, 3, 4\); expected \(8, 16, 40\)",
+        ),
         ({"energy": np.zeros((16, 40)), "rotation": 1}, PlanError, "leave these out"),
         ({"energy": "nowhere.npy"}, PlanError, "nowhere.npy"),
         ({"energy": [8000.0]}, PlanError, "same energy, 8000"),
