@@ -1,18 +1,22 @@
-"""Average: mean, variance and count of each pixel, over the run, per memory cell or per pulse."""
+"""Average: mean, variance and count of each pixel, over the run, per memory cell, pulse or group of frames."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo
+from dxflow import Algorithm, Frames, ModuleBlock, Output, Partial, PlanError, RunInfo
 
+from . import _groups as groups
 from .litframes import usable
 
 PER = ("run", "cell", "pulse")
+STATE = 24
+"""Bytes per pixel and group."""
 SLAB = 2**20
 """Values that `finalize` works on at once."""
 
@@ -23,19 +27,29 @@ class Average(Algorithm):
     Parameters
     ----------
     per : {"run", "cell", "pulse"}
-        Over all frames, over those of each memory cell, or over those of each pulse id.
+        Over all frames, over those of each memory cell, or over those of each pulse id: a short form of `by`.
     ddof : int
         The variance is the sum of squared deviations over (count - ddof): 1 (the default) is the unbiased estimate,
         0 what `numpy.nanvar` does by default.
+    groups : list, optional
+        Values of `by` that make a group each, in this order; one that no frame has is empty. By default all, sorted.
     img : Frames, Key or From
         What is averaged, ``Frames("image.data")`` by default.
+    by : Labels, DataArray, path or Result, optional
+        A label of each frame or train, pumped or not, the step of a motor: over the frames of each of its values.
 
     Outputs
     -------
-    mean, variance : float64, ([cell or pulse,] module, ss, fs)
+    mean, variance : float64, ([cell, pulse or group,] module, ss, fs)
         In the unit of the data and its square; NaN where `count` is 0, or not more than `ddof` for the variance.
     count : int32, same shape
         Values used.
+    error : float32, same shape
+        Standard error of the mean, sqrt(variance / count), with ddof 1; with `by`.
+    ungrouped : bool, (frame,)
+        Frames of no group: without a label, or of one that `groups` leaves out; with `by`.
+
+    With `by`, the axis of groups has the name of the label ("group" if it has none) and its values as coordinate.
 
     Notes
     -----
@@ -51,8 +65,8 @@ class Average(Algorithm):
 
     An infinite value counts, and makes mean and variance NaN.
 
-    State: 20 bytes per pixel (and cell or pulse): 21 MB for AGIPD-1M, 7.4 GB with its 352 cells, which the plan
-    splits by modules.
+    State: 20 bytes per pixel (and cell, pulse), 24 of each group: 21 MB for AGIPD-1M, 7.4 GB with its 352 cells,
+    which the plan splits by modules.
 
     References
     ----------
@@ -61,52 +75,61 @@ class Average(Algorithm):
 
     ALG_ID = "average"
     HELP = "mean, variance and count of each pixel: over the run, per memory cell or per pulse"
-    inputs = {"img": Frames("image.data")}
+    inputs = {"img": Frames("image.data"), "by": None}  # type: ignore[dict-item]
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--per", choices=PER, default="run", help="average over the run, per memory cell or per pulse id"
         )
+        groups.add_arguments(parser)
         parser.add_argument("--ddof", type=int, default=1, help="variance = M2 / (count - ddof); default 1")
 
     def configure(self, args: argparse.Namespace) -> None:
-        self.per, self.ddof = args.per, int(args.ddof)
+        self.per, self.ddof, self.groups = args.per, int(args.ddof), args.groups
+        self.inputs = groups.joined(self.inputs)
         if self.ddof < 0:
             raise ValueError(f"average: ddof={self.ddof}; expected 0 (population) or 1 (sample)")
+        if self.per != "run" and "by" in self.inputs:
+            raise ValueError(f"average: per={self.per!r} and by= were given; expected one of them")
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         img = info["img"]
-        _check(img, self.per)
+        if img.dtype.kind not in "fiub":
+            raise PlanError(f"average: {img.name} {img.key} is {img.dtype}; expected real numbers")
         unit, square = img.unit, f"{img.unit}2" if img.unit else ""
-        axes = self._axes(img)
+        found = self._of(info)
+        axes: dict[str, Any] = {"per": "pixel", "merge": "custom", **(found.axes() if found else {})}
+        error = Output(dtype="f4", unit=unit, doc="standard error of the mean", **axes)
         return {
-            "mean": Output(per="pixel", merge="custom", unit=unit, doc="mean", **axes),
-            "variance": Output(per="pixel", merge="custom", unit=square, doc="variance", **axes),
-            "count": Output(per="pixel", merge="custom", dtype="i4", doc="values used", **axes),
+            "mean": Output(unit=unit, doc="mean", **axes),
+            "variance": Output(unit=square, doc="variance", **axes),
+            "count": Output(dtype="i4", doc="values used", **axes),
+            **({"error": error, "ungrouped": groups.ungrouped()} if "by" in self.inputs else {}),
         }
 
-    def _axes(self, img: InputInfo) -> dict:
-        """Return shape, dims and coords of the axis before the pixels, if there is one."""
-        if self.per == "run":
-            return {}
-        ids = _ids(img, self.per)
-        return {"shape": (len(ids),), "dims": (self.per,), "coords": {self.per: ids}}
+    def _of(self, info: RunInfo) -> groups.Groups | None:
+        """Return the groups of frames, if there are any."""
+        if "by" in self.inputs:
+            return groups.of(self, info, STATE * int(np.prod(info["img"].shape)))
+        return None if self.per == "run" else groups.of_ids(self.name, info["img"], self.per)
 
     def initialize(self, info: RunInfo) -> None:
-        self._ids = _ids(info["img"], self.per)
+        self._groups = self._of(info)
         self._exact = _exact(info["img"].dtype)
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         frames, masked = self._frames(block)
-        if self.per == "run":
+        if self._groups is None:
             self._add(frames, out.count, out.mean, out.variance, masked)
             return
-        ids = block.cell_ids if self.per == "cell" else block.pulse_ids
-        assert ids is not None  # `outputs` refused data without them
-        for slot, start, stop in stretches(np.searchsorted(self._ids, ids)):
+        slots = self._groups.slots(block)
+        if "ungrouped" in out:
+            out.ungrouped |= slots < 0
+        for slot, start, stop in stretches(slots):
             bad = None if masked is None else masked[start:stop]
-            self._add(frames[start:stop], out.count[slot], out.mean[slot], out.variance[slot], bad)
+            if slot >= 0:
+                self._add(frames[start:stop], out.count[slot], out.mean[slot], out.variance[slot], bad)
 
     def _frames(self, block: ModuleBlock) -> tuple[NDArray, NDArray | None]:
         """Return frames (frame, pixel), and which pixels are masked where the kernels cannot see it: exact integers."""
@@ -147,20 +170,9 @@ class Average(Algorithm):
             part = slice(start, start + SLAB)
             if self._exact:
                 divide_sums(count[part], mean[part], variance[part])
+            if "error" in totals:
+                _flat(totals.error)[part] = _error(count[part], variance[part])
             _divide(count[part], mean[part], variance[part], self.ddof)
-
-
-def _check(img: InputInfo, per: str) -> None:
-    """Refuse data without the ids that are asked for, or that are no numbers."""
-    if per != "run" and not len(_ids(img, per)):
-        use = "per='run' or per='cell'" if len(img.cells) else "per='run'"
-        raise PlanError(f"average: per={per!r}, but {img.name} {img.key} has no {per} ids; use {use}")
-    if img.dtype.kind not in "fiub":
-        raise PlanError(f"average: {img.name} {img.key} is {img.dtype}; expected real numbers")
-
-
-def _ids(img: InputInfo, per: str) -> NDArray:
-    return img.cells if per == "cell" else img.pulses
 
 
 def _exact(dtype: np.dtype) -> bool:
@@ -209,3 +221,9 @@ def _divide(count: NDArray, mean: NDArray, squares: NDArray, ddof: int) -> None:
     squares /= np.maximum(free, 1)
     squares[(free < 1) | broken] = np.nan
     mean[(count < 1) | broken] = np.nan
+
+
+def _error(count: NDArray, squares: NDArray) -> NDArray:
+    """Return the standard error of the mean, of squared deviations; NaN of fewer than two values."""
+    free = count * (count - 1.0)
+    return np.sqrt(np.where(np.isfinite(squares) & (free > 0), squares, np.nan) / np.maximum(free, 1))
