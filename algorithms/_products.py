@@ -170,13 +170,11 @@ class Products:
         small = self._small[: total.size].reshape(total.shape)
         small = small if tile.dtype == small.dtype else np.empty(total.shape)
         with blas().one_thread():
-            # The same matrix twice: BLAS does half of the work.
-            np.matmul(tile, tile.T, out=small)
-            if (
-                small.dtype == np.float32
-                and small.diagonal().max() >= EXACT
-                and (tile == np.rint(tile)).all()
-            ):
+            # The same matrix twice: BLAS does half of the work. A square that float32 does not hold is no fault.
+            with np.errstate(over="ignore"):
+                np.matmul(tile, tile.T, out=small)
+            most = small.diagonal().max() if small.dtype == np.float32 else 0
+            if most == np.inf or (most >= EXACT and (tile == np.rint(tile)).all()):
                 tile = tile.astype("f8")
                 small = tile @ tile.T
         total += small

@@ -65,6 +65,7 @@ def bins(name: str, q: Any) -> NDArray:
         or not (np.diff(edges) > 0).all()
         or (edges[1:, 0] < edges[:-1, 1]).any()
         or edges[0, 0] < 0
+        or not np.isfinite(edges).all()
     ):
         raise ValueError(f"{name}: q={q}; expected rising edges in 1/angstrom, or pairs (low, high) in order")
     return edges
@@ -85,6 +86,8 @@ def made(name: str, options: Any, info: RunInfo) -> Regions:
 
 def _labelled(given: Any, img: InputInfo) -> Regions:
     given = np.load(given) if isinstance(given, (str, os.PathLike)) else given
+    if isinstance(given, np.lib.npyio.NpzFile):
+        raise ValueError("labels are several arrays; expected an .npy file of one")
     labels = np.asarray(given)
     if labels.dtype.kind not in "iub" or labels.ndim not in (2, 3) or labels.min(initial=0) < 0:
         raise ValueError(

@@ -10,6 +10,18 @@ STRIDE = 64
 
 
 @njit(cache=True, nogil=True)
+def seen(frames, pixels):  # type: ignore[no-untyped-def]
+    """Return which frames have one of these pixels, (frame,) bool: others are as if they were not there."""
+    out = np.zeros(len(frames), np.bool_)
+    for t in range(len(frames)):
+        for p in pixels:
+            if np.isfinite(frames[t, p]):
+                out[t] = True
+                break
+    return out
+
+
+@njit(cache=True, nogil=True)
 def columns(frames, rows, pixels, out):  # type: ignore[no-untyped-def]
     """Copy pixels of some frames, 0 where a pixel is not finite in one of them; return how many are.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dxflow import InputInfo, Output, Partial, RunInfo
 
 from . import _regions as regions
-from .twotime import TwoTime, matrices, pulses, ratio
+from .twotime import TwoTime, matrices, normalised, pulses, ratio
 
 NORMS = ("frame", "symmetric")
 
@@ -166,13 +166,16 @@ class Lags:
         for level in self.levels:
             if level.pairs is not None:
                 products, first = _averaged(products, level.pairs), _averaged(first, level.pairs)
-            terms = [ratio(products, first * first.T)] if norm == "frame" else [products, first, first.T]
+            terms = [normalised(products, first)] if norm == "frame" else [products, first, first.T]
             there = (level.lag >= 0) & np.isfinite(terms[0])
             at = level.lag[there]
             n += np.bincount(at, minlength=len(n))
             for total, term in zip(totals, terms, strict=False):
                 total += np.bincount(at, term[there], len(n))
-        return ratio(totals[0], n if norm == "frame" else ratio(totals[1] * totals[2], n))
+        if norm == "frame":
+            return ratio(totals[0], n)
+        bright = (totals[1] > 0) & (totals[2] > 0)
+        return ratio(totals[0], np.where(bright, ratio(totals[1] * totals[2], n), 0.0))
 
 
 def _multi_tau(ids: NDArray, channels: int) -> list[tuple[Any, NDArray]]:

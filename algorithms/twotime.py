@@ -33,14 +33,14 @@ class TwoTime(Algorithm):
         Of `q`; as of `AzimuthalIntegration`.
     period : float, optional
         Microseconds from one pulse id to the next, 288/1300 by default, as at the European XFEL. Of data without pulse
-        ids, from one frame to the next.
+        ids, from one recorded frame to the next, whichever are read.
     img : Frames or From
         ``Frames("image.data")`` by default.
 
     Outputs
     -------
     c : float32, (train, q, t1, t2)
-        C(t1, t2). NaN where a train has no such frame, or a region no good pixel.
+        C(t1, t2). NaN where a train has no such frame, a region no good pixel, or the mean of a frame is not above 0.
     intensity : float64, (train, q, t1)
         Mean of the good pixels of each frame, unit of the data.
     pixels : int64, (train, q)
@@ -59,7 +59,7 @@ class TwoTime(Algorithm):
     noise, too: of counts, C(t, t) = 1 + contrast + 1 / <I(t)>.
 
     A pixel that is NaN, masked or infinite in one frame of a train is left out of all of them. Where a module lacks
-    frames, all three means of a pair are over the pixels that both frames have.
+    frames, or has no good pixel in them, all three means of a pair are over the pixels that both frames have.
 
     Time is that of pulse ids: what was not recorded, or not read, such as dark cells, leaves no gap and no lag.
     ``frames=`` of the pass selects the frames.
@@ -133,8 +133,7 @@ class TwoTime(Algorithm):
         from ._products import memory
 
         img = info["img"]
-        pixels = int(np.prod(img.shape[1:]))
-        most = max(len(img.pulses), img.max_per_train)
+        pixels, most = int(np.prod(img.shape[1:])), len(pulses(img))
         # Masked integers become floats.
         copy = 0 if img.dtype.kind == "f" else img.max_per_train * pixels * 4
         # Ranks and order; positions of the geometry and some arrays of their size, while regions are made.
@@ -154,15 +153,16 @@ class TwoTime(Algorithm):
         self._pulses = pulses(img)
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
+        from ._twotime_kernels import seen
+
         pixels, module = self._pixels[block.module], block.module
-        there = block.valid("img").reshape(len(block), -1).any(axis=1)
-        rows = np.flatnonzero(there)
-        if not len(pixels.order) or not len(rows):
-            return
-        at = rows
-        if block.pulse_ids is not None:
-            at = np.searchsorted(self._pulses, np.asarray(block.pulse_ids, np.int64)[rows])
         frames = usable(block).reshape(len(block), -1)
+        there = block.valid("img").reshape(len(block), -1).any(axis=1)
+        rows = np.flatnonzero(there & seen(frames, pixels.order))
+        if not len(rows):
+            return
+        ids = block.entry_ids if block.pulse_ids is None else block.pulse_ids
+        at = np.searchsorted(self._pulses, np.asarray(ids, np.int64)[rows])
         self._products.add(frames, rows, at, pixels, out.products, out.sums[:, module], out.counts[:, module])
 
     def finalize_chunk_processing(self, out: Partial) -> None:
@@ -174,12 +174,17 @@ class TwoTime(Algorithm):
 
     def _finish(self, out: Partial, at: tuple[int, ...], products: NDArray, first: NDArray) -> None:
         """Make results of the means of a train and region."""
-        out.c[at] = ratio(products, first * first.T)
+        out.c[at] = normalised(products, first)
+
+
+def normalised(products: NDArray, first: NDArray) -> NDArray:
+    """Return C of means over pixels, (t, t); NaN where one of the frames has no intensity."""
+    return ratio(products, np.where((first > 0) & (first.T > 0), first * first.T, 0.0))
 
 
 def pulses(img: InputInfo) -> NDArray:
     """Return the pulse ids that frames may have, their numbers in the train where there are none."""
-    return img.pulses.astype(np.int64) if len(img.pulses) else np.arange(img.max_per_train)
+    return (img.pulses if len(img.pulses) else img.entries).astype(np.int64)
 
 
 def _sums(img: InputInfo, n: int, t: int) -> dict[str, Output]:

@@ -76,6 +76,8 @@ class ModuleBlock:
         The last two None where there are none.
     strip : slice or None
         With `Algorithm.STRIPS`, the slow-scan rows that it has, counted from the first that are read.
+    entry_ids : ndarray, (frame,), or None
+        Numbers of frames without pulse ids in their trains, also where others of these are not read.
     """
 
     module: int
@@ -87,6 +89,7 @@ class ModuleBlock:
     _valid: Mapping[str, NDArray] = field(repr=False, default_factory=dict)
     _asked: set[str] = field(repr=False, default_factory=set)
     strip: slice | None = None
+    entry_ids: NDArray | None = None
 
     def __getitem__(self, alias: str) -> NDArray:
         return by_alias(self._arrays, alias)

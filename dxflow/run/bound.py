@@ -100,6 +100,7 @@ class BoundInput:
             data=("raw" if self.raw else "corrected") if self.kind == "frames" else "",
             values=None if self.joined is None else np.unique(self.joined.values[self.joined.there]),
             facts=self.facts,
+            entries=np.zeros(0, np.uint32) if index.pulse_ids is not None else np.unique(index.entry_ids),
         )
 
 

@@ -20,7 +20,8 @@ class InputInfo:
     `pulses` and `cells` the sorted ids that occur in the (selected) frames; `roi` the slow-scan and
     fast-scan pixels that are read of each module, None for all; `data` is "raw" or "corrected" of detectors;
     `values` are the different ones of `Labels`, sorted: the groups of a result; `facts` what devices say of it, such
-    as the clock of `FrameClock`.
+    as the clock of `FrameClock`; `entries` are the sorted numbers in their trains of the (selected) frames without
+    pulse ids.
     """
 
     name: str
@@ -39,6 +40,7 @@ class InputInfo:
     data: str = ""
     values: NDArray | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    entries: NDArray = field(default_factory=lambda: np.zeros(0, np.uint32))
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.shape))

@@ -75,6 +75,7 @@ class Views:
             valid,
             self._account.asked[bound.name],
             part.strip,
+            None if lead.index.pulse_ids is not None else read_only(lead.index.entry_ids[rows]),
         )
 
     def _in_block(

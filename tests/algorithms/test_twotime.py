@@ -1,15 +1,23 @@
 """TwoTime against direct sums in float64, and planted speckle; sparse and dense products against each other."""
 
+import shutil
+
+import h5py
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from readings import images
 from runs import make_run
 
 import dxflow
-from dxflow import Frames, PlanError, geometry
+from dxflow import Frames, From, PlanError, geometry
 from dxflow.algorithms import _blas, _products
+from dxflow.algorithms.g2 import G2
+from dxflow.algorithms.photons import Photonise
+from dxflow.algorithms.subtract import Subtract
 from dxflow.algorithms.twotime import SLOT, TwoTime
-from dxflow.simulate import Flat, Plant, Speckle
+from dxflow.simulate import Flat, Plant, Speckle, Truth
 from dxflow.testing import check_algorithm
 
 REGIONS = 3
@@ -21,7 +29,7 @@ def labels_of(truth, seed=0):
 
 def direct(frames, labels):
     """Return C of the frames of a train and what float32 may add to it, (q, t, t), pair by pair; pixels, (q,)."""
-    there = ~np.isnan(frames).all(axis=(2, 3))
+    there = np.isfinite(frames).any(axis=(2, 3))
     good = (np.isfinite(frames) | ~there[..., None, None]).all(axis=0)
     found, error = np.full((2, REGIONS, len(frames), len(frames)), np.nan)
     for q in range(REGIONS):
@@ -30,7 +38,7 @@ def direct(frames, labels):
             for b in range(len(frames)):
                 both = own & (there[a] & there[b])[:, None, None]
                 x, y = frames[a][both], frames[b][both]
-                if len(x):
+                if len(x) and x.mean() > 0 and y.mean() > 0:
                     found[q, a, b] = (x * y).mean() / (x.mean() * y.mean())
                     # Noise of dark frames cancels.
                     error[q, a, b] = 1e-6 * abs((abs(x * y)).mean() / (x.mean() * y.mean()))
@@ -115,6 +123,46 @@ def test_bins_of_q_are_the_labels_of_pixels_between_the_edges(speckle):
     assert by_label["q"].values.tolist() == [1, 2, 3]
 
 
+def blanked(truth, path, frame, value):
+    """Return the truth of a copy in which module 5 has nothing but a value in a frame."""
+    shutil.copytree(truth.path, path)
+    file = next(path.glob("CORR*AGIPD05*.h5"))
+    with h5py.File(file, "r+") as f:
+        f["INSTRUMENT"].visititems(
+            lambda name, item: item.__setitem__(frame, value) if name.endswith("image/data") else None
+        )
+    return Truth.load(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_frame_of_which_a_module_has_no_pixel_costs_the_others_of_its_train_nothing(
+    speckle, tmp_path, value
+):
+    run, labels = blanked(speckle, tmp_path / "r", 10, value), labels_of(speckle)
+    data = reduced(run, TwoTime(labels=labels))
+    np.testing.assert_array_equal(data["twotime.pixels"].values[1], data["twotime.pixels"].values[0])
+    same_as_direct(run, data, labels)
+    if np.isinf(value):
+        return
+    behind = [Photonise(), TwoTime(labels=labels, img=From("photons.img"))]
+    same_as_direct(run, reduced(run, behind), labels)
+
+
+def test_a_region_whose_mean_is_not_above_0_has_no_correlation(tmp_path):
+    run = make_run(
+        tmp_path / "r", detector="AGIPD500K", trains=2, pulses=4, module_shape=(8, 8), lit=0.5, noise=1.0
+    )
+    labels = np.ones(run.positions.shape[:3], int)
+    dark = np.full(run.positions.shape[:3], 0.7, "f4")
+    chain = [Subtract(dark=dark), TwoTime(labels=labels, img=From("subtract.img"))]
+    data = reduced(run, [*chain, G2(labels=labels, img=From("subtract.img"))])
+    mean = data["twotime.intensity"].values[:, 0]
+    known = np.isfinite(data["twotime.c"].values[:, 0])
+    assert (mean < 0).any()
+    np.testing.assert_array_equal(known, (mean > 0)[:, :, None] & (mean > 0)[:, None])
+    np.testing.assert_array_equal(data["g2.trains"].values[0, 0], known.any(axis=(1, 2)).sum())
+
+
 def test_planted_contrast_and_decay_are_found(speckle):
     data = reduced(speckle, TwoTime(labels=np.ones(speckle.positions.shape[:3], int)))
     c = data["twotime.c"].values[:, 0].astype(float)
@@ -189,6 +237,50 @@ def test_other_numbers_agree_within_a_millionth():
     np.testing.assert_allclose(products(flat, numbers, "_dense")[0], np.float32(0.1) ** 2.0 * 1000, rtol=2e-6)
 
 
+@pytest.mark.parametrize("hot", [3e18, 1e25, 3e38])
+def test_squares_beyond_float32_are_not_infinite(hot):
+    frames = np.random.default_rng(6).random((4, 900)).astype("f4")
+    frames[1, 7] = hot
+    found = products(frames, np.ones(900, int), "_dense")[0][0]
+    np.testing.assert_allclose(found, frames.astype("f8") @ frames.T.astype("f8"), rtol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**32),
+    st.integers(2, 9),
+    st.sampled_from([1, 63, 64, 200, 1025]),
+    st.sampled_from([0.0, 0.004, 0.02, 0.5]),
+    st.sampled_from(["f4", "f8", "u1", "u2", "i4"]),
+    st.sampled_from([1, 300, 70000]),
+)
+def test_any_counts_give_the_same_bits_sparse_and_dense_whatever_else_is_read(seed, t, n, share, dtype, most):
+    random = np.random.default_rng(seed)
+    some = random.random((t, n)) < share
+    frames = np.where(some, random.integers(1, min(most, 255 if dtype == "u1" else 65535) + 1, (t, n)), 0)
+    frames = frames.astype(dtype)
+    if frames.dtype.kind == "f":
+        frames[random.random((t, n)) < 0.002] = np.nan
+        frames *= random.choice([1, -1], (t, n))
+    numbers, rows = random.integers(0, REGIONS + 1, n), np.flatnonzero(random.random(t) < 0.8)
+    if not len(rows):
+        return
+    pixels = _products.Pixels.of(numbers, REGIONS)
+    found, chosen = [], []
+    # Memory for the largest train of the largest module that is read: it decides nothing.
+    for frames_, pixels_ in ((t, n), (3 * t, 5 * n)):
+        made = _products.Products(frames_, pixels_)
+        chosen.append(made.listed(frames, rows, pixels) is not None)
+        for way in ("_sparse", "_dense"):
+            out = np.zeros((REGIONS, t, t)), np.zeros((REGIONS, t)), np.zeros((REGIONS, t), np.int64)
+            if getattr(made, way)(frames, rows, rows, pixels, *out) is not False:
+                found.append(out)
+    assert chosen[0] is chosen[1]
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_few_photons_are_found_sparse_and_many_are_not():
     random = np.random.default_rng(5)
     for mean, way in ((0.005, True), (0.3, False)):
@@ -247,6 +339,7 @@ def test_dark_frames_are_nan(tmp_path):
         ({"q": [2.0, 1.0]}, "expected rising edges"),
         ({"q": [[1, 3], [2, 4]]}, "expected rising edges"),
         ({"q": [1.0]}, "expected rising edges"),
+        ({"q": [1.0, np.inf]}, "expected rising edges"),
         ({"q": [1, 2], "energy": 9000.0}, "energy=9000; expected 0.1 to 200"),
         ({"q": [1, 2], "energy": 9.0, "wavelength": 1.0}, "expected one of them"),
         ({"labels": "x.npy", "period": 0.0}, "period=0.0; expected microseconds"),
@@ -269,12 +362,22 @@ def test_options_that_cannot_be_meant_are_refused(options, words):
         (lambda t: TwoTime(labels=-np.ones((8, 32, 32), int)), "expected integers from 0"),
         (lambda t: TwoTime(labels=np.zeros((8, 32, 32), int)), "labels have no region"),
         (lambda t: TwoTime(labels="there_is_none.npy"), "there_is_none.npy"),
+        (
+            lambda t: TwoTime(labels=several(t)),
+            "labels are several arrays; expected an .npy file of one",
+        ),
         (lambda t: with_q(t, q=[90.0, 99.0]), "holds no pixel"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_read(speckle, make, words):
     with pytest.raises(PlanError, match=words):
         dxflow.plan(speckle.path, make(speckle))
+
+
+def several(truth):
+    file = f"{truth.path}/several.npz"
+    np.savez(file, labels=labels_of(truth))
+    return file
 
 
 def test_labels_of_a_file_and_of_the_whole_detector_serve_some_modules(speckle, tmp_path):
@@ -294,6 +397,12 @@ def test_frames_without_pulse_ids_need_a_period(tmp_path):
     data = reduced(run, TwoTime(labels=labels, period=3.0))
     assert data["t1"].values.tolist() == [0, 3, 6, 9]
     assert np.isfinite(data["twotime.c"].values).all()
+    # Of the second train, the third is left out, too.
+    some = reduced(run, TwoTime(labels=labels, period=3.0), frames=np.array([1, 0, 1, 1, 1, 0, 0, 1], bool))
+    assert some["t1"].values.tolist() == [0, 6, 9]
+    expected = data["twotime.c"].values[:, :, [0, 2, 3]][..., [0, 2, 3]].copy()
+    expected[1, :, 1], expected[1, :, :, 1] = np.nan, np.nan
+    np.testing.assert_allclose(some["twotime.c"].values, expected, rtol=1e-6)
 
 
 def test_one_frame_per_train_is_refused(tmp_path):
