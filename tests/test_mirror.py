@@ -91,6 +91,11 @@ ELSEWHERE = (
         "planning/test_fingerprint.py driver/test_journal.py",
         "all that they find is in a fingerprint, and decides what may be resumed",
     ),
+    (
+        "dxflow/declare/labelled.py dxflow/run/whole.py dxflow/planning/selecting.py",
+        "declare/test_labels.py",
+        "what is made of values with ids shows in labels, and in what is selected by them",
+    ),
     ("dxflow/planning/units.py", "planning/test_cutting.py test_company.py", "a cut is whole units"),
     ("dxflow/planning/walking.py", "planning/test_walks.py", "which of the walks a plan takes"),
     ("dxflow/planning/words.py", "driver/test_words.py", "one file for what plans and reports say"),

@@ -1,45 +1,42 @@
-"""Values of an earlier result, or any labelled array, joined to the frames or trains that an algorithm reads."""
+"""Labels: a value for each frame or train that an algorithm reads, known before the pass begins."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..errors.kinds import PATH, TEXT, Kind, expect, maybe
+from ..errors.kinds import PATH, TEXT, Kind, expect, maybe, shown
 from ..errors.near import did_you_mean, listed
 from ..run.bound import BoundInput
 from ..run.index import EntryIndex, plain
 from ..run.joined import Joined, Labelled
 from ..run.locate import nowhere
+from .labelled import Asked, Pattern, Values, of_array, with_ids
+from .steps import Bins, Steps
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from xarray import DataArray, Dataset
-
-NAMES = {
-    "train_id": ("train_id", "trainId", "train"),
-    "pulse_id": ("pulse_id", "pulseId"),
-    "cell_id": ("cell_id", "cellId"),
-    "entry_id": ("entry_id",),
-}
-"""What coordinates are called that are ids, by dxflow and by EXtra-data."""
-KINDS = "biufcMSU"
-"""Of values that can be joined: numbers, booleans, times, texts."""
 
 
 def _holds(values: Any) -> bool:
     """Return whether something can be a source of values."""
-    return PATH.fits(values) or any(hasattr(values, name) for name in ("dataset", "data_vars", "coords"))
+    known = ("dataset", "data_vars", "coords", "bind")
+    return PATH.fits(values) or isinstance(values, Pattern) or any(hasattr(values, name) for name in known)
 
 
-VALUES = Kind("a path of a result, a Result, an xarray.Dataset or an xarray.DataArray", _holds)
+VALUES = Kind(
+    "a path of a result, a Result, an xarray.Dataset or an xarray.DataArray, a Key or PulseKey, an array with "
+    "train_ids=",
+    _holds,
+)
 
 
 class Labels:
-    """Values of an earlier result, or of any labelled array, for each frame or train that is read.
+    """A value for each frame or train that is read: of the run, of an earlier result, or of any labelled array.
 
     They are joined when the run is planned, by train and pulse id to the frames of the algorithm's first input (by
     memory cell where there are no pulse ids, by entry where there is neither), or by train alone if they have a value
@@ -49,33 +46,110 @@ class Labels:
 
     Parameters
     ----------
-    values : path, Result, xarray.Dataset or xarray.DataArray
-        With coordinates ``train_id`` (or ``train``) and, for values per frame, ``pulse_id``, ``cell_id`` or
-        ``entry_id``, as results have them.
+    values : Key, PulseKey, path, Result, xarray.Dataset, xarray.DataArray or array
+        A `Key` with a value per train (a motor), or a `PulseKey` with one per frame: read when planning. A result or
+        labelled array has coordinates ``train_id`` (or ``train``) and, for values per frame, ``pulse_id``,
+        ``cell_id`` or ``entry_id``, as results have them. Other arrays need `train_ids`.
     name : str, optional
         Of the variable: ``"litframes.lit"``. Needed unless the result has one only, or selects frames by one.
+    train_ids, pulse_ids : array of int, (label,), optional
+        Of an array without coordinates.
 
     Examples
     --------
     >>> lit = dxflow.reduce(run, LitFrames())
     >>> dxflow.reduce(run, Mine(lit=Labels(lit, "litframes.n_lit")))
+    >>> dxflow.reduce(run, Mine(x=Labels(Key("SPB_SAMPLE/MOTOR/X", "actualPosition")).steps(0.01, settle=5)))
     """
 
-    def __init__(self, values: Any, name: str | None = None) -> None:
+    def __init__(
+        self,
+        values: Any,
+        name: str | None = None,
+        *,
+        train_ids: ArrayLike | None = None,
+        pulse_ids: ArrayLike | None = None,
+    ) -> None:
+        if train_ids is not None:
+            values = with_ids(values, train_ids, pulse_ids)
+        elif isinstance(values, (np.ndarray, list, tuple)):
+            raise TypeError(
+                f"Labels: {shown(values)} does not say of which trains: give train_ids=, and pulse_ids= of frames, or "
+                "an xarray.DataArray with these coordinates"
+            )
         expect(VALUES, values, "Labels: ")
         expect(maybe(TEXT), name, "Labels: name=")
         self.values, self.name = values, name
+        self.cut: Steps | Bins | None = None
+        """What is made of the values."""
+
+    @classmethod
+    def pattern(cls, pattern: Sequence[Any], over: Any = None) -> Self:
+        """Return labels that follow each other in every train: ``Labels.pattern(["on", "off"])``.
+
+        Parameters
+        ----------
+        pattern : sequence of bool, number or str
+            Of the first frame that counts in a train, of the second, and so on, again and again.
+        over : Labels, or what they take, optional
+            Booleans: only frames where it is true count, such as the lit ones; others have no label. By default all
+            frames of the train count, also those that are not read.
+        """
+        return cls(Pattern(pattern, over if over is None or isinstance(over, Labels) else cls(over)))
+
+    def steps(self, tolerance: float, settle: int = 0, least: int = 2, to: float | None = None) -> Self:
+        """Return labels that are the positions at which a motor rests; trains in between have none.
+
+        Trains in a row whose values are within `tolerance` of each other are a step; the longest are found first.
+        Steps whose means are within the tolerance of each other are at one position, the mean of their trains. A train
+        without a value has no label and ends no step.
+
+        Parameters
+        ----------
+        tolerance : float
+            In the unit of the values.
+        settle : int
+            Trains that are left out after each move.
+        least : int
+            Steps of fewer trains than that, after settling, are left out.
+        to : float, optional
+            Positions are rounded to multiples of it.
+        """
+        return self._cut(Steps(tolerance, settle, least, to))
+
+    def bins(self, edges: int | Sequence[float], quantiles: bool = False) -> Self:
+        """Return labels that are the middles of the ranges in which values are; those outside have none.
+
+        Parameters
+        ----------
+        edges : int or sequence of float
+            Of ranges that hold their lower edge, the last one also its upper. Or how many there are between the
+            least and the largest of the values of what is read.
+        quantiles : bool
+            So many ranges that hold equally many values, rather than equally wide ones.
+        """
+        return self._cut(Bins(edges, quantiles))
+
+    def _cut(self, cut: Steps | Bins) -> Self:
+        if self.cut is not None:
+            raise ValueError(f"{self!r} are cut already: expected values to make steps or bins of")
+        made = type(self)(self.values, self.name)
+        made.cut = cut
+        return made
 
     def __repr__(self) -> str:
-        return f"Labels({self.source}{f', {self.name!r}' if self.name else ''})"
+        cut = "" if self.cut is None else f".{self.cut}".replace(".Steps", ".steps").replace(".Bins", ".bins")
+        return f"Labels({self.source}{f', {self.name!r}' if self.name else ''}){cut}"
 
     def __getstate__(self) -> dict[str, Any]:
         # Workers get the values as they are joined.
-        return {"values": self.source, "name": self.name}
+        return {"values": self.source, "name": self.name, "cut": self.cut}
 
     @property
     def source(self) -> str:
         """Where the values are from, in words."""
+        if hasattr(self.values, "bind") or isinstance(self.values, Pattern):
+            return str(self.values)
         return str(self.path or f"<{type(self.values).__name__}>")
 
     @property
@@ -89,47 +163,80 @@ class Labels:
         """Return what identifies it: values count as they are joined, wherever they are from."""
         return {"Labels": {"name": self.name} if self.name else {}}
 
-    def join(self, index: EntryIndex, opened: Callable[[Path], Dataset]) -> BoundInput:
+    def join(self, index: EntryIndex, asked: Asked) -> BoundInput:
         """Return the value of each row of an index, or of each of its trains.
 
         Parameters
         ----------
         index : EntryIndex
             Of the frames that they belong to.
-        opened : callable
-            Opens a result.
+        asked : Asked
+            The run that these are of.
 
         Raises
         ------
         KeyError, ValueError
             If there is no such variable, or it cannot be joined.
         """
-        array, valid = self._variable(opened)
-        labelled = _labelled(array, valid)
+        found = self._values(index, asked)
+        labelled, said = found.labelled, ""
+        if self.cut is not None and labelled.values.dtype.kind not in "iuf":
+            raise ValueError(
+                f"{self!r}: {found.title} is {labelled.values.dtype}; steps and bins are of numbers"
+            )
+        if self.cut is not None and labelled.values.ndim > 1:
+            shape = labelled.values.shape[1:]
+            raise ValueError(
+                f"{self!r}: {found.title} has shape {shape} each; steps and bins are of single numbers"
+            )
+        if isinstance(self.cut, Steps):
+            labelled, said = self._steps(labelled, found.title)
         per_train = len(labelled.ids) == 1
         index = plain(index.train_ids, np.ones(len(index.train_ids), np.int64)) if per_train else index
         joined = labelled.to(index)
+        if isinstance(self.cut, Bins):
+            joined, said = self.cut.of(joined)
         return BoundInput(
             declared=self,
             name=self.source,
-            key=str(array.name or "values"),
+            key=found.title,
             kind="control" if per_train else "pulses",
             modules=(0,),
-            location=nowhere(
-                index, joined.values.shape[1:], joined.values.dtype, str(array.attrs.get("units", ""))
-            ),
+            location=nowhere(index, joined.values.shape[1:], joined.values.dtype, found.unit),
             index=index,
-            masked=_said(joined),
+            masked=_said(joined) + (f" ({said})" if said else ""),
             joined=joined,
         )
 
-    def _variable(self, opened: Callable[[Path], Dataset]) -> tuple[DataArray, DataArray | None]:
+    def _steps(self, labelled: Labelled, title: str) -> tuple[Labelled, str]:
+        assert isinstance(self.cut, Steps)
+        if len(labelled.ids) > 1:
+            ids = listed(labelled.ids)
+            raise ValueError(f"{self!r}: {title} has {ids}; steps are of values per train, bins of any")
+        try:
+            return self.cut.of(labelled)
+        except ValueError as e:
+            raise ValueError(f"{self!r}: {e}") from e
+
+    def _values(self, index: EntryIndex, asked: Asked) -> Values:
+        """Return the values with their ids, wherever they are from."""
+        if isinstance(self.values, Pattern):
+            return self.values.of(asked.every(index), asked)
+        if hasattr(self.values, "bind"):
+            if self.name is not None:
+                raise ValueError(
+                    f"{self!r}: name= is of a variable of a result, and this is an input of the run"
+                )
+            return asked.read(self.values)
+        return of_array(*self._variable(asked))
+
+    def _variable(self, asked: Asked) -> tuple[DataArray, DataArray | None]:
         """Return the variable, and the one that says where it has a value, if there is one."""
         if hasattr(self.values, "coords") and not hasattr(self.values, "data_vars"):
             if self.name is not None:
                 raise ValueError(f"{self!r}: name= is of a variable, and this is an array already")
             return self.values, None
-        found = self._dataset(opened)
+        found = self._dataset(asked)
         name = self.name or self._only(found)
         if name not in found:
             there = sorted(map(str, found.data_vars))
@@ -138,11 +245,11 @@ class Labels:
             )
         return found[name], found.get(f"{name}_valid")
 
-    def _dataset(self, opened: Callable[[Path], Dataset]) -> Dataset:
+    def _dataset(self, asked: Asked) -> Dataset:
         if not PATH.fits(self.values):
             return getattr(self.values, "dataset", self.values)
         try:
-            return opened(Path(self.values))
+            return asked.opened(Path(self.values))
         except (OSError, TypeError) as e:
             raise ValueError(f"{self!r}: {e}") from e
 
@@ -156,53 +263,6 @@ class Labels:
         if len(names) != 1:
             raise ValueError(f"{self!r}: which variable? name= one of {listed(names)}")
         return names[0]
-
-
-def _labelled(array: DataArray, valid: DataArray | None) -> Labelled:
-    """Return an array with its ids, one row for each label."""
-    coords = {name: found for name in NAMES if (found := _coordinate(array, name)) is not None}
-    what = f"{array.name or 'the array'}"
-    if "train_id" not in coords or not coords["train_id"].dims:
-        raise ValueError(
-            f"{what} has coordinates {listed(map(str, array.coords))}; expected train_id, and pulse_id of each frame"
-        )
-    if array.dtype.kind not in KINDS:
-        raise ValueError(f"{what} is {array.dtype}; expected numbers, booleans, times or texts")
-    dims = [*dict.fromkeys(dim for ids in coords.values() for dim in ids.dims)]
-    lengths = {dim: array.sizes[dim] for dim in dims}
-    rows = int(np.prod([*lengths.values()]))
-
-    def flat(part: DataArray) -> NDArray:
-        missing = {dim: n for dim, n in lengths.items() if dim not in part.dims}
-        whole = part.expand_dims(missing).transpose(*dims, ...)
-        return np.ascontiguousarray(whole.values).reshape(rows, *whole.shape[len(dims) :])
-
-    values = flat(array)
-    there = np.ones(rows, bool) if valid is None else flat(valid).reshape(rows, -1).any(axis=1)
-    return Labelled(
-        values, there & _has_value(values), {name: _ids(what, name, flat(c)) for name, c in coords.items()}
-    )
-
-
-def _coordinate(array: DataArray, name: str) -> DataArray | None:
-    """Return the ids of this name; those of frames that are not the first of a result have its name as an ending."""
-    for one in NAMES[name]:
-        for coordinate, ids in array.coords.items():
-            if str(coordinate) == one or (one.endswith("_id") and str(coordinate).endswith(f"_{one}")):
-                return ids.reset_coords(drop=True)
-    return None
-
-
-def _ids(what: str, name: str, ids: NDArray) -> NDArray:
-    if ids.dtype.kind not in "iu" or (ids < 0).any():
-        raise ValueError(f"{what}: {name} is {ids.dtype}; expected ids, whole numbers from 0")
-    return ids.astype(np.uint64)
-
-
-def _has_value(values: NDArray) -> NDArray:
-    """Return which rows have a value, (row,): floats that are not NaN throughout."""
-    none = values != values  # noqa: PLR0124 - of NaN and NaT
-    return ~none.reshape(len(values), -1).all(axis=1) if values.ndim > 1 else ~none
 
 
 def _said(joined: Joined) -> str:

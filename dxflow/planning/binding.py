@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..declare.algorithm import Algorithm
 from ..declare.inputs import Frames, From
+from ..declare.labelled import Asked
 from ..declare.labels import Labels
 from ..declare.outputs import BoundOutput, Output, Partial
 from ..errors import PlanError
@@ -25,6 +26,7 @@ from . import stages
 from .bound import Alias, BoundAlgorithm, maker
 from .reads import frames_of, unread
 from .same import same
+from .selecting import selected, stand_for_frames
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -52,6 +54,10 @@ class Binding:
         self.algorithms: list[BoundAlgorithm] = []
         self._numbers: dict[Any, int] = {}
         self._mask_taken = False
+        self._every: dict[EntryIndex, EntryIndex] = {}
+        self._asked = Asked(
+            self.run, self.trains, self.faults, self.opened, lambda index: self._every.get(index, index)
+        )
 
     @property
     def made(self) -> dict[str, BoundOutput]:
@@ -91,7 +97,7 @@ class Binding:
         except ValueError as e:
             raise PlanError(f"mask: {e}") from e
         self._mask_taken |= masked is not what
-        which = masked, _stand_for_frames(what, algorithm.inputs)
+        which = masked, stand_for_frames(what, algorithm.inputs)
         if which not in self._numbers:
             self._numbers[which] = self._bind(algorithm, alias, *which)
         return Alias(self._numbers[which])
@@ -139,10 +145,12 @@ class Binding:
     def _bind(self, algorithm: Algorithm, alias: str, what: Any, frames: bool) -> int:
         """Bind an input; one with the same data as an earlier one is that one."""
         with _said(algorithm, alias):
-            bound = what.bind(self.run, self.trains, self.faults)
+            bound = every = what.bind(self.run, self.trains, self.faults)
             if frames or bound.kind in ("frames", "pulses"):
-                bound = _selected(bound, self.selection, self.faults)
-        return self._number(bound)
+                bound = selected(bound, self.selection, self.faults)
+        number = self._number(bound)
+        self._every.setdefault(self.inputs[number].index, every.index)
+        return number
 
     def _join(self, algorithm: Algorithm, alias: str, what: Labels, before: Mapping[str, Alias]) -> Alias:
         """Join labels to the frames of an algorithm's first input."""
@@ -153,7 +161,7 @@ class Binding:
             )
         with _said(algorithm, alias):
             index = self.inputs[next(iter(before.values())).number].index
-            return Alias(self._number(what.join(index, self.opened)))
+            return Alias(self._number(what.join(index, self._asked)))
 
     def _number(self, bound: BoundInput) -> int:
         """Return the number of an input; one with the same data as an earlier one is that one."""
@@ -358,31 +366,6 @@ def _check_in_block(binding: Binding, bound: BoundAlgorithm, alias: str, ref: in
             )
     elif other.index.counts.max(initial=0) > 1:
         raise PlanError(f"{what} has several entries per train, a block needs one per frame{ADVICE}")
-
-
-def _selected(bound: BoundInput, selection: FrameSelection | None, faults: Faults) -> BoundInput:
-    """Return the input with only the selected frames; note those that were named and are not there."""
-    if selection is None:
-        return bound
-    absent = selection.absent(bound.index)
-    if len(absent) and bound.kind != "pulses":
-        what = f"{len(absent)} of the selected frames or trains are not in this run"
-        faults.note("selected, not there", "", what, np.unique(absent), bound.name)
-    try:
-        return replace(bound, index=bound.index.select(selection.apply(bound.index)))
-    except ValueError as e:
-        raise ValueError(f"{bound.name} {bound.key}: {e}") from e
-
-
-def _stand_for_frames(what: Any, inputs: Mapping[str, Any]) -> bool:
-    """Return whether entries of an input are frames, which a selection is about.
-
-    Those of a key are where it is what an algorithm reads first and no detector is among its inputs: a camera.
-    """
-    if isinstance(what, Frames):
-        return True
-    first = next(iter(inputs.values()))
-    return what == first and not any(isinstance(other, Frames) for other in inputs.values())
 
 
 @contextmanager

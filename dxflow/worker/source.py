@@ -18,6 +18,7 @@ from ..reader.ring import view
 from ..run.bound import Stretch
 from ..run.extents import extents
 from ..run.masks import MISSING
+from ..run.whole import first_of_trains
 from .masks import Masks, Pixels
 
 if TYPE_CHECKING:
@@ -242,14 +243,7 @@ class Source:
     def _per_train(self, bound: BoundInput) -> tuple[NDArray, NDArray]:
         """Return the first entry of each train, (train, ...), 0 where there is none, and where there is one."""
         values, good = self._read_key(bound)
-        offsets = bound.index.offsets[self.chunk.first : self.chunk.last + 1]
-        first = np.minimum(offsets[:-1] - offsets[0], max(len(good) - 1, 0))
-        out = np.zeros((len(first), *bound.location.shape), bound.dtype)
-        if not len(good):
-            return out, np.zeros(len(first), bool)
-        there = (np.diff(offsets) > 0) & good[first]
-        out[there] = values[first[there]]
-        return out, there
+        return first_of_trains(bound, values, good, self.chunk.first, self.chunk.last)
 
     def control(self, number: int, train: int) -> Any:
         """Return the value of a control source in a train."""

@@ -350,3 +350,135 @@ def test_inputs_that_are_the_same_labels_are_joined_once(run, numbers):
 def test_a_selection_that_leaves_nothing_is_what_is_said(run, numbers):
     with pytest.raises(PlanError, match="nothing to read from .*: the selection leaves none of its frames"):
         reduced(run, ByBlock, labelled(run, numbers), frames=FrameSelection(pulses=[999]))
+
+
+def motor(run):
+    return Key(run.devices["motor"], "actualPosition")
+
+
+@pytest.fixture(scope="module")
+def late(tmp_path_factory):
+    """Two modules; the motor steps, and its file lacks the trains of every second sequence."""
+    import glob
+    import os
+
+    from dxflow.simulate import Scan, make_run
+
+    folder = tmp_path_factory.mktemp("late") / "r"
+    options = {"trains": 12, "pulses": 6, "module_shape": (8, 8), "modules": 2, "lit": 0.5, "sequences": 3}
+    truth = make_run(folder, scan=Scan(0.0, 3.0, 4), devices=("xgm", "motor", "timeserver"), **options)
+    os.remove(next(f for f in sorted(glob.glob(f"{folder}/*DA01*")) if "S00001" in f))
+    return truth
+
+
+@BOTH
+def test_a_motor_labels_all_frames_of_its_trains(late, algorithm):
+    x, has = kept(late, algorithm, motor(late))
+    there = ~np.isin(np.arange(12), np.arange(4, 8))
+    np.testing.assert_array_equal(has, np.repeat(there, 6))
+    np.testing.assert_array_equal(x, np.repeat(np.where(there, late.motor, np.nan), 6))
+    shifted = Key(late.devices["motor"], "actualPosition", offset=1)
+    x, has = kept(late, algorithm, shifted)
+    expected = np.concatenate([[np.nan], np.where(there, late.motor, np.nan)[:-1]])
+    np.testing.assert_array_equal(x, np.repeat(expected, 6))
+
+
+@BOTH
+def test_energies_of_pulses_label_frames_as_the_input_has_them(late, algorithm):
+    from dxflow import PulseKey
+
+    pattern = f"{late.devices['timeserver']}:outputBunchPattern"
+    options = {"sase": 1, "offset": 0, "frames": FRAMES}
+    energy = PulseKey(f"{late.devices['xgm']}:output", "data.intensityTD", pattern, **options)
+    x, has = kept(late, algorithm, energy)
+    there = np.repeat(~np.isin(np.arange(12), np.arange(4, 8)), 6)
+    np.testing.assert_array_equal(has, there)
+    np.testing.assert_allclose(x, np.where(there, np.where(late.lit, late.energy, 0), np.nan), rtol=1e-6)
+    some = FrameSelection(pulses=late.pulse_ids[1:6:2])
+    y, _ = kept(late, algorithm, energy, frames=some)
+    np.testing.assert_array_equal(y, x.reshape(12, 6)[:, 1::2].ravel())
+
+
+def test_inputs_of_the_run_are_named_and_read_when_planning(late):
+    plan = dxflow.plan(late.path, ByBlock(x=Labels(motor(late))))
+    assert "actualPosition, joined by train: 8 of 12 trains have a value" in str(plan)
+    assert plan.inputs[1].info().unit == "mm"
+    only = dxflow.plan(late.path, ByBlock(x=FRAMES))
+    assert plan.bytes_to_read == only.bytes_to_read
+    cases = {
+        "no source 'MOTOR'": Key("MOTOR", "actualPosition"),
+        "Did you mean 'actualPosition.value'": Key(late.devices["motor"], "actualPosition2"),
+        "images of a detector label nothing": FRAMES,
+    }
+    for words, what in cases.items():
+        with pytest.raises(PlanError, match=f"(?s)kept: input 'x': .*{words}"):
+            dxflow.plan(late.path, ByBlock(x=Labels(what)))
+    with pytest.raises(PlanError, match="name= is of a variable of a result"):
+        dxflow.plan(late.path, ByBlock(x=Labels(motor(late), "x")))
+
+
+def test_values_that_cannot_be_read_are_faults_and_missing(tmp_path):
+    import glob
+
+    import h5py
+
+    from dxflow.simulate import make_run
+
+    options = {"trains": 4, "pulses": 2, "module_shape": (8, 8), "modules": 2, "devices": ("motor",)}
+    truth = make_run(tmp_path / "r", sequences=1, **options)
+    file = glob.glob(f"{tmp_path}/r/*DA01*")[0]
+    with h5py.File(file, "a") as f:
+        name = f"CONTROL/{truth.devices['motor']}/actualPosition/value"
+        values = f[name][:]
+        del f[name]
+        new = f.create_dataset(name, (4,), "f8", chunks=(1,), fletcher32=True)
+        new[:] = values
+        where = new.id.get_chunk_info(2).byte_offset
+    with open(file, "r+b") as raw:
+        raw.seek(where)
+        raw.write(b"broken!!")
+    with pytest.raises(PlanError, match="1 fault"):
+        kept(truth, ByBlock, motor(truth))
+    x, has = kept(truth, ByBlock, motor(truth), on_fault="mask")
+    np.testing.assert_array_equal(has, np.repeat([True, True, False, True], 2))
+
+
+@BOTH
+def test_arrays_need_ids(run, numbers, algorithm):
+    for array in (numbers, [1.0, 2.0]):
+        with pytest.raises(TypeError, match="does not say of which trains: give train_ids="):
+            Labels(array)
+    whole = Labels(numbers[::-1], train_ids=run.frame_train_ids[::-1], pulse_ids=run.pulse_ids[::-1])
+    found = dxflow.reduce(str(run.path), algorithm(x=whole), cluster="here").dataset
+    np.testing.assert_array_equal(found["kept.x"], numbers)
+    trains = Labels([5, 6], train_ids=run.train_ids[2:4])
+    found = dxflow.reduce(str(run.path), algorithm(x=trains), cluster="here").dataset
+    assert found["kept.x"].values.reshape(12, 6)[:5].tolist() == [[0] * 6, [0] * 6, [5] * 6, [6] * 6, [0] * 6]
+    with pytest.raises(ValueError, match="expected an id for each value"):
+        Labels([5, 6], train_ids=[1])
+
+
+@BOTH
+def test_patterns_count_frames_of_a_train_whichever_are_read(run, algorithm):
+    class OnlyHas(algorithm):
+        def outputs(self, info):
+            return {"has": Output(per="img", dtype="?", merge="max")}
+
+    def found(labels, **options):
+        result = dxflow.reduce(str(run.path), algorithm(x=labels), cluster="here", **options).dataset
+        return result["kept.x"].values, result["kept.has"].values
+
+    assert found(Labels.pattern([True, False, False]))[0].tolist() == [True, False, False] * 24
+    frames = FrameSelection(pulses=run.pulse_ids[1:6:2])
+    assert found(Labels.pattern([1.5, 2.5]), frames=frames)[0].tolist() == [2.5] * 36
+    plan = dxflow.plan(run.path, OnlyHas(x=Labels.pattern(["on", "off"])))
+    assert plan.inputs[1].joined.values.tolist() == ["on", "off"] * 36
+    lit = np.random.default_rng(3).random(72) < 0.5
+    x, has = found(Labels.pattern([1, 2], over=labelled(run, lit)))
+    np.testing.assert_array_equal(has, lit)
+    number = lit.reshape(12, 6).cumsum(1).ravel() - 1
+    np.testing.assert_array_equal(x, np.where(lit, number % 2 + 1, 0))
+    with pytest.raises(PlanError, match="expected a boolean for each of 72 frames"):
+        found(Labels.pattern([1, 2], over=labelled(run, np.arange(72))))
+    with pytest.raises(TypeError, match="at least one"):
+        Labels.pattern([])
