@@ -101,7 +101,7 @@ def _in_order(x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def sum_region(frames, ss, fs, total, valid):  # type: ignore[no-untyped-def]
+def sum_region(frames, ss, fs, k, total, valid):  # type: ignore[no-untyped-def]
     """Add the sum and the number of valid pixels of a region to each frame's numbers.
 
     Parameters
@@ -109,15 +109,17 @@ def sum_region(frames, ss, fs, total, valid):  # type: ignore[no-untyped-def]
     frames : ndarray, (frame, ss, fs)
     ss, fs : (int, int)
         First and one past the last row and column.
-    total : ndarray of float64, (frame,)
-    valid : ndarray of int32, (frame,)
+    k : int
+        Which region it is.
+    total : ndarray of float64, (frame, region)
+    valid : ndarray of int32, (frame, region)
     """
     columns = np.empty(fs[1] - fs[0])
     for frame in range(len(frames)):
         columns[:] = 0.0
         row = ss[0]
         while row + 4 <= ss[1]:
-            valid[frame] += _four_rows(
+            valid[frame, k] += _four_rows(
                 frames[frame, row, fs[0] : fs[1]],
                 frames[frame, row + 1, fs[0] : fs[1]],
                 frames[frame, row + 2, fs[0] : fs[1]],
@@ -126,9 +128,9 @@ def sum_region(frames, ss, fs, total, valid):  # type: ignore[no-untyped-def]
             )
             row += 4
         while row < ss[1]:
-            valid[frame] += _one_row(frames[frame, row, fs[0] : fs[1]], columns)
+            valid[frame, k] += _one_row(frames[frame, row, fs[0] : fs[1]], columns)
             row += 1
-        total[frame] += _in_order(columns)
+        total[frame, k] += _in_order(columns)
 
 
 @njit(cache=True, nogil=True)

@@ -1,23 +1,21 @@
-"""Region of interest: sum, mean and valid pixels of rectangles of some modules, frame by frame."""
+"""Regions of interest: sum, mean, highest, centre of mass, saturated pixels of rectangles, or the pixels themselves."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo
 
-from .litframes import usable
-
-Bounds = tuple[int, int] | None
-"""The first row or column of a region and the one after the last; None for all."""
+from . import _rois as rois
 
 
 class RoiSum(Algorithm):
-    """Sum, mean and number of valid pixels of a region, for each frame.
+    """Sum, mean and number of valid pixels of regions, for each frame; on demand more of them, or the pixels.
 
     Parameters
     ----------
@@ -30,30 +28,63 @@ class RoiSum(Algorithm):
     regions : sequence of five int, or array (region, 5), optional
         A region of its own for each module instead: (module, first row, the one after the last, first column, the one
         after the last).
+    rois : mapping of str to bounds, optional
+        Several regions by name instead, each (first, stop) of fs; of ss and fs; or of modules, ss and fs; None is all
+        of an axis: ``{"peak": [(3, 4), (10, 20), (5, 9)], "rim": [None, (0, 4)]}``.
+    mask : path or array, (module, ss, fs) or (ss, fs), optional
+        Pixels that are not used are True, beside those that are masked in the data.
+    threshold : float or (float, float), optional
+        Pixels below the first and above the second value count as 0.
+    details : bool
+        Make `max` and `com`, too: that takes three times as long.
+    saturation : float, optional
+        Count pixels that are as high, in the unit of the data.
+    area : bool
+        Store the pixels themselves.
     img : Frames, Key or From
-        ``Frames("image.data")`` by default.
+        ``Frames("image.data")`` by default. Rows of numbers, such as those of a line detector, are one row of pixels.
 
     Outputs
     -------
-    sum : float64, (frame,)
+    sum : float64, (frame [, roi])
         Sum of the valid pixels, unit of the data; NaN where there are none.
-    pixels : int32, (frame,)
+    pixels : int32, (frame [, roi])
         Valid pixels: read, and neither masked nor NaN.
-    mean : float64, (frame,)
+    mean : float64, (frame [, roi])
         sum / pixels; NaN where there are none.
+    max : float64, (frame [, roi])
+        With `details`: the highest valid pixel; NaN where there are none.
+    com : float64, (frame [, roi], 2)
+        With `details`: centre of mass, ss and fs in the module, in pixels; NaN where the sum is 0.
+    saturated : int32, (frame [, roi])
+        With `saturation`.
+    area : float32 or float64, (frame [, module], ss, fs)
+        With `area`: the pixels as they were read, NaN where they are not valid; ``area_NAME`` of a region with a name.
+        The axis of modules is there if the region has several.
+
+    Notes
+    -----
+    With the valid pixels x that the threshold leaves, 0 of the others, at (s, f)::
+
+        sum = sum x,  mean = sum / pixels,  com = (sum s x / sum x, sum f x / sum x)
+
+    A region on several modules is all their pixels together. Saturated pixels are counted before the threshold.
     """
 
+    threshold: Any
+    details: bool
+    saturation: float | None
+    area: bool
+    mask: Any
     ALG_ID = "roi"
-    HELP = "sum, mean and valid pixels of a rectangle of some modules, per frame"
+    HELP = "sum, mean, highest, centre of mass and single pixels of rectangles of some modules, per frame"
     inputs = {"img": Frames("image.data")}
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        for axis, what in (("ss", "rows (slow scan)"), ("fs", "columns (fast scan)")):
-            words = f"{what} FIRST to STOP - 1; default all"
-            parser.add_argument(f"--{axis}", type=int, nargs=2, metavar=("FIRST", "STOP"), help=words)
-        parser.add_argument("--modules", type=int, nargs="+", help="module numbers; default all")
-        parser.add_argument(
+        rois.add_arguments(parser)
+        add = parser.add_argument
+        add(
             "--region",
             dest="regions",
             type=int,
@@ -62,58 +93,140 @@ class RoiSum(Algorithm):
             metavar=("MODULE", "SS", "STOP", "FS", "STOP"),
             help="a region of one module; may be repeated for others",
         )
+        add("--threshold", type=float, nargs="+", help="LOW [HIGH]: pixels below and above count as 0")
+        add("--details", action="store_true", help="also the highest pixel and the centre of mass")
+        add("--saturation", type=float, help="count pixels that are as high")
+        add("--area", action="store_true", help="store the pixels themselves")
 
     def configure(self, args: argparse.Namespace) -> None:
-        modules: Any = [args.modules] if isinstance(args.modules, (int, np.integer)) else args.modules
-        self.modules = Frames(modules=modules).modules
-        self.ss, self.fs = interval("roi", "ss", args.ss), interval("roi", "fs", args.fs)
-        self.regions = None if args.regions is None else _regions(args.regions)
-        if self.regions and (self.modules or self.ss or self.fs):
-            raise ValueError("roi: regions= says it for each module; leave out modules=, ss= and fs=")
+        super().configure(args)
+        self._asked = rois.asked("roi", args)
+        self._window = rois.window("roi", "threshold", args.threshold)
+        if args.regions is not None:
+            if self._asked != [rois.Asked()]:
+                raise ValueError(
+                    "roi: regions= says it for each module; leave out modules=, ss=, fs= and rois="
+                )
+            self._asked = [rois.Asked(own=_regions(args.regions))]
+        if self.saturation is not None and not np.isfinite(self.saturation):
+            raise ValueError(f"roi: saturation={self.saturation}; expected a number, in the unit of the data")
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         img = info["img"]
-        self._check(img)
-        return {
-            "sum": Output(per="img", unit=img.unit, doc="sum of the region"),
-            "pixels": Output(per="img", dtype="i4", doc="valid pixels of the region"),
-            "mean": Output(per="img", unit=img.unit, doc="mean of the valid pixels of the region"),
+        placed = rois.placed("roi", self._asked, img)
+        rois.left_out("roi", self.mask, img)
+        named = self._asked[0].name != ""
+        names: dict[str, Any] = {"roi": np.array([one.name for one in placed])} if named else {}
+        axis: dict[str, Any] = {"shape": (len(placed),) * named, "dims": tuple(names), "coords": names}
+        counts: dict[str, Any] = {"per": "img", "dtype": "i4", **axis}
+        made = {
+            "sum": Output(per="img", unit=img.unit, doc="sum of the region", **axis),
+            "pixels": Output(doc="valid pixels of the region", **counts),
+            "mean": Output(per="img", unit=img.unit, doc="mean of the valid pixels of the region", **axis),
         }
-
-    def _check(self, img: InputInfo) -> None:
-        """Refuse regions outside the frames, and modules that are not read."""
-        if len(img.shape) != 3:
-            raise PlanError(
-                f"roi: {img.name} {img.key} has values of shape {img.shape[1:]}; expected (ss, fs)"
+        if self.details:
+            made["max"] = Output(
+                per="img", unit=img.unit, merge="max", doc="highest valid pixel of the region", **axis
             )
-        for ss, fs in (self.regions or {0: (self.ss, self.fs)}).values():
-            for name, bounds, size in (("ss", ss, img.shape[1]), ("fs", fs, img.shape[2])):
-                if bounds and bounds[1] > size:
-                    raise PlanError(
-                        f"roi: {name}={bounds} ends outside the frames of {img.name}: it has {size}"
-                    )
-        unknown = sorted(set(self.regions or self.modules or ()) - set(img.modules))
-        if unknown:
-            raise PlanError(f"roi: modules {unknown} are not read of {img.name}; it has {list(img.modules)}")
+            both = {"shape": (*axis["shape"], 2), "dims": (*axis["dims"], "pixel_axis")}
+            both |= {"coords": names | {"pixel_axis": np.array(["ss", "fs"])}}
+            made["com"] = Output(per="img", doc="centre of mass in the module, pixels", **both)
+        if self.saturation is not None:
+            made["saturated"] = Output(doc=f"valid pixels at {self.saturation:g} or above", **counts)
+        if self.area:
+            made |= {_area(one): _area_output(one, img) for one in placed}
+        return made
+
+    def memory(self, info: RunInfo) -> int:
+        return int(np.prod(info["img"].shape)) if self.mask is not None else 0
 
     def initialize(self, info: RunInfo) -> None:
-        _, ss, fs = info["img"].shape
-        one = self.ss or (0, ss), self.fs or (0, fs)
-        self._regions = self.regions or dict.fromkeys(self.modules or info["img"].modules, one)
+        img = info["img"]
+        self._rois = rois.placed("roi", self._asked, img)
+        self._bad = rois.left_out("roi", self.mask, img)
+        self._first = tuple(axis.start for axis in img.roi or (slice(0, 0), slice(0, 0)))
+        # Fewer words to the processor where nothing but sums is wanted.
+        self._plain = not self.details and self.mask is None and self.threshold is None
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
-        if block.module_number in self._regions:
-            from ._frame_kernels import sum_region
+        from . import _frame_kernels, _region_kernels
 
-            sum_region(usable(block), *self._regions[block.module_number], out.sum, out.pixels)
+        here = [(k, one) for k, one in enumerate(self._rois) if block.module_number in one.bounds]
+        frames, bad = rois.frames_of(block) if here else None, self._bad[block.module]
+        for k, one in here:
+            ss, fs = one.bounds[block.module_number]
+            if self._plain:
+                _frame_kernels.sum_region(frames, ss, fs, k, _of_rois(out.sum), _of_rois(out.pixels))
+            else:
+                self._describe(frames, bad, (ss, fs), k, out)
+            if self.saturation is not None:
+                _region_kernels.above(frames, bad, ss, fs, self.saturation, k, _of_rois(out.saturated))
+            if self.area:
+                self._keep(rois.cut(frames, ss, fs), rois.cut(bad, ss, fs), one, block.module_number, out)
+
+    def _describe(self, frames: Any, bad: NDArray, bounds: Any, k: int, out: Partial) -> None:
+        """Add the pixels of a module to the sums of a region."""
+        from ._region_kernels import describe
+
+        sums, n = [_of_rois(out.sum), _of_rois(out.pixels)], len(frames)
+        if self.details:
+            sums += [_of_rois(out.max), out.com if out.com.ndim == 3 else out.com[:, None]]
+        else:
+            sums += [np.empty((n, k + 1)), np.empty((n, k + 1, 2))]
+        describe(frames, bad, *bounds, *self._window, self._first, k, *sums)
+
+    def _keep(self, frames: NDArray, bad: NDArray, one: rois.Roi, module: int, out: Partial) -> None:
+        """Write the pixels of a module; what no module writes stays missing."""
+        area = out[_area(one)]
+        into = area if len(one.bounds) == 1 else area[:, one.modules.index(module)]
+        into[...] = frames.reshape(into.shape)
+        if bad.size:
+            into[:, bad.reshape(into.shape[1:])] = np.nan
 
     def finalize_chunk_processing(self, out: Partial) -> None:
-        out.sum[out.pixels == 0] = np.nan
-        np.divide(out.sum, out.pixels, out=out.mean, where=out.pixels > 0)
-        out.mean[out.pixels == 0] = np.nan
+        nothing = out.pixels == 0
+        if self.details:
+            total = np.where(nothing | (out.sum == 0), np.nan, out.sum)
+            out.com = out.com / total[..., None]
+        out.sum[nothing] = np.nan
+        out.mean = out.sum / np.maximum(out.pixels, 1)
 
 
-def _regions(given: Any) -> dict[int, tuple[Bounds, Bounds]]:
+def _of_rois(array: NDArray) -> NDArray:
+    """Return an output with an axis of regions."""
+    return array if array.ndim == 2 else array[:, None]
+
+
+def _area(one: rois.Roi) -> str:
+    return f"area_{one.name}" if one.name else "area"
+
+
+def _area_output(one: rois.Roi, img: InputInfo) -> Output:
+    """Return the output of the pixels of a region, without an axis of modules if it has one."""
+    if not one.same:
+        raise PlanError(
+            "roi: area=True needs regions with the same pixels of each module; give rois= by name"
+        )
+    name = _area(one)
+    coords: dict[str, Any] = {f"{name}_module": np.array(one.modules)} if len(one.bounds) > 1 else {}
+    rows, columns = one.first
+    if len(img.shape) == 3:
+        coords[f"{name}_ss"] = np.arange(*rows) + (img.roi[0].start if img.roi else 0)
+    coords[f"{name}_fs"] = np.arange(*columns) + (img.roi[1].start if img.roi else 0)
+    return Output(
+        per="img",
+        shape=tuple(map(len, coords.values())),
+        dims=tuple(coords),
+        coords=coords,
+        dtype="f4" if img.dtype == np.float32 or img.dtype.itemsize <= 2 else "f8",
+        # Where no module writes, it stays at the identity of this rule: missing.
+        merge="max",
+        unit=img.unit,
+        doc="pixels of the region",
+    )
+
+
+def _regions(given: Any) -> dict[int, tuple[rois.Bounds, rois.Bounds]]:
     """Return the region of each module."""
     rows = np.asarray(given)
     if rows.ndim != 2 or rows.shape[1] != 5 or not len(rows) or rows.dtype.kind not in "iu":
@@ -122,18 +235,6 @@ def _regions(given: Any) -> dict[int, tuple[Bounds, Bounds]]:
         )
     modules = Frames(modules=tuple(rows[:, 0].tolist())).modules or ()
     return {
-        module: (interval("roi", "ss", row[1:3]), interval("roi", "fs", row[3:]))
+        module: (rois.interval("roi", "ss", row[1:3]), rois.interval("roi", "fs", row[3:]))
         for module, row in zip(modules, rows.tolist(), strict=True)
     }
-
-
-def interval(who: str, name: str, value: Sequence[int] | None) -> tuple[int, int] | None:
-    """Return the first and the end of a range, checked as far as it can be without a run."""
-    if value is None:
-        return None
-    first, stop = (int(v) for v in value)
-    if not 0 <= first < stop:
-        raise ValueError(
-            f"{who}: {name}={(first, stop)}; expected first row or column and the one after the last"
-        )
-    return first, stop

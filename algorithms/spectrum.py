@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from dxflow import Algorithm, Frames, InputInfo, Output, Partial, PlanError, RunInfo, Train
 
 from ._azint_tables import of_modules
+from ._rois import interval
 from .litframes import comparable
-from .roi import interval
 
 AXES = ("ss", "fs")
 BACKGROUNDS = ("bin", "all")

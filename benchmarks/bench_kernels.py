@@ -52,6 +52,8 @@ def algorithms(truth: Truth, dtype: str) -> Iterator[tuple[str, list[Any], Calla
     if dtype == "float32":
         yield "azint", [AzimuthalIntegration(**beam(truth))], integrate
         yield "roi", [RoiSum()], lambda x: [np.nansum(f, dtype=np.float64) for f in x]
+        described = [RoiSum(name="described", threshold=0.5, details=True)]
+        yield "described", described, lambda x: [(np.nansum(f * (f >= 0.5)), np.nanmax(f)) for f in x]
     dark = np.zeros(truth.expected.shape, np.float32)
     pair = [Subtract(dark=dark), LitFrames(threshold=0.7, img=From("subtract.img"))]
     yield "subtract", pair, lambda x: x.astype(np.float32) - dark[0]

@@ -191,6 +191,15 @@ def test_photons_are_as_many_as_were_simulated_and_drawn_as_printed(tmp_path):
     assert (tmp_path / "photons.png").stat().st_size > 10_000
 
 
+def test_functions_of_frames_are_made_and_drawn_as_printed(tmp_path):
+    script = tmp_path / "functions.py"
+    script.write_text("\n".join(blocks("docs/functions.md", "python")))
+    done = programs.run(script, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for picture in re.findall(r"assets/(\w+[.]png)", (ROOT / "docs/functions.md").read_text()):
+        assert (tmp_path / picture).stat().st_size > 8_000, picture
+
+
 def test_correlations_are_made_and_drawn_as_printed(tmp_path, monkeypatch):
     script = tmp_path / "xpcs.py"
     script.write_text("\n".join(blocks("docs/xpcs.md", "python")))

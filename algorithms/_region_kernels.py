@@ -1,0 +1,164 @@
+"""Kernels that go once over the pixels of a region of a frame: sums along both axes and in bins, the highest, counts.
+
+The sum of a row is taken in strands, one per `LANES` pixels, an order that vector instructions follow without being
+allowed to choose one (no fastmath): the bits do not depend on the processor.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+LANES = 8
+
+
+@njit(cache=True, nogil=True)
+def sweep(x, bad, noise, low, high, unit, rows, row_pixels, columns, column_pixels):  # type: ignore[no-untyped-def]
+    """Add a region to the sums of its rows and columns; return its highest value, -inf if no pixel is valid.
+
+    Parameters
+    ----------
+    x : ndarray, (ss, fs)
+    bad : ndarray of bool, (ss, fs) or (0, 0)
+        Pixels that are not used, beside those that are NaN.
+    noise : ndarray of float64, (ss, fs) or (0, 0)
+        What `low` and `high` are in units of; 1 if there is none. Pixels where it is NaN are not used.
+    low, high : float
+        Values below the first and above the second count as 0.
+    unit : bool
+        What is above 0 then counts as 1.
+    rows, columns : ndarray of float64, (ss,) and (fs,)
+    row_pixels, column_pixels : ndarray of int32
+        Pixels that were valid.
+    """
+    n = x.shape[1]
+    values, valid, tops = np.empty(n), np.empty(n, np.bool_), np.full(n, -np.inf)
+    for r in range(len(x)):
+        _row(x, bad, noise, r, low, high, unit, values, valid)
+        count = np.int32(0)
+        for p in range(n):
+            columns[p] += values[p]
+            column_pixels[p] += np.int32(valid[p])
+            count += np.int32(valid[p])
+            tops[p] = max(tops[p], values[p] if valid[p] else -np.inf)
+        row_pixels[r] += count
+        rows[r] += _strands(values)
+    return tops.max()
+
+
+@njit(cache=True, nogil=True)
+def describe(frames, bad, ss, fs, low, high, first, k, total, pixels, highest, com):  # type: ignore[no-untyped-def]
+    """Add sum, valid pixels, highest value and first moments of a region to those of each frame.
+
+    Parameters
+    ----------
+    frames : ndarray, (frame, ss, fs)
+    bad, low, high
+        As those of `sweep`, of all pixels.
+    ss, fs : (int, int)
+        First and one past the last row and column.
+    first : (int, int)
+        Number of the first row and column of the frames.
+    k : int
+        Which region it is.
+    total, highest : ndarray of float64, (frame, region)
+    pixels : ndarray of int32, (frame, region)
+    com : ndarray of float64, (frame, region, 2)
+        Sums of ss and fs times the value.
+    """
+    n, m = ss[1] - ss[0], fs[1] - fs[0]
+    rows, columns, none = np.empty(n), np.empty(m), np.empty((0, 0))
+    row_pixels, column_pixels = np.zeros(n, np.int32), np.zeros(m, np.int32)
+    left_out = bad[ss[0] : ss[1], fs[0] : fs[1]]
+    for frame in range(len(frames)):
+        x = frames[frame, ss[0] : ss[1], fs[0] : fs[1]]
+        rows[:], columns[:], row_pixels[:] = 0.0, 0.0, 0
+        top = sweep(x, left_out, none, low, high, False, rows, row_pixels, columns, column_pixels)
+        highest[frame, k] = max(highest[frame, k], top)
+        for r in range(n):
+            total[frame, k] += rows[r]
+            pixels[frame, k] += row_pixels[r]
+            com[frame, k, 0] += rows[r] * (r + ss[0] + first[0])
+        for c in range(m):
+            com[frame, k, 1] += columns[c] * (c + fs[0] + first[1])
+
+
+@njit(cache=True, nogil=True)
+def rebin(x, bad, noise, low, high, unit, rows, columns, image, pixels):  # type: ignore[no-untyped-def]
+    """Add a region to the bins of a smaller image; other parameters as those of `sweep`.
+
+    Parameters
+    ----------
+    rows, columns : ndarray of int64, (ss,) and (fs,)
+        Row and column of the image that pixels belong to.
+    image : ndarray of float64, (row, column)
+    pixels : ndarray of int32, (row, column)
+    """
+    n = x.shape[1]
+    values, valid = np.empty(n), np.empty(n, np.bool_)
+    sums, counts = np.zeros(n), np.zeros(n, np.int32)
+    for r in range(len(x)):
+        _row(x, bad, noise, r, low, high, unit, values, valid)
+        for p in range(n):
+            sums[p] += values[p]
+            counts[p] += np.int32(valid[p])
+        if r + 1 == len(x) or rows[r + 1] != rows[r]:
+            for p in range(n):
+                image[rows[r], columns[p]] += sums[p]
+                pixels[rows[r], columns[p]] += counts[p]
+            sums[:], counts[:] = 0.0, 0
+
+
+@njit(cache=True, nogil=True)
+def _row(x, bad, noise, r, low, high, unit, values, valid):  # type: ignore[no-untyped-def]
+    """Write what the pixels of a row count, 0 of those that are not valid, and which are."""
+    for p in range(len(values)):
+        v = np.float64(x[r, p])
+        values[p], valid[p] = v, v == v
+    if len(bad):
+        for p in range(len(values)):
+            valid[p] &= not bad[r, p]
+    if len(noise):
+        for p in range(len(values)):
+            scale = noise[r, p]
+            valid[p] &= scale == scale
+            values[p] = values[p] if low * scale <= values[p] <= high * scale else 0.0
+    elif low > -np.inf or high < np.inf:
+        for p in range(len(values)):
+            values[p] = values[p] if low <= values[p] <= high else 0.0
+    for p in range(len(values)):
+        v = values[p] if valid[p] else 0.0
+        values[p] = np.float64(v > 0) if unit else v
+
+
+@njit(cache=True, nogil=True)
+def _strands(values):  # type: ignore[no-untyped-def]
+    """Return a sum."""
+    lanes, p = np.zeros(LANES), 0
+    while p + LANES <= len(values):
+        for k in range(LANES):
+            lanes[k] += values[p + k]
+        p += LANES
+    total = ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]))
+    while p < len(values):
+        total += values[p]
+        p += 1
+    return total
+
+
+@njit(cache=True, nogil=True)
+def above(frames, bad, ss, fs, level, k, count):  # type: ignore[no-untyped-def]
+    """Add the pixels of a region that are at a level or above to those of each frame; parameters as of `describe`.
+
+    Parameters
+    ----------
+    level : float
+    count : ndarray of int32, (frame, region)
+    """
+    for frame in range(len(frames)):
+        for r in range(ss[0], ss[1]):
+            n = np.int32(0)
+            for p in range(fs[0], fs[1]):
+                high = frames[frame, r, p] >= level
+                n += np.int32(high and not (len(bad) and bad[r, p]))
+            count[frame, k] += n
