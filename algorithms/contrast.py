@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dxflow import Algorithm, Frames, ModuleBlock, Output, Partial, PlanError, RunInfo
 
 from . import _regions as regions
-from ._azint_sums import ratio
+from ._azint_sums import ratio, scatter
 from .litframes import usable
 
 WAYS = ("variance", "photons")
@@ -159,10 +159,9 @@ class Contrast(Algorithm):
 
     def finalize(self, totals: Partial) -> None:
         a, b, aa, ab, bb = totals.moments
-        beta, n = ratio(a, b), np.broadcast_to(totals.trains.astype(float), a.shape)
-        # Of a ratio of sums over independent trains.
-        spread = np.maximum(aa - 2 * beta * ab + beta**2 * bb, 0)
-        totals.contrast, totals.error = beta, np.sqrt(ratio(spread * n, b**2 * (n - 1)))
+        beta = ratio(a, b)
+        # Trains are independent.
+        totals.contrast, totals.error = beta, np.sqrt(ratio(scatter(totals.trains, beta, aa, ab, bb), b**2))
 
 
 def terms(n: NDArray, total: NDArray, squares: NDArray, histogram: NDArray) -> tuple[NDArray, NDArray]:
