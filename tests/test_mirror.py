@@ -175,7 +175,7 @@ ELSEWHERE = (
     ),
     (
         "algorithms/_blas.py algorithms/_products.py algorithms/_regions.py algorithms/_twotime_kernels.py "
-        "algorithms/_contrast_kernels.py",
+        "algorithms/_contrast_kernels.py algorithms/_likelihood.py",
         "algorithms/test_twotime.py algorithms/test_contrast.py",
         "what correlations and contrasts have in common, beside the first of them",
     ),
