@@ -25,6 +25,7 @@ from dxflow.algorithms.calibrate import Calibrate
 from dxflow.algorithms.dark import Pedestal
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.peaks import PeakFinder8
+from dxflow.algorithms.projection import Projection
 from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.rounding import Round
 from dxflow.algorithms.subtract import Subtract
@@ -55,6 +56,15 @@ def algorithms(truth: Truth, dtype: str) -> Iterator[tuple[str, list[Any], Calla
         yield "roi", [RoiSum()], lambda x: [np.nansum(f, dtype=np.float64) for f in x]
         described = [RoiSum(name="described", threshold=0.5, details=True)]
         yield "described", described, lambda x: [(np.nansum(f * (f >= 0.5)), np.nanmax(f)) for f in x]
+        projected = [Projection(axis="both", threshold=0.5)]
+        yield (
+            "projection",
+            projected,
+            lambda x: [np.nansum(f * (f >= 0.5), axis=k) for f in x for k in (0, 1)],
+        )
+        eighth = [size // 8 for size in truth.expected.shape[1:]]
+        binned = [Projection(name="binned", axis="none", rebin=eighth)]
+        yield "binned", binned, lambda x: np.nansum(x.reshape(len(x), eighth[0], 8, -1, 8), axis=(2, 4))
     dark = np.zeros(truth.expected.shape, np.float32)
     pair = [Subtract(dark=dark), LitFrames(threshold=0.7, img=From("subtract.img"))]
     yield "subtract", pair, lambda x: x.astype(np.float32) - dark[0]
