@@ -16,6 +16,7 @@ from .driver.result import Result
 from .driver.tracebacks import Short
 from .errors import PlanError, kinds
 from .planning import make, memory
+from .planning import where as conditions
 from .planning.binding import Binding, bind
 from .planning.public import Plan
 from .run import open as runs
@@ -35,6 +36,8 @@ def plan(
     *,
     cluster: Any = None,
     frames: Any = None,
+    where: Any = None,
+    labels: Any = None,
     modules: Any = None,
     roi: Any = None,
     mask: Any = "auto",
@@ -65,6 +68,14 @@ def plan(
         Only used to know where memory must suffice; see `execute`. The name of one is looked at only there.
     frames : FrameSelection, boolean array or Result, optional
         Only these frames of detectors are read at all.
+    where : str, Labels or what they take, optional
+        Only frames for which this holds are read: ``"xgm > 800 & lit"``, or booleans for frames or trains. Comparisons
+        (also chained, ``1 < x <= 2``, ``x in (1, 2)``, ``between(x, low, high)``) of names, numbers and texts, joined
+        by ``and``, ``or``, ``not`` or ``&``, ``|``, ``~``. Frames for which a value that decides it is missing are left
+        out and counted. The plan and the result say how many frames each part leaves.
+    labels : mapping of str to Key, PulseKey, Labels, path or Result, or a Result
+        What names in `where` stand for: ``{"xgm": Key("SA1_XTD2_XGM/XGM/DOOCS:output", "data.intensityTD")}``. Of a
+        result, ``{"lit": "lit.zarr"}``, also ``lit.n_lit``; the outputs of one without a name are called as in it.
     modules, roi
         Only these modules and pixels, as of `Frames`, for all frames whose input does not say it itself: a result of
         `Signal`, for example.
@@ -135,6 +146,7 @@ def plan(
             mask,
             mask_bits,
             opening.dataset,
+            conditions.of(where, labels),
         )
         during("planning", bind, binding, given, quiet=quiet)
     make.check(binding, on_fault)
@@ -149,7 +161,7 @@ def plan(
         readers=readers,
         name=str(name),
         hook_timeout=hook_timeout,
-        frames=[frames, modules, roi],
+        frames=[frames, modules, roi, where, labels],
     )
     return _checked(made, cluster)
 
@@ -182,6 +194,8 @@ def reduce(
     *,
     cluster: Any = None,
     frames: Any = None,
+    where: Any = None,
+    labels: Any = None,
     modules: Any = None,
     roi: Any = None,
     mask: Any = "auto",
@@ -213,6 +227,10 @@ def reduce(
         ``"slurm"``, an object of `dxflow.clusters` or a `distributed.Client`.
     frames : FrameSelection, boolean array or Result, optional
         Only these frames of detectors are read at all.
+    where : str, Labels or what they take, optional
+        Only frames for which this holds are read: ``"xgm > 800 & lit"``, or booleans for frames or trains.
+    labels : mapping of str to Key, PulseKey, Labels, path or Result, or a Result
+        What names in `where` stand for; see `plan`.
     modules : sequence of int, Result or labelled array, optional
         Only these modules of detectors are read.
     roi : (slice, slice), Result or array, optional
@@ -272,6 +290,8 @@ def reduce(
         to,
         cluster=cluster,
         frames=frames,
+        where=where,
+        labels=labels,
         modules=modules,
         roi=roi,
         mask=mask,

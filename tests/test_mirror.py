@@ -93,7 +93,7 @@ ELSEWHERE = (
     ),
     (
         "dxflow/declare/labelled.py dxflow/run/whole.py dxflow/planning/selecting.py",
-        "declare/test_labels.py",
+        "declare/test_labels.py planning/test_where.py",
         "what is made of values with ids shows in labels, and in what is selected by them",
     ),
     ("dxflow/planning/units.py", "planning/test_cutting.py test_company.py", "a cut is whole units"),

@@ -55,10 +55,10 @@ class Asked:
         bound = declared.bind(self.run, self.trains, self.faults)
         if bound.kind == "frames":
             raise ValueError(f"{bound.title}: images of a detector label nothing; expected a Key or PulseKey")
-        what = f"{bound.title}"
-        _refuse_dtype(what, bound.dtype)
+        _refuse_dtype(bound.title, bound.dtype)
         values, there = whole(bound, self.faults)
-        return Values(of_rows(bound.index, values, there), what, bound.location.unit)
+        labelled, key = of_rows(bound.index, values, there), bound.key.removesuffix(".value")
+        return Values(labelled, key, bound.location.unit, bound.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +68,8 @@ class Values:
     labelled: Labelled
     title: str
     unit: str = ""
+    source: str = ""
+    """What has them, where they are of the run."""
 
 
 def of_rows(index: EntryIndex, values: NDArray, there: NDArray) -> Labelled:

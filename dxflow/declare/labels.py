@@ -153,8 +153,19 @@ class Labels:
         return str(self.path or f"<{type(self.values).__name__}>")
 
     @property
+    def of_result(self) -> bool:
+        """Whether they are of a result, or a dataset, that may have several outputs."""
+        return PATH.fits(self.values) or any(hasattr(self.values, name) for name in ("dataset", "data_vars"))
+
+    def outputs(self, asked: Asked) -> list[str]:
+        """Return the names of the outputs of the result that they are of."""
+        return [str(name) for name in self._dataset(asked).data_vars]
+
+    @property
     def path(self) -> Any:
         """The result that the values are from, as far as they say so."""
+        if isinstance(self.values, Pattern):
+            return getattr(self.values.over, "path", None)
         if PATH.fits(self.values):
             return self.values
         return getattr(self.values, "path", None) or getattr(self.values, "encoding", {}).get("source")
@@ -198,7 +209,7 @@ class Labels:
             joined, said = self.cut.of(joined)
         return BoundInput(
             declared=self,
-            name=self.source,
+            name=found.source or self.source,
             key=found.title,
             kind="control" if per_train else "pulses",
             modules=(0,),

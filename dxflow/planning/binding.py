@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from extra_data import DataCollection
 
     from ..run.selection import FrameSelection
+    from .where import Where
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Binding:
     """Mask and its bits for images whose input does not say which."""
     opened: Any = None
     """Opens a result by its path, for `Labels`."""
+    where: Where | None = None
 
     def __post_init__(self) -> None:
         self.inputs: list[BoundInput] = []
@@ -148,6 +150,8 @@ class Binding:
             bound = every = what.bind(self.run, self.trains, self.faults)
             if frames or bound.kind in ("frames", "pulses"):
                 bound = selected(bound, self.selection, self.faults)
+                self._every.setdefault(bound.index, every.index)
+                bound = bound if self.where is None else self.where.of(bound, self._asked)
         number = self._number(bound)
         self._every.setdefault(self.inputs[number].index, every.index)
         return number

@@ -63,6 +63,7 @@ WORDS = {
     "chunk_trains": "how many trains a chunk has (chunk=)",
     "units": "the trains that are added up at once (chunk=)",
     "parts": "how modules are cut into parts",
+    "where": "the condition on frames (where=)",
 }
 
 
@@ -203,6 +204,8 @@ def _details(one: Mapping[str, Any]) -> Iterator[str]:
 
 def _rest(facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"chunks      {len(facts['chunks'])}, blocks of {facts['block']} bytes, on_fault={facts['on_fault']}"
+    if "where" in facts:
+        yield f"where       {facts['where']}"
     yield "versions    " + ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
 
 

@@ -106,6 +106,7 @@ def fingerprint(plan: Plan) -> Fingerprint:
             "parts": [[p.start, p.stop] for p in plan.parts],
             "block": plan.block_bytes,
             "on_fault": plan.on_fault,
+            **({"where": plan.where.text} if plan.where else {}),
             "versions": versions()
             | {k: v for a in plan.algorithms for k, v in libraries_of(type(a.algorithm), digests).items()},
         }

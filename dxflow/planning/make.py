@@ -46,7 +46,7 @@ def plan_of(
     Parameters
     ----------
     frames
-        What was given as `frames`, `modules` and `roi`: results among it are inputs, too.
+        What was given as `frames`, `modules`, `roi`, `where` and `labels`: results among it are inputs, too.
     **options
         Of `Plan`.
 
@@ -76,6 +76,7 @@ def plan_of(
         losses=(*binding.faults.losses, *binding.faults.notes, *_missing(binding), *lacks.losses(binding)),
         on_fault=on_fault,
         selected_by=tuple(ours.paths_in(frames)),
+        where=binding.where.cut() if binding.where else None,
         hook_timeout=_seconds(hook_timeout),
         **options,
     )

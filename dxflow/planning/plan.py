@@ -17,6 +17,7 @@ from ..run.index import EntryIndex
 from ..run.losses import Loss
 from .bound import BoundAlgorithm
 from .destination import Destination
+from .where import Cut
 
 ALL = -1
 """The part of a chunk that has all modules of a plan that is cut by modules."""
@@ -63,6 +64,8 @@ class Plan:
     name: str = ""
     selected_by: tuple[Path, ...] = ()
     """Results that say which frames are read."""
+    where: Cut | None = None
+    """The condition on frames, and what it left."""
     hook_timeout: float | None = None
     given: Any = None
     """What has the data that are in no file: see `dxflow.worker.source.Given`; inputs are `nowhere` then."""

@@ -44,6 +44,7 @@ def of_plan(plan: Plan, memory: Memory) -> list[Row]:
         ("run", plan.run),
         ("trains", f"{len(ids)}: {ids[0]}-{ids[-1]}"),
         *some([(f"input {number}", _input(bound)) for number, bound in enumerate(plan.inputs)]),
+        *(("where", str(one)) for one in (plan.where.passed if plan.where else ())),
         *some([row for a in plan.algorithms for row in _algorithm(plan, a)], 2),
         *(("hint", line) for line in hints(plan)),
         ("chunks", f"{_chunks(plan)}, read as {how}{apart}"),

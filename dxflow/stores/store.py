@@ -9,6 +9,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -253,6 +254,8 @@ def described(contents: Contents) -> dict[str, Any]:
         attributes[f"{name}.reads"] = read[name]
         for fact in ("options", "depends", "code"):
             attributes[f"{name}.{fact}"] = json.dumps(algorithm[fact])
+    if plan.where:
+        attributes["where"] = json.dumps(asdict(plan.where))
     chosen = (f"{a.name}.{a.algorithm.SELECTS}" for a in plan.algorithms if a.algorithm.SELECTS)
     if names := ", ".join(chosen):
         attributes["selection"] = names
