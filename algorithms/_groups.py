@@ -145,8 +145,8 @@ def _refuse_many(name: str, by: InputInfo, each: int) -> None:
     if own or n > MOST:
         what = f"{n} different values in {by.frames} {'trains' if by.kind == 'control' else 'frames'}"
         raise PlanError(
-            f"{name}: by={by.key} has {what}, one group each, {n * each / 1e9:.3g} GB: make it fewer first, such as "
-            "bins (np.digitize(values, edges)) or motor steps, or say which with groups=[...]"
+            f"{name}: by={by.key} has {what}, one group each, {n * each / 1e9:.3g} GB: make it fewer first, "
+            "Labels(...).bins(edges) or Labels(...).steps(tolerance), or say which with groups=[...]"
         )
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo, geometry
 
-from ._azint_sums import ERRORS, PER, Shares
+from . import _groups as groups
+from ._azint_sums import ERRORS, PER, Shares, of_frames
 from ._azint_tables import (
     LARGEST,
     TURN,
@@ -28,6 +29,7 @@ from ._azint_tables import (
     radial,
     table,
 )
+from ._moments import add, finish
 from .litframes import usable
 
 ENERGIES = (0.1, 200.0)
@@ -80,14 +82,18 @@ class AzimuthalIntegration(Algorithm):
         Standard errors, from the counts (data in photons) or from how pixels of a bin differ. None by default.
     per : {"frame", "pulse", "run"}
         Of each frame and of the run (the default), of the frames of each pulse id, or of the run alone.
+    groups : list, optional
+        Values of `by` that make a group each, in this order; by default all, sorted.
     img : Frames, Key or From
         ``Frames("image.data")`` by default. Bad pixels: ``Frames(mask=...)``.
+    by : Labels, DataArray, path or Result, optional
+        A label of each frame or train: what is of the run is of the frames of each of its values.
 
     Outputs
     -------
     intensity : float32, (frame, q[, chi])
         In the unit of the data; NaN in bins without a valid pixel. With ``per="frame"``.
-    mean : float64, ([pulse,] q[, chi])
+    mean : float64, ([pulse or group,] q[, chi])
         Of the run: sums over all frames before the division, so frames count by their valid pixels; NaN as above.
     count : int64, as `mean`
         Valid pixels of all frames in each bin.
@@ -95,6 +101,11 @@ class AzimuthalIntegration(Algorithm):
         Standard errors, with `errors`; NaN where there is none: no counts, or a single pixel.
     pixels : int32, as `intensity`
         Valid pixels in each bin of a frame, with `errors`.
+    frames : int64, variance, error : float64, (group, q[, chi])
+        Frames with a value, how their intensities vary, and the standard error of their mean, from that. Frames count
+        alike here: where pixels are missing in some, their mean is not quite `mean`. With `by` and ``per="frame"``.
+    ungrouped : bool, (frame,)
+        Frames of no group: without a label, or of one that `groups` leaves out; with `by`.
 
     Coordinates ``q`` (or ``2theta``, ``r``) and ``chi``: bin centres.
 
@@ -121,7 +132,7 @@ class AzimuthalIntegration(Algorithm):
 
     ALG_ID = "azint"
     HELP = "azimuthal integration: intensity against q, per frame and for the run"
-    inputs = {"img": Frames("image.data")}
+    inputs = {"img": Frames("image.data"), "by": None}  # type: ignore[dict-item]
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -142,6 +153,7 @@ class AzimuthalIntegration(Algorithm):
             help="standard errors, from counts or from pixels of a bin; default: none",
         )
         add("--per", choices=PER, default="frame", help="of each frame, of each pulse id or of the run alone")
+        groups.add_arguments(parser)
 
     @classmethod
     def add_pixels(cls, parser: argparse.ArgumentParser) -> None:
@@ -178,7 +190,11 @@ class AzimuthalIntegration(Algorithm):
         self.polarization, self.solid_angle = args.polarization, args.solid_angle
         self.own = {name: getattr(args, name) for name in OWN}
         own = self.own["dark"] is not None or self.own["weights"] is not None
-        self.shares = Shares(args.per, args.errors, own)
+        self.inputs, self.groups = groups.joined(self.inputs), getattr(args, "groups", None)
+        by = "by" in self.inputs
+        self.shares = Shares(args.per, args.errors, own, by or args.per == "pulse")
+        if by and args.per == "pulse":
+            raise ValueError(f"{self.ALG_ID}: per='pulse' and by= were given; expected one of them")
         if self.nbins < 1:
             raise ValueError(f"{self.ALG_ID}: nbins={self.nbins}; expected a positive number")
         if self.nchi is not None and self.nchi < 1:
@@ -211,7 +227,12 @@ class AzimuthalIntegration(Algorithm):
             )
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
-        return self.shares.outputs(info["img"], self._table(info).axes)
+        return self.shares.outputs(info["img"], self._table(info).axes, self._groups_of(info))
+
+    def _groups_of(self, info: RunInfo) -> groups.Groups | None:
+        if "by" in self.inputs:
+            return groups.of(self, info, 8 * 8 * self.nbins * (self.nchi or 1))
+        return groups.of_ids(self.name, info["img"], "pulse") if self.shares.grouped else None
 
     def memory(self, info: RunInfo) -> int:
         # Bins and weights, those that are kept, and while they are made, positions and some arrays of their size.
@@ -229,13 +250,20 @@ class AzimuthalIntegration(Algorithm):
         return {} if self.geometry is not None else {"geometry": geometry.beside(info.path)}
 
     def initialize(self, info: RunInfo) -> None:
-        self._made, self._pulses = self._table(info), info["img"].pulses
+        self._made, self._groups = self._table(info), self._groups_of(info)
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         from ._azint_kernels import integrate, moments
 
         frames, made, module = usable(block).reshape(len(block), -1), self._made, block.module
-        rest = made.there[module], self.shares.into(block, out, self._pulses)
+        slots = None if self._groups is None else self._groups.slots(block)
+        if slots is not None and "ungrouped" in out:
+            out.ungrouped |= slots < 0
+        if slots is not None and "slot" in out:
+            out.slot = slots
+        elif slots is not None and (slots < 0).any():
+            frames, slots = frames[slots >= 0], slots[slots >= 0]
+        rest = made.there[module], self.shares.into(len(frames), out, slots)
         if made.own is None:
             integrate(frames, made.bins[module], made.weights[module], *rest)
             return
@@ -245,8 +273,15 @@ class AzimuthalIntegration(Algorithm):
     def finalize_chunk_processing(self, out: Partial) -> None:
         self.shares.finish_frames(out)
 
+    def merge(self, into: Partial, other: Partial) -> None:
+        super().merge(into, other)
+        if "frames" in into:
+            add(*of_frames(into), *of_frames(other))
+
     def finalize(self, totals: Partial) -> None:
         self.shares.finish_run(totals)
+        if "frames" in totals:
+            totals.error = finish(*of_frames(totals))
 
     def _table(self, info: RunInfo) -> Table:
         """Return bins and weights of the pixels that are read, or say what does not fit."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dxflow import InputInfo, Output, Partial, RunInfo
 
 from . import _regions as regions
+from ._groups import Groups
 from .twotime import TwoTime, matrices, normalised, pulses, ratio
 
 NORMS = ("frame", "symmetric")
@@ -22,7 +23,7 @@ class G2(TwoTime):
 
     Parameters
     ----------
-    labels, q, geometry, distance, energy, wavelength, period, img : optional
+    labels, q, geometry, distance, energy, wavelength, period, groups, img, by : optional
         As of `TwoTime`.
     norm : {"frame", "symmetric"}
         What products are divided by, see the notes.
@@ -36,11 +37,12 @@ class G2(TwoTime):
     -------
     g2 : float64, (train, q, lag)
         NaN where a train has no two frames so far apart.
-    mean, error : float64, (q, lag)
-        Mean of the trains, and its standard error from their spread; NaN of no train, and of one.
-    trains : int64, (q, lag)
+    mean, error : float64, ([group,] q, lag)
+        Mean of the trains, and its standard error from their spread; NaN of no train, and of one. With `by`, of the
+        trains of each group, or of the pairs of frames that are of it.
+    trains : int64, ([group,] q, lag)
         How many trains they are of.
-    intensity, pixels, and c with `matrices`
+    intensity, pixels, ungrouped, and c with `matrices`
         As of `TwoTime`.
 
     Coordinate ``lag``: microseconds, from pulse ids.
@@ -83,21 +85,22 @@ class G2(TwoTime):
         if self.channels is not None and (self.channels < 2 or self.channels % 2):
             raise ValueError(f"g2: channels={self.channels}; expected an even number from 2")
 
-    def _results(self, img: InputInfo, found: regions.Regions, times: NDArray) -> dict[str, Output]:
+    def _results(
+        self, img: InputInfo, found: regions.Regions, times: NDArray, own: Groups | None
+    ) -> dict[str, Output]:
         lags = self._of(img)
         named: dict[str, Any] = {
             "shape": (len(found), len(lags.values)),
             "dims": ("q", "lag"),
             "coords": {"q": found.coordinate, "lag": (lags.values * self._step, "us")},
         }
-        rest = super()._results(img, found, times)
-        del rest["c"]
+        whole = named if own is None else own.axes(**named)
         return {
             "g2": Output(per="train", doc="g2 of the train", **named),
-            "mean": Output(doc="g2, mean of the trains", **named),
-            "error": Output(doc="standard error of the mean, from the spread of trains", **named),
-            "trains": Output(dtype="i8", doc="trains with such a lag", **named),
-            **rest,
+            "mean": Output(doc="g2, mean of the trains", **whole),
+            "error": Output(doc="standard error of the mean, from the spread of trains", **whole),
+            "trains": Output(dtype="i8", doc="trains with such a lag", **whole),
+            **self._of_trains(img, found, times),
             **({"c": matrices(found, times)} if self.matrices else {}),
         }
 
@@ -109,24 +112,36 @@ class G2(TwoTime):
         """Return the lags between the frames that trains may have."""
         return Lags.between(pulses(img), self.channels)
 
-    def _finish(self, out: Partial, at: tuple[int, ...], products: NDArray, first: NDArray) -> None:
+    def _finish(
+        self, out: Partial, at: tuple[int, ...], products: NDArray, first: NDArray, own: list
+    ) -> None:
         if self.matrices:
-            super()._finish(out, at, products, first)
+            out.c[at] = normalised(products, first)
         out.g2[at] = self._lags.mean(products, first, self.norm)
+        for slot, pairs in own:
+            some = np.where(pairs, products, np.nan)
+            _add(out, (slot, at[1]), self._lags.mean(some, first, self.norm))
 
     def finalize_chunk_processing(self, out: Partial) -> None:
         super().finalize_chunk_processing(out)
-        # Near 1, of which squares would lose digits.
-        excess = out.g2 - 1
-        known = ~np.isnan(excess)
-        excess[~known] = 0
-        out.mean, out.error, out.trains = excess.sum(axis=0), (excess**2).sum(axis=0), known.sum(axis=0)
+        if self._groups is None:
+            for g2 in out.g2:
+                _add(out, (...,), g2)
 
     def finalize(self, totals: Partial) -> None:
         n = totals.trains
         mean = ratio(totals.mean, n)
         squares = np.maximum(totals.error - n * np.nan_to_num(mean) ** 2, 0)
         totals.error, totals.mean = np.sqrt(ratio(squares, n * (n - 1.0))), mean + 1
+
+
+def _add(out: Partial, at: tuple[Any, ...], g2: NDArray) -> None:
+    """Add g2 of a train to sums, and sums of squares, of what it is above 1: squares of more would lose digits."""
+    known = ~np.isnan(g2)
+    excess = np.where(known, g2 - 1, 0.0)
+    out.mean[at] += excess
+    out.error[at] += excess**2
+    out.trains[at] += known
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from dxflow import Algorithm, Frames, InputInfo, Output, Partial, PlanError, RunInfo, Train
 
+from . import _groups as groups
 from ._azint_tables import of_modules
+from ._moments import add, add_rows, finish, moments
 from ._rois import interval
 from .litframes import comparable
 
@@ -24,7 +26,7 @@ LACKING = 0.1
 
 
 class Spectrum(Algorithm):
-    """Project a region on the dispersive axis of a spectrometer, for each frame and for the run.
+    """Project a region on the dispersive axis of a spectrometer, for each frame and for the run, or groups of frames.
 
     Parameters
     ----------
@@ -57,8 +59,12 @@ class Spectrum(Algorithm):
     photon : float, optional
         Signal of one photon, in the unit of the data: photons are counted, floor(x / photon + 1/2) in each pixel,
         instead of adding the values.
+    groups : list, optional
+        Values of `by` that make a group each, in this order; by default all, sorted.
     img : Frames, Key or From
         ``Frames("image.data")`` by default.
+    by : Labels, DataArray, path or Result, optional
+        A label of each frame or train: `mean`, `error` and `frames` are of the frames of each of its values.
 
     Outputs
     -------
@@ -71,11 +77,15 @@ class Spectrum(Algorithm):
         Of the spectrum over its bins; NaN where it has none. As `signal` of `Xas`.
     background : float64, (frame, bin)
         What was subtracted.
-    mean, error : float64, (bin,)
+    mean, error : float64, ([group,] bin)
         Of the spectra of the run, and the standard error of this mean from their spread; NaN where no frame, or only
         one, has a value.
-    frames : int64, (bin,)
+    frames : int64, ([group,] bin)
         Frames with a value.
+    variance : float64, (group, bin)
+        Of the spectra, with `by`.
+    ungrouped : bool, (frame,)
+        Frames of no group: without a label, or of one that `groups` leaves out; with `by`.
 
     Coordinate ``energy``, or ``pixel``: bin centres. A bin holds its lower edge, the last also its upper one.
 
@@ -107,7 +117,8 @@ class Spectrum(Algorithm):
     ALG_ID = "spectrum"
     HELP = "a region projected on the dispersive axis or on energy, per frame and for the run"
     WHOLE_FRAMES = True
-    inputs = {"img": Frames("image.data")}
+    groups: Any
+    inputs = {"img": Frames("image.data"), "by": None}  # type: ignore[dict-item]
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -132,9 +143,11 @@ class Spectrum(Algorithm):
         add("--background-by", choices=BACKGROUNDS, default="bin", help="mean of each bin, or of all")
         add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="values outside count as 0")
         add("--photon", type=float, help="signal of one photon: photons are counted")
+        groups.add_arguments(parser)
 
     def configure(self, args: argparse.Namespace) -> None:
         super().configure(args)
+        self.inputs = groups.joined(self.inputs)
         self.ss, self.fs = interval("spectrum", "ss", args.ss), interval("spectrum", "fs", args.fs)
         self.background = [
             (interval("spectrum", "background", row[:2]), interval("spectrum", "background", row[2:]))
@@ -162,21 +175,30 @@ class Spectrum(Algorithm):
         subtracted = {
             "background": Output(per="img", unit=unit, doc="background that was subtracted", **axis)
         }
+        found = self._groups_of(info, len(table.centres))
+        whole = axis if found is None else found.axes(**axis)
+        square = f"{unit}2" if unit else ""
+        variance = Output(merge="custom", unit=square, doc="variance of the spectra", **whole)
         return {
             "spectrum": Output(per="img", unit=unit, doc="spectrum", **axis),
             "pixels": Output(per="img", dtype="i4", doc="valid pixels", **axis),
             "sum": Output(per="img", unit=unit, doc="sum of the spectrum"),
             **(subtracted if self.background else {}),
-            "mean": Output(merge="custom", unit=unit, doc="mean of the spectra", **axis),
-            "error": Output(merge="custom", unit=unit, doc="standard error of their mean", **axis),
-            "frames": Output(merge="custom", dtype="i8", doc="spectra with a value", **axis),
+            "mean": Output(merge="custom", unit=unit, doc="mean of the spectra", **whole),
+            "error": Output(merge="custom", unit=unit, doc="standard error of their mean", **whole),
+            "frames": Output(merge="custom", dtype="i8", doc="spectra with a value", **whole),
+            **({} if found is None else {"variance": variance, "ungrouped": groups.ungrouped()}),
         }
+
+    def _groups_of(self, info: RunInfo, bins: int) -> groups.Groups | None:
+        return groups.of(self, info, 4 * 8 * bins) if "by" in self.inputs else None
 
     def memory(self, info: RunInfo) -> int:
         return 12 * 8 * int(np.prod(info["img"].shape))
 
     def initialize(self, info: RunInfo) -> None:
         self._parts = self._table(info["img"])
+        self._groups = self._groups_of(info, len(self._parts.centres))
 
     def process_train_data(self, train: Train, out: Partial) -> None:
         from ._spectrum_kernels import project
@@ -196,7 +218,12 @@ class Spectrum(Algorithm):
         out.spectrum, out.pixels = spectrum, counts[:, :bins]
         known = np.isfinite(spectrum)
         out.sum = np.where(known.any(axis=1), np.nansum(spectrum, axis=1), np.nan)
-        add(out, *moments(spectrum, known))
+        if self._groups is None:
+            add(*_sums(out), *moments(spectrum, known))
+            return
+        slots = np.broadcast_to(self._groups.slots(train), len(images))
+        out.ungrouped = slots < 0
+        add_rows(slots, spectrum, *_sums(out))
 
     def _background(self, sums: NDArray, counts: NDArray, bins: int) -> NDArray:
         """Return the background below each bin, (frame, bin); NaN where it has no valid pixel."""
@@ -206,12 +233,13 @@ class Spectrum(Algorithm):
         return np.where(pixels > 0, area * sums / np.maximum(pixels, 1), np.nan)
 
     def merge(self, into: Partial, other: Partial) -> None:
-        add(into, other.frames, other.mean, other.error)
+        add(*_sums(into), *_sums(other))
 
     def finalize(self, totals: Partial) -> None:
-        n = totals.frames
-        totals.error[...] = np.sqrt(totals.error / np.where(n > 1, n - 1.0, np.nan) / np.maximum(n, 1))
-        totals.mean[n == 0] = np.nan
+        squares = totals.error.copy()
+        totals.error[...] = finish(totals.frames, totals.mean, squares)
+        if "variance" in totals:
+            totals.variance[...] = squares
 
     # Which pixel belongs to which bin ------------------------------------------------------------------
 
@@ -323,6 +351,11 @@ class Table:
     bins: list[NDArray]
 
 
+def _sums(out: Partial) -> tuple[NDArray, NDArray, NDArray]:
+    """Return count, mean and, until `finalize`, squared deviations."""
+    return out.frames, out.mean, out.error
+
+
 def _images(train: Train) -> NDArray:
     """Return frames with an axis of modules, what is missing or masked as NaN."""
     images, there = train["img"], train.valid("img")
@@ -356,24 +389,3 @@ def _rows(given: Any) -> list:
             f"spectrum: background={given!r}: expected (ss, stop, fs, stop) of each region, whole numbers"
         )
     return rows.tolist()
-
-
-def moments(values: NDArray, known: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """Return count, mean and squared deviations of rows, (row, bin), where they are known."""
-    n = known.sum(axis=0)
-    mean = np.where(known, values, 0.0).sum(axis=0) / np.maximum(n, 1)
-    return n, mean, (np.where(known, values - mean, 0.0) ** 2).sum(axis=0)
-
-
-def add(into: Partial, n: NDArray, mean: NDArray, squares: NDArray) -> None:
-    """Add count, mean and squared deviations of others to `frames`, `mean` and `error`.
-
-    References
-    ----------
-    Chan, Golub, LeVeque (1983), Am. Stat. 37, 242.
-    """
-    total = np.maximum(into.frames + n, 1)
-    delta = mean - into.mean
-    into.error[...] += squares + delta**2 * (into.frames * (n / total))
-    into.mean[...] += delta * (n / total)
-    into.frames[...] += n

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 
 from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo
 
+from . import _groups as groups
 from . import _regions as regions
-from ._azint_sums import ratio
+from ._moments import add, finish, ratio
 from .litframes import usable
 
 SLOT = 288 / 1300
 """Microseconds from one pulse id to the next at the European XFEL: 288 periods of its 1.3 GHz."""
+
+
+STATE = 28
+"""Bytes per pair of frames and group."""
 
 
 class TwoTime(Algorithm):
@@ -34,13 +39,22 @@ class TwoTime(Algorithm):
     period : float, optional
         Microseconds from one pulse id to the next, 288/1300 by default, as at the European XFEL. Of data without pulse
         ids, from one recorded frame to the next, whichever are read.
+    groups : list, optional
+        Values of `by` that make a group each, in this order; by default all, sorted.
     img : Frames or From
         ``Frames("image.data")`` by default.
+    by : Labels, DataArray, path or Result, optional
+        A label of each train or frame: trains are averaged, over those with each of its values, in place of `c`.
 
     Outputs
     -------
     c : float32, (train, q, t1, t2)
         C(t1, t2). NaN where a train has no such frame, a region no good pixel, or the mean of a frame is not above 0.
+    mean, variance, error : float64, trains : int32, (group, q, t1, t2)
+        With `by`: mean of C over trains, their variance, the standard error of the mean from that, and how many trains
+        there are. Of labels per frame a train has the pairs of which both frames are of the group.
+    ungrouped : bool, (frame,)
+        Frames of no group: without a label, or of one that `groups` leaves out; with `by`.
     intensity : float64, (train, q, t1)
         Mean of the good pixels of each frame, unit of the data.
     pixels : int64, (train, q)
@@ -68,7 +82,8 @@ class TwoTime(Algorithm):
     that are not 0, to the same bits for counts, and within 1e-6 for others. Which it is follows from the train of
     the module alone. The last bits of numbers that are no counts depend on BLAS and processor.
 
-    A matrix has 4 bytes per pair of frames: with 352 frames and 10 regions they are 5 MB per train.
+    A matrix has 4 bytes per pair of frames: with 352 frames and 10 regions they are 5 MB per train, or, with `by`,
+    35 MB per group.
 
     References
     ----------
@@ -78,7 +93,8 @@ class TwoTime(Algorithm):
     ALG_ID = "twotime"
     HELP = "two-time correlation of the frames of each train, in regions of pixels (XPCS)"
     WHOLE_TRAINS = True
-    inputs = {"img": Frames("image.data")}
+    inputs = {"img": Frames("image.data"), "by": None}  # type: ignore[dict-item]
+    groups: Any
     labels: Any
     q: Any
     geometry: Any
@@ -88,24 +104,41 @@ class TwoTime(Algorithm):
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         regions.add_arguments(parser)
         parser.add_argument("--period", type=float, help="microseconds between pulse ids; default 288/1300")
+        groups.add_arguments(parser)
 
     def configure(self, args: argparse.Namespace) -> None:
         super().configure(args)
+        self.inputs = groups.joined(self.inputs)
         regions.check(self.ALG_ID, args)
         if self.period is not None and not 0 < self.period < np.inf:
             raise ValueError(f"{self.ALG_ID}: period={self.period}; expected microseconds between pulse ids")
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         found, times = regions.made(self.ALG_ID, self, info), self._times(info["img"])
-        return {**self._results(info["img"], found, times), **_sums(info["img"], len(found), len(times))}
+        n, t, own = len(found), len(times), self._groups_of(info, found)
+        out = {**self._results(info["img"], found, times, own), **_sums(info["img"], n, t)}
+        if own is not None:
+            out["slots"] = Output(per="train", shape=(t,), dtype="i4", merge="max", store=False)
+            out["ungrouped"] = groups.ungrouped()
+        return out
 
-    def _results(self, img: InputInfo, found: regions.Regions, times: NDArray) -> dict[str, Output]:
+    def _groups_of(self, info: RunInfo, found: regions.Regions) -> groups.Groups | None:
+        state = STATE * len(found) * len(pulses(info["img"])) ** 2
+        return groups.of(self, info, state) if "by" in self.inputs else None
+
+    def _results(
+        self, img: InputInfo, found: regions.Regions, times: NDArray, own: groups.Groups | None
+    ) -> dict[str, Output]:
         """Return what is stored."""
+        made = {"c": matrices(found, times)} if own is None else _of_groups(matrices(found, times), own)
+        return {**made, **self._of_trains(img, found, times)}
+
+    def _of_trains(self, img: InputInfo, found: regions.Regions, times: NDArray) -> dict[str, Output]:
+        """Return what is stored of each train beside correlations."""
         n, t = len(found), len(times)
         q, at = {"q": found.coordinate}, (times, "us")
         one: dict[str, Any] = {"shape": (n, t), "dims": ("q", "t1"), "coords": {**q, "t1": at}}
         return {
-            "c": matrices(found, times),
             "intensity": Output(per="train", unit=img.unit, doc="mean of the good pixels", **one),
             "pixels": Output(
                 per="train", shape=(n,), dtype="i8", dims=("q",), coords=q, doc="good pixels of the train"
@@ -150,7 +183,7 @@ class TwoTime(Algorithm):
         img, found = info["img"], regions.made(self.ALG_ID, self, info)
         self._pixels = [Pixels.of(numbers, len(found)) for numbers in found.numbers]
         self._products = Products(img.max_per_train, max(len(own.order) for own in self._pixels))
-        self._pulses = pulses(img)
+        self._pulses, self._groups = pulses(img), self._groups_of(info, found)
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         from ._twotime_kernels import seen
@@ -159,22 +192,55 @@ class TwoTime(Algorithm):
         frames = usable(block).reshape(len(block), -1)
         there = block.valid("img").reshape(len(block), -1).any(axis=1)
         rows = np.flatnonzero(there & seen(frames, pixels.order))
+        slots = None if self._groups is None else self._groups.slots(block)
+        if slots is not None:
+            out.ungrouped |= there & (slots < 0)
         if not len(rows):
             return
         ids = block.entry_ids if block.pulse_ids is None else block.pulse_ids
         at = np.searchsorted(self._pulses, np.asarray(ids, np.int64)[rows])
+        if slots is not None:
+            out.slots[at] = slots[rows]
         self._products.add(frames, rows, at, pixels, out.products, out.sums[:, module], out.counts[:, module])
 
     def finalize_chunk_processing(self, out: Partial) -> None:
         for at in np.ndindex(out.pixels.shape):
             sums, counts = out.sums[at], out.counts[at]
-            self._finish(out, at, *means(out.products[at], sums, counts))
+            own = [] if self._groups is None else list(_pairs(out.slots[at[0]]))
+            self._finish(out, at, *means(out.products[at], sums, counts), own)
             out.intensity[at] = ratio(sums.sum(axis=0), counts.sum(axis=0))
             out.pixels[at] = counts.max(axis=1).sum()
 
-    def _finish(self, out: Partial, at: tuple[int, ...], products: NDArray, first: NDArray) -> None:
-        """Make results of the means of a train and region."""
-        out.c[at] = normalised(products, first)
+    def _finish(
+        self, out: Partial, at: tuple[int, ...], products: NDArray, first: NDArray, own: list
+    ) -> None:
+        """Make results of the means of a train and region; add to those of its groups, (slot, pairs)."""
+        c = normalised(products, first)
+        if self._groups is None:
+            out.c[at] = c
+        for slot, pairs in own:
+            known = pairs & np.isfinite(c)
+            add(*(x[slot, at[1]] for x in _trains(out)), known, np.where(known, c, 0.0), np.zeros(c.shape))
+
+    def merge(self, into: Partial, other: Partial) -> None:
+        super().merge(into, other)
+        if "variance" in into:
+            add(*_trains(into), *_trains(other))
+
+    def finalize(self, totals: Partial) -> None:
+        if "variance" in totals:
+            totals.error = finish(*_trains(totals))
+
+
+def _trains(out: Partial) -> tuple[NDArray, NDArray, NDArray]:
+    """Return count, mean and squared deviations of the trains of groups."""
+    return out.trains, out.mean, out.variance
+
+
+def _pairs(slots: NDArray) -> Iterator[tuple[int, NDArray]]:
+    """Yield the groups of a train, and which pairs of frames each has, (t, t)."""
+    for slot in np.unique(slots[slots >= 0]):
+        yield int(slot), (slots == slot)[:, None] & (slots == slot)
 
 
 def normalised(products: NDArray, first: NDArray) -> NDArray:
@@ -209,6 +275,17 @@ def matrices(found: regions.Regions, times: NDArray) -> Output:
         coords={"q": found.coordinate, "t1": at, "t2": at},
         doc=f"two-time correlation, {np.prod(shape) * 4 / 1e6:.3g} MB per train",
     )
+
+
+def _of_groups(one: Output, own: groups.Groups) -> dict[str, Output]:
+    """Return the outputs of groups, of that of a train."""
+    axes = own.axes(one.shape, one.dims, one.coords) | {"merge": "custom"}
+    return {
+        "mean": Output(doc="two-time correlation, mean of trains", **axes),
+        "variance": Output(doc="variance of trains", **axes),
+        "error": Output(doc="standard error of the mean", **axes),
+        "trains": Output(dtype="i4", doc="trains with such a pair", **axes),
+    }
 
 
 def means(products: NDArray, sums: NDArray, counts: NDArray) -> tuple[NDArray, NDArray]:

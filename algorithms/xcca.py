@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dxflow import Frames, ModuleBlock, Output, Partial, RunInfo
 
-from ._azint_sums import ratio
+from ._moments import ratio
 from .azint import AzimuthalIntegration
 
 

@@ -9,7 +9,7 @@ from readings import Whole, images, near, pixels, same
 import dxflow
 from dxflow import Frames, From, PlanError, geometry
 from dxflow.algorithms import _azint_kernels as kernels
-from dxflow.algorithms._azint_sums import ratio
+from dxflow.algorithms._moments import ratio
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.subtract import Subtract
 from dxflow.planning.digests import Digests

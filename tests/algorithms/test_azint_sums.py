@@ -9,8 +9,8 @@ from xarray import DataArray
 
 import dxflow
 from dxflow import Frames, PlanError, geometry
-from dxflow.algorithms._azint_sums import ratio
 from dxflow.algorithms._azint_tables import Axis, azimuth
+from dxflow.algorithms._moments import ratio
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.testing import check_algorithm

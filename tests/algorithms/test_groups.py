@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 import xarray as xr
 from readings import images, near
+from runs import make_run
 
 import dxflow
-from dxflow import PlanError
+from dxflow import Labels, PlanError
 from dxflow.algorithms.average import Average
+from dxflow.algorithms.azint import AzimuthalIntegration
+from dxflow.algorithms.g2 import G2
+from dxflow.algorithms.litframes import LitFrames
+from dxflow.algorithms.spectrum import Spectrum
+from dxflow.algorithms.twotime import TwoTime
+from dxflow.testing import check_algorithm
 
 
 def labelled(truth, values, keep=slice(None), **attrs):
@@ -137,3 +144,145 @@ def test_typed_groups_are_values_of_the_label(holey):
     data = averaged(holey, Average(by=flags, groups=["on", "false"]))
     assert data["group"].values.tolist() == [True, False]
     check(data, images(holey), np.arange(n) % 2 == 0, 0)
+
+
+def rows(values):
+    """Return count, mean, variance and standard error of the mean of rows, plainly."""
+    known = np.isfinite(values)
+    n = known.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(n, np.nansum(values, axis=0) / n, np.nan)
+        variance = np.where(n > 1, np.nansum((values - mean) ** 2, axis=0) / (n - 1), np.nan)
+        return n, mean, variance, np.sqrt(variance / n)
+
+
+def compare(data, at, names, expected, rtol=1e-9):
+    np.testing.assert_array_equal(data[names[0]][at], expected[0])
+    for name, values in zip(names[1:], expected[1:], strict=True):
+        np.testing.assert_allclose(data[name][at], values, rtol=rtol, atol=1e-12, equal_nan=True)
+
+
+LABELS = np.array(["on", "off", "none", "on", "on", "off", "other"])
+"""One in each group, and one of none, again and again."""
+
+
+def by_frames(truth):
+    values = np.resize(LABELS, len(truth.frame_train_ids))
+    return values, labelled(truth, values, values != "none", name="pump")
+
+
+@pytest.fixture(scope="module")
+def placed(holey):
+    return {
+        "geometry": f"{holey.path}/geometry.npy",
+        "distance": holey.distance,
+        "energy": holey.photon_energy,
+        "nbins": 6,
+    }
+
+
+@pytest.mark.parametrize("options", [{}, {"errors": "poisson"}, {"nchi": 3, "errors": "azimuthal"}])
+def test_azimuthal_averages_of_groups_are_those_of_their_frames(holey, placed, options):
+    values, by = by_frames(holey)
+    given = placed | options
+    data = averaged(
+        holey,
+        AzimuthalIntegration(by=by, groups=["on", "empty", "off"], **given),
+        AzimuthalIntegration(by=by, groups=["on", "empty", "off"], per="run", name="run", **given),
+        AzimuthalIntegration(name="all", **given),
+    )
+    assert data["pump"].values.tolist() == ["on", "empty", "off"]
+    np.testing.assert_array_equal(data["all.intensity"], data["azint.intensity"])
+    np.testing.assert_array_equal(data["azint.ungrouped"], ~np.isin(values, ["on", "off"]))
+    for at, group in ((0, "on"), (2, "off")):
+        one = averaged(
+            holey, AzimuthalIntegration(**given), frames=dxflow.FrameSelection(mask=values == group)
+        )
+        own = data["azint.intensity"].values[values == group].astype("f8")
+        n, _, variance, error = rows(own)
+        np.testing.assert_array_equal(data["azint.frames"][at], n)
+        np.testing.assert_allclose(data["azint.variance"][at], variance, rtol=1e-5)
+        np.testing.assert_allclose(data["azint.error"][at], error, rtol=1e-5)
+        for name in ("mean", "count", *(["mean_error"] if "errors" in options else [])):
+            near(data[f"azint.{name}"][at], one[f"azint.{name}"], 1e-9)
+            near(data[f"run.{name}"][at], one[f"azint.{name}"], 1e-9)
+    for name in ("azint.mean", "run.mean", "azint.variance", "azint.error"):
+        assert np.isnan(data[name][1]).all(), name
+    assert not data["azint.count"][1].any()
+    assert not data["azint.frames"][1].any()
+
+
+def test_spectra_of_groups_are_those_of_their_frames(holey):
+    values, by = by_frames(holey)
+    data = averaged(holey, Spectrum(by=by, ss=(1, 3)))
+    for at, group in enumerate(["off", "on", "other"]):
+        own = data["spectrum.spectrum"].values[values == group]
+        compare(data, at, [f"spectrum.{n}" for n in ("frames", "mean", "variance", "error")], rows(own))
+    np.testing.assert_array_equal(data["spectrum.ungrouped"], values == "none")
+
+
+@pytest.mark.parametrize("per", ["train", "frame"])
+def test_correlations_of_groups_are_means_over_their_trains_and_pairs(holey, per):
+    labels = np.zeros((8, 16, 40), int)
+    labels[:, :8], labels[:, 8:] = 1, 2
+    trains, pulses = len(holey.train_ids), len(holey.pulse_ids) // len(holey.train_ids)
+    if per == "frame":
+        values, by = by_frames(holey)
+        values = values.reshape(trains, pulses)
+    else:
+        values = np.repeat(LABELS[:, None], pulses, axis=1)
+        by = xr.DataArray(LABELS, dims="train", coords={"train": holey.train_ids}, name="pump")[
+            LABELS != "none"
+        ]
+    data = averaged(
+        holey,
+        TwoTime(labels=labels, by=by),
+        TwoTime(labels=labels, name="all"),
+        G2(labels=labels, by=by, matrices=True),
+    )
+    for at, group in enumerate(["off", "on", "other"]):
+        own = values == group
+        pairs = own[:, :, None] & own[:, None]
+        c = np.where(pairs[:, None], data["all.c"].values.astype("f8"), np.nan)
+        expected = rows(c)
+        np.testing.assert_array_equal(data["twotime.trains"][at], expected[0])
+        for name, one, tol in zip(
+            ("mean", "variance", "error"), expected[1:], (1e-6, 1e-5, 1e-5), strict=True
+        ):
+            np.testing.assert_allclose(data[f"twotime.{name}"][at], one, rtol=1e-4, atol=tol)
+        diagonal = [rows(np.moveaxis(np.diagonal(c, lag, 2, 3), -1, 0))[1] for lag in range(pulses)]
+        n, mean, _, error = rows(np.stack(diagonal, axis=-1))
+        np.testing.assert_array_equal(data["g2.trains"][at], n)
+        np.testing.assert_allclose(data["g2.mean"][at], mean, rtol=1e-6)
+        np.testing.assert_allclose(data["g2.error"][at], error, rtol=1e-3, atol=1e-6)
+    np.testing.assert_array_equal(data["twotime.ungrouped"].values.reshape(values.shape), values == "none")
+    assert "twotime.c" not in data
+
+
+@pytest.fixture(scope="module")
+def lit(holey, tmp_path_factory):
+    """Labels of an earlier result."""
+    path = f"{tmp_path_factory.mktemp('lit')}/lit.zarr"
+    dxflow.reduce(holey.path, LitFrames(), path, cluster="here")
+    return Labels(path, "litframes.lit")
+
+
+def test_labels_of_an_earlier_result_give_the_axis_their_name(holey, lit):
+    data, flags = averaged(holey, Average(by=lit)), dxflow.open(lit.path).dataset["litframes.lit"]
+    assert data["average.mean"].dims == ("lit", "module", "ss", "fs")
+    assert data["lit"].values.tolist() == [False, True]
+    for at, flag in enumerate([False, True]):
+        check(data, images(holey), flags.values == flag, at)
+
+
+@pytest.mark.parametrize("cls", [Average, AzimuthalIntegration, Spectrum, TwoTime])
+def test_algorithms_with_groups_keep_what_is_asked_of_algorithms(tmp_path, placed, cls):
+    truth = make_run(
+        tmp_path / "run", detector="AGIPD500K", trains=3, pulses=3, module_shape=(4, 8), devices=()
+    )
+    dxflow.reduce(truth.path, LitFrames(), f"{tmp_path}/lit.zarr", cluster="here")
+    labels = np.ones((8, 4, 8), int)
+    geometry = {"geometry": f"{truth.path}/geometry.npy", "nbins": 3, "errors": "azimuthal"}
+    own = {AzimuthalIntegration: placed | geometry, TwoTime: {"labels": labels}}
+    by = Labels(f"{tmp_path}/lit.zarr", "litframes.valid_pixels")
+    check_algorithm(lambda: cls(by=by, **own.get(cls, {})), truth.path)
