@@ -19,6 +19,7 @@ from .planning import make, memory
 from .planning import where as conditions
 from .planning.binding import Binding, bind
 from .planning.public import Plan
+from .planning.variants import flat
 from .run import open as runs
 from .run.selection import FrameSelection
 from .stores import names, opening
@@ -123,7 +124,7 @@ def plan(
     PlanError
         If it cannot work. The message says why, what there is, and what to do.
     """
-    given = list(algorithms) if isinstance(algorithms, Sequence) else [algorithms]
+    given = flat(algorithms)
     if not given:
         raise PlanError("no algorithm is given: a pass needs at least one, such as Average()")
     if on_fault not in ON_FAULT:

@@ -49,6 +49,11 @@ ELSEWHERE = (
         "copying/test_breaks.py copying/test_copy.py",
         "they matter where a copy is interrupted or fails",
     ),
+    (
+        "dxflow/commands/varied.py dxflow/planning/variants.py dxflow/run/variants.py",
+        "declare/test_variants.py stores/test_variants.py",
+        "one thing, from the list of values to the axis in the result",
+    ),
     ("dxflow/declare/narrowed.py", "run/test_regions.py", "beside the regions that it narrows frames to"),
     (
         "dxflow/codecs/kernels.py dxflow/codecs/rounding.py dxflow/codecs/samples.py "

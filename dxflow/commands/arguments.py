@@ -15,6 +15,7 @@ from ..declare.inputs import Frames, From, Key
 from ..errors.usage import OptionParser, UsageError
 from ..line.exits import text_of
 from ..line.options import RUN, add_pass_options, cluster_of_pass, narrowed, of_plan, run_of
+from .varied import add_variants, parsed
 
 if TYPE_CHECKING:
     from ..planning.public import Plan
@@ -42,7 +43,7 @@ def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
         usage=f"dxflow {command} RUN [options] ALGORITHM [its options] [[+] ALGORITHM [its options] ...]",
         description=description,
         epilog=f"algorithms: {', '.join(find.algorithm_names())}, or path/to/file.py:Class; "
-        "'dxflow list NAME' shows the options of one. Every algorithm also takes --name NAME and "
+        "'dxflow list NAME' shows the options of one. Each also takes --name NAME, --variants OPTION=A,B and "
         "--input ALIAS=ALGORITHM.OUTPUT or ALIAS=SOURCE,KEY. With + before it, it reads the frames that the one before "
         "makes: subtract --dark dark.zarr + average.",
         allow_abbrev=False,
@@ -71,6 +72,7 @@ def algorithm_parser(cls: type[Algorithm], name: str) -> argparse.ArgumentParser
         metavar="ALIAS=WHAT",
         help=f"read something else as {' or '.join(cls.inputs)}: ALGORITHM.OUTPUT of this pass, or SOURCE,KEY",
     )
+    add_variants(parser)
     return parser
 
 
@@ -112,7 +114,7 @@ def parse(shared: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argpars
         )
     algorithms: list[Algorithm] = []
     for section in sections:
-        algorithms.append(_algorithm(section, options, algorithms[-1].name if section.joined else None))
+        algorithms += _algorithms(section, options, _before(algorithms) if section.joined else None)
     return options, algorithms
 
 
@@ -184,16 +186,26 @@ def _is_option(token: str) -> bool:
     return token.startswith("-") and len(token) > 1 and re.match(r"-\.?\d", token) is None
 
 
-def _algorithm(section: Section, shared: argparse.Namespace, before: str | None = None) -> Algorithm:
-    """Make the algorithm of a section, which reads the frames of the one `before` it if that is given."""
+def _before(algorithms: Sequence[Algorithm]) -> str:
+    """Return what the last algorithm is called, all its variants together."""
+    last = algorithms[-1]
+    return last.name if last.variant is None else last.variant.of
+
+
+def _algorithms(
+    section: Section, shared: argparse.Namespace, before: str | None = None
+) -> Sequence[Algorithm]:
+    """Make the algorithm of a section, or its variants, which read the frames of the one `before` if that is given."""
     assert section.cls is not None
-    options = vars(section.parser.parse_args(section.tokens))
+    options, varied = parsed(section.parser, section.tokens)
     inputs = narrowed(section.cls, shared)
     if before is not None:
         inputs[_first_frames(section)] = From(before)
     inputs |= dict(_rebound(text, section) for text in options.pop("rebound"))
     try:
-        return section.cls(**options, **inputs)
+        if varied:
+            return section.cls.variants(**options, **varied, **inputs)
+        return [section.cls(**options, **inputs)]
     except (TypeError, ValueError, OSError) as e:
         raise UsageError(
             f"{section.parser.prog}: {e}".replace(

@@ -117,6 +117,8 @@ def _options(name: str, texts: Sequence[str]) -> dict[str, Any]:
         option, equal, value = text.partition("=")
         argv += [f"--{option.replace('_', '-')}", *(value.split(",") if equal else [])]
     options = vars(algorithm_parser(find.algorithm(name), name).parse_args(argv))
+    if options.pop("varied", None):
+        raise UsageError("--with variants=...: a copy has one pattern of lit frames; expected options of one")
     options.pop("rebound")
     return options
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ..errors.near import written
 from ..errors.redact import hidden
 from ..errors.usage import OptionParser
 from . import signatures
 from .outputs import Output, Partial, merge_into
+from .variants import instances
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .inputs import From
     from .labels import Labels
     from .lack import Lack
+    from .variants import Variant
     from .views import ModuleBlock, Train
 
 
@@ -77,6 +79,9 @@ class Algorithm:
     inputs: Mapping[str, Input | From | Labels] = {}
     """Alias -> what is read. The first one sets the blocks and the pixels."""
 
+    variant: Variant | None = None
+    """Of one that `variants` made: what it has in common with the others."""
+
     __signature__ = signatures.Options()
 
     def __init__(self, *args: Any, name: str | None = None, **options: Any) -> None:
@@ -87,6 +92,25 @@ class Algorithm:
         self.inputs = {**cls.inputs, **rebound}
         self.options = _parse(cls, options)
         self.configure(argparse.Namespace(**self.options))
+
+    @classmethod
+    def variants(cls, *, name: str | Sequence[str] | None = None, **options: Any) -> list[Self]:
+        """Return instances with other options, to be used in one pass; the result has an axis "variant" of them.
+
+        Parameters
+        ----------
+        name : str or sequence of str, optional
+            Of all: the outputs are called so, and the instances ``<name>_1``, ``<name>_2``; or of each instance. By
+            default that of the algorithm.
+        **options
+            Those that differ as lists, of equal length: the first value of each makes the first instance. Others, and
+            inputs, are the same in all. Of options that take several values, a list of lists.
+
+        Examples
+        --------
+        >>> dxflow.reduce(run, PeakFinder8.variants(min_snr=[5, 6, 7], threshold=[0, 10, 10], max_peaks=500))
+        """
+        return instances(cls, name, options)
 
     # On the client ------------------------------------------------------------------------------
 

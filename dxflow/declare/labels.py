@@ -14,6 +14,7 @@ from ..run.bound import BoundInput
 from ..run.index import EntryIndex, plain
 from ..run.joined import Joined, Labelled
 from ..run.locate import nowhere
+from ..run.variants import refuse_several, variable
 from .labelled import Asked, Pattern, Values, of_array, with_ids
 from .steps import Bins, Steps
 
@@ -246,15 +247,16 @@ class Labels:
         if hasattr(self.values, "coords") and not hasattr(self.values, "data_vars"):
             if self.name is not None:
                 raise ValueError(f"{self!r}: name= is of a variable, and this is an array already")
+            refuse_several(self.values, f"{self!r}: {self.values.name or 'the array'}")
             return self.values, None
         found = self._dataset(asked)
         name = self.name or self._only(found)
-        if name not in found:
+        if (array := variable(found, name)) is None:
             there = sorted(map(str, found.data_vars))
             raise KeyError(
                 f"{self!r}: there is no {name!r}.{did_you_mean(name, there)} There are: {listed(there)}"
             )
-        return found[name], found.get(f"{name}_valid")
+        return array, variable(found, f"{name}_valid")
 
     def _dataset(self, asked: Asked) -> Dataset:
         if not PATH.fits(self.values):

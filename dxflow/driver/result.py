@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from .. import html
 from ..errors.kinds import PATH, expect
 from ..planning.words import text
 from ..run import losses
+from ..run.variants import variable
 from . import words
 
 if TYPE_CHECKING:
@@ -104,25 +105,42 @@ class Result:
         """
         return self.manifest["cluster"]
 
-    def selection(self) -> xr.DataArray:
+    def selection(self, of: str | None = None) -> xr.DataArray:
         """Return the boolean per-frame output by which ``frames=result`` selects.
+
+        Parameters
+        ----------
+        of : str, optional
+            Where several select: the algorithm, or the variant of it, that is meant: ``frames=result.selection(
+            "litframes_2")``.
 
         Raises
         ------
         TypeError
-            If no algorithm of this result selects frames.
+            If no algorithm of this result selects frames, or it has no such one.
+        ValueError
+            If several do, and none is named.
         """
-        name = self.dataset.attrs.get("selection")
-        if name is None:
+        names = [name for name in self.dataset.attrs.get("selection", "").split(", ") if name]
+        if not names:
             raise TypeError(
                 f"{self.path} selects no frames; it holds {sorted(map(str, self.dataset.data_vars))}"
             )
-        if ", " in name:
+        if of is not None:
+            return self._selection(names, of)
+        if len(names) > 1:
             raise TypeError(
-                f"{self.path} holds several selections, {name}: give one of them as frames=result.dataset[...], "
-                "or a list of those that must all agree"
+                f"{self.path} holds several selections, {', '.join(names)}: give one of them as "
+                "frames=result.dataset[...], or a list of those that must all agree"
             )
-        return self.dataset[name]
+        return self.dataset[names[0]]
+
+    def _selection(self, names: Sequence[str], of: str) -> xr.DataArray:
+        """Return what one algorithm, or one variant, selects."""
+        for key in dict.fromkeys(name.rpartition(".")[2] for name in names):
+            if (found := variable(self.dataset, f"{of}.{key}")) is not None:
+                return found
+        raise TypeError(f"{self.path}: no {of!r} selects frames; there are {', '.join(names)}")
 
     def fingerprint_value(self) -> Path:
         """Return what identifies it where it is an option of another reduction: what it holds."""

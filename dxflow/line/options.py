@@ -76,8 +76,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "frames": {
         "action": "append",
         "metavar": "WHICH",
-        "help": "only these frames: a result that selects (lit.zarr), or pulses=, cells=, trains= with a half-open "
-        "range of ids 0:100 or a list 0,4,8; may be repeated, all must agree",
+        "help": "only these frames: a result that selects (lit.zarr, of several lit.zarr:NAME), or pulses=, cells=, "
+        "trains= with a half-open range of ids 0:100 or a list 0,4,8; may be repeated, all must agree",
     },
     "trains": {
         "type": ids,
@@ -226,18 +226,22 @@ def frames_of(texts: Sequence[str], trains: slice | Sequence[int] | None = None)
 
 
 def _selected_by(path: str) -> FrameSelection:
-    """Return what a result selects."""
-    if (result := of_result(path)) is None:
+    """Return what a result selects, or one algorithm of it: ``lit.zarr:litframes_2``."""
+    result, of = of_result(path), None
+    if result is None and ":" in path:
+        before, _, of = path.rpartition(":")
+        result = of_result(before)
+    if result is None:
         raise UsageError(
             f"--frames {path}: no result of dxflow is there; expected one, or trains=, pulses= or cells= "
             "with 0:100 or 0,4,8"
         )
     try:
-        selection = FrameSelection.of(result)
+        selection = FrameSelection.of(result.selection(of) if of else result)
     except (TypeError, KeyError, ValueError, OSError) as e:
         raise UsageError(f"--frames {path}: {e.args[0] if isinstance(e, KeyError) else e}") from e
     assert selection is not None
-    return Selected(**vars(selection), path=path)
+    return Selected(**vars(selection), path=str(result.path))
 
 
 def _selector(text: str) -> tuple[str, Any]:

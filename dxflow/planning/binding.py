@@ -27,6 +27,7 @@ from .bound import Alias, BoundAlgorithm, maker
 from .reads import frames_of, unread
 from .same import same
 from .selecting import selected, stand_for_frames
+from .variants import one_of, refuse_name_of_variants
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -115,6 +116,7 @@ class Binding:
 
     def _resolve_from(self, algorithm: Algorithm, alias: str, what: From) -> Alias:
         made, (name, why) = self.made, frames_of(self.algorithms, algorithm, what.output)
+        why = why or one_of(self.algorithms, algorithm, alias, name)
         if why := why or stages.too_late(self.algorithms, algorithm, alias, name):
             raise PlanError(why)
         if name not in made:
@@ -231,6 +233,7 @@ def bind(binding: Binding, algorithms: Sequence[Algorithm]) -> Binding:
     """Bind algorithms in order and check that they fit one pass."""
     for algorithm in algorithms:
         _check_instance(algorithm, [a.name for a in binding.algorithms])
+        refuse_name_of_variants(algorithm, [a.algorithm for a in binding.algorithms])
         binding.add(algorithm)
     if why := unread(binding.algorithms):
         raise PlanError(why)

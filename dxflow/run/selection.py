@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors.kinds import flat, shown
 from .index import EntryIndex
 from .losses import ranges
+from .variants import refuse_several
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -95,6 +96,7 @@ class FrameSelection:
     @classmethod
     def _of_labelled(cls, array: DataArray) -> FrameSelection:
         """Select the frames, or trains, where a labelled boolean array is true."""
+        refuse_several(array, f"frames: {array.name or 'the array'}")
         if array.dtype != bool or array.ndim != 1:
             raise TypeError(
                 f"frames: a labelled array of {array.dtype} with axes {array.dims} was given; expected booleans along "

@@ -22,6 +22,7 @@ from ..disk.replace import appear, replace
 from ..errors import PlanError
 from ..planning.places import inputs_of, run_folders
 from ..planning.reads import reads
+from ..planning.variants import families
 from ..sizes import show
 
 if TYPE_CHECKING:
@@ -259,6 +260,8 @@ def described(contents: Contents) -> dict[str, Any]:
     chosen = (f"{a.name}.{a.algorithm.SELECTS}" for a in plan.algorithms if a.algorithm.SELECTS)
     if names := ", ".join(chosen):
         attributes["selection"] = names
+    if varied := families(plan):
+        attributes["variants"] = json.dumps(varied)
     return attributes
 
 

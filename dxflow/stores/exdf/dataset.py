@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,24 +114,25 @@ class _Array:
             return self._read(0, (0, *key))
         first, rest = key[0], key[1:]
         if isinstance(first, slice):
-            parts = [self._read(n, (piece, *rest)) for n, piece in self._pieces(first)]
+            parts = [self._read(n, (piece, *rest)) for n, piece in pieces(first, self.starts)]
             return np.concatenate(parts) if parts else self._read(0, (slice(0, 0), *rest))
         number = int(np.searchsorted(self.starts, first, side="right")) - 1
         return self._read(number, (first - self.starts[number], *rest))
-
-    def _pieces(self, rows: slice) -> Iterator[tuple[int, slice]]:
-        """Yield the files, and the rows in them, of a slice with a positive step."""
-        start, stop, step = rows.indices(self.shape[0])
-        for number, (a, b) in enumerate(zip(self.starts[:-1], self.starts[1:], strict=True)):
-            first = max(start, start + -(-(a - start) // step) * step)
-            if first < min(stop, b):
-                yield number, slice(first - a, min(stop, b) - a, step)
 
     def _read(self, number: int, key: tuple[Any, ...]) -> NDArray:
 
         self.files[number].check()
         with open_hdf5(self.files[number].path) as opened:
             return _typed(np.asarray(opened[self.path][key]), self.dtype)
+
+
+def pieces(rows: slice, starts: Sequence[int]) -> Iterator[tuple[int, slice]]:
+    """Yield which of some arrays that follow each other a slice with a positive step meets, and the rows in them."""
+    start, stop, step = rows.indices(starts[-1])
+    for number, (a, b) in enumerate(pairwise(starts)):
+        first = max(start, start + -(-(a - start) // step) * step)
+        if first < min(stop, b):
+            yield number, slice(first - a, min(stop, b) - a, step)
 
 
 def _typed(values: NDArray, dtype: np.dtype) -> NDArray:
