@@ -39,11 +39,13 @@ class Subtract(Algorithm):
     Parameters
     ----------
     dark : Result, path, Dataset, DataArray or ndarray
-        A result of `Average` (``per="cell"``: a dark for each memory cell, ``per="run"``: one for all), the path of
-        its Zarr store, the opened dataset, its variable ``mean``, or a plain array: ([cell,] module, ss, fs) or
-        (ss, fs), one module; a plain array has the modules that are read, and a cell's number is its position.
+        A result of `Average` (``per="cell"``: a dark for each memory cell, ``per="run"``: one for all) or of
+        `Pedestal` (of one run), the path of its Zarr store, the opened dataset, its variable ``mean`` or ``offset``,
+        or a plain array: ([cell,] module, ss, fs) or (ss, fs), one module; a plain array has the modules that are read,
+        and a cell's number is its position.
     variable : str, optional
-        Which variable of a dataset is the dark; by default the one whose name ends in ``mean``.
+        Which variable of a dataset is the dark; by default the one whose name ends in ``mean`` or, without one,
+        ``offset``.
     img : Frames, Key or From
         What it is subtracted from, ``Frames("image.data")`` by default.
 
@@ -68,8 +70,12 @@ class Subtract(Algorithm):
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--dark", required=True, help="Zarr store of average, per cell or over the run")
-        parser.add_argument("--variable", help="its variable that is the dark; default: the one named *mean")
+        parser.add_argument(
+            "--dark", required=True, help="Zarr store of average, per cell or over the run, or of dark"
+        )
+        parser.add_argument(
+            "--variable", help="its variable that is the dark; default: the one named *mean, or *offset"
+        )
 
     def configure(self, args: argparse.Namespace) -> None:
         dark: Any = args.dark
@@ -134,9 +140,13 @@ class Subtract(Algorithm):
             raise PlanError(f"subtract: {e.args[0] if e.args else e}") from e
 
 
+KINDS = ("mean", "offset")
+"""What the dark of a dataset is called, by `Average` and by `Pedestal`: the first of these that it has."""
 AT_ONCE = 2**26
 """Bytes of a dark that are read with the modules that are not needed."""
-EXPECTED = "a Result of Average, its path, a Dataset, a DataArray or an array ([cell,] module, ss, fs)"
+EXPECTED = (
+    "a Result of Average or Pedestal, its path, a Dataset, a DataArray or an array ([cell,] module, ss, fs)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,6 +276,12 @@ def opened(dark: Any, variable: str | None, img: InputInfo) -> Darks:
 
         dark = _variable(xr.open_zarr(dark, chunks=None, decode_times=False), variable)
     values = dark if hasattr(dark, "dims") else np.asarray(dark)
+    if len(getattr(values, "dims", ())) == 5 and str(values.dims[0]).endswith("stage"):
+        if len(values) > 1:
+            raise ValueError(
+                f"the dark has {len(values)} gain stages: calibrate takes them all, subtract one"
+            )
+        values = values[0]
     if values.dtype.kind not in "fiu" or values.ndim not in (2, 3, 4):
         raise ValueError(f"the dark is {values.dtype} {values.shape}; expected {EXPECTED}")
     if values.ndim == 2:
@@ -280,12 +296,13 @@ def opened(dark: Any, variable: str | None, img: InputInfo) -> Darks:
 
 def _variable(dataset: xr.Dataset, name: str | None) -> xr.DataArray:
     """Return the variable that is the dark."""
-    means = [str(v) for v in dataset.data_vars if str(v).split(".")[-1] == "mean"]
+    called = {kind: [str(v) for v in dataset.data_vars if str(v).split(".")[-1] == kind] for kind in KINDS}
+    means = next((names for names in called.values() if names), [])
     if name is None and len(means) == 1:
         return with_frames(dataset[means[0]], dataset)
     if name in dataset:
         return with_frames(dataset[name], dataset)
-    what = f"no variable {name!r}" if name else f"{len(means)} variables named mean"
+    what = f"no variable {name!r}" if name else f"{len(means)} variables named {' or '.join(KINDS)}"
     raise ValueError(f"the dark has {what}: {sorted(map(str, dataset.data_vars))}; say which with variable=")
 
 

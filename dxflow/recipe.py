@@ -272,7 +272,10 @@ class Recipe:
 
     def reduce_all(self) -> None:
         """Do all passes, on one cluster, unless pictures could not be saved."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise PlanError(f"{self.folder}: expected a folder for what comes out: {e.strerror}") from e
         for name in self.PLOTS:
             if why := ours.obstacle(self.folder / name, [ours.PICTURE]):
                 raise PlanError(why)

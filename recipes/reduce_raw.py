@@ -65,7 +65,7 @@ class ReduceRaw(Recipe):
         parser.add_options_of(LitFrameFinder, *TIMING)
         add(
             "--dark",
-            help="Zarr store of average, per cell: subtracted where pixels of raw data are looked at",
+            help="Zarr store of average, per cell, or of dark: subtracted where pixels of raw data are looked at",
         )
         parser.add_options_of(LitFrames, *BRIGHT)
         words = "lit frames; rows of 32 cells with one; cells that are lit in any train; rows of these"

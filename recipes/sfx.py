@@ -31,7 +31,9 @@ class Sfx(Recipe):
         parser.add_run("run", "corrected, or raw with --dark")
         parser.add_geometry()
         parser.add_options_of(PeakFinder8)
-        parser.add_argument("--dark", help="Zarr store of average, per cell: subtracted from raw data")
+        parser.add_argument(
+            "--dark", help="Zarr store of average, per cell, or of dark: subtracted from raw data"
+        )
         parser.add_argument("--cell", metavar="FILE", help="unit cell that indexamajig is told")
         parser.add_argument("--indexing", default="xgandalf", help="methods of indexamajig; default xgandalf")
 

@@ -35,7 +35,9 @@ class Spectroscopy(Recipe):
     def add_arguments(cls, parser: Parser) -> None:
         """Declare the run, the region, and what was scanned."""
         parser.add_run("run", "corrected, or raw with --dark")
-        parser.add_argument("--dark", help="Zarr store of average, per cell: subtracted from raw data")
+        parser.add_argument(
+            "--dark", help="Zarr store of average, per cell, or of dark: subtracted from raw data"
+        )
         parser.add_options_of(Spectrum)
         parser.add_argument("--scan", nargs=2, metavar=NAMES, help="photon energy of each train")
         parser.add_argument("--i0", nargs=2, metavar=NAMES, help="incoming intensity, one entry per pulse")

@@ -25,7 +25,9 @@ class Xpcs(Recipe):
     def add_arguments(cls, parser: Parser) -> None:
         """Declare the run, the regions, and what is made of them."""
         parser.add_run("run", "corrected, or raw with --dark")
-        parser.add_argument("--dark", help="Zarr store of average, per cell: subtracted from raw data")
+        parser.add_argument(
+            "--dark", help="Zarr store of average, per cell, or of dark: subtracted from raw data"
+        )
         parser.add_options_of(G2)
         parser.add_options_of(Contrast, "photon", "photons")
 

@@ -133,6 +133,22 @@ def test_as_a_script_it_says_in_one_message_what_is_wrong(file, tmp_path):
     assert done.stderr.startswith("dxflow: no such run: /no/such/run")
 
 
+def test_options_that_an_algorithm_does_not_take_are_wrong_usage(file, data, tmp_path, capsys):
+    line = ["recipe", str(file[0]), data.path, "--to", str(tmp_path / "x"), "--cluster", "here"]
+    assert cli.main([*line, "--pixels", "-3"]) == 2
+    said = capsys.readouterr().err
+    assert "pixels" in said
+    assert said.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_is_wrong_usage(file, data, tmp_path, capsys):
+    (tmp_path / "mine").write_text("a file")
+    for to in ("mine", "mine/below"):
+        assert cli.main(["recipe", str(file[0]), data.path, "--to", str(tmp_path / to)]) == 2
+        assert "expected a folder" in capsys.readouterr().err
+    assert (tmp_path / "mine").read_text() == "a file"
+
+
 def test_in_python_its_options_are_keywords_and_any_cluster_or_client_will_do(file, data, tmp_path, client):
     before = Local(workers=1)
     for n, cluster in enumerate(("here", client)):

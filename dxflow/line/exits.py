@@ -47,7 +47,7 @@ def _failed(error: Exception, *, trace: bool) -> int:
 
     if trace:
         sys.stderr.write(hidden("".join(traceback.format_exception(error))))
-    if isinstance(error, (UsageError, PlanError, NotFoundError, OptionError)):
+    if isinstance(error, (UsageError, PlanError, NotFoundError, OptionError)) or _of_options(error):
         return complain(text_of(error))
     if isinstance(error, SlurmError):
         complain("\n  ".join([text_of(error), *getattr(error, "__notes__", ())]))
@@ -55,6 +55,15 @@ def _failed(error: Exception, *, trace: bool) -> int:
     lines = [f"{type(error).__name__}: {text_of(error)}", *_where(error), *getattr(error, "__notes__", ())]
     complain("\n  ".join(lines))
     return FAILED
+
+
+def _of_options(error: Exception) -> bool:
+    """Return whether an algorithm does not take its options: what a recipe hands on is what its user has given."""
+    from ..declare import algorithm
+
+    frames = traceback.extract_tb(error.__traceback__)
+    made = any(f.filename == algorithm.__file__ and f.name == "__init__" for f in frames)
+    return made and isinstance(error, (TypeError, ValueError))
 
 
 def _where(error: Exception) -> list[str]:

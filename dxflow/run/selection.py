@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,11 @@ class FrameSelection:
             return cls._of_labelled(frames)
         if isinstance(frames, (list, tuple)) and not all(isinstance(f, (bool, np.bool_)) for f in frames):
             return cls(also=tuple(one for f in frames if (one := cls.of(f)) is not None))
+        if isinstance(frames, (str, os.PathLike)):
+            raise TypeError(
+                f"frames={str(frames)!r}: expected a FrameSelection, such as FrameSelection(pulses=slice(0, 32)), or a "
+                "Result of a selecting algorithm, such as dxflow.open(path); texts are for the command line"
+            )
         mask = flat(frames, "frames=", "a FrameSelection, a Result or booleans")
         if mask.dtype != bool or mask.ndim != 1:
             raise TypeError(

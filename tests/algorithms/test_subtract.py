@@ -9,6 +9,7 @@ from readings import Whole, images, near, pixels
 import dxflow
 from dxflow import Algorithm, Frames, From, Output, PlanError
 from dxflow.algorithms.average import Average
+from dxflow.algorithms.dark import Pedestal
 from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.subtract import Subtract
 from dxflow.simulate import Flat, Plant, make_run
@@ -75,6 +76,11 @@ def test_darks_of_cells_are_taken_in_every_form(raw, darks, form):
     }[form]
     named = {"variable": "average.mean"} if form in ("result", "path", "str", "dataset") else {}
     check(subtracted(raw, given, **named), net(raw, variable))
+
+
+def test_the_result_of_dark_is_one(raw, dark):
+    found = dxflow.reduce(dark.path, Pedestal(), cluster="here")
+    check(subtracted(raw, found), net(raw, found.dataset["dark.offset"][0]))
 
 
 def test_one_dark_for_all_frames(raw, darks):

@@ -161,7 +161,7 @@ def test_a_labelled_array_selects_where_it_is_true():
     [
         (np.arange(3), TypeError, "boolean array"),
         (np.ones((2, 2), bool), TypeError, "one value per frame"),
-        ("lit", TypeError, "FrameSelection"),
+        ("pulses=0:32", TypeError, r"FrameSelection\(pulses=slice\(0, 32\)\)"),
         (xr.DataArray(np.arange(3)), TypeError, "compare it first"),
         (xr.DataArray(np.ones(3, bool)), KeyError, "train_id and pulse_id are needed"),
     ],
