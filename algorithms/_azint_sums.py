@@ -189,12 +189,31 @@ def error(numerator: NDArray, denominator: NDArray, n: NDArray, moments: NDArray
         The variance of the numerator, which is the numerator itself by default; or the sums of y^2, y c and c^2.
     """
     if moments is not None and len(moments) == 3:
-        squares, products, norms = moments
-        mean = ratio(numerator, denominator)
-        variance = squares - 2 * mean * products + mean**2 * norms
-        variance = np.where((n > 1) & (variance > ROUNDING * squares), variance, np.nan)
-        variance *= n / np.maximum(n - 1, 1)
+        variance = scatter(n, ratio(numerator, denominator), *moments)
     else:
         variance = numerator if moments is None else moments[0]
         variance = np.where(variance > 0, variance, np.nan)
     return ratio(np.sqrt(variance), denominator)
+
+
+def scatter(n: NDArray, of: NDArray, squares: NDArray, products: NDArray, norms: NDArray) -> NDArray:
+    """Return the variance of sum y where sum y / sum x is known: n / (n - 1) sum (y - `of` x)^2.
+
+    NaN where there are fewer than two, or all are in the same ratio as far as sums in float64 can tell.
+
+    Parameters
+    ----------
+    n : ndarray
+        How many y and x there are.
+    of : ndarray
+        The ratio.
+    squares, products, norms : ndarray
+        Sums of y^2, x y and x^2.
+
+    References
+    ----------
+    W. G. Cochran (1977), Sampling Techniques, 3rd edition, section 2.11.
+    """
+    variance = squares - 2 * of * products + of**2 * norms
+    variance = np.where((n > 1) & (variance > ROUNDING * squares), variance, np.nan)
+    return np.asarray(variance * n / np.maximum(n - 1, 1))

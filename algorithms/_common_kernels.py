@@ -65,10 +65,11 @@ def _largest(regions):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _bins(values, stages, limit, bins):  # type: ignore[no-untyped-def]
     """Write the bin of a histogram that each dark pixel falls into; `NONE` for others. NaN is not dark."""
-    scale = np.float32(BINS - 1) / (np.float32(2) * limit)
+    # Of a module without noise no pixel is dark.
+    scale = np.float32(BINS - 1) / (np.float32(2) * limit) if limit > 0 else np.float32(0)
     for p in range(len(values)):
         v = values[p]
-        dark = (abs(v) <= limit) & (stages[p] == 0)
+        dark = (abs(v) <= limit) & (stages[p] == 0) & (limit > 0)
         bins[p] = np.int32((v + limit) * scale) if dark else np.int32(NONE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from dxflow.disk.openhdf5 import open_hdf5
 from dxflow.errors.near import listed
 from dxflow.run import detectors
 
+from ._raw import STAGES
+
 AXES = ("stage", "cell", "module", "ss", "fs")
 NAMES = ("offset", "noise", "bad", "thresholds", "gain_level", "gain_noise", "gain", "relative_gain")
 """Constants by the names that they have here."""
@@ -21,6 +24,10 @@ EXPECTED = (
     "results of dark (Pedestal), their paths, or a folder of them; a mapping of names to arrays; an HDF5 file; "
     "constants of extra.calibration"
 )
+APART = 4.0
+"""Standard deviations by which the levels of two gain stages must be apart."""
+TOP = 65535
+"""No level of a gain plane is above it."""
 BY_NDIM: dict[int, tuple[str, ...]] = {n: AXES[5 - n :] for n in (2, 3, 4, 5)}
 """Axes of plain arrays."""
 
@@ -103,22 +110,33 @@ class Constants:
     """
 
     def __init__(self, tables: Mapping[str, Sequence[Table]]) -> None:
-        self.tables = {name: list(tables[name]) for name in NAMES if name in tables}
+        self.tables: dict[str, list[Table]] = {name: list(tables[name]) for name in NAMES if name in tables}
         if "offset" not in self.tables:
             raise ValueError(f"the constants have no offset, only {listed(self.tables)}; expected {EXPECTED}")
+
+    def of(self, stages: Sequence[int]) -> Constants:
+        """Return those of some gain stages: what others have or lack does not matter."""
+        kept = {
+            name: [t for t in some if np.isin(t.numbers("stage", stages), stages).any()]
+            for name, some in self.tables.items()
+        }
+        return Constants({name: some for name, some in kept.items() if some})
 
     def check(self, img: InputInfo, stages: Sequence[int], name: str) -> None:
         """Refuse constants of another detector, other pixels, none of the modules or none of the cells."""
         for what, some in self.tables.items():
             for table in some:
                 self._check(table, img, f"{name}: {what}")
+        self._check_twice(name)
         if not any(self.has(number, img) for number in img.modules):
             raise PlanError(f"{name}: the constants have none of the modules {list(img.modules)}")
         if len(img.cells) and not np.isin(img.cells, self.cells(img)).any():
-            have = self.cells(img)
+            known = {
+                f"{n} {c.min()}-{c.max()}" for n, some in self.tables.items() for t in some for c in _known(t)
+            }
             raise PlanError(
-                f"{name}: the constants have memory cells {have.min()}-{have.max()}, none of those of {img.name}, "
-                f"{img.cells.min()}-{img.cells.max()}"
+                f"{name}: the constants have no memory cell of {img.name}, {img.cells.min()}-{img.cells.max()}: "
+                f"{', '.join(sorted(known))}"
             )
         if missing := [s for s in stages if s not in self.stages()]:
             raise PlanError(
@@ -127,7 +145,17 @@ class Constants:
                 "pixel has switched"
             )
 
+    def _check_twice(self, name: str) -> None:
+        """Refuse two of what there is one of: which of them counts nobody has said."""
+        for what in [name for name in self.tables if name != "bad"]:
+            stages = self.stages(what)
+            if twice := {s for s in stages if stages.count(s) > 1}:
+                raise PlanError(
+                    f"{name}: {what} of {STAGES[min(twice)]} gain is there twice: give one for each gain stage"
+                )
+
     def _check(self, table: Table, img: InputInfo, what: str) -> None:
+        _check_numbers(table, what)
         if table.detector and table.detector != img.name:
             raise PlanError(
                 f"{what} is of {table.detector}, the frames are of {img.name}; give arrays if it is meant"
@@ -137,6 +165,8 @@ class Constants:
             raise PlanError(
                 f"{what} has frames of {(sizes['ss'], sizes['fs'])} pixels; expected {shape}, as {img.name} has"
             )
+        if not len(img.cells) and sizes.get("cell", 1) > 1:
+            raise PlanError(f"{what} has {sizes['cell']} memory cells, {img.name} has none: another detector")
         self._check_region(table, img, what)
         highest = detectors.highest(img.sources)
         numbers = self._modules(table, img)
@@ -172,35 +202,38 @@ class Constants:
         )
 
     def has(self, number: int, img: InputInfo) -> bool:
-        """Return whether there are offsets of a module."""
-        return all(number in self._modules(t, img) for t in self.tables["offset"])
+        """Return whether a module has all constants."""
+        return not self._lacking(number, img)
 
-    def stages(self) -> list[int]:
-        """Return the gain stages of which there are offsets, 0 is high gain."""
-        found = [t.numbers("stage", range(t.sizes.get("stage", 1))).tolist() for t in self.tables["offset"]]
+    def _lacking(self, number: int, img: InputInfo) -> list[str]:
+        """Return the names of the constants that a module has not."""
+        return [
+            name
+            for name, some in self.tables.items()
+            if any("module" in t.dims or _split(t) for t in some)
+            and not all(number in self._modules(t, img) for t in some)
+        ]
+
+    def stages(self, name: str = "offset") -> list[int]:
+        """Return the gain stages of which there is a constant, 0 is high gain."""
+        found = [t.numbers("stage", range(t.sizes.get("stage", 1))) for t in self.tables[name]]
         return [int(s) for some in found for s in some]
 
     def cells(self, img: InputInfo) -> NDArray:
-        """Return the memory cells that have constants; all of the run where there is one constant for all."""
-        known = [
-            t.numbers("cell", range(t.sizes["cell"]))
-            for t in self.tables["offset"]
-            if t.sizes.get("cell", 1) > 1 or "cell" in t.labels
-        ]
-        return known[0] if known else img.cells
+        """Return the memory cells that have all constants; all of the run where there is one constant for all."""
+        known = [np.unique(cells) for some in self.tables.values() for t in some for cells in _known(t)]
+        return reduce(np.intersect1d, known) if known else img.cells
 
     def lacks(self, img: InputInfo) -> Iterator[Lack]:
         """Yield the modules, and the memory cells of others, that have no constants."""
         cells = np.setdiff1d(img.cells, self.cells(img)).tolist()
+        of_cells = [n for n, some in self.tables.items() if any(_without(t, cells) for t in some)]
         for number in img.modules:
-            if not self.has(number, img):
-                yield Lack(
-                    "no constants",
-                    number,
-                    detail="there are no constants of this module, its frames become NaN",
-                )
+            if names := self._lacking(number, img):
+                said = f"this module has no {listed(names)}, its frames become NaN"
+                yield Lack("no constants", number, detail=said)
             elif cells:
-                said = f"there are no constants of the memory cells {listed(map(str, cells))}, their frames become NaN"
+                said = f"there is no {listed(of_cells)} of the memory cells {listed(map(str, cells))}: NaN"
                 yield Lack("no constants", number, tuple(cells), said)
 
     def shared(self, name: str) -> bool:
@@ -219,7 +252,7 @@ class Constants:
     def load(self, name: str, number: int, img: InputInfo, cells: NDArray) -> dict[int, NDArray]:
         """Return a constant of a module by gain stage, (cell, pixel); one cell where they share it.
 
-        Pixels are those that are read. Of several tables of a stage, bits are put together; of others the last counts.
+        Pixels are those that are read. Bits of several tables are put together; those of no stage are of all.
         """
         out: dict[int, NDArray] = {}
         for table in self.tables.get(name, ()):
@@ -228,9 +261,9 @@ class Constants:
                 continue
             values = _cut(table.of_module(number, modules), img)
             values = _cells(values, table, cells)
-            for stage, one in zip(table.numbers("stage", range(len(values))), values, strict=True):
+            for stage, one in _by_stage(values, table, name):
                 flat = np.ascontiguousarray(one).reshape(len(one), -1)
-                out[int(stage)] = out[int(stage)] | flat if name == "bad" and int(stage) in out else flat
+                out[stage] = out.get(stage, np.uint64(0)) | bits(flat) if name == "bad" else flat
         return out
 
 
@@ -249,11 +282,80 @@ def _cut(values: NDArray, img: InputInfo) -> NDArray:
     return values[..., img.roi[0], img.roi[1]]
 
 
+def _split(table: Table) -> bool:
+    """Return whether each module has its own file."""
+    return isinstance(table.values, Stored) and None not in table.values.parts
+
+
+def _by_stage(values: NDArray, table: Table, name: str) -> Iterator[tuple[int, NDArray]]:
+    """Yield each gain stage of a table and its values; bits that have none are of all."""
+    if name == "bad" and "stage" not in table.dims:
+        yield from ((stage, values[0]) for stage in range(len(STAGES)))
+    else:
+        yield from zip(map(int, table.numbers("stage", range(len(values)))), values, strict=True)
+
+
+def bits(values: NDArray) -> NDArray:
+    """Return bits of bad pixels as integers: all of them where they are no number, or just said to be bad."""
+    if values.dtype.kind == "b":
+        return np.where(values, ~np.uint64(0), np.uint64(0))
+    if values.dtype.kind == "f":
+        return np.where(np.isfinite(values), np.nan_to_num(values), -1).astype("i8").view("u8")
+    return values.astype("u8")
+
+
+def _known(table: Table) -> list[NDArray]:
+    """Return the memory cells that a table is of, in a list; an empty one where one is for all."""
+    if table.sizes.get("cell", 1) == 1 and "cell" not in table.labels:
+        return []
+    return [table.numbers("cell", range(table.sizes.get("cell", 1)))]
+
+
+def _without(table: Table, cells: list[int]) -> bool:
+    """Return whether a table has not all of some memory cells."""
+    return any(not np.isin(cells, known).all() for known in _known(table))
+
+
+def _check_numbers(table: Table, what: str) -> None:
+    """Refuse numbers of cells, modules or stages that are not as many as there are, or there twice."""
+    for axis in ("stage", "cell", "module"):
+        own = np.atleast_1d(np.asarray(table.labels.get(axis, ())))
+        size = table.sizes.get(axis, 1)
+        if axis in table.labels and len(own) != size:
+            raise PlanError(f"{what} has {size} of the axis {axis} and {len(own)} numbers of them")
+        known, count = np.unique(own, return_counts=True)
+        if (count > 1).any():
+            raise PlanError(f"{what} has {axis} {known[count > 1].tolist()} twice")
+
+
 def _cells(values: NDArray, table: Table, cells: NDArray) -> NDArray:
     """Return the memory cells that are wanted, or the only one."""
-    if values.shape[1] == 1 and "cell" not in table.labels:
-        return values
-    known = table.numbers("cell", range(values.shape[1]))
-    if len(known) == 1 and not np.isin(cells, known).all():
-        return values
-    return values[:, [int(np.flatnonzero(known == c)[0]) for c in cells]]
+    for known in _known(table):
+        if len(known) > 1 or np.isin(cells, known).all():
+            return values[:, [int(np.flatnonzero(known == c)[0]) for c in cells]]
+    return values
+
+
+def thresholds(
+    given: dict[int, NDArray],
+    levels: dict[int, NDArray],
+    stages: int,
+    noise: dict[int, NDArray] | None = None,
+) -> tuple[NDArray, NDArray]:
+    """Return the levels above which each next gain stage begins, (stage - 1, cell, pixel), and where they are none.
+
+    Parameters
+    ----------
+    given, levels, noise : mapping
+        Thresholds between a stage and the next; mean levels of each stage, and their noise; (cell, pixel).
+    stages : int
+    """
+    steps = range(stages - 1)
+    found = [given[s] if s in given else (levels[s].astype("f8") + levels[s + 1]) / 2 for s in steps]
+    limits = np.stack(np.broadcast_arrays(*found)).astype("f8")
+    wrong = ~np.isfinite(limits).all(axis=0) | (np.diff(limits, axis=0) <= 0).any(axis=0)
+    for s in [] if given else steps:
+        spread = np.hypot(noise[s], noise[s + 1]) if noise else 0.0
+        wrong = wrong | ~(levels[s + 1] - levels[s] > APART * spread)
+    # A whole number is above a limit if it is above the whole number below that.
+    return np.where(wrong, TOP, np.clip(np.floor(np.nan_to_num(limits)), 0, TOP)).astype("u2"), wrong

@@ -114,7 +114,10 @@ def _of_dataset(data: Any) -> Iterator[tuple[str, Table]]:
 
 
 def _of_array(array: Any) -> Table:
-    """Return the table that an array with named axes is."""
+    """Return the table that an array with named axes is; what it was cut out of by number keeps this number."""
+    for name in [str(n) for n, one in array.coords.items() if one.ndim == 0]:
+        if name.split(".")[-1].startswith(("stage", "cell", "module")):
+            array = array.expand_dims(name)
     dims = tuple(_axis(str(d)) for d in array.dims)
     labels = {
         a: np.asarray(array.coords[d]) for a, d in zip(dims, array.dims, strict=True) if d in array.coords
@@ -150,7 +153,7 @@ def _of_mapping(given: Mapping[str, Any], img: InputInfo) -> Iterator[tuple[str,
             yield name, _of_array(values)
         else:
             array = np.asarray(values)
-            if array.ndim not in BY_NDIM or array.dtype.kind not in "fiu":
+            if array.ndim not in BY_NDIM or array.dtype.kind not in ("fiub" if name == "bad" else "fiu"):
                 raise ValueError(f"{key} is {array.dtype} {array.shape}; expected numbers, some of {AXES}")
             yield name, Table(array, BY_NDIM[array.ndim])
 
@@ -197,26 +200,35 @@ def by_size(shape: tuple[int, ...], img: InputInfo, what: str) -> tuple[str, ...
 
 def _of_hdf5(path: Path) -> Iterator[tuple[str, Table]]:
     """Yield the datasets of a file that have the names of constants; "cell" and "module" are their numbers."""
-    found: dict[str, tuple[str, int]] = {}
+    found: dict[str, tuple[str, tuple[int, ...]]] = {}
     labels: dict[str, NDArray] = {}
     with open_hdf5(path) as file:
 
         def look(name: str, item: Any) -> None:
             last = name.rpartition("/")[2]
             if last in NAMES and getattr(item, "ndim", 0) in BY_NDIM:
-                found[last] = name, item.ndim
+                if last in found:
+                    raise ValueError(f"constants {path}: {last} is there twice: {found[last][0]} and {name}")
+                found[last] = name, item.shape
             elif last in ("stage", "cell", "module") and getattr(item, "ndim", 0) == 1:
                 labels[last] = np.asarray(item[()])
 
         file.visititems(look)
     if not found:
         raise ValueError(f"constants {path}: no dataset is named {listed(NAMES)}")
-    for name, (place, ndim) in found.items():
-        dims = BY_NDIM[ndim]
+    for name, (place, shape) in found.items():
+        dims = BY_NDIM[len(shape)]
         own = {
-            axis: numbers for axis, numbers in labels.items() if axis in dims and not _of_steps(name, axis)
+            axis: numbers
+            for axis, numbers in labels.items()
+            if axis in dims and not _of_steps(name, axis) and not _one_for_all(axis, shape, len(numbers))
         }
         yield name, Table(Stored({None: (str(path), place)}), dims, own)
+
+
+def _one_for_all(axis: str, shape: tuple[int, ...], numbers: int) -> bool:
+    """Return whether memory cells share a constant."""
+    return axis == "cell" and shape[-4] == 1 and numbers > 1
 
 
 def _of_steps(name: str, axis: str) -> bool:

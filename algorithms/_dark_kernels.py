@@ -158,6 +158,9 @@ def strip(  # type: ignore[no-untyped-def]
         else:
             divide(c, t, q, o, d)
         m[:], s[:] = o, d
+        for p in range(n):
+            # One value is near itself.
+            s[p] = s[p] if s[p] == s[p] else np.inf
         before = c.copy()
         some = _far(frames, gains, valid, picks, lo, hi, how, clip, m, s, c, t, q, g, gq, lit)
         if median:

@@ -11,7 +11,7 @@ COLUMNS = 5
 
 @njit(cache=True, nogil=True)
 def count(frames, gain, threshold, out):  # type: ignore[no-untyped-def]
-    """Write the photons of each pixel by itself: floor(x / gain + 1 - threshold), no fewer than 0; NaN stays.
+    """Write the photons of each pixel by itself: floor(x / gain + 1 - threshold), no fewer than 0; NaN of no number.
 
     Parameters
     ----------
@@ -21,7 +21,8 @@ def count(frames, gain, threshold, out):  # type: ignore[no-untyped-def]
     for frame in range(len(frames)):
         for p in range(frames.shape[1]):
             x = np.float64(frames[frame, p]) / gain
-            out[frame, p] = max(0.0, np.floor(x + shift)) if x == x else np.nan
+            # Infinity minus itself is no number.
+            out[frame, p] = max(0.0, np.floor(x + shift)) if x - x == 0 else np.nan
 
 
 @njit(cache=True, nogil=True)
@@ -38,8 +39,8 @@ def share(image, gain, threshold, rest, partner, out):  # type: ignore[no-untype
     for p in range(rows * columns):
         x = np.float64(image[p // columns, p % columns]) / gain
         whole = np.floor(x) if x > 0 else 0.0
-        out[p // columns, p % columns] = whole if x == x else np.nan
-        rest[p] = x - whole if x == x else -np.inf
+        out[p // columns, p % columns] = whole if x - x == 0 else np.nan
+        rest[p] = x - whole if x - x == 0 else -np.inf
         partner[p] = -1
     for p in range(rows * columns):
         if rest[p] <= 0 or 2 * rest[p] < threshold:
@@ -118,7 +119,7 @@ def droplets(image, high, low, noise, seen, stack, found, members, starts):  # t
     n, total, used, touched = 0, 0, 0, 0
     starts[0] = 0
     for first in range(rows * columns):
-        if not flat[first] > (low * scale[first] if len(scale) else low) or seen[first]:
+        if seen[first] or not _above(flat, first, low, scale):
             continue
         begin = used
         top, peak = 1, False
@@ -128,9 +129,9 @@ def droplets(image, high, low, noise, seen, stack, found, members, starts):  # t
             p = stack[top]
             members[used] = p
             used += 1
-            peak = peak or flat[p] > (high * scale[p] if len(scale) else high)
+            peak = peak or _above(flat, p, high, scale)
             for q in _neighbours(p, rows, columns):
-                if q >= 0 and not seen[q] and flat[q] > (low * scale[q] if len(scale) else low):
+                if q >= 0 and not seen[q] and _above(flat, q, low, scale):
                     stack[top], seen[q] = q, True
                     top += 1
         total += 1
@@ -152,6 +153,12 @@ def droplets(image, high, low, noise, seen, stack, found, members, starts):  # t
     return n, total
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _above(flat, p, threshold, scale):  # type: ignore[no-untyped-def]
+    """Return whether a pixel is a number above a threshold, in units of `scale` if that is not empty."""
+    return flat[p] > (threshold * scale[p] if len(scale) else threshold) and flat[p] < np.inf
+
+
 @njit(cache=True, nogil=True)
 def _measure(flat, columns, members, out):  # type: ignore[no-untyped-def]
     """Write centre of mass, sum, number and highest of some pixels."""
@@ -167,27 +174,40 @@ def _measure(flat, columns, members, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def split(image, members, photons, gain, left, out):  # type: ignore[no-untyped-def]
-    """Place the photons of a droplet, the brightest pixel first.
+def split(image, members, starts, which, photons, gain, left, out):  # type: ignore[no-untyped-def]
+    """Place the photons of droplets.
 
     Parameters
     ----------
     image : ndarray, (ss, fs)
-    members : ndarray of int64, (pixel,)
-        Of the droplet, rising.
-    photons : int
+    members, starts
+        As made by `droplets`.
+    which, photons : ndarray of int64, (droplet,)
+        Numbers of the droplets that are split, and how many photons each has.
     gain : float
         Signal of one photon.
     left : ndarray of float64, (pixel,)
-        Scratch, as long as `members` or longer.
-    out : ndarray of float64, (photon, 2)
-        ss and fs of each.
+        Scratch.
+    out : ndarray of float64, (photon, 3)
+        ss and fs of each, and how many its droplet has.
     """
+    first = 0
+    for k in range(len(which)):
+        own = members[starts[which[k]] : starts[which[k] + 1]]
+        rows = out[first : first + photons[k]]
+        _place(image, own, gain, left, rows)
+        rows[:, 2] = photons[k]
+        first += photons[k]
+
+
+@njit(cache=True, nogil=True)
+def _place(image, members, gain, left, out):  # type: ignore[no-untyped-def]
+    """Place the photons of a droplet, as many as `out` has rows, the brightest pixel first."""
     rows, columns = image.shape
     flat, n = image.reshape(-1), len(members)
     for k in range(n):
         left[k] = np.float64(flat[members[k]]) / gain
-    for photon in range(photons):
+    for photon in range(len(out)):
         k = np.argmax(left[:n])
         p = members[k]
         own = min(1.0, max(left[k], 0.0))
@@ -214,7 +234,7 @@ def tally(frames, labels, most, out, photons):  # type: ignore[no-untyped-def]
     Parameters
     ----------
     frames : ndarray, (frame, pixel)
-        Whole numbers; NaN are not counted.
+        Whole numbers; NaN and infinity are not counted.
     labels : ndarray of int64, (pixel,)
         Region of each pixel, -1 for none.
     out : ndarray of int64, (frame, region, most + 2)
@@ -224,7 +244,7 @@ def tally(frames, labels, most, out, photons):  # type: ignore[no-untyped-def]
     for frame in range(len(frames)):
         for p in range(len(labels)):
             x = frames[frame, p]
-            if labels[p] >= 0 and x == x:
-                k = max(int(np.floor(np.float64(x) + 0.5)), 0)
-                out[frame, labels[p], min(k, most + 1)] += 1
+            if labels[p] >= 0 and x - x == 0:
+                k = max(np.floor(np.float64(x) + 0.5), 0.0)
+                out[frame, labels[p], int(min(k, most + 1))] += 1
                 photons[frame, labels[p]] += k

@@ -84,29 +84,53 @@ def describe(frames, bad, ss, fs, low, high, first, k, total, pixels, highest, c
 
 
 @njit(cache=True, nogil=True)
-def rebin(x, bad, noise, low, high, unit, rows, columns, image, pixels):  # type: ignore[no-untyped-def]
-    """Add a region to the bins of a smaller image; other parameters as those of `sweep`.
+def project(frames, bad, noise, ss, fs, low, high, unit, rows, row_pixels, columns, column_pixels):  # type: ignore[no-untyped-def]
+    """Add the rows and columns of a region to those of each frame.
+
+    Parameters
+    ----------
+    frames, bad, ss, fs
+        As those of `describe`.
+    noise, low, high, unit
+        As those of `sweep`, of all pixels.
+    rows, columns : ndarray of float64, (frame, ss) and (frame, fs)
+    row_pixels, column_pixels : ndarray of int32
+    """
+    left_out, scale = bad[ss[0] : ss[1], fs[0] : fs[1]], noise[ss[0] : ss[1], fs[0] : fs[1]]
+    for n in range(len(frames)):
+        x = frames[n, ss[0] : ss[1], fs[0] : fs[1]]
+        sweep(x, left_out, scale, low, high, unit, rows[n], row_pixels[n], columns[n], column_pixels[n])
+
+
+@njit(cache=True, nogil=True)
+def rebin(frames, bad, noise, ss, fs, low, high, unit, rows, columns, k, images, pixels):  # type: ignore[no-untyped-def]
+    """Add a region to the bins of a smaller image of each frame; other parameters as those of `project`.
 
     Parameters
     ----------
     rows, columns : ndarray of int64, (ss,) and (fs,)
-        Row and column of the image that pixels belong to.
-    image : ndarray of float64, (row, column)
-    pixels : ndarray of int32, (row, column)
+        Row and column of the image that pixels of the region belong to, rising.
+    k : int
+        Which module it is.
+    images : ndarray of float64, (frame, module, row, column)
+    pixels : ndarray of int32, same shape
     """
-    n = x.shape[1]
+    left_out, scale = bad[ss[0] : ss[1], fs[0] : fs[1]], noise[ss[0] : ss[1], fs[0] : fs[1]]
+    n = len(columns)
     values, valid = np.empty(n), np.empty(n, np.bool_)
     sums, counts = np.zeros(n), np.zeros(n, np.int32)
-    for r in range(len(x)):
-        _row(x, bad, noise, r, low, high, unit, values, valid)
-        for p in range(n):
-            sums[p] += values[p]
-            counts[p] += np.int32(valid[p])
-        if r + 1 == len(x) or rows[r + 1] != rows[r]:
+    for frame in range(len(frames)):
+        x = frames[frame, ss[0] : ss[1], fs[0] : fs[1]]
+        for r in range(len(rows)):
+            _row(x, left_out, scale, r, low, high, unit, values, valid)
             for p in range(n):
-                image[rows[r], columns[p]] += sums[p]
-                pixels[rows[r], columns[p]] += counts[p]
-            sums[:], counts[:] = 0.0, 0
+                sums[p] += values[p]
+                counts[p] += np.int32(valid[p])
+            if r + 1 == len(rows) or rows[r + 1] != rows[r]:
+                for p in range(n):
+                    images[frame, k, rows[r], columns[p]] += sums[p]
+                    pixels[frame, k, rows[r], columns[p]] += counts[p]
+                sums[:], counts[:] = 0.0, 0
 
 
 @njit(cache=True, nogil=True)

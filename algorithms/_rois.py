@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dxflow import Frames, InputInfo, ModuleBlock, PlanError
 
-from .azint import fitting
+from ._azint_tables import of_modules
 from .litframes import usable
 
 Bounds = tuple[int, int] | None
@@ -66,12 +66,8 @@ class Roi:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that say which regions there are."""
-    add = parser.add_argument
-    for axis, what in (("ss", "rows (slow scan)"), ("fs", "columns (fast scan)")):
-        words = f"{what} FIRST to STOP - 1; default all"
-        add(f"--{axis}", type=int, nargs=2, metavar=("FIRST", "STOP"), help=words)
-    add("--modules", type=int, nargs="+", help="module numbers; default all")
-    add(
+    add_one(parser)
+    parser.add_argument(
         "--roi",
         dest="rois",
         nargs="+",
@@ -79,6 +75,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("NAME", "FIRST STOP"),
         help="a region with a name: first and stop of fs, of ss and fs, or of modules, ss and fs; may be repeated",
     )
+
+
+def add_one(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that say which region there is."""
+    add = parser.add_argument
+    for axis, what in (("ss", "rows (slow scan)"), ("fs", "columns (fast scan)")):
+        words = f"{what} FIRST to STOP - 1; default all"
+        add(f"--{axis}", type=int, nargs=2, metavar=("FIRST", "STOP"), help=words)
+    add("--modules", type=int, nargs="+", help="module numbers; default all")
     add(
         "--roi-mask",
         dest="mask",
@@ -88,9 +93,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def asked(who: str, args: argparse.Namespace) -> list[Asked]:
     """Return the regions that are asked for, checked as far as that can be without a run."""
-    modules = of_modules(args.modules)
+    modules = numbers(args.modules)
     ss, fs = interval(who, "ss", args.ss), interval(who, "fs", args.fs)
-    if args.rois is None:
+    if getattr(args, "rois", None) is None:
         return [Asked(modules=modules, ss=ss, fs=fs)]
     if modules or ss or fs:
         raise ValueError(f"{who}: rois= says it for each region; leave out modules=, ss= and fs=")
@@ -101,7 +106,7 @@ def asked(who: str, args: argparse.Namespace) -> list[Asked]:
     return [_named(who, str(name), bounds) for name, bounds in pairs]
 
 
-def of_modules(given: Any) -> tuple[int, ...] | None:
+def numbers(given: Any) -> tuple[int, ...] | None:
     """Return module numbers as `Frames` takes them."""
     one: Any = [given] if isinstance(given, (int, np.integer)) else given
     return Frames(modules=one).modules
@@ -201,17 +206,22 @@ def left_out(who: str, given: Any, img: InputInfo) -> NDArray:
     """Return the pixels that are not used, (module, ss, fs) bool, of those that are read; (module, 0, 0): none."""
     if given is None:
         return np.zeros((len(img.modules), 0, 0), bool)
+    return np.ascontiguousarray(of_pixels(who, "mask", given, img, "biu") != 0)
+
+
+def of_pixels(who: str, what: str, given: Any, img: InputInfo, kinds: str = "fiu") -> NDArray:
+    """Return a number of each pixel that is read, (module, ss, fs), of an array, which may be of one module for all."""
     try:
-        array = np.load(given) if isinstance(given, (str, os.PathLike)) else np.asarray(given)
-        if array.dtype.kind not in "biu" or array.ndim not in (1, 2, 3):
-            raise ValueError(
-                f"mask is {array.dtype} {array.shape}; expected bool, (module, ss, fs), True: not used"
-            )
-        array = array.reshape((1,) * (3 - array.ndim) + array.shape)
+        array: Any = np.load(given) if isinstance(given, (str, os.PathLike)) else given
+        if not hasattr(array, "dims"):
+            array = np.atleast_2d(np.asarray(array))
+        if array.dtype.kind not in kinds:
+            words = "bool, True where a pixel is not used" if "b" in kinds else "numbers"
+            raise ValueError(f"{what} is {array.dtype} {array.shape}; expected {words}, (module, ss, fs)")
         whole = img if len(img.shape) == 3 else _with_rows(img)
-        if len(array) == 1 and array.shape[1] == whole.shape[1]:
-            array = np.broadcast_to(array, whole.shape)
-        return np.ascontiguousarray(fitting("mask", array[..., None] != 0, whole)[..., 0])
+        if array.ndim == 2 and array.shape == whole.shape[1:]:
+            return np.broadcast_to(np.asarray(array), whole.shape)
+        return of_modules(what, array, whole)
     except (ValueError, OSError) as e:
         raise PlanError(f"{who}: {e}") from e
 

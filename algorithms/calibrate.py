@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dxflow import Algorithm, Frames, InputInfo, Lack, ModuleBlock, Output, Partial, PlanError, RunInfo
 from dxflow.run.badpixels import bits_of
 
-from ._constants import EXPECTED, Constants
+from ._constants import EXPECTED, TOP, Constants, thresholds
 from ._constants_given import kept, opened
 from ._raw import STAGES, Reading, Recorded, cells_of, inputs_of
 from .subtract import positions
@@ -22,10 +22,6 @@ REGIONS = ("asic", "row", "column")
 METHODS = ("median", "mean")
 SIGMAS = 5.0
 """Of the median noise of a module: pixels that are so far from 0 are dark, where nothing else is said."""
-APART = 4.0
-"""Standard deviations by which the levels of two gain stages must be apart."""
-TOP = 65535
-"""No level of a gain plane is above it."""
 
 
 class Calibrate(Algorithm):
@@ -147,8 +143,8 @@ class Calibrate(Algorithm):
         wrong = [mode for mode in self.common_mode if mode not in REGIONS]
         yield bool(wrong), f"common_mode={wrong}; expected some of {list(REGIONS)}"
         yield (
-            self.adu is not None and not (self.adu > 0).all(),
-            f"adu={self.adu}; expected ADU per keV, above 0",
+            self.adu is not None and not (np.isfinite(self.adu) & (self.adu != 0)).all(),
+            f"adu={self.adu}; expected ADU per keV, not 0; below 0 where a stage counts down",
         )
         energy = self.photon_energy
         yield energy is not None and not energy > 0, f"photon_energy={energy}; expected keV, above 0"
@@ -185,6 +181,8 @@ class Calibrate(Algorithm):
         reading = reading if self.stage == "recorded" else reading.fixed()
         try:
             constants = opened(self.constants, img)
+            if self.stage != "recorded":
+                constants = constants.of(self._stages(reading))
             constants.check(img, self._stages(reading), self.name)
         except (OSError, KeyError, ValueError) as e:
             if isinstance(e, PlanError):
@@ -212,10 +210,18 @@ class Calibrate(Algorithm):
             raise PlanError(
                 f"{self.name}: adu= has one number for {len(stages)} gain stages; expected one for each"
             )
-        if self.unit != "ADU" and self.adu is None and "gain" not in constants.tables:
+        needed = self.unit != "ADU" and self.adu is None
+        if needed and "gain" not in constants.tables:
             raise PlanError(
                 f"{self.name}: {self.unit} need the gain: adu=, ADU per keV, or the constant gain"
             )
+        for name in {"relative_gain", "gain"} & set(constants.tables):
+            lacks = [s for s in stages if s not in constants.stages(name)]
+            if lacks and (needed or name != "gain"):
+                raise PlanError(
+                    f"{self.name}: pixels can be in the gain stages {stages} (0 is high gain), and the constants have "
+                    f"no {name} of {lacks}: give one for each stage"
+                )
 
     def _check_dark(self, constants: Constants) -> None:
         if self.dark is None and "noise" not in constants.tables:
@@ -267,7 +273,7 @@ class Calibrate(Algorithm):
         offset = stacked([load("offset")[stage] for stage in stages])
         for place, stage in enumerate(stages):
             if (bad := load("bad").get(stage)) is not None:
-                wrong = (bad if self.bits is None else bad.astype("u8") & np.uint64(self.bits)) != 0
+                wrong = (bad if self.bits is None else bad & np.uint64(self.bits)) != 0
                 offset = _at_least(offset, len(wrong))
                 offset[place][np.broadcast_to(wrong, offset[place].shape)] = np.nan
         limits = np.full((1, 1, pixels), TOP, "u2")
@@ -293,15 +299,16 @@ class Calibrate(Algorithm):
         """Return what values above the offset are multiplied by, (stage, cell, pixel)."""
         out = []
         for place, stage in enumerate(stages):
-            factor = np.ones((1, pixels))
+            factor: NDArray = np.ones((1, pixels))
             if relative:
                 factor = factor * relative.get(stage, np.nan)
             if self.unit != "ADU":
                 adu = gain.get(stage, np.nan) if self.adu is None else self.adu[min(place, len(self.adu) - 1)]
-                factor = factor / adu
+                with np.errstate(divide="ignore"):
+                    factor = factor / adu
             if self.unit == "photons":
                 factor = factor / self.photon_energy
-            out.append(factor)
+            out.append(np.where(factor == 0, np.nan, factor))
         return stacked(out)
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
@@ -338,9 +345,11 @@ class Calibrate(Algorithm):
 
 
 def stacked(tables: list[NDArray]) -> NDArray:
-    """Return tables (cell, pixel) of gain stages as one, float32, (stage, cell, pixel)."""
+    """Return tables (cell, pixel) of gain stages as one, float32, (stage, cell, pixel); NaN what is no number."""
     shape = np.broadcast_shapes(*(table.shape for table in tables))
-    return np.stack([np.broadcast_to(table, shape) for table in tables]).astype("f4")
+    out = np.stack([np.broadcast_to(table, shape) for table in tables]).astype("f4")
+    out[~np.isfinite(out)] = np.nan
+    return out
 
 
 def _at_least(table: NDArray, cells: int) -> NDArray:
@@ -348,31 +357,6 @@ def _at_least(table: NDArray, cells: int) -> NDArray:
     if table.shape[1] >= cells:
         return table
     return np.repeat(table, cells, axis=1)
-
-
-def thresholds(
-    given: dict[int, NDArray],
-    levels: dict[int, NDArray],
-    stages: int,
-    noise: dict[int, NDArray] | None = None,
-) -> tuple[NDArray, NDArray]:
-    """Return the levels above which each next gain stage begins, (stage - 1, cell, pixel), and where they are none.
-
-    Parameters
-    ----------
-    given, levels, noise : mapping
-        Thresholds between a stage and the next; mean levels of each stage, and their noise; (cell, pixel).
-    stages : int
-    """
-    steps = range(stages - 1)
-    found = [given[s] if s in given else (levels[s].astype("f8") + levels[s + 1]) / 2 for s in steps]
-    limits = np.stack(np.broadcast_arrays(*found)).astype("f8")
-    wrong = ~np.isfinite(limits).all(axis=0) | (np.diff(limits, axis=0) <= 0).any(axis=0)
-    for s in [] if given else steps:
-        spread = np.hypot(noise[s], noise[s + 1]) if noise else 0.0
-        wrong = wrong | ~(levels[s + 1] - levels[s] > APART * spread)
-    # A whole number is above a limit if it is above the whole number below that.
-    return np.where(wrong, TOP, np.clip(np.floor(np.nan_to_num(limits)), 0, TOP)).astype("u2"), wrong
 
 
 def regions(mode: str, shape: tuple[int, ...], asic: tuple[int, int], img: InputInfo) -> NDArray:

@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 from dxflow import Algorithm, Frames, ModuleBlock, Output, Partial, PlanError, RunInfo
 
 from . import _regions as regions
+from ._azint_sums import scatter
+from ._likelihood import POINTS, Likelihood
 from ._moments import ratio
 from .litframes import usable
 
 WAYS = ("variance", "photons")
+UNITS = ("ADU", "eV", "keV")
+"""Of data in which a photon is not 1."""
 
 
 class Contrast(Algorithm):
@@ -26,7 +30,8 @@ class Contrast(Algorithm):
     labels, q, geometry, distance, energy, wavelength : optional
         Which regions there are; as of `TwoTime`.
     photon : float
-        What one photon is in the data, 1 by default, for data in photons. Pixels count floor(x / photon + 1/2) photons.
+        What one photon is in the data, 1 by default, for data in photons. Pixels count floor(x / photon + 1/2) photons,
+        at least 0.
     photons : int
         Last bin of the histograms, 7 by default; it has all pixels with as many and more.
     img : Frames or From
@@ -37,11 +42,12 @@ class Contrast(Algorithm):
     mean : float64, (frame, q)
         Photons per pixel.
     beta : float64, (frame, way, q)
-        Contrast of each frame, by variance and by photons; NaN without pixels or photons.
+        Contrast of each frame, by variance and by photons; NaN without pixels or photons, and of photons where no
+        contrast from -1 / (2 photons) to 2 is the most likely one, as of frames with very few.
     histogram : int32, (frame, q, photons)
         Pixels with 0, 1, 2, ... photons.
     contrast, error : float64, (way, q)
-        Of the run, and its standard error from the spread of trains; NaN of no train, and of one.
+        Of the run, and its standard error from the spread of trains; NaN of no train, the error of one, too.
     trains : int64, (q,)
         How many trains with photons they are of.
     total : int64, (q, photons)
@@ -55,12 +61,15 @@ class Contrast(Algorithm):
     distribution P(n) [1]_. In each frame ::
 
         variance:  beta = var(n) / k^2 - 1 / k
-        photons:   beta = (2 R / k - 1) / (1 - 2 R),  R = P(2) / P(1)
+        photons:   beta of the largest sum h(n) ln P(n; k, beta) + ln(1 + k beta) / 2
 
-    The second is exact for any k; 2 P(2) / (P(1) k) - 1, which is often used, is its limit for k = 0. The first
-    holds for any distribution of intensity. Where a product has a pixel's photons and k, or k twice, k is that of the
-    other pixels, so that counts that are used twice make no bias. Of the run, numerator and denominator are added up
+    h is the histogram, the last bin with the probability of all that it has, and k the mean of all photons: the second
+    term makes up for k, which is from the same pixels [2]_. That is exact for any k, and has the smallest error of all;
+    2 P(2) / (P(1) k) - 1, which is often used, is right for k = 0 alone. The first holds for any distribution of
+    intensity. Where a product has a pixel's photons and k, or k twice, k is that of the other pixels, so that counts
+    that are used twice make no bias. Of the run, numerators and denominators, and these sums for one beta, are added up
     over frames, each with its own k: pulse energies cancel. The error takes trains to be independent, not frames.
+    Frames with as many photons per pixel as the last bin has leave the second.
 
     Differences of the mean between the pixels of a region are taken for contrast: choose narrow bins. Noise of the
     detector and charge that two pixels share are counted as photons by the rounding above. Counts are exact.
@@ -68,6 +77,7 @@ class Contrast(Algorithm):
     References
     ----------
     .. [1] S. O. Hruszkewycz et al. (2012), Phys. Rev. Lett. 109, 185502.
+    .. [2] D. R. Cox, N. Reid (1987), J. R. Stat. Soc. B 49, 1-39.
     """
 
     ALG_ID = "contrast"
@@ -96,10 +106,9 @@ class Contrast(Algorithm):
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         img = info["img"]
-        if self.photon is None and img.data == "raw":
-            raise PlanError(
-                f"contrast: {img.name} {img.key} is raw: subtract a dark first, and give photon=, its value in ADU"
-            )
+        if self.photon is None and (img.data == "raw" or img.unit in UNITS):
+            what = f"in {img.unit}: give" if img.unit in UNITS else "raw: subtract a dark first, and give"
+            raise PlanError(f"contrast: {img.name} {img.key} is {what} photon=, what one is in the data")
         found = regions.made("contrast", self, info)
         n, k, q = len(found), np.arange(self.photons + 1), {"q": found.coordinate}
         one: dict[str, Any] = {"shape": (n,), "dims": ("q",), "coords": q}
@@ -122,12 +131,14 @@ class Contrast(Algorithm):
             "sums": Output(shape=(n,), **hidden),
             "squares": Output(shape=(n,), **hidden),
             "of_train": Output(merge="max", **hidden),
-            "moments": Output(shape=(5, 2, n), store=False),
+            "moments": Output(shape=(5, n), store=False),
+            "rises": Output(shape=(2, n, POINTS), store=False),
         }
 
     def memory(self, info: RunInfo) -> int:
         # Numbers of regions; while they are made, positions of the geometry and some arrays of their size.
-        return int(np.prod(info["img"].shape)) * (4 + 3 * 24)
+        img, n = info["img"], len(regions.made("contrast", self, info))
+        return int(np.prod(img.shape)) * (4 + 3 * 24) + img.max_per_train * n * POINTS * 8 * 3
 
     def depends(self, info: RunInfo) -> Mapping[str, Any]:
         return regions.depends(self, info)
@@ -135,6 +146,7 @@ class Contrast(Algorithm):
     def initialize(self, info: RunInfo) -> None:
         self._numbers = regions.made("contrast", self, info).numbers.astype(np.int32)
         self._photon = 1.0 if self.photon is None else float(self.photon)
+        self._likelihood = Likelihood(self.photons)
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         from ._contrast_kernels import count
@@ -147,41 +159,47 @@ class Contrast(Algorithm):
     def finalize_chunk_processing(self, out: Partial) -> None:
         n = out.pixels.astype(float)
         out.mean = ratio(out.sums.astype(float), n)
-        above, below = terms(n, out.sums, out.squares, out.histogram)
-        out.beta = ratio(above, below)
+        above, below = terms(n, out.sums, out.squares)
+        out.beta[:, 0] = ratio(above, below)
         out.total = out.histogram.sum(axis=0, dtype="i8")
-        _, train = np.unique(out.of_train, return_inverse=True)
-        a, b = np.zeros((2, train.max(initial=-1) + 1, *above.shape[1:]))
-        np.add.at(a, train, above)
-        np.add.at(b, train, below)
-        out.moments = np.stack([x.sum(axis=0) for x in (a, b, a * a, a * b, b * b)])
-        out.trains = (b[:, 0] != 0).sum(axis=0)
+        for train in np.unique(out.of_train):
+            own = np.flatnonzero(out.of_train == train)
+            a, b = above[own].sum(axis=0), below[own].sum(axis=0)
+            out.moments += np.stack([a, b, a * a, a * b, b * b])
+            out.trains += b != 0
+            out.beta[own, 1], rises = self._photons_of(out.histogram[own], out.mean[own])
+            out.rises += np.stack([rises, rises**2])
+
+    def _photons_of(self, histogram: NDArray, mean: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the contrasts of the frames of a train, (frame, q), and how the likelihood of all rises, (q, beta)."""
+        from ._contrast_kernels import score
+
+        rises = np.zeros((*mean.shape, POINTS))
+        flat = rises.reshape(-1, POINTS)
+        score(histogram.reshape(len(flat), -1), mean.ravel(), self._likelihood.betas, flat)
+        return self._likelihood.best(flat)[0].reshape(mean.shape), rises.sum(axis=0)
 
     def finalize(self, totals: Partial) -> None:
-        a, b, aa, ab, bb = totals.moments
-        beta, n = ratio(a, b), np.broadcast_to(totals.trains.astype(float), a.shape)
-        # Of a ratio of sums over independent trains.
-        spread = np.maximum(aa - 2 * beta * ab + beta**2 * bb, 0)
-        totals.contrast, totals.error = beta, np.sqrt(ratio(spread * n, b**2 * (n - 1)))
+        (a, b, aa, ab, bb), (rises, squares), n = totals.moments, totals.rises, totals.trains
+        by_variance = ratio(a, b)
+        found, at = self._likelihood.best(rises)
+        # Trains are independent.
+        first = np.sqrt(ratio(scatter(n, by_variance, aa, ab, bb), b**2))
+        second = self._likelihood.error(rises, squares, at) * np.sqrt(ratio(n, np.maximum(n - 1.0, 0)))
+        totals.contrast, totals.error = np.stack([by_variance, found]), np.stack([first, second])
 
 
-def terms(n: NDArray, total: NDArray, squares: NDArray, histogram: NDArray) -> tuple[NDArray, NDArray]:
-    """Return numerators and denominators of both contrasts, (frame, way, q), per pixel; 0 without pixels.
+def terms(n: NDArray, total: NDArray, squares: NDArray) -> tuple[NDArray, NDArray]:
+    """Return numerators and denominators of contrasts by variance, (frame, q), per pixel; 0 without pixels.
 
     Parameters
     ----------
     n, total, squares : ndarray, (frame, q)
         Good pixels, sum of their photons, sum of the squares of these.
-    histogram : ndarray, (frame, q, photons)
     """
-    s, both = total.astype(float), n * (n - 1)
-    ones, twos = histogram[..., 1].astype(float), histogram[..., 2].astype(float)
-    k_squared = share(s * s - squares, both)
-    by_variance = share(squares - s, n) - k_squared
-    # (s - 1) / (n - 1): the mean of all but a pixel with one photon.
-    k_ones, k_twos = share((s - 1) * ones, both), share((s - 2) * twos, both)
-    above = np.stack([by_variance, share(2 * twos, n) - k_ones], axis=1)
-    return above, np.stack([k_squared, k_ones - 2 * k_twos], axis=1)
+    s = total.astype(float)
+    k_squared = share(s * s - squares, n * (n - 1))
+    return share(squares - s, n) - k_squared, k_squared
 
 
 def share(a: NDArray, b: NDArray) -> NDArray:

@@ -34,6 +34,8 @@ CAUSES = {
 BIT = {cause: np.uint32(bits_of(name) or 0) for cause, name in CAUSES.items()}
 DEAD = 0.1
 """Of the median noise of a module: a pixel with less measures nothing."""
+STEP = 1.0
+"""ADU: what is stored is whole numbers, and offsets that differ by less are the same."""
 WRONG = 0.1
 """Share of frames with another gain stage from which on a pixel is bad."""
 
@@ -322,15 +324,16 @@ class Pedestal(Algorithm):
         """Set the bits of the bad pixels of a module in a memory cell."""
         offset, noise, count = (totals[name][at] for name in ("offset", "noise", "count"))
         few = count < self.least
-        usual = float(np.nanmedian(noise[~few])) if (~few).any() else np.nan
+        known = noise[~few & np.isfinite(noise)]
+        usual = float(np.median(known)) if len(known) else 0.0
         bits = few * BIT["too few"]
         bits |= (~few & ~(np.isfinite(offset) & np.isfinite(noise))) * BIT["not to be evaluated"]
-        bits |= (~few & (noise < DEAD * usual)) * BIT["dead"]
-        bits |= far(offset, ~few, self.offset_sigma, self.offset_range) * BIT["hot or low"]
+        bits |= (~few & (noise <= DEAD * usual)) * BIT["dead"]
+        bits |= far(offset, ~few, self.offset_sigma, self.offset_range, STEP) * BIT["hot or low"]
         bits |= far(noise, ~few, self.noise_sigma, self.noise_range) * BIT["noisy"]
         if self._plane:
             level = totals.gain_level[at]
-            bits |= far(level, ~few, self.offset_sigma) * BIT["gain level of another stage"]
+            bits |= far(level, ~few, self.offset_sigma, None, STEP) * BIT["gain level of another stage"]
         if self._coded:
             wrong = totals.wrong[at]
             bits |= (wrong > WRONG * (wrong + count)) * BIT["other gain stage recorded"]
@@ -347,13 +350,20 @@ def _rows(block: ModuleBlock) -> str:
     return f"{strip.start}-{strip.stop - 1}"
 
 
-def far(values: NDArray, good: NDArray, sigmas: float, limits: tuple[float, float] | None = None) -> NDArray:
-    """Return which good values are far off their median, or outside of limits."""
-    if not good.any():
+def far(
+    values: NDArray,
+    good: NDArray,
+    sigmas: float,
+    limits: tuple[float, float] | None = None,
+    least: float = 0.0,
+) -> NDArray:
+    """Return which good values are far off their median, more than `least`, or outside of limits."""
+    known = values[good & np.isfinite(values)]
+    if not len(known):
         return np.zeros(values.shape, bool)
-    middle = np.nanmedian(values[good])
-    spread = 1.4826 * np.nanmedian(np.abs(values[good] - middle))
-    out = np.abs(values - middle) > sigmas * spread
+    middle = np.median(known)
+    spread = 1.4826 * np.median(np.abs(known - middle))
+    out = np.abs(values - middle) > max(sigmas * spread, least)
     if limits is not None:
         out |= (values < limits[0]) | (values > limits[1])
     return good & out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,9 @@ class Droplets(Algorithm):
         Droplets whose sum is below the first or not below the second are left out.
     gain : float, optional
         Signal of one photon: droplets are split into photons.
+    most : int
+        Droplets with more photons than this are not split, but counted: bright signal has no photons to tell apart,
+        and its time grows with pixels times photons. 1000 by default.
     img : Frames, Key or From
         ``Frames("image.data")`` by default; `Calibrate` or `Subtract` first for raw data: ``From("subtract.img")``.
 
@@ -48,14 +51,16 @@ class Droplets(Algorithm):
     photons : float32, (event, 4)
         With `gain`: module number, ss and fs of each photon, in fractions of pixels, and how many its droplet has.
     n_photons : int32, (frame,)
-        With `gain`.
+        With `gain`: how many of these.
+    n_unsplit : int32, (frame,)
+        With `gain`: droplets with more than `most`, whose photons are in neither.
 
     Notes
     -----
     A droplet with the sum S has floor(S / gain + 1/2) photons. They are placed one after the other [1]_: the brightest
     pixel gives up to one photon, its brightest neighbour in the droplet what is lacking, and the photon is between them
-    in proportion to what each gave. A droplet ends at the edges of its module. Pixels that are masked or NaN belong
-    to none.
+    in proportion to what each gave. A droplet ends at the edges of its module. Pixels that are masked, NaN or infinite
+    belong to none.
 
     References
     ----------
@@ -68,6 +73,7 @@ class Droplets(Algorithm):
     min_sum: float | None
     max_sum: float | None
     gain: float | None
+    most: int
     ALG_ID = "droplets"
     HELP = "droplets of photons: position, size and sum, and the photons in them"
     inputs = {"img": Frames("image.data")}
@@ -81,6 +87,7 @@ class Droplets(Algorithm):
         add("--min-sum", type=float, help="leave out droplets with less")
         add("--max-sum", type=float, help="leave out droplets with as much or more")
         add("--gain", type=float, help="signal of one photon: split droplets into photons")
+        add("--most", type=int, default=1000, help="do not split droplets of more photons; default 1000")
 
     def configure(self, args: argparse.Namespace) -> None:
         super().configure(args)
@@ -90,6 +97,8 @@ class Droplets(Algorithm):
             )
         if self.gain is not None and not 0 < self.gain < np.inf:
             raise ValueError(f"droplets: gain={self.gain}; expected the signal of one photon, above 0")
+        if self.most < 1:
+            raise ValueError(f"droplets: most={self.most}; expected a positive number of photons")
         if not self._sums[0] < self._sums[1]:
             raise ValueError(f"droplets: min_sum={self.min_sum} is not below max_sum={self.max_sum}")
 
@@ -112,6 +121,7 @@ class Droplets(Algorithm):
         split = {
             "photons": _rows(PHOTONS, "column_of_photon"),
             "n_photons": Output(doc="photons in droplets", **n),
+            "n_unsplit": Output(doc=f"droplets of more than {self.most} photons", **n),
         }
         return {
             "droplets": _rows(COLUMNS, "column"),
@@ -142,43 +152,42 @@ class Droplets(Algorithm):
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         number = block.module_number
         for frame, image in enumerate(usable(block)):
-            found, members, total = self._droplets(image, block.module)
-            rows = np.column_stack([np.full(len(found), number), found])
-            rows[:, 1:3] += self._first
-            out.droplets.append(rows, frames=np.full(len(rows), frame))
-            out.n_droplets[frame] += len(rows)
+            found, which, total = self._droplets(image, block.module)
+            out.n_droplets[frame] += self._append(out.droplets, number, frame, found)
             out.n_all[frame] += total
             if self.gain:
-                photons = np.concatenate([np.zeros((0, 3)), *self._photons(image, found, members)])
-                photons[:, :2] += self._first
-                some = np.column_stack([np.full(len(photons), number), photons])
-                out.photons.append(some, frames=np.full(len(some), frame))
-                out.n_photons[frame] += len(some)
+                photons, lost = self._photons(image, found[:, 2], which)
+                out.n_photons[frame] += self._append(out.photons, number, frame, photons)
+                out.n_unsplit[frame] += lost
 
-    def _droplets(self, image: NDArray, module: int) -> tuple[NDArray, list[NDArray], int]:
-        """Return the droplets of an image, the pixels of each, and how many there were with those left out."""
+    def _append(self, events: Any, module: int, frame: int, found: NDArray) -> int:
+        """Append rows that begin with ss and fs in what is read, and return how many they are."""
+        rows = np.column_stack([np.full(len(found), module), found])
+        rows[:, 1:3] += self._first
+        events.append(rows, frames=np.full(len(rows), frame))
+        return len(rows)
+
+    def _droplets(self, image: NDArray, module: int) -> tuple[NDArray, NDArray, int]:
+        """Return the droplets of an image, their numbers, and how many there were with those left out."""
         from ._photon_kernels import droplets
 
         noise = self._noise[module] if len(self._noise) else np.zeros((0, 0))
-        seen, stack, every, pixels, starts = self._scratch.arrays
         high, low = float(self.threshold), float(self._low)
-        n, total = droplets(image, high, low, noise, seen, stack, every, pixels, starts)
-        found, (least, most) = every[:n], self._sums
+        n, total = droplets(image, high, low, noise, *self._scratch.arrays)
+        found, (least, most) = self._scratch.arrays[2][:n], self._sums
         keep = np.flatnonzero((found[:, 2] >= least) & (found[:, 2] < most))
-        members = [pixels[starts[k] : starts[k + 1]] for k in keep]
-        return found[keep], members, total
+        return found[keep], keep, total
 
-    def _photons(self, image: NDArray, found: NDArray, members: list[NDArray]) -> Iterator[NDArray]:
-        """Yield ss, fs and how many there are, of the photons of each droplet."""
+    def _photons(self, image: NDArray, sums: NDArray, which: NDArray) -> tuple[NDArray, int]:
+        """Return ss, fs and how many their droplet has, of photons; and how many droplets have too many."""
         from ._photon_kernels import split
 
-        (left,) = self._left.arrays
-        for total, own in zip(found[:, 2], members, strict=True):
-            n = int(np.floor(total / self.gain + 0.5))
-            out = np.full((n, 3), float(n))
-            if n > 0:
-                split(image, own, n, float(self.gain or 1), left, out)
-                yield out
+        *_, members, starts = self._scratch.arrays
+        n = np.floor(sums / self.gain + 0.5).astype(np.int64)
+        few = n <= self.most
+        out = np.empty((n[few].sum(), 3))
+        split(image, members, starts, which[few], n[few], float(self.gain or 1), *self._left.arrays, out)
+        return out, int((~few).sum())
 
     def _scales(self, img: InputInfo) -> NDArray:
         """Return the noise of the pixels that are read, or say what does not fit; nothing of thresholds in the unit."""

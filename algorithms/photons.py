@@ -45,7 +45,7 @@ class Photonise(Algorithm):
     Outputs
     -------
     img : float32, (frame, module, ss, fs)
-        Photons of each pixel, NaN where it is not valid: read with ``From("photons.img")``; not stored.
+        Photons of each pixel, NaN where it is not valid, or infinite: read with ``From("photons.img")``; not stored.
     total : int64, (frame,)
         Photons of the frame.
     pixels : int32, (frame,)
@@ -138,5 +138,6 @@ class Photonise(Algorithm):
         if self.sparse:
             frame, ss, fs = np.nonzero(img > 0)
             module = np.full(len(frame), block.module_number)
-            rows = [module, ss + self._first[0], fs + self._first[1], img[frame, ss, fs].astype("i4")]
+            # As floats: what an integer cannot hold is refused, and not wrapped.
+            rows = [module, ss + self._first[0], fs + self._first[1], img[frame, ss, fs].astype("f8")]
             out.list.append(np.stack(rows, axis=-1), frames=frame)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from dxflow import Algorithm, From, Labels, Output, Partial, PlanError, RunInfo, Train
 
+from ._azint_sums import scatter
+
 MODES = ("fluorescence", "transmission")
-SUMS = {"signal": "y", "i0": "x", "yy": "y y", "xx": "x x", "xy": "x y"}
 
 
 class Xas(Algorithm):
@@ -23,7 +24,7 @@ class Xas(Algorithm):
     steps : sequence of float, optional
         Energies of the scan, rising; each value belongs to the nearest one, if it is near enough.
     tolerance : float, optional
-        How far from a step a value may be; half the smallest distance of two steps by default.
+        How far from a step a value may be; half the smallest distance of two steps by default. One step needs it.
     edges : sequence of float, optional
         Edges of bins instead of `steps`, for scans without steps: each bin holds its lower edge, the last both.
     mode : {"fluorescence", "transmission"}
@@ -42,7 +43,7 @@ class Xas(Algorithm):
     mu : float64, (energy,)
         Ratio of the sums over frames, sum(y) / sum(x), or minus its logarithm; NaN where there is no frame.
     error : float64, (energy,)
-        Its standard error, from the spread of the frames; NaN where there are fewer than two.
+        Its standard error, from the spread of the frames; NaN where there are fewer than two, or there is no spread.
     signal, i0 : float64, (energy,)
         The sums.
     frames : int64, (energy,)
@@ -91,6 +92,12 @@ class Xas(Algorithm):
                 setattr(self, name, _rising(name, given, least))
         if self.tolerance is not None and not (self.steps and 0 <= self.tolerance < np.inf):
             raise ValueError(f"xas: tolerance={self.tolerance}: expected a number from 0, with steps=")
+        if self.tolerance is None and self.steps and len(self.steps) == 1:
+            raise ValueError(
+                f"xas: steps={self.steps}: expected tolerance= with a single step: how far from it a value may be"
+            )
+        if not self.min_i0 < np.inf:
+            raise ValueError(f"xas: min_i0={self.min_i0}: expected a number")
         edges = np.asarray(self.edges or self.steps, "f8")
         self._centres = edges if self.edges is None else (edges[1:] + edges[:-1]) / 2
         self._count = len(self._centres)
@@ -113,6 +120,11 @@ class Xas(Algorithm):
                     f"xas: {alias} is {info[alias].name} {info[alias].key} with values of shape {info[alias].shape}; "
                     "expected one number per frame or per train"
                 )
+        if signal.max_per_train <= 1 < info["i0"].max_per_train:
+            raise PlanError(
+                f"xas: signal, {signal.name} {signal.key}, has one value per train, i0 up to "
+                f"{info['i0'].max_per_train}: it would count as often; expected one value per frame of both"
+            )
         axis: dict[str, Any] = {
             "shape": (self._count,),
             "dims": ("energy",),
@@ -131,8 +143,7 @@ class Xas(Algorithm):
         }
 
     def process_train_data(self, train: Train, out: Partial) -> None:
-        values = np.broadcast_arrays(*(np.ravel(train[alias]) for alias in ("signal", "i0", "energy")))
-        y, x, energy = (np.asarray(v, "f8") for v in values)
+        y, x, energy = np.broadcast_arrays(*(_values(train, alias) for alias in ("signal", "i0", "energy")))
         step = self._step(energy)
         at = step >= 0
         good = at & np.isfinite(y) & np.isfinite(x)
@@ -149,14 +160,14 @@ class Xas(Algorithm):
             out[name][...] += np.bincount(step, values, self._count)
 
     def finalize(self, totals: Partial) -> None:
-        n, x = totals.frames, np.where(totals.frames > 0, totals.i0, np.nan)
-        ratio = totals.signal / x
-        spread = np.maximum(totals.yy - 2 * ratio * totals.xy + ratio**2 * totals.xx, 0)
-        error = np.sqrt(spread * n / np.where(n > 1, n - 1.0, np.nan)) / x
+        # Where min_i0 lets negative ones in, their sum may be anything.
+        x = np.where(totals.i0 > 0, totals.i0, np.nan)
+        mu = totals.signal / x
+        error = np.sqrt(scatter(totals.frames, mu, totals.yy, totals.xy, totals.xx)) / x
         if self.mode == "transmission":
-            some = np.where(ratio > 0, ratio, np.nan)
-            ratio, error = -np.log(some), error / some
-        totals.mu[...], totals.error[...] = ratio, error
+            some = np.where(mu > 0, mu, np.nan)
+            mu, error = -np.log(some), error / some
+        totals.mu[...], totals.error[...] = mu, error
 
     def _step(self, energy: NDArray) -> NDArray:
         """Return the number of the step, or bin, that each energy belongs to; -1 for none."""
@@ -167,6 +178,12 @@ class Xas(Algorithm):
         off = np.abs(energy[:, None] - self._centres)
         # NaN is not near anything.
         return np.where(off.min(axis=1) <= self._reach, off.argmin(axis=1), -1)
+
+
+def _values(train: Train, alias: str) -> NDArray:
+    """Return the numbers of a train, NaN where there are none: integers do not say so."""
+    values = np.ravel(train[alias]).astype("f8")
+    return np.where(np.ravel(train.valid(alias)), values, np.nan)
 
 
 def _rising(name: str, given: Any, least: int) -> list[float]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from benchkit import data, hooks, peers_om, script
 
-from dxflow import From
+from dxflow import From, Key
 from dxflow.algorithms import xcca
 from dxflow.algorithms._blas import blas
 from dxflow.algorithms._products import TILE, Pixels, Products
@@ -25,9 +25,11 @@ from dxflow.algorithms.calibrate import Calibrate
 from dxflow.algorithms.dark import Pedestal
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.peaks import PeakFinder8
+from dxflow.algorithms.projection import Projection
 from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.rounding import Round
 from dxflow.algorithms.subtract import Subtract
+from dxflow.algorithms.waveform import Waveform
 from dxflow.bench import peers
 from dxflow.bench.rounds import Cannot, Group, Ratio, Sample
 from dxflow.simulate import Spots, Truth
@@ -54,6 +56,15 @@ def algorithms(truth: Truth, dtype: str) -> Iterator[tuple[str, list[Any], Calla
         yield "roi", [RoiSum()], lambda x: [np.nansum(f, dtype=np.float64) for f in x]
         described = [RoiSum(name="described", threshold=0.5, details=True)]
         yield "described", described, lambda x: [(np.nansum(f * (f >= 0.5)), np.nanmax(f)) for f in x]
+        projected = [Projection(axis="both", threshold=0.5)]
+        yield (
+            "projection",
+            projected,
+            lambda x: [np.nansum(f * (f >= 0.5), axis=k) for f in x for k in (0, 1)],
+        )
+        eighth = [size // 8 for size in truth.expected.shape[1:]]
+        binned = [Projection(name="binned", axis="none", rebin=eighth)]
+        yield "binned", binned, lambda x: np.nansum(x.reshape(len(x), eighth[0], 8, -1, 8), axis=(2, 4))
     dark = np.zeros(truth.expected.shape, np.float32)
     pair = [Subtract(dark=dark), LitFrames(threshold=0.7, img=From("subtract.img"))]
     yield "subtract", pair, lambda x: x.astype(np.float32) - dark[0]
@@ -227,6 +238,46 @@ def correlations(small: bool, seconds: float) -> Group:
     return Group("twotime float32", cases, ratios)
 
 
+def traces(small: bool, seconds: float) -> Group:
+    """Return the group of integrals and hits in the traces of a digitizer, against numpy trace by trace."""
+    samples, step = (2000, 200) if small else (20_000, 200)
+    at, tops = np.arange(samples), np.arange(150, samples - 100, step)
+    pulses = sum(np.exp(-0.5 * ((at - top) / np.where(at < top, 3, 6)) ** 2) for top in tops)
+    noise = np.random.default_rng(0).standard_normal((20, samples))
+    measured = np.rint(300 + 2000 * pulses + 8 * noise).astype("i2")
+    starts = [(top - 20, top + 40) for top in tops]
+    options = {"window": starts[0], "pulses": len(tops), "period": step, "threshold": 300}
+    algorithm = Waveform(trace=Key("a/b/c:d", "e"), baseline=(0, 100), **options)
+    about: Any = {"trace": SimpleNamespace(dtype=measured.dtype)}
+    algorithm.initialize(about)
+    names = ("baseline", "noise", "saturated", "missing", "n_hits")
+    out: Any = SimpleNamespace(**{name: np.zeros(1) for name in names})
+    out.integral, out.height = np.zeros((2, 1, len(tops)))
+    out.hits = SimpleNamespace(append=lambda *rows, **frames: None)
+
+    def of_numpy() -> None:
+        for trace in measured:
+            x = trace - trace[:100].mean()
+            [(x[a:b].sum(), x[a:b].max()) for a, b in starts]
+            change = np.diff((x > 300).astype(np.int8))
+            for first, stop in zip(
+                np.flatnonzero(change > 0) + 1, np.flatnonzero(change < 0) + 1, strict=True
+            ):
+                top = first + x[first:stop].argmax()
+                i = top - np.argmax(x[top::-1] < x[top] / 2)
+                i + (x[top] / 2 - x[i]) / (x[i + 1] - x[i])
+
+    cases = {
+        "dxflow": hooks.repeated(
+            lambda: [algorithm._one(t, 0, out) for t in measured], measured.nbytes, seconds
+        ),
+        "numpy": hooks.repeated(of_numpy, measured.nbytes, seconds),
+    }
+    return Group(
+        "waveform int16", cases, (Ratio("waveform, hits and integrals / numpy", "dxflow", ("numpy",), 10),)
+    )
+
+
 def masked(blocks: hooks.Blocks, name: str, seconds: float) -> Any:
     """Return the case of a hook on a block with NaN: its buffer is changed after it was read."""
     case = blocks.hook(name, seconds)
@@ -252,6 +303,7 @@ def main(argv: list[str] | None = None) -> None:
         with data.simulated(small=args.small, signal=Spots(count=50, hit_rate=1.0), **size) as truth:
             yield peaks(truth, seconds)
         yield correlations(args.small, seconds)
+        yield traces(args.small, seconds)
 
     script.run(args, lots(), {"block": "2 MiB"})
 

@@ -432,7 +432,7 @@ def test_a_camera(camera):
 def test_what_makes_no_sense_is_refused(run, constants, broken, tmp_path):
     for options, said in (
         ({"unit": "photons"}, "photons need photon_energy"),
-        ({"adu": 0}, "expected ADU per keV, above 0"),
+        ({"adu": 0}, "expected ADU per keV, not 0"),
         ({"common_mode": "cell"}, "common_mode"),
         ({"dark": -1}, "dark=-1"),
         ({"least": 2}, "least=2"),
@@ -452,7 +452,7 @@ def test_what_makes_no_sense_is_refused(run, constants, broken, tmp_path):
         (few, {"adu": [1, 2], "unit": "keV"}, "adu= has 2 numbers; expected one for each of 3"),
         (few, {"adu": 1, "unit": "keV"}, "one number for 3 gain stages"),
         (big, {}, r"frames of \(8, 8\) pixels; expected \(16, 24\)"),
-        ({**few, "offset": cells}, {}, "memory cells 50-52, none of those of SPB_DET_AGIPD500K2G, 0-2"),
+        ({**few, "offset": cells}, {}, "no memory cell of SPB_DET_AGIPD500K2G, 0-2: .*offset 50-52"),
         ({"thresholds": few["thresholds"]}, {}, "have no offset"),
         ({"pedestal": run.offset}, {}, "no constant is named 'pedestal'"),
         ({**few, "offset": run.offset[:, :, :1].repeat(5, axis=2)}, {}, "has 5 modules; expected 2"),
@@ -504,3 +504,126 @@ def test_causes_of_the_truth_are_the_bad_pixels(same, darks):
         image = calibrated(same, darks)["keep.img"].values
     for cause in Cause:
         assert np.isnan(image[:, same.cause & cause > 0]).all()
+
+
+def test_a_constant_that_is_no_number_makes_none(run, constants):
+    """Neither does a gain of 0, nor an infinite offset, nor bits that are not known."""
+    given = {name: values.astype("f8").copy() for name, values in constants.items()}
+    given["gain"][:, :, :, 0, 0] = 0
+    given["offset"][:, :, :, 0, 1] = np.inf
+    given["gain"][:, :, :, 0, 2] = np.nan
+    given["offset"][:, :, :, 0, 3] = np.nan
+    given["bad"][:, :, :, 0, 4] = np.nan
+    given["thresholds"][:, :, :, 0, 5] = np.nan
+    expected = by_numpy(run, constants, 1.0)[0]
+    expected[:, :, 0, :6] = np.nan
+    for bits in (None, 7):
+        near(calibrated(run, given, unit="keV", bits=bits)["keep.img"], expected)
+
+
+def test_one_mask_of_bad_pixels_is_for_all_gain_stages(run, constants):
+    bad = constants["bad"][0, 0] != 0
+    whole = {**constants, "bad": np.broadcast_to(bad, constants["offset"].shape)}
+    for given in (bad, bad.astype("u4"), xr.DataArray(bad, dims=("module", "ss", "fs"))):
+        data = calibrated(run, {**constants, "bad": given}, unit="keV")
+        near(data["keep.img"], by_numpy(run, whole, 1.0)[0])
+
+
+def labelled(values, **coords):
+    dims = ("stage", "cell", "module", "ss", "fs")
+    usual = {name: np.arange(n) for name, n in zip(dims[:3], values.shape, strict=False)}
+    return xr.DataArray(values, dims=dims, coords={**usual, **coords})
+
+
+@pytest.mark.parametrize("name", ["bad", "thresholds", "gain", "relative_gain"])
+def test_a_module_or_cell_that_one_constant_lacks_is_nan_and_said(run, constants, name):
+    given = {**constants, "relative_gain": np.ones(run.offset.shape)}
+    arrays = {key: labelled(np.asarray(values)) for key, values in given.items()}
+    arrays["thresholds"] = labelled(given["thresholds"], stage=[0, 1])
+    img = Frames(data="raw", modules=(0, 1))
+    for part, where, said in (
+        ({"module": [1]}, np.s_[:, 0], "module 0"),
+        ({"cell": [2, 0]}, np.s_[run.cell_ids == 1], "memory cells 1"),
+    ):
+        some = {**arrays, name: arrays[name].isel(part)}
+        expected = by_numpy(run, constants, 1.0)[0]
+        expected[where] = np.nan
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            modes = [{}, {"common_mode": "asic", "dark": 1e-6}]
+            for mode in modes:
+                data = calibrated(run, some, unit="keV", **mode)
+                near(data["keep.img"], expected)
+        plan = str(dxflow.plan(run.path, [Calibrate(constants=some, img=img, unit="keV"), Keep()]))
+        assert "no constants" in plan
+        assert name in plan
+        assert said in plan
+
+
+def test_modules_without_constants_have_no_common_mode(run, constants):
+    noise = {**constants, "noise": constants["noise"] * 0}
+    missing = {key: labelled(np.asarray(v)).isel(module=[1]) for key, v in constants.items()}
+    for given, modules in ((noise, [0, 1]), (missing, [1])):
+        data = calibrated(run, given, common_mode=["asic", "row"])
+        found = data["keep.img"].values
+        assert np.isfinite(found[:, modules]).any()
+        assert np.isnan(found[:, [m for m in (0, 1) if m not in modules]]).all()
+    assert (calibrated(run, noise, common_mode="asic")["calibrate.uncorrected"] == 2).all()
+
+
+def test_constants_that_are_there_twice_are_refused(run, constants, darks, tmp_path):
+    with h5py.File(tmp_path / "two.h5", "w") as file:
+        for number in range(2):
+            file[f"module{number}/offset"] = run.offset[:, :, number]
+    for given, said in (
+        ([constants, {"offset": run.offset}], "offset of high gain is there twice"),
+        ([darks, darks / "medium.zarr"], "offset of medium gain is there twice"),
+        (tmp_path / "two.h5", "offset is there twice: module0/offset and module1/offset"),
+    ):
+        with pytest.raises(PlanError, match=said):
+            calibrated(run, given)
+
+
+def test_numbers_of_cells_and_modules_are_as_many_as_there_are(run, constants, tmp_path):
+    with h5py.File(tmp_path / "few.h5", "w") as file:
+        for name, values in constants.items():
+            file[name] = values
+        file["cell"] = np.arange(2)
+    with pytest.raises(PlanError, match="offset has 3 of the axis cell and 2 numbers of them"):
+        calibrated(run, tmp_path / "few.h5")
+    twice = labelled(run.offset, cell=[0, 1, 1])
+    with pytest.raises(PlanError, match=r"offset has cell \[1\] twice"):
+        calibrated(run, {**constants, "offset": twice})
+
+
+def test_gains_of_all_stages_are_needed(run, constants):
+    for name in ("gain", "relative_gain"):
+        given = {**constants, name: np.ones(run.offset.shape[2:])}
+        with pytest.raises(PlanError, match=rf"no {name} of \[1, 2\]"):
+            calibrated(run, given, unit="keV")
+
+
+def test_gains_below_zero_are_of_stages_that_count_down(run, constants):
+    """As those of JUNGFRAU in medium and low gain."""
+    adu = [7.0, -0.2, -0.05]
+    table = {**constants, "gain": np.array(adu)[:, None, None, None, None] * np.ones(run.offset.shape)}
+    near(calibrated(run, constants, unit="keV", adu=adu)["keep.img"], by_numpy(run, table, 1.0)[0])
+
+
+def test_one_stage_of_a_set_stays_what_it_is(run, constants):
+    arrays = {key: labelled(np.asarray(values)) for key, values in constants.items() if key != "thresholds"}
+    medium = {key: array.isel(stage=1) for key, array in arrays.items()}
+    with pytest.raises(PlanError, match="no offset of"):
+        calibrated(run, {**medium, "thresholds": constants["thresholds"]}, unit="keV")
+    with pytest.raises(PlanError, match=r"no offset of \[0\]"):
+        calibrated(run, medium, unit="keV", stage="high")
+    x, _ = planes(run)
+    expected = x - run.offset[1].astype("f8")[run.cell_ids]
+    expected[constants["bad"][1, run.cell_ids] != 0] = np.nan
+    near(calibrated(run, medium, stage="medium")["keep.img"], expected)
+
+
+def test_constants_of_several_cells_are_not_for_a_camera(camera):
+    key, frames = pixels(camera)
+    with pytest.raises(PlanError, match="offset has 3 memory cells, .* has none"):
+        calibrated(camera, {"offset": np.zeros((3, 1, *frames.shape[1:]))}, img=key)

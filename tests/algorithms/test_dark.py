@@ -246,3 +246,40 @@ def test_what_makes_no_sense_is_refused(medium, broken, tmp_path):
     dssc = simulated(tmp_path / "r", detector="DSSC1M", trains=2)
     with pytest.raises(PlanError, match="has no low gain; expected one of"):
         dxflow.plan(dssc.path, Pedestal(stage="low"), on_fault="mask")
+
+
+def judged(**values):
+    """Return the bits of pixels of one module."""
+    made = Pedestal()
+    made._plane = made._coded = False
+    one = {name: np.asarray(v, "f4").reshape(1, 1, 1, 1, -1) for name, v in values.items()}
+    one["count"] = one["count"].astype("i4")
+    totals = {**one, "bad": np.zeros(one["offset"].shape, "u4")}
+
+    class Totals(dict):
+        __getattr__ = dict.__getitem__
+
+    totals = Totals(totals)
+    made._judge(totals, (0, 0, 0))
+    return totals["bad"].reshape(-1)
+
+
+def test_a_module_without_noise_is_dead():
+    assert (judged(offset=[100] * 9, noise=[0] * 9, count=[20] * 9) & BIT["dead"]).all()
+
+
+def test_pixels_next_to_many_that_are_the_same_are_not_bad():
+    offset = [100.0] * 9 + [100.5, 140]
+    assert judged(offset=offset, noise=[2.0] * 11, count=[20] * 11).tolist() == [0] * 10 + [BIT["hot or low"]]
+
+
+@pytest.mark.parametrize("options", WALKS)
+def test_one_frame_has_no_noise_and_nothing_is_said_of_it(tmp_path, options):
+    import warnings
+
+    truth = simulated(tmp_path / "r", trains=1, pulses=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        data = made(truth, least=1, **options)
+    assert np.isfinite(data["dark.offset"]).all()
+    assert (data["dark.count"] == 1).all()

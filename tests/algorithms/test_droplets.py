@@ -2,14 +2,16 @@
 
 from math import erf
 
+import h5py
 import numpy as np
 import pytest
 from readings import images, same
+from runs import make_run
 from scipy import ndimage
 from xarray import DataArray
 
 import dxflow
-from dxflow import Frames, PlanError
+from dxflow import Frames, From, PlanError
 from dxflow.algorithms import _photon_kernels as kernels
 from dxflow.algorithms.droplets import Droplets
 from dxflow.algorithms.photons import Photonise
@@ -105,15 +107,12 @@ def test_planted_photons_are_found_with_their_number_and_place():
     for _ in range(30):
         image, places = charges(random, (64, 64), 15, gain)
         n, _ = kernels.droplets(image, 0.2 * gain, 0.1 * gain, np.zeros((0, 0)), *scratch)
-        photons = []
-        for k in range(n):
-            members = scratch[3][scratch[4][k] : scratch[4][k + 1]]
-            count = int(np.floor(scratch[2][k, 2] / gain + 0.5))
-            out = np.empty((count, 2))
-            kernels.split(image, members, count, gain, np.empty(64 * 64), out)
-            photons += out.tolist()
+        counts = np.floor(scratch[2][:n, 2] / gain + 0.5).astype(int)
+        photons = np.empty((counts.sum(), 3))
+        kernels.split(image, *scratch[3:], np.arange(n), counts, gain, np.empty(64 * 64), photons)
+        photons = photons[:, :2]
         found, planted = found + len(photons), planted + len(places)
-        far += [np.hypot(*(np.array(photons) - place).T).min() for place in places]
+        far += [np.hypot(*(photons - place).T).min() for place in places]
     assert abs(found - planted) <= 0.02 * planted
     assert np.median(far) < 0.3
     assert np.quantile(far, 0.95) < 0.8
@@ -126,6 +125,46 @@ def test_photons_add_up_in_a_run(holey):
     np.testing.assert_array_equal(
         data["droplets.photons"].values[:, 3], np.repeat(counts, counts.astype(int))
     )
+
+
+def test_bright_droplets_are_counted_and_not_split(holey):
+    whole, few = (made(holey, threshold=0.5, gain=0.01, most=n) for n in (10**6, 60))
+    counts = np.floor(whole["droplets.droplets"].values[:, 3].astype("f8") / 0.01 + 0.5)
+    assert (counts == 60).any()
+    many = counts > 60
+    assert int(few["droplets.n_unsplit"].sum()) == many.sum() > 0
+    assert int(few["droplets.n_photons"].sum()) == counts[~many].sum() == len(few["droplets.photons"])
+    kept = whole["droplets.photons"].values[whole["droplets.photons"].values[:, 3] <= 60]
+    np.testing.assert_array_equal(few["droplets.photons"], kept)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 3e9])
+def test_numbers_that_are_none_and_numbers_beyond_integers(tmp_path, value):
+    """Beside photons: no photon, no droplet, and no crash."""
+    truth = make_run(tmp_path / "r", detector="AGIPD500K", trains=2, pulses=2, module_shape=(8, 8), modules=1)
+    for file in (tmp_path / "r").glob("CORR*AGIPD00*"):
+        with h5py.File(file, "r+") as f:
+            f[f"INSTRUMENT/{truth.sources[0]}/image/data"][:, 4, 4] = value
+            f[f"INSTRUMENT/{truth.sources[0]}/image/data"][:, 4, 5:7] = 2.0
+    labels = np.zeros((1, 8, 8), int)
+    labels[0, 4, 4:7] = 1
+    img = Frames(modules=[0], mask=None)
+    chain = [Droplets(threshold=1.5, gain=1.0, img=img)]
+    chain += [Photonise(method=m, name=m, images=m == "round", img=img) for m in ("round", "share")]
+    chain += [PhotonStatistics(labels=labels, most=2, img=From("round.img"))]
+    data = dxflow.reduce(truth.path, chain, cluster="here").dataset
+    assert (data["photonstats.counts"][:, 0, 2] == 2).all()
+    if np.isinf(value):
+        assert (data["photonstats.counts"].sum(axis=(1, 2)) == 2).all()
+        assert (data["round.pixels"] == 63).all()
+        assert (data["round.total"] < 1000).all()
+        assert (data["share.total"] < 1000).all()
+        assert np.isfinite(data["droplets.droplets"]).all()
+    else:
+        assert (data["round.total"] > 2.9e9).all()
+        assert (data["droplets.n_unsplit"] == 1).all()
+        with pytest.raises(Exception, match="list"):
+            dxflow.reduce(truth.path, Photonise(sparse=True, images=False, img=img), cluster="here")
 
 
 def test_a_region_has_the_places_of_the_module(holey):
@@ -148,6 +187,7 @@ def test_it_follows_the_rules_of_algorithms(holey):
         ({"threshold": 1, "low": 2}, ValueError, "0 < low <= threshold"),
         ({"threshold": 0}, ValueError, "0 < low"),
         ({"threshold": 1, "gain": -1}, ValueError, "gain=-1"),
+        ({"threshold": 1, "most": 0}, ValueError, "most=0"),
         ({"threshold": 1, "min_sum": 3, "max_sum": 2}, ValueError, "not below"),
         ({"threshold": 1, "noise": np.ones((3, 4))}, PlanError, "noise has"),
         ({"threshold": 1, "noise": "nowhere.npy"}, PlanError, "nowhere.npy"),

@@ -10,7 +10,7 @@ import dxflow
 from dxflow import Algorithm, Frames, From, Key, Labels, Output, PlanError, PulseKey
 from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.spectrum import Spectrum
-from dxflow.algorithms.xas import Xas
+from dxflow.algorithms.xas import Xas, _values
 from dxflow.simulate import Flat, Scan
 from dxflow.testing import check_algorithm
 
@@ -140,6 +140,8 @@ def test_it_follows_the_rules_of_algorithms(scan):
         ({"steps": [2, 1]}, "rising numbers"),
         ({"tolerance": -1}, "tolerance=-1"),
         ({"i0": None}, "give i0="),
+        ({"steps": [7.1]}, "tolerance= with a single step"),
+        ({"min_i0": np.nan}, "min_i0=nan"),
     ],
 )
 def test_options_that_cannot_be_right_are_refused(options, says):
@@ -150,3 +152,40 @@ def test_options_that_cannot_be_right_are_refused(options, says):
 def test_images_are_no_signal(scan):
     with pytest.raises(PlanError, match="one number per frame or per train"):
         dxflow.plan(scan.path, Xas(signal=Frames(), i0=XGM, energy=MOTOR, steps=STEPS))
+
+
+def test_a_signal_of_trains_does_not_count_once_for_each_frame(scan):
+    with pytest.raises(
+        PlanError, match="signal, SPB_EXP_SCAN/MOTOR/STAGE .* one value per train, i0 up to 6"
+    ):
+        dxflow.plan(scan.path, Xas(signal=MOTOR, i0=XGM, energy=MOTOR, steps=STEPS))
+
+
+class Shifted(Algorithm):
+    """I0 below zero, as a wrong offset makes it."""
+
+    ALG_ID = "shifted"
+    inputs = {"x": From("noisy.x")}
+
+    def outputs(self, info):
+        return {"x": Output(per="x")}
+
+    def process_train_data(self, train, out):
+        out.x = train["x"] - 100.0
+
+
+def test_integers_that_are_missing_are_no_signal_of_0(scan):
+    class Train(dict):
+        valid = {"signal": np.array([True, False]), "i0": True}.get
+
+    train = Train(signal=np.array([3, 0]), i0=np.int32(4))
+    np.testing.assert_array_equal(_values(train, "signal"), [3, np.nan])
+    np.testing.assert_array_equal(_values(train, "i0"), [4])
+
+
+def test_an_intensity_that_adds_up_to_nothing_gives_no_number(scan):
+    chain = Noisy(seed=1), Shifted()
+    data = absorbed(scan, *chain, signal=From("noisy.y"), i0=From("shifted.x"), min_i0=-np.inf)
+    assert np.isnan(data["xas.mu"]).all()
+    assert np.isnan(data["xas.error"]).all()
+    assert (data["xas.frames"] == 24).all()
