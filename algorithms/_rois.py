@@ -123,13 +123,10 @@ def _named(who: str, name: str, bounds: Any) -> Asked:
             f"{who}: rois: {name!r} is {bounds!r}; expected (first, stop), or None for all, of fs, of ss and fs, or of "
             "modules, ss and fs, whole numbers"
         )
-    of = dict(zip(AXES[-len(rows) :], rows, strict=True))
+    of: dict[str, Any] = dict(zip(AXES[-len(rows) :], rows, strict=True))
     modules = interval(who, f"{name}: modules", of.pop("modules", None))
-    return Asked(
-        name,
-        None if modules is None else tuple(range(*modules)),
-        **{axis: interval(who, f"{name}: {axis}", pair) for axis, pair in of.items()},
-    )
+    ss, fs = (interval(who, f"{name}: {axis}", of.get(axis)) for axis in AXES[1:])
+    return Asked(name, None if modules is None else tuple(range(*modules)), ss, fs)
 
 
 def _pairs(bounds: Any) -> list[Any]:

@@ -128,8 +128,8 @@ class RoiSum(Algorithm):
             made["max"] = Output(
                 per="img", unit=img.unit, merge="max", doc="highest valid pixel of the region", **axis
             )
-            both = {"shape": (*axis["shape"], 2), "dims": (*axis["dims"], "pixel_axis")}
-            both |= {"coords": names | {"pixel_axis": np.array(["ss", "fs"])}}
+            coords = names | {"pixel_axis": np.array(["ss", "fs"])}
+            both: dict[str, Any] = {"shape": (*axis["shape"], 2), "dims": tuple(coords), "coords": coords}
             made["com"] = Output(per="img", doc="centre of mass in the module, pixels", **both)
         if self.saturation is not None:
             made["saturated"] = Output(doc=f"valid pixels at {self.saturation:g} or above", **counts)
@@ -144,7 +144,8 @@ class RoiSum(Algorithm):
         img = info["img"]
         self._rois = rois.placed("roi", self._asked, img)
         self._bad = rois.left_out("roi", self.mask, img)
-        self._first = tuple(axis.start for axis in img.roi or (slice(0, 0), slice(0, 0)))
+        ss, fs = img.roi or (slice(0, 0), slice(0, 0))
+        self._first = ss.start, fs.start
         # Fewer words to the processor where nothing but sums is wanted.
         self._plain = not self.details and self.mask is None and self.threshold is None
 
@@ -152,7 +153,9 @@ class RoiSum(Algorithm):
         from . import _frame_kernels, _region_kernels
 
         here = [(k, one) for k, one in enumerate(self._rois) if block.module_number in one.bounds]
-        frames, bad = rois.frames_of(block) if here else None, self._bad[block.module]
+        if not here:
+            return
+        frames, bad = rois.frames_of(block), self._bad[block.module]
         for k, one in here:
             ss, fs = one.bounds[block.module_number]
             if self._plain:
@@ -168,12 +171,12 @@ class RoiSum(Algorithm):
         """Add the pixels of a module to the sums of a region."""
         from ._region_kernels import describe
 
-        sums, n = [_of_rois(out.sum), _of_rois(out.pixels)], len(frames)
+        (ss, fs), (low, high), n = bounds, self._window, len(frames)
+        total, pixels = _of_rois(out.sum), _of_rois(out.pixels)
+        highest, com = np.empty((n, k + 1)), np.empty((n, k + 1, 2))
         if self.details:
-            sums += [_of_rois(out.max), out.com if out.com.ndim == 3 else out.com[:, None]]
-        else:
-            sums += [np.empty((n, k + 1)), np.empty((n, k + 1, 2))]
-        describe(frames, bad, *bounds, *self._window, self._first, k, *sums)
+            highest, com = _of_rois(out.max), out.com if out.com.ndim == 3 else out.com[:, None]
+        describe(frames, bad, ss, fs, low, high, self._first, k, total, pixels, highest, com)
 
     def _keep(self, frames: NDArray, bad: NDArray, one: rois.Roi, module: int, out: Partial) -> None:
         """Write the pixels of a module; what no module writes stays missing."""

@@ -23,6 +23,7 @@ from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.calibrate import Calibrate
 from dxflow.algorithms.dark import Pedestal
+from dxflow.algorithms.histogram import Histogram
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.peaks import PeakFinder8
 from dxflow.algorithms.projection import Projection
@@ -62,6 +63,8 @@ def algorithms(truth: Truth, dtype: str) -> Iterator[tuple[str, list[Any], Calla
             projected,
             lambda x: [np.nansum(f * (f >= 0.5), axis=k) for f in x for k in (0, 1)],
         )
+        counted = [Histogram(bins=100, range=(-1, 9))]
+        yield "histogram", counted, lambda x: [np.histogram(f, 100, (-1, 9)) for f in x]
         eighth = [size // 8 for size in truth.expected.shape[1:]]
         binned = [Projection(name="binned", axis="none", rebin=eighth)]
         yield "binned", binned, lambda x: np.nansum(x.reshape(len(x), eighth[0], 8, -1, 8), axis=(2, 4))
