@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-BINS = 512
-"""Of the histogram by which a median is found."""
-NONE = BINS
-"""The bin of pixels that are not dark."""
 THIN = 8
 """Pixels of a row from which on it is worked on as a whole, several values at a time."""
-SORTED = 256
-"""Values up to which it is found without one."""
+FEW = 8
+"""Values between two bounds from which on these are moved towards each other."""
+STEPS = 24
+"""How often at most: many values that are the same are left."""
 
 
 @njit(cache=True, nogil=True)
@@ -34,22 +32,16 @@ def common_mode(values, stages, regions, limit, least, median):  # type: ignore[
         Rather than the mean.
     """
     most = _largest(regions)
-    lacking, held, kept, bins = (
-        0,
-        np.empty(most, np.float32),
-        np.empty(most, np.uint8),
-        np.empty(most, np.int32),
-    )
+    lacking, held, few = 0, np.empty(most, np.float32), np.empty(most, np.float32)
     for r in range(len(regions)):
         a, b, c, d = regions[r]
         size = (b - a) * (d - c)
-        _gather(held, kept, values, stages, a, b, c, d)
-        _bins(held[:size], kept[:size], limit, bins[:size])
-        n = _dark(bins[:size])
-        if n == 0 or n < least * size:
+        n = _gather(held, values, stages, a, b, c, d, limit)
+        # Of a module without noise no pixel is dark.
+        if n == 0 or n < least * size or not limit > 0:
             lacking += 1
             continue
-        shift = _median(held[:size], bins[:size], n) if median else _mean(held[:size], bins[:size], n)
+        shift = _median(held[:size], few, n, limit) if median else _mean(held[:size], n)
         _shift(values, stages, a, b, c, d, shift)
     return lacking
 
@@ -63,34 +55,32 @@ def _largest(regions):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _bins(values, stages, limit, bins):  # type: ignore[no-untyped-def]
-    """Write the bin of a histogram that each dark pixel falls into; `NONE` for others. NaN is not dark."""
-    # Of a module without noise no pixel is dark.
-    scale = np.float32(BINS - 1) / (np.float32(2) * limit) if limit > 0 else np.float32(0)
-    for p in range(len(values)):
-        v = values[p]
-        dark = (abs(v) <= limit) & (stages[p] == 0) & (limit > 0)
-        bins[p] = np.int32((v + limit) * scale) if dark else np.int32(NONE)
-
-
-@njit(cache=True, nogil=True)
-def _gather(held, kept, values, stages, a, b, c, d):  # type: ignore[no-untyped-def]
-    """Copy the pixels of a region one behind the other."""
-    n = d - c
+def _gather(held, values, stages, a, b, c, d, limit):  # type: ignore[no-untyped-def]
+    """Copy the pixels of a region one behind the other, infinite where they are not dark; return how many are."""
+    n, width = np.int32(0), d - c
     for i in range(a, b):
-        place = (i - a) * n
-        if n < THIN:
-            for j in range(n):
-                held[place + j], kept[place + j] = values[i, c + j], stages[i, c + j]
+        place = (i - a) * width
+        if width < THIN:
+            for j in range(width):
+                v = values[i, c + j]
+                dark = (abs(v) <= limit) & (stages[i, c + j] == 0)
+                held[place + j] = v if dark else np.float32(np.inf)
+                n += np.int32(dark)
         else:
-            _copy(held[place : place + n], values[i, c:d])
-            _copy(kept[place : place + n], stages[i, c:d])
+            n += _dark(held[place : place + width], values[i, c:d], stages[i, c:d], limit)
+    return n
 
 
 @njit(cache=True, nogil=True)
-def _copy(into, values):  # type: ignore[no-untyped-def]
-    for p in range(len(into)):
-        into[p] = values[p]
+def _dark(held, values, stages, limit):  # type: ignore[no-untyped-def]
+    """Copy dark pixels, and return how many there are; NaN is not dark."""
+    n = np.int32(0)
+    for p in range(len(held)):
+        v = values[p]
+        dark = (abs(v) <= limit) & (stages[p] == 0)
+        held[p] = v if dark else np.float32(np.inf)
+        n += np.int32(dark)
+    return n
 
 
 @njit(cache=True, nogil=True)
@@ -110,23 +100,17 @@ def _less(values, stages, shift):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _dark(bins):  # type: ignore[no-untyped-def]
-    n = np.int32(0)
-    for p in range(len(bins)):
-        n += np.int32(bins[p] != NONE)
-    return n
-
-
-@njit(cache=True, nogil=True)
-def _mean(values, bins, n):  # type: ignore[no-untyped-def]
+def _mean(values, n):  # type: ignore[no-untyped-def]
     """Return the mean, by sums of every eighth value: in an order that does not depend on the processor."""
     sums, p = np.zeros(8), 0
     while p + 8 <= len(values):
         for k in range(8):
-            sums[k] += np.float64(values[p + k]) if bins[p + k] != NONE else 0.0
+            v = values[p + k]
+            sums[k] += np.float64(v if v < np.inf else np.float32(0))
         p += 8
     for q in range(p, len(values)):
-        sums[0] += np.float64(values[q]) if bins[q] != NONE else 0.0
+        v = values[q]
+        sums[0] += np.float64(v if v < np.inf else np.float32(0))
     total = 0.0
     for k in range(8):
         total += sums[k]
@@ -134,38 +118,47 @@ def _mean(values, bins, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _median(values, bins, n):  # type: ignore[no-untyped-def]
-    """Return the exact median: of few by selection, of many by that among those in its bin of a histogram."""
-    first, second, m = (n - 1) // 2, n // 2, 0
-    few = np.empty(n, np.float32)
-    if n <= SORTED:
-        for p in range(len(values)):
-            if bins[p] != NONE:
-                few[m] = values[p]
-                m += 1
-        return _middle(few, first, second)
-    # Two, so that neighbours of the same bin do not wait for each other.
-    numbers, others = np.zeros(BINS + 1, np.int32), np.zeros(BINS + 1, np.int32)
-    for p in range(0, len(bins) - 1, 2):
-        numbers[bins[p]] += 1
-        others[bins[p + 1]] += 1
-    if len(bins) % 2:
-        numbers[bins[len(bins) - 1]] += 1
-    for p in range(len(numbers)):
-        numbers[p] += others[p]
-    low, before = 0, 0
-    while before + numbers[low] <= first:
-        before += numbers[low]
-        low += 1
-    high, until = low, before + numbers[low]
-    while until <= second:
-        high += 1
-        until += numbers[high]
-    for p in range(len(bins)):
-        if low <= bins[p] <= high:
-            few[m] = values[p]
-            m += 1
-    return _middle(few[:m], first - before, second - before)
+def _median(values, few, n, limit):  # type: ignore[no-untyped-def]
+    """Return the exact median: bounds move towards it by counting what is below, the rest is put in order.
+
+    Parameters
+    ----------
+    values : ndarray of float32, (pixel,)
+        From -limit to limit, or infinite.
+    few : ndarray of float32, (pixel,)
+        Scratch.
+    n : int
+        Values that are not infinite.
+    limit : float32
+    """
+    first, second = (n - 1) // 2, n // 2
+    low, high, below, until = np.float32(-2) * limit, limit, np.int32(0), np.int32(n)
+    for _ in range(STEPS):
+        if until - below <= FEW:
+            break
+        middle = (low + high) * np.float32(0.5)
+        count = _below(values, middle)
+        if count > second:
+            high, until = middle, count
+        elif count <= first:
+            low, below = middle, count
+        else:
+            break
+    m = 0
+    for p in range(len(values)):
+        # Always written, and kept where the place moves on: there is nothing to foretell.
+        v = values[p]
+        few[m] = v
+        m += int((v > low) & (v <= high))
+    return _middle(few[:m], first - below, second - below)
+
+
+@njit(cache=True, nogil=True)
+def _below(values, bound):  # type: ignore[no-untyped-def]
+    n = np.int32(0)
+    for p in range(len(values)):
+        n += np.int32(values[p] <= bound)
+    return n
 
 
 @njit(cache=True, nogil=True)

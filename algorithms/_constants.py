@@ -120,7 +120,7 @@ class Constants:
             name: [t for t in some if np.isin(t.numbers("stage", stages), stages).any()]
             for name, some in self.tables.items()
         }
-        return Constants({name: some for name, some in kept.items() if some})
+        return Constants({name: some for name, some in kept.items() if some}) if kept["offset"] else self
 
     def check(self, img: InputInfo, stages: Sequence[int], name: str) -> None:
         """Refuse constants of another detector, other pixels, none of the modules or none of the cells."""
