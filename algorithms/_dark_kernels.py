@@ -17,9 +17,7 @@ SIGMAS = np.float32(2.0)
 """A value so many standard deviations above the offset is bright, below it dim."""
 LEAST = np.float32(1.0)
 """ADU around the offset that are neither bright nor left out: values are whole numbers."""
-SPAN = 4096
-"""Values between which a median is found by counting; farther apart they are sorted."""
-COLUMNS = 32
+COLUMNS = 16
 """Pixels whose values are gathered at once."""
 
 
@@ -134,6 +132,9 @@ def strip(  # type: ignore[no-untyped-def]
     about, spread = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     total, squares = np.empty(TILE, np.int64), np.empty(TILE, np.int64)
     gain, gain_squares = np.empty(TILE, np.int64), np.empty(TILE, np.int64)
+    several = len(picks) if median else 0
+    # Rows that do not begin in the same lines of the cache.
+    tile, held = np.empty((several, TILE), np.int32), np.empty((COLUMNS, several | 17), np.int32)
     for lo in range(0, frames.shape[1], TILE):
         hi = min(lo + TILE, frames.shape[1])
         n = hi - lo
@@ -154,7 +155,7 @@ def strip(  # type: ignore[no-untyped-def]
             if how[3] == 2:
                 _sums(gains, picks, lo, hi, 65535, g, gq)
         if median:
-            _medians(frames, gains, valid, picks, lo, hi, how, c, o, d)
+            _medians(frames, gains, valid, picks, lo, hi, how, tile, held, o, d)
         else:
             divide(c, t, q, o, d)
         m[:], s[:] = o, d
@@ -287,26 +288,41 @@ def divide(count, total, squares, mean, deviation):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def _medians(frames, gains, valid, picks, lo, hi, how, count, offset, noise):  # type: ignore[no-untyped-def]
+def _medians(frames, gains, valid, picks, lo, hi, how, tile, held, offset, noise):  # type: ignore[no-untyped-def]
     """Write the median of all values of a tile, and 1.4826 times that of their distances from it."""
-    held = np.empty((COLUMNS, max(1, len(picks))), np.int32)
-    plain = len(valid) == 0 and how[3] != 1
+    plain, n = len(valid) == 0 and how[3] != 1, np.zeros(COLUMNS, np.int64)
+    # Side by side: rows of a strip lie in pages of their own.
+    for i in range(len(picks)):
+        _take(tile[i, : hi - lo], frames[picks[i], lo:hi], how[0], 0)
     for a in range(lo, hi, COLUMNS):
         b = min(a + COLUMNS, hi)
-        n = np.zeros(COLUMNS, np.int64)
-        for i in range(len(picks)):
-            f = picks[i]
+        n[:] = len(picks) if plain else 0
+        if plain:
+            _turn(held, tile[: len(picks), a - lo : b - lo])
+        for i in range(0 if plain else len(picks)):
             for p in range(a, b):
-                if plain or _counts(gains, valid, how, f, p):
-                    held[p - a, n[p - a]] = np.int32(frames[f, p]) & np.int32(how[0])
+                if _counts(gains, valid, how, picks[i], p):
+                    held[p - a, n[p - a]] = tile[i, p - lo]
                     n[p - a] += 1
         for p in range(a, b):
             values = held[p - a, : n[p - a]]
             twice = _twice_median(values)
-            for i in range(len(values)):
-                values[i] = abs(2 * values[i] - np.int32(twice))
+            _distances(values, np.int32(twice))
             offset[p - lo] = twice / 2.0 if len(values) else np.nan
             noise[p - lo] = 1.4826 * _twice_median(values) / 4.0 if len(values) else np.nan
+
+
+@njit(cache=True, nogil=True)
+def _turn(held, rows):  # type: ignore[no-untyped-def]
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            held[j, i] = rows[i, j]
+
+
+@njit(cache=True, nogil=True)
+def _distances(values, twice):  # type: ignore[no-untyped-def]
+    for i in range(len(values)):
+        values[i] = abs(np.int32(2) * values[i] - twice)
 
 
 @njit(cache=True, nogil=True)
@@ -329,25 +345,47 @@ def _medians_near(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _twice_median(values):  # type: ignore[no-untyped-def]
-    """Return the sum of the two values in the middle."""
+    """Return the sum of the two values in the middle: bounds meet there, by counting what is not above."""
     n = len(values)
     if n == 0:
         return 0
-    least = most = values[0]
-    for v in values:
-        least, most = min(least, v), max(most, v)
-    if most - least >= SPAN:
-        ordered = np.sort(values)
-        return int(ordered[(n - 1) // 2]) + int(ordered[n // 2])
-    numbers = np.zeros(most - least + 1, np.int32)
-    for v in values:
-        numbers[v - least] += 1
-    first, second, before, at = (n - 1) // 2, n // 2, 0, -1
-    while before <= first:
-        at += 1
-        before += numbers[at]
-    low = at
-    while before <= second:
-        at += 1
-        before += numbers[at]
-    return int(low + at + 2 * least)
+    first, second = np.int32((n - 1) // 2), np.int32(n // 2)
+    low, high = _ends(values)
+    low -= 1
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if _until(values, np.int32(middle)) > first:
+            high = middle
+        else:
+            low = middle
+    if _until(values, np.int32(high)) > second:
+        return 2 * high
+    return high + _above(values, np.int32(high))
+
+
+@njit(cache=True, nogil=True)
+def _ends(values):  # type: ignore[no-untyped-def]
+    least = most = np.int32(values[0])
+    for i in range(len(values)):
+        v = values[i]
+        least = v if v < least else least
+        most = v if v > most else most
+    return int(least), int(most)
+
+
+@njit(cache=True, nogil=True)
+def _until(values, bound):  # type: ignore[no-untyped-def]
+    n = np.int32(0)
+    for i in range(len(values)):
+        n += np.int32(values[i] <= bound)
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _above(values, bound):  # type: ignore[no-untyped-def]
+    """Return the least of the values above a bound."""
+    least = np.int32(2**31 - 1)
+    for i in range(len(values)):
+        v = values[i]
+        least = min(least, v if v > bound else np.int32(2**31 - 1))
+    return int(least)
