@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 
 from dxflow import Frames, ModuleBlock, Output, Partial, RunInfo
 
+from ._azint_sums import scatter
 from ._moments import ratio
 from .azint import AzimuthalIntegration
+
+NAMES = ("correlation", "cross", "coefficients")
+MOMENTS = ("frames", "trains", "squares", "products", "norms")
+"""Sums over trains of: frames n, 1 if there are some, y^2, y n and n^2 of the sum y over frames."""
 
 
 class AngularCorrelation(AzimuthalIntegration):
@@ -35,6 +40,8 @@ class AngularCorrelation(AzimuthalIntegration):
     coefficients : float64, (q, [q2,] n)
         Of `correlation` minus `cross`: mean over delta times cos(n delta), n from 0 to nchi / 2. NaN where the
         difference is at some delta.
+    correlation_error, cross_error, coefficients_error : float64, as these
+        Standard errors from the spread of trains; NaN of less than two that have a value, of coefficients at all delta.
     correlation_frames, cross_frames : int64, as `correlation`
         Frames, and pairs of frames, that have a value.
 
@@ -51,6 +58,8 @@ class AngularCorrelation(AzimuthalIntegration):
     frames without X-rays may be just above: read lit frames, ``frames=lit``. Counted photons go together with
     themselves: C at delta = 0 of a ring has 1 / photons of a bin more, the coefficients that over `nchi`. A sample of
     particles with random orientation, I = m (1 + a cos(n (chi - chi0))), has the coefficient a^2 / 4 at n.
+
+    Errors take trains to be independent, not frames; trains weigh by their frames.
 
     References
     ----------
@@ -90,11 +99,15 @@ class AngularCorrelation(AzimuthalIntegration):
             out[name] = _output(rings | delta, doc=f"angular correlation, mean over {what}")
             out[f"{name}_frames"] = _output(rings | delta, dtype="i8", doc=f"{what} with a value")
         out["coefficients"] = _output(rings | order, doc="Fourier coefficients of correlation minus cross")
+        for name, last in zip(NAMES, (delta, delta, order), strict=True):
+            error = _output(rings | last, doc="standard error, from the spread of trains")
+            moments = Output(shape=(len(MOMENTS), *error.shape), store=False)
+            out |= {f"{name}_error": error, f"{name}_moments": moments}
         return out
 
     def memory(self, info: RunInfo) -> int:
-        # Transforms and products of a pair of frames.
-        return super().memory(info) + 8 * 8 * self.nbins * self.nchi * (self.nbins if self.pairs else 1)
+        # Sums of a train, transforms and products of a pair of frames, moments.
+        return super().memory(info) + 20 * 8 * self.nbins * self.nchi * (self.nbins if self.pairs else 1)
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         super().process_module_data(block, out)
@@ -104,9 +117,12 @@ class AngularCorrelation(AzimuthalIntegration):
         add(out, out.numerator, out.denominator, out.train, self.pairs)
 
     def finalize(self, totals: Partial) -> None:
-        for name in ("correlation", "cross"):
+        for name in NAMES[:2]:
             totals[name] = ratio(totals[name], totals[f"{name}_frames"])
         totals.coefficients = coefficients(totals.correlation - totals.cross)
+        for name in NAMES:
+            frames, trains, *moments = totals[f"{name}_moments"]
+            totals[f"{name}_error"] = ratio(np.sqrt(scatter(trains, totals[name], *moments)), frames)
 
 
 def _output(axes: dict[str, Any], **options: Any) -> Output:
@@ -115,15 +131,40 @@ def _output(axes: dict[str, Any], **options: Any) -> Output:
 
 def add(into: Any, sums: NDArray, weights: NDArray, trains: NDArray, pairs: bool) -> None:
     """Add the correlations of frames, (frame, q, chi), each with itself and with the next of its train."""
-    before, train = None, None
-    for total, weight, number in zip(sums, weights, trains, strict=True):
-        if not weight.any():
-            continue
+    lit = weights.any(axis=(1, 2))
+    for train in np.unique(trains[lit]):
+        own = np.flatnonzero(lit & (trains == train))
+        one = _of_train(sums[own], weights[own], into["correlation"].shape, pairs)
+        differences = []
+        for name, (total, frames) in zip(NAMES, one, strict=False):
+            into[name] += total
+            into[f"{name}_frames"] += frames
+            _add_moments(into[f"{name}_moments"], total, frames)
+            differences.append(ratio(total, frames))
+        found, frames = coefficients(differences[0] - differences[1]), one[0][1].max(axis=-1, keepdims=True)
+        frames = np.where(np.isnan(found), 0, frames)
+        _add_moments(into["coefficients_moments"], np.where(frames > 0, found, 0.0) * frames, frames)
+
+
+def _add_moments(into: NDArray, total: NDArray, frames: NDArray) -> None:
+    """Add a train to the sums that errors are made of."""
+    for to, what in zip(into, (frames, frames > 0, total**2, total * frames, frames**2), strict=True):
+        to += what
+
+
+def _of_train(
+    sums: NDArray, weights: NDArray, shape: tuple[int, ...], pairs: bool
+) -> tuple[tuple[NDArray, NDArray], ...]:
+    """Return sums over the frames of a train, and of how many, of frames with themselves and with the next one."""
+    own, cross = ((np.zeros(shape), np.zeros(shape, np.int64)) for _ in range(2))
+    before = None
+    for total, weight in zip(sums, weights, strict=True):
         ring = _Rings(total, weight)
-        ring.add(ring, into.correlation, into.correlation_frames, pairs)
-        if before is not None and number == train:
-            before.add(ring, into.cross, into.cross_frames, pairs)
-        before, train = ring, number
+        ring.add(ring, *own, pairs)
+        if before is not None:
+            before.add(ring, *cross, pairs)
+        before = ring
+    return own, cross
 
 
 class _Rings:

@@ -9,7 +9,6 @@ python benchmarks/bench_kernels.py [--small] [--json FILE]
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -149,13 +148,20 @@ def images(truth: Truth, seconds: float) -> Group:
     return Group("azint in q and chi", cases, tuple(ratios))
 
 
+def empty(shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return what angular correlations are added to."""
+    sizes = {"correlation": shape, "cross": shape, "coefficients": (shape[0], shape[1] // 2 + 1)}
+    sums = {f"{name}_moments": np.zeros((len(xcca.MOMENTS), *size)) for name, size in sizes.items()}
+    sums |= {name: np.zeros(shape) for name in ("correlation", "cross")}
+    return sums | {f"{name}_frames": np.zeros(shape, int) for name in ("correlation", "cross")}
+
+
 def angles(seconds: float) -> Group:
     """Return the group of angular correlations of an image in q and chi, with itself and with the one before."""
     random, shape = np.random.default_rng(0), (2, 100, 720)
     weights = (random.random(shape[1:]) > NAN) * np.ones(shape)
     images = random.poisson(4, shape) * weights
-    into = SimpleNamespace(correlation=np.zeros(shape[1:]), cross=np.zeros(shape[1:]))
-    into.correlation_frames, into.cross_frames = np.zeros((2, *shape[1:]), int)
+    into = empty(shape[1:])
 
     def ours() -> Sample:
         work = hooks.repeated(
