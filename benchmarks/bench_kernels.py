@@ -9,6 +9,7 @@ python benchmarks/bench_kernels.py [--small] [--json FILE]
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
