@@ -85,9 +85,7 @@ def made(name: str, options: Any, info: RunInfo) -> Regions:
 
 
 def _labelled(given: Any, img: InputInfo) -> Regions:
-    given = np.load(given) if isinstance(given, (str, os.PathLike)) else given
-    if isinstance(given, np.lib.npyio.NpzFile):
-        raise ValueError("labels are several arrays; expected an .npy file of one")
+    given = _loaded(given) if isinstance(given, (str, os.PathLike)) else given
     labels = np.asarray(given)
     if labels.dtype.kind not in "iub" or labels.ndim not in (2, 3) or labels.min(initial=0) < 0:
         raise ValueError(
@@ -98,6 +96,17 @@ def _labelled(given: Any, img: InputInfo) -> Regions:
     known = np.unique(labels[labels > 0]).astype(np.int64)
     numbers = np.where(own > 0, np.searchsorted(known, own) + 1, 0)
     return Regions(numbers.reshape(len(own), -1), (known, ""))
+
+
+def _loaded(path: str | os.PathLike[str]) -> NDArray:
+    """Return the array of a file."""
+    try:
+        array = np.load(path)
+    except (OSError, ValueError) as e:
+        raise ValueError(f"labels={os.fspath(path)!r}: {e}; expected an .npy file that is there") from e
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"labels={os.fspath(path)!r} has several arrays; expected an .npy file of one")
+    return array
 
 
 def _binned(name: str, options: Any, info: RunInfo) -> Regions:
@@ -113,6 +122,16 @@ def _binned(name: str, options: Any, info: RunInfo) -> Regions:
     low, high = edges[number - 1].T
     inside = (number > 0) & ((q < high.T) | (q == edges[-1, 1]))
     return Regions(np.where(inside, number, 0).reshape(len(q), -1), (edges.mean(axis=1), "1/angstrom"))
+
+
+def hints(name: str, options: Any, info: RunInfo) -> list[str]:
+    """Say which regions have no pixel, so that all of them is NaN."""
+    found = made(name, options, info)
+    values, unit = found.coordinate
+    some = np.isin(np.arange(len(found)) + 1, found.numbers)
+    said = ", ".join(f"{x:.4g}" for x in values[~some])
+    what = f"at q = {said} {unit}" if unit else said
+    return [] if some.all() else [f"no pixel that is read is in the region {what}: its results are NaN"]
 
 
 def depends(options: Any, info: RunInfo) -> dict[str, Any]:

@@ -143,6 +143,9 @@ class Contrast(Algorithm):
     def depends(self, info: RunInfo) -> Mapping[str, Any]:
         return regions.depends(self, info)
 
+    def hints(self, info: RunInfo) -> list[str]:
+        return regions.hints("contrast", self, info)
+
     def initialize(self, info: RunInfo) -> None:
         self._numbers = regions.made("contrast", self, info).numbers.astype(np.int32)
         self._photon = 1.0 if self.photon is None else float(self.photon)

@@ -177,6 +177,9 @@ class TwoTime(Algorithm):
 
         return {**facts(), **regions.depends(self, info)}
 
+    def hints(self, info: RunInfo) -> list[str]:
+        return regions.hints(self.ALG_ID, self, info)
+
     def initialize(self, info: RunInfo) -> None:
         from ._products import Pixels, Products
 

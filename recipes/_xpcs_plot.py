@@ -32,7 +32,8 @@ def plot(result: Result) -> Any:
     if count > 2:
         _matrix(figure, axes[2], data)
     name = Path(result.manifest["plan"]["run"]).name
-    figure.suptitle(f"{name}: {int(data['g2.trains'].max())} trains", fontsize=13)
+    trains = int(data["g2.trains"].max())
+    figure.suptitle(f"{name}: {trains} train{'s' * (trains != 1)}", fontsize=13)
     return figure
 
 
@@ -58,7 +59,7 @@ def _g2(axes: Any, data: xr.Dataset) -> None:
     for n, (q, color) in enumerate(_colours(data)):
         g2, error = data["g2.mean"].values[n], data["g2.error"].values[n]
         contrast, tau = decay(lag, g2, error)
-        said = f", {tau:.3g} µs" if np.isfinite(tau) else ""
+        said = f": $\\tau$ = {tau:.3g} µs" if np.isfinite(tau) else ""
         axes.errorbar(lag[1:], g2[1:] - 1, error[1:], fmt="o", ms=3, lw=1, color=color, label=f"{q}{said}")
         if np.isfinite(tau):
             axes.plot(lag, contrast * np.exp(-2 * lag / tau), lw=1, color=color)
@@ -77,7 +78,8 @@ def _contrast(axes: Any, data: xr.Dataset) -> None:
         axes.errorbar(q + apart, own, error, fmt=shape, ms=5, lw=1, capsize=3, label=f"by {way}")
     axes.set(xlabel=_label(data), ylabel="contrast", title="speckle of single frames")
     low, high = axes.get_ylim()
-    axes.set_ylim(min(0, low), 1.2 * high)
+    # Contrast is 0 to 1: a point that is far off, as of few frames, is out of the picture.
+    axes.set_ylim(max(min(0, low), -0.5), min(1.2 * high, 1.5))
     axes.legend(frameon=False)
 
 
@@ -87,10 +89,11 @@ def _matrix(figure: Any, axes: Any, data: xr.Dataset) -> None:
     np.fill_diagonal(mean, np.nan)
     x, y = data["t1"].values, data["t2"].values
     shown = axes.pcolormesh(x, y, mean.T, cmap="viridis", shading="nearest", rasterized=True)
+    axes.set_facecolor("#d9d9d9")
     axes.set(
         xlabel="t1 (µs)",
         ylabel="t2 (µs)",
-        title=f"two-time correlation, {_colours(data)[0][0]}",
+        title=f"two-time correlation where t1 is not t2\n{_label(data)} {_colours(data)[0][0]}",
         aspect="equal",
     )
     figure.colorbar(shown, ax=axes, label="C(t1, t2)", shrink=0.8)

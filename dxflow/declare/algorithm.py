@@ -153,6 +153,10 @@ class Algorithm:
         """
         return ()
 
+    def hints(self, info: RunInfo) -> Iterable[str]:
+        """Return what a plan says beside the rest: what was given and comes to nothing. Default: nothing."""
+        return ()
+
     def run_values(self, info: RunInfo) -> Mapping[str, Mapping[str, Any]]:
         """Return what EXDF files say of the run in RUN: control source -> key -> number or text. Default: nothing.
 

@@ -1,4 +1,4 @@
-"""What a plan says of pulses that it cannot know."""
+"""What a plan says of pulses that it cannot know, and what algorithms say of what they were given."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ if TYPE_CHECKING:
 
 
 def hints(plan: Plan) -> list[str]:
+    """Return all of it, line by line."""
+    said = [f"{a.name}: {line}" for a in plan.algorithms for line in a.algorithm.hints(a.info)]
+    return said + _pulses(plan)
+
+
+def _pulses(plan: Plan) -> list[str]:
     """Return, for arrays of a gas monitor that are read as if they belonged to the train, what to read instead."""
     refs = [
         (a, alias, plan.inputs[ref.number])

@@ -13,6 +13,7 @@ from runs import make_run
 import dxflow
 from dxflow import Frames, From, PlanError, geometry
 from dxflow.algorithms import _blas, _products
+from dxflow.algorithms.contrast import Contrast
 from dxflow.algorithms.g2 import G2
 from dxflow.algorithms.photons import Photonise
 from dxflow.algorithms.subtract import Subtract
@@ -320,6 +321,9 @@ def test_a_region_without_good_pixels_is_nan_and_has_count_0(speckle):
     beyond = [momentum(speckle).min(), momentum(speckle).max(), 99.0]
     data = reduced(speckle, with_q(speckle, q=beyond))
     assert data["twotime.pixels"].values[:, 1].tolist() == [0] * 6
+    for algorithm in (with_q(speckle, q=beyond), Contrast(labels=labels, name="c")):
+        said = str(dxflow.plan(speckle.path, algorithm))
+        assert ("no pixel that is read is in the region at q = " in said) == (algorithm.name == "twotime")
 
 
 def test_dark_frames_are_nan(tmp_path):
@@ -361,10 +365,10 @@ def test_options_that_cannot_be_meant_are_refused(options, words):
         (lambda t: TwoTime(labels=np.ones((8, 32, 32))), "labels are float64 .*; expected integers"),
         (lambda t: TwoTime(labels=-np.ones((8, 32, 32), int)), "expected integers from 0"),
         (lambda t: TwoTime(labels=np.zeros((8, 32, 32), int)), "labels have no region"),
-        (lambda t: TwoTime(labels="there_is_none.npy"), "there_is_none.npy"),
+        (lambda t: TwoTime(labels="none.npy"), "labels='none.npy': .*expected an .npy file that is there"),
         (
             lambda t: TwoTime(labels=several(t)),
-            "labels are several arrays; expected an .npy file of one",
+            "several.npz' has several arrays; expected an .npy file of one",
         ),
         (lambda t: with_q(t, q=[90.0, 99.0]), "holds no pixel"),
     ],
