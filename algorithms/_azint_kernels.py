@@ -21,6 +21,8 @@ ROWS = 8
 """Frames per visit, and pixels that are turned around together."""
 SOME = 64
 """Bins that are added at a time to rows far apart."""
+LINE = 64
+"""Bytes of a cache line."""
 FLOATS, DOUBLES = ir.VectorType(ir.FloatType(), ROWS), ir.VectorType(ir.DoubleType(), ROWS)
 
 
@@ -40,8 +42,31 @@ class Sums(NamedTuple):
     """Rows of these, int64, (frame,)."""
 
 
+class Scratch:
+    """Arrays that `integrate` writes to, and leaves as it found them: 0 everywhere.
+
+    Parameters
+    ----------
+    bins : int
+        The most that a module has.
+    """
+
+    def __init__(self, bins: int) -> None:
+        of_frames = (bins + 1) * ROWS
+        floats, integers = np.dtype("f8"), np.dtype("i8")
+        kinds = ((of_frames, floats), (bins + 1, floats), (of_frames, floats))
+        self.arrays = tuple(_lined(*kind) for kind in (*kinds, (bins + 1, integers), (of_frames, integers)))
+
+
+def _lined(size: int, dtype: np.dtype) -> NDArray:
+    """Return an array of 0 that begins with a cache line, so that vectors of it never lie across two."""
+    array: NDArray = np.zeros(size + LINE // 8, dtype)
+    first = -array.ctypes.data % LINE // 8
+    return array[first : first + size]
+
+
 @njit(cache=True, nogil=True)
-def integrate(frames, bins, weights, there, into):  # type: ignore[no-untyped-def]
+def integrate(frames, bins, weights, there, into, scratch):  # type: ignore[no-untyped-def]
     """Add pixels, their weights and their number to the bins of frames; NaN goes to none of them.
 
     Parameters
@@ -54,16 +79,14 @@ def integrate(frames, bins, weights, there, into):  # type: ignore[no-untyped-de
     there : (ndarray of int32, ndarray of int64), (bin,)
         Which bins the module has, among all, and how many pixels each of them has.
     into : Sums
+    scratch : tuple
+        The arrays of `Scratch`.
     """
-    n, nbins = len(frames), len(there[0])
-    sums, common, single = np.empty((nbins + 1) * ROWS), np.empty(nbins + 1), np.zeros((nbins + 1) * ROWS)
-    gone, lost = np.empty(nbins + 1, np.int64), np.zeros((nbins + 1) * ROWS, np.int64)
+    n = len(frames)
+    sums, common, single, gone, lost = scratch
     begins = np.empty(ROWS, np.int64)
     for first in range(0, n, ROWS):
         count, holes = min(ROWS, n - first), False
-        sums[:] = 0.0
-        common[:] = 0.0
-        gone[:] = 0
         if count == 1:
             _one(frames[first], bins, weights, sums, common, gone)
         else:
@@ -74,35 +97,71 @@ def integrate(frames, bins, weights, there, into):  # type: ignore[no-untyped-de
         rows, counted = into.rows[first : first + count], into.counted[first : first + count]
         _add(sums, there[0], rows, into.numerator)
         _add_common(common, single, holes, there[0], rows, into.denominator)
-        pixels = there[1] - gone[:-1]
-        if holes or not (counted == counted[0]).all():
-            _add_common(pixels, lost, holes, there[0], counted, into.pixels)
-        else:
-            for k in range(nbins):
-                into.pixels[counted[0], there[0][k]] += count * pixels[k]
-        if holes:
-            single[:] = 0.0
-            lost[:] = 0
+        _add_number(gone, lost, holes, there, counted, into.pixels)
 
 
 @njit(cache=True, nogil=True)
 def _add(sums, there, rows, into):  # type: ignore[no-untyped-def]
-    """Add sums of frames, (bin, frame), to rows, some bins at a time, which stay in the cache."""
+    """Add sums of frames, (bin, frame), to rows, some bins at a time, which stay in the cache; they are 0 then."""
     for start in range(0, len(there), SOME):
-        for row in range(len(rows)):
-            to = into[rows[row]]
-            for k in range(start, min(start + SOME, len(there))):
-                to[there[k]] += sums[k * ROWS + row]
+        stop = min(start + SOME, len(there))
+        if len(into) == 1:
+            for k in range(start, stop):
+                total = into[0, there[k]]
+                for row in range(len(rows)):
+                    total += sums[k * ROWS + row]
+                into[0, there[k]] = total
+        else:
+            for row in range(len(rows)):
+                to = into[rows[row]]
+                for k in range(start, stop):
+                    to[there[k]] += sums[k * ROWS + row]
+        sums[start * ROWS : stop * ROWS] = 0.0
+    sums[len(there) * ROWS : (len(there) + 1) * ROWS] = 0.0
 
 
 @njit(cache=True, nogil=True)
 def _add_common(common, single, holes, there, rows, into):  # type: ignore[no-untyped-def]
-    """Add what all frames share, and what each has more if pixels are missing in some."""
-    for start in range(0, len(there), SOME):
-        for row in range(len(rows)):
-            to = into[rows[row]]
-            for k in range(start, min(start + SOME, len(there))):
-                to[there[k]] += common[k] + single[k * ROWS + row] if holes else common[k]
+    """Add what all frames share, and what each has more if pixels are missing in some; both are 0 then."""
+    n = len(there)
+    if len(into) == 1:
+        for k in range(n):
+            total = into[0, there[k]]
+            for row in range(len(rows)):
+                total += common[k] + single[k * ROWS + row] if holes else common[k]
+            into[0, there[k]] = total
+    else:
+        for start in range(0, n, SOME):
+            for row in range(len(rows)):
+                to = into[rows[row]]
+                for k in range(start, min(start + SOME, n)):
+                    to[there[k]] += common[k] + single[k * ROWS + row] if holes else common[k]
+    common[: n + 1] = 0.0
+    if holes:
+        single[: (n + 1) * ROWS] = 0.0
+
+
+@njit(cache=True, nogil=True)
+def _add_number(gone, lost, holes, there, counted, into):  # type: ignore[no-untyped-def]
+    """Add how many pixels bins have, but for those that are missing in all frames, or in some."""
+    which, number = there
+    n, count = len(which), len(counted)
+    if len(into) == 1:
+        to = into[0]
+        for k in range(n):
+            missing = count * gone[k]
+            if holes:
+                for row in range(count):
+                    missing -= lost[k * ROWS + row]
+            to[which[k]] += count * number[k] - missing
+    else:
+        for row in range(count):
+            to = into[counted[row]]
+            for k in range(n):
+                to[which[k]] += number[k] - gone[k] + (lost[k * ROWS + row] if holes else 0)
+    gone[: n + 1] = 0
+    if holes:
+        lost[: (n + 1) * ROWS] = 0
 
 
 @njit(cache=True, nogil=True)

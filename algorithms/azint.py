@@ -250,7 +250,10 @@ class AzimuthalIntegration(Algorithm):
         return {} if self.geometry is not None else {"geometry": geometry.beside(info.path)}
 
     def initialize(self, info: RunInfo) -> None:
+        from ._azint_kernels import Scratch
+
         self._made, self._groups = self._table(info), self._groups_of(info)
+        self._visit = Scratch(max(len(which) for which, _ in self._made.there))
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         from ._azint_kernels import integrate, moments
@@ -265,7 +268,7 @@ class AzimuthalIntegration(Algorithm):
             frames, slots = frames[slots >= 0], slots[slots >= 0]
         rest = made.there[module], self.shares.into(len(frames), out, slots)
         if made.own is None:
-            integrate(frames, made.bins[module], made.weights[module], *rest)
+            integrate(frames, made.bins[module], made.weights[module], *rest, self._visit.arrays)
             return
         own = made.own[0][module], made.own[1][module]
         moments(frames, made.bins[module], made.weights[module], own, *rest)

@@ -274,7 +274,18 @@ def test_the_kernel_equals_bincount(frames, holes, dtype):
     pixels, rows = np.zeros((frames, 30), "i8"), np.arange(frames)
     there = np.arange(30, dtype="i4"), np.bincount(bins, minlength=31)[:30]
     into = kernels.Sums(numerator, denominator, np.zeros((1, 0, 1)), rows, pixels, rows)
-    kernels.integrate(x, bins, weights, there, into)
+    scratch = kernels.Scratch(40)
+    kernels.integrate(x, bins, weights, there, into, scratch.arrays)
+    # All frames in one row: the same bits as one after the other.
+    whole = kernels.Sums(
+        *np.zeros((2, 1, 30)), np.zeros((1, 0, 1)), 0 * rows, np.zeros((1, 30), "i8"), 0 * rows
+    )
+    kernels.integrate(x, bins, weights, there, whole, scratch.arrays)
+    assert not any(array.any() for array in scratch.arrays)
+    for one, each in zip(
+        (whole.numerator, whole.denominator, whole.pixels), (numerator, denominator, pixels), strict=True
+    ):
+        np.testing.assert_array_equal(one[0], np.add.accumulate(each)[-1])
     good = np.isfinite(x)
     for f in range(frames):
         g = good[f]
