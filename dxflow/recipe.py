@@ -21,7 +21,7 @@ from .disk import manifest, ours
 from .errors import PlanError
 from .errors.near import did_you_mean, listed
 from .errors.usage import OptionParser, spoken
-from .line import exits
+from .line import exits, labels
 from .line import options as shared
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ class Recipe:
         """What was copied, by the name of the copy."""
         self.resumed: set[str] = set()
         """Copies that were there, and are what this recipe would make."""
+        self._grouped = False
         self.pictures: list[Path] = []
         """What `save` saved."""
 
@@ -150,7 +151,8 @@ class Recipe:
         """
         several = algorithms if isinstance(algorithms, Sequence) else [algorithms]
         given = shared.of_plan(self.args) | {"cluster": self.cluster} | options
-        chosen = [_narrowed(a, shared.of_frames(self.args)) for a in several]
+        chosen = labels.grouped([_narrowed(a, shared.of_frames(self.args)) for a in several], self.args)
+        self._grouped |= any(labels.takes(a) for a in chosen)
         # A slash at the end is a format.
         result = api.reduce(shared.run_of(run), chosen, f"{self.folder}/{to}", **given)
         self.results[Path(to).stem] = result
@@ -286,6 +288,10 @@ class Recipe:
         """Return what was read, how fast, what was lost and where the results are."""
         said = [f"--- {name}\n{spoken(result.report())}" for name, result in self.results.items()]
         said += [f"--- copy {name}\n{spoken(made.brief())}" for name, made in self.copies.items()]
+        if self.args.by is not None and not self._grouped:
+            said.append(
+                f"note     --by {self.args.by} changed nothing: no algorithm of this recipe can be grouped"
+            )
         return "\n".join([*said, *(f"plot     {path}" for path in self.pictures)])
 
     @classmethod

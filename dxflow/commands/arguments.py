@@ -13,6 +13,7 @@ from ..api import plan
 from ..declare.algorithm import Algorithm
 from ..declare.inputs import Frames, From, Key
 from ..errors.usage import OptionParser, UsageError
+from ..line import labels
 from ..line.exits import text_of
 from ..line.options import RUN, add_pass_options, cluster_of_pass, narrowed, of_plan, run_of
 from .varied import add_variants, parsed
@@ -115,7 +116,8 @@ def parse(shared: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argpars
     algorithms: list[Algorithm] = []
     for section in sections:
         algorithms += _algorithms(section, options, _before(algorithms) if section.joined else None)
-    return options, algorithms
+    labels.refuse_unused(algorithms, options)
+    return options, labels.grouped(algorithms, options)
 
 
 def split(shared: argparse.ArgumentParser, argv: Sequence[str]) -> list[Section]:

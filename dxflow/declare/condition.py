@@ -223,5 +223,9 @@ def _worded(text: str) -> str:
 
 def unknown(name: str, there: list[str]) -> KeyError:
     """Return the error that a name is none of those that there are."""
-    known = f"There are: {', '.join(sorted(there))}" if there else "None is given: labels={'xgm': Key(...)}"
+    known = (
+        f"There are: {', '.join(sorted(there))}"
+        if there
+        else "None is given (labels={'xgm': ...}, --label xgm=SOURCE:KEY)"
+    )
     return KeyError(f"where=: no label {name!r}.{did_you_mean(name, there)} {known}")

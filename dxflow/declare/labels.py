@@ -160,7 +160,7 @@ class Labels:
 
     def outputs(self, asked: Asked) -> list[str]:
         """Return the names of the outputs of the result that they are of."""
-        return [str(name) for name in self._dataset(asked).data_vars]
+        return [str(name) for name in self._dataset(asked).data_vars if not str(name).endswith("_valid")]
 
     @property
     def path(self) -> Any:
@@ -203,9 +203,10 @@ class Labels:
             )
         if isinstance(self.cut, Steps):
             labelled, said = self._steps(labelled, found.title)
-        per_train = len(labelled.ids) == 1
+        per_train, read = len(labelled.ids) == 1, index.counts > 0
         index = plain(index.train_ids, np.ones(len(index.train_ids), np.int64)) if per_train else index
-        joined = labelled.to(index)
+        # Trains of which nothing is read make no groups.
+        joined = labelled.to(index, read if per_train else None)
         if isinstance(self.cut, Bins):
             joined, said = self.cut.of(joined)
         return BoundInput(

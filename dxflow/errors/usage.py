@@ -20,7 +20,19 @@ class OptionParser(argparse.ArgumentParser):
 
 
 SPOKEN = (
-    *("to", "name", "frames", "trains", "detector", "modules", "mask", "cluster", "workers", "on_fault"),
+    *(
+        "to",
+        "name",
+        "frames",
+        "where",
+        "trains",
+        "detector",
+        "modules",
+        "mask",
+        "cluster",
+        "workers",
+        "on_fault",
+    ),
     *("chunk", "block", "hook_timeout", "resume", "overwrite"),
 )
 """Keyword arguments that are options of the same name on the command line."""

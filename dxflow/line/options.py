@@ -12,6 +12,7 @@ from ..declare.exposures import FrameClock
 from ..declare.inputs import Frames
 from ..errors.usage import UsageError
 from ..run.selection import FrameSelection
+from . import labels
 
 if TYPE_CHECKING:
     from ..declare.algorithm import Algorithm
@@ -78,6 +79,32 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "WHICH",
         "help": "only these frames: a result that selects (lit.zarr, of several lit.zarr:NAME), or pulses=, cells=, "
         "trains= with a half-open range of ids 0:100 or a list 0,4,8; may be repeated, all must agree",
+    },
+    "where": {
+        "metavar": "CONDITION",
+        "help": "only frames for which this holds, 'xgm > 800 & lit': comparisons of names that --label gives, joined "
+        "by &, |, ~; what has no value never passes",
+    },
+    "label": {
+        "action": "append",
+        "metavar": "NAME=WHAT",
+        "help": "what a name stands for: SOURCE:KEY of the run (with a value per train or pulse), a result (lit.zarr, "
+        "lit.zarr:litframes.lit) or pattern:on,off; may be repeated",
+    },
+    "by": {
+        "metavar": "LABEL",
+        "help": "a result for each value of a label, for algorithms that can be grouped: a name of --label, or what "
+        "that takes",
+    },
+    "by-steps": {
+        "type": labels.steps,
+        "metavar": "TOL,SETTLE,LEAST",
+        "help": "group by where a motor rests: within a tolerance, trains left out after each move, and least trains",
+    },
+    "by-bins": {
+        "type": labels.bins,
+        "metavar": "N",
+        "help": "group by ranges of the label: 5 equally wide ones, q5 that hold equally many, or edges 0,1,2.5",
     },
     "trains": {
         "type": ids,
@@ -158,7 +185,7 @@ def of_plan(args: argparse.Namespace) -> dict[str, Any]:
     given = {k: v for k in PLAN if (v := getattr(args, k, None)) is not None}
     if getattr(args, "mask", None):
         given["mask"] = mask_of(args.mask)
-    return {"frames": frames_of(args.frames or (), args.trains), **given}
+    return {"frames": frames_of(args.frames or (), args.trains), **labels.of_where(args), **given}
 
 
 def of_frames(args: argparse.Namespace) -> dict[str, Any]:

@@ -42,8 +42,8 @@ class Labelled:
     there: NDArray
     ids: Mapping[str, NDArray]
 
-    def to(self, index: EntryIndex) -> Joined:
-        """Return the value of each row of an index.
+    def to(self, index: EntryIndex, wanted: NDArray | None = None) -> Joined:
+        """Return the value of each row of an index, or of those that are wanted, (row,) bool.
 
         Raises
         ------
@@ -57,7 +57,9 @@ class Labelled:
         found = _places(*(_keys(side, names, index.train_ids) for side in (self.ids, own)))
         there = found >= 0
         there[there] = self.there[found[there]]
-        if len(index) and not there.any():
+        if wanted is not None:
+            there &= wanted
+        if (len(index) if wanted is None else wanted.any()) and not there.any():
             raise ValueError(
                 f"none of its values belongs to a frame or train that is read: {self._span(index)}"
             )

@@ -482,3 +482,15 @@ def test_patterns_count_frames_of_a_train_whichever_are_read(run, algorithm):
         found(Labels.pattern([1, 2], over=labelled(run, np.arange(72))))
     with pytest.raises(TypeError, match="at least one"):
         Labels.pattern([])
+
+
+def test_values_of_trains_that_are_not_read_do_not_matter(late):
+    frames = FrameSelection(trains=late.train_ids[:4])
+    plan = dxflow.plan(late.path, ByBlock(x=Labels(motor(late))), frames=frames)
+    np.testing.assert_array_equal(plan.inputs[1].info().values, np.unique(late.motor[:4]))
+    with pytest.raises(PlanError, match="none of its values belongs to a frame or train that is read"):
+        dxflow.plan(
+            late.path,
+            ByBlock(x=Labels([1], train_ids=late.train_ids[5:6])),
+            frames=FrameSelection(trains=late.train_ids[:4]),
+        )
