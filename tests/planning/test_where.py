@@ -169,7 +169,7 @@ def test_outputs_of_results_by_name(truth, tmp_path):
         ("litframes.lt", lit, "Did you mean 'litframes.lit'"),
         ("good.lt", {"good": lit}, "Did you mean 'good.lit'"),
         ("xgn", {"xgm": motor(truth)}, "no label 'xgn'. Did you mean 'xgm'"),
-        ("lit", None, "None is given: labels="),
+        ("lit", None, r"None is given \(labels="),
     ):
         with pytest.raises(PlanError, match=words.replace("?", r"\?")):
             reduced(truth, where, labels)
