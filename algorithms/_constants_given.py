@@ -202,7 +202,7 @@ def _of_hdf5(path: Path) -> Iterator[tuple[str, Table]]:
     """Yield the datasets of a file that have the names of constants; "cell" and "module" are their numbers."""
     found: dict[str, tuple[str, tuple[int, ...]]] = {}
     labels: dict[str, NDArray] = {}
-    with open_hdf5(path) as file:
+    with _file(path) as file:
 
         def look(name: str, item: Any) -> None:
             last = name.rpartition("/")[2]
@@ -224,6 +224,13 @@ def _of_hdf5(path: Path) -> Iterator[tuple[str, Table]]:
             if axis in dims and not _of_steps(name, axis) and not _one_for_all(axis, shape, len(numbers))
         }
         yield name, Table(Stored({None: (str(path), place)}), dims, own)
+
+
+def _file(path: Path) -> Any:
+    try:
+        return open_hdf5(path)
+    except OSError as e:
+        raise ValueError(f"constants {path}: {e}; expected {EXPECTED}") from e
 
 
 def _one_for_all(axis: str, shape: tuple[int, ...], numbers: int) -> bool:

@@ -1,4 +1,4 @@
-"""What raw data say of gain: the input that has it, and how its numbers are read."""
+"""What raw data say of gain: the input that has it, and how its numbers are read; pixels that move together."""
 
 from __future__ import annotations
 
@@ -127,3 +127,25 @@ def slots(known: NDArray, block: ModuleBlock) -> NDArray:
     if block.cell_ids is None:
         return np.zeros(len(block), np.int64)
     return np.searchsorted(known, block.cell_ids)
+
+
+def regions(mode: str, shape: tuple[int, ...], asic: tuple[int, int], img: InputInfo) -> NDArray:
+    """Return the regions that move together, (region, 4): first and last row and column, of what is read."""
+    first = [part.start for part in img.roi] if img.roi else [0, 0]
+    rows, columns = (_edges(n, start, size) for n, start, size in zip(shape, first, asic, strict=True))
+    if mode == "row":
+        rows = np.arange(shape[0] + 1)
+    if mode == "column":
+        columns = np.arange(shape[1] + 1)
+    pairs = [(a, b, c, d) for a, b in _pairs(rows) for c, d in _pairs(columns)]
+    return np.array(pairs, np.int64)
+
+
+def _edges(pixels: int, start: int, size: int) -> NDArray:
+    """Return where ASICs begin and end along an axis of which pixels from `start` on are read."""
+    inner = [e - start for e in range(0, start + pixels, size) if e > start]
+    return np.array([0, *inner, pixels])
+
+
+def _pairs(edges: NDArray) -> list[tuple[int, int]]:
+    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))

@@ -14,12 +14,14 @@ from dxflow.run.badpixels import bits_of
 
 from ._constants import EXPECTED, TOP, Constants, thresholds
 from ._constants_given import kept, opened
-from ._raw import STAGES, Reading, Recorded, cells_of, inputs_of
+from ._raw import STAGES, Reading, Recorded, cells_of, inputs_of, regions
 from .subtract import positions
 
 UNITS = ("ADU", "keV", "photons")
 REGIONS = ("asic", "row", "column")
 METHODS = ("median", "mean")
+ENERGIES = 0.02, 200.0
+"""keV that photons can have: a number in eV is told apart."""
 SIGMAS = 5.0
 """Of the median noise of a module: pixels that are so far from 0 are dark, where nothing else is said."""
 
@@ -33,8 +35,9 @@ class Calibrate(Algorithm):
         Results of `Pedestal`, one for each gain stage, or a folder with their stores; a mapping of names to arrays
         (``offset``, and ``noise``, ``bad``, ``thresholds``, ``gain_level``, ``gain`` in ADU per keV, ``relative_gain``,
         which multiplies): ([[stage,] cell,] module, ss, fs), (module, ss, fs) or (ss, fs), or arrays with named axes;
-        an HDF5 file with datasets of these names; a `CalibrationData` of `extra.calibration` or a mapping of its
-        constants: their files are read, no server is asked. A sequence: all of them together.
+        an axis of one memory cell is for all cells, ``bad`` without stages for all stages; an HDF5 file with datasets
+        of these names; a `CalibrationData` of `extra.calibration` or a mapping of its constants: their files are read,
+        no server is asked. A sequence: all of them together.
     stage : {"recorded", "high", "medium", "low"}
         "recorded": by the level of each pixel in the gain plane, above its threshold, or by the stage in the data;
         else all pixels are taken to be in that stage.
@@ -67,6 +70,9 @@ class Calibrate(Algorithm):
         there is none, and in gain stages that are none.
     stages : int32, (frame, stage)
         Pixels in each gain stage, all modules; bad ones included.
+    bad : int32, (frame,)
+        Pixels of all modules that are NaN in the first gain stage, as they are bad or a constant is; those that are
+        masked aside, and modules and cells without constants, which are in the report.
     uncorrected : int32, (frame,)
         With `common_mode`: regions of all modules without enough dark pixels.
 
@@ -147,10 +153,25 @@ class Calibrate(Algorithm):
             f"adu={self.adu}; expected ADU per keV, not 0; below 0 where a stage counts down",
         )
         energy = self.photon_energy
-        yield energy is not None and not energy > 0, f"photon_energy={energy}; expected keV, above 0"
+        low, high = ENERGIES
+        yield (
+            energy is not None and not low <= energy <= high,
+            f"photon_energy={energy}; expected keV, {low} to {high}",
+        )
         yield self.unit == "photons" and energy is None, "photons need photon_energy=, keV"
         yield self.dark is not None and not self.dark > 0, f"dark={self.dark}; expected ADU, above 0"
         yield not 0 <= self.least <= 1, f"least={self.least}; expected a share of the pixels, 0 to 1"
+        for option, wanted in self._idle():
+            yield True, f"{option}= does nothing without {wanted}: leave it out, or say so"
+
+    def _idle(self) -> Iterator[tuple[str, str]]:
+        """Yield options that would do nothing, and what they need."""
+        if self.adu is not None and self.unit == "ADU":
+            yield "adu", "unit='keV' or 'photons'"
+        if self.photon_energy is not None and self.unit != "photons":
+            yield "photon_energy", "unit='photons'"
+        if not self.common_mode and (self.dark is not None or self.method != METHODS[0]):
+            yield "method" if self.dark is None else "dark", "common_mode="
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "options": {**self.options, "constants": ""}}
@@ -170,6 +191,9 @@ class Calibrate(Algorithm):
                 doc="pixels in each gain stage",
             ),
         }
+        made["bad"] = Output(
+            per="img", dtype="i4", doc="pixels that are bad in high gain, or have no constants"
+        )
         if self.common_mode:
             self._check_dark(constants)
             made["uncorrected"] = Output(per="img", dtype="i4", doc="regions without enough dark pixels")
@@ -254,6 +278,9 @@ class Calibrate(Algorithm):
         known = constants.cells(img)
         self._cells = np.intersect1d(cells_of(img), known) if len(img.cells) else cells_of(img)
         self._tables = [self._of_module(constants, img.modules[n], img, reading) for n in info.here]
+        self._bad = [
+            np.isnan(offset[:1] * factor[:1])[0].sum(axis=1) for offset, _, factor, _ in self._tables
+        ]
         kinds = [regions(mode, self._shape, reading.asic, img) for mode in self.common_mode]
         self._cuts = np.cumsum([0, *map(len, kinds)], dtype=np.int64)
         self._regions = np.concatenate(kinds) if kinds else np.zeros((0, 4), np.int64)
@@ -281,10 +308,21 @@ class Calibrate(Algorithm):
             limits, wrong = thresholds(
                 load("thresholds"), load("gain_level"), len(stages), load("gain_noise")
             )
+            self._refuse(wrong, offset, number, "levels of the gain stages are not in order, or not apart")
             offset = _at_least(offset, wrong.shape[0])
             offset[:, np.broadcast_to(wrong, offset.shape[1:])] = np.nan
         dark = np.float32(self._dark(load("noise").get(stages[0])))
-        return offset, limits, self._factor(load("gain"), load("relative_gain"), stages, pixels), dark
+        factor = self._factor(load("gain"), load("relative_gain"), stages, pixels)
+        self._refuse(np.isnan(factor[0]), offset, number, "gains are 0 or no numbers")
+        return offset, limits, factor, dark
+
+    def _refuse(self, wrong: NDArray, offset: NDArray, number: int, why: str) -> None:
+        """Raise if a constant leaves no pixel of a module that has offsets."""
+        if wrong.all() and np.isfinite(offset).all(axis=0).any():
+            raise ValueError(
+                f"{self.name}: no pixel of module {number} can be calibrated, as all {why}: are these constants of the "
+                "right runs?"
+            )
 
     def _dark(self, noise: NDArray | None) -> float:
         """Return the ADU up to which a pixel is dark: 0, none is, where there is no noise."""
@@ -321,13 +359,10 @@ class Calibrate(Algorithm):
         target = np.reshape(out.img, (n, -1), copy=False)
         tables = offset, limits, factor, self._how, self._codes
         good = block.valid("img") if block.masked("img") else np.zeros((0, frames.shape[1]), bool)
-        given = (
-            frames,
-            gains,
-            np.ascontiguousarray(good).reshape(-1, frames.shape[1]),
-            self._which(block),
-            *tables,
-        )
+        which = self._which(block)
+        bad = self._bad[block.module - self._first]
+        out.bad += np.where(which < 0, 0, bad[which % len(bad)])
+        given = frames, gains, np.ascontiguousarray(good).reshape(-1, frames.shape[1]), which, *tables
         if self.common_mode:
             kernels.without_common_mode(
                 *given,
@@ -357,25 +392,3 @@ def _at_least(table: NDArray, cells: int) -> NDArray:
     if table.shape[1] >= cells:
         return table
     return np.repeat(table, cells, axis=1)
-
-
-def regions(mode: str, shape: tuple[int, ...], asic: tuple[int, int], img: InputInfo) -> NDArray:
-    """Return the regions that move together, (region, 4): first and last row and column, of what is read."""
-    first = [part.start for part in img.roi] if img.roi else [0, 0]
-    rows, columns = (_edges(n, start, size) for n, start, size in zip(shape, first, asic, strict=True))
-    if mode == "row":
-        rows = np.arange(shape[0] + 1)
-    if mode == "column":
-        columns = np.arange(shape[1] + 1)
-    pairs = [(a, b, c, d) for a, b in _pairs(rows) for c, d in _pairs(columns)]
-    return np.array(pairs, np.int64)
-
-
-def _edges(pixels: int, start: int, size: int) -> NDArray:
-    """Return where ASICs begin and end along an axis of which pixels from `start` on are read."""
-    inner = [e - start for e in range(0, start + pixels, size) if e > start]
-    return np.array([0, *inner, pixels])
-
-
-def _pairs(edges: NDArray) -> list[tuple[int, int]]:
-    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))

@@ -293,7 +293,7 @@ class Pedestal(Algorithm):
         """Raise if too many frames have light."""
         if share > self.lit:
             raise ValueError(
-                f"{self.name}: {share:.1%} of the frames have light ({where}): no dark run; expected at most "
+                f"{self.name}: up to {share:.1%} of the frames have light ({where}): no dark run; expected at most "
                 f"{self.lit:.1%}. Give another run, or frames= without light; lit=1 takes it as it is"
             )
 

@@ -100,7 +100,7 @@ def of_raw(truth: Truth) -> Iterator[tuple[list[Any], Callable[[Any], Any]]]:
     shared = {name: table[:, :1] for name, table in cells.items()}
     reads = LitFrames(threshold=50, img=From("calibrate.img"))
     for constants, mode in ((cells, None), (shared, None), (cells, "asic")):
-        made = Calibrate(constants=constants, common_mode=mode, dark=1000)
+        made = Calibrate(constants=constants, common_mode=mode, dark=1000 if mode else None)
         yield [made, reads], lambda x: (x.astype(np.float32) - np.float32(4000)) * np.float32(0.1)
 
 

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
+import numpy as np
+
+import dxflow
+from dxflow import PlanError, Result
 from dxflow.algorithms.dark import Pedestal, shares
 from dxflow.recipe import Parser, Recipe
 
 STAGES = ("high", "medium", "low")
+APART = 4.0
+"""Standard deviations by which `calibrate` wants levels of the gain to be apart."""
+ALIKE = 0.1
+"""Share of the pixels without a step between two stages from which on it is said."""
 
 
 class Dark(Recipe):
@@ -39,10 +49,24 @@ class Dark(Recipe):
 
     def passes(self, args: argparse.Namespace) -> None:
         """Reduce to high.zarr, medium.zarr and low.zarr, as far as there are such runs."""
+        self._refuse_others(args)
         for stage in STAGES:
             if (run := getattr(args, stage)) is not None:
                 made = Pedestal(stage=stage, **self.options_of(Pedestal))
                 self.reduce(run, made, f"{stage}.zarr", frames=self.pulses_and_cells)
+
+    def _refuse_others(self, args: argparse.Namespace) -> None:
+        """Refuse runs of different detectors."""
+        names = {}
+        for stage in STAGES:
+            if (run := getattr(args, stage)) is not None:
+                planned = dxflow.plan(
+                    run, Pedestal(stage=stage, **self.options_of(Pedestal)), on_fault="mask"
+                )
+                names[stage] = planned.algorithms[0].info["img"].name
+        if len(set(names.values())) > 1:
+            said = ", ".join(f"{stage}: {name}" for stage, name in names.items())
+            raise PlanError(f"dark: the runs are of different detectors, {said}; give runs of one")
 
     def plot(self, args: argparse.Namespace) -> None:
         """Plot offset, noise and level of the gain, and the share of bad pixels by cause."""
@@ -53,7 +77,7 @@ class Dark(Recipe):
     def report(self) -> str:
         """Return what was read, and the share of bad pixels by cause."""
         tables = [f"bad pixels, {stage} gain\n{said(result)}" for stage, result in self.results.items()]
-        return "\n".join([super().report(), *tables])
+        return "\n".join([super().report(), *tables, *unlike(self.results)])
 
 
 def said(result) -> str:  # type: ignore[no-untyped-def]
@@ -61,6 +85,32 @@ def said(result) -> str:  # type: ignore[no-untyped-def]
     table = shares(result.dataset)
     there = table[table["too few"] < 1]
     return "\n".join(f"  {cause:<30} {100 * share:8.3f} %" for cause, share in there.mean().items())
+
+
+def unlike(results: Mapping[str, Result]) -> Iterator[str]:
+    """Yield what stands against using the results of runs in different gain as one set."""
+    data = {stage: result.dataset for stage, result in results.items()}
+    cells = {stage: set(one["cell"].values.tolist()) for stage, one in data.items()}
+    for stage, own in cells.items():
+        if missing := sorted(set().union(*cells.values()) - own):
+            yield f"memory cells {missing} have no constants in {stage} gain: `calibrate` makes them NaN"
+    for low, high in pairwise(data):
+        steps = [
+            data[stage]["dark.gain_level"].isel(stage=0, drop=True)
+            for stage in (low, high)
+            if "dark.gain_level" in data[stage]
+        ]
+        if len(steps) == 2:
+            step = (steps[1] - steps[0]).values
+            spread = np.hypot(*(float(data[s]["dark.gain_noise"].median()) for s in (low, high)))
+            share = (
+                float(np.mean(step[np.isfinite(step)] <= APART * spread)) if np.isfinite(step).any() else 0.0
+            )
+            if share > ALIKE:
+                yield (
+                    f"{share:.0%} of the pixels have no higher level in {high} than in {low} gain: these runs are in "
+                    "another order, or not in these stages; `calibrate` makes such pixels NaN"
+                )
 
 
 if __name__ == "__main__":

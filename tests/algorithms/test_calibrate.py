@@ -104,7 +104,7 @@ def near(found, expected, atol=1e-6):
 @pytest.mark.parametrize(("unit", "by"), [("ADU", 0), ("keV", 1.0), ("photons", 9.3)])
 def test_three_gain_stages_are_those_of_numpy(run, constants, unit, by):
     expected, stage = by_numpy(run, constants, by)
-    data = calibrated(run, constants, unit=unit, photon_energy=9.3)
+    data = calibrated(run, constants, unit=unit, photon_energy=9.3 if unit == "photons" else None)
     near(data["keep.img"], expected)
     for s in range(3):
         assert (stage == s).any()
@@ -437,6 +437,11 @@ def test_what_makes_no_sense_is_refused(run, constants, broken, tmp_path):
         ({"dark": -1}, "dark=-1"),
         ({"least": 2}, "least=2"),
         ({"photon_energy": 0}, "photon_energy=0"),
+        ({"unit": "photons", "photon_energy": 9300}, "photon_energy=9300; expected keV, 0.02 to 200"),
+        ({"adu": 7}, "adu= does nothing without unit='keV' or 'photons'"),
+        ({"dark": 60}, "dark= does nothing without common_mode="),
+        ({"method": "mean"}, "method= does nothing without common_mode="),
+        ({"unit": "keV", "photon_energy": 9}, "photon_energy= does nothing without unit='photons'"),
     ):
         with pytest.raises((ValueError, TypeError), match=said):
             Calibrate(constants=constants, **options)
@@ -457,6 +462,7 @@ def test_what_makes_no_sense_is_refused(run, constants, broken, tmp_path):
         ({"pedestal": run.offset}, {}, "no constant is named 'pedestal'"),
         ({**few, "offset": run.offset[:, :, :1].repeat(5, axis=2)}, {}, "has 5 modules; expected 2"),
         (str(tmp_path / "nowhere"), {}, "no such file, store, or folder"),
+        (__file__, {}, "constants .*test_calibrate.py: .*expected results of dark"),
         (5, {}, "constants are int; expected results of dark"),
     ):
         with pytest.raises(PlanError, match=said):
@@ -484,12 +490,22 @@ def test_constants_of_another_region_are_refused(moving, tmp_path):
         calibrated(moving, dark, img=other, stage="high")
 
 
-def test_a_run_in_another_gain_than_was_said_leaves_no_pixel(run, darks, tmp_path):
+def test_a_run_in_another_gain_than_was_said_is_refused(run, constants, darks, tmp_path):
     img = Frames(data="raw", modules=(0, 1))
     again = Pedestal(stage="medium", img=img)
     wrong = dxflow.reduce(darks / "r_high", again, tmp_path / "wrong.zarr", cluster="here")
-    image = calibrated(run, [darks / "high.zarr", wrong, darks / "low.zarr"])["keep.img"]
-    assert np.isnan(image).all()
+    said = "no pixel of module 0 can be calibrated, as all levels of the gain stages are not in order"
+    with pytest.raises(Exception, match=said):
+        calibrated(run, [darks / "high.zarr", wrong, darks / "low.zarr"])
+    with pytest.raises(Exception, match="as all gains are 0 or no numbers"):
+        calibrated(run, {**constants, "gain": 0 * constants["gain"]}, unit="keV")
+
+
+def test_bad_pixels_of_a_frame_are_counted(run, constants):
+    expected = (constants["bad"][0] != 0).sum(axis=(1, 2, 3))[run.cell_ids]
+    assert calibrated(run, constants, unit="keV")["calibrate.bad"].values.tolist() == expected.tolist()
+    whole = {**constants, "offset": np.full(run.offset.shape, np.nan)}
+    assert (calibrated(run, whole)["calibrate.bad"] == 2 * 16 * 24).all()
 
 
 def test_a_result_travels_as_its_path(darks):

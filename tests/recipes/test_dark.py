@@ -5,7 +5,7 @@ import pytest
 from matplotlib.image import imread
 
 import dxflow
-from dxflow import From
+from dxflow import From, PlanError
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.calibrate import Calibrate
 from dxflow.algorithms.dark import Pedestal
@@ -69,3 +69,21 @@ def test_a_run_with_light_is_refused(tmp_path):
     lit = make_run(tmp_path / "r", trains=14, signal=Flat(2), lit=0.3, electronics=Electronics(), **SMALL)
     with pytest.raises(ValueError, match="have light"):
         Dark(high=lit.path, to=str(tmp_path / "dark"), cluster="here", quiet=True).run()
+
+
+def test_runs_that_are_no_set_are_refused_or_said(runs, tmp_path):
+    other = make_run(tmp_path / "jf", trains=2, signal=Flat(0), **{**SMALL, "detector": "JUNGFRAU"}).path
+    with pytest.raises(PlanError, match="different detectors, high: SPB_DET_AGIPD500K2G, medium: SPB_IRDA"):
+        Dark(high=runs["high"], medium=other, to=str(tmp_path / "a"), cluster="here", quiet=True).run()
+    assert not list((tmp_path / "a").glob("*.zarr"))
+    electronics = Electronics(stage="medium")
+    few = make_run(
+        tmp_path / "few", trains=12, signal=Flat(0), electronics=electronics, **{**SMALL, "pulses": 2}
+    )
+    given = {"high": runs["medium"], "medium": few.path, "low": runs["low"]}
+    made = Dark(**given, to=str(tmp_path / "b"), cluster="here", quiet=True)
+    made.reduce_all()
+    shown = made.report()
+    assert "memory cells [2] have no constants in medium gain" in shown
+    assert "100% of the pixels have no higher level in medium than in high gain" in shown
+    assert "than in medium gain" not in shown
