@@ -155,9 +155,7 @@ def interval(who: str, name: str, value: Sequence[int] | None) -> tuple[int, int
         return None
     first, stop = (int(v) for v in value)
     if not 0 <= first < stop:
-        raise ValueError(
-            f"{who}: {name}={(first, stop)}; expected first row or column and the one after the last"
-        )
+        raise ValueError(f"{who}: {name}={(first, stop)}; expected the first and the one after the last")
     return first, stop
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from dxflow import Algorithm, InputInfo, Output, Partial, PlanError, RunInfo, Train
 
+from ._rois import interval
+
 COLUMNS = ("time", "height", "area", "samples")
 FIRST_HITS = 256
 """There is room for, before hits are counted."""
@@ -133,7 +135,7 @@ class Waveform(Algorithm):
         if self.inputs["trace"] is None:
             raise ValueError("waveform: give trace=Key(source, key), a digitizer")
         for name in ("baseline", "window", "background"):
-            setattr(self, name, _span(name, getattr(self, name)))
+            setattr(self, name, interval("waveform", name, getattr(self, name)))
         self._check_options()
         size = self.window[1] - self.window[0] if self.window else 0
         if self.template is not None:
@@ -334,18 +336,6 @@ class Waveform(Algorithm):
 def _loaded(path: str) -> NDArray:
     """Return the array of a file, for the command line."""
     return np.asarray(np.load(path, allow_pickle=False))
-
-
-def _span(name: str, given: Any) -> tuple[int, int] | None:
-    """Return first sample and one past the last, or raise."""
-    if given is None:
-        return None
-    values = np.asarray(given)
-    if values.shape != (2,) or values.dtype.kind not in "iu" or not 0 <= values[0] < values[1]:
-        raise ValueError(
-            f"waveform: {name}={given!r}: expected the first sample and one past the last, 0 <= first < stop"
-        )
-    return int(values[0]), int(values[1])
 
 
 def _fitting(name: str, given: Any, shape: tuple[int, ...]) -> NDArray:

@@ -154,7 +154,7 @@ def test_it_follows_the_rules_of_algorithms(holey):
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        ({"ss": (3, 3)}, ValueError, "first row or column and the one after"),
+        ({"ss": (3, 3)}, ValueError, "the first and the one after"),
         ({"range": (3, 2)}, ValueError, "two rising numbers"),
         ({"range": (0, np.inf)}, ValueError, "two rising numbers"),
         ({"photon": 0}, ValueError, "above 0"),

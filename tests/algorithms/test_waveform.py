@@ -218,7 +218,7 @@ def test_the_contract_of_algorithms_is_kept(run):
         ({"threshold": 3, "sigma": 3}, "give one"),
         ({"threshold": -3}, "positive threshold"),
         ({"fraction": 1.5}, "fraction"),
-        ({"window": (10, 5)}, "0 <= first < stop"),
+        ({"window": (10, 5)}, "one after the last"),
         ({"background": (1, 5)}, "needs window="),
         ({"window": (1, 5), "pulses": 3}, "period="),
         ({"window": (0, 50), "template": TEMPLATE}, "as many samples"),

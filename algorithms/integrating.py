@@ -1,0 +1,130 @@
+"""Integrating: what fast sources saw while a slow detector exposed each of its frames."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dxflow import Algorithm, Labels, Output, Partial, PlanError, RunInfo, Train
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+
+class Integrating(Algorithm):
+    """Sum and mean of a fast value over the trains of each exposure of a slow detector.
+
+    Parameters
+    ----------
+    slow : Key
+        Any key of the slow detector: where a train has an entry of it, an exposure ends with that train.
+    of : Key, PulseKey, From or Labels
+        What is added up: numbers or arrays per pulse, frame or train, such as ``From("azint.intensity")``.
+    trains : int, optional
+        Trains of an exposure; by default it begins after the one before.
+
+    Outputs
+    -------
+    sum, mean : float64, per train, shape of a value
+        Over all values of the exposure that ends in this train that are finite; NaN where there is none, and in trains
+        in which no exposure ends.
+    count : int64, per train, shape of a value
+        Of these values.
+    first, last : int64, per train
+        Train ids of the exposure; 0 where none ends.
+    seen, expected : int64, per train
+        Trains of the exposure that have a value, and all that it has by its train ids; fewer where trains are lost.
+        Where the exposure began before the run, as the first one without `trains` may have, `expected` is 0.
+
+    Notes
+    -----
+    An exposure that ends with train t is the trains after the one with which the last exposure ended, up to t, or with
+    `trains` n those from t - n + 1 to t. Each value belongs to the exposures that its train is in: exposures that
+    overlap share it. A slow detector that is late by some trains is put right by ``Key(..., offset=-2)``.
+    """
+
+    trains: int | None
+    ALG_ID = "integrating"
+    HELP = "sums of a fast value over the exposures of a slow detector"
+    WHOLE_FRAMES = True
+    inputs = {"of": None, "slow": None}  # type: ignore[dict-item]
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--trains", type=int, help="trains of an exposure; default since the one before")
+
+    def configure(self, args: argparse.Namespace) -> None:
+        super().configure(args)
+        if lacking := [alias for alias in self.inputs if self.inputs[alias] is None]:
+            raise ValueError(f"integrating: give {' and '.join(f'{alias}=' for alias in lacking)}")
+        if isinstance(self.inputs["of"], Labels):
+            # Labels are joined to the entries of the first input.
+            self.inputs = dict(reversed(self.inputs.items()))
+        if self.trains is not None and self.trains < 1:
+            raise ValueError(f"integrating: trains={self.trains}: expected 1 or more")
+
+    def outputs(self, info: RunInfo) -> Mapping[str, Output]:
+        of, slow = info["of"], info["slow"]
+        if slow.max_per_train > 1:
+            raise PlanError(
+                f"integrating: {slow.name} has up to {slow.max_per_train} frames per train; expected a slow detector, "
+                "with one at most"
+            )
+        if of.dtype.kind not in "fiub":
+            raise PlanError(f"integrating: {of.name} {of.key} is {of.dtype}; expected real numbers")
+        shape = of.shape[1:]
+        value: dict[str, Any] = {"per": "train", "shape": shape}
+        ends: dict[str, Any] = {"per": "train", "stage": "rows"}
+        whole = {"dtype": "i8", **ends}
+        return {
+            "part": Output(store=False, **value),
+            "n": Output(store=False, dtype="i8", **value),
+            "ended": Output(store=False, per="train", dtype="i4"),
+            "sum": Output(unit=of.unit, doc="sum over the exposure", shape=shape, **ends),
+            "mean": Output(unit=of.unit, doc="mean over the exposure", shape=shape, **ends),
+            "count": Output(doc="values of the exposure", shape=shape, **whole),
+            "first": Output(doc="first train of the exposure", **whole),
+            "last": Output(doc="last train of the exposure", **whole),
+            "seen": Output(doc="trains of the exposure with a value", **whole),
+            "expected": Output(doc="trains of the exposure; 0 where it is not known when it began", **whole),
+        }
+
+    def memory(self, info: RunInfo) -> int:
+        return 4 * 8 * info["of"].max_per_train * int(np.prod(info["of"].shape[1:], dtype=int))
+
+    def initialize(self, info: RunInfo) -> None:
+        self._shape = info["of"].shape[1:]
+
+    def process_train_data(self, train: Train, out: Partial) -> None:
+        out.ended += int("slow" not in train.missing and np.any(train.valid("slow")))
+        if "of" in train.missing:
+            return
+        values = np.asarray(train["of"], "f8").reshape(-1, *self._shape)
+        finite = np.isfinite(values)
+        there = train.valid("of")
+        if np.ndim(there) and len(np.atleast_1d(there)) == len(values):
+            finite &= np.reshape(there, (len(values), -1)).any(axis=1).reshape(-1, *[1] * len(self._shape))
+        out.part += np.where(finite, values, 0).sum(axis=0)
+        out.n += finite.sum(axis=0)
+
+    def finalize_rows(self, rows: Dataset, out: Partial) -> None:
+        ids = rows["train"].values.astype(np.int64)
+        ends = np.flatnonzero(rows["ended"].values > 0)
+        n, part = np.maximum(rows["n"].values, 0), np.nan_to_num(rows["part"].values)
+        seen = n.reshape(len(ids), -1).any(axis=1)
+        out["sum"][...], out["mean"][...] = np.nan, np.nan
+        before: int | None = None
+        for end in ends:
+            first = ids[end] - self.trains + 1 if self.trains else None if before is None else before + 1
+            start = 0 if first is None else int(np.searchsorted(ids, first))
+            exposed = slice(start, end + 1)
+            count, total = n[exposed].sum(axis=0), part[exposed].sum(axis=0)
+            out["sum"][end] = np.where(count > 0, total, np.nan)
+            out["mean"][end] = np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+            out["count"][end], out["seen"][end] = count, np.count_nonzero(seen[exposed])
+            out["first"][end], out["last"][end] = ids[start] if first is None else first, ids[end]
+            out["expected"][end] = 0 if first is None else ids[end] - first + 1
+            before = int(ids[end])

@@ -1,0 +1,110 @@
+"""Integrating against sums over trains with numpy."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from runs import make_run
+
+import dxflow
+from dxflow import From, Key, PlanError
+from dxflow.algorithms.integrating import Integrating
+from dxflow.algorithms.roi import RoiSum
+from dxflow.simulate import Plant
+from dxflow.testing import check_algorithm
+
+ENDS = (10003, 10004, 10008, 10012)
+"""Trains in which the slow detector has a frame."""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run whose camera has a frame now and then; a train is lost, and one has no frames of the detector."""
+    path = tmp_path_factory.mktemp("slow") / "r0001"
+    plant = Plant(missing_trains=(5,), empty_trains=(9,))
+    options = {"devices": ("xgm", "motor", "camera"), "plant": plant, "detector": "AGIPD500K"}
+    truth = make_run(path, trains=14, pulses=4, module_shape=(8, 8), **options)
+    for name in sorted(Path(path).glob("*DA02*")):
+        with h5py.File(name, "a") as file:
+            index = file[f"INDEX/{truth.devices['camera']}:daqOutput/data"]
+            index["count"][...] = np.isin(file["INDEX/trainId"][:], ENDS).astype("u8")
+    return truth
+
+
+def slow(run):
+    return Key(run.devices["camera"] + ":daqOutput", "data.image.bitsPerPixel")
+
+
+def motor(run):
+    return Key(run.devices["motor"], "actualPosition")
+
+
+def made(run, *first, **options):
+    algorithms = [*first, Integrating(slow=slow(run), **options)]
+    return dxflow.reduce(run.path, algorithms, cluster="here").dataset
+
+
+def exposed(ids, end, trains):
+    """Return which trains are in the exposure that ends with a train."""
+    if trains:
+        return (ids > end - trains) & (ids <= end)
+    earlier = [e for e in ENDS if e < end]
+    return (ids > (earlier[-1] if earlier else 0)) & (ids <= end)
+
+
+@pytest.mark.parametrize("trains", [None, 1, 3, 20])
+def test_values_of_each_exposure_are_added_up(run, trains):
+    data = made(run, RoiSum(), of=From("roi.sum"), trains=trains)
+    ids = data["train"].values.astype(int)
+    frames = data["train_id"].values.astype(int)
+    values = data["roi.sum"].values
+    for train, row in enumerate(ids):
+        found = {name: data[f"integrating.{name}"].values[train] for name in ("sum", "mean", "count", "seen")}
+        if row not in ENDS:
+            assert np.isnan([found["sum"], found["mean"]]).all()
+            assert (found["count"], found["seen"]) == (0, 0)
+            continue
+        inside = exposed(ids, row, trains)
+        wanted = values[np.isin(frames, ids[inside])]
+        assert found["count"] == len(wanted)
+        np.testing.assert_allclose([found["sum"], found["mean"]], [wanted.sum(), wanted.mean()], rtol=1e-12)
+        assert found["seen"] == len(np.unique(frames[np.isin(frames, ids[inside])]))
+        assert data["integrating.last"].values[train] == row
+    ends = np.isin(ids, ENDS)
+    # The lost train is expected all the same; of the first exposure nobody knows when it began.
+    expected = {None: [0, 1, 4, 4], 1: [1] * 4, 3: [3] * 4, 20: [20] * 4}[trains]
+    assert data["integrating.expected"].values[ends].tolist() == expected
+    first = {None: [10001, 10004, 10005, 10009], 1: list(ENDS), 3: [e - 2 for e in ENDS]}
+    assert data["integrating.first"].values[ends].tolist() == first.get(trains, [e - 19 for e in ENDS])
+
+
+def test_arrays_per_pulse_and_values_per_train_are_added_up_as_well(run):
+    xgm = Key(run.devices["xgm"] + ":output", "data.intensityTD")
+    data = made(run, of=xgm)
+    assert data["integrating.sum"].shape == (13, 1000)
+    at = data["train"].values.tolist().index(10004)
+    assert (data["integrating.count"].values[at] == 1).all()
+    slowly = made(run, of=motor(run))
+    inside = exposed(run.train_ids.astype(int), 10008, None)
+    np.testing.assert_allclose(slowly["integrating.sum"].sel(train=10008), run.motor[inside].sum())
+
+
+def test_a_late_detector_is_put_right_by_an_offset(run):
+    late = Key(slow(run).source, slow(run).key, offset=-1)
+    data = dxflow.reduce(run.path, Integrating(slow=late, of=motor(run)), cluster="here").dataset
+    ends = data["train"].values[np.isfinite(data["integrating.sum"].values)]
+    assert ends.tolist() == [e - 1 for e in ENDS]
+
+
+def test_the_contract_of_algorithms_is_kept(run):
+    check_algorithm(lambda: Integrating(slow=slow(run), of=motor(run)), run.path)
+
+
+def test_what_cannot_be_is_refused(run):
+    with pytest.raises(ValueError, match="give of= and slow="):
+        Integrating()
+    with pytest.raises(ValueError, match="trains=0"):
+        Integrating(of=motor(run), slow=slow(run), trains=0)
+    with pytest.raises(PlanError, match="expected a slow detector"):
+        dxflow.plan(run.path, [RoiSum(), Integrating(of=motor(run), slow=From("roi.sum"))])
