@@ -19,6 +19,7 @@ from dxflow import From, Key
 from dxflow.algorithms import xcca
 from dxflow.algorithms._blas import blas
 from dxflow.algorithms._products import TILE, Pixels, Products
+from dxflow.algorithms.assemble import Assemble
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.calibrate import Calibrate
@@ -30,6 +31,7 @@ from dxflow.algorithms.projection import Projection
 from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.rounding import Round
 from dxflow.algorithms.subtract import Subtract
+from dxflow.algorithms.sums import ImageSums
 from dxflow.algorithms.waveform import Waveform
 from dxflow.bench import peers
 from dxflow.bench.rounds import Cannot, Group, Ratio, Sample
@@ -65,6 +67,14 @@ def algorithms(truth: Truth, dtype: str) -> Iterator[tuple[str, list[Any], Calla
         )
         counted = [Histogram(bins=100, range=(-1, 9))]
         yield "histogram", counted, lambda x: [np.histogram(f, 100, (-1, 9)) for f in x]
+        yield (
+            "sums",
+            [ImageSums(threshold=0.5)],
+            lambda x: [np.add.reduce(x), np.square(x).sum(0), x.max(0), x > 0.5],
+        )
+        where = np.random.default_rng(0).permutation(truth.expected[0].size)
+        assembled = [Assemble(geometry=beam(truth)["geometry"])]
+        yield "assemble", assembled, lambda x: [np.bincount(where, f.ravel()) for f in x]
         eighth = [size // 8 for size in truth.expected.shape[1:]]
         binned = [Projection(name="binned", axis="none", rebin=eighth)]
         yield "binned", binned, lambda x: np.nansum(x.reshape(len(x), eighth[0], 8, -1, 8), axis=(2, 4))
