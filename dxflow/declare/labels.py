@@ -15,6 +15,7 @@ from ..run.index import EntryIndex, plain
 from ..run.joined import Joined, Labelled
 from ..run.locate import nowhere
 from ..run.variants import refuse_several, variable
+from .components import OFFERS, energies, kind_of, of_component
 from .labelled import Asked, Pattern, Values, of_array, with_ids
 from .steps import Bins, Steps
 
@@ -26,12 +27,17 @@ if TYPE_CHECKING:
 def _holds(values: Any) -> bool:
     """Return whether something can be a source of values."""
     known = ("dataset", "data_vars", "coords", "bind")
-    return PATH.fits(values) or isinstance(values, Pattern) or any(hasattr(values, name) for name in known)
+    return (
+        PATH.fits(values)
+        or isinstance(values, Pattern)
+        or any(hasattr(values, name) for name in known)
+        or bool(kind_of(values))
+    )
 
 
 VALUES = Kind(
     "a path of a result, a Result, an xarray.Dataset or an xarray.DataArray, a Key or PulseKey, an array with "
-    "train_ids=",
+    f"train_ids=, or one of EXtra's {', '.join(OFFERS)}",
     _holds,
 )
 
@@ -47,10 +53,12 @@ class Labels:
 
     Parameters
     ----------
-    values : Key, PulseKey, path, Result, xarray.Dataset, xarray.DataArray or array
+    values : Key, PulseKey, path, Result, xarray.Dataset, xarray.DataArray, array or component of EXtra
         A `Key` with a value per train (a motor), or a `PulseKey` with one per frame: read when planning. A result or
         labelled array has coordinates ``train_id`` (or ``train``) and, for values per frame, ``pulse_id``,
-        ``cell_id`` or ``entry_id``, as results have them. Other arrays need `train_ids`.
+        ``cell_id`` or ``entry_id``, as results have them. Other arrays need `train_ids`. Of ``extra.components``: a
+        Scan (the position of each step), XrayPulses (which frames see a pulse), PumpProbePulses (which of these are
+        pumped) and XGM (energies), whose first X-ray pulse of a train falls into the first frame.
     name : str, optional
         Of the variable: ``"litframes.lit"``. Needed unless the result has one only, or selects frames by one.
     train_ids, pulse_ids : array of int, (label,), optional
@@ -78,6 +86,7 @@ class Labels:
                 f"Labels: {shown(values)} does not say of which trains: give train_ids=, and pulse_ids= of frames, or "
                 "an xarray.DataArray with these coordinates"
             )
+        values = energies(values) if kind_of(values) == "XGM" else values
         expect(VALUES, values, "Labels: ")
         expect(maybe(TEXT), name, "Labels: name=")
         self.values, self.name = values, name
@@ -241,6 +250,8 @@ class Labels:
                     f"{self!r}: name= is of a variable of a result, and this is an input of the run"
                 )
             return asked.read(self.values)
+        if kind_of(self.values):
+            return of_component(self.values, asked.every(index))
         return of_array(*self._variable(asked))
 
     def _variable(self, asked: Asked) -> tuple[DataArray, DataArray | None]:

@@ -126,7 +126,7 @@ class PulseKey:
             location=at,
             parts=(entries, pattern),
             composed=True,
-            facts={"sase": sase, "reference": self._reference(frames.index)},
+            facts={"sase": sase, "reference": self.reference(frames.index)},
         )
 
     def look_ahead(self, access: RunFile) -> bool:
@@ -135,7 +135,7 @@ class PulseKey:
         kept = [part.look_ahead(access) for part in parts]
         return all(kept)
 
-    def _reference(self, index: EntryIndex) -> int:
+    def reference(self, index: EntryIndex) -> int:
         """Return the pulse id that most trains have in frame number `reference_frame`, the lowest of several."""
         if self.reference_frame < 0 or self.exposure < 1:
             raise ValueError(f"{self}: reference_frame counts from 0, exposure from 1")

@@ -155,7 +155,7 @@ def test_any_selection_of_any_trains_gets_the_energies_of_its_own_pulses(case, d
     one, tables, entries, index = case
     if one.offset is None and not (index.counts > one.reference_frame).any():
         return
-    reference = one._reference(index)
+    reference = one.reference(index)
     keep = np.array(data.draw(st.lists(st.booleans(), min_size=len(index), max_size=len(index))), bool)
     first = data.draw(st.integers(0, len(tables) - 1))
     some, chunk = index.select(keep), slice(first, data.draw(st.integers(first + 1, len(tables))))
@@ -183,9 +183,9 @@ def test_any_selection_of_any_trains_gets_the_energies_of_its_own_pulses(case, d
 def test_the_reference_frame_is_the_pulse_id_that_most_trains_have_there():
     frames = [[3, 7, 9], [7, 9], [3, 7, 9], [3]]
     index = align(np.arange(4, dtype="u8"), np.array([[3, 2, 3, 1]]), [np.array(sum(frames, []))], [None])
-    assert [PulseKey("a", "b", "c", 1, reference_frame=n)._reference(index) for n in range(3)] == [3, 7, 9]
+    assert [PulseKey("a", "b", "c", 1, reference_frame=n).reference(index) for n in range(3)] == [3, 7, 9]
     with pytest.raises(ValueError, match="no train has a frame number 3"):
-        PulseKey("a", "b", "c", 1, reference_frame=3)._reference(index)
+        PulseKey("a", "b", "c", 1, reference_frame=3).reference(index)
 
 
 def test_a_chunk_that_begins_without_frames_or_has_none_keeps_its_own_energies(tmp_path):
