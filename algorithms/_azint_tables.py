@@ -181,15 +181,24 @@ def fitting(what: str, array: NDArray, img: InputInfo, labelled: bool = False) -
     return array if rows == every else array[rows]
 
 
+def loaded(what: str, given: Any) -> Any:
+    """Return an array: what is given, or what an ``.npy`` file of this path has."""
+    if not isinstance(given, (str, os.PathLike)):
+        return given
+    if not os.path.isfile(given) or not os.fspath(given).endswith(".npy"):
+        raise ValueError(f"{what}={os.fspath(given)!r}; expected an .npy file that is there, or an array")
+    try:
+        return np.load(given, allow_pickle=False)
+    except (ValueError, EOFError) as e:
+        raise ValueError(f"{what}={os.fspath(given)!r}; expected an .npy file of numbers: {e}") from e
+
+
 def of_modules(what: str, given: Any, img: InputInfo) -> NDArray:
     """Return the number of each pixel that is read, (module, ss, fs), of an array or an ``.npy`` file.
 
     An array of xarray is matched by the labels that its axes have, whatever their order: numbers of modules, pixels.
     """
-    if isinstance(given, (str, os.PathLike)):
-        if not os.path.isfile(given) or not os.fspath(given).endswith(".npy"):
-            raise ValueError(f"{what}={os.fspath(given)!r}; expected an .npy file that is there, or an array")
-        given = np.load(given, allow_pickle=False)
+    given = loaded(what, given)
     values, modules = _chosen(what, given, img) if hasattr(given, "dims") else (np.asarray(given), False)
     if values.dtype.kind not in "fiub" or values.ndim not in (2, 3):
         raise ValueError(

@@ -111,11 +111,12 @@ class AzimuthalIntegration(Algorithm):
 
     Notes
     -----
-    In each bin I(q) = sum w_i (x_i - d_i) / sum w_i c_i over its pixels, c_i = P_i Omega_i F_i, as in pyFAI without
-    pixel splitting [1]_. Masked pixels and NaN leave both sums. q = 4 pi sin(theta) / wavelength; the bins are equally
-    wide, each holds its lower edge, the last also its upper one. P_i is the polarization, Omega_i the solid angle
-    relative to that at normal incidence, with the normal of each module: see `dxflow.geometry`. F_i is the flat, d_i
-    the dark, w_i the weight: 1, 0 and 1.
+    In each bin I(q) = sum w_i (x_i - d_i) / sum w_i c_i over its pixels, c_i = P_i Omega_i F_i, as in
+    pyFAI without pixel splitting [1]_. Masked pixels and NaN leave both sums. q = 4 pi sin(theta) / wavelength; the
+    bins are equally wide, each holds its lower edge, the last also its upper one. P_i is the polarization, Omega_i
+    the solid angle with the normal of each module, relative to that at normal incidence on the plane of the pixels,
+    or where planes of modules differ, at the median of their distances, all of the geometry (not of those read):
+    see `dxflow.geometry`. F_i is the flat, d_i the dark, w_i the weight: 1, 0 and 1.
 
     Errors are sqrt(V) / sum w_i c_i: V = sum w_i^2 x_i ("poisson": the variance of a count is the count; pyFAI takes
     at least 1 for each pixel, which is too much for few photons) or V = n / (n - 1) sum (y_i - w_i c_i I)^2, with y_i =

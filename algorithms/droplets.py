@@ -13,7 +13,7 @@ from dxflow import Algorithm, Frames, InputInfo, ModuleBlock, Output, Partial, P
 
 from ._azint_tables import of_modules
 from .litframes import refuse_others, usable
-from .photons import Scratch
+from .photons import Scratch, refuse_raw
 
 COLUMNS = ("module", "ss", "fs", "sum", "pixels", "highest")
 PHOTONS = ("module", "ss", "fs", "photons")
@@ -30,7 +30,8 @@ class Droplets(Algorithm):
         All of its pixels are above this, and touch each other at their sides; half of `threshold` by default.
     noise : path or ndarray, optional
         Noise of each pixel, (module, ss, fs), an array or an ``.npy`` file: both thresholds are in its units. By
-        default they are in the unit of the data.
+        default they are in the unit of the data. Of a result of `Pedestal`, which has it for each gain stage and memory
+        cell: ``dark.dataset["dark.noise"].sel(stage=0).median("cell")``.
     min_sum, max_sum : float, optional
         Droplets whose sum is below the first or not below the second are left out.
     gain : float, optional
@@ -116,6 +117,7 @@ class Droplets(Algorithm):
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         img = info["img"]
         refuse_others("droplets", img)
+        refuse_raw("droplets", self, img, "threshold")
         self._scales(img)
         n: dict[str, Any] = {"per": "img", "dtype": "i4"}
         split = {
@@ -197,6 +199,8 @@ class Droplets(Algorithm):
             noise = of_modules("noise", self.noise, img).astype("f8")
         except (ValueError, OSError) as e:
             raise PlanError(f"droplets: {e}") from e
+        if not (noise > 0).any():
+            raise PlanError(f"droplets: noise is above 0 in no pixel of {img.name}: none can be in a droplet")
         # Pixels without noise, or of which it is not known, are in no droplet.
         return np.where(noise > 0, noise, np.nan)
 

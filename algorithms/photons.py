@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow import Algorithm, Frames, ModuleBlock, Output, Partial, RunInfo
+from dxflow import Algorithm, Frames, From, InputInfo, ModuleBlock, Output, Partial, PlanError, RunInfo
 
 from .litframes import refuse_others, usable
 
 METHODS = {"round": 0.5, "share": 0.9}
 """Method -> its usual threshold."""
+UNITS = ("ADU", "eV", "keV")
+"""Of data in which a photon is not 1."""
 
 
 class Scratch:
@@ -29,8 +31,8 @@ class Photonise(Algorithm):
 
     Parameters
     ----------
-    gain : float
-        Signal of one photon, in the unit of the data: 1 for data in photons (the default).
+    gain : float, optional
+        Signal of one photon, in the unit of the data; 1 by default, of corrected data in photons.
     method : {"round", "share"}
         Each pixel by itself, or photons that two neighbours share are counted as well.
     threshold : float, optional
@@ -71,7 +73,7 @@ class Photonise(Algorithm):
     """
 
     method: str
-    gain: float
+    gain: float | None
     threshold: float | None
     sparse: bool
     images: bool
@@ -82,7 +84,7 @@ class Photonise(Algorithm):
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument
-        add("--gain", type=float, default=1.0, help="signal of one photon; default 1, data in photons")
+        add("--gain", type=float, help="signal of one photon; default 1, of corrected data in photons")
         add("--method", choices=METHODS, default="round", help="each pixel alone, or with a neighbour")
         add("--threshold", type=float, help="part of a photon that counts; default 0.5, or 0.9 with share")
         add("--sparse", action="store_true", help="list the pixels with photons")
@@ -90,11 +92,15 @@ class Photonise(Algorithm):
 
     def configure(self, args: argparse.Namespace) -> None:
         super().configure(args)
-        for name, value, most in (("gain", self.gain, np.inf), ("threshold", self._part, 1.0)):
+        for name, value, most in (("gain", self._gain, np.inf), ("threshold", self._part, 1.0)):
             if not 0 < value <= most or np.isinf(value):
                 raise ValueError(
                     f"photons: {name}={value}; expected a number above 0{' up to 1' * (most == 1)}"
                 )
+
+    @property
+    def _gain(self) -> float:
+        return 1.0 if self.gain is None else float(self.gain)
 
     @property
     def _part(self) -> float:
@@ -103,6 +109,7 @@ class Photonise(Algorithm):
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         img = info["img"]
         refuse_others("photons", img)
+        refuse_raw("photons", self, img, "gain")
         columns: dict[str, Any] = {"shape": (4,), "dims": ("column",), "dtype": "i4"}
         listed = {"list": Output(per="event", doc="module, ss, fs, photons", **columns)}
         image = Output(per=("img", "pixel"), dtype="f4", store=False, unit="photons", doc="photons")
@@ -128,11 +135,11 @@ class Photonise(Algorithm):
         img = out.img if self.images else np.empty(frames.shape, "f4")
         if self.method == "round":
             flat = np.reshape(img, (len(block), -1), copy=False)
-            kernels.count(frames.reshape(len(block), -1), self.gain, self._part, flat)
+            kernels.count(frames.reshape(len(block), -1), self._gain, self._part, flat)
         else:
             rest, partner = self._scratch.arrays
             for image, photons in zip(frames, img, strict=True):
-                kernels.share(image, self.gain, self._part, rest, partner, photons)
+                kernels.share(image, self._gain, self._part, rest, partner, photons)
         out.total += np.nansum(img, axis=(1, 2), dtype="f8").astype("i8")
         out.pixels += np.isfinite(img).sum(axis=(1, 2), dtype="i4")
         if self.sparse:
@@ -141,3 +148,22 @@ class Photonise(Algorithm):
             # As floats: what an integer cannot hold is refused, and not wrapped.
             rows = [module, ss + self._first[0], fs + self._first[1], img[frame, ss, fs].astype("f8")]
             out.list.append(np.stack(rows, axis=-1), frames=frame)
+
+
+def refuse_raw(who: str, algorithm: Any, img: InputInfo, scale: str) -> None:
+    """Refuse frames with their pedestal, and those of which nobody said what a photon is.
+
+    Parameters
+    ----------
+    scale : str
+        Option of `algorithm` with what a photon makes, or what is above noise.
+    """
+    if img.data == "raw" and not isinstance(algorithm.inputs["img"], From):
+        raise PlanError(
+            f"{who}: {img.name} {img.key} is raw, with its pedestal: subtract a dark first, "
+            f'[Subtract(dark=...), ...(img=From("subtract.img"), {scale}=...)], or take Calibrate'
+        )
+    if getattr(algorithm, scale) is None and (img.data == "raw" or img.unit in UNITS):
+        raise PlanError(
+            f"{who}: {img.name} {img.key} is in {img.unit or 'ADU'}: give {scale}=, what one photon makes"
+        )

@@ -94,6 +94,9 @@ class PhotonStatistics(Algorithm):
     def memory(self, info: RunInfo) -> int:
         return int(np.prod(info["img"].shape)) * (4 * 8 if self.q is None else 4 * 24)
 
+    def hints(self, info: RunInfo) -> list[str]:
+        return regions.hints(self.ALG_ID, self, info)
+
     def depends(self, info: RunInfo) -> Mapping[str, Any]:
         return regions.depends(self, info)
 

@@ -338,6 +338,13 @@ class Spectrum(Algorithm):
                 f"spectrum: the background has no pixel in {len(lacking)} of {n} bins: let it reach along the whole "
                 "region, or take background_by='all'"
             )
+        free = signal & set(np.unique(which[:, 0][which[:, 1] < 0]))
+        least = (1 - LACKING) * len(signal) if self.background_by == "bin" else 1
+        if self.background and len(free) < least:
+            raise PlanError(
+                f"spectrum: all pixels of the region are background in {len(signal) - len(free)} of {n} bins, so that "
+                "nothing would be left: background are pixels beside the signal"
+            )
 
 
 @dataclass(frozen=True, eq=False)

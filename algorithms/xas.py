@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -144,7 +145,7 @@ class Xas(Algorithm):
 
     def process_train_data(self, train: Train, out: Partial) -> None:
         y, x, energy = np.broadcast_arrays(*(_values(train, alias) for alias in ("signal", "i0", "energy")))
-        step = self._step(energy)
+        step = self.step_of(energy)
         at = step >= 0
         good = at & np.isfinite(y) & np.isfinite(x)
         good[good] = x[good] > self.min_i0
@@ -160,6 +161,12 @@ class Xas(Algorithm):
             out[name][...] += np.bincount(step, values, self._count)
 
     def finalize(self, totals: Partial) -> None:
+        if not totals.frames.any():
+            warnings.warn(
+                f"xas: no frame was used, all is NaN: {int(totals.outside)} at no energy of the scan, "
+                f"{int(totals.left_out.sum())} without signal or enough incoming intensity",
+                stacklevel=2,
+            )
         # Where min_i0 lets negative ones in, their sum may be anything.
         x = np.where(totals.i0 > 0, totals.i0, np.nan)
         mu = totals.signal / x
@@ -169,7 +176,7 @@ class Xas(Algorithm):
             mu, error = -np.log(some), error / some
         totals.mu[...], totals.error[...] = mu, error
 
-    def _step(self, energy: NDArray) -> NDArray:
+    def step_of(self, energy: NDArray) -> NDArray:
         """Return the number of the step, or bin, that each energy belongs to; -1 for none."""
         if self.edges is not None:
             number = np.searchsorted(self.edges, energy, side="right") - 1

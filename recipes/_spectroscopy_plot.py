@@ -48,7 +48,11 @@ def _mean(axes: Any, data: xr.Dataset) -> None:
         axes.step(x, below, where="mid", color=GREY, lw=1, label="background, subtracted")
     axes.set(xlabel=_label(mean), ylabel=with_unit("signal per frame", mean), title="spectrum")
     axes.set_xlim(x[0], x[-1])
-    axes.legend(frameon=False)
+    # Room above the lines for what they are.
+    axes.margins(y=0.05)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.3 * (high - low))
+    axes.legend(frameon=False, loc="upper left")
 
 
 def _trains(figure: Any, axes: Any, data: xr.Dataset) -> None:
@@ -60,6 +64,7 @@ def _trains(figure: Any, axes: Any, data: xr.Dataset) -> None:
         x, np.arange(len(each)), each.values, cmap="viridis", shading="nearest", rasterized=True
     )
     axes.set(xlabel=_label(spectrum), ylabel="train of the run", title="spectra over trains")
+    axes.yaxis.get_major_locator().set_params(integer=True)
     figure.colorbar(shown, ax=axes, label=with_unit("signal per frame", spectrum))
 
 
@@ -76,8 +81,8 @@ def _absorption(axes: Any, data: xr.Dataset) -> None:
         capsize=2,
         color=ORANGE,
     )
-    left_out = int(data["xas.left_out"].sum() + data["xas.outside"])
-    said = f", {left_out} left out" if left_out else ""
+    counted = {"left out": int(data["xas.left_out"].sum()), "at no step": int(data["xas.outside"])}
+    said = "".join(f", {n} {what}" for what, n in counted.items() if n)
     axes.set(
         xlabel=_label(mu, "scan"), ylabel="signal / I0", title=f"{int(data['xas.frames'].sum())} frames{said}"
     )

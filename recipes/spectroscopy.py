@@ -52,9 +52,12 @@ class Spectroscopy(Recipe):
             raise PlanError("spectroscopy: absorption needs both scan= and i0= (--scan, --i0)")
         if args.scan:
             given = self.options_of(Xas)
+            values = scanned(run_of(args.run), *args.scan)
             if not (args.steps or args.edges):
-                given |= steps(run_of(args.run), *args.scan)
-            chain.append(Xas(i0=PulseKey(*args.i0), energy=Key(*args.scan), **given))
+                given |= steps(values, args.scan)
+            absorption = Xas(i0=PulseKey(*args.i0), energy=Key(*args.scan), **given)
+            refuse_outside(absorption, values, args.scan)
+            chain.append(absorption)
         self.reduce(args.run, chain, "spectrum.zarr")
 
     def plot(self, args: argparse.Namespace) -> None:
@@ -64,15 +67,28 @@ class Spectroscopy(Recipe):
         self.save(plot(self.results["spectrum"]), "spectroscopy.png")
 
 
-def steps(run: Any, source: str, key: str) -> dict[str, NDArray]:
-    """Return the steps of a scan, or the edges of bins where it has none."""
+def scanned(run: Any, source: str, key: str) -> NDArray:
+    """Return the different values of a scan, rising."""
     run = opened(run).run
     if source not in run.all_sources or key not in run[source]:
         raise PlanError(f"spectroscopy: scan={source} {key}: the run has no such key")
     values = np.unique(run[source, key].ndarray().astype("f8").ravel())
-    values = values[np.isfinite(values)]
+    return values[np.isfinite(values)]
+
+
+def refuse_outside(absorption: Xas, values: NDArray, scan: Any) -> None:
+    """Refuse steps and edges that have no value of the scan, such as those in another unit."""
+    if len(values) and (absorption.step_of(values) < 0).all():
+        raise PlanError(
+            f"spectroscopy: scan={' '.join(scan)} is from {values[0]:g} to {values[-1]:g}; no value is at a step, or "
+            "between the edges, that are given"
+        )
+
+
+def steps(values: NDArray, scan: Any) -> dict[str, NDArray]:
+    """Return the steps of a scan, or the edges of bins where it has none."""
     if not len(values) or values[0] == values[-1]:
-        raise PlanError(f"spectroscopy: scan={source} {key} does not change: {values}")
+        raise PlanError(f"spectroscopy: scan={' '.join(scan)} does not change: {values}")
     apart = np.diff(values) > 1e-3 * (values[-1] - values[0])
     groups = np.split(values, np.flatnonzero(apart) + 1)
     if len(groups) > MOST_STEPS:

@@ -13,9 +13,12 @@ from xarray import DataArray
 import dxflow
 from dxflow import Frames, From, PlanError
 from dxflow.algorithms import _photon_kernels as kernels
+from dxflow.algorithms.average import Average
+from dxflow.algorithms.dark import Pedestal
 from dxflow.algorithms.droplets import Droplets
 from dxflow.algorithms.photons import Photonise
 from dxflow.algorithms.photonstats import PhotonStatistics
+from dxflow.algorithms.subtract import Subtract
 from dxflow.testing import check_algorithm
 
 
@@ -191,8 +194,39 @@ def test_it_follows_the_rules_of_algorithms(holey):
         ({"threshold": 1, "min_sum": 3, "max_sum": 2}, ValueError, "not below"),
         ({"threshold": 1, "noise": np.ones((3, 4))}, PlanError, "noise has"),
         ({"threshold": 1, "noise": "nowhere.npy"}, PlanError, "nowhere.npy"),
+        ({"threshold": 1, "noise": np.zeros((8, 16, 40))}, PlanError, "noise is above 0 in no pixel"),
     ],
 )
 def test_what_cannot_be_right_is_refused(holey, options, error, says):
     with pytest.raises(error, match=says):
         dxflow.plan(holey.path, Droplets(**options))
+
+
+def test_files_of_several_arrays_and_of_none_are_named(holey, tmp_path):
+    np.savez(tmp_path / "noise.npz", a=1)
+    (tmp_path / "text.npy").write_text("noise")
+    for name in ("noise.npz", "text.npy"):
+        with pytest.raises(PlanError, match=f"noise='.*{name}'; expected an .npy file"):
+            dxflow.plan(holey.path, Droplets(threshold=1, noise=tmp_path / name))
+
+
+def test_the_noise_of_a_dark_run_and_raw_data_behind_their_dark(raw):
+    """Raw frames themselves are refused: their pedestals would be photons."""
+    found = dxflow.reduce(raw.path, Pedestal(lit=1), cluster="here").dataset
+    noise = found["dark.noise"].sel(stage=0).median("cell")
+    mean = dxflow.reduce(raw.path, Average(), cluster="here")
+    img = From("subtract.img")
+    chain = [
+        Subtract(dark=mean),
+        Droplets(threshold=5, noise=noise, img=img),
+        Photonise(gain=60, images=False, img=img),
+    ]
+    data = dxflow.reduce(raw.path, chain, cluster="here").dataset
+    frames = images(raw) - mean.dataset["average.mean"].values
+    lit = (frames > 5 * np.where(noise > 0, noise, np.nan).astype("f4")).any(axis=(1, 2, 3))
+    np.testing.assert_array_equal(data["droplets.n_droplets"] > 0, lit)
+    for one in (Droplets(threshold=5), Photonise(images=False, gain=60)):
+        with pytest.raises(PlanError, match="is raw, with its pedestal: subtract a dark first"):
+            dxflow.plan(raw.path, one)
+    with pytest.raises(PlanError, match="photons: .* is in ADU: give gain=, what one photon makes"):
+        dxflow.plan(raw.path, [Subtract(dark=mean), Photonise(images=False, img=img)])

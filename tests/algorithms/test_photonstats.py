@@ -4,6 +4,7 @@ from math import exp, factorial
 
 import numpy as np
 import pytest
+from campaign import photons
 from readings import images, near
 from runs import make_run
 
@@ -20,9 +21,9 @@ def test_counts_are_those_of_numpy(holey):
     labels = np.random.default_rng(2).choice([0, 2, 5], frames.shape[1:])
     chain = [Photonise(), PhotonStatistics(labels=labels, most=3)]
     data = dxflow.reduce(holey.path, chain, cluster="here").dataset
-    photons = np.maximum(np.floor(frames + 0.5), 0)
+    counted = np.maximum(np.floor(frames + 0.5), 0)
     for q, label in enumerate((2, 5)):
-        some = photons[:, labels == label]
+        some = counted[:, labels == label]
         counts = np.stack([*((some == k).sum(axis=1) for k in range(4)), (some > 3).sum(axis=1)], axis=-1)
         np.testing.assert_array_equal(data["photonstats.counts"][:, q], counts)
         np.testing.assert_array_equal(data["photonstats.total"][q], counts.sum(axis=0))
@@ -73,3 +74,10 @@ def test_a_geometry_beside_the_run_is_what_bins_of_q_depend_on(holey):
     )
     (facts,) = found.fingerprint["algorithms"]
     assert "geometry" in facts["depends"]
+
+
+def test_planted_photons_are_counted_within_their_errors():
+    """Four runs: the campaign has 200."""
+    for what, off in photons.gathered(range(4)).items():
+        assert np.abs(off).max() < 4, what
+        assert abs(off.mean()) < 3 / np.sqrt(len(off)), what

@@ -162,6 +162,12 @@ def test_it_follows_the_rules_of_algorithms(holey):
         ({"fs": (3, 41)}, PlanError, "ends outside the frames"),
         ({"range": (100, 200)}, PlanError, "no pixel of the region is in the range"),
         ({"background": [(0, 16, 0, 10)]}, PlanError, "no pixel in 30 of 40 bins.*background_by='all'"),
+        ({"background": [(0, 16, 0, 40)]}, PlanError, "all pixels of the region are background in 40 of 40"),
+        (
+            {"fs": (3, 9), "background": [(0, 16, 0, 10)], "background_by": "all"},
+            PlanError,
+            "all pixels of the region are background in 6 of 6",
+        ),
         (
             {"energy": np.zeros((3, 4))},
             PlanError,

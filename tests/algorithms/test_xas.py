@@ -189,3 +189,10 @@ def test_an_intensity_that_adds_up_to_nothing_gives_no_number(scan):
     assert np.isnan(data["xas.mu"]).all()
     assert np.isnan(data["xas.error"]).all()
     assert (data["xas.frames"] == 24).all()
+
+
+def test_a_scan_in_another_unit_is_said(scan):
+    with pytest.warns(
+        UserWarning, match="no frame was used, all is NaN: 120 at no energy of the scan, 0 without"
+    ):
+        absorbed(scan, steps=[7000, 7500])

@@ -111,3 +111,8 @@ def test_a_run_of_a_proposal_has_its_steps_as_a_path_has(run, tmp_path, monkeypa
     monkeypatch.setenv("EXTRA_DATA_DATA_ROOT", str(tmp_path))
     given = run_of("900123:34")
     np.testing.assert_array_equal(steps(given, *MOTOR)["steps"], steps(run.path, *MOTOR)["steps"])
+
+
+def test_steps_in_another_unit_are_refused(run, tmp_path):
+    with pytest.raises(PlanError, match="is from 7 to 8; no value is at a step"):
+        made(run, tmp_path / "y", scan=MOTOR, i0=XGM, steps=[7000.0, 7500.0, 8000.0])

@@ -1,0 +1,79 @@
+"""Counts of photons: of simulated runs of few photons, how far off they are from what was planted, in their errors.
+
+``python -m campaign.photons --runs 200`` prints the table and fails where it is not as it must be.
+"""
+
+import argparse
+import sys
+import tempfile
+
+import numpy as np
+
+import dxflow
+from dxflow import Frames
+from dxflow.algorithms.droplets import Droplets
+from dxflow.algorithms.photons import Photonise
+from dxflow.algorithms.photonstats import PhotonStatistics
+from dxflow.simulate import Flat, make_run
+
+PHOTONS, NOISE, FRAMES, SIDE = 0.004, 0.05, 32, 64
+"""Per pixel: so few that one in a hundred touches another."""
+FIRST = Frames(modules=[0])
+CHARGE = 0.3
+"""Of a photon's cloud, in pixels, where it is shared."""
+
+
+def reduced(seed, charge, chain):
+    """Return a run's results, and the photons that are expected in all of its pixels."""
+    with tempfile.TemporaryDirectory(prefix="photons-") as folder:
+        size = {"detector": "AGIPD500K", "modules": 1, "module_shape": (SIDE, SIDE), "devices": ()}
+        shown = {
+            "signal": Flat(PHOTONS),
+            "noise": NOISE,
+            "charge": charge,
+            "bad_pixels": 0,
+            "energy_spread": 0,
+        }
+        truth = make_run(f"{folder}/r", trains=2, pulses=FRAMES // 2, seed=seed, **size, **shown)
+        data = dxflow.reduce(truth.path, chain, cluster="here", quiet=True).dataset
+    return data, truth.expected[:1].sum() * FRAMES
+
+
+def pulls(seed):
+    """Return by how many standard errors counts are off, for a run: in pixels, of P(1), in droplets."""
+    labels = np.ones((1, SIDE, SIDE), int)
+    data, planted = reduced(seed, 0, [Photonise(img=FIRST), PhotonStatistics(labels=labels, most=2)])
+    pixels = FRAMES * SIDE**2
+    p = PHOTONS * np.exp(-PHOTONS)
+    one = float(data["photonstats.probability"][0, 1])
+    shared, _ = reduced(seed, CHARGE, Droplets(threshold=0.3, low=0.2, gain=1.0, img=FIRST))
+    return {
+        "photons": (int(data["photons.total"].sum()) - planted) / np.sqrt(planted),
+        "P(1)": (one - p) / np.sqrt(p * (1 - p) / pixels),
+        "droplets": (int(shared["droplets.n_photons"].sum()) - planted) / np.sqrt(planted),
+    }
+
+
+def gathered(seeds):
+    """Return the pulls of several runs, by what was counted."""
+    each = [pulls(seed) for seed in seeds]
+    return {what: np.array([one[what] for one in each]) for what in each[0]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=200)
+    args = parser.parse_args()
+    right = True
+    for what, off in gathered(range(args.runs)).items():
+        width, mean, error = off.std(), off.mean(), off.std() / np.sqrt(len(off))
+        sys.stdout.write(
+            f"{what:10} {len(off):4} pulls: width {width:.3f}, mean {mean:+.3f} +- {error:.3f}, "
+            f"{np.mean(np.abs(off) > 3):.2%} beyond 3\n"
+        )
+        right &= 0.9 <= width <= 1.1 and abs(mean) < 3 * error
+    return 0 if right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
