@@ -200,6 +200,16 @@ def test_functions_of_frames_are_made_and_drawn_as_printed(tmp_path):
         assert (tmp_path / picture).stat().st_size > 8_000, picture
 
 
+def test_labels_and_conditions_are_as_printed(tmp_path, monkeypatch):
+    done = programs.run("\n".join(blocks("docs/labels.md", "python")), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "6 steps at 6 positions in 50 of 60 trains; left out: 10 settling" in done.stdout
+    assert (tmp_path / "labels.png").stat().st_size > 8_000
+    monkeypatch.chdir(tmp_path)
+    (line,) = commands("docs/labels.md")
+    assert cli.main([*line[1:], "--cluster", "here"]) == 0
+
+
 def test_correlations_are_made_and_drawn_as_printed(tmp_path, monkeypatch):
     script = tmp_path / "xpcs.py"
     script.write_text("\n".join(blocks("docs/xpcs.md", "python")))

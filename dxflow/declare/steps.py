@@ -71,17 +71,23 @@ class Steps:
     def _positions(self, x: NDArray, step: NDArray, kept: int) -> NDArray:
         """Return the position of each step, the mean of all trains of steps within the tolerance of each other."""
         inside = step >= 0
-        times = np.bincount(step[inside], minlength=kept)
-        sums = np.bincount(step[inside], x[inside], minlength=kept)
-        means = sums / np.maximum(times, 1)
+        means = _means(x[inside], step[inside], kept)
         order = np.argsort(means, kind="stable")
         group, lowest = np.zeros(kept, np.int64), 0
         for before, now in zip(order[:-1], order[1:], strict=True):
             far = means[now] - means[order[lowest]] > self.tolerance
             lowest = int(np.flatnonzero(order == now)[0]) if far else lowest
             group[now] = group[before] + far
-        out = (np.bincount(group, sums) / np.bincount(group, times))[group]
+        out = _means(x[inside], group[step[inside]], kept)[group]
         return out if self.to is None else np.round(out / self.to) * self.to
+
+
+def _means(x: NDArray, group: NDArray, groups: int) -> NDArray:
+    """Return the mean of each group; of equal values that value, to the last digit."""
+    least = np.full(groups, np.inf)
+    np.minimum.at(least, group, x)
+    times = np.bincount(group, minlength=groups)
+    return least + np.bincount(group, x - least[group], minlength=groups) / np.maximum(times, 1)
 
 
 def stretches(x: NDArray, tolerance: float) -> list[tuple[int, int]]:

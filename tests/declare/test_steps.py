@@ -63,6 +63,11 @@ def test_steps_with_noise_and_slow_moves():
     assert said.startswith("4 steps at 3 positions in 34 of 49 trains; left out: 6 settling, 9 in moves")
 
 
+def test_equal_values_are_their_position_to_the_last_digit():
+    values, _ = stepped(np.repeat([0.1, 0.7, 0.1], 7), tolerance=0.0)
+    assert values.tolist() == [0.1] * 7 + [0.7] * 7 + [0.1] * 7
+
+
 def test_positions_are_rounded_if_that_is_asked():
     values, _ = stepped([0.98, 1.03, 1.01, 2.02, 1.97, 2.01], tolerance=0.1, to=0.5)
     assert values.tolist() == [1, 1, 1, 2, 2, 2]
