@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from campaign import speckle as speckle_runs
 from readings import images
 from runs import make_run
 
@@ -133,6 +134,11 @@ def test_errors_are_as_wide_as_the_spread_of_runs():
     assert 0.9 < width.mean() < 1.1
     # Normalised by what 500 pixels have, a train is off by a part of its own error.
     assert np.abs(np.mean(pulls, axis=0)).max() < 0.5
+
+
+def test_contrast_and_decay_are_off_by_their_errors():
+    for name, off in speckle_runs.gathered(range(2)).items():
+        assert np.abs(off).max() < 4, name
 
 
 def test_trains_without_a_lag_do_not_count_for_it(tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from campaign import speckle
 from readings import near
 from runs import make_run
 from test_azint import integrated, of
@@ -124,6 +125,13 @@ def jackknifed(y, n):
     without = (y.sum(axis=0) - y) / (n.sum(axis=0) - n)
     trains = len(y)
     return np.sqrt((trains - 1) / trains * ((without - without.mean(axis=0)) ** 2).sum(axis=0))
+
+
+def test_errors_of_coefficients_are_as_wide_as_the_spread_of_runs():
+    off = np.concatenate([speckle.of_rings(seed) for seed in range(100)])
+    # 100 pulls have a width that is known to 7 %.
+    assert 0.85 < off.std() < 1.15
+    assert abs(off.mean()) < 0.3
 
 
 def test_a_single_train_and_trains_of_one_frame_have_no_error(tmp_path):

@@ -8,6 +8,9 @@ from samples import RoiSum, Stats, TrainSums
 import dxflow
 from dxflow import Algorithm, Frames, Output, PlanError
 from dxflow.algorithms.average import Average
+from dxflow.algorithms.contrast import Contrast
+from dxflow.algorithms.twotime import TwoTime
+from dxflow.algorithms.xcca import AngularCorrelation
 from dxflow.planning import cutting, memory
 from dxflow.simulate import make_run
 
@@ -110,3 +113,19 @@ def test_a_run_of_twenty_buffers_stays_within_the_planned_memory_per_worker(tmp_
     assert max(used) <= made.memory.total, (used, str(made.memory))
     # Twice over: had each worker kept what it read, it would not have fitted.
     assert made.memory.total < made.bytes_to_read / 2
+
+
+def test_correlations_need_what_is_planned(tmp_path, client):
+    size = {"detector": "AGIPD500K", "module_shape": (128, 128), "devices": ()}
+    truth = make_run(tmp_path / "r0001", trains=6, pulses=32, **size)
+    labels = np.random.default_rng(0).integers(0, 11, truth.positions.shape[:3])
+    for algorithm in (
+        Contrast(labels=labels),
+        AngularCorrelation(nbins=50, nchi=180),
+        TwoTime(labels=labels),
+    ):
+        made = dxflow.plan(truth.path, algorithm, on_fault="mask", mask=None)
+        used = max(used_by(made, client))
+        # The compiler and what it made may be in these workers already.
+        own = made.memory.total - made.memory.libraries
+        assert own / 1.5 <= used <= made.memory.total, (algorithm.name, used, str(made.memory))
