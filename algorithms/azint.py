@@ -133,6 +133,7 @@ class AzimuthalIntegration(Algorithm):
 
     ALG_ID = "azint"
     HELP = "azimuthal integration: intensity against q, per frame and for the run"
+    FINISHES_TRAINS = True
     inputs = {"img": Frames("image.data"), "by": None}  # type: ignore[dict-item]
 
     @classmethod

@@ -76,6 +76,8 @@ class Algorithm:
     """Of `process_train_data`: whether it sees some frames of a train at a time, rather than all."""
     STRIPS: ClassVar[bool] = False
     """Of `process_module_data`: whether a block has all trains of the run, but only some slow-scan rows of a module."""
+    FINISHES_TRAINS: ClassVar[bool] = False
+    """Whether `finalize_chunk_processing` is once per train, not per unit, so that others can read what it makes."""
     inputs: Mapping[str, Input | From | Labels] = {}
     """Alias -> what is read. The first one sets the blocks and the pixels."""
 
@@ -219,8 +221,8 @@ class Algorithm:
         """Finish a unit, some consecutive trains, after its last train or block. Default: nothing.
 
         How many trains that are follows from the run, and from what this algorithm reads and makes: they are the same
-        in any company and in any chunks; without whole-run outputs it is each train. In ``out``: their rows, and
-        whole-run outputs as far as these trains made them.
+        in any company and in any chunks; without whole-run outputs, and with `FINISHES_TRAINS`, it is each train. In
+        ``out``: their rows, and whole-run outputs as far as the trains of the unit made them, up to these.
         """
 
     def merge(self, into: Partial, other: Partial) -> None:

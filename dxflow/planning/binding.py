@@ -138,6 +138,8 @@ class Binding:
         whole = [o.key for o in by.outputs if o.output.kind in ("run", "pixel", "event")]
         if read.transient or not by.algorithm.overrides("finalize_chunk_processing"):
             return
+        if by.algorithm.FINISHES_TRAINS and not algorithm.by_module:
+            return
         if whole or algorithm.by_module:
             why = f"its {whole} are of the whole chunk" if whole else "module blocks are read before that"
             raise PlanError(
@@ -195,7 +197,8 @@ class Binding:
         image = output.kind == "image"
         shape = (root.shape[0], *output.shape, *root.shape[1:]) if image else (1, *output.shape)
         kind = "frames" if image else "from"
-        return replace(root, kind=kind, shape=shape, dtype=np.dtype(output.dtype), unit=output.unit)
+        made = {"dims": output.dims, "coords": dict(output.coords)}
+        return replace(root, kind=kind, shape=shape, dtype=np.dtype(output.dtype), unit=output.unit, **made)
 
     def _outputs(self, bound: BoundAlgorithm) -> tuple[BoundOutput, ...]:
         """Ask the algorithm what it makes, and check it."""

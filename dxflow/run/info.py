@@ -21,7 +21,7 @@ class InputInfo:
     fast-scan pixels that are read of each module, None for all; `data` is "raw" or "corrected" of detectors;
     `values` are the different ones of `Labels`, sorted: the groups of a result; `facts` what devices say of it, such
     as the clock of `FrameClock`; `entries` are the sorted numbers in their trains of the (selected) frames without
-    pulse ids.
+    pulse ids; `dims` and `coords` of an earlier output are those that it declares.
     """
 
     name: str
@@ -41,6 +41,8 @@ class InputInfo:
     values: NDArray | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     entries: NDArray = field(default_factory=lambda: np.zeros(0, np.uint32))
+    dims: tuple[str, ...] = ()
+    coords: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.shape))

@@ -42,7 +42,7 @@ class _Total:
         self._presence, self._shares, self._calls, self._bound = presence, presence.shares, calls, bound
         self._first, self._end = calls.chunk.first, calls.chunk.last
         self._tree = Tree(self._merge)
-        self._finishes = bound.algorithm.overrides(HOOK)
+        self._finishes = bound.algorithm.overrides(HOOK) and not by_train(calls.plan, bound)
 
     def reach(self, train: int) -> None:
         """Close the units that end before a train."""
@@ -57,7 +57,8 @@ class _Total:
         trains = set(range(self._first, last))
         shares.gather(bound)
         if self._finishes and trains - calls.excluded and not trains & calls.failed:
-            finish(self._presence, calls, bound, self._first, last)
+            for first, end in self._spans(last):
+                finish(self._presence, calls, bound, first, end)
         whole = adds_up(bound) and not calls.failed
         if whole:
             self._tree.add(self._first, last, shares.whole_run(bound))
@@ -65,6 +66,12 @@ class _Total:
             shares.renew(bound)
         elif whole:
             shares.put(bound, self._tree.result())
+
+    def _spans(self, last: int) -> list[tuple[int, int]]:
+        """Return the trains that are finished at once: of a unit, or one after the other as where others read on."""
+        if not self._bound.algorithm.FINISHES_TRAINS:
+            return [(self._first, last)]
+        return [(one, one + 1) for one in range(self._first, last) if one not in self._calls.excluded]
 
     def _merge(self, into: Partial, other: Partial) -> None:
         with self._calls.merging(self._bound):

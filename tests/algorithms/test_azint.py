@@ -7,7 +7,7 @@ import pytest
 from readings import Whole, images, near, pixels, same
 
 import dxflow
-from dxflow import Frames, From, PlanError, geometry
+from dxflow import Algorithm, Frames, From, Output, PlanError, geometry
 from dxflow.algorithms import _azint_kernels as kernels
 from dxflow.algorithms._moments import ratio
 from dxflow.algorithms.azint import AzimuthalIntegration
@@ -150,6 +150,31 @@ def test_whole_trains_give_the_same_as_module_blocks(holey):
     whole, blocks = integrated(holey, Whole(), of(holey)), integrated(holey)
     near(whole["azint.intensity"], blocks["azint.intensity"], 1e-6)
     near(whole["azint.mean"], blocks["azint.mean"])
+
+
+class Later(Algorithm):
+    """Reads what is made of frames, train by train."""
+
+    ALG_ID = "later"
+    inputs = {"x": From("azint.intensity")}
+
+    def outputs(self, info):
+        return {
+            "sum": Output(per="x", shape=info["x"].shape[1:], dims=info["x"].dims, coords=info["x"].coords)
+        }
+
+    def process_train_data(self, train, out):
+        out.sum = train["x"]
+
+
+@pytest.mark.parametrize("options", [{}, {"errors": "azimuthal"}])
+def test_averages_of_frames_can_be_read_in_the_same_pass_and_change_no_bit(holey, options):
+    alone = integrated(holey, of(holey, **options))
+    company = integrated(holey, of(holey, **options), Later())
+    np.testing.assert_array_equal(company["later.sum"], alone["azint.intensity"].astype("f8"))
+    assert company["later.sum"].coords["q"].attrs["units"] == alone["q"].attrs["units"]
+    for name in (n for n in alone.data_vars if str(n).startswith("azint.")):
+        assert alone[name].values.tobytes() == company[name].values.tobytes(), name
 
 
 def test_modules_and_trains_that_are_missing_are_left_out(broken):

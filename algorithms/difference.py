@@ -1,0 +1,417 @@
+"""Difference: of frames or trains with and without a pump, of any output or key, with its error."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dxflow import Algorithm, From, InputInfo, Labels, Output, Partial, PlanError, RunInfo, Train
+
+from . import _groups as groups
+from ._moments import add, ratio
+
+PAIRINGS = ("train", "neighbour", "pooled")
+NORMS = ("sums", "each")
+LABELS = ("on", "by")
+"""Inputs that are known when planning."""
+ON, OFF = 0, 1
+"""Kinds of frames, as they stand in sums."""
+
+
+class Difference(Algorithm):
+    """Mean of what is pumped minus mean of what is not: of frames or trains, of numbers, spectra or curves.
+
+    Parameters
+    ----------
+    pairing : {"train", "neighbour", "pooled"}
+        Pumped frames minus the others of the same train, then the mean of trains (the default): what drifts from train
+        to train cancels. Or of the same stretch of trains, where whole trains are pumped in turn. Or the mean of all
+        pumped frames minus that of all others.
+    trains : int
+        How long a stretch of "neighbour" is: 2 by default, the trains with ids 2 k and 2 k + 1.
+    normalise : {"sums", "each"}
+        With `i0`: the sum of x over the sum of I0 of the frames that are averaged (the default), or each frame by its
+        own I0 first.
+    min_i0 : float
+        Frames whose I0 is not above this are left out, and counted; 0 by default.
+    groups : list, optional
+        Values of `by` that make a group each, in this order; by default all, sorted.
+    x : From, Key, PulseKey or Labels
+        What is compared, one value or array per frame or per train: ``From("azint.intensity")`` by default.
+    on : Labels, or what they take, or From
+        Which frames or trains are pumped: booleans, 0 and 1, or "on" and "off".
+    i0 : PulseKey, Key, From or Labels, optional
+        What x is divided by, one number per frame or train.
+    by : Labels, or what they take, or From, optional
+        A label of each frame or train, such as the delay: one difference for each of its values.
+
+    Outputs
+    -------
+    difference, error : float64, ([group,] ...)
+        With the axes of x, in its unit, or that over the unit of `i0`; NaN where there is none, and no error of one
+        pair.
+    on, off, on_error, off_error : float64, same shape
+        What is subtracted from what: difference = on - off.
+    relative, relative_error : float64, same shape
+        (on - off) / off.
+    frames_on, frames_off : int64, same shape
+        Frames (or trains, of values per train) in them: those with a value.
+    trains, unpaired : int64, same shape
+        Trains (or stretches) in which there are both, and those left out since they have only one; but for "pooled".
+    unlabelled, left_out, ungrouped : int64
+        Frames of which it is not known whether they are pumped, whose I0 is missing or too small, that are of no group.
+
+    With `by`, the axis of groups has the name of the label ("group" if it has none) and its values as coordinate.
+
+    Notes
+    -----
+    R = sum x / sum I0 of the n frames of a kind, with I0 = 1 if none is given. "pooled": D = R_on - R_off and
+    var(D) = var(R_on) + var(R_off), with [1]_::
+
+        var(R) = n / (n - 1) sum (x - R I0)^2 / (sum I0)^2
+
+    "train", "neighbour": D_t = R_on - R_off of each train or stretch that has both, D their mean and var(D) their
+    variance over their number: trains count alike, and what their frames have in common is in the error.
+
+    The ratio of sums is the default since the mean of x / I0 is another quantity, which weak shots dominate.
+
+    The error of (on - off) / off is that of on / off, with the covariance of both over trains.
+
+    What is not finite counts as missing, element by element.
+
+    References
+    ----------
+    .. [1] W. G. Cochran (1977), Sampling Techniques, 3rd edition, section 2.11.
+    """
+
+    pairing: str
+    trains: int
+    normalise: str
+    min_i0: float
+    groups: Any
+    ALG_ID = "difference"
+    HELP = "pumped minus unpumped frames or trains of any output, with its error"
+    inputs = {"x": From("azint.intensity"), "on": None, "i0": None, "by": None}  # type: ignore[dict-item]
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add = parser.add_argument
+        add(
+            "--pairing", choices=PAIRINGS, default="train", help="what is subtracted from what; default train"
+        )
+        add(
+            "--trains",
+            type=int,
+            default=2,
+            help="train ids of a stretch, with --pairing neighbour; default 2",
+        )
+        add(
+            "--normalise",
+            choices=NORMS,
+            default="sums",
+            help="ratio of sums, or frame by frame; default sums",
+        )
+        add("--min-i0", type=float, default=0.0, help="frames must have more incoming intensity; default 0")
+        groups.add_arguments(parser)
+
+    def configure(self, args: argparse.Namespace) -> None:
+        super().configure(args)
+        if self.trains < 1:
+            raise ValueError(f"difference: trains={self.trains}; expected how many train ids a stretch has")
+        if not 0 <= self.min_i0 < np.inf:
+            raise ValueError(f"difference: min_i0={self.min_i0}; expected a number from 0")
+        if self.inputs["on"] is None:
+            raise ValueError("difference: give on=, which frames or trains are pumped")
+        own = {alias: _input(alias, what) for alias, what in self.inputs.items() if what is not None}
+        # The first one has the frames, which labels are joined to.
+        self.inputs = dict(sorted(own.items(), key=lambda item: isinstance(item[1], Labels)))
+        self._how = (
+            Pooled() if self.pairing == "pooled" else Paired(self.trains if self.pairing != "train" else 1)
+        )
+
+    def outputs(self, info: RunInfo) -> Mapping[str, Output]:
+        self._check(info)
+        x, found = info["x"], self._groups_of(info)
+        named = axes_of(x)
+        whole: dict[str, Any] = named if found is None else found.axes(**named)
+        unit = f"{x.unit}/{info['i0'].unit}" if "i0" in self.inputs and x.unit else x.unit
+        made = {"on": "pumped", "off": "not pumped", "difference": "pumped minus not pumped"}
+        values = {name: Output(unit=unit, doc=doc, **whole) for name, doc in made.items()}
+        errors = {n: f"standard error of {n.removesuffix('_error')}" for n in ("on_error", "off_error")}
+        errors["error"] = "standard error of the difference"
+        values |= {name: Output(unit=unit, doc=doc, **whole) for name, doc in errors.items()}
+        values["relative"] = Output(doc="difference over what is not pumped", **whole)
+        values["relative_error"] = Output(doc="its standard error", **whole)
+        counts = {name: Output(dtype="i8", doc=doc, **whole) for name, doc in self._how.counts.items()}
+        single = {name: Output(dtype="i8", doc=doc) for name, doc in COUNTED.items()}
+        return values | counts | single | self._how.state((self._count(found), *named["shape"]))
+
+    def _count(self, found: groups.Groups | None) -> int:
+        return 1 if found is None else len(found)
+
+    def _groups_of(self, info: RunInfo) -> groups.Groups | None:
+        size = int(np.prod(axes_of(info["x"])["shape"]))
+        return groups.of(self, info, 30 * 8 * size) if "by" in self.inputs else None
+
+    def _check(self, info: RunInfo) -> None:
+        """Refuse what cannot be compared."""
+        x, on = info["x"], info["on"]
+        if x.dtype.kind not in "fiub":
+            raise PlanError(f"difference: x is {x.name} {x.key}, {x.dtype}; expected real numbers")
+        for alias in ("on", "i0"):
+            if alias in self.inputs and info[alias].shape not in ((), (1,)):
+                raise PlanError(
+                    f"difference: {alias} is {info[alias].name} {info[alias].key} with values of shape "
+                    f"{info[alias].shape}; expected one for each frame or train"
+                )
+        self._check_flags(on)
+        if self.pairing == "train" and "control" in (on.kind, x.kind):
+            what = "on" if on.kind == "control" else "x"
+            raise PlanError(
+                f"difference: {what}= has one value per train, and no train has both kinds: give pairing='neighbour', "
+                "which takes trains that follow each other, or 'pooled'"
+            )
+
+    def _check_flags(self, on: InputInfo) -> None:
+        if on.values is None:
+            return
+        said = ", ".join(map(str, on.values[: groups.FEW].tolist())) or "nothing"
+        if not all(str(value).lower() in groups.FLAGS or value in (0, 1) for value in on.values.tolist()):
+            raise PlanError(
+                f"difference: on= {on.name} {on.key} is {said}; expected booleans, 0 and 1, or 'on' and 'off'"
+            )
+        if len(set(pumped(on.values).tolist())) < 2:
+            raise PlanError(
+                f"difference: on= {on.name} {on.key} is {said} for all {on.frames} frames or trains that are read: "
+                "there is nothing to compare"
+            )
+
+    def initialize(self, info: RunInfo) -> None:
+        self._groups, self._single = self._groups_of(info), len(axes_of(info["x"])["shape"])
+
+    def process_train_data(self, train: Train, out: Partial) -> None:
+        y = _values(train, "x")
+        y = y[None] if y.ndim == self._single else y
+        n = len(y)
+        i0 = np.broadcast_to(np.ravel(_values(train, "i0")), n) if "i0" in self.inputs else np.ones(n)
+        known = np.broadcast_to(np.ravel(train.valid("on")), n)
+        flags = np.broadcast_to(np.ravel(pumped(np.asarray(train["on"]))), n)
+        slots = np.broadcast_to(0 if self._groups is None else self._groups.slots(train), n)
+        bright = np.isfinite(i0)
+        bright[bright] = i0[bright] > self.min_i0
+        out.unlabelled += (~known).sum()
+        out.ungrouped += (known & (slots < 0)).sum()
+        out.left_out += (known & (slots >= 0) & ~bright).sum()
+        used = known & (slots >= 0) & bright
+        y, i0 = y[used], i0[used].reshape(-1, *(1,) * self._single)
+        if self.normalise == "each":
+            y, i0 = y / i0, np.ones(i0.shape)
+        self._how.add(out, train.id, Rows(y, i0, np.where(flags[used], ON, OFF), slots[used]))
+
+    def merge(self, into: Partial, other: Partial) -> None:
+        super().merge(into, other)
+        self._how.merge(into, other)
+
+    def finalize(self, totals: Partial) -> None:
+        for name, values in self._how.finish(totals).items():
+            totals[name][...] = values.reshape(totals[name].shape)
+
+
+COUNTED = {
+    "unlabelled": "frames of which it is not known whether they are pumped",
+    "left_out": "frames whose incoming intensity is missing or too small",
+    "ungrouped": "frames of no group",
+}
+FRAMES = {"frames_on": "pumped frames used", "frames_off": "frames used that are not pumped"}
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Frames of a train that are used: values and I0, (frame, ...), kind and group, (frame,)."""
+
+    y: NDArray
+    x: NDArray
+    kind: NDArray
+    slot: NDArray
+
+    def parts(self) -> Any:
+        """Yield kind, group, and number, values and I0 of its frames, 0 where they have no value."""
+        for kind, slot in np.unique(np.stack([self.kind, self.slot]), axis=1).T:
+            own = (self.kind == kind) & (self.slot == slot)
+            known = np.isfinite(self.y[own])
+            yield kind, slot, known, np.where(known, self.y[own], 0.0), np.where(known, self.x[own], 0.0)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Differences within stretches of so many train ids, and what they add up to.
+
+    A partial has sums of its first stretch and of its last one, which may go on in the partials before and after it,
+    and moments of those in between: on, off and their difference.
+    """
+
+    trains: int
+    counts = {
+        "trains": "trains or stretches with both",
+        "unpaired": "trains or stretches with one kind only, left out",
+        **FRAMES,
+    }
+
+    def state(self, shape: tuple[int, ...]) -> dict[str, Output]:
+        """Return the outputs that hold it, for so many groups of values."""
+        hidden: dict[str, Any] = {"merge": "custom", "store": False}
+        return {
+            "stretches": Output(shape=(2,), dtype="i8", **hidden),
+            "edges": Output(shape=(2, 2, 3, *shape), **hidden),
+            "counts": Output(shape=(4, *shape), dtype="i8", **hidden),
+            "means": Output(shape=(3, *shape), **hidden),
+            "squares": Output(shape=(3, *shape), **hidden),
+        }
+
+    def add(self, out: Partial, train: int, rows: Rows) -> None:
+        """Add the frames of a train."""
+        sums = np.zeros(out.edges.shape[1:])
+        for kind, slot, known, y, x in rows.parts():
+            sums[kind, :, slot] = known.sum(axis=0), y.sum(axis=0), x.sum(axis=0)
+        self._follow(out, train // self.trains + 1, sums)
+
+    def _follow(self, out: Partial, stretch: int, sums: NDArray) -> int:
+        """Add sums of a stretch that is the last one, or follows it; return at which edge it is then."""
+        last = int(out.stretches[1] > 0)
+        if out.stretches[last] not in (0, stretch):
+            if last:
+                self._close(out, out.edges[1])
+            last, out.edges[1] = 1, 0
+        out.stretches[last] = stretch
+        out.edges[last] += sums
+        return last
+
+    def _close(self, out: Partial, sums: NDArray) -> None:
+        """Add the difference within a stretch that is complete."""
+        n = sums[:, 0].astype(np.int64)
+        both = (n > 0).all(axis=0)
+        r = ratio(sums[:, 1], sums[:, 2])
+        values = np.where(both, np.stack([r[ON], r[OFF], r[ON] - r[OFF]]), 0.0)
+        add(out.counts[0], out.means, out.squares, both, values, np.zeros(()))
+        out.counts[1] += (n > 0).any(axis=0) & ~both
+        out.counts[2:] += np.where(both, n, 0)
+
+    def merge(self, into: Partial, other: Partial) -> None:
+        """Merge those of later trains."""
+        if not other.stretches[0]:
+            return
+        last = self._follow(into, int(other.stretches[0]), other.edges[0])
+        add(into.counts[0], into.means, into.squares, other.counts[0], other.means, other.squares)
+        into.counts[1:] += other.counts[1:]
+        if other.stretches[1]:
+            if last:
+                self._close(into, into.edges[1])
+            into.stretches[1], into.edges[1] = other.stretches[1], other.edges[1]
+
+    def finish(self, totals: Partial) -> dict[str, NDArray]:
+        """Return results by name."""
+        for edge in np.flatnonzero(totals.stretches):
+            self._close(totals, totals.edges[edge])
+        n = totals.counts[0]
+        means = np.where(n > 0, totals.means, np.nan)
+        variances = ratio(totals.squares, n * np.maximum(n - 1.0, 0))
+        shared = (variances[0] + variances[1] - variances[2]) / 2
+        return results(means, variances, shared) | dict(zip(self.counts, totals.counts, strict=True))
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Moments of all frames of both kinds: of x and I0 with each other."""
+
+    counts = FRAMES
+
+    def state(self, shape: tuple[int, ...]) -> dict[str, Output]:
+        """Return the outputs that hold it, for so many groups of values."""
+        hidden: dict[str, Any] = {"merge": "custom", "store": False}
+        return {
+            "counts": Output(shape=(2, *shape), dtype="i8", **hidden),
+            "means": Output(shape=(2, 2, *shape), **hidden),
+            "squares": Output(shape=(2, 3, *shape), **hidden),
+        }
+
+    def add(self, out: Partial, train: int, rows: Rows) -> None:
+        """Add the frames of a train."""
+        for kind, slot, known, y, x in rows.parts():
+            n = known.sum(axis=0)
+            means = np.stack([y.sum(axis=0), x.sum(axis=0)]) / np.maximum(n, 1)
+            dy, dx = (np.where(known, v - m, 0.0) for v, m in zip((y, x), means, strict=True))
+            squares = np.stack([(a * b).sum(axis=0) for a, b in ((dy, dy), (dy, dx), (dx, dx))])
+            at = kind, slice(None), slot
+            _add_products(out.counts[kind, slot, ...], out.means[at], out.squares[at], n, means, squares)
+
+    def merge(self, into: Partial, other: Partial) -> None:
+        """Merge those of later trains."""
+        for kind in (ON, OFF):
+            parts = ([p.counts[kind], p.means[kind], p.squares[kind]] for p in (into, other))
+            _add_products(*(a for part in parts for a in part))
+
+    def finish(self, totals: Partial) -> dict[str, NDArray]:
+        """Return results by name."""
+        n, (y, x) = totals.counts, np.moveaxis(totals.means, 1, 0)
+        r = ratio(y, np.where(n > 0, x, 0.0))
+        yy, xy, xx = np.moveaxis(totals.squares, 1, 0)
+        spread = np.maximum(yy - 2 * r * xy + r**2 * xx, 0)
+        variance = ratio(spread, n * np.maximum(n - 1.0, 0) * x**2)
+        means = np.stack([*r, r[ON] - r[OFF]])
+        found = results(means, np.stack([*variance, variance.sum(axis=0)]), np.zeros(()))
+        return found | dict(zip(self.counts, n, strict=True))
+
+
+def _add_products(
+    count: NDArray, means: NDArray, squares: NDArray, n: NDArray, others: NDArray, more: NDArray
+) -> None:
+    """Add count, means of two quantities and sums of products of their deviations to the first three, in place."""
+    total = np.maximum(count + n, 1)
+    dy, dx = others - means
+    squares += more + np.stack([dy * dy, dy * dx, dx * dx]) * (count * (n / total))
+    means += (others - means) * (n / total)
+    count += n
+
+
+def results(means: NDArray, variances: NDArray, shared: NDArray) -> dict[str, NDArray]:
+    """Return on, off and difference with their errors, of their variances and the covariance of the first two."""
+    errors = np.sqrt(variances)
+    on, off, _ = means
+    r = ratio(on, off)
+    spread = np.maximum(variances[ON] - 2 * r * shared + r**2 * variances[OFF], 0)
+    found = dict(zip(("on", "off", "difference"), means, strict=True))
+    found |= dict(zip(("on_error", "off_error", "error"), errors, strict=True))
+    return found | {"relative": r - 1, "relative_error": np.sqrt(ratio(spread, off**2))}
+
+
+def pumped(values: NDArray) -> NDArray:
+    """Return which labels mean that the pump was on."""
+    if values.dtype.kind in "SU":
+        return np.isin(np.char.lower(values.astype(str)), [text for text, on in groups.FLAGS.items() if on])
+    return np.asarray(values == 1)
+
+
+def axes_of(x: InputInfo) -> dict[str, Any]:
+    """Return shape, dims and coords of one value of an input."""
+    shape = x.shape if x.kind == "frames" else x.shape[1:]
+    if x.dims:
+        return {"shape": shape, "dims": x.dims, "coords": dict(x.coords)}
+    return {"shape": shape, "dims": tuple(f"x{n}" for n in range(len(shape))), "coords": {}}
+
+
+def _input(alias: str, what: Any) -> Any:
+    """Return an input; what can only be labels, as such."""
+    if isinstance(what, (Labels, From)) or (hasattr(what, "bind") and alias not in LABELS):
+        return what
+    return Labels(what)
+
+
+def _values(train: Train, alias: str) -> NDArray:
+    """Return the values of a train in float64, NaN where there are none."""
+    values, there = np.asarray(train[alias], "f8"), np.asarray(train.valid(alias))
+    return np.where(there.reshape(there.shape + (1,) * (values.ndim - there.ndim)), values, np.nan)
