@@ -130,18 +130,18 @@ class Projection(Algorithm):
             return
         frames, n = rois.frames_of(block), len(block)
         maps = self._bad[block.module], self._noise[block.module]
-        given: Any = (*one.bounds[number], *self._window, self.single_photon)
+        given: list[Any] = [frames, *maps, *one.bounds[number], *self._window, self.single_photon]
         if self.axis != "none":
             sums: list[Any] = []
             for axis, size in zip(("ss", "fs"), one.shape, strict=True):
                 known = axis in KEPT[self.axis]
                 sums += [out[axis] if known else np.zeros((n, size))]
                 sums += [out[f"{axis}_pixels"] if known else np.zeros((n, size), np.int32)]
-            kernels.project(frames, *maps, *given, *sums)
+            kernels.project(*given, *sums)
         if self._bins:
             bins = [np.arange(size) * k // size for size, k in zip(one.shape, self._bins, strict=True)]
             images = [a if a.ndim == 4 else a[:, None] for a in (out.image, out.image_pixels)]
-            kernels.rebin(frames, *maps, *given, *bins, one.modules.index(number), *images)
+            kernels.rebin(*given, *bins, one.modules.index(number), *images)
 
     def finalize_chunk_processing(self, out: Partial) -> None:
         for name in [name for name in out if not name.endswith("_pixels")]:

@@ -203,7 +203,7 @@ class Spectrum(Algorithm):
     def process_train_data(self, train: Train, out: Partial) -> None:
         from ._spectrum_kernels import project
 
-        table, images = self._parts, _images(train)
+        table, images = self._parts, images_of(train)
         bins = len(table.centres)
         sums = np.zeros((len(images), 2 * bins))
         counts = np.zeros(sums.shape, np.int32)
@@ -363,7 +363,7 @@ def _sums(out: Partial) -> tuple[NDArray, NDArray, NDArray]:
     return out.frames, out.mean, out.error
 
 
-def _images(train: Train) -> NDArray:
+def images_of(train: Train) -> NDArray:
     """Return frames with an axis of modules, what is missing or masked as NaN."""
     images, there = train["img"], train.valid("img")
     if images.ndim == 3:

@@ -20,6 +20,7 @@ from dxflow.algorithms import xcca
 from dxflow.algorithms._blas import blas
 from dxflow.algorithms._products import TILE, Pixels, Products
 from dxflow.algorithms.assemble import Assemble
+from dxflow.algorithms.autocorrelation import Autocorrelation
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.calibrate import Calibrate
@@ -30,6 +31,7 @@ from dxflow.algorithms.peaks import PeakFinder8
 from dxflow.algorithms.projection import Projection
 from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.rounding import Round
+from dxflow.algorithms.sparsify import Sparsify
 from dxflow.algorithms.subtract import Subtract
 from dxflow.algorithms.sums import ImageSums
 from dxflow.algorithms.waveform import Waveform
@@ -75,6 +77,9 @@ def algorithms(truth: Truth, dtype: str) -> Iterator[tuple[str, list[Any], Calla
         where = np.random.default_rng(0).permutation(truth.expected[0].size)
         assembled = [Assemble(geometry=beam(truth)["geometry"])]
         yield "assemble", assembled, lambda x: [np.bincount(where, f.ravel()) for f in x]
+        yield "sparsify", [Sparsify(threshold=2)], lambda x: [np.argwhere(f > 2) for f in x]
+        own = [Autocorrelation(modules=[0], range=(10, 10))]
+        yield "autocorrelation", own, lambda x: [np.fft.irfft2(np.abs(np.fft.rfft2(f)) ** 2) for f in x]
         eighth = [size // 8 for size in truth.expected.shape[1:]]
         binned = [Projection(name="binned", axis="none", rebin=eighth)]
         yield "binned", binned, lambda x: np.nansum(x.reshape(len(x), eighth[0], 8, -1, 8), axis=(2, 4))

@@ -1,0 +1,183 @@
+"""Sparsify: lists of the pixels above a threshold, and the images that they come from made again."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dxflow import Algorithm, Frames, InputInfo, Output, Partial, RunInfo, Train
+
+from . import _rois as rois
+from .litframes import comparable, refuse_others
+from .photons import Scratch
+from .spectrum import images_of
+
+COLUMNS = ("module", "ss", "fs")
+
+
+class Sparsify(Algorithm):
+    """List the pixels of each frame that are above a threshold: where they are, and their values.
+
+    Parameters
+    ----------
+    threshold : float
+        In the unit of the data, 0 by default.
+    pad : int, optional
+        As many places for each frame, instead of lists as long as they are: pixels beyond these are left out.
+    ss, fs : (int, int), optional
+        First row (slow scan) and column (fast scan) of the region and the ones after its last; all by default.
+    modules : int or sequence of int, optional
+        Module numbers; all by default.
+    mask : path or array, (module, ss, fs) or (ss, fs), optional
+        Pixels that are not listed are True, beside those that are masked in the data.
+    img : Frames, Key or From
+        ``Frames("image.data")`` by default; ``From("photons.img")`` for pixels with photons.
+
+    Outputs
+    -------
+    pixels : int32, (event, 3) or, with `pad`, (frame, place, 3)
+        Module number, ss and fs in the module, in the order of pixels; -1 in places that are not used.
+    values : float32 or float64, (event,) or (frame, place)
+        Of these pixels, unit of the data; NaN in places that are not used.
+    n : int32, (frame,)
+        Pixels above the threshold, also those that `pad` leaves out.
+    module_numbers : int32, (module,), and limits : int32, (2, 2)
+        Modules that were read, and first and last but one pixel of them along ss and fs: what `dense` needs.
+
+    Notes
+    -----
+    A pixel of a list takes 16 bytes, one of an image 4: lists are smaller below a quarter of the pixels; NaN and masked
+    pixels are in none.
+    """
+
+    threshold: float
+    pad: int | None
+    mask: Any
+    ALG_ID = "sparsify"
+    HELP = "lists of the pixels above a threshold, per frame, as long as they are or padded"
+    WHOLE_FRAMES = True
+    inputs = {"img": Frames("image.data")}
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--threshold", type=float, default=0.0, help="pixels above this are listed; default 0")
+        add("--pad", type=int, help="so many places for each frame")
+        rois.add_one(parser)
+
+    def configure(self, args: argparse.Namespace) -> None:
+        super().configure(args)
+        self._asked = rois.asked("sparsify", args)
+        if not np.isfinite(self.threshold):
+            raise ValueError(
+                f"sparsify: threshold={self.threshold}; expected a number, in the unit of the data"
+            )
+        if self.pad is not None and self.pad < 1:
+            raise ValueError(
+                f"sparsify: pad={self.pad}; expected how many pixels are kept of a frame, from 1"
+            )
+
+    def outputs(self, info: RunInfo) -> Mapping[str, Output]:
+        img = info["img"]
+        refuse_others("sparsify", img)
+        rois.placed("sparsify", self._asked, img)
+        rois.left_out("sparsify", self.mask, img)
+        per: dict[str, Any] = {"per": "img" if self.pad else "event"}
+        places = (self.pad,) if self.pad else ()
+        dims = ("place",) if self.pad else ()
+        column: dict[str, Any] = {"shape": (*places, 3), "dims": (*dims, "pixel_column")}
+        column["coords"] = {"pixel_column": np.array(COLUMNS)}
+        kind = "f4" if img.dtype == np.float32 or img.dtype.itemsize <= 2 else "f8"
+        return {
+            "pixels": Output(dtype="i4", doc="module, ss, fs", **per, **column),
+            "values": Output(dtype=kind, unit=img.unit, doc="value", shape=places, dims=dims, **per),
+            "n": Output(per="img", dtype="i4", doc="pixels above the threshold"),
+            "module_numbers": Output(shape=(len(img.modules),), dtype="i4", merge="max", doc="modules read"),
+            "limits": Output(shape=(2, 2), dtype="i4", merge="max", doc="pixels that were read"),
+        }
+
+    def memory(self, info: RunInfo) -> int:
+        return 9 * int(np.prod(info["img"].shape))
+
+    def initialize(self, info: RunInfo) -> None:
+        img = info["img"]
+        (self._roi,) = rois.placed("sparsify", self._asked, img)
+        self._bad = rois.left_out("sparsify", self.mask, img)
+        self._numbers, self._limits = np.array(img.modules), _limits(img)
+        self._where = np.array([img.modules.index(m) for m in self._roi.modules])
+        self._scratch = Scratch(np.empty(len(self._where) * int(np.prod(self._roi.shape)), np.int64))
+
+    def process_train_data(self, train: Train, out: Partial) -> None:
+        from ._sparsify_kernels import listed
+
+        out.module_numbers, out.limits = self._numbers, self._limits
+        (found,) = self._scratch.arrays
+        for frame, image in enumerate(comparable(images_of(train))):
+            n = listed(image, self._where, self._bad, *self._roi.first, self.threshold, found)
+            at = np.unravel_index(found[:n], image.shape)
+            pixels = np.stack(
+                [self._numbers[at[0]], *(a + f for a, f in zip(at[1:], self._limits[:, 0], strict=True))], -1
+            )
+            out.n[frame] = n
+            if self.pad:
+                kept = min(n, self.pad)
+                out.pixels[frame], out.values[frame] = -1, np.nan
+                out.pixels[frame, :kept], out.values[frame, :kept] = pixels[:kept], image[at][:kept]
+            else:
+                out.pixels.append(pixels, frames=np.full(n, frame))
+                out.values.append(image[at], frames=np.full(n, frame))
+
+
+def dense(result: Any, name: str = "sparsify") -> NDArray:
+    """Return the images that lists of pixels come from, (frame, module, ss, fs): 0 of pixels that are in no list.
+
+    Parameters
+    ----------
+    result : Result or xarray.Dataset
+        What `Sparsify` made, of all frames.
+    name : str
+        Of the algorithm.
+
+    Returns
+    -------
+    ndarray of float32 or float64, (frame, module, ss, fs)
+        Modules that were read, in their order, and pixels that were read of them; NaN of frames of which nothing was
+        read.
+
+    Raises
+    ------
+    ValueError
+        If it has not all pixels: frames were selected, or there were more than `pad`.
+    """
+    data = getattr(result, "dataset", result)
+    n, pixels, values = (np.asarray(data[f"{name}.{key}"]) for key in ("n", "pixels", "values"))
+    if values.ndim == 2:
+        pad = values.shape[1]
+        if (n > pad).any():
+            raise ValueError(
+                f"{name}: {(n > pad).sum()} frames have more than the {pad} pixels that were kept, up to {n.max()}; "
+                f"make it with pad={n.max()}, or without pad="
+            )
+        used = np.arange(pad) < n[:, None]
+        pixels, values = pixels[used], values[used]
+    if n.sum() != len(values):
+        raise ValueError(
+            f"{name}: {len(n)} frames have {n.sum()} pixels, and {len(values)} are listed; expected the whole result"
+        )
+    numbers, limits = (np.asarray(data[f"{name}.{key}"]) for key in ("module_numbers", "limits"))
+    images = np.zeros((len(n), len(numbers), *(limits[:, 1] - limits[:, 0])), values.dtype)
+    images[~np.asarray(data[f"{name}.n_valid"])] = np.nan
+    order = np.argsort(numbers)
+    module = order[np.searchsorted(numbers, pixels[:, 0], sorter=order)]
+    images[np.repeat(np.arange(len(n)), n), module, *(pixels[:, 1:] - limits[:, 0]).T] = values
+    return images
+
+
+def _limits(img: InputInfo) -> NDArray:
+    """Return the first and the last but one pixel that is read along both axes."""
+    ss, fs = img.roi or (slice(0, img.shape[1]), slice(0, img.shape[2]))
+    return np.array([(ss.start, ss.stop), (fs.start, fs.stop)])
