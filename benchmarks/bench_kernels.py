@@ -23,7 +23,7 @@ from dxflow.algorithms.assemble import Assemble
 from dxflow.algorithms.autocorrelation import Autocorrelation
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
-from dxflow.algorithms.calibrate import Calibrate
+from dxflow.algorithms.calibrate import REGIONS, Calibrate
 from dxflow.algorithms.dark import Pedestal
 from dxflow.algorithms.histogram import Histogram
 from dxflow.algorithms.litframes import LitFrames
@@ -94,9 +94,11 @@ def beam(truth: Truth) -> dict[str, Any]:
     return {"geometry": geometry, "distance": truth.distance, "energy": truth.photon_energy}
 
 
+FRAMES = 200
+"""Of each memory cell in a dark run."""
 RAW = (
-    *("dark by blocks", "dark by strips"),
-    *("calibrate, constants per cell", "calibrate, constants shared", "calibrate, common mode of ASICs"),
+    *("dark by blocks", "calibrate, constants per cell", "calibrate, constants shared"),
+    *(f"calibrate, common mode of {what}" for what in ("ASICs", "rows", "columns")),
 )
 """Rows of what works on raw frames."""
 
@@ -108,13 +110,12 @@ def of_raw(truth: Truth) -> Iterator[tuple[list[Any], Callable[[Any], Any]]]:
         x.sum(axis=0), np.square(x.astype(np.int64)).sum(axis=0)
 
     yield [Pedestal(walk="blocks")], sums
-    yield [Pedestal(lit=1)], sums
     shape = (3, 16, *truth.expected.shape)
     levels = np.array([6000, 7500, 8500], np.float32)[:, None, None, None, None]
     cells = {"offset": np.full(shape, 4000, np.float32), "gain_level": np.broadcast_to(levels, shape)}
     shared = {name: table[:, :1] for name, table in cells.items()}
     reads = LitFrames(threshold=50, img=From("calibrate.img"))
-    for constants, mode in ((cells, None), (shared, None), (cells, "asic")):
+    for constants, mode in ((cells, None), (shared, None), *((cells, mode) for mode in REGIONS)):
         made = Calibrate(constants=constants, common_mode=mode, dark=1000 if mode else None)
         yield [made, reads], lambda x: (x.astype(np.float32) - np.float32(4000)) * np.float32(0.1)
 
@@ -128,6 +129,23 @@ def raw(truth: Truth, seconds: float) -> Iterator[Group]:
             "dxflow": blocks.hook(listed[0].name, seconds),
             "numpy": hooks.repeated(lambda f=numpy_way, x=image: f(x), image.nbytes, seconds),
         }
+        yield Group(title, cases, (Ratio(title, "dxflow", ("numpy",)),))
+
+
+def strips(truth: Truth, seconds: float) -> Iterator[Group]:
+    """Yield the groups of darks by strips, of as many frames of a memory cell as a dark run has."""
+    ways: dict[str, Callable[[Any], Any]] = {
+        "mean": lambda x: (x.mean(axis=0), x.std(axis=0)),
+        "median": lambda x: np.median(x, axis=0),
+    }
+    for method, way in ways.items():
+        blocks = hooks.Blocks(truth.path, [Pedestal(lit=1, method=method)])
+        image = next(blocks.images()).copy()
+        cases = {
+            "dxflow": blocks.hook("dark", seconds),
+            "numpy": hooks.repeated(lambda f=way, x=image: f(x), image.nbytes, seconds),
+        }
+        title = f"dark by strips, {method}"
         yield Group(title, cases, (Ratio(title, "dxflow", ("numpy",)),))
 
 
@@ -325,6 +343,9 @@ def main(argv: list[str] | None = None) -> None:
                     yield rounding(truth, seconds)
                 else:
                     yield from raw(truth, seconds)
+        own: dict[str, Any] = {} if args.small else {"trains": FRAMES, "pulses": 2, "modules": 1}
+        with data.simulated(small=args.small, data="raw", **own) as truth:
+            yield from strips(truth, seconds)
         with data.simulated(small=args.small, signal=Spots(count=50, hit_rate=1.0), **size) as truth:
             yield peaks(truth, seconds)
         yield correlations(args.small, seconds)
