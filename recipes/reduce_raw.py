@@ -90,6 +90,8 @@ class ReduceRaw(Recipe):
     def passes(self, args: argparse.Namespace) -> None:
         """Find what is worth keeping, plan the copy step by step, and make it if that is asked for."""
         args.resume = (args.resume or args.write) and not args.overwrite
+        if args.agree != "no" and not (args.agree.isdecimal() and int(args.agree)):
+            raise PlanError(f"reduce_raw: --agree {args.agree}: expected a number of trains from 1 on, or no")
         by_timing = args.lit == "timing"
         lit = self.reduce(
             args.run, self._finder() if by_timing else self._seen(args, LitFrames, *BRIGHT), "lit.zarr"

@@ -29,14 +29,18 @@ def run(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("reduce") / "r0001", trains=10, lit=lit, plant=plant, **SIZE)
 
 
-def reduced(truth, to, **options):
+def reduced(truth, to, *, seen=False, **options):
     given = {"cluster": "here", "quiet": True, "on_fault": "mask", "copy_codec": "no", **options}
-    return ReduceRaw(run=truth.path, to=str(to), **given)
+    recipe = ReduceRaw(run=truth.path, to=str(to), **given)
+    if not seen:
+        # A picture takes as long as all else.
+        recipe.plot = lambda args: None
+    return recipe
 
 
 @pytest.fixture(scope="module")
 def dry(run, tmp_path_factory):
-    return reduced(run, tmp_path_factory.mktemp("dry") / "out", copy_codec="deflate").run()
+    return reduced(run, tmp_path_factory.mktemp("dry") / "out", seen=True, copy_codec="deflate").run()
 
 
 def files(folder):
@@ -101,6 +105,13 @@ def test_without_time_server_pixels_say_which_frames_are_lit(run, tmp_path):
     reduced(truth, tmp_path / "b", lit="intensity", write=True).run()
     trains, pulses = kept_of(tmp_path / "b" / "run", truth)
     np.testing.assert_array_equal(pulses, truth.pulse_ids[truth.lit])
+
+
+@pytest.mark.parametrize("agree", ["abc", "0", "-3", "1.5"])
+def test_how_many_trains_are_compared_is_a_number_or_no(run, tmp_path, agree):
+    with pytest.raises(PlanError, match=f"--agree {agree}: expected a number of trains from 1 on, or no"):
+        reduced(run, tmp_path / "x", agree=agree).run()
+    assert not list((tmp_path / "x").glob("*"))
 
 
 def test_a_run_without_lit_frames_is_refused(tmp_path):
@@ -202,7 +213,7 @@ def test_the_picture_of_a_detector_whose_modules_are_far_apart_is_drawn(tmp_path
     truth = make_run(
         tmp_path / "r", trains=4, pulses=128, lit="pulses", devices=("xgm", "timeserver"), **given
     )
-    made = reduced(truth, tmp_path / "out", write=True).run()
+    made = reduced(truth, tmp_path / "out", seen=True, write=True).run()
     assert f"plot     {tmp_path}/out/reduce_raw.png" in made.report()
 
 
