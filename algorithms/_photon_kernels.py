@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+FEW = 16
+"""Pixels that are sorted without a copy."""
 COLUMNS = 5
 """Of a droplet: ss, fs, sum, pixels, highest."""
 
@@ -115,11 +117,12 @@ def droplets(image, high, low, noise, seen, stack, found, members, starts):  # t
         Those that were found, and those whose highest pixel is too low as well.
     """
     rows, columns = image.shape
-    flat, scale = image.reshape(-1), noise.reshape(-1)
+    flat, step = image.reshape(-1), 1 if noise.size else 0
+    scale = noise.reshape(-1) if noise.size else np.ones(1)
     n, total, used, touched = 0, 0, 0, 0
     starts[0] = 0
     for first in range(rows * columns):
-        if seen[first] or not _above(flat, first, low, scale):
+        if not low * scale[first * step] < flat[first] < np.inf or seen[first]:
             continue
         begin = used
         top, peak = 1, False
@@ -129,14 +132,14 @@ def droplets(image, high, low, noise, seen, stack, found, members, starts):  # t
             p = stack[top]
             members[used] = p
             used += 1
-            peak = peak or _above(flat, p, high, scale)
+            peak = peak or flat[p] > high * scale[p * step]
             for q in _neighbours(p, rows, columns):
-                if q >= 0 and not seen[q] and _above(flat, q, low, scale):
+                if q >= 0 and not seen[q] and low * scale[q * step] < flat[q] < np.inf:
                     stack[top], seen[q] = q, True
                     top += 1
         total += 1
         if peak:
-            members[begin:used] = np.sort(members[begin:used])
+            _sort(members[begin:used])
             _measure(flat, columns, members[begin:used], found[n])
             n += 1
             starts[n] = used
@@ -153,10 +156,18 @@ def droplets(image, high, low, noise, seen, stack, found, members, starts):  # t
     return n, total
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _above(flat, p, threshold, scale):  # type: ignore[no-untyped-def]
-    """Return whether a pixel is a number above a threshold, in units of `scale` if that is not empty."""
-    return flat[p] > (threshold * scale[p] if len(scale) else threshold) and flat[p] < np.inf
+@njit(cache=True, nogil=True)
+def _sort(members):  # type: ignore[no-untyped-def]
+    """Sort pixels in place: of few, as nearly all droplets have, without a copy."""
+    if len(members) > FEW:
+        members[:] = np.sort(members)
+        return
+    for k in range(1, len(members)):
+        p, at = members[k], k
+        while at > 0 and members[at - 1] > p:
+            members[at] = members[at - 1]
+            at -= 1
+        members[at] = p
 
 
 @njit(cache=True, nogil=True)

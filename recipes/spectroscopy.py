@@ -52,11 +52,11 @@ class Spectroscopy(Recipe):
             raise PlanError("spectroscopy: absorption needs both scan= and i0= (--scan, --i0)")
         if args.scan:
             given = self.options_of(Xas)
-            values = scanned(run_of(args.run), *args.scan)
+            run = run_of(args.run)
             if not (args.steps or args.edges):
-                given |= steps(values, args.scan)
+                given |= steps(run, *args.scan)
             absorption = Xas(i0=PulseKey(*args.i0), energy=Key(*args.scan), **given)
-            refuse_outside(absorption, values, args.scan)
+            refuse_outside(absorption, run, *args.scan)
             chain.append(absorption)
         self.reduce(args.run, chain, "spectrum.zarr")
 
@@ -76,19 +76,21 @@ def scanned(run: Any, source: str, key: str) -> NDArray:
     return values[np.isfinite(values)]
 
 
-def refuse_outside(absorption: Xas, values: NDArray, scan: Any) -> None:
+def refuse_outside(absorption: Xas, run: Any, source: str, key: str) -> None:
     """Refuse steps and edges that have no value of the scan, such as those in another unit."""
+    values = scanned(run, source, key)
     if len(values) and (absorption.step_of(values) < 0).all():
         raise PlanError(
-            f"spectroscopy: scan={' '.join(scan)} is from {values[0]:g} to {values[-1]:g}; no value is at a step, or "
+            f"spectroscopy: scan={source} {key} is from {values[0]:g} to {values[-1]:g}; no value is at a step, or "
             "between the edges, that are given"
         )
 
 
-def steps(values: NDArray, scan: Any) -> dict[str, NDArray]:
+def steps(run: Any, source: str, key: str) -> dict[str, NDArray]:
     """Return the steps of a scan, or the edges of bins where it has none."""
+    values = scanned(run, source, key)
     if not len(values) or values[0] == values[-1]:
-        raise PlanError(f"spectroscopy: scan={' '.join(scan)} does not change: {values}")
+        raise PlanError(f"spectroscopy: scan={source} {key} does not change: {values}")
     apart = np.diff(values) > 1e-3 * (values[-1] - values[0])
     groups = np.split(values, np.flatnonzero(apart) + 1)
     if len(groups) > MOST_STEPS:
