@@ -133,11 +133,11 @@ def holds(node: ast.expr, column: Callable[[str], Column]) -> tuple[NDArray, NDA
             true, known = holds(node.operand, column)
             return ~true & known, known
         case ast.Compare():
-            left, out, sure = node.left, np.True_, np.True_
+            left, out, sure = node.left, np.asarray(True), np.asarray(True)
             for op, right in zip(node.ops, node.comparators, strict=True):
                 true, known = _compared(op, left, right, column)
                 out, sure, left = out & true, sure & known, right
-            return out, sure  # type: ignore[return-value]
+            return out, sure
         case ast.Call(args=[x, low, high]):
             chain = ast.Compare(low, [ast.LtE(), ast.LtE()], [x, high])
             return holds(chain, column)

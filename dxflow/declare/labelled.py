@@ -16,6 +16,8 @@ from ..run.findings import Faults
 from ..run.index import EntryIndex
 from ..run.joined import Labelled, nothing
 from ..run.whole import whole
+from .inputs import Frames, Key
+from .pulses import PulseKey
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -28,11 +30,13 @@ NAMES = {
     "entry_id": ("entry_id",),
 }
 """What coordinates are called that are ids, by dxflow and by EXtra-data."""
+TRAIN_DATA = "TD"
+"""How keys end that have a value for each pulse, in one list per train: ``data.intensityTD``."""
 KINDS = "biufcMSU"
 """Of values that can be joined: numbers, booleans, times, texts."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Asked:
     """The run whose frames labels are joined to, and what was read of it for that: each input once."""
 
@@ -43,16 +47,23 @@ class Asked:
     """Opens a result."""
     every: Callable[[EntryIndex], EntryIndex]
     """Returns the index of all frames, of which an index has those that are selected."""
+    frames: Frames = Frames()
+    """Whose frames get values of pulses, where these do not say it."""
     known: dict[Any, Values] = field(default_factory=dict)
 
     def read(self, declared: Any) -> Values:
         """Return the values of an input of the run."""
-        if declared not in self.known:
-            self.known[declared] = self._read(declared)
-        return self.known[declared]
+        which = declared, self.frames
+        if which not in self.known:
+            self.known[which] = self._read(declared)
+        return self.known[which]
 
     def _read(self, declared: Any) -> Values:
         bound = declared.bind(self.run, self.trains, self.faults)
+        pulses = bound.key.endswith(TRAIN_DATA) and len(bound.location.shape) == 1
+        if pulses and isinstance(declared, Key) and not declared.offset:
+            entries = PulseKey(bound.name, bound.key, frames=self.frames)
+            bound = entries.bind(self.run, self.trains, self.faults)
         if bound.kind == "frames":
             raise ValueError(f"{bound.title}: images of a detector label nothing; expected a Key or PulseKey")
         _refuse_dtype(bound.title, bound.dtype)

@@ -54,7 +54,8 @@ class Labels:
     Parameters
     ----------
     values : Key, PulseKey, path, Result, xarray.Dataset, xarray.DataArray, array or component of EXtra
-        A `Key` with a value per train (a motor), or a `PulseKey` with one per frame: read when planning. A result or
+        A `Key` with a value per train (a motor), or a `PulseKey` with one per frame: read when planning. A `Key` of
+        lists with a value for each pulse (``...TD`` of an XGM) is taken as `PulseKey`. A result or
         labelled array has coordinates ``train_id`` (or ``train``) and, for values per frame, ``pulse_id``,
         ``cell_id`` or ``entry_id``, as results have them. Other arrays need `train_ids`. Of ``extra.components``: a
         Scan (the position of each step), XrayPulses (which frames see a pulse), PumpProbePulses (which of these are

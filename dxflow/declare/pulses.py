@@ -34,27 +34,6 @@ _KINDS = {
 
 
 @dataclass(frozen=True, repr=False)
-class KeyOrPulses:
-    """A key with a value per train, or, where it has a list of them, with one for each X-ray pulse."""
-
-    source: str
-    key: str = ""
-    offset: int = 0
-    frames: Frames = Frames()
-    """Of the detector whose frames get the values of pulses."""
-
-    def __repr__(self) -> str:
-        return written(self)
-
-    def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
-        """Find it in a run."""
-        bound = Key(self.source, self.key, self.offset).bind(run, trains, faults)
-        if len(bound.location.shape) != 1 or self.offset:
-            return bound
-        return PulseKey(bound.name, bound.key, frames=self.frames).bind(run, trains, faults)
-
-
-@dataclass(frozen=True, repr=False)
 class PulseKey:
     """A key with one entry per X-ray pulse, as one value per frame of a detector.
 

@@ -39,34 +39,44 @@ class Steps:
             expect(kind, getattr(self, name), f"Labels.steps: {name}=", ValueError)
 
     def of(self, labelled: Labelled) -> tuple[Labelled, str]:
-        """Return the position of the step of each train, and in words what there is and what is left out."""
-        order = np.flatnonzero(labelled.there)[np.argsort(labelled.ids["train_id"][labelled.there])]
+        """Return the position of the step of each train, and in words what there is and what is left out.
+
+        Raises
+        ------
+        ValueError
+            If there is no step.
+        """
+        known = np.flatnonzero(labelled.there & np.isfinite(labelled.values))
+        order = known[np.argsort(labelled.ids["train_id"][known])]
         x, ids = labelled.values[order].astype(float), labelled.ids["train_id"][order].astype(np.int64)
-        rests = stretches(x, self.tolerance)
-        step, settling, short = np.full(len(x), -1), 0, 0
-        kept = 0
-        for first, last in rests:
-            # Nothing moved before the first train.
-            begin = first + int(np.searchsorted(ids[first:last] - ids[first], self.settle if first else 0))
-            if last - begin < max(self.least, 1):
-                short += last - first
-                continue
-            settling += begin - first
-            step[begin:last] = kept
-            kept += 1
-        inside = step >= 0
-        values, positions = np.full(len(labelled.values), np.nan), self._positions(x, step, kept)
-        values[order[inside]] = positions[step[inside]]
-        there = np.zeros(len(values), bool)
-        there[order[inside]] = True
+        step, settling = self._steps(x, ids)
+        inside, kept = step >= 0, int(step.max(initial=-1)) + 1
+        if not kept:
+            after = f" after {self.settle} to settle" if self.settle else ""
+            raise ValueError(
+                f"no steps: no {max(self.least, 1)} trains are within {self.tolerance:g} of each other{after}"
+            )
+        positions = self._positions(x, step, kept)
+        values, there = np.full(len(labelled.values), np.nan), np.zeros(len(labelled.values), bool)
+        values[order[inside]], there[order[inside]] = positions[step[inside]], True
         said = (
             f"{kept} steps at {len(np.unique(positions))} positions in {int(inside.sum())} of {len(labelled.there)} "
-            f"trains; left out: {settling} settling, {short} in moves or steps of fewer than {self.least}"
+            f"trains; left out: {settling} settling, {int((~inside).sum()) - settling} in moves or steps of fewer "
+            f"than {self.least}"
         )
-        if not kept:
-            said = f"no steps: no {max(self.least, 1)} trains are within {self.tolerance:g} of each other"
-            raise ValueError(f"{said}{f' after {self.settle} to settle' if self.settle else ''}")
         return replace(labelled, values=values, there=there), said
+
+    def _steps(self, x: NDArray, ids: NDArray) -> tuple[NDArray, int]:
+        """Return the number of the step of each train, -1 of none, and how many are left out since they settle."""
+        step, settling, kept = np.full(len(x), -1), 0, 0
+        for first, last in stretches(x, self.tolerance):
+            # Nothing moved before the first train.
+            wait = self.settle if first else 0
+            begin = first + int(np.searchsorted(ids[first:last] - ids[first], wait))
+            if last - begin >= max(self.least, 1):
+                step[begin:last] = kept
+                kept, settling = kept + 1, settling + begin - first
+        return step, settling
 
     def _positions(self, x: NDArray, step: NDArray, kept: int) -> NDArray:
         """Return the position of each step, the mean of all trains of steps within the tolerance of each other."""
@@ -146,8 +156,8 @@ class Bins:
 
     def of(self, joined: Joined) -> tuple[Joined, str]:
         """Return the middle of the bin of each value, and in words which there are and how many are outside."""
-        edges = self._edges(joined.values[joined.there].astype(float))
         x = np.where(joined.there, joined.values, np.nan).astype(float)
+        edges = self._edges(x[np.isfinite(x)])
         number = np.searchsorted(edges, x, side="right") - 1
         number[x == edges[-1]] = len(edges) - 2
         there = joined.there & (number >= 0) & (number < len(edges) - 1)
@@ -161,7 +171,7 @@ class Bins:
         """Return the edges, those of a number of bins from the values."""
         if not WHOLE.fits(self.edges):
             return np.asarray(self.edges)
-        n, x = int(self.edges), values if len(values) else np.array([0.0, 1.0])  # type: ignore[call-overload]
+        n, x = int(self.edges), values if len(values) else np.array([0.0, 1.0])  # type: ignore[arg-type]
         if self.quantiles:
             return _different(np.quantile(x, np.linspace(0, 1, n + 1)))
         return _different(np.linspace(x.min(), x.max(), n + 1))

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..declare.inputs import Frames, From
+from ..declare.inputs import From, Key
 from ..declare.labels import Labels
-from ..declare.pulses import KeyOrPulses
 from ..errors.near import listed
 from ..errors.usage import UsageError
 
@@ -145,8 +144,7 @@ def _labels(text: str, args: argparse.Namespace, said: str, names: Any) -> Label
     if not colon or not rest:
         there = f" Names given by --label: {listed(names)}" if names else ""
         raise UsageError(f"{said}: there is no result of this name; expected {FORMS}.{there}")
-    frames = Frames(detector=args.detector) if args.detector else Frames()
-    return Labels(KeyOrPulses(path, rest, frames=frames))
+    return Labels(Key(path, rest))
 
 
 def _word(word: str) -> Any:

@@ -150,6 +150,8 @@ class Binding:
 
     def _bind(self, algorithm: Algorithm, alias: str, what: Any, frames: bool) -> int:
         """Bind an input; one with the same data as an earlier one is that one."""
+        if isinstance(what, Frames):
+            self._asked.frames = replace(what, mask=None, bits=None, roi=None)
         with _said(algorithm, alias):
             bound = every = what.bind(self.run, self.trains, self.faults)
             if frames or bound.kind in ("frames", "pulses"):

@@ -18,6 +18,7 @@ from ..run.locate import Location
 from .fingerprint import locations
 
 if TYPE_CHECKING:
+    from ..run.bound import BoundInput
     from .plan import Chunk, Plan
 
 BY_TRAIN = {
@@ -25,7 +26,7 @@ BY_TRAIN = {
     InputInfo: ("frames",),
     Joined: ("values", "there"),
 }
-"""Fields that have something of each train: a chunk depends on what is of its own. Labels are compared as given."""
+"""Fields that have something of each train: a chunk depends on what is of its own."""
 APART = ("declared", "index", "said", "masked")
 """Fields that say nothing of a chunk, or are looked at apart."""
 
@@ -52,6 +53,7 @@ def _digest(plan: Plan, chunk: Chunk, always: str, placed: list[_Placed]) -> str
     out = sha256(always.encode())
     arrays = [plan.train_ids[chunk.first : chunk.last]]
     arrays += [a for index in plan.indexes for a in _rows(index, chunk)]
+    arrays += [a for bound in plan.inputs for a in _labels(bound, chunk)]
     for at in placed:
         files, where = at.of(chunk)
         out.update(files.encode())
@@ -70,6 +72,13 @@ def _rows(index: EntryIndex, chunk: Chunk) -> Iterator[NDArray]:
     # All modules have a row each if they differ elsewhere.
     yield entry[:1] if (entry == entry[:1]).all() else entry
     yield from (ids[rows] for ids in (index.pulse_ids, index.cell_ids) if ids is not None)
+
+
+def _labels(bound: BoundInput, chunk: Chunk) -> Iterator[NDArray]:
+    """Yield the labels of the frames or trains of a chunk, and which there are."""
+    if bound.joined is not None:
+        rows = bound.index.rows(chunk.first, chunk.last)
+        yield from (bound.joined.values[rows], bound.joined.there[rows])
 
 
 class _Placed:

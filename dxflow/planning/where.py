@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..declare.condition import Column, Condition, holds, unknown
-from ..declare.inputs import Key
 from ..declare.labels import Labels
-from ..declare.pulses import KeyOrPulses
 from ..errors import PlanError
 from ..errors.kinds import shown
 from ..errors.near import listed
@@ -146,7 +144,8 @@ def _joined(labels: Any, index: EntryIndex, asked: Asked) -> Column:
     values, there = bound.joined.values, bound.joined.there
     if values.ndim > 1:
         raise ValueError(
-            f"{labels!r} has values of shape {values.shape[1:]}; expected one for each frame or train"
+            f"{labels!r} has values of shape {values.shape[1:]}; expected one for each frame or train, "
+            "such as PulseKey(...) of a list with a value for each pulse"
         )
     if bound.kind == "control":
         of = index.train_positions(slice(0, len(index)))
@@ -174,8 +173,6 @@ def _labels(what: Any, said: str) -> Labels:
     """Return labels of what they take."""
     if isinstance(what, Labels):
         return what
-    if isinstance(what, Key):
-        what = KeyOrPulses(what.source, what.key, what.offset)
     try:
         return Labels(what)
     except TypeError as e:

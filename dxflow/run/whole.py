@@ -14,18 +14,30 @@ from .bound import BoundInput, Stretch
 from .extents import extents
 from .findings import Faults
 
+TRAINS = 1000
+"""That are worked on at once: the bunch pattern of one takes 11 kB, what is made of it several times as much."""
+
 
 def whole(bound: BoundInput, faults: Faults) -> tuple[NDArray, NDArray]:
     """Return the value of each row of an input of one module, (row, ...), and which there are, (row,).
 
     What cannot be read is a fault; what an input that is made of others says is lost is noted.
     """
-    trains = bound.index.train_ids
+    trains = len(bound.index.train_ids)
+    spans = [(first, min(first + TRAINS, trains)) for first in range(0, trains, TRAINS)]
+    pieces = [_between(bound, first, last, faults) for first, last in spans or [(0, 0)]]
+    values, there = (np.concatenate([piece[i] for piece in pieces]) for i in (0, 1))
+    return values, there
+
+
+def _between(bound: BoundInput, first: int, last: int, faults: Faults) -> tuple[NDArray, NDArray]:
+    """Return the rows of the trains from one position to another, and which there are."""
+    rows = bound.index.rows(first, last)
     if not bound.composed:
-        return _read(bound, faults)
-    parts = [first_of_trains(part, *whole(part, faults), 0, len(trains)) for part in bound.parts]
+        return _read(bound, rows, faults)
+    parts = [first_of_trains(p, *_between(p, first, last, faults), first, last) for p in bound.parts]
     declared: Any = bound.declared
-    at = Stretch(bound, slice(0, len(bound.index)), 0, len(trains), trains)
+    at = Stretch(bound, rows, first, last, bound.index.train_ids[first:last])
     values, there, losses = declared.compose(parts, at)
     faults.notes += [loss for loss in losses if loss not in faults.notes]
     return values, there
@@ -51,28 +63,30 @@ def first_of_trains(
     return out, there
 
 
-def _read(bound: BoundInput, faults: Faults) -> tuple[NDArray, NDArray]:
-    """Read all rows, those of a stretch that fails one by one; those that cannot be read are faults."""
-    files, n = Files(), len(bound.index)
+def _read(bound: BoundInput, rows: slice, faults: Faults) -> tuple[NDArray, NDArray]:
+    """Read some rows, those of a stretch that fails one by one; those that cannot be read are faults."""
+    files, n = Files(), rows.stop - rows.start
     values, good = np.zeros((n, *bound.location.shape), bound.dtype), np.zeros(n, bool)
     try:
-        where = extents(files, bound.location, bound.index, 0, slice(0, n))
+        where = extents(files, bound.location, bound.index, 0, rows)
         for a, b, piece, start in where.overlapping(0, n):
             try:
                 piece.read(a - start, b - start, values[a:b])
                 good[a:b] = True
             except ReadFault:
                 for row in range(a, b):
-                    good[row] = _one(bound, row, piece, row - start, values, faults)
+                    good[row] = _one(
+                        bound, rows.start + row, piece, row - start, values[row : row + 1], faults
+                    )
     finally:
         files.close()
     return values, good
 
 
-def _one(bound: BoundInput, row: int, piece: Extent, at: int, values: NDArray, faults: Faults) -> bool:
+def _one(bound: BoundInput, row: int, piece: Extent, at: int, out: NDArray, faults: Faults) -> bool:
     """Read one row; return whether that could be."""
     try:
-        piece.read(at, at + 1, values[row : row + 1])
+        piece.read(at, at + 1, out)
     except ReadFault as e:
         train = bound.index.train_ids[bound.index.train_positions(slice(row, row + 1))]
         faults.add(e.cause, e.file, bound.name, f"{e.dataset}: {e.detail}", train)

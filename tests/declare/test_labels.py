@@ -384,8 +384,9 @@ def test_a_motor_labels_all_frames_of_its_trains(late, algorithm):
 
 
 @BOTH
-def test_energies_of_pulses_label_frames_as_the_input_has_them(late, algorithm):
+def test_energies_of_pulses_label_frames_as_the_input_has_them(late, algorithm, monkeypatch):
     from dxflow import PulseKey
+    from dxflow.run import whole
 
     pattern = f"{late.devices['timeserver']}:outputBunchPattern"
     options = {"sase": 1, "offset": 0, "frames": FRAMES}
@@ -397,6 +398,12 @@ def test_energies_of_pulses_label_frames_as_the_input_has_them(late, algorithm):
     some = FrameSelection(pulses=late.pulse_ids[1:6:2])
     y, _ = kept(late, algorithm, energy, frames=some)
     np.testing.assert_array_equal(y, x.reshape(12, 6)[:, 1::2].ravel())
+    monkeypatch.setattr(whole, "TRAINS", 5)
+    for many in (energy, Key(energy.source, energy.key)):
+        values = dxflow.plan(late.path, algorithm(x=Labels(many))).inputs[1].joined.values
+        if many is energy:
+            np.testing.assert_array_equal(values, x)
+        assert len(values) == len(x)
 
 
 def test_inputs_of_the_run_are_named_and_read_when_planning(late):

@@ -85,6 +85,14 @@ def test_missing_trains_and_values_end_no_step_and_settling_counts_train_ids():
     np.testing.assert_array_equal(again, values[order])
 
 
+def test_infinite_values_are_no_position():
+    values, _ = stepped([1, 1, np.inf, 1, -np.inf, 2, 2], there=np.ones(7, bool), tolerance=0.1)
+    np.testing.assert_array_equal(values, [1, 1, np.nan, 1, np.nan, 2, 2])
+    values, said = binned([1.0, np.inf, 3, -np.inf], 2, there=np.ones(4, bool))
+    np.testing.assert_array_equal(values, [1.5, np.nan, 2.5, np.nan])
+    assert "2 outside" in said
+
+
 def test_no_step_is_said():
     with pytest.raises(ValueError, match="no steps: no 2 trains are within 0.1 of each other"):
         stepped(np.arange(5), tolerance=0.1)

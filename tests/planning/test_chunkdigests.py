@@ -6,7 +6,7 @@ import xarray as xr
 from samples import RoiSum
 
 import dxflow
-from dxflow import Frames, FrameSelection
+from dxflow import Frames, FrameSelection, Labels
 
 
 def digests(run, algorithm, **options):
@@ -50,3 +50,20 @@ def test_a_frame_that_is_left_out_changes_the_chunk_of_its_train(run, before):
     array = xr.DataArray(keep, {"train_id": ("frame", trains), "pulse_id": ("frame", pulses)}, ("frame",))
     after = digests(run, RoiSum(ss=(0, 4)), frames=FrameSelection.of(array))
     assert changed(before, after) == {int(run.train_ids[6]) // 4}
+
+
+@pytest.mark.parametrize("per", ["train", "frame"])
+def test_a_label_that_is_another_changes_the_chunk_of_its_train(run, per):
+    class Labelled(RoiSum):
+        inputs = {"img": Frames(), "x": None}
+
+    def labels(values):
+        if per == "train":
+            return Labels(values, train_ids=run.train_ids)
+        return Labels(np.repeat(values, 6), train_ids=run.frame_train_ids, pulse_ids=run.pulse_ids)
+
+    values = np.arange(12) % 2
+    first = digests(run, Labelled(ss=(0, 4), x=labels(values)))
+    values[[1, 6]] = values[[6, 1]]
+    places = {int(run.train_ids[n]) // 4 for n in (1, 6)}
+    assert changed(first, digests(run, Labelled(ss=(0, 4), x=labels(values)))) == places

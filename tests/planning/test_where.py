@@ -286,6 +286,14 @@ def test_a_device_that_is_read_alone_is_cut_like_frames(truth):
     assert json.loads(found.attrs["where"])["passed"][0]["frames"] == 41
 
 
+def test_what_names_stand_for_is_not_replaced(truth, tmp_path):
+    path = tmp_path / "lit.zarr"
+    dxflow.reduce(truth.path, LitFrames(img=FRAMES), path, cluster="here")
+    for labels in ({"lit": path}, {"lit": Labels(path)}, str(path)):
+        with pytest.raises(PlanError, match="is read"):
+            reduced(truth, "lit", labels, to=path, overwrite=True)
+
+
 def test_a_list_of_energies_is_taken_pulse_by_pulse(truth):
     labels = {"xgm": Key(f"{truth.devices['xgm']}:output", "data.intensityTD")}
     result = reduced(truth, "xgm > 0", labels, Seen())
