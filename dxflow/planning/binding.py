@@ -138,14 +138,12 @@ class Binding:
         whole = [o.key for o in by.outputs if o.output.kind in ("run", "pixel", "event")]
         if read.transient or not by.algorithm.overrides("finalize_chunk_processing"):
             return
-        if by.algorithm.FINISHES_TRAINS and not algorithm.by_module:
-            return
-        if whole or algorithm.by_module:
-            why = f"its {whole} are of the whole chunk" if whole else "module blocks are read before that"
+        if whole and not by.algorithm.FINISHES_TRAINS:
             raise PlanError(
                 f"{algorithm.name} reads {read.name!r} as {alias!r}, but {by.name} may change that in "
-                f"finalize_chunk_processing, which cannot run train by train: {why}. Make it in process_train_data or "
-                "process_module_data of an algorithm without that hook, or read it in a second pass"
+                f"finalize_chunk_processing, which cannot run train by train: its {whole} are of the whole chunk. Make "
+                "it in process_train_data or process_module_data of an algorithm without that hook, or read it in a "
+                "second pass"
             )
 
     def _bind(self, algorithm: Algorithm, alias: str, what: Any, frames: bool) -> int:
@@ -336,9 +334,10 @@ ADVICE = "; implement process_train_data instead"
 def _check_blocks(binding: Binding, bound: BoundAlgorithm) -> None:
     """Refuse what a module block cannot offer."""
     for alias, ref in bound.aliases.items():
-        if ref.made:
-            _check_handed_on(bound, alias, ref.made)
-        _check_in_block(binding, bound, alias, ref.number)
+        if ref.made and ref.made.output.kind != "image":
+            _check_handed_on(binding, bound, alias, ref.made)
+        else:
+            _check_in_block(binding, bound, alias, ref.number)
     modules = len(binding.inputs[bound.stream].modules)
     for output in bound.outputs:
         if output.output.alias and output.index is not binding.inputs[bound.stream].index:
@@ -352,13 +351,19 @@ def _check_blocks(binding: Binding, bound: BoundAlgorithm) -> None:
             )
 
 
-def _check_handed_on(bound: BoundAlgorithm, alias: str, made: BoundOutput) -> None:
-    """Refuse earlier outputs that are not whole before the last module."""
-    if made.output.kind != "image":
+def _check_handed_on(binding: Binding, bound: BoundAlgorithm, alias: str, made: BoundOutput) -> None:
+    """Refuse rows of earlier algorithms that are not those of a block."""
+    lead, what = (
+        binding.inputs[bound.stream],
+        f"{bound.name} reads {made.name!r} as {alias!r} in module blocks",
+    )
+    if bound.algorithm.STRIPS:
         raise PlanError(
-            f"{bound.name} reads {made.name!r} as {alias!r} in module blocks, but that is complete only after the last "
-            f"module{ADVICE}"
+            f"{what} of some pixels and all trains, but that is complete only after the last module: read it in a "
+            f"second pass, as Labels(result, {made.name!r})"
         )
+    if made.index is not None and not same_rows(made.index, lead.index):
+        raise PlanError(f"{what}, but that has other rows than the frames of {lead.name}{ADVICE}")
 
 
 def _check_in_block(binding: Binding, bound: BoundAlgorithm, alias: str, ref: int) -> None:

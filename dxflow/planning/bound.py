@@ -70,6 +70,11 @@ class BoundAlgorithm:
         """What it reads of earlier algorithms, in order."""
         return tuple(ref.made for ref in self.aliases.values() if ref.made)
 
+    @property
+    def reads_rows(self) -> bool:
+        """Whether its blocks have rows of earlier algorithms, which are whole when all modules have been worked on."""
+        return self.algorithm.by_module and any(o.output.kind in ROWS for o in self.read)
+
     def own(self) -> BoundAlgorithm:
         """Return it with a copy of the algorithm, to be initialized, which knows how its outputs merge."""
         algorithm = copy(self.algorithm)

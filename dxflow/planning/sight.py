@@ -28,13 +28,15 @@ class Sight:
 def sight(plan: Plan, bound: BoundAlgorithm) -> Sight:
     """Return what an algorithm sees.
 
-    A block holds all its frames inputs, so each must be there, as must what earlier algorithms hand on. A train is
-    there if its first input is: the others are NaN, and said to be missing, where they have nothing.
+    A block holds all its frames inputs, so each must be there, as must images that earlier algorithms hand on. A train
+    is there if its first input is: the others are NaN, and said to be missing, where they have nothing.
     """
     refs, lead = list(bound.aliases.values()), plan.inputs[bound.stream]
     inputs, modules = {bound.stream}, lead.modules
     lacks = [(modules.index(lack.module), lack.cells) for lack in bound.lacks]
     for ref in refs if bound.algorithm.by_module else refs[:1]:
+        if ref.made and bound.algorithm.by_module and ref.made.output.kind != "image":
+            continue
         if ref.made:
             made = sight(plan, maker(plan, ref.made))
             if made.index is lead.index:

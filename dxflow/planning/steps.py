@@ -64,7 +64,10 @@ def one_group(plan: Plan, inputs: list[int]) -> Group:
 
 def _leading(plan: Plan, bound: BoundAlgorithm) -> int:
     """Return the input whose frames set the size of an algorithm's blocks: its first, or that of what it reads."""
-    return _leading(plan, maker(plan, bound.read[0])) if bound.read else bound.stream
+    first = (
+        bound.read[:1] if not bound.reads_rows else [o for o in bound.read if o.output.kind == "image"][:1]
+    )
+    return _leading(plan, maker(plan, first[0])) if first else bound.stream
 
 
 def _frames_of(plan: Plan, bound: BoundAlgorithm) -> tuple:

@@ -20,7 +20,7 @@ def walk(plan: Plan) -> Walk:
     if all(a.STRIPS for a in algorithms):
         return Strips(plan)
     whole_trains = any(a.WHOLE_TRAINS for a in algorithms)
-    if all(a.by_module for a in algorithms):
+    if all(a.by_module for a in algorithms) and not any(a.reads_rows for a in plan.algorithms):
         return ModuleTrains(plan) if whole_trains else Walk(plan)
     frames = all(a.by_module or a.WHOLE_FRAMES for a in algorithms) and not whole_trains
     return WholeFrames(plan) if frames and _by_frames(plan) else Trains(plan)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..declare.views import ModuleBlock, Train, or_nan, read_only
-from ..planning.bound import maker
+from ..planning.bound import ROWS, maker
 
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
@@ -84,6 +84,9 @@ class Views:
         """Return the values of an alias in a block, and which are valid where that is not all."""
         number, index = ref.number, self._plan.inputs[bound.stream].index
         own = self._account.own(index, rows)
+        if ref.made and ref.made.output.kind in ROWS:
+            values, there = self._row_in_block(ref.made, part, own)
+            return self._each_or_nan(ref, values, there), there
         if ref.made:
             return self._made_in_block(ref.made, loaded, part, own), None
         if number not in loaded.arrays:
@@ -108,6 +111,16 @@ class Views:
             return self._shares.images(o.name, loaded.window, part)
         at = self._shares.place(o, part.train, part.train + 1, own, part.module)
         return o.kind.part(self._shares.arrays[o.name], at, len(o.pixels))  # type: ignore[arg-type]
+
+    def _row_in_block(self, o: BoundOutput, part: Part, own: slice) -> tuple[NDArray, NDArray]:
+        """Return what all modules made of the frames of a block, or of their train, and where there is a value."""
+        at = self._shares.place(o, part.train, part.train + 1, own)
+        values = o.kind.part(self._shares.arrays[o.name], at, len(o.pixels))  # type: ignore[arg-type]
+        there = self._presence.has(maker(self._plan, o), o, part.train, part.train + 1, own)
+        n = own.stop - own.start
+        if o.output.kind == "train":
+            values = np.broadcast_to(values, (n, *np.shape(values)))
+        return values, np.broadcast_to(there, n)
 
     # All modules --------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from readings import images, near
 from runs import make_run
 
 import dxflow
-from dxflow import Labels, PlanError
+from dxflow import From, Labels, PlanError
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.g2 import G2
@@ -265,6 +265,33 @@ def lit(holey, tmp_path_factory):
     path = f"{tmp_path_factory.mktemp('lit')}/lit.zarr"
     dxflow.reduce(holey.path, LitFrames(), path, cluster="here")
     return Labels(path, "litframes.lit")
+
+
+@pytest.mark.parametrize("make", [Average, Spectrum, TwoTime])
+def test_labels_that_are_made_in_the_pass_are_those_of_a_pass_before(holey, lit, make):
+    own = {TwoTime: {"labels": np.ones((8, 16, 40), int)}}.get(make, {})
+    made = make(by=From("litframes.lit"), groups=[False, True], **own)
+    once, before = averaged(holey, LitFrames(), made), averaged(holey, make(by=lit, **own))
+    for name in before.data_vars:
+        if str(name).startswith(made.name):
+            near(once[name], before[name].values.astype("f8"), 1e-9)
+    assert once["lit"].values.tolist() == [False, True]
+    with pytest.raises(PlanError, match=r"is made in this pass: give groups=, its values, such as"):
+        dxflow.plan(holey.path, [LitFrames(), make(by=From("litframes.lit"), **own)])
+
+
+def test_labels_that_are_made_of_broken_modules_are_those_of_all_of_them(broken):
+    """A module that lacks a frame says nothing of the label of the frame."""
+    by = {"by": From("litframes.valid_pixels"), "groups": [7 * 256 - 6, 6 * 256 - 6]}
+    data = averaged(broken, LitFrames(), Average(**by), on_fault="mask")
+    values = data["litframes.valid_pixels"].values
+    frames = np.full((len(values), 8, 16, 16), np.nan)
+    frames[:, broken.module_numbers] = images(broken)
+    for at, group in enumerate(data["valid_pixels"].values):
+        check(data, frames, values == group, at)
+    np.testing.assert_array_equal(
+        data["average.ungrouped"], ~np.isin(values, by["groups"]) & data["litframes.valid_pixels_valid"]
+    )
 
 
 def test_labels_of_an_earlier_result_give_the_axis_their_name(holey, lit):

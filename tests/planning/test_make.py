@@ -105,8 +105,12 @@ class OwnInit(RoiSum):
         self.width = width
 
 
-def late(what):
-    algorithm = RoiSum()
+class Strips(RoiSum):
+    STRIPS = True
+
+
+def late(what, cls=RoiSum):
+    algorithm = cls()
     algorithm.inputs = {"img": Frames(), "late": what}
     return algorithm
 
@@ -149,8 +153,8 @@ def late(what):
         ([Scale(img=3)], "is a int; expected Frames, Key, From or Labels"),
         ([RoiSum(), late(From("roisum.intensity"))], "two algorithms are named"),
         (
-            [Bright(), late(From("bright.is_bright"))],
-            "complete only after the last module; implement process_train_data",
+            [Bright(), late(From("bright.is_bright"), Strips)],
+            r"complete only after the last module: read it in a second pass, as Labels\(result, 'bright.is_bright'\)",
         ),
         ([late(Key("SPB_XTD9_XGM/XGM/DOOCS:output", "data.nothing"))], "roisum: input 'late': "),
         ([late(Frames(modules=(1,)))], "different frames or modules: one block cannot hold both"),
