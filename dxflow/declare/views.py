@@ -62,9 +62,9 @@ class ModuleBlock:
 
     ``block[alias]`` is, for `Frames` (and for the first input), (frame, ss, fs) and contiguous; for
     other keys with one value per train, that value for each frame: (frame, ...), NaN where the train has none, also of
-    integers, which are floats then; so for `From` of outputs per train or entry, which are those of all modules. Frames that the module lacks
-    are not in any of its blocks, nor frames that lack another of the algorithm's detector inputs; but with
-    `Algorithm.WHOLE_TRAINS` a block has all frames of the train, and `valid` says which are there.
+    integers, which are floats then; so for `From` of outputs per train or entry, which are those of all modules. Frames
+    that the module lacks are not in any of its blocks, nor frames that lack another of the algorithm's detector inputs;
+    but with `Algorithm.WHOLE_TRAINS` a block has all frames of the train, and `valid` says which are there.
 
     Parameters
     ----------
