@@ -9,9 +9,13 @@ from readings import images
 from runs import make_run
 
 import dxflow
+from dxflow import From
 from dxflow.algorithms._products import Pixels, Products
+from dxflow.algorithms.contrast import Contrast
 from dxflow.algorithms.g2 import G2, Lags
+from dxflow.algorithms.photons import Photonise
 from dxflow.algorithms.twotime import SLOT, TwoTime, means
+from dxflow.algorithms.xcca import AngularCorrelation
 from dxflow.simulate import Plant, Speckle
 from dxflow.testing import check_algorithm
 
@@ -180,3 +184,32 @@ def test_multi_tau_has_few_lags_of_long_trains():
 def test_channels_that_cannot_be_halved_are_refused(channels):
     with pytest.raises(ValueError, match=f"channels={channels}; expected an even number"):
         G2(q=[1, 2], channels=channels)
+
+
+def four(truth):
+    """Return all algorithms of speckle, behind one that hands frames on."""
+    labels, img = labels_of(truth), From("photons.img")
+    return [
+        TwoTime(labels=labels, img=img),
+        G2(labels=labels, channels=4, matrices=True, img=img),
+        Contrast(labels=labels, img=img),
+        AngularCorrelation(nbins=4, nchi=18, img=img),
+    ]
+
+
+def test_bits_are_the_same_alone_in_company_and_on_workers(holey, client):
+    how = {"on_fault": "mask", "quiet": True, "chunk": "2 trains"}
+    together = dxflow.reduce(holey.path, [Photonise(), *four(holey)], cluster="here", **how).dataset
+    for algorithm in four(holey):
+        alone = dxflow.reduce(holey.path, [Photonise(), algorithm], cluster="here", **how).dataset
+        same_values(alone, together)
+    same_values(
+        dxflow.reduce(holey.path, [Photonise(), *four(holey)], cluster=client, **how).dataset, together
+    )
+
+
+def same_values(found, expected):
+    """Compare the bits of all that is found."""
+    for name in found.data_vars:
+        if not name.startswith("photons."):
+            assert found[name].values.tobytes() == expected[name].values.tobytes(), name
