@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ import dxflow
 from dxflow import PlanError, Result
 from dxflow.algorithms.dark import Pedestal, shares
 from dxflow.recipe import Parser, Recipe
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 STAGES = ("high", "medium", "low")
 APART = 4.0
@@ -95,22 +99,22 @@ def unlike(results: Mapping[str, Result]) -> Iterator[str]:
         if missing := sorted(set().union(*cells.values()) - own):
             yield f"memory cells {missing} have no constants in {stage} gain: `calibrate` makes them NaN"
     for low, high in pairwise(data):
-        steps = [
-            data[stage]["dark.gain_level"].isel(stage=0, drop=True)
-            for stage in (low, high)
-            if "dark.gain_level" in data[stage]
-        ]
-        if len(steps) == 2:
-            step = (steps[1] - steps[0]).values
-            spread = np.hypot(*(float(data[s]["dark.gain_noise"].median()) for s in (low, high)))
-            share = (
-                float(np.mean(step[np.isfinite(step)] <= APART * spread)) if np.isfinite(step).any() else 0.0
+        if (share := _alike(data[low], data[high])) > ALIKE:
+            yield (
+                f"{share:.0%} of the pixels have no higher level in {high} than in {low} gain: these runs are in "
+                "another order, or not in these stages; `calibrate` makes such pixels NaN"
             )
-            if share > ALIKE:
-                yield (
-                    f"{share:.0%} of the pixels have no higher level in {high} than in {low} gain: these runs are in "
-                    "another order, or not in these stages; `calibrate` makes such pixels NaN"
-                )
+
+
+def _alike(low: xr.Dataset, high: xr.Dataset) -> float:
+    """Return the share of pixels whose levels of the gain are not a step apart; 0 where none is recorded."""
+    if "dark.gain_level" not in low or "dark.gain_level" not in high:
+        return 0.0
+    ours, theirs = (one["dark.gain_level"].isel(stage=0, drop=True) for one in (low, high))
+    step = (theirs - ours).values
+    spread = np.hypot(float(low["dark.gain_noise"].median()), float(high["dark.gain_noise"].median()))
+    known = step[np.isfinite(step)]
+    return float(np.mean(known <= APART * spread)) if len(known) else 0.0
 
 
 if __name__ == "__main__":

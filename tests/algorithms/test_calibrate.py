@@ -17,6 +17,8 @@ from dxflow import Algorithm, Frames, From, Output, PlanError
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.calibrate import Calibrate, regions, thresholds
 from dxflow.algorithms.dark import Pedestal
+from dxflow.algorithms.litframes import LitFrames
+from dxflow.algorithms.roi import RoiSum
 from dxflow.simulate import Electronics, Flat, make_run
 from dxflow.simulate.detect import Cause
 from dxflow.simulate.detectors import kind
@@ -643,3 +645,17 @@ def test_constants_of_several_cells_are_not_for_a_camera(camera):
     key, frames = pixels(camera)
     with pytest.raises(PlanError, match="offset has 3 memory cells, .* has none"):
         calibrated(camera, {"offset": np.zeros((3, 1, *frames.shape[1:]))}, img=key)
+
+
+def test_several_algorithms_read_calibrated_frames_in_one_pass(run, constants):
+    expected = by_numpy(run, constants, 9.3)[0]
+    lit = LitFrames(threshold=300, img=From("calibrate.img"))
+    both = [RoiSum(img=From("calibrate.img")), lit, Average(img=From("calibrate.img"))]
+    data = calibrated(run, constants, *both, unit="photons", photon_energy=9.3)
+    near(data["keep.img"], expected)
+    np.testing.assert_allclose(data["roi.sum"], np.nansum(expected, axis=(2, 3)).sum(axis=1), rtol=1e-6)
+    bright = [np.count_nonzero(frame > 300) for frame in expected]
+    assert data["litframes.lit_pixels"].values.tolist() == bright
+    there = np.isfinite(expected).sum(axis=0)
+    mean = np.where(there > 0, np.nansum(expected, axis=0) / np.maximum(there, 1), np.nan)
+    np.testing.assert_allclose(data["average.mean"], mean, rtol=1e-6)
