@@ -185,10 +185,11 @@ class Droplets(Algorithm):
         from ._photon_kernels import split
 
         *_, members, starts = self._scratch.arrays
+        (left,) = self._left.arrays
         n = np.floor(sums / self.gain + 0.5).astype(np.int64)
         few = n <= self.most
         out = np.empty((n[few].sum(), 3))
-        split(image, members, starts, which[few], n[few], float(self.gain or 1), *self._left.arrays, out)
+        split(image, members, starts, which[few], n[few], float(self.gain or 1), left, out)
         return out, int((~few).sum())
 
     def _scales(self, img: InputInfo) -> NDArray:
