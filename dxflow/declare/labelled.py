@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from extra_data import DataCollection
     from xarray import DataArray, Dataset
 
+    from ..run.bound import BoundInput
+
 NAMES = {
     "train_id": ("train_id", "trainId", "train"),
     "pulse_id": ("pulse_id", "pulseId"),
@@ -66,10 +68,27 @@ class Asked:
             bound = entries.bind(self.run, self.trains, self.faults)
         if bound.kind == "frames":
             raise ValueError(f"{bound.title}: images of a detector label nothing; expected a Key or PulseKey")
+        key = bound.key.removesuffix(".value")
+        if bound.dtype.kind == "O" and isinstance(declared, Key):
+            return Values(self._texts(bound, declared.offset), key, "", bound.name)
         _refuse_dtype(bound.title, bound.dtype)
         values, there = whole(bound, self.faults)
-        labelled, key = of_rows(bound.index, values, there), bound.key.removesuffix(".value")
-        return Values(labelled, key, bound.location.unit, bound.name)
+        return Values(of_rows(bound.index, values, there), key, bound.location.unit, bound.name)
+
+    def _texts(self, bound: BoundInput, offset: int) -> Labelled:
+        """Return the texts of a device, such as its state, as EXtra-data reads them."""
+        data = self.run[bound.name, bound.key]
+        try:
+            read = data.ndarray()
+        except OSError as e:
+            raise ValueError(f"{bound.title} cannot be read: {e}") from e
+        if read.ndim != 1:
+            raise ValueError(
+                f"{bound.title} has texts of shape {read.shape[1:]}; expected one for each train"
+            )
+        values = np.array([one.decode() if isinstance(one, bytes) else str(one) for one in read], dtype="U")
+        ids = data.train_id_coordinates().astype(np.uint64) + np.uint64(offset)
+        return Labelled(values, np.ones(len(values), bool), {"train_id": ids})
 
 
 @dataclass(frozen=True, eq=False)

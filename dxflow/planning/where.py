@@ -103,7 +103,13 @@ class Where:
         if self.condition is None:
             assert self._alone is not None
             alone = ast.Name("where")
-            keep, known = holds(alone, lambda _: _joined(self._alone, index, asked))
+            found = _joined(self._alone, index, asked)
+            if found.values.dtype != bool:
+                raise ValueError(
+                    f"where={self._alone!r} is {found.values.dtype}; expected booleans, or a comparison such as "
+                    'where="x > 0" with labels={"x": ...}'
+                )
+            keep, known = holds(alone, lambda _: found)
             return keep, known & ~keep, [(self._alone.source, int(keep.sum()))]
         keep, fails, cuts = np.ones(len(index), bool), np.zeros(len(index), bool), []
         for node in self.condition.cuts():
@@ -118,7 +124,10 @@ class Where:
         if name not in self._known:
             self._known[name] = self._found(name, asked)
             self._used[name] = repr(self._known[name])
-        return _joined(self._known[name], index, asked)
+        try:
+            return _joined(self._known[name], index, asked)
+        except (KeyError, ValueError) as e:
+            raise ValueError(f"label {name!r}: {e.args[0] if e.args else e}") from e
 
     def _found(self, name: str, asked: Asked) -> Labels:
         """Return the labels that a name stands for: given by it, or an output of a result."""

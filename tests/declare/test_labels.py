@@ -450,6 +450,33 @@ def test_values_that_cannot_be_read_are_faults_and_missing(tmp_path):
     np.testing.assert_array_equal(has, np.repeat([True, True, False, True], 2))
 
 
+def test_texts_of_a_device_are_labels(tmp_path):
+    import glob
+
+    import h5py
+
+    from dxflow.algorithms.average import Average
+    from dxflow.simulate import make_run
+
+    options = {"trains": 6, "pulses": 2, "module_shape": (4, 4), "modules": 2, "devices": ("motor",)}
+    truth = make_run(tmp_path / "r", **options)
+    states = iter(["ON", "MOVING", "MOVING", "ON", "ON", "\u00e4"])
+    for file in sorted(glob.glob(f"{tmp_path}/r/*DA01*")):
+        with h5py.File(file, "a") as f:
+            trains = len(f["INDEX/trainId"])
+            group = f.create_group(f"CONTROL/{truth.devices['motor']}/state")
+            group["value"] = np.array([next(states) for _ in range(trains)], h5py.string_dtype())
+            group["timestamp"] = np.zeros(trains, "u8")
+    state = Key(truth.devices["motor"], "state")
+    found = dxflow.reduce(truth.path, Average(img=FRAMES, by=state), cluster="here").dataset
+    assert found["state"].values.tolist() == ["MOVING", "ON", "\u00e4"]
+    assert found["average.count"].max(["module", "ss", "fs"]).values.tolist() == [4, 6, 2]
+    on = dxflow.plan(truth.path, ByBlock(x=FRAMES), where="s == 'ON'", labels={"s": state})
+    assert on.where.passed[0].cuts == (("s == 'ON'", 6),)
+    with pytest.raises(PlanError, match="steps and bins are of numbers"):
+        dxflow.plan(truth.path, Average(img=FRAMES, by=Labels(state).steps(1)))
+
+
 @BOTH
 def test_arrays_need_ids(run, numbers, algorithm):
     for array in (numbers, [1.0, 2.0]):

@@ -230,6 +230,8 @@ REFUSED = {
     "labels alone": (None, None, "they are for where="),
     "a number": (3, None, "where=: Labels: 3: expected a path"),
     "plain booleans": (np.ones(40, bool), None, "does not say of which trains"),
+    "motor alone": (lambda truth: motor(truth), None, "is float64; expected booleans, or a comparison"),
+    "no result": ("x > 1", {"x": "/nowhere"}, "label 'x': Labels\\(/nowhere\\)"),
     "keyword": ("x > 1", {"not": 1}, "has the name 'not'"),
 }
 
@@ -238,6 +240,7 @@ REFUSED = {
 def test_what_cannot_be_is_refused(truth, case):
     where, labels, words = REFUSED[case]
     labels = {"x": motor(truth)} if labels is None else labels
+    labels, where = (None, where(truth)) if callable(where) else (labels, where)
     with pytest.raises(PlanError, match=f"(?s){words}"):
         dxflow.plan(truth.path, Seen(), where=where, labels=labels)
 
@@ -299,3 +302,17 @@ def test_a_list_of_energies_is_taken_pulse_by_pulse(truth):
     result = reduced(truth, "xgm > 0", labels, Seen())
     reference = reduced(truth, "xgm > 0", {"xgm": energy(truth, offset=None)}, Seen())
     assert frames_of(result) == frames_of(reference)
+
+
+def test_a_selection_that_leaves_nothing_to_cut_is_what_is_said(truth):
+    for labels in ({"x": motor(truth)}, {"x": of_truth(truth, truth.energy)}):
+        with pytest.raises(
+            PlanError, match="nothing to read from .*: the selection leaves none of its frames"
+        ):
+            reduced(truth, "x > 1", labels, frames=FrameSelection(pulses=[999]))
+
+
+def test_two_labels_are_compared_with_each_other_train_by_train_and_pulse_by_pulse(truth):
+    position, x = per_frame(truth, truth.motor), np.where(truth.lit, truth.energy, 0) / truth.energy.max() * 3
+    result = reduced(truth, "e > x", {"e": of_truth(truth, x), "x": motor(truth)})
+    assert frames_of(result) == expected(truth, x > position)
