@@ -1,15 +1,19 @@
 """Kernels of `average`: sums of a block of frames, pixel by pixel, eight frames per visit.
 
-Arrays are flat: frames (frame, pixel), states (pixel,). A tile of pixels is worked on at a time and stays in the
-first-level cache. It is copied to one scratch array, rows a constant `TILE` apart: that way the compiler can prove
-that nothing overlaps and uses vector instructions; with eight rows and three states it would give up.
-Nothing is reordered by the compiler (no fastmath): the same bits on every processor.
+Arrays are flat: frames (frame, pixel), states (pixel,), those of several groups one after the other. A tile of pixels
+is worked on at a time and stays in the first-level cache; frames of a group go together. It is copied to one scratch
+array, rows a constant `TILE` apart: that way the compiler can prove that nothing overlaps and uses vector instructions;
+with eight rows and three states it would give up. Nothing is reordered by the compiler (no fastmath): the same bits on
+every processor.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 TILE = 256
 """Pixels."""
@@ -17,24 +21,51 @@ ROWS = 8
 """Frames per visit."""
 
 
+class Sorted(NamedTuple):
+    """Which frames of a block go together, and where: ``order[edges[i]:edges[i + 1]]`` to the group ``slots[i]``."""
+
+    order: NDArray
+    edges: NDArray
+    slots: NDArray
+    step: int
+    """From a group to the next in the flat states."""
+
+    @classmethod
+    def by(cls, slots: NDArray, step: int) -> Sorted:
+        """Sort frames by their groups, -1 of none, in their order in each of them."""
+        order = np.argsort(slots, kind="stable")
+        order = order[np.count_nonzero(slots < 0) :]
+        own, first = np.unique(slots[order], return_index=True)
+        return cls(order, np.append(first, len(order)), own.astype(np.int64), step)
+
+
 @njit(cache=True, nogil=True)
-def add_floats(frames, count, mean, squares):  # type: ignore[no-untyped-def]
-    """Add frames to count, mean and sum of squared deviations from the mean; NaN is skipped."""
-    n, pixels = frames.shape
+def add_floats(frames, into, count, mean, squares):  # type: ignore[no-untyped-def]
+    """Add frames to count, mean and sum of squared deviations from the mean of their groups; NaN is skipped."""
+    pixels = frames.shape[1]
+    for i in range(len(into.slots)):
+        at, order = into.slots[i] * into.step, into.order[into.edges[i] : into.edges[i + 1]]
+        c, m, q = count[at : at + pixels], mean[at : at + pixels], squares[at : at + pixels]
+        _add_group_of_floats(frames, order, c, m, q)
+
+
+@njit(cache=True, nogil=True)
+def _add_group_of_floats(frames, order, count, mean, squares):  # type: ignore[no-untyped-def]
+    n, pixels = len(order), frames.shape[1]
     rows, valid = np.empty(ROWS * TILE, frames.dtype), np.empty(TILE, np.int32)
     for lo in range(0, pixels, TILE):
         hi, first = min(lo + TILE, pixels), 0
         c, m, q = count[lo:hi], mean[lo:hi], squares[lo:hi]
         while hi - lo == TILE and first + ROWS <= n:
             for row in range(ROWS):
-                _copy(rows[row * TILE : (row + 1) * TILE], frames[first + row, lo:hi])
+                _copy(rows[row * TILE : (row + 1) * TILE], frames[order[first + row], lo:hi])
             _count_valid(rows, valid)
             if _any_begins(c, valid):
                 _start(rows, c, m)
             _eight_floats(rows, valid, c, m, q)
             first += ROWS
         for frame in range(first, n):
-            _one_float(frames[frame, lo:hi], c, m, q)
+            _one_float(frames[order[frame], lo:hi], c, m, q)
 
 
 @njit(cache=True, nogil=True)
@@ -106,20 +137,29 @@ def _one_float(x, count, mean, squares):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def add_integers(frames, count, total, squares):  # type: ignore[no-untyped-def]
-    """Add frames of 8- or 16-bit integers to int64 sums and sums of squares: exact."""
-    n, pixels = frames.shape
+def add_integers(frames, into, count, total, squares):  # type: ignore[no-untyped-def]
+    """Add frames of 8- or 16-bit integers to int64 sums and sums of squares of their groups: exact."""
+    pixels = frames.shape[1]
+    for i in range(len(into.slots)):
+        at, order = into.slots[i] * into.step, into.order[into.edges[i] : into.edges[i + 1]]
+        c, t, q = count[at : at + pixels], total[at : at + pixels], squares[at : at + pixels]
+        _add_group_of_integers(frames, order, c, t, q)
+
+
+@njit(cache=True, nogil=True)
+def _add_group_of_integers(frames, order, count, total, squares):  # type: ignore[no-untyped-def]
+    n, pixels = len(order), frames.shape[1]
     rows = np.empty(ROWS * TILE, frames.dtype)
     for lo in range(0, pixels, TILE):
         hi, first = min(lo + TILE, pixels), 0
         t, q = total[lo:hi], squares[lo:hi]
         while hi - lo == TILE and first + ROWS <= n:
             for row in range(ROWS):
-                _copy(rows[row * TILE : (row + 1) * TILE], frames[first + row, lo:hi])
+                _copy(rows[row * TILE : (row + 1) * TILE], frames[order[first + row], lo:hi])
             _eight_integers(rows, t, q)
             first += ROWS
         for frame in range(first, n):
-            _one_integer(frames[frame, lo:hi], t, q)
+            _one_integer(frames[order[frame], lo:hi], t, q)
         # Not of the slice at once: to compile what numba says of slices that do not fit takes seconds.
         for p in range(lo, hi):
             count[p] += np.int32(n)

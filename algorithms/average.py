@@ -119,17 +119,12 @@ class Average(Algorithm):
         self._exact = _exact(info["img"].dtype)
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
-        frames, masked = self._frames(block)
-        if self._groups is None:
-            self._add(frames, out.count, out.mean, out.variance, masked)
-            return
-        slots = self._groups.slots(block)
+        slots = np.zeros(len(block), np.int64)
+        if self._groups is not None:
+            slots = self._groups.slots(block)
         if "ungrouped" in out:
             out.ungrouped |= slots < 0
-        for slot, start, stop in stretches(slots):
-            bad = None if masked is None else masked[start:stop]
-            if slot >= 0:
-                self._add(frames[start:stop], out.count[slot], out.mean[slot], out.variance[slot], bad)
+        self._add(*self._frames(block), slots, out)
 
     def _frames(self, block: ModuleBlock) -> tuple[NDArray, NDArray | None]:
         """Return frames (frame, pixel), and which pixels are masked where the kernels cannot see it: exact integers."""
@@ -139,19 +134,20 @@ class Average(Algorithm):
         good = block.valid("img")
         return np.where(good, _plain(block["img"]), 0).reshape(n, -1), ~good.reshape(n, -1)
 
-    def _add(
-        self, frames: NDArray, count: NDArray, mean: NDArray, squares: NDArray, masked: NDArray | None = None
-    ) -> None:
-        """Add frames (frame, pixel) to the state of these pixels; those that are `masked` are 0 and do not count."""
+    def _add(self, frames: NDArray, masked: NDArray | None, slots: NDArray, out: Partial) -> None:
+        """Add frames (frame, pixel) to the states of their groups; pixels that are `masked` are 0 and do not count."""
         from . import _average_kernels as kernels
 
-        if self._exact:
-            # The bits of the float64 outputs hold int64 sums until `finalize`: 0 is 0 in both.
-            kernels.add_integers(frames, _flat(count), _flat(mean.view("i8")), _flat(squares.view("i8")))
-            if masked is not None:
-                _flat(count)[:] -= masked.sum(axis=0, dtype=np.int32)
-        else:
-            kernels.add_floats(frames, _flat(count), _flat(mean), _flat(squares))
+        groups, step = _states(out.count, self._groups is not None)
+        into = kernels.Sorted.by(slots, step)
+        states = [_states(out[name], self._groups is not None)[0] for name in ("mean", "variance")]
+        if not self._exact:
+            kernels.add_floats(frames, into, groups, *states)
+            return
+        # The bits of the float64 outputs hold int64 sums until `finalize`: 0 is 0 in both.
+        kernels.add_integers(frames, into, groups, *(x.view("i8") for x in states))
+        for slot in into.slots if masked is not None else ():
+            groups[slot * step :][: frames.shape[1]] -= masked[slots == slot].sum(axis=0, dtype=np.int32)
 
     def merge(self, into: Partial, other: Partial) -> None:
         if self._exact:
@@ -193,6 +189,18 @@ def stretches(slots: NDArray) -> Iterator[tuple[int, int, int]]:
     """Yield (slot, start, stop) of neighbouring frames of the same slot."""
     edges = [0, *(np.flatnonzero(np.diff(slots)) + 1), len(slots)]
     yield from ((int(slots[a]), a, b) for a, b in zip(edges[:-1], edges[1:], strict=True))
+
+
+def _states(array: NDArray, grouped: bool) -> tuple[NDArray, int]:
+    """Return the states of a module's pixels as one axis, and the steps from a group to the next: a view.
+
+    Those of several groups are not contiguous where there are several modules: in between are the others'.
+    """
+    if not grouped:
+        return _flat(array), 0
+    step = array.strides[0] // array.itemsize
+    size = step * (len(array) - 1) + array[0].size
+    return np.lib.stride_tricks.as_strided(array, (size,), (array.itemsize,)), step
 
 
 def _flat(array: NDArray) -> NDArray:

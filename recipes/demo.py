@@ -68,7 +68,7 @@ def compile_kernels() -> None:
     """Compile the kernels for these runs, in the order in which the passes need them."""
     import numpy as np
 
-    from dxflow.algorithms._average_kernels import add_floats, add_integers, merge_floats
+    from dxflow.algorithms._average_kernels import Sorted, add_floats, add_integers, merge_floats
     from dxflow.algorithms._azint_kernels import Sums, integrate
     from dxflow.algorithms._frame_kernels import count_lit
     from dxflow.algorithms._subtract_kernels import subtract
@@ -80,7 +80,8 @@ def compile_kernels() -> None:
     for frames in (raw, image):
         # As hooks see them.
         frames.flags.writeable = False
-    add_integers(raw, zeros("i4"), zeros("i8"), zeros("i8"))
+    one = Sorted.by(zeros("i8"), 0)
+    add_integers(raw, one, zeros("i4"), zeros("i8"), zeros("i8"))
     subtract(raw, zeros("f4", 1, 1), zeros("i8"), zeros("f4", 1, 1))
     sums = Sums(
         zeros("f8", 1, 1),
@@ -91,7 +92,7 @@ def compile_kernels() -> None:
         zeros("i8"),
     )
     integrate(image, zeros("i4"), zeros("f4"), (zeros("i4"), zeros("i8")), sums)
-    add_floats(image, zeros("i4"), zeros("f8"), zeros("f8"))
+    add_floats(image, one, zeros("i4"), zeros("f8"), zeros("f8"))
     count_lit(image, np.float32(0), np.float32(0), zeros("i4"), zeros("i4"), zeros("i4"), zeros("f8"))
     merge_floats(zeros("i4"), zeros("f8"), zeros("f8"), zeros("i4"), zeros("f8"), zeros("f8"))
     # Once after installation it lists all fonts, which takes a second.

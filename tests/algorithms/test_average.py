@@ -16,6 +16,11 @@ from dxflow.algorithms.subtract import Subtract
 PARTS = ("mean", "variance", "count")
 
 
+def one_group(x):
+    """Return all frames as one group."""
+    return kernels.Sorted.by(np.zeros(len(x), int), 0)
+
+
 def averaged(truth, *algorithms, **options):
     return dxflow.reduce(truth.path, list(algorithms or (Average(),)), cluster="here", **options).dataset
 
@@ -130,7 +135,7 @@ def test_a_camera_is_averaged_too(camera):
 def test_large_means_lose_no_digits():
     x = np.random.default_rng(1).normal(1e8, 1, (41, 300))
     count, mean, squares = np.zeros(300, "i4"), np.zeros(300), np.zeros(300)
-    kernels.add_floats(x, count, mean, squares)
+    kernels.add_floats(x, one_group(x), count, mean, squares)
     exact_mean = x.astype(np.longdouble).mean(axis=0)
     np.testing.assert_allclose(mean, exact_mean.astype("f8"), rtol=1e-15)
     reference = ((x - exact_mean) ** 2).sum(axis=0).astype("f8")
@@ -141,7 +146,7 @@ def test_the_largest_integers_do_not_overflow():
     x = np.full((40, 300), 65535, "u2")
     x[::2] = 0
     count, total, squares = np.zeros(300, "i4"), np.zeros(300, "i8"), np.zeros(300, "i8")
-    kernels.add_integers(x, count, total, squares)
+    kernels.add_integers(x, one_group(x), count, total, squares)
     assert (total == 20 * 65535).all()
     assert (squares == 20 * 65535**2).all()
     assert (count == 40).all()
@@ -150,7 +155,7 @@ def test_the_largest_integers_do_not_overflow():
 def test_negative_integers_are_exact():
     x = np.random.default_rng(1).integers(-32768, 32767, (19, 270), "i2")
     count, total, squares = np.zeros(270, "i4"), np.zeros(270, "i8"), np.zeros(270, "i8")
-    kernels.add_integers(x, count, total, squares)
+    kernels.add_integers(x, one_group(x), count, total, squares)
     np.testing.assert_array_equal(total, x.sum(axis=0, dtype="i8"))
     np.testing.assert_array_equal(squares, (x.astype("i8") ** 2).sum(axis=0))
 
@@ -202,7 +207,7 @@ def test_merged_partials_equal_one_pass(integers):
     random = np.random.default_rng(3)
     x = random.integers(0, 60000, (30, 4, 5)).astype("u2" if integers else "f4")
     average = Average()
-    average._exact, average._ids = integers, np.zeros(0)
+    average._exact = integers
     parts = [partial(average, x[a:b]) for a, b in ((0, 7), (7, 7), (7, 30))]
     merged = partial(average, x[:0])
     for part in parts:
@@ -215,7 +220,8 @@ def test_merged_partials_equal_one_pass(integers):
 def partial(average, frames):
     shape = frames.shape[1:]
     out = Partial({"count": np.zeros(shape, "i4"), "mean": np.zeros(shape), "variance": np.zeros(shape)})
-    average._add(frames.reshape(len(frames), out.count.size), out.count, out.mean, out.variance)
+    average._groups = None
+    average._add(frames.reshape(len(frames), out.count.size), None, np.zeros(len(frames), int), out)
     return out
 
 
