@@ -16,8 +16,6 @@ from . import _groups as groups
 from . import _rois as rois
 
 PER = ("frame", "run")
-EVEN = 1e-9
-"""Part of a bin by which edges that are equally far apart may differ from that."""
 BESIDE = {
     "below": "pixels below the first edge",
     "above": "pixels above the last edge",
@@ -138,11 +136,12 @@ class Histogram(Algorithm):
         return int(np.prod(info["img"].shape)) if self.mask is not None else 0
 
     def initialize(self, info: RunInfo) -> None:
+        from ._histogram_kernels import lookup
+
         self._rois = rois.placed("histogram", self._asked, info["img"])
         self._bad = rois.left_out("histogram", self.mask, info["img"])
         self._groups = self._of(info)
-        steps = np.diff(self._edges)
-        self._even = bool(np.ptp(steps) <= EVEN * steps.mean())
+        self._lookup = lookup(self._edges)
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         from ._histogram_kernels import fill
@@ -154,7 +153,7 @@ class Histogram(Algorithm):
         frames = rois.frames_of(block) if here else np.empty((n, 0, 0))
         for k, one in here:
             bounds, photon = one.bounds[number], self.photon or 0.0
-            fill(frames, self._bad[block.module], *bounds, self._edges, self._even, photon, at, k, table)
+            fill(frames, self._bad[block.module], *bounds, self._edges, self._lookup, photon, at, k, table)
         bins = len(self._edges) - 1
         parts = {"counts": table[..., :bins]}
         parts |= {name: table[..., bins + k] for k, name in enumerate(BESIDE)}

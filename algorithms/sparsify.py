@@ -91,17 +91,16 @@ class Sparsify(Algorithm):
         dims = ("place",) if self.pad else ()
         column: dict[str, Any] = {"shape": (*places, 3), "dims": (*dims, "pixel_column")}
         column["coords"] = {"pixel_column": np.array(COLUMNS)}
-        kind = "f4" if img.dtype == np.float32 or img.dtype.itemsize <= 2 else "f8"
         return {
             "pixels": Output(dtype="i4", doc="module, ss, fs", **per, **column),
-            "values": Output(dtype=kind, unit=img.unit, doc="value", shape=places, dims=dims, **per),
+            "values": Output(dtype=_kind(img), unit=img.unit, doc="value", shape=places, dims=dims, **per),
             "n": Output(per="img", dtype="i4", doc="pixels above the threshold"),
             "module_numbers": Output(shape=(len(img.modules),), dtype="i4", merge="max", doc="modules read"),
             "limits": Output(shape=(2, 2), dtype="i4", merge="max", doc="pixels that were read"),
         }
 
     def memory(self, info: RunInfo) -> int:
-        return 9 * int(np.prod(info["img"].shape))
+        return 21 * int(np.prod(info["img"].shape))
 
     def initialize(self, info: RunInfo) -> None:
         img = info["img"]
@@ -109,27 +108,32 @@ class Sparsify(Algorithm):
         self._bad = rois.left_out("sparsify", self.mask, img)
         self._numbers, self._limits = np.array(img.modules), _limits(img)
         self._where = np.array([img.modules.index(m) for m in self._roi.modules])
-        self._scratch = Scratch(np.empty(len(self._where) * int(np.prod(self._roi.shape)), np.int64))
+        most = len(self._where) * int(np.prod(self._roi.shape))
+        self._scratch = Scratch(np.empty((most, 3), np.int32), np.empty(most, _kind(img)))
 
     def process_train_data(self, train: Train, out: Partial) -> None:
+        out.module_numbers, out.limits = self._numbers, self._limits
+        lists = [self._listed(image) for image in comparable(images_of(train))]
+        out.n = [n for n, *_ in lists]
+        if self.pad:
+            out.pixels, out.values = -1, np.nan
+            for frame, (_, pixels, values) in enumerate(lists):
+                out.pixels[frame, : len(pixels)], out.values[frame, : len(values)] = pixels, values
+            return
+        frames = np.repeat(np.arange(len(lists)), [n for n, *_ in lists])
+        for name, k in (("pixels", 1), ("values", 2)):
+            out[name].append(np.concatenate([one[k] for one in lists]), frames=frames)
+
+    def _listed(self, image: NDArray) -> tuple[int, NDArray, NDArray]:
+        """Return how many pixels are above the threshold, and those of them that are kept."""
         from ._sparsify_kernels import listed
 
-        out.module_numbers, out.limits = self._numbers, self._limits
-        (found,) = self._scratch.arrays
-        for frame, image in enumerate(comparable(images_of(train))):
-            n = listed(image, self._where, self._bad, *self._roi.first, self.threshold, found)
-            at = np.unravel_index(found[:n], image.shape)
-            pixels = np.stack(
-                [self._numbers[at[0]], *(a + f for a, f in zip(at[1:], self._limits[:, 0], strict=True))], -1
-            )
-            out.n[frame] = n
-            if self.pad:
-                kept = min(n, self.pad)
-                out.pixels[frame], out.values[frame] = -1, np.nan
-                out.pixels[frame, :kept], out.values[frame, :kept] = pixels[:kept], image[at][:kept]
-            else:
-                out.pixels.append(pixels, frames=np.full(n, frame))
-                out.values.append(image[at], frames=np.full(n, frame))
+        pixels, values = self._scratch.arrays
+        first, numbers = tuple(self._limits[:, 0].tolist()), self._numbers[self._where]
+        ss, fs = self._roi.first
+        n = listed(image, self._where, numbers, self._bad, ss, fs, first, self.threshold, pixels, values)
+        kept = min(n, self.pad) if self.pad else n
+        return n, pixels[:kept].copy(), values[:kept].copy()
 
 
 def dense(result: Any, name: str = "sparsify") -> NDArray:
@@ -175,6 +179,10 @@ def dense(result: Any, name: str = "sparsify") -> NDArray:
     module = order[np.searchsorted(numbers, pixels[:, 0], sorter=order)]
     images[np.repeat(np.arange(len(n)), n), module, *(pixels[:, 1:] - limits[:, 0]).T] = values
     return images
+
+
+def _kind(img: InputInfo) -> str:
+    return "f4" if img.dtype == np.float32 or img.dtype.itemsize <= 2 else "f8"
 
 
 def _limits(img: InputInfo) -> NDArray:

@@ -55,6 +55,12 @@ def test_values_on_an_edge_belong_to_the_bin_above_it_and_at_the_end_to_the_last
     np.testing.assert_allclose(found._edges, tenths)
 
 
+def test_bins_of_very_different_widths_equal_numpy(holey):
+    edges = np.concatenate([-np.geomspace(1, 1e-9, 20), np.geomspace(1e-9, 1e6, 60)])
+    check(made(holey, Histogram(edges=edges)), images(holey), edges)
+    check(made(holey, Histogram(edges=[0, 1e-300])), images(holey), [0, 1e-300])
+
+
 def test_regions_by_name_and_a_mask(holey):
     regions = {"a": [(2, 5), (3, 12), (7, 30)], "b": [None, (20, 40)]}
     data, frames = made(holey, Histogram(rois=regions, mask=BAD, edges=EDGES)), images(holey)
