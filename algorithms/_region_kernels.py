@@ -14,7 +14,7 @@ LANES = 8
 
 @njit(cache=True, nogil=True)
 def sweep(x, bad, noise, low, high, unit, rows, row_pixels, columns, column_pixels):  # type: ignore[no-untyped-def]
-    """Add a region to the sums of its rows and columns; return its highest value, -inf if no pixel is valid.
+    """Add a region to the sums of its rows and columns.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def sweep(x, bad, noise, low, high, unit, rows, row_pixels, columns, column_pixe
         Pixels that were valid.
     """
     n = x.shape[1]
-    values, valid, tops = np.empty(n), np.empty(n, np.bool_), np.full(n, -np.inf)
+    values, valid = np.empty(n), np.empty(n, np.bool_)
     for r in range(len(x)):
         _row(x, bad, noise, r, low, high, unit, values, valid)
         count = np.int32(0)
@@ -40,10 +40,8 @@ def sweep(x, bad, noise, low, high, unit, rows, row_pixels, columns, column_pixe
             columns[p] += values[p]
             column_pixels[p] += np.int32(valid[p])
             count += np.int32(valid[p])
-            tops[p] = max(tops[p], values[p] if valid[p] else -np.inf)
         row_pixels[r] += count
         rows[r] += _strands(values)
-    return tops.max()
 
 
 @njit(cache=True, nogil=True)
@@ -66,21 +64,52 @@ def describe(frames, bad, ss, fs, low, high, first, k, total, pixels, highest, c
     com : ndarray of float64, (frame, region, 2)
         Sums of ss and fs times the value.
     """
-    n, m = ss[1] - ss[0], fs[1] - fs[0]
-    rows, columns, none = np.empty(n), np.empty(m), np.empty((0, 0))
-    row_pixels, column_pixels = np.zeros(n, np.int32), np.zeros(m, np.int32)
-    left_out = bad[ss[0] : ss[1], fs[0] : fs[1]]
+    m = fs[1] - fs[0]
+    columns, moments, tops = np.empty(m), np.empty(m), np.empty(m)
     for frame in range(len(frames)):
-        x = frames[frame, ss[0] : ss[1], fs[0] : fs[1]]
-        rows[:], columns[:], row_pixels[:] = 0.0, 0.0, 0
-        top = sweep(x, left_out, none, low, high, False, rows, row_pixels, columns, column_pixels)
-        highest[frame, k] = max(highest[frame, k], top)
-        for r in range(n):
-            total[frame, k] += rows[r]
-            pixels[frame, k] += row_pixels[r]
-            com[frame, k, 0] += rows[r] * (r + ss[0] + first[0])
+        columns[:], moments[:], tops[:] = 0.0, 0.0, -np.inf
+        for r in range(ss[0], ss[1]):
+            x, at = frames[frame, r, fs[0] : fs[1]], np.float64(r + first[0])
+            if len(bad):
+                out = bad[r, fs[0] : fs[1]]
+                pixels[frame, k] += _add_some(x, out, low, high, at, columns, moments, tops)
+            else:
+                pixels[frame, k] += _add_all(x, low, high, at, columns, moments, tops)
         for c in range(m):
+            total[frame, k] += columns[c]
+            highest[frame, k] = max(highest[frame, k], tops[c])
+            com[frame, k, 0] += moments[c]
             com[frame, k, 1] += columns[c] * (c + fs[0] + first[1])
+
+
+@njit(cache=True, nogil=True)
+def _add_all(x, low, high, at, columns, moments, tops):  # type: ignore[no-untyped-def]
+    """Add a row to sums, first moments and highest values of columns; return how many pixels are valid."""
+    valid = np.int32(0)
+    for p in range(len(columns)):
+        v = np.float64(x[p])
+        there = v == v
+        v = v if (v >= low) & (v <= high) else 0.0
+        columns[p] += v
+        moments[p] += at * v
+        tops[p] = max(tops[p], v if there else -np.inf)
+        valid += np.int32(there)
+    return valid
+
+
+@njit(cache=True, nogil=True)
+def _add_some(x, bad, low, high, at, columns, moments, tops):  # type: ignore[no-untyped-def]
+    """Add a row without its bad pixels."""
+    valid = np.int32(0)
+    for p in range(len(columns)):
+        v = np.float64(x[p])
+        there = (v == v) & (not bad[p])
+        v = v if there & (v >= low) & (v <= high) else 0.0
+        columns[p] += v
+        moments[p] += at * v
+        tops[p] = max(tops[p], v if there else -np.inf)
+        valid += np.int32(there)
+    return valid
 
 
 @njit(cache=True, nogil=True)

@@ -138,8 +138,10 @@ class Autocorrelation(Algorithm):
         }
 
     def memory(self, info: RunInfo) -> int:
-        # Tables, and transforms of a region with their products.
-        return (9 + 12 * 16) * int(np.prod(info["img"].shape))
+        # Tables of each region, its transforms and their products; the latter of one module at a time.
+        img = info["img"]
+        pixels = int(np.prod(img.shape[1:]))
+        return (8 * len(self._asked) + 1 + 2 * 16) * pixels * len(img.modules) + 12 * 16 * pixels
 
     def initialize(self, info: RunInfo) -> None:
         img = info["img"]
@@ -154,11 +156,11 @@ class Autocorrelation(Algorithm):
         for frame, image in enumerate(images_of(train)):
             for k, one in enumerate(self._rois):
                 sums, total, pixels = np.zeros((3, *shape)), 0.0, 0
-                for number in one.modules:
-                    at = self._position[number]
-                    values, valid = self._pixels(image[at], self._scale[k][at], one.bounds[number])
+                for number, bounds in one.bounds.items():
+                    cut = rois.cut(image[self._position[number]], *bounds)
+                    values, valid = self._pixels(cut, self._scale[k][number])
                     if valid.any():
-                        sums += products(values, valid, self._range, self._masks.of((k, at), valid))
+                        sums += products(values, valid, self._range, self._masks.of((k, number), valid))
                     total, pixels = total + values.sum(), pixels + int(valid.sum())
                 here = (frame, k) if self._rois[0].name else (frame,)
                 out.intensity[here] = total / pixels if pixels else np.nan
@@ -178,9 +180,9 @@ class Autocorrelation(Algorithm):
     def finalize(self, totals: Partial) -> None:
         totals.error = finish(totals.frames, totals.average, totals.error)
 
-    def _pixels(self, image: NDArray, scale: NDArray, bounds: Any) -> tuple[NDArray, NDArray]:
-        """Return the values of a region, 0 of those that are not valid, and which are."""
-        x, weights = rois.cut(image, *bounds).astype("f8"), rois.cut(scale, *bounds)
+    def _pixels(self, image: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the values of a region of a module, 0 of those that are not valid, and which are."""
+        x = image.astype("f8")
         valid = np.isfinite(x) & (weights > 0)
         low, high = self._window
         x = np.where(valid & (x >= low) & (x <= high), x, 0.0)
@@ -197,8 +199,8 @@ class Autocorrelation(Algorithm):
             )
         return int(most[0]), int(most[1])
 
-    def _weights(self, img: InputInfo, placed: Sequence[rois.Roi]) -> list[NDArray]:
-        """Return for each region what pixels are divided by, (module, ss, fs); NaN of those that are not used."""
+    def _weights(self, img: InputInfo, placed: Sequence[rois.Roi]) -> list[dict[int, NDArray]]:
+        """Return for each region what its pixels are divided by, by module; NaN of those that are not used."""
         weights = np.ones(img.shape)
         if self.illumination is not None:
             weights = rois.of_pixels("autocorrelation", "illumination", self.illumination, img).astype("f8")
@@ -207,14 +209,14 @@ class Autocorrelation(Algorithm):
         usable = np.where((bad if bad.shape[1] else False) | ~(weights > 0), np.nan, weights)
         return [self._relative(usable, one, img) for one in placed]
 
-    def _relative(self, weights: NDArray, one: rois.Roi, img: InputInfo) -> NDArray:
+    def _relative(self, weights: NDArray, one: rois.Roi, img: InputInfo) -> dict[int, NDArray]:
         """Return weights over their mean in a region."""
-        inside = [rois.cut(weights[img.modules.index(m)], *bounds) for m, bounds in one.bounds.items()]
-        values = np.concatenate([part[np.isfinite(part)] for part in inside])
+        inside = {m: rois.cut(weights[img.modules.index(m)], *bounds) for m, bounds in one.bounds.items()}
+        values = np.concatenate([part[np.isfinite(part)] for part in inside.values()])
         if not len(values):
             region = f"region {one.name!r}" if one.name else "the region"
             raise PlanError(f"autocorrelation: mask= and illumination= leave no pixel of {region}")
-        return weights / values.mean()
+        return {m: part / values.mean() for m, part in inside.items()}
 
 
 class Masks:

@@ -15,7 +15,7 @@ from . import _rois as rois
 
 
 class RoiSum(Algorithm):
-    """Sum, mean and number of valid pixels of regions, for each frame; on demand more of them, or the pixels.
+    """Sum, mean, highest and centre of mass of the valid pixels of regions, for each frame; or the pixels themselves.
 
     Parameters
     ----------
@@ -35,8 +35,6 @@ class RoiSum(Algorithm):
         Pixels that are not used are True, beside those that are masked in the data.
     threshold : float or (float, float), optional
         Pixels below the first and above the second value count as 0.
-    details : bool
-        Make `max` and `com`, too: that takes three times as long.
     saturation : float, optional
         Count pixels that are as high, in the unit of the data.
     area : bool
@@ -53,9 +51,9 @@ class RoiSum(Algorithm):
     mean : float64, (frame [, roi])
         sum / pixels; NaN where there are none.
     max : float64, (frame [, roi])
-        With `details`: the highest valid pixel; NaN where there are none.
+        Highest of the valid pixels; NaN where there are none.
     com : float64, (frame [, roi], 2)
-        With `details`: centre of mass, ss and fs in the module, in pixels; NaN where the sum is 0.
+        Centre of mass, ss and fs in the module, in pixels; NaN where the sum is 0.
     saturated : int32, (frame [, roi])
         With `saturation`.
     area : float32 or float64, (frame [, module], ss, fs)
@@ -72,7 +70,6 @@ class RoiSum(Algorithm):
     """
 
     threshold: Any
-    details: bool
     saturation: float | None
     area: bool
     mask: Any
@@ -94,7 +91,6 @@ class RoiSum(Algorithm):
             help="a region of one module; may be repeated for others",
         )
         add("--threshold", type=float, nargs="+", help="LOW [HIGH]: pixels below and above count as 0")
-        add("--details", action="store_true", help="also the highest pixel and the centre of mass")
         add("--saturation", type=float, help="count pixels that are as high")
         add("--area", action="store_true", help="store the pixels themselves")
 
@@ -119,18 +115,15 @@ class RoiSum(Algorithm):
         names: dict[str, Any] = {"roi": np.array([one.name for one in placed])} if named else {}
         axis: dict[str, Any] = {"shape": (len(placed),) * named, "dims": tuple(names), "coords": names}
         counts: dict[str, Any] = {"per": "img", "dtype": "i4", **axis}
+        both = axis | {"shape": (*axis["shape"], 2), "dims": (*axis["dims"], "pixel_axis")}
+        values: dict[str, Any] = {"per": "img", "unit": img.unit, **axis}
         made = {
-            "sum": Output(per="img", unit=img.unit, doc="sum of the region", **axis),
+            "sum": Output(doc="sum of the region", **values),
             "pixels": Output(doc="valid pixels of the region", **counts),
-            "mean": Output(per="img", unit=img.unit, doc="mean of the valid pixels of the region", **axis),
+            "mean": Output(doc="mean of the valid pixels of the region", **values),
+            "max": Output(merge="max", doc="highest valid pixel of the region", **values),
+            "com": Output(per="img", doc="centre of mass in the module, pixels", **both),
         }
-        if self.details:
-            made["max"] = Output(
-                per="img", unit=img.unit, merge="max", doc="highest valid pixel of the region", **axis
-            )
-            coords = names | {"pixel_axis": np.array(["ss", "fs"])}
-            both: dict[str, Any] = {"shape": (*axis["shape"], 2), "dims": tuple(coords), "coords": coords}
-            made["com"] = Output(per="img", doc="centre of mass in the module, pixels", **both)
         if self.saturation is not None:
             made["saturated"] = Output(doc=f"valid pixels at {self.saturation:g} or above", **counts)
         if self.area:
@@ -146,37 +139,23 @@ class RoiSum(Algorithm):
         self._bad = rois.left_out("roi", self.mask, img)
         ss, fs = img.roi or (slice(0, 0), slice(0, 0))
         self._first = ss.start, fs.start
-        # Fewer words to the processor where nothing but sums is wanted.
-        self._plain = not self.details and self.mask is None and self.threshold is None
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
-        from . import _frame_kernels, _region_kernels
+        from ._region_kernels import above, describe
 
         here = [(k, one) for k, one in enumerate(self._rois) if block.module_number in one.bounds]
         if not here:
             return
-        frames, bad = rois.frames_of(block), self._bad[block.module]
+        frames, bad, (low, high) = rois.frames_of(block), self._bad[block.module], self._window
+        total, pixels, highest = (_of_rois(out[name]) for name in ("sum", "pixels", "max"))
+        com = out.com if out.com.ndim == 3 else out.com[:, None]
         for k, one in here:
             ss, fs = one.bounds[block.module_number]
-            if self._plain:
-                _frame_kernels.sum_region(frames, ss, fs, k, _of_rois(out.sum), _of_rois(out.pixels))
-            else:
-                self._describe(frames, bad, (ss, fs), k, out)
+            describe(frames, bad, ss, fs, low, high, self._first, k, total, pixels, highest, com)
             if self.saturation is not None:
-                _region_kernels.above(frames, bad, ss, fs, self.saturation, k, _of_rois(out.saturated))
+                above(frames, bad, ss, fs, self.saturation, k, _of_rois(out.saturated))
             if self.area:
                 self._keep(rois.cut(frames, ss, fs), rois.cut(bad, ss, fs), one, block.module_number, out)
-
-    def _describe(self, frames: Any, bad: NDArray, bounds: Any, k: int, out: Partial) -> None:
-        """Add the pixels of a module to the sums of a region."""
-        from ._region_kernels import describe
-
-        (ss, fs), (low, high), n = bounds, self._window, len(frames)
-        total, pixels = _of_rois(out.sum), _of_rois(out.pixels)
-        highest, com = np.empty((n, k + 1)), np.empty((n, k + 1, 2))
-        if self.details:
-            highest, com = _of_rois(out.max), out.com if out.com.ndim == 3 else out.com[:, None]
-        describe(frames, bad, ss, fs, low, high, self._first, k, total, pixels, highest, com)
 
     def _keep(self, frames: NDArray, bad: NDArray, one: rois.Roi, module: int, out: Partial) -> None:
         """Write the pixels of a module; what no module writes stays missing."""
@@ -188,9 +167,7 @@ class RoiSum(Algorithm):
 
     def finalize_chunk_processing(self, out: Partial) -> None:
         nothing = out.pixels == 0
-        if self.details:
-            total = np.where(nothing | (out.sum == 0), np.nan, out.sum)
-            out.com = out.com / total[..., None]
+        out.com = out.com / np.where(out.sum == 0, np.nan, out.sum)[..., None]
         out.sum[nothing] = np.nan
         out.mean = out.sum / np.maximum(out.pixels, 1)
 

@@ -16,8 +16,6 @@ from .litframes import comparable, refuse_others
 from .photons import Scratch
 from .spectrum import images_of
 
-COLUMNS = ("module", "ss", "fs")
-
 
 class Sparsify(Algorithm):
     """List the pixels of each frame that are above a threshold: where they are, and their values.
@@ -90,7 +88,6 @@ class Sparsify(Algorithm):
         places = (self.pad,) if self.pad else ()
         dims = ("place",) if self.pad else ()
         column: dict[str, Any] = {"shape": (*places, 3), "dims": (*dims, "pixel_column")}
-        column["coords"] = {"pixel_column": np.array(COLUMNS)}
         return {
             "pixels": Output(dtype="i4", doc="module, ss, fs", **per, **column),
             "values": Output(dtype=_kind(img), unit=img.unit, doc="value", shape=places, dims=dims, **per),

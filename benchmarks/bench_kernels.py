@@ -58,8 +58,8 @@ def algorithms(truth: Truth, dtype: str) -> Iterator[tuple[str, list[Any], Calla
     yield "litframes", [LitFrames(threshold=0.7)], lambda x: [np.count_nonzero(f > 0.7) for f in x]
     if dtype == "float32":
         yield "azint", [AzimuthalIntegration(**beam(truth))], integrate
-        yield "roi", [RoiSum()], lambda x: [np.nansum(f, dtype=np.float64) for f in x]
-        described = [RoiSum(name="described", threshold=0.5, details=True)]
+        yield "roi", [RoiSum()], lambda x: [(np.nansum(f, dtype=np.float64), np.nanmax(f)) for f in x]
+        described = [RoiSum(name="described", threshold=0.5, mask=np.zeros(truth.expected.shape, bool))]
         yield "described", described, lambda x: [(np.nansum(f * (f >= 0.5)), np.nanmax(f)) for f in x]
         projected = [Projection(axis="both", threshold=0.5)]
         yield (

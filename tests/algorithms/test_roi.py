@@ -68,7 +68,7 @@ def test_each_module_may_have_a_region_of_its_own(holey, kind):
         ([(3, 0, 8)], "expected .module, ss, stop, fs, stop. for each module"),
         ([], "expected .module"),
         ([(3, 0, 8, 2.5, 9)], "whole numbers"),
-        ([(3, 0, 8, 9, 2)], "fs=.9, 2.; expected first"),
+        ([(3, 0, 8, 9, 2)], "fs=.9, 2.; expected the first"),
         ([(3, 0, 8, 2, 9), (3, 8, 9, 2, 9)], "expected different module numbers"),
     ],
 )
@@ -158,7 +158,7 @@ NAMED = {"a": [(2, 5), (3, 12), (7, 30)], "b": [(0, 16), (20, 40)], "c": [(1, 2)
 
 @pytest.mark.parametrize(("threshold", "window"), [(0.4, (0.4, np.inf)), ((0.3, 2.0), (0.3, 2.0))])
 def test_several_regions_by_name_with_mask_and_threshold(holey, threshold, window):
-    roi = RoiSum(rois=NAMED, mask=BAD, threshold=threshold, details=True, saturation=2.5, area=True)
+    roi = RoiSum(rois=NAMED, mask=BAD, threshold=threshold, saturation=2.5, area=True)
     data, frames = summed(holey, roi), images(holey).astype("f8")
     assert data["roi"].values.tolist() == ["a", "b", "c"]
     frames[:, BAD] = np.nan
@@ -175,7 +175,7 @@ def test_several_regions_by_name_with_mask_and_threshold(holey, threshold, windo
 
 
 def test_one_region_has_no_axis_of_regions_and_its_area_none_of_one_module(holey):
-    data = summed(holey, RoiSum(modules=3, ss=(4, 9), fs=(2, 30), details=True, area=True))
+    data = summed(holey, RoiSum(modules=3, ss=(4, 9), fs=(2, 30), area=True))
     cut = images(holey)[:, 3:4, 4:9, 2:30].astype("f8")
     check(data, cut)
     near(data["roi.max"], np.nanmax(cut, axis=(1, 2, 3)))
@@ -183,8 +183,13 @@ def test_one_region_has_no_axis_of_regions_and_its_area_none_of_one_module(holey
     np.testing.assert_array_equal(data["roi.area"], cut[:, 0])
 
 
+def test_regions_go_into_netcdf(holey, tmp_path):
+    made = dxflow.reduce(holey.path, RoiSum(ss=(0, 4)), tmp_path / "r.nc", cluster="here").dataset
+    near(made["roi.com"], summed(holey, RoiSum(ss=(0, 4)))["roi.com"])
+
+
 def test_regions_on_modules_that_lack_frames_have_nan_there(broken):
-    roi = RoiSum(modules=[4, 5], ss=(0, 3), details=True, area=True)
+    roi = RoiSum(modules=[4, 5], ss=(0, 3), area=True)
     data = summed(broken, roi, on_fault="mask")
     cut = images(broken)[:, [list(broken.module_numbers).index(m) for m in (4, 5)], :3]
     np.testing.assert_array_equal(data["roi.area"], cut)
@@ -193,10 +198,10 @@ def test_regions_on_modules_that_lack_frames_have_nan_there(broken):
 
 
 def test_where_the_sun_is_dark_there_is_no_centre_of_mass(holey):
-    data = summed(holey, RoiSum(ss=(3, 4), fs=(5, 9), details=True))
+    data = summed(holey, RoiSum(ss=(3, 4), fs=(5, 9)))
     for name in ("sum", "mean", "max", "com"):
         assert np.isnan(data[f"roi.{name}"]).all(), name
-    data = summed(holey, RoiSum(threshold=1e9, details=True))
+    data = summed(holey, RoiSum(threshold=1e9))
     assert (data["roi.sum"] == 0).all()
     assert (data["roi.max"] == 0).all()
     assert np.isnan(data["roi.com"]).all()
@@ -204,7 +209,7 @@ def test_where_the_sun_is_dark_there_is_no_centre_of_mass(holey):
 
 def test_raw_counts_saturate_before_the_threshold(raw):
     level = int(images(raw).max())
-    data = summed(raw, RoiSum(saturation=level, threshold=(0, level - 1), details=True))
+    data = summed(raw, RoiSum(saturation=level, threshold=(0, level - 1)))
     np.testing.assert_array_equal(data["roi.saturated"], (images(raw) >= level).sum(axis=(1, 2, 3)))
     assert data["roi.saturated"].sum() >= 1
     assert data["roi.max"].max() <= level - 1
@@ -213,14 +218,14 @@ def test_raw_counts_saturate_before_the_threshold(raw):
 def test_rows_of_numbers_are_one_row_of_pixels(tmp_path):
     truth = make_run(tmp_path / "run", detector=None, devices=("xgm",), trains=4)
     xgm = Key("SA1_XTD2_XGM/XGM/DOOCS:output", "data.intensityTD")
-    data = summed(truth, RoiSum(img=xgm, rois={"first": [(0, 5)], "rest": [(5, 9)]}, area=True, details=True))
+    data = summed(truth, RoiSum(img=xgm, rois={"first": [(0, 5)], "rest": [(5, 9)]}, area=True))
     assert data["roi.area_first"].shape == (4, 5)
     near(data["roi.sum"].sel(roi="first"), data["roi.area_first"].astype("f8").sum(axis=1))
 
 
 def test_a_spot_is_where_it_was_planted(camera):
     key, frames = pixels(camera)
-    data = summed(camera, RoiSum(img=key, threshold=float(frames.max()) / 10, details=True))
+    data = summed(camera, RoiSum(img=key, threshold=float(frames.max()) / 10))
     assert np.abs(data["roi.com"] - camera.camera_centres).max() < 0.3
 
 
@@ -229,7 +234,6 @@ def test_the_result_depends_neither_on_cuts_nor_on_company(holey):
         "rois": NAMED,
         "mask": BAD,
         "threshold": (0.3, 2.0),
-        "details": True,
         "saturation": 2.5,
         "area": True,
     }
@@ -241,7 +245,7 @@ def test_the_result_depends_neither_on_cuts_nor_on_company(holey):
     [
         ({"rois": {"a": [(0, 1, 2)]}}, "rois: 'a' is .*expected .first, stop., or None"),
         ({"rois": {"a": [(0.5, 2)]}}, "rois: 'a' is"),
-        ({"rois": {"a": [(3, 3), (0, 4)]}}, "a: ss=.3, 3.; expected first"),
+        ({"rois": {"a": [(3, 3), (0, 4)]}}, "a: ss=.3, 3.; expected the first"),
         ({"rois": {}}, "expected a name of its own"),
         ({"rois": [["a", 0, 1], ["a", 0, 2]]}, "expected a name of its own"),
         ({"rois": {"a": [(0, 4)]}, "ss": (0, 3)}, "leave out modules=, ss= and fs="),
@@ -272,11 +276,11 @@ def test_named_regions_on_the_command_line(holey, tmp_path):
     from dxflow.commands.main import main
 
     np.save(tmp_path / "bad.npy", BAD)
-    line = "roi --roi a 2 5 3 12 7 30 --roi b 0 16 20 40 --threshold 0.3 2 --details --cluster here --to"
+    line = "roi --roi a 2 5 3 12 7 30 --roi b 0 16 20 40 --threshold 0.3 2 --cluster here --to"
     more = [str(tmp_path / "x.zarr"), "--roi-mask", str(tmp_path / "bad.npy")]
     assert main(["reduce", str(holey.path), *line.split(), *more]) == 0
     named = {name: NAMED[name] for name in "ab"}
     same(
         dxflow.open(tmp_path / "x.zarr").dataset[["roi.sum", "roi.com"]].load(),
-        summed(holey, RoiSum(rois=named, mask=BAD, threshold=(0.3, 2), details=True))[["roi.sum", "roi.com"]],
+        summed(holey, RoiSum(rois=named, mask=BAD, threshold=(0.3, 2)))[["roi.sum", "roi.com"]],
     )

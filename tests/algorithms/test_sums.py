@@ -5,8 +5,15 @@ import pytest
 from readings import images, near, pixels
 
 import dxflow
-from dxflow import From, Labels, PlanError
+from dxflow import Algorithm, Frames, From, Labels, Output, PlanError
+from dxflow.algorithms.assemble import Assemble
+from dxflow.algorithms.autocorrelation import Autocorrelation
+from dxflow.algorithms.calibrate import Calibrate
+from dxflow.algorithms.histogram import Histogram
 from dxflow.algorithms.litframes import LitFrames
+from dxflow.algorithms.projection import Projection
+from dxflow.algorithms.roi import RoiSum
+from dxflow.algorithms.sparsify import Sparsify, dense
 from dxflow.algorithms.subtract import Subtract
 from dxflow.algorithms.sums import ImageSums
 from dxflow.testing import check_algorithm
@@ -90,6 +97,46 @@ def test_behind_a_dark_of_a_camera_and_of_modules_that_lack_frames(raw, broken, 
     check(data.sel(module=list(broken.module_numbers)), images(broken).astype("f8"))
     key, frames = pixels(camera)
     check(made(camera, ImageSums(img=key)), frames[:, None].astype("f8"))
+
+
+class Keep(Algorithm):
+    """Stores calibrated images: what the others read."""
+
+    ALG_ID = "keep"
+    inputs = {"img": From("calibrate.img")}
+
+    def outputs(self, info):
+        return {"img": Output(per=("img", "pixel"), dtype="f4")}
+
+    def process_module_data(self, block, out):
+        out.img = block["img"]
+
+
+def test_functions_of_frames_share_a_pass_behind_calibrate(raw):
+    img = From("calibrate.img")
+    calibrate = Calibrate(constants={"offset": raw.pedestal[None]}, stage="high", img=Frames(data="raw"))
+    functions = [
+        ImageSums(img=img),
+        RoiSum(img=img),
+        Projection(img=img, axis="ss"),
+        Sparsify(img=img, threshold=30),
+    ]
+    functions += [
+        Histogram(img=img, range=(-50, 1000)),
+        Assemble(img=img),
+        Autocorrelation(img=img, range=(1, 1)),
+    ]
+    data = made(raw, calibrate, Keep(), *functions, on_fault="mask")
+    frames = data["keep.img"].values.astype("f8")
+    check(data, frames)
+    total = np.nansum(frames, axis=(1, 2, 3))
+    near(data["roi.sum"], total, rtol=1e-9)
+    near(data["projection.ss"].sum(axis=1), total, rtol=1e-9)
+    near((data["assemble.image"] * data["assemble.count"]).sum(), total.sum(), rtol=1e-9)
+    np.testing.assert_array_equal(dense(data), np.where(frames > 30, frames, 0))
+    inside = ((frames >= -50) & (frames <= 1000)).sum(axis=(1, 2, 3))
+    np.testing.assert_array_equal(data["histogram.counts"].sum(axis=1), inside)
+    near(data["autocorrelation.intensity"], np.nanmean(frames, axis=(1, 2, 3)), rtol=1e-9)
 
 
 def test_the_result_depends_neither_on_cuts_nor_on_company(holey):
