@@ -50,6 +50,7 @@ campaign: faults                 ## The numbers that a release is judged by: fau
 	cd tests && ../$(BIN)/python -m campaign.rings --runs 200
 	cd tests && ../$(BIN)/python -m campaign.edges --runs 200
 	cd tests && ../$(BIN)/python -m campaign.darks --runs 200
+	cd tests && ../$(BIN)/python -m campaign.pumps --runs 200
 	cd tests && ../$(BIN)/python -m campaign.speckle --runs 200
 	$(BIN)/python benchmarks/bench_load.py --json build/load.json
 

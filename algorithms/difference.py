@@ -41,7 +41,8 @@ class Difference(Algorithm):
     x : From, Key, PulseKey or Labels
         What is compared, one value or array per frame or per train: ``From("azint.intensity")`` by default.
     on : Labels, or what they take, or From
-        Which frames or trains are pumped: booleans, 0 and 1, or "on" and "off".
+        Which frames or trains are pumped: booleans, 0 and 1, or "on" and "off". By default `Labels.pumped`: what the
+        decoder of pulse patterns says of frames with X-rays.
     i0 : PulseKey, Key, From or Labels, optional
         What x is divided by, one number per frame or train.
     by : Labels, or what they take, or From, optional
@@ -122,9 +123,8 @@ class Difference(Algorithm):
             raise ValueError(f"difference: trains={self.trains}; expected how many train ids a stretch has")
         if not 0 <= self.min_i0 < np.inf:
             raise ValueError(f"difference: min_i0={self.min_i0}; expected a number from 0")
-        if self.inputs["on"] is None:
-            raise ValueError("difference: give on=, which frames or trains are pumped")
-        own = {alias: _input(alias, what) for alias, what in self.inputs.items() if what is not None}
+        given = self.inputs | ({"on": Labels.pumped()} if self.inputs["on"] is None else {})
+        own = {alias: _input(alias, what) for alias, what in given.items() if what is not None}
         # The first one has the frames, which labels are joined to.
         self.inputs = dict(sorted(own.items(), key=lambda item: isinstance(item[1], Labels)))
         self._how = (
@@ -167,6 +167,14 @@ class Difference(Algorithm):
                     f"{info[alias].shape}; expected one for each frame or train"
                 )
         self._check_flags(on)
+        others = [
+            alias for alias in ("on", "i0", "by") if alias in self.inputs and info[alias].kind != "control"
+        ]
+        if x.kind == "control" and others:
+            raise PlanError(
+                f"difference: x, {x.name} {x.key}, has one value per train, and {others[0]} one for each frame: give a "
+                "value per train"
+            )
         if self.pairing == "train" and "control" in (on.kind, x.kind):
             what = "on" if on.kind == "control" else "x"
             raise PlanError(

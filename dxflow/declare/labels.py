@@ -17,6 +17,7 @@ from ..run.locate import nowhere
 from ..run.variants import refuse_several, variable
 from .components import OFFERS, energies, kind_of, of_component
 from .labelled import Asked, Pattern, Values, of_array, with_ids
+from .pumped import Pumped
 from .steps import Bins, Steps
 
 if TYPE_CHECKING:
@@ -107,6 +108,23 @@ class Labels:
             frames of the train count, also those that are not read.
         """
         return cls(Pattern(pattern, over if over is None or isinstance(over, Labels) else cls(over)))
+
+    @classmethod
+    def pumped(cls, source: str | None = None, shift: int = 0, **clock: Any) -> Self:
+        """Return labels that say which frames with X-rays saw the pump-probe laser, too; others have no label.
+
+        Parameters
+        ----------
+        source : str, optional
+            Decoder of pulse patterns, with ``laser.nPulses`` and ``laser.pulseIds``; by default that of the instrument,
+            or the only one.
+        shift : int
+            Slots (of 222 ns) from a laser pulse to the X-ray pulse that comes with it.
+        **clock
+            `sase`, `frames`, `offset`, `reference_frame`, `exposure` and `stride`, as of `PulseKey`: by default, the
+            first X-ray pulse of a train is in the first frame.
+        """
+        return cls(Pumped(source, shift, **clock))
 
     def steps(self, tolerance: float, settle: int = 0, least: int = 2, to: float | None = None) -> Self:
         """Return labels that are the positions at which a motor rests; trains in between have none.

@@ -179,14 +179,26 @@ class PulseKey:
         sase : int
             Undulator.
         """
-        trains = index.train_positions(rows)
+        trains, slots = self.slots(table, index, rows, first=first, reference=reference, sase=sase)
         if not len(trains):
             return np.zeros(0)
-        trains = trains - (trains[0] if first is None else first)
-        values = of_slots(entries, table, sase)
-        slots = self._ids(index)[rows] + self._shift(table, reference, sase)[trains]
-        out = in_exposures(values, trains, slots, self.exposure).sum(axis=-1)
+        out = in_exposures(of_slots(entries, table, sase), trains, slots, self.exposure).sum(axis=-1)
         return np.where(there[trains], out, np.nan)
+
+    def slots(
+        self,
+        table: NDArray,
+        index: EntryIndex,
+        rows: slice,
+        *,
+        first: int | None = None,
+        reference: int = 0,
+        sase: int = 1,
+    ) -> tuple[NDArray, NDArray]:
+        """Return of each frame its train, a row of the table, and the first slot that it sees; see `per_frame`."""
+        trains = index.train_positions(rows)
+        trains = trains - (trains[0] if first is None and len(trains) else first or 0)
+        return trains, self._ids(index)[rows] + self._shift(table, reference, sase)[trains]
 
     def _shift(self, table: NDArray, reference: int, sase: int) -> NDArray:
         """Return what is added to pulse ids to make slots, (train,)."""
