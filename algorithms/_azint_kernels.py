@@ -55,10 +55,10 @@ class Scratch:
         of_frames = (bins + 1) * ROWS
         floats, integers = np.dtype("f8"), np.dtype("i8")
         kinds = ((of_frames, floats), (bins + 1, floats), (of_frames, floats))
-        self.arrays = tuple(_lined(*kind) for kind in (*kinds, (bins + 1, integers), (of_frames, integers)))
+        self.arrays = tuple(lined(*kind) for kind in (*kinds, (bins + 1, integers), (of_frames, integers)))
 
 
-def _lined(size: int, dtype: np.dtype) -> NDArray:
+def lined(size: int, dtype: np.dtype) -> NDArray:
     """Return an array of 0 that begins with a cache line, so that vectors of it never lie across two."""
     array: NDArray = np.zeros(size + LINE // 8, dtype)
     first = -array.ctypes.data % LINE // 8
@@ -278,14 +278,18 @@ def _add_pixels(
     """
 
     def write(context: Any, builder: ir.IRBuilder, signature: Any, given: Any) -> Any:
-        kinds = signature.args
-        values = [
-            context.make_array(kind)(context, builder, one).data if isinstance(kind, types.Array) else one
-            for kind, one in zip(kinds, given, strict=True)
-        ]
-        return _Writer(builder, kinds[0].dtype, *values).add()
+        values = _pointers(context, builder, signature, given)
+        return _Writer(builder, signature.args[0].dtype, *values).add()
 
     return types.uint16(flat, begins, first, bins, weights, sums, common), write
+
+
+def _pointers(context: Any, builder: ir.IRBuilder, signature: Any, given: Any) -> list[Any]:
+    """Return arguments, of arrays where they begin."""
+    return [
+        context.make_array(kind)(context, builder, one).data if isinstance(kind, types.Array) else one
+        for kind, one in zip(signature.args, given, strict=True)
+    ]
 
 
 class _Writer:
@@ -295,19 +299,30 @@ class _Writer:
         self, builder: ir.IRBuilder, kind: Any, flat: Any, begins: Any, first: Any, *tables: Any
     ) -> None:
         self.b, self.kind, self.flat, self.begins, self.first = builder, kind, flat, begins, first
-        self.bins, self.weights, self.sums, self.common = tables
+        if tables:
+            self.bins, self.weights, self.sums, self.common = tables
 
     def add(self) -> Any:
         """Write all of it."""
-        b, (rows, some, every) = self.b, self._rows()
+        rows, some, every = self._rows()
+        self._put([self._doubles(values) for values in self._turned(rows)], some)
+        return self._lost(some, every)
+
+    def _put(self, pixels: list[Any], some: Any) -> None:
+        """Add pixels of all frames to their bins, and the weights of those that are valid in all."""
+        b = self.b
         weights = b.load(self._at(self.weights, self.first, FLOATS), align=4)
         weights = b.fpext(b.select(some, ir.Constant(FLOATS, [0.0] * ROWS), weights), DOUBLES)
-        for pixel, values in enumerate(self._turned(rows)):
+        for pixel, values in enumerate(pixels):
             k = b.zext(b.load(b.gep(self.bins, [b.add(self.first, _number(pixel))])), _number(0).type)
             into = self._at(self.sums, b.mul(k, _number(ROWS)), DOUBLES)
-            b.store(b.fadd(b.load(into, align=8), self._doubles(values)), into, align=8)
+            b.store(b.fadd(b.load(into, align=8), values), into, align=8)
             total = b.gep(self.common, [k])
             b.store(b.fadd(b.load(total), b.extract_element(weights, _number(pixel))), total)
+
+    def _lost(self, some: Any, every: Any) -> Any:
+        """Return which pixels are NaN in some of the frames only, and in the bits above which are in all."""
+        b = self.b
         lost = [
             b.zext(b.bitcast(which, ir.IntType(ROWS)), ir.IntType(2 * ROWS))
             for which in (b.and_(some, b.not_(every)), every)

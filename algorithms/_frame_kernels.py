@@ -48,6 +48,83 @@ def count_lit(frames, threshold, negative, lit, dim, valid, total):  # type: ign
 
 
 @njit(cache=True, nogil=True)
+def count_lit_each(frames, thresholds, negatives, lit, dim, valid, total):  # type: ignore[no-untyped-def]
+    """Add to each frame's numbers what `count_lit` adds, for several thresholds in one sweep, to the same bits.
+
+    Of some rows that no pixel of which is above a threshold, higher ones are not looked at.
+
+    Parameters
+    ----------
+    frames : ndarray, (frame, pixel)
+    thresholds, negatives : ndarray, (threshold,)
+        Rising thresholds, and falling ones for dim pixels.
+    lit, dim : ndarray of int32, (threshold, frame)
+    valid : ndarray of int32, (frame,)
+    total : ndarray of float64, (frame,)
+    """
+    n, pixels = frames.shape
+    sums, counts = np.empty(TILE), np.empty(3 * TILE, np.int32)
+    for frame in range(n):
+        x = frames[frame]
+        sums[:] = 0.0
+        at = 0
+        while at + ROWS * TILE <= pixels:
+            rows = x[at : at + ROWS * TILE]
+            counts[:] = 0
+            _add_rows(rows, thresholds[0], negatives[0], sums, counts)
+            above, below = _total(counts[:TILE]), _total(counts[TILE : 2 * TILE])
+            valid[frame] += _total(counts[2 * TILE :])
+            for k in range(len(thresholds)):
+                if above and k:
+                    above = _above(rows, thresholds[k], counts)
+                if below and k:
+                    below = _below(rows, negatives[k], counts)
+                if not above and not below:
+                    break
+                lit[k, frame] += above
+                dim[k, frame] += below
+            at += ROWS * TILE
+        for k in range(len(thresholds)):
+            a, b, c = _counts(x[at:], thresholds[k], negatives[k])
+            lit[k, frame] += a
+            dim[k, frame] += b
+            valid[frame] += 0 if k else c
+        total[frame] += _in_order(sums) + _in_order(x[at:])
+
+
+@njit(cache=True, nogil=True)
+def _above(x, threshold, counts):  # type: ignore[no-untyped-def]
+    for p in range(TILE):
+        counts[p] = (
+            ((x[p] > threshold) + (x[p + TILE] > threshold))
+            + ((x[p + 2 * TILE] > threshold) + (x[p + 3 * TILE] > threshold))
+            + ((x[p + 4 * TILE] > threshold) + (x[p + 5 * TILE] > threshold))
+            + ((x[p + 6 * TILE] > threshold) + (x[p + 7 * TILE] > threshold))
+        )
+    return _total(counts[:TILE])
+
+
+@njit(cache=True, nogil=True)
+def _below(x, negative, counts):  # type: ignore[no-untyped-def]
+    for p in range(TILE):
+        counts[p] = (
+            ((x[p] < negative) + (x[p + TILE] < negative))
+            + ((x[p + 2 * TILE] < negative) + (x[p + 3 * TILE] < negative))
+            + ((x[p + 4 * TILE] < negative) + (x[p + 5 * TILE] < negative))
+            + ((x[p + 6 * TILE] < negative) + (x[p + 7 * TILE] < negative))
+        )
+    return _total(counts[:TILE])
+
+
+@njit(cache=True, nogil=True)
+def _total(counts):  # type: ignore[no-untyped-def]
+    total = np.int32(0)
+    for p in range(len(counts)):
+        total += counts[p]
+    return total
+
+
+@njit(cache=True, nogil=True)
 def _add_rows(x, threshold, negative, sums, counts):  # type: ignore[no-untyped-def]
     """Add eight rows to the sums and counts of their columns; counts stay 32 bits wide only in an array."""
     for p in range(TILE):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,8 @@ from numpy.typing import NDArray
 from dxflow import geometry
 
 if TYPE_CHECKING:
-    from ._peaks_kernels import Panels, Rings
+    from ._peaks_background import Rings
+    from ._peaks_kernels import Panels
 
 ROOM = 1024
 """Peaks of a frame for which there is room at first."""
@@ -41,7 +44,7 @@ def rings(radius: NDArray, used: NDArray) -> Rings:
 
     Rings of about as many pixels are side by side, so that few places are left over.
     """
-    from ._peaks_kernels import LANES, Rings
+    from ._peaks_background import LANES, Rings
 
     flat, good = radius.reshape(-1), np.flatnonzero(used.reshape(-1))
     _, ring, count = np.unique(np.rint(flat[good]), return_inverse=True, return_counts=True)
@@ -68,46 +71,86 @@ def in_order(above: NDArray, panels: Panels) -> NDArray:
     return above[np.lexsort((fs, ss, panels.of_fs[fs], panels.of_ss[ss], module))]
 
 
+class Setting(NamedTuple):
+    """What peaks are looked for: SNR and threshold, fewest and most pixels, radius of the background, if they touch."""
+
+    snr: np.float32
+    threshold: np.float32
+    fewest: int
+    most: int
+    radius: int
+    touching: bool
+
+    @property
+    def wanted(self) -> tuple[np.float32, int, int, int, bool]:
+        """What decides of a candidate."""
+        return self.snr, self.fewest, self.most, self.radius, self.touching
+
+
+class Kept:
+    """What is made when it is first used: of instances that are served together, one has it for all."""
+
+    def __init__(self, make: Callable[[], Search]) -> None:
+        self._make = make
+
+    @cached_property
+    def search(self) -> Search:
+        """Tables, and arrays to work in."""
+        return self._make()
+
+
 class Search:
     """Finds the peaks of a frame, in arrays that are used again and again.
 
     Parameters
     ----------
     rings, panels
-    snr, threshold : float
-    wanted : (int, int, int, bool)
-        Fewest and most pixels, radius of the local background, whether pixels must touch.
     """
 
-    def __init__(
-        self, rings: Rings, panels: Panels, snr: float, threshold: float, wanted: tuple[int, int, int, bool]
-    ) -> None:
+    def __init__(self, rings: Rings, panels: Panels) -> None:
         from ._peaks_kernels import COLUMNS
 
         size = len(rings.of)
         self.pixels = np.full(size + 1, np.nan, np.float32)
         """The frame, (pixel + 1,): NaN where there is nothing, and in the end."""
         self._rings, self._panels = rings, panels
-        self._threshold, self._wanted = np.float32(threshold), (np.float32(snr), *wanted)
         self._state, self._above = np.zeros(size, np.uint8), np.empty(size, np.int32)
         self._queue = np.zeros((3, size + 1), np.int32)
         self._out = np.empty((ROOM, COLUMNS), np.float32)
 
-    def peaks(self) -> NDArray:
+    def peaks(self, setting: Setting) -> NDArray:
         """Return the peaks of the frame in `pixels`, (peak, column), module as its position."""
-        from ._peaks_kernels import ABOVE, background
+        from ._peaks_background import background
 
-        n = background(self.pixels, self._rings, self._wanted[0], self._threshold, self._state, self._above)
-        seeds = in_order(self._above[:n], self._panels)
-        while (found := self._found(seeds)) > len(self._out):
+        n = background(self.pixels, self._rings, setting.snr, setting.threshold, self._state, self._above)
+        return self._measured(in_order(self._above[:n], self._panels), self._rings, setting)
+
+    def each(self, settings: Sequence[Setting]) -> Iterator[NDArray]:
+        """Yield the peaks of the frame by each setting; those with the same background share it."""
+        from ._peaks_background import ABOVE, backgrounds
+
+        known = list(dict.fromkeys((s.snr, s.threshold) for s in settings))
+        offsets, limits = np.zeros((2, len(known), len(self._rings.limit)), np.float32)
+        limits[:, -1] = -np.inf
+        ends = np.array(known, np.float32).T.copy()
+        n = backgrounds(self.pixels, self._rings, *ends, offsets, limits, self._state, self._above)
+        above = in_order(self._above[:n], self._panels)
+        self._state[above] = 0
+        values, ring = self.pixels[above], self._rings.of[above]
+        for setting in settings:
+            k = known.index((setting.snr, setting.threshold))
+            seeds = above[values > limits[k, ring]]
+            self._state[seeds] = ABOVE
+            yield self._measured(seeds, self._rings._replace(offset=offsets[k], limit=limits[k]), setting)
+
+    def _measured(self, seeds: NDArray, rings: Rings, setting: Setting) -> NDArray:
+        """Return the peaks of pixels above their limit, panel by panel, which are marked."""
+        from ._peaks_background import ABOVE
+        from ._peaks_kernels import peaks
+
+        where, rest = (self.pixels, rings, self._state, seeds, self._panels), (setting.wanted, self._queue)
+        while (found := peaks(*where, *rest, self._out)) > len(self._out):
             self._out = np.empty((2 * found, self._out.shape[1]), np.float32)
             self._state[seeds] = ABOVE
         self._state[seeds] = 0
         return self._out[:found].copy()
-
-    def _found(self, seeds: NDArray) -> int:
-        """Fill `_out`; return how many peaks there are."""
-        from ._peaks_kernels import peaks
-
-        where = self.pixels, self._rings, self._state, seeds, self._panels
-        return peaks(*where, self._wanted, self._queue, self._out)

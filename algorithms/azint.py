@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -238,8 +238,11 @@ class AzimuthalIntegration(Algorithm):
 
     def memory(self, info: RunInfo) -> int:
         # Bins and weights, those that are kept, and while they are made, positions and some arrays of their size.
-        own = 8 if self.shares.careful else 0
-        return int(np.prod(info["img"].shape)) * ((1 + TABLES) * (4 + 4 + own) + 3 * 24) + self._scratch(info)
+        own, made = 8 if self.shares.careful else 0, TABLES * 8 + 3 * 24
+        if self.variant is not None:
+            # Tables are made one after the other, and put together.
+            made = 8 + made * (self.name == self.variant.names[0])
+        return int(np.prod(info["img"].shape)) * (4 + 4 + own + made) + self._scratch(info)
 
     def _scratch(self, info: RunInfo) -> int:
         """Return the bytes of the bins of modules, and of the sums of eight frames while they are added."""
@@ -253,9 +256,11 @@ class AzimuthalIntegration(Algorithm):
 
     def initialize(self, info: RunInfo) -> None:
         from ._azint_kernels import Scratch
+        from ._azint_layers import Joined
 
         self._made, self._groups = self._table(info), self._groups_of(info)
         self._visit = Scratch(max(len(which) for which, _ in self._made.there))
+        self._joined = Joined()
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
         from ._azint_kernels import integrate, moments
@@ -274,6 +279,12 @@ class AzimuthalIntegration(Algorithm):
             return
         own = made.own[0][module], made.own[1][module]
         moments(frames, made.bins[module], made.weights[module], own, *rest)
+
+    @staticmethod
+    def process_variants(instances: Sequence[Any], data: Any, outs: Sequence[Partial]) -> None:
+        from ._azint_layers import serve
+
+        serve(instances, data, outs)
 
     def finalize_chunk_processing(self, out: Partial) -> None:
         self.shares.finish_frames(out)

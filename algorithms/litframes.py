@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,6 +135,25 @@ class LitFrames(Algorithm):
             out.valid_pixels,
             out.intensity,
         )
+
+    @staticmethod
+    def process_variants(instances: Sequence[Any], data: Any, outs: Sequence[Partial]) -> None:
+        from ._frame_kernels import count_lit_each
+
+        frames = usable(data)
+        order = sorted(range(len(instances)), key=lambda n: instances[n]._level)
+        ends = [
+            np.array(end)
+            for end in zip(*(bounds(instances[n]._level, frames.dtype) for n in order), strict=True)
+        ]
+        lit, dim = np.zeros((2, len(instances), len(data)), np.int32)
+        valid, total = np.zeros(len(data), np.int32), np.zeros(len(data))
+        count_lit_each(frames.reshape(len(data), -1), *ends, lit, dim, valid, total)
+        for n, bright, dark in zip(order, lit, dim, strict=True):
+            outs[n].lit_pixels += bright
+            outs[n].dim_pixels += dark
+            outs[n].valid_pixels += valid
+            outs[n].intensity += total
 
     def finalize_chunk_processing(self, out: Partial) -> None:
         if self.pixels is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from ._azint_tables import fitting
 from .litframes import comparable
 
 COLUMNS = ("module", "ss", "fs", "intensity", "pixels", "maximum", "snr")
+BATCH = 16
+"""Hits of a module that are added to sums together."""
 PER_PIXEL = 140
 """Bytes per pixel of tables and work arrays, while they are made."""
 
@@ -90,6 +92,7 @@ class PeakFinder8(Algorithm):
     HELP = "Bragg peaks as peakfinder8 finds them, hits, powder sum and maximum"
     SELECTS = "hit"
     WHOLE_FRAMES = True
+    TABLES = ("geometry", "distance", "min_res", "max_res", "panel")
     inputs = {"img": Frames("image.data")}
 
     @classmethod
@@ -142,52 +145,87 @@ class PeakFinder8(Algorithm):
         return {} if self.geometry is not None else {"geometry": self._geometry(info)}
 
     def initialize(self, info: RunInfo) -> None:
-        points = self._points(info)
-        radius = tables.radii(points)
-        most = int(min(self.max_pixels, radius.size))
-        wanted = self.min_pixels, most, self.local_bg_radius, self.touching
-        self._search = tables.Search(
-            tables.rings(radius, self._used(radius)),
-            tables.panels(points, self.panel),
-            self.min_snr,
-            self.threshold,
-            wanted,
-        )
+        self._kept = tables.Kept(lambda: self._search(info))
         self._numbers = np.array(info["img"].modules)
         self._first = [axis.start for axis in info["img"].roi or (slice(0, 0), slice(0, 0))]
+        most = int(min(self.max_pixels, np.prod(info["img"].shape)))
+        self._setting = tables.Setting(
+            np.float32(self.min_snr),
+            np.float32(self.threshold),
+            self.min_pixels,
+            most,
+            self.local_bg_radius,
+            self.touching,
+        )
+        if self.variant is None or self.name == self.variant.names[0]:
+            self._kept.search  # noqa: B018 - made here, before frames come
+
+    def _search(self, info: RunInfo) -> tables.Search:
+        points = self._points(info)
+        radius = tables.radii(points)
+        return tables.Search(tables.rings(radius, self._used(radius)), tables.panels(points, self.panel))
 
     def process_train_data(self, train: Train, out: Partial) -> None:
         from ._peaks_kernels import powder
 
-        total, highest = (np.reshape(out[name], -1, copy=False) for name in ("powder_sum", "powder_max"))
-        for frame in self._frames(train):
-            found = self._search.peaks()
-            found[:, 0] = self._numbers[found[:, 0].astype(int)]
-            found[:, 1:3] += self._first
-            out.peaks.append(found, frames=[frame] * len(found))
-            out.n_peaks[frame] = len(found)
-            out.hit[frame] = self.min_peaks <= len(found) <= self.max_peaks
-            if out.hit[frame]:
-                powder(self._search.pixels, total, highest)
+        search = self._kept.search
+        total, highest = _powders(out)
+        for frame in self._frames(train, search):
+            if self._note(frame, search.peaks(self._setting), out):
+                powder(search.pixels, total, highest)
+
+    @staticmethod
+    def process_variants(instances: Sequence[Any], data: Any, outs: Sequence[Partial]) -> None:
+        for which in PeakFinder8.alike(instances):
+            some, into = [instances[n] for n in which], [outs[n] for n in which]
+            some[0]._find_each(some, data, into)
+
+    def _find_each(self, instances: Sequence[Any], train: Train, outs: Sequence[Partial]) -> None:
+        """Find peaks by several settings with the tables of this instance."""
+        search, settings = self._kept.search, [one._setting for one in instances]
+        hits = np.zeros((len(instances), len(train["img"])), bool)
+        for frame in self._frames(train, search):
+            for n, found in enumerate(search.each(settings)):
+                hits[n, frame] = instances[n]._note(frame, found, outs[n])
+        self._add_hits(hits, train, [_powders(out) for out in outs])
+
+    def _note(self, frame: int, found: NDArray, out: Partial) -> bool:
+        """Keep the peaks of a frame; return whether it is a hit."""
+        found[:, 0] = self._numbers[found[:, 0].astype(int)]
+        found[:, 1:3] += self._first
+        out.peaks.append(found, frames=[frame] * len(found))
+        out.n_peaks[frame] = len(found)
+        out.hit[frame] = self.min_peaks <= len(found) <= self.max_peaks
+        return bool(out.hit[frame])
+
+    def _add_hits(self, hits: NDArray, train: Train, powders: Sequence[tuple[NDArray, NDArray]]) -> None:
+        """Add the hits of each variant, module by module, some frames at a time: sums stay in the cache meanwhile."""
+        from ._peaks_kernels import powder_of
+
+        images, there = _images(train)
+        size = images[0, 0].size
+        loaded = np.empty((BATCH, size), np.float32)
+        for module in range(images.shape[1]):
+            own = slice(module * size, (module + 1) * size)
+            wanted = np.flatnonzero(hits.any(axis=0) & there[:, module].reshape(len(there), -1).any(axis=1))
+            for some in (wanted[n : n + BATCH] for n in range(0, len(wanted), BATCH)):
+                for n, frame in enumerate(some):
+                    _load(images[frame, module], there[frame, module], loaded[n])
+                for hit, (total, highest) in zip(hits, powders, strict=True):
+                    powder_of(loaded, np.flatnonzero(hit[some]), total[own], highest[own])
 
     def finalize(self, totals: Partial) -> None:
         never = np.isinf(totals.powder_max)
         totals.powder_sum[never] = totals.powder_max[never] = np.nan
 
-    def _frames(self, train: Train) -> Iterator[int]:
+    def _frames(self, train: Train, search: tables.Search) -> Iterator[int]:
         """Load each frame of which there is something, and yield its number."""
-        from ._peaks_kernels import load
-
-        images, there = train["img"], train.valid("img")
-        if images.ndim == 3:
-            images, there = images[:, None], there[:, None]
-        pixels = self._search.pixels[:-1].reshape(images.shape[1], -1)
+        images, there = _images(train)
+        pixels = search.pixels[:-1].reshape(images.shape[1], -1)
         for frame, modules in enumerate(there):
             some = modules.any(axis=tuple(range(1, modules.ndim)))
             for module in np.flatnonzero(some):
-                load(comparable(images[frame, module]).reshape(-1), pixels[module])
-                if modules.ndim > 1:
-                    pixels[module][~modules[module].reshape(-1)] = np.nan
+                _load(images[frame, module], modules[module], pixels[module])
             pixels[~some] = np.nan
             if some.any():
                 yield frame
@@ -236,6 +274,29 @@ class PeakFinder8(Algorithm):
                 f"peaks: min_res={self.min_res}, max_res={self.max_res} leave no pixel of {img.name}: they are from "
                 f"{np.nanmin(radius):.0f} to {np.nanmax(radius):.0f} pixels from the beam"
             )
+
+
+def _images(train: Train) -> tuple[NDArray, NDArray]:
+    """Return frames with an axis of modules, and which of them, or of their pixels, are there."""
+    images, there = train["img"], train.valid("img")
+    if images.ndim == 3:
+        images = images[:, None]
+    # A camera has entries; one of two dimensions has pixels, or entries.
+    return images, there if there.ndim in (2, 4) else there[:, None]
+
+
+def _load(image: NDArray, there: NDArray, pixels: NDArray) -> None:
+    """Copy a module as float32, NaN where there is nothing."""
+    from ._peaks_kernels import load
+
+    load(comparable(image).reshape(-1), pixels)
+    if there.ndim:
+        pixels[~there.reshape(-1)] = np.nan
+
+
+def _powders(out: Partial) -> tuple[NDArray, NDArray]:
+    """Return sum and maximum of hits, each as (pixel,)."""
+    return np.reshape(out.powder_sum, -1, copy=False), np.reshape(out.powder_max, -1, copy=False)
 
 
 def _number(args: argparse.Namespace, name: str, whole: bool = False) -> Any:

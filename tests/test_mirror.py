@@ -162,8 +162,9 @@ ELSEWHERE = (
     ),
     (
         "algorithms/_average_kernels.py algorithms/_azint_kernels.py algorithms/_azint_tables.py "
+        "algorithms/_azint_layers.py "
         "algorithms/_frame_kernels.py "
-        "algorithms/_peaks_kernels.py algorithms/_peaks_tables.py "
+        "algorithms/_peaks_kernels.py algorithms/_peaks_tables.py algorithms/_peaks_background.py "
         "algorithms/_photon_kernels.py algorithms/_spectrum_kernels.py algorithms/_timetool_kernels.py "
         "algorithms/_waveform_kernels.py "
         "algorithms/_region_kernels.py algorithms/_rois.py algorithms/_histogram_kernels.py "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,20 @@ class Blocks:
         call = algorithm.process_module_data if algorithm.by_module else algorithm.process_train_data
         return repeated(lambda: call(part, out), lead.nbytes, seconds)
 
+    def variants(self, seconds: float = SECONDS) -> Case:
+        """Time the hook that serves all instances at once, as `hook` does; seconds are those of the processor."""
+        _, loaded = self.first()
+        self.one.work(loaded)
+        first = [self.one.first_call(bound, loaded) for bound in self.plan.algorithms]
+        instances, outs = [bound.algorithm for bound in self.plan.algorithms], [out for _, out in first]
+        lead, one = next(iter(loaded.arrays.values())), instances[0]
+        if len(instances) == 1:
+            own = one.process_module_data if one.by_module else one.process_train_data
+            return repeated(lambda: own(first[0][0], outs[0]), lead.nbytes, seconds, process_time)
+        return repeated(
+            lambda: one.process_variants(instances, first[0][0], outs), lead.nbytes, seconds, process_time
+        )
+
     def walked(self) -> Case:
         """Time reading and working on all blocks; seconds and bytes are those of one."""
 
@@ -75,13 +89,18 @@ class Blocks:
             yield from modules
 
 
-def repeated(work: Callable[[], Any], nbytes: int, seconds: float = SECONDS) -> Case:
+def repeated(
+    work: Callable[[], Any],
+    nbytes: int,
+    seconds: float = SECONDS,
+    clock: Callable[[], float] = perf_counter,
+) -> Case:
     """Return the case of doing something often enough to be timed; the sample is of one time."""
 
     def case() -> Sample:
         work()
-        start, n = perf_counter(), 0
-        while (took := perf_counter() - start) < seconds or not n:
+        start, n = clock(), 0
+        while (took := clock() - start) < seconds or not n:
             work()
             n += 1
         return Sample(took / n, nbytes)

@@ -12,7 +12,7 @@ from ..errors.redact import hidden
 from ..errors.usage import OptionParser
 from . import signatures
 from .outputs import Output, Partial, merge_into
-from .variants import instances
+from .variants import alike, instances
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -78,6 +78,8 @@ class Algorithm:
     """Of `process_module_data`: whether a block has all trains of the run, but only some slow-scan rows of a module."""
     FINISHES_TRAINS: ClassVar[bool] = False
     """Whether `finalize_chunk_processing` is once per train, not per unit, so that others can read what it makes."""
+    TABLES: ClassVar[Sequence[str]] = ()
+    """With `process_variants`: options on which tables depend; `alike` variants keep them, and count them, once."""
     inputs: Mapping[str, Input | From | Labels] = {}
     """Alias -> what is read. The first one sets the blocks and the pixels."""
 
@@ -216,6 +218,14 @@ class Algorithm:
             Of each of them.
         """
         raise _not_implemented(instances[0], "process_variants")
+
+    @staticmethod
+    def alike(instances: Sequence[Algorithm]) -> list[list[int]]:
+        """Return the positions of instances together whose tables are the same: those of variants with equal `TABLES`.
+
+        The first of each has the tables for all; others make none before they are used.
+        """
+        return alike(instances)
 
     def finalize_chunk_processing(self, out: Partial) -> None:
         """Finish a unit, some consecutive trains, after its last train or block. Default: nothing.

@@ -111,3 +111,23 @@ def _refuse_equal(cls: Any, names: Sequence[str], varied: Mapping[str, list]) ->
             raise ValueError(
                 f"{cls.__name__}.variants: variants {a + 1} and {b + 1} are the same, {same}; expected different ones"
             )
+
+
+def alike(several: Sequence[Any]) -> list[list[int]]:
+    """Return the positions of instances whose tables are the same, together: see `Algorithm.alike`."""
+    found: list[list[int]] = []
+    for number, one in enumerate(several):
+        same = (group for group in found if _share(several[group[0]], one))
+        if (group := next(same, None)) is None:
+            found.append([number])
+        else:
+            group.append(number)
+    return found
+
+
+def _share(one: Any, other: Any) -> bool:
+    """Return whether two instances are variants of one algorithm that differ in nothing that tables depend on."""
+    if not one.TABLES or one.variant is None or one.variant != other.variant:
+        return False
+    varied = set(one.variant.options) & set(one.TABLES)
+    return all(np.array_equal(one.options[k], other.options[k]) for k in varied)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import sizes
+from ..declare.algorithm import Algorithm
 from ..disk import parcels
 from ..errors import PlanError
 from ..run.bound import train_bytes
 from .bound import BoundAlgorithm
+from .steps import together
 from .walks import Trains, Walk
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def estimate(plan: Plan, walk: Walk) -> Memory:
         buffers=buffers(plan, walk) * walk.step_bytes + _scratch_bytes(walk),
         partials=sum(_partials(plan, a, part) for a in plan.algorithms),
         rows=max(2 * (_rows_bytes(plan) + _key_bytes(plan, walk.keys)), 2 * _final_bytes(plan)),
-        tables=sum(_table_bytes(plan, a, part) for a in plan.algorithms)
+        tables=sum(_table_bytes(plan, a, part) for a in _with_tables(plan))
         + _option_bytes(plan)
         + _index_bytes(plan)
         + _mask_bytes(plan),
@@ -147,6 +149,13 @@ def _mask_bytes(plan: Plan) -> int:
     """Return the bytes of masks that are kept."""
     masks = [i.mask for i in plan.inputs if i.mask]
     return sum(m.packed.nbytes for m in masks if m.packed is not None) + (CACHE_BYTES if masks else 0)
+
+
+def _with_tables(plan: Plan) -> Iterator[BoundAlgorithm]:
+    """Yield algorithms that have tables of their own: of variants that are served together, one for those alike."""
+    for several in together(plan.algorithms):
+        for positions in Algorithm.alike([one.algorithm for one in several]):
+            yield several[positions[0]]
 
 
 def _table_bytes(plan: Plan, bound: BoundAlgorithm, part: slice) -> int:

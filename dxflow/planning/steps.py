@@ -12,6 +12,7 @@ from ..run.bound import train_bytes
 from .bound import maker
 
 if TYPE_CHECKING:
+    from ..declare.algorithm import Algorithm
     from ..run.bound import BoundInput
     from ..run.index import EntryIndex
     from .bound import BoundAlgorithm
@@ -51,9 +52,18 @@ def together(algorithms: Sequence[BoundAlgorithm]) -> list[tuple[BoundAlgorithm,
     found: dict[object, list[BoundAlgorithm]] = {}
     for bound in algorithms:
         read = tuple((alias, ref.number, ref.made and ref.made.name) for alias, ref in bound.aliases.items())
-        shared = bound.algorithm.overrides("process_variants")
+        shared = _serves(type(bound.algorithm))
         found.setdefault((type(bound.algorithm), read, bound.lacks) if shared else bound, []).append(bound)
     return [tuple(several) for several in found.values()]
+
+
+def _serves(cls: type[Algorithm]) -> bool:
+    """Return whether a class serves instances together: not if one derived from it has another hook for each."""
+    made = [
+        next(n for n, c in enumerate(cls.__mro__) if hook in vars(c))
+        for hook in ("process_variants", "process_module_data", "process_train_data")
+    ]
+    return cls.overrides("process_variants") and made[0] <= min(made[1:])
 
 
 def one_group(plan: Plan, inputs: list[int]) -> Group:

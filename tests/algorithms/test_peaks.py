@@ -100,18 +100,15 @@ def test_peaks_are_those_that_others_find(finder, kind, options):
     positions = np.stack(np.meshgrid(line, line, [0]), axis=-1)[:, :, 0].reshape(2, 64, 128, 3)
     radius = radii(positions)
     wanted = {**WANTED, **options}
-    search = tables.Search(
-        tables.rings(radius, np.isfinite(radius)),
-        tables.panels(positions, (32, 64)),
-        wanted["min_snr"],
-        wanted["threshold"],
-        (wanted["min_pixels"], wanted["max_pixels"], wanted["local_bg_radius"], finder is plain),
-    )
+    search = tables.Search(tables.rings(radius, np.isfinite(radius)), tables.panels(positions, (32, 64)))
+    limits = (np.float32(wanted[name]) for name in ("min_snr", "threshold"))
+    rest = (wanted[name] for name in ("min_pixels", "max_pixels", "local_bg_radius"))
+    setting = tables.Setting(*limits, *rest, finder is plain)
     count = 0
     for seed in range(3):
         frame = lifelike(seed, radius, **kind)
         search.pixels[:-1] = frame.reshape(-1)
-        found = search.peaks()
+        found = search.peaks(setting)
         same_peaks(found, finder(frame, radius, (32, 64), **options), ROUNDING[finder.__name__])
         count += len(found)
     assert count
