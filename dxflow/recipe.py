@@ -20,7 +20,7 @@ from .declare.signatures import actions
 from .disk import manifest, ours
 from .errors import PlanError
 from .errors.near import did_you_mean, listed
-from .errors.usage import OptionParser, spoken
+from .errors.usage import OptionParser, UsageError, spoken
 from .line import exits, labels
 from .line import options as shared
 
@@ -91,6 +91,8 @@ class Recipe:
 
     PLOTS: ClassVar[Sequence[str]] = ()
     """Names of the pictures that `plot` saves, in the folder of the results."""
+    GROUPED: ClassVar[bool] = True
+    """Whether ``--by`` makes groups of its algorithms that can be grouped; refused otherwise, as of a plot without."""
 
     def __init__(self, **options: Any) -> None:
         parser = self.parser()
@@ -108,6 +110,8 @@ class Recipe:
 
     def _begin(self, args: argparse.Namespace) -> None:
         self.args, self.folder = args, Path(args.to)
+        if args.by is not None and not self.GROUPED:
+            raise UsageError(f"--by {args.by}: this recipe makes no groups; use --where, or dxflow reduce")
         self.cluster: Any = shared.cluster_of_pass(args)
         """Where all passes run."""
         self.results: dict[str, Result] = {}
@@ -147,12 +151,14 @@ class Recipe:
         to : str
             Name of the result, in the folder of the recipe (``--to``).
         **options
-            Of `dxflow.reduce`, in place of those of the command line.
+            Of `dxflow.reduce`, in place of those of the command line; ``by=None`` makes no groups.
         """
         several = algorithms if isinstance(algorithms, Sequence) else [algorithms]
+        groups = options.pop("by", self.args.by) is not None
         given = shared.of_plan(self.args) | {"cluster": self.cluster} | options
-        chosen = labels.grouped([_narrowed(a, shared.of_frames(self.args)) for a in several], self.args)
-        self._grouped |= any(labels.takes(a) for a in chosen)
+        chosen = [_narrowed(a, shared.of_frames(self.args)) for a in several]
+        chosen = labels.grouped(chosen, self.args) if groups else chosen
+        self._grouped |= groups and any(labels.takes(a) for a in chosen)
         # A slash at the end is a format.
         result = api.reduce(shared.run_of(run), chosen, f"{self.folder}/{to}", **given)
         self.results[Path(to).stem] = result
@@ -214,6 +220,11 @@ class Recipe:
         """What ``--frames`` says of pulses and cells: these other runs have as well, its trains and results not."""
         texts = self.args.frames or ()
         return shared.frames_of([text for text in texts if text.startswith(("pulses=", "cells="))])
+
+    @property
+    def elsewhere(self) -> dict[str, Any]:
+        """Options of `reduce` for other runs than the one that selections are about: they have no such labels."""
+        return {"frames": self.pulses_and_cells, "where": None, "labels": None, "by": None}
 
     def options_of(self, algorithm: type[Algorithm], *names: str) -> dict[str, Any]:
         """Return options of an algorithm, or those named, that this recipe has as well, as far as they are given."""

@@ -31,6 +31,7 @@ class Dark(Recipe):
     """
 
     PLOTS = ("dark.png",)
+    GROUPED = False
 
     @classmethod
     def add_arguments(cls, parser: Parser) -> None:

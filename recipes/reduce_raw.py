@@ -50,6 +50,7 @@ class ReduceRaw(Recipe):
     """
 
     PLOTS = ("reduce_raw.png",)
+    GROUPED = False
 
     @classmethod
     def add_arguments(cls, parser: Parser) -> None:
@@ -92,6 +93,10 @@ class ReduceRaw(Recipe):
         args.resume = (args.resume or args.write) and not args.overwrite
         if args.agree != "no" and not (args.agree.isdecimal() and int(args.agree)):
             raise PlanError(f"reduce_raw: --agree {args.agree}: expected a number of trains from 1 on, or no")
+        if args.where is not None:
+            raise PlanError(
+                "reduce_raw: --where: a copy takes no condition; give a result that selects, --frames"
+            )
         by_timing = args.lit == "timing"
         lit = self.reduce(
             args.run, self._finder() if by_timing else self._seen(args, LitFrames, *BRIGHT), "lit.zarr"

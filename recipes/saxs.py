@@ -22,6 +22,7 @@ class Saxs(Recipe):
     """
 
     PLOTS = ("saxs.png",)
+    GROUPED = False
 
     @classmethod
     def add_arguments(cls, parser: Parser) -> None:
@@ -34,7 +35,7 @@ class Saxs(Recipe):
 
     def passes(self, args: argparse.Namespace) -> None:
         """Reduce to dark.zarr, data.zarr and, if any frame is lit, lit.zarr."""
-        dark = self.reduce(args.dark_run, Average(per="cell"), "dark.zarr", frames=self.pulses_and_cells)
+        dark = self.reduce(args.dark_run, Average(per="cell"), "dark.zarr", **self.elsewhere)
         subtract, mean = Subtract(dark=dark), Average(img=SUBTRACTED)
         azint = AzimuthalIntegration(img=SUBTRACTED, **self.options_of(AzimuthalIntegration))
         lit = LitFrames(img=SUBTRACTED, **self.options_of(LitFrames))

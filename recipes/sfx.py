@@ -24,6 +24,7 @@ class Sfx(Recipe):
     """
 
     PLOTS = ("sfx.png",)
+    GROUPED = False
 
     @classmethod
     def add_arguments(cls, parser: Parser) -> None:
@@ -45,9 +46,8 @@ class Sfx(Recipe):
         if found.selection().any():
             self.copy(args.run, "hits", frames=found)
             images = [Images()] if args.dark else []
-            hits = self.reduce(
-                str(self.folder / "hits"), [*self._chain(args), *images], "hits.cxi", frames=None
-            )
+            chosen = {"frames": None, "where": None, "labels": None}
+            hits = self.reduce(str(self.folder / "hits"), [*self._chain(args), *images], "hits.cxi", **chosen)
             self._write(args, hits, energy)
 
     def plot(self, args: argparse.Namespace) -> None:

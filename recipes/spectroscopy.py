@@ -30,6 +30,7 @@ class Spectroscopy(Recipe):
     """
 
     PLOTS = ("spectroscopy.png",)
+    GROUPED = False
 
     @classmethod
     def add_arguments(cls, parser: Parser) -> None:

@@ -24,6 +24,7 @@ class Spi(Recipe):
     """
 
     PLOTS = ("spi.png",)
+    GROUPED = False
 
     @classmethod
     def add_arguments(cls, parser: Parser) -> None:

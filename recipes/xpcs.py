@@ -20,6 +20,7 @@ class Xpcs(Recipe):
     """
 
     PLOTS = ("xpcs.png",)
+    GROUPED = False
 
     @classmethod
     def add_arguments(cls, parser: Parser) -> None:

@@ -204,7 +204,7 @@ def test_what_the_line_selects_is_for_each_pass_unless_it_says_otherwise(data, t
     class Which(Recipe):
         def passes(self, args):
             self.reduce(data.path, LitFrames(threshold=0.5), "line.zarr")
-            self.reduce(data.path, Average(), "dark.zarr", frames=self.pulses_and_cells)
+            self.reduce(data.path, Average(), "dark.zarr", **self.elsewhere)
             self.reduce(data.path, Average(img=dxflow.Frames(modules=(5,))), "own.zarr", frames=None)
 
     line = ["--to", str(tmp_path), "--cluster", "here", "--trains", "10001:10003", "--frames", "pulses=0:16"]

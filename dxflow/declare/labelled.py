@@ -157,7 +157,7 @@ class Pattern:
 
     def __str__(self) -> str:
         over = "all frames of a train" if self.over is None else self.over.source
-        return f"pattern {', '.join(map(str, self.pattern))} over {over}"
+        return f"{', '.join(map(str, self.pattern))} over {over}, as"
 
     def of(self, every: EntryIndex, asked: Asked) -> Values:
         """Return the label of each frame there is; those that do not count get none."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ..run.joined import Joined, Labelled
 from ..run.locate import nowhere
 from ..run.variants import refuse_several, variable
 from .components import OFFERS, energies, kind_of, of_component
+from .inputs import Key
 from .labelled import Asked, Pattern, Values, of_array, with_ids
 from .pumped import Pumped
 from .steps import Bins, Steps
@@ -23,6 +24,9 @@ from .steps import Bins, Steps
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from xarray import DataArray, Dataset
+
+
+T = TypeVar("T", Labelled, Joined)
 
 
 def _holds(values: Any) -> bool:
@@ -177,6 +181,8 @@ class Labels:
     @property
     def source(self) -> str:
         """Where the values are from, in words."""
+        if isinstance(self.values, Key) and not self.values.offset:
+            return f"{self.values.source} {self.values.key}".strip()
         if hasattr(self.values, "bind") or isinstance(self.values, Pattern):
             return str(self.values)
         return str(self.path or f"<{type(self.values).__name__}>")
@@ -230,13 +236,14 @@ class Labels:
                 f"{self!r}: {found.title} has shape {shape} each; steps and bins are of single numbers"
             )
         if isinstance(self.cut, Steps):
-            labelled, said = self._steps(labelled, found.title)
+            self._refuse_frames(labelled, found.title)
+            labelled, said = self._made(self.cut.of, labelled)
         per_train, read = len(labelled.ids) == 1, index.counts > 0
         index = plain(index.train_ids, np.ones(len(index.train_ids), np.int64)) if per_train else index
         # Trains of which nothing is read make no groups.
         joined = labelled.to(index, read if per_train else None)
         if isinstance(self.cut, Bins):
-            joined, said = self.cut.of(joined)
+            joined, said = self._made(self.cut.of, joined)
         return BoundInput(
             declared=self,
             name=found.source or self.source,
@@ -249,13 +256,16 @@ class Labels:
             joined=joined,
         )
 
-    def _steps(self, labelled: Labelled, title: str) -> tuple[Labelled, str]:
-        assert isinstance(self.cut, Steps)
+    def _refuse_frames(self, labelled: Labelled, title: str) -> None:
+        """Refuse steps of what differs from frame to frame."""
         if len(labelled.ids) > 1:
             ids = listed(labelled.ids)
             raise ValueError(f"{self!r}: {title} has {ids}; steps are of values per train, bins of any")
+
+    def _made(self, of: Callable[[T], tuple[T, str]], values: T) -> tuple[T, str]:
+        """Return what is made of values; errors say of which."""
         try:
-            return self.cut.of(labelled)
+            return of(values)
         except ValueError as e:
             raise ValueError(f"{self!r}: {e}") from e
 

@@ -73,9 +73,12 @@ class Steps:
             # Nothing moved before the first train.
             wait = self.settle if first else 0
             begin = first + int(np.searchsorted(ids[first:last] - ids[first], wait))
-            if last - begin >= max(self.least, 1):
+            least = max(self.least, 1)
+            if last - begin >= least:
                 step[begin:last] = kept
-                kept, settling = kept + 1, settling + begin - first
+                kept += 1
+            # A step that would be long enough is lost to settling as a whole.
+            settling += 0 if last - first < least else (begin if last - begin >= least else last) - first
         return step, settling
 
     def _positions(self, x: NDArray, step: NDArray, kept: int) -> NDArray:
@@ -161,11 +164,18 @@ class Bins:
         number = np.searchsorted(edges, x, side="right") - 1
         number[x == edges[-1]] = len(edges) - 2
         there = joined.there & (number >= 0) & (number < len(edges) - 1)
+        if joined.there.any() and not there.any():
+            ends = f"{np.nanmin(x):g} to {np.nanmax(x):g}"
+            raise ValueError(f"no value is in a bin: edges are {self._listed(edges)}, values from {ends}")
         middles = (edges[1:] + edges[:-1]) / 2
         values = np.where(there, middles[np.clip(number, 0, len(middles) - 1)], np.nan)
         outside = int((joined.there & ~there).sum())
-        said = f"{len(middles)} bins with edges {', '.join(f'{edge:g}' for edge in edges)}; {outside} outside"
+        said = f"{len(middles)} bins with edges {self._listed(edges)}; {outside} outside"
         return replace(joined, values=values, there=there), said
+
+    @staticmethod
+    def _listed(edges: NDArray) -> str:
+        return ", ".join(f"{edge:g}" for edge in edges)
 
     def _edges(self, values: NDArray) -> NDArray:
         """Return the edges, those of a number of bins from the values."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FORMS = "SOURCE:KEY, the path of a result (lit.zarr or lit.zarr:litframes.lit) or pattern:on,off"
 NUMBER = r"-?\d+\.?\d*(?:[eE][-+]?\d+)?"
-FLAGS = {"on": True, "true": True, "off": False, "false": False}
+FLAGS = {"true": True, "false": False}
 
 
 def steps(text: str) -> tuple[float, int, int]:

@@ -59,6 +59,8 @@ class Labelled:
         there[there] = self.there[found[there]]
         if wanted is not None:
             there &= wanted
+        if len(self.there) and not self.there.any():
+            raise ValueError(f"it has no values: all {len(self.there)} are missing")
         if (len(index) if wanted is None else wanted.any()) and not there.any():
             raise ValueError(
                 f"none of its values belongs to a frame or train that is read: {self._span(index)}"

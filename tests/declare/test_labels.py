@@ -281,7 +281,7 @@ REFUSED = {
         lambda run: labelled(run, np.arange(72)).assign_coords(train_id=("frame", np.arange(72))),
         "none of its values belongs .* 72 trains from 0 to 71, the run has 12 trains from 10001",
     ),
-    "only NaN": (lambda run: labelled(run, np.full(72, np.nan)), "none of its values"),
+    "only NaN": (lambda run: labelled(run, np.full(72, np.nan)), "it has no values: all 72 are missing"),
     "other ids": (
         lambda run: labelled(run, np.arange(72)).rename(pulse_id="entry_id"),
         "it has entry_id, train_id, and what is read has cell_id, pulse_id, train_id: nothing to join",

@@ -93,6 +93,16 @@ def test_infinite_values_are_no_position():
     assert "2 outside" in said
 
 
+def test_steps_that_are_lost_to_settling_are_counted_as_that():
+    _, said = stepped(np.repeat([1.0, 2, 3, 4], 6), tolerance=0.1, settle=10)
+    assert "1 steps at 1 positions in 6 of 24 trains; left out: 18 settling, 0 in moves" in said
+
+
+def test_values_outside_of_all_bins_are_refused():
+    with pytest.raises(ValueError, match="no value is in a bin: edges are 5, 6, 7, values from 0 to 1"):
+        binned([0.0, 1, 0.5], [5, 6, 7])
+
+
 def test_no_step_is_said():
     with pytest.raises(ValueError, match="no steps: no 2 trains are within 0.1 of each other"):
         stepped(np.arange(5), tolerance=0.1)

@@ -70,7 +70,8 @@ def test_groups_by_steps_bins_patterns_and_names(truth, lit, tmp_path, capsys):
         [0.5, 1.5],
     )
     assert counted("--by", motor(truth), "--by-bins", "2") == ([16, 32], [0.5, 1.5])
-    assert counted("--by", "pattern:on,off,off") == ([24, 24], [False, True])
+    assert counted("--by", "pattern:on,off,off") == ([24, 24], ["off", "on"])
+    assert counted("--by", "pattern:true,false,false") == ([24, 24], [False, True])
     assert counted("--by", str(lit.path)) == ([48 - truth.lit.sum(), truth.lit.sum()], [False, True])
     both = ("--by", motor(truth), "--where", "g", "--label", f"g={lit.path}")
     expected = [int((truth.lit & (frames(truth) == x)).sum()) for x in (0, 1, 2)]
@@ -144,6 +145,34 @@ def test_recipes_have_the_same_options(truth, tmp_path):
     assert made.results["mean"].dataset["average.count"].values.max(axis=(1, 2, 3)).tolist() == [16, 16]
     lit = Lit(to=tmp_path / "b", **options).run()
     assert "--by x changed nothing" in lit.report()
+
+
+class WithDark(Means):
+    """Means of a run and of its dark."""
+
+    def passes(self, args):
+        self.reduce(args.run, Average(), "dark.zarr", **self.elsewhere)
+        super().passes(args)
+
+
+class Plain(Means):
+    GROUPED = False
+
+
+def test_other_runs_of_a_recipe_have_no_labels_and_some_recipes_no_groups(truth, tmp_path, capsys):
+    from dxflow.errors.usage import UsageError
+
+    options = {"run": truth.path, "cluster": "here", "label": [f"x={motor(truth)}"], "where": "x < 1.5"}
+    made = WithDark(to=tmp_path / "a", by="x", **options).run().results
+    assert made["dark"].dataset["average.count"].values.max() == 48
+    assert made["mean"].dataset["average.count"].dims[0] == "actualPosition"
+    with pytest.raises(UsageError, match="--by x: this recipe makes no groups"):
+        Plain(to=tmp_path / "b", by="x", **options)
+    assert cli.main(["recipe", "saxs", "a", "b", "--to", "c", "--geometry", "g", "--by", "x"]) == 2
+    assert "makes no groups" in capsys.readouterr().err
+    words = ["recipe", "reduce_raw", str(truth.path), "--to", f"{tmp_path}/c", "--where", "x > 1"]
+    assert cli.main([*words, "--label", f"x={motor(truth)}", "--cluster", "here"]) == 2
+    assert "a copy takes no condition" in capsys.readouterr().err
 
 
 def test_an_algorithm_keeps_the_label_that_it_has(truth):

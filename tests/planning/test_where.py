@@ -115,7 +115,7 @@ def test_the_result_says_what_each_cut_left(truth):
     known = np.arange(len(beyond)) >= 3
     left = int((beyond & truth.lit & known).sum())
     assert said["text"] == "x > 0 & lit"
-    assert "actualPosition" in said["labels"]["x"]
+    assert said["labels"]["x"] == f"Labels({truth.devices['motor']} actualPosition)"
     [one] = said["passed"]
     assert one["frames"] == len(truth.lit)
     assert one["cuts"] == [["x > 0", int(beyond.sum())], ["lit", left]]
