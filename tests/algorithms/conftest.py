@@ -61,3 +61,11 @@ def camera(tmp_path_factory):
     """The truth of a run with just a camera, 9 trains."""
     folder = tmp_path_factory.mktemp("camera") / "r0006"
     return make_run(folder, detector=None, devices=("camera",), trains=9)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """The truth of three modules with 12 frames, of which one lacks a train: for what runs again and again."""
+    folder = tmp_path_factory.mktemp("tiny") / "r0007"
+    options = {"detector": "AGIPD500K", "modules": 3, "trains": 4, "pulses": 3, "module_shape": (16, 40)}
+    return make_run(folder, plant=Plant(lost_trains={1: (2,)}), **options)
