@@ -201,7 +201,10 @@ def left_out(who: str, given: Any, img: InputInfo) -> NDArray:
     """Return the pixels that are not used, (module, ss, fs) bool, of those that are read; (module, 0, 0): none."""
     if given is None:
         return np.zeros((len(img.modules), 0, 0), bool)
-    return np.ascontiguousarray(of_pixels(who, "mask", given, img, "biu") != 0)
+    bad = np.ascontiguousarray(of_pixels(who, "mask", given, img, "biu") != 0)
+    if bad.all():
+        raise PlanError(f"{who}: mask= leaves no pixel of {img.name}: True is a pixel that is not used")
+    return bad
 
 
 def of_pixels(who: str, what: str, given: Any, img: InputInfo, kinds: str = "fiu") -> NDArray:

@@ -97,6 +97,10 @@ class Assemble(Algorithm):
             x0, x1, y0, y1 = self.extent if len(self.extent) == 4 else (0, 0, 0, 0)
             if not (x0 < x1 and y0 < y1 and np.isfinite(self.extent).all()):
                 raise ValueError(f"assemble: extent={tuple(self.extent)}; expected x0 < x1, y0 < y1 in m")
+        if not self.store and self.per != "frame":
+            raise ValueError(
+                f"assemble: store=False is for images of frames, per='frame'; this is per={self.per!r}"
+            )
         if self.per != "run" and "by" in self.inputs:
             raise ValueError("assemble: by= makes an image of each group: leave out per=")
 

@@ -162,6 +162,8 @@ class Projection(Algorithm):
         if self.noise is None:
             return np.zeros((len(img.modules), 0, 0))
         noise = rois.of_pixels("projection", "noise", self.noise, img).astype("f8")
+        if not (noise > 0).any():
+            raise PlanError(f"projection: noise= is above 0 in no pixel of {img.name}")
         return np.where(noise > 0, noise, np.nan)
 
 

@@ -130,6 +130,7 @@ def test_what_cannot_be_meant_is_refused(holey, tmp_path):
         ({"pixel": 0}, "pixel=0; expected the side"),
         ({"extent": (1, 0, 0, 1)}, "extent=.1, 0, 0, 1.; expected x0 < x1"),
         ({"per": "frame", "by": "x.zarr"}, "leave out per="),
+        ({"store": False}, "store=False is for images of frames"),
     ):
         with pytest.raises(ValueError, match=says):
             Assemble(**options)

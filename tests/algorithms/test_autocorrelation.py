@@ -149,7 +149,9 @@ def test_what_cannot_be_meant_is_refused(holey):
             Autocorrelation(**options)
     for options, says in (
         ({"range": (16, 2)}, "smallest region has 16 x 40 pixels"),
-        ({"mask": np.ones((16, 40), bool)}, "leave no pixel of the region"),
+        ({"mask": np.ones((16, 40), bool)}, "mask= leaves no pixel"),
+        ({"mask": BAD | True, "ss": (0, 1)}, "mask= leaves no pixel"),
+        ({"illumination": np.zeros((16, 40))}, "leave no pixel of the region"),
         ({"illumination": np.ones((3, 4))}, "illumination has .module, ss, fs."),
         ({"modules": [9]}, "modules .9. are not read"),
     ):

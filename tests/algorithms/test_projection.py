@@ -127,6 +127,8 @@ def test_what_does_not_fit_the_run_is_refused_in_the_plan(holey):
     for options, says in (
         ({"rebin": (17, 3)}, "region has 16 x 40 pixels"),
         ({"fs": (0, 41)}, "ends outside"),
+        ({"noise": NOISE * 0, "threshold": 1}, "noise= is above 0 in no pixel"),
+        ({"mask": np.ones((16, 40), bool)}, "mask= leaves no pixel"),
         ({"noise": NOISE[:3], "threshold": 1}, "noise has .module, ss, fs."),
     ):
         with pytest.raises(PlanError, match=says):
