@@ -47,6 +47,7 @@ faults: $(VENV)/.installed-dev   ## Try every known fault and random damages; fa
 campaign: faults                 ## The numbers that a release is judged by: faults, properties, rates, load
 	DXFLOW_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n auto --dist worksteal -m properties --timeout 3600
 	cd tests && ../$(BIN)/python -m campaign.places --runs 100
+	cd tests && ../$(BIN)/python -m campaign.groups --cases 300
 	cd tests && ../$(BIN)/python -m campaign.rings --runs 200
 	cd tests && ../$(BIN)/python -m campaign.edges --runs 200
 	cd tests && ../$(BIN)/python -m campaign.darks --runs 200

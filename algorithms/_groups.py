@@ -82,9 +82,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def joined(inputs: Mapping[str, Any]) -> dict[str, Any]:
+def joined(inputs: Mapping[str, Any], wanted: Sequence[Any] | None = None) -> dict[str, Any]:
     """Return the inputs of an algorithm: the label, if there is one, joined to the frames, and no empty ones."""
     own = {alias: what for alias, what in inputs.items() if what is not None}
+    if wanted is not None and "by" not in own:
+        raise ValueError(f"groups={list(wanted)}: of which label? Expected by= with it")
     if "by" in own and not isinstance(own["by"], (Labels, From)):
         own["by"] = Labels(own["by"])
     return own
@@ -120,6 +122,8 @@ def of(algorithm: Algorithm, info: RunInfo, each: int) -> Groups:
             f"{algorithm.name}: by={algorithm.inputs['by']!r} is made in this pass: give groups=, its values, such as "
             "groups=[False, True]"
         )
+    if wanted is None and not len(by.values):  # type: ignore[arg-type]
+        raise PlanError(f"{algorithm.name}: {_named(by)} has no value for a frame that is read")
     if wanted is None:
         _refuse_many(algorithm.name, by, each)
     values = by.values if wanted is None else _wanted(algorithm.name, wanted, by)
@@ -129,6 +133,11 @@ def of(algorithm: Algorithm, info: RunInfo, each: int) -> Groups:
 def ungrouped() -> Output:
     """Return the output that says which frames belong to no group: ``out.ungrouped |= slots < 0``."""
     return Output(per="img", dtype="?", doc="frames without a label, or of another than the groups")
+
+
+def _named(by: InputInfo) -> str:
+    """Return what the label is called in messages."""
+    return "by=" if by.key == "values" else f"by= ({by.key})"
 
 
 def _axis(label: Any, by: InputInfo) -> str:
@@ -145,7 +154,7 @@ def _refuse_many(name: str, by: InputInfo, each: int) -> None:
     if own or n > MOST:
         what = f"{n} different values in {by.frames} {'trains' if by.kind == 'control' else 'frames'}"
         raise PlanError(
-            f"{name}: by={by.key} has {what}, one group each, {n * each / 1e9:.3g} GB: make it fewer first, "
+            f"{name}: {_named(by)} has {what}, one group each, {n * each / 1e9:.3g} GB: make it fewer first, "
             "Labels(...).bins(edges) or Labels(...).steps(tolerance), or say which with groups=[...]"
         )
 
@@ -156,10 +165,12 @@ def _wanted(name: str, wanted: Sequence[Any], by: InputInfo) -> NDArray:
     if by.dtype.kind == "f":
         values = values.astype(by.dtype)
     if not len(values) or len(np.unique(values)) < len(values):
-        raise PlanError(f"{name}: groups={list(wanted)}: expected different values of {by.key}, at least one")
+        raise PlanError(
+            f"{name}: groups={list(wanted)}: expected different values of the label, at least one"
+        )
     if by.values is not None and not np.isin(values, by.values).any():
         has = ", ".join(str(v) for v in by.values[:FEW].tolist()) + (", ..." if len(by.values) > FEW else "")
-        raise PlanError(f"{name}: groups={list(wanted)}: no frame has one of them; {by.key} has {has}")
+        raise PlanError(f"{name}: groups={list(wanted)}: no frame has one of them; {_named(by)} has {has}")
     return values
 
 

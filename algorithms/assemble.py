@@ -90,7 +90,7 @@ class Assemble(Algorithm):
 
     def configure(self, args: argparse.Namespace) -> None:
         super().configure(args)
-        self.inputs = groups.joined(self.inputs)
+        self.inputs = groups.joined(self.inputs, args.groups)
         if self.pixel is not None and not 0 < self.pixel < np.inf:
             raise ValueError(f"assemble: pixel={self.pixel}; expected the side of a pixel in m, above 0")
         if self.extent is not None:

@@ -87,7 +87,7 @@ class Average(Algorithm):
 
     def configure(self, args: argparse.Namespace) -> None:
         self.per, self.ddof, self.groups = args.per, int(args.ddof), args.groups
-        self.inputs = groups.joined(self.inputs)
+        self.inputs = groups.joined(self.inputs, args.groups)
         if self.ddof < 0:
             raise ValueError(f"average: ddof={self.ddof}; expected 0 (population) or 1 (sample)")
         if self.per != "run" and "by" in self.inputs:

@@ -192,7 +192,8 @@ class AzimuthalIntegration(Algorithm):
         self.polarization, self.solid_angle = args.polarization, args.solid_angle
         self.own = {name: getattr(args, name) for name in OWN}
         own = self.own["dark"] is not None or self.own["weights"] is not None
-        self.inputs, self.groups = groups.joined(self.inputs), getattr(args, "groups", None)
+        self.groups = getattr(args, "groups", None)
+        self.inputs = groups.joined(self.inputs, self.groups)
         by = "by" in self.inputs
         self.shares = Shares(args.per, args.errors, own, by or args.per == "pulse")
         if by and args.per == "pulse":

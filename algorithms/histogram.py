@@ -93,7 +93,7 @@ class Histogram(Algorithm):
 
     def configure(self, args: argparse.Namespace) -> None:
         super().configure(args)
-        self.inputs = groups.joined(self.inputs)
+        self.inputs = groups.joined(self.inputs, args.groups)
         self._asked = rois.asked("histogram", args)
         self._edges = _edges(self.edges, self.bins, self.range)
         if self.photon is not None and not 0 < self.photon < np.inf:

@@ -147,7 +147,7 @@ class Spectrum(Algorithm):
 
     def configure(self, args: argparse.Namespace) -> None:
         super().configure(args)
-        self.inputs = groups.joined(self.inputs)
+        self.inputs = groups.joined(self.inputs, args.groups)
         self.ss, self.fs = interval("spectrum", "ss", args.ss), interval("spectrum", "fs", args.fs)
         self.background = [
             (interval("spectrum", "background", row[:2]), interval("spectrum", "background", row[2:]))

@@ -74,7 +74,7 @@ class ImageSums(Algorithm):
 
     def configure(self, args: argparse.Namespace) -> None:
         super().configure(args)
-        self.inputs = groups.joined(self.inputs)
+        self.inputs = groups.joined(self.inputs, args.groups)
         self._window = rois.window("sums", "threshold", self.threshold)
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:

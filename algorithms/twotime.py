@@ -108,7 +108,7 @@ class TwoTime(Algorithm):
 
     def configure(self, args: argparse.Namespace) -> None:
         super().configure(args)
-        self.inputs = groups.joined(self.inputs)
+        self.inputs = groups.joined(self.inputs, args.groups)
         regions.check(self.ALG_ID, args)
         if self.period is not None and not 0 < self.period < np.inf:
             raise ValueError(f"{self.ALG_ID}: period={self.period}; expected microseconds between pulse ids")

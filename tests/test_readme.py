@@ -200,6 +200,13 @@ def test_functions_of_frames_are_made_and_drawn_as_printed(tmp_path):
         assert (tmp_path / picture).stat().st_size > 8_000, picture
 
 
+def test_groups_are_made_and_drawn_as_printed(tmp_path):
+    done = programs.run("\n".join(blocks("docs/groups.md", "python")), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "('actualPosition', 'q') [24, 24, 24, 24, 24]" in done.stdout
+    assert (tmp_path / "groups.png").stat().st_size > 8_000
+
+
 def test_labels_and_conditions_are_as_printed(tmp_path, monkeypatch):
     done = programs.run("\n".join(blocks("docs/labels.md", "python")), folder=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from campaign import groups as campaign
 from readings import images, near
 from runs import make_run
 
@@ -120,10 +121,14 @@ def plan(truth, **options):
 def test_labels_that_are_no_groups_are_refused(holey):
     n = len(holey.frame_train_ids)
     with pytest.raises(
-        PlanError, match=r"by=energy has 77 different values in 77 frames, one group each, 0\.0.*edges"
+        PlanError, match=r"by= \(energy\) has 77 different values in 77 frames, one group each, 0\.0.*edges"
     ):
         plan(holey, by=labelled(holey, np.random.default_rng(1).random(n), name="energy"))
-    with pytest.raises(PlanError, match="no frame has one of them; values has 0, 1"):
+    with pytest.raises(PlanError, match="by= .* has no value for a frame that is read|none of its values"):
+        plan(holey, by=labelled(holey, np.full(n, np.nan), name="energy"))
+    with pytest.raises(ValueError, match=r"groups=\[1\]: of which label\? Expected by= with it"):
+        Average(groups=[1])
+    with pytest.raises(PlanError, match="no frame has one of them; by= has 0, 1"):
         plan(holey, by=labelled(holey, np.arange(n) % 2), groups=[7])
     with pytest.raises(PlanError, match="groups=1.5: expected values as the label has them, int64"):
         plan(holey, by=labelled(holey, np.arange(n) % 2), groups=[1.5])
@@ -313,3 +318,14 @@ def test_algorithms_with_groups_keep_what_is_asked_of_algorithms(tmp_path, place
     own = {AzimuthalIntegration: placed | geometry, TwoTime: {"labels": labels}}
     by = Labels(f"{tmp_path}/lit.zarr", "litframes.valid_pixels")
     check_algorithm(lambda: cls(by=by, **own.get(cls, {})), truth.path)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("groups")
+    return {name: campaign.made(folder, name) for name in campaign.PLANTS}
+
+
+def test_any_labels_of_runs_with_gaps_give_what_numpy_has(runs):
+    """A slice of the campaign, which tries 300."""
+    campaign.tried(runs, 6)
