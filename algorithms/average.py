@@ -146,8 +146,9 @@ class Average(Algorithm):
             return
         # The bits of the float64 outputs hold int64 sums until `finalize`: 0 is 0 in both.
         kernels.add_integers(frames, into, groups, *(x.view("i8") for x in states))
-        for slot in into.slots if masked is not None else ():
-            groups[slot * step :][: frames.shape[1]] -= masked[slots == slot].sum(axis=0, dtype=np.int32)
+        if masked is not None:
+            for slot in into.slots:
+                groups[slot * step :][: frames.shape[1]] -= masked[slots == slot].sum(axis=0, dtype=np.int32)
 
     def merge(self, into: Partial, other: Partial) -> None:
         if self._exact:

@@ -194,9 +194,8 @@ class AzimuthalIntegration(Algorithm):
         own = self.own["dark"] is not None or self.own["weights"] is not None
         self.groups = getattr(args, "groups", None)
         self.inputs = groups.joined(self.inputs, self.groups)
-        by = "by" in self.inputs
-        self.shares = Shares(args.per, args.errors, own, by or args.per == "pulse")
-        if by and args.per == "pulse":
+        self.shares = Shares(args.per, args.errors, own, "by" in self.inputs or args.per == "pulse")
+        if "by" in self.inputs and args.per == "pulse":
             raise ValueError(f"{self.ALG_ID}: per='pulse' and by= were given; expected one of them")
         if self.nbins < 1:
             raise ValueError(f"{self.ALG_ID}: nbins={self.nbins}; expected a positive number")

@@ -223,7 +223,8 @@ class TwoTime(Algorithm):
             out.c[at] = c
         for slot, pairs in own:
             known = pairs & np.isfinite(c)
-            add(*(x[slot, at[1]] for x in _trains(out)), known, np.where(known, c, 0.0), np.zeros(c.shape))
+            n, mean, squares = (x[slot, at[1]] for x in _trains(out))
+            add(n, mean, squares, known, np.where(known, c, 0.0), np.zeros(c.shape))
 
     def merge(self, into: Partial, other: Partial) -> None:
         super().merge(into, other)
