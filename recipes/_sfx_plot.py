@@ -74,7 +74,7 @@ def draw_rate(axes: Any, trains: NDArray, hit: NDArray) -> None:
     axes.axhline(100 * hit.mean(), color=ORANGE, lw=1, label=f"mean {hit.mean():.2%}")
     axes.set_ylim(bottom=0)
     of_trains(axes)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower right")
 
 
 def _counts(axes: Any, peaks: NDArray, fewest: int) -> None:
