@@ -35,7 +35,8 @@ def correlated(line, template, out):  # type: ignore[no-untyped-def]
 def peak(values, first, stop, apart):  # type: ignore[no-untyped-def]
     """Return place, height and full width at half height of the highest value, and the next maximum apart from it.
 
-    The place is that of the parabola through the value and its neighbours; NaN where these are missing.
+    The place is that of the parabola through the value and its neighbours; NaN where these are missing, or higher: the
+    maximum is outside then.
     """
     top, best = -1, -np.inf
     for k in range(max(first, 0), min(stop, len(values))):
@@ -52,7 +53,10 @@ def peak(values, first, stop, apart):  # type: ignore[no-untyped-def]
     if 0 < top < len(values) - 1:
         a, c = values[top - 1], values[top + 1]
         bend = a - 2 * best + c
-        place = place + (a - c) / (2 * bend) if bend < 0 else place * (np.nan if bend != bend else 1.0)
+        if a <= best and c <= best:
+            place += (a - c) / (2 * bend) if bend < 0 else 0.0
+        else:
+            place = np.nan
     else:
         place = np.nan
     return place, best, _half(values, top, 1) + _half(values, top, -1), other
@@ -60,8 +64,10 @@ def peak(values, first, stop, apart):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _half(values, top, way):  # type: ignore[no-untyped-def]
-    """Return how far from its top a peak has half of its height, to one side; NaN if it does not come down."""
+    """Return how far from its top a peak has half of its height, to one side; NaN if it never comes down to it."""
     k = top
+    if not values[top] > 0:
+        return np.nan
     while 0 <= k + way < len(values):
         if values[k + way] != values[k + way]:
             return np.nan

@@ -126,7 +126,7 @@ def hits(trace, base, sign, threshold, fraction, delay, dead, found):  # type: i
     found : ndarray of float64, (n, 4)
         time, height, area, samples of the first n hits.
     """
-    n, i, size = 0, 0, len(trace)
+    n, i, size, begin = 0, 0, len(trace), 0
     while i < size:
         if not sign * (np.float64(trace[i]) - base) > threshold:
             i += 1
@@ -147,18 +147,18 @@ def hits(trace, base, sign, threshold, fraction, delay, dead, found):  # type: i
             if delay > 0:
                 time = _crossing(trace, base, sign, fraction, delay, start, last)
             else:
-                time = _edge(trace, base, sign, fraction * highest, top)
+                time = _edge(trace, base, sign, fraction * highest, top, begin)
             found[n, 0], found[n, 1], found[n, 2], found[n, 3] = time, highest, area, last - start + 1
         n += 1
-        i = last + 1
+        i = begin = last + 1
     return n
 
 
 @njit(cache=True, nogil=True)
-def _edge(trace, base, sign, wanted, top):  # type: ignore[no-untyped-def]
-    """Return where a trace last rose to a value before its top, between samples; NaN if that is not in it."""
+def _edge(trace, base, sign, wanted, top, begin):  # type: ignore[no-untyped-def]
+    """Return where a trace last rose to a value before its top, between samples; NaN if not since `begin`."""
     after = sign * (np.float64(trace[top]) - base)
-    for i in range(top - 1, -1, -1):
+    for i in range(top - 1, begin - 1, -1):
         before = sign * (np.float64(trace[i]) - base)
         if before != before:
             return np.nan
@@ -194,7 +194,8 @@ def saturated(trace, low, high):  # type: ignore[no-untyped-def]
     return n, lost
 
 
-@njit(cache=True, nogil=True)
+# A template that is the same all over the window divides by 0: that is no fit, and no error.
+@njit(cache=True, nogil=True, error_model="numpy")
 def fit_template(window, template, base, sign, search, out):  # type: ignore[no-untyped-def]
     """Fit ``a T(t - s) + b`` to a window by least squares: the best shift of whole samples, then Gauss-Newton.
 

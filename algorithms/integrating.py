@@ -28,16 +28,16 @@ class Integrating(Algorithm):
 
     Outputs
     -------
-    sum, mean : float64, per train, shape of a value
-        Over all values of the exposure that ends in this train that are finite; NaN where there is none, and in trains
-        in which no exposure ends.
-    count : int64, per train, shape of a value
+    sum, mean : float64, per exposure, shape of a value
+        Over all values of the exposure that are finite; NaN where there is none.
+    count : int64, per exposure, shape of a value
         Of these values.
-    first, last : int64, per train
-        Train ids of the exposure; 0 where none ends.
-    seen, expected : int64, per train
-        Trains of the exposure that have a value, and all that it has by its train ids; fewer where trains are lost.
-        Where the exposure began before the run, as the first one without `trains` may have, `expected` is 0.
+    first, last : int64, per exposure
+        Its train ids.
+    seen, expected : int64, per exposure
+        Trains of the exposure that have a value, and all that it has by its train ids; `seen` is less where trains are
+        lost, before the run, or not selected. Nobody knows when the first exposure began, unless `trains` says so: its
+        `expected` is 0.
 
     Notes
     -----
@@ -75,14 +75,20 @@ class Integrating(Algorithm):
             )
         if of.dtype.kind not in "fiub":
             raise PlanError(f"integrating: {of.name} {of.key} is {of.dtype}; expected real numbers")
+        if slow.kind == "control":
+            raise PlanError(
+                f"integrating: {slow.name} {slow.key} has a value in each train, and no frames: expected a key of an "
+                "instrument source as slow="
+            )
         shape = of.shape[1:]
         value: dict[str, Any] = {"per": "train", "shape": shape}
-        ends: dict[str, Any] = {"per": "train", "stage": "rows"}
+        # Of each frame of the slow detector: it ends exposures in trains in which there is nothing to add up, too.
+        ends: dict[str, Any] = {"per": "slow", "stage": "rows"}
         whole = {"dtype": "i8", **ends}
         return {
             "part": Output(store=False, **value),
             "n": Output(store=False, dtype="i8", **value),
-            "ended": Output(store=False, per="train", dtype="i4"),
+            "ends": Output(store=False, per="slow", dtype="?"),
             "sum": Output(unit=of.unit, doc="sum over the exposure", shape=shape, **ends),
             "mean": Output(unit=of.unit, doc="mean over the exposure", shape=shape, **ends),
             "count": Output(doc="values of the exposure", shape=shape, **whole),
@@ -99,7 +105,6 @@ class Integrating(Algorithm):
         self._shape = info["of"].shape[1:]
 
     def process_train_data(self, train: Train, out: Partial) -> None:
-        out.ended += int("slow" not in train.missing and np.any(train.valid("slow")))
         if "of" in train.missing:
             return
         values = np.asarray(train["of"], "f8").reshape(-1, *self._shape)
@@ -111,20 +116,17 @@ class Integrating(Algorithm):
         out.n += finite.sum(axis=0)
 
     def finalize_rows(self, rows: Dataset, out: Partial) -> None:
-        ids = rows["train"].values.astype(np.int64)
-        ends = np.flatnonzero(rows["ended"].values > 0)
+        # Where `of` has just as many entries in the same trains, both have one axis.
+        last = rows["slow_train_id" if "slow_train_id" in rows.coords else "train_id"]
+        ids, ends = (trains.values.astype(np.int64) for trains in (rows["train"], last))
         n, part = np.maximum(rows["n"].values, 0), np.nan_to_num(rows["part"].values)
         seen = n.reshape(len(ids), -1).any(axis=1)
-        out["sum"][...], out["mean"][...] = np.nan, np.nan
-        before: int | None = None
-        for end in ends:
-            first = ids[end] - self.trains + 1 if self.trains else None if before is None else before + 1
-            start = 0 if first is None else int(np.searchsorted(ids, first))
-            exposed = slice(start, end + 1)
+        for row, end in enumerate(ends):
+            first = end - self.trains + 1 if self.trains else ends[row - 1] + 1 if row else None
+            exposed = slice(*np.searchsorted(ids, [ids[0] if first is None else first, end + 1]))
             count, total = n[exposed].sum(axis=0), part[exposed].sum(axis=0)
-            out["sum"][end] = np.where(count > 0, total, np.nan)
-            out["mean"][end] = np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
-            out["count"][end], out["seen"][end] = count, np.count_nonzero(seen[exposed])
-            out["first"][end], out["last"][end] = ids[start] if first is None else first, ids[end]
-            out["expected"][end] = 0 if first is None else ids[end] - first + 1
-            before = int(ids[end])
+            out["sum"][row] = np.where(count > 0, total, np.nan)
+            out["mean"][row] = np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+            out["count"][row], out["seen"][row] = count, np.count_nonzero(seen[exposed])
+            out["first"][row], out["last"][row] = ids[0] if first is None else first, end
+            out["expected"][row] = 0 if first is None else end - first + 1

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dxflow import Algorithm, InputInfo, Output, Partial, PlanError, Result, RunInfo, Train
 
+from ._azint_tables import loaded
 from ._rois import interval
 
 MAD = 1.482602218505602
@@ -36,8 +37,9 @@ class TimeTool(Algorithm):
         Pixels on either side of an edge whose means are compared; 20 by default.
     edge : {"falling", "rising"}
         Whether the light is less behind the edge, or more.
-    template : array, optional
-        Weights of pixels around an edge in place of the two means; the place is that of its pixel ``len // 2``.
+    template : array or path, optional
+        Weights of pixels around an edge in place of the two means, which say themselves whether it falls or rises; the
+        place is that of its pixel ``len // 2``.
     min_snr : float
         Edges that are less than this times the noise have no place; 5 by default.
     calibration : sequence of float, optional
@@ -48,7 +50,7 @@ class TimeTool(Algorithm):
     Outputs
     -------
     position : float64, per line
-        Pixel of the edge, between pixels: NaN where no edge is high enough, or it is at the end of the window.
+        Pixel of the edge, between pixels: NaN where no edge is high enough, or its highest point is not in the window.
     amplitude : float64, per line
         Height of the edge, as a share of the reference: its highest value; of a template, the sum of products.
     snr : float64, per line
@@ -118,14 +120,25 @@ class TimeTool(Algorithm):
             raise ValueError(
                 f"timetool: width={self.width}, min_snr={self.min_snr}: expected from 1, and from 0, on"
             )
-        if isinstance(self.template, (str, os.PathLike)):
-            self.template = np.load(self.template, allow_pickle=False)
         if self.template is not None:
-            self.template = np.ascontiguousarray(self.template, np.float64)
-            if self.template.ndim != 1 or not np.isfinite(self.template).all() or not self.template.any():
-                raise ValueError("timetool: template=: expected weights of some pixels, (pixel,)")
+            self._check_template()
         if self.calibration is not None:
             self.calibration = [float(c) for c in np.ravel(self.calibration)]
+            if not self.calibration or not np.isfinite(self.calibration).all():
+                raise ValueError(
+                    f"timetool: calibration={self.calibration}: expected coefficients c0, c1, ..."
+                )
+
+    def _check_template(self) -> None:
+        """Refuse what are no weights, and a way that these say themselves."""
+        try:
+            self.template = np.ascontiguousarray(loaded("template", self.template), np.float64)
+        except ValueError as e:
+            raise ValueError(f"timetool: {e}") from e
+        if self.template.ndim != 1 or not np.isfinite(self.template).all() or not self.template.any():
+            raise ValueError("timetool: template=: expected weights of some pixels, (pixel,)")
+        if self.edge != "falling":
+            raise ValueError(f"timetool: edge={self.edge!r}: the weights of template= say which way it is")
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         self._light(info["line"])
@@ -168,6 +181,7 @@ class TimeTool(Algorithm):
 
         heights = np.empty(len(line))
         r = line / self._reference - 1
+        r[~np.isfinite(r)] = np.nan
         if self.template is None:
             kernels.steps(r, self.width, self._sign, heights)
         else:
@@ -193,17 +207,18 @@ class TimeTool(Algorithm):
         for name, span, size in (("rows", self.rows, shape[0]), ("window", self.window, shape[-1])):
             if span and (span[1] > size or (name == "rows" and len(shape) == 1)):
                 raise PlanError(f"timetool: {name}={span}: {line.name} has {shape} pixels")
-        if self.width * 2 > shape[-1]:
-            raise PlanError(f"timetool: width={self.width}: lines of {line.name} have {shape[-1]} pixels")
+        longest = 2 * self.width if self.template is None else len(self.template)
+        if longest > shape[-1]:
+            what = f"width={self.width}" if self.template is None else f"template= of {longest} pixels"
+            raise PlanError(f"timetool: {what}: lines of {line.name} have {shape[-1]} pixels")
         light = self.reference
-        light = (
-            np.broadcast_to(light, shape) if light.ndim == 0 else light.reshape(light.shape[-len(shape) :])
-        )
-        if light.shape != shape:
+        if light.ndim and (light.shape[-len(shape) :] != shape or light.size != np.prod(shape)):
             raise PlanError(
                 f"timetool: reference= has shape {light.shape}; expected {shape}, as {line.name} has"
             )
-        summed = self._line(light)
+        summed = self._line(np.broadcast_to(light, shape) if light.ndim == 0 else light.reshape(shape))
+        if not (np.isfinite(summed) & (summed > 0)).any():
+            raise PlanError("timetool: reference= has no light, a value above 0, in any pixel")
         return np.where(np.isfinite(summed) & (summed > 0), summed, np.nan)
 
 

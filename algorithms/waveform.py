@@ -11,11 +11,20 @@ from numpy.typing import NDArray
 
 from dxflow import Algorithm, InputInfo, Output, Partial, PlanError, RunInfo, Train
 
+from ._azint_tables import loaded
 from ._rois import interval
 
 COLUMNS = ("time", "height", "area", "samples")
 FIRST_HITS = 256
 """There is room for, before hits are counted."""
+ROUNDING = 12**-0.5
+"""Standard deviation that rounding to integers makes."""
+ALONE = (
+    ("pulses", ("period",)),
+    ("threshold or sigma", ("fraction", "delay", "dead")),
+    ("template", ("search",)),
+)
+"""Options, and those that are nothing without them."""
 
 
 class Waveform(Algorithm):
@@ -36,24 +45,24 @@ class Waveform(Algorithm):
     window : (int, int), optional
         Samples of the first pulse: its integral and height are taken, and the template or the basis fitted.
     background : (int, int), optional
-        Samples whose mean is subtracted from the first pulse in place of the baseline; integrals only.
+        Samples whose mean is subtracted from the first pulse in place of the baseline, for its integral and height.
     pulses, period : int, float
         How many pulses there are, and samples from one to the next: the windows move by multiples, rounded.
     threshold, sigma : float, optional
         Hits are where x is above this, in the unit of the trace or in standard deviations of its noise; one of the two,
-        neither for no hits.
+        neither for no hits. The noise of integers counts as no less than that of rounding, ``1 / sqrt(12)``.
     fraction : float
         Of the height: a hit is at the time at which its leading edge reaches this share; 0.5 by default.
     delay : int
         With one, samples: the time is where ``fraction x(t) - x(t - delay)`` falls through 0, less the delay, as
         analogue discriminators have it. By default (0) the edge is looked up.
     dead : int
-        Samples below the threshold that part two hits; 0 by default: one is enough.
-    template : array, (sample,), optional
+        Samples below the threshold, at most, that do not part two hits; 0 by default: one parts them.
+    template : array or path, (sample,), optional
         A pulse as long as `window`, going up: ``a T(t - s) + b`` is fitted to each.
     search : int
         Shifts of the template that are tried, samples to either side; 5 by default.
-    basis : array, (k, sample), optional
+    basis : array or path, (k, sample), optional
         Vectors as long as `window`, as of a singular value decomposition: each pulse is a sum of them. Pulses whose
         windows overlap are fitted together.
     limits : (float, float), optional
@@ -70,12 +79,12 @@ class Waveform(Algorithm):
         Sum and largest value of x in each window; with `window`. NaN where a sample is NaN.
     hits : float64, (hit, 4)
         time, height, area (sum of x from its first to its last sample above the threshold), samples between; with
-        `threshold` or `sigma`. The time is NaN where the edge is not in the trace. A hit lasts until x was not above
-        the threshold for more than `dead` samples.
+        `threshold` or `sigma`. The time is NaN where the edge is not in the trace, or before the end of the last hit.
+        A hit lasts until x was not above the threshold for more than `dead` samples.
     n_hits : int32, per trace
     amplitude, shift, rest : float64, per trace, (pulse,)
         a and s of the fit, and the standard deviation of what remains; with `template`. NaN where no pulse goes the
-        right way, or the best shift is beyond `search`.
+        right way, or the best shift is more than a sample beyond `search`.
     coefficients : float64, per trace, (pulse, k); basis_rest : float64, per trace
         Of each vector, and the standard deviation of what remains; with `basis`.
 
@@ -125,9 +134,9 @@ class Waveform(Algorithm):
         add("--fraction", type=float, default=0.5, help="share of the height at which a hit is")
         add("--delay", type=int, default=0, help="samples, of a constant-fraction discriminator")
         add("--dead", type=int, default=0, help="samples below the threshold that part two hits")
-        add("--template", type=_loaded, metavar="FILE.npy", help="a pulse as long as the window")
+        add("--template", metavar="FILE.npy", help="a pulse as long as the window")
         add("--search", type=int, default=5, help="shifts of the template that are tried, samples")
-        add("--basis", type=_loaded, metavar="FILE.npy", help="vectors as long as the window, (k, sample)")
+        add("--basis", metavar="FILE.npy", help="vectors as long as the window, (k, sample)")
         add("--limits", type=float, nargs=2, help="lowest and highest value of the digitizer")
 
     def configure(self, args: argparse.Namespace) -> None:
@@ -136,7 +145,11 @@ class Waveform(Algorithm):
             raise ValueError("waveform: give trace=Key(source, key), a digitizer")
         for name in ("baseline", "window", "background"):
             setattr(self, name, interval("waveform", name, getattr(self, name)))
+        for name in ("template", "basis"):
+            setattr(self, name, _loaded(name, getattr(self, name)))
+        self.limits = None if self.limits is None else tuple(map(float, self.limits))
         self._check_options()
+        self._check_alone()
         size = self.window[1] - self.window[0] if self.window else 0
         if self.template is not None:
             self.template = _fitting("template", self.template, (size,))
@@ -146,19 +159,22 @@ class Waveform(Algorithm):
             self.basis = _fitting("basis", self.basis, (len(self.basis), size))
             if np.linalg.matrix_rank(self.basis) < len(self.basis):
                 raise ValueError("waveform: basis= has vectors that are sums of others")
-        self.limits = None if self.limits is None else tuple(map(float, self.limits))
 
     def _check_options(self) -> None:
         """Refuse options that make no sense, or none together."""
         both = self.threshold is not None and self.sigma is not None
         level = self.sigma if self.threshold is None else self.threshold
         needs = [n for n in ("background", "template", "basis") if getattr(self, n) is not None]
+        one = self.baseline is not None and self.baseline[1] - self.baseline[0] < 2
+        limits = (0, 1) if self.limits is None else self.limits
         for wrong, said in (
             (both, "threshold= and sigma= both say where hits are: give one"),
             (
                 level is not None and not 0 < level < np.inf,
                 f"hits are above a positive threshold, not {level}",
             ),
+            (self.sigma is not None and one, "sigma= needs a noise: baseline= of two samples or more"),
+            (len(limits) != 2 or not limits[0] < limits[1], f"limits={limits}: expected two that rise"),
             (not 0 < self.fraction < 1, f"fraction={self.fraction}: expected a number between 0 and 1"),
             (min(self.delay, self.dead, self.search) < 0, "delay=, dead= and search= are samples from 0"),
             (bool(needs) and self.window is None, f"{', '.join(needs)}= needs window="),
@@ -170,6 +186,14 @@ class Waveform(Algorithm):
         ):
             if wrong:
                 raise ValueError(f"waveform: {said}")
+
+    def _check_alone(self) -> None:
+        """Refuse options that do nothing without others."""
+        there = self.pulses > 1, self._hits, self.template is not None
+        usual = _parsed(type(self))
+        for (needed, names), is_there in zip(ALONE, there, strict=True):
+            if given := [n for n in names if not is_there and getattr(self, n) != getattr(usual, n)]:
+                raise ValueError(f"waveform: {given[0]}= does nothing without {needed}=")
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         trace = info["trace"]
@@ -218,6 +242,8 @@ class Waveform(Algorithm):
                 "traces of an instrument source, real numbers (sample,)"
             )
         size = trace.shape[1]
+        if self.delay >= size:
+            raise PlanError(f"waveform: delay={self.delay}: the traces of {trace.name} have {size} samples")
         later = round((self.pulses - 1) * self.period)
         for name, moved in (("baseline", 0), ("window", later), ("background", later)):
             if (span := getattr(self, name)) and span[1] + moved > size:
@@ -281,7 +307,9 @@ class Waveform(Algorithm):
         """Write what is in one trace."""
         from . import _waveform_kernels as kernels
 
-        middle = kernels.middle if trace.dtype.kind == "f" else kernels.middle_of_integers
+        # Differences of the longest integers may be none of these.
+        near = trace.dtype.kind != "f" and trace.dtype.itemsize <= 4
+        middle = kernels.middle_of_integers if near else kernels.middle
         base, noise = kernels.level(trace, *self.baseline) if self.baseline else middle(trace)
         out.baseline[entry], out.noise[entry] = base, noise
         out.saturated[entry], out.missing[entry] = kernels.saturated(trace, *self._limits)
@@ -313,6 +341,7 @@ class Waveform(Algorithm):
         """Return the hits of a trace, (hit, 4)."""
         from ._waveform_kernels import hits
 
+        noise = noise if trace.dtype.kind == "f" else max(noise, ROUNDING)
         threshold = self.sigma * noise if self.threshold is None else self.threshold  # type: ignore[operator]
         how = base, self._sign, threshold, self.fraction, self.delay, self.dead
         found = np.empty((FIRST_HITS, len(COLUMNS)))
@@ -333,9 +362,19 @@ class Waveform(Algorithm):
         out.basis_rest[entry] = np.sqrt((rest**2).sum() / free) if free > 0 else np.nan
 
 
-def _loaded(path: str) -> NDArray:
-    """Return the array of a file, for the command line."""
-    return np.asarray(np.load(path, allow_pickle=False))
+def _parsed(algorithm: type[Waveform]) -> argparse.Namespace:
+    """Return the options as they are without any given."""
+    parser = argparse.ArgumentParser()
+    algorithm.add_arguments(parser)
+    return parser.parse_args([])
+
+
+def _loaded(name: str, given: Any) -> Any:
+    """Return the array of a file, or what is given."""
+    try:
+        return loaded(name, given)
+    except ValueError as e:
+        raise ValueError(f"waveform: {e}") from e
 
 
 def _fitting(name: str, given: Any, shape: tuple[int, ...]) -> NDArray:

@@ -41,7 +41,7 @@ def motor(run):
 
 
 def made(run, *first, **options):
-    algorithms = [*first, Integrating(slow=slow(run), **options)]
+    algorithms = [*first, Integrating(**{"slow": slow(run), **options})]
     return dxflow.reduce(run.path, algorithms, cluster="here").dataset
 
 
@@ -59,42 +59,55 @@ def test_values_of_each_exposure_are_added_up(run, trains):
     ids = data["train"].values.astype(int)
     frames = data["train_id"].values.astype(int)
     values = data["roi.sum"].values
-    for train, row in enumerate(ids):
-        found = {name: data[f"integrating.{name}"].values[train] for name in ("sum", "mean", "count", "seen")}
-        if row not in ENDS:
-            assert np.isnan([found["sum"], found["mean"]]).all()
-            assert (found["count"], found["seen"]) == (0, 0)
-            continue
-        inside = exposed(ids, row, trains)
+    assert data["integrating.last"].values.tolist() == list(ENDS)
+    for row, end in enumerate(ENDS):
+        found = {name: data[f"integrating.{name}"].values[row] for name in ("sum", "mean", "count", "seen")}
+        inside = exposed(ids, end, trains)
         wanted = values[np.isin(frames, ids[inside])]
         assert found["count"] == len(wanted)
         np.testing.assert_allclose([found["sum"], found["mean"]], [wanted.sum(), wanted.mean()], rtol=1e-12)
         assert found["seen"] == len(np.unique(frames[np.isin(frames, ids[inside])]))
-        assert data["integrating.last"].values[train] == row
-    ends = np.isin(ids, ENDS)
     # The lost train is expected all the same; of the first exposure nobody knows when it began.
     expected = {None: [0, 1, 4, 4], 1: [1] * 4, 3: [3] * 4, 20: [20] * 4}[trains]
-    assert data["integrating.expected"].values[ends].tolist() == expected
+    assert data["integrating.expected"].values.tolist() == expected
     first = {None: [10001, 10004, 10005, 10009], 1: list(ENDS), 3: [e - 2 for e in ENDS]}
-    assert data["integrating.first"].values[ends].tolist() == first.get(trains, [e - 19 for e in ENDS])
+    assert data["integrating.first"].values.tolist() == first.get(trains, [e - 19 for e in ENDS])
+
+
+def test_an_exposure_ends_also_in_a_train_in_which_there_is_nothing_to_add_up(run):
+    # No frame of train 10008, in which an exposure ends, is used: what comes after belongs to the next one.
+    others = dxflow.FrameSelection(trains=[int(train) for train in run.train_ids if train != 10008])
+    both = [RoiSum(), Integrating(slow=slow(run), of=From("roi.sum"))]
+    data = dxflow.reduce(run.path, both, frames=others, cluster="here").dataset
+    values, frames = data["roi.sum"].values, data["train_id"].values
+    assert data["integrating.last"].values.tolist() == list(ENDS)
+    for row, (first, last) in enumerate([(0, 10003), (10004, 10004), (10005, 10007), (10009, 10012)]):
+        wanted = values[(frames >= first) & (frames <= last)]
+        np.testing.assert_allclose(data["integrating.sum"].values[row], np.nansum(wanted), rtol=1e-12)
+    assert data["integrating.seen"].values.tolist()[2:] == [2, 3]
+    assert data["integrating.expected"].values.tolist()[2:] == [4, 4]
+    # Train 10010 has no frames at all.
+    late = Key(slow(run).source, slow(run).key, offset=-2)
+    data = made(run, RoiSum(), of=From("roi.sum"), slow=late)
+    assert data["integrating.last"].values[-1] == 10010
+    assert np.isfinite(data["integrating.sum"].values[-1])
 
 
 def test_arrays_per_pulse_and_values_per_train_are_added_up_as_well(run):
     xgm = Key(run.devices["xgm"] + ":output", "data.intensityTD")
     data = made(run, of=xgm)
-    assert data["integrating.sum"].shape == (13, 1000)
-    at = data["train"].values.tolist().index(10004)
-    assert (data["integrating.count"].values[at] == 1).all()
+    assert data["integrating.sum"].shape == (4, 1000)
+    assert (data["integrating.count"].values[1] == 1).all()
     slowly = made(run, of=motor(run))
     inside = exposed(run.train_ids.astype(int), 10008, None)
-    np.testing.assert_allclose(slowly["integrating.sum"].sel(train=10008), run.motor[inside].sum())
+    np.testing.assert_allclose(slowly["integrating.sum"][ENDS.index(10008)], run.motor[inside].sum())
 
 
 def test_a_late_detector_is_put_right_by_an_offset(run):
     late = Key(slow(run).source, slow(run).key, offset=-1)
     data = dxflow.reduce(run.path, Integrating(slow=late, of=motor(run)), cluster="here").dataset
-    ends = data["train"].values[np.isfinite(data["integrating.sum"].values)]
-    assert ends.tolist() == [e - 1 for e in ENDS]
+    assert data["integrating.last"].values.tolist() == [e - 1 for e in ENDS]
+    assert np.isfinite(data["integrating.sum"]).all()
 
 
 def test_the_contract_of_algorithms_is_kept(run):
@@ -108,3 +121,5 @@ def test_what_cannot_be_is_refused(run):
         Integrating(of=motor(run), slow=slow(run), trains=0)
     with pytest.raises(PlanError, match="expected a slow detector"):
         dxflow.plan(run.path, [RoiSum(), Integrating(of=motor(run), slow=From("roi.sum"))])
+    with pytest.raises(PlanError, match="in each train, and no frames"):
+        dxflow.plan(run.path, Integrating(of=motor(run), slow=motor(run)))

@@ -7,6 +7,7 @@ from runs import make_run
 
 import dxflow
 from dxflow import Key, PlanError
+from dxflow.algorithms import _timetool_kernels as kernels
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.timetool import TimeTool
 from dxflow.simulate import Plant
@@ -117,6 +118,34 @@ def test_a_reference_is_taken_in_every_form(run, reference, tmp_path):
         np.testing.assert_array_equal(made(run, reference=given)["timetool.position"], wanted)
 
 
+def test_an_edge_outside_of_the_window_has_no_place_though_its_flank_is_inside():
+    r = np.zeros(512)
+    r[300:] = -0.3
+    heights = np.empty(512)
+    kernels.steps(r, 20, -1.0, heights)
+    assert kernels.peak(heights, 0, 400, 40)[0] == pytest.approx(300)
+    for window in ((0, 295), (305, 400)):
+        assert np.isnan(kernels.peak(heights, *window, 40)[0])
+
+
+def test_lines_whose_light_only_rises_have_no_width_and_no_error():
+    # Heights of falling edges are all the same, and negative.
+    heights = np.full(50, -0.5)
+    place, height, width, _ = kernels.peak(heights, 0, 50, 10)
+    assert height == -0.5
+    assert np.isnan(width)
+    assert place in range(50) or np.isnan(place)
+
+
+def test_an_infinite_pixel_is_no_edge(run, reference):
+    tool = TimeTool(line=line(run), reference=reference)
+    tool.initialize(dxflow.plan(run.path, tool).algorithms[0].info)
+    values = lines(run)[0]
+    wanted = tool._edge(values)
+    values[5] = np.inf
+    assert tool._edge(values)["position"] == pytest.approx(wanted["position"])
+
+
 def test_the_contract_of_algorithms_is_kept(run, reference):
     check_algorithm(lambda: TimeTool(line=line(run), reference=reference, calibration=(0, 1)), run.path)
 
@@ -130,7 +159,13 @@ def test_the_contract_of_algorithms_is_kept(run, reference):
         ({"width": 300}, "width=300"),
         ({"reference": np.ones(5)}, "expected \\(512,\\)"),
         ({"reference": "nowhere.npy"}, "reference='nowhere.npy'"),
+        ({"reference": np.ones((2, 512))}, "expected \\(512,\\)"),
+        ({"reference": 0}, "no light"),
         ({"template": np.zeros(4)}, "weights"),
+        ({"template": np.ones(600)}, "600 pixels"),
+        ({"template": "nowhere.npy"}, "nowhere.npy"),
+        ({"template": np.ones(4), "edge": "rising"}, "which way"),
+        ({"calibration": []}, "coefficients"),
     ],
 )
 def test_what_cannot_be_is_refused(run, options, says):

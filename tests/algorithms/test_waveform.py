@@ -1,5 +1,7 @@
 """Waveform against numpy, scipy and the pulses that were planted."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from extra_data import RunDirectory
@@ -91,7 +93,7 @@ def test_each_planted_pulse_is_a_hit_at_its_leading_edge(run, options):
 
 def by_hand(x, threshold, fraction, delay=0, dead=0):
     """Return hits of a trace, sample by sample."""
-    above, found = np.flatnonzero(x > threshold), []
+    above, found, ends = np.flatnonzero(x > threshold), [], []
     for part in np.split(above, np.flatnonzero(np.diff(above) > dead + 1) + 1):
         if not len(part):
             continue
@@ -106,10 +108,12 @@ def by_hand(x, threshold, fraction, delay=0, dead=0):
             ]
             time = at[0] - 1 + s[at[0] - 1] / (s[at[0] - 1] - s[at[0]]) - delay if at else np.nan
         else:
-            low = np.flatnonzero(x[:top] < fraction * x[top])
+            begin = ends[-1] if ends else 0
+            low = begin + np.flatnonzero(x[begin:top] < fraction * x[top])
             i = low[-1] if len(low) else None
             time = np.nan if i is None else i + (fraction * x[top] - x[i]) / (x[i + 1] - x[i])
         found.append((time, x[top], x[start : last + 1].sum(), last - start + 1))
+        ends.append(last + 1)
     return np.array(found).reshape(-1, 4)
 
 
@@ -195,6 +199,35 @@ def test_nan_counts_and_what_it_touches_is_nan():
     assert np.isnan(kernels.level(trace, 20, 21)).all()
 
 
+def test_a_template_that_leaves_the_window_is_no_fit_and_no_error():
+    random, found = np.random.default_rng(0), np.empty(3)
+    for _ in range(300):
+        template = random.integers(0, 3, random.integers(2, 8)).astype(float)
+        window = random.integers(0, 4, len(template)).astype("i2")
+        kernels.fit_template(window, template, 0.0, 1.0, int(random.integers(0, 12)), found)
+        assert np.isnan(found[0]) or found[0] > 0
+
+
+def test_hits_without_a_valley_between_them_do_not_share_an_edge():
+    # Both are above 8, between them 7 is not below half of the height.
+    x, found = np.array([0, 0, 9, 10, 7, 9, 10, 0.0]), np.empty((5, 4))
+    assert kernels.hits(x, 0.0, 1.0, 8.0, 0.5, 0, 0, found) == 2
+    assert found[0, 0] == pytest.approx(1 + 5 / 9)
+    assert np.isnan(found[1, 0])
+
+
+def test_noise_below_one_step_of_the_digitizer_makes_no_hits():
+    # More than half of the samples are alike: the median absolute deviation is 0.
+    trace = np.tile([100, 101, 100], 30).astype("i2")
+    trace[50:53] = 150
+    tool = Waveform(trace=Key("a/b/c:d", "e"), sigma=5)
+    tool._sign = 1.0
+    base, noise = kernels.middle_of_integers(trace)
+    assert noise == 0
+    found = tool._found(trace, base, noise)
+    assert found[:, 3].tolist() == [3]
+
+
 @pytest.mark.parametrize(
     "given", [[3], [3, 4], [-5, 7, 100, 30000], [0, 2**31 - 1], list(range(9)) * 5, [7] * 10]
 )
@@ -204,6 +237,30 @@ def test_the_median_of_integers_is_that_of_numpy(given):
     wanted = middle, 1.482602218505602 * np.median(np.abs(values - middle))
     np.testing.assert_allclose(kernels.middle_of_integers(values), wanted, rtol=1e-14)
     np.testing.assert_allclose(kernels.middle(values.astype(float)), wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["u8", "i8"])
+def test_the_largest_integers_do_not_wrap_around(dtype):
+    trace = np.array([np.iinfo(dtype).max, np.iinfo(dtype).min, 5, 6, 7, 8, 9], dtype)
+    tool = Waveform(trace=Key("a/b/c:d", "e"))
+    tool._limits, out = (
+        (-np.inf, np.inf),
+        {n: np.zeros(1) for n in ("baseline", "noise", "saturated", "missing")},
+    )
+    tool._one(trace, 0, SimpleNamespace(**out))
+    assert out["baseline"][0] == np.median(trace.astype(float))
+
+
+def test_a_template_may_be_a_file(run, tmp_path):
+    np.save(tmp_path / "pulse.npy", TEMPLATE)
+    given, stored = (
+        made(run, window=(130, 190), template=one) for one in (TEMPLATE, str(tmp_path / "pulse.npy"))
+    )
+    np.testing.assert_array_equal(given["waveform.shift"], stored["waveform.shift"])
+    (tmp_path / "empty.npy").touch()
+    for name in ("empty.npy", "nowhere.npy"):
+        with pytest.raises(ValueError, match=f"template=.*{name}"):
+            Waveform(trace=Key("a/b/c:d", "e"), window=(0, 60), template=tmp_path / name)
 
 
 def test_the_contract_of_algorithms_is_kept(run):
@@ -218,6 +275,13 @@ def test_the_contract_of_algorithms_is_kept(run):
         ({"threshold": 3, "sigma": 3}, "give one"),
         ({"threshold": -3}, "positive threshold"),
         ({"fraction": 1.5}, "fraction"),
+        ({"sigma": 5, "baseline": (3, 4)}, "two samples"),
+        ({"limits": (5, 5)}, "two that rise"),
+        ({"limits": (5,)}, "two that rise"),
+        ({"period": 10}, "period= does nothing without pulses="),
+        ({"delay": 10}, "nothing without threshold or sigma="),
+        ({"fraction": 0.3, "window": (0, 60)}, "fraction= does nothing"),
+        ({"search": 3, "window": (0, 60)}, "nothing without template="),
         ({"window": (10, 5)}, "one after the last"),
         ({"background": (1, 5)}, "needs window="),
         ({"window": (1, 5), "pulses": 3}, "period="),
@@ -237,5 +301,7 @@ def test_what_is_no_trace_is_refused(run, holey):
     trace = Key(run.devices["digitizer"] + ":network", KEY)
     with pytest.raises(PlanError, match=r"end at sample 2000.*have 1000"):
         dxflow.plan(run.path, Waveform(trace=trace, window=(100, 200), pulses=19, period=100))
+    with pytest.raises(PlanError, match="delay=1000: the traces of .* have 1000 samples"):
+        dxflow.plan(run.path, Waveform(trace=trace, threshold=300, delay=1000))
     with pytest.raises(PlanError, match="traces of an instrument source"):
         dxflow.plan(run.path, Waveform(trace=Key(run.devices["digitizer"], "board1.samplingRate")))
