@@ -12,6 +12,7 @@ from .. import find
 from ..api import plan
 from ..declare.algorithm import Algorithm
 from ..declare.inputs import Frames, From, Key
+from ..declare.labels import Labels
 from ..errors.usage import OptionParser, UsageError
 from ..line import labels
 from ..line.exits import text_of
@@ -71,7 +72,8 @@ def algorithm_parser(cls: type[Algorithm], name: str) -> argparse.ArgumentParser
         action="append",
         default=[],
         metavar="ALIAS=WHAT",
-        help=f"read something else as {' or '.join(cls.inputs)}: ALGORITHM.OUTPUT of this pass, or SOURCE,KEY",
+        help=f"read something else as {' or '.join(cls.inputs)}: ALGORITHM.OUTPUT of this pass, SOURCE,KEY, "
+        "or a name of --label",
     )
     add_variants(parser)
     return parser
@@ -203,7 +205,7 @@ def _algorithms(
     inputs = narrowed(section.cls, shared)
     if before is not None:
         inputs[_first_frames(section)] = From(before)
-    inputs |= dict(_rebound(text, section) for text in options.pop("rebound"))
+    inputs |= dict(_rebound(text, section, shared) for text in options.pop("rebound"))
     try:
         if varied:
             return section.cls.variants(**options, **varied, **inputs)
@@ -225,8 +227,8 @@ def _first_frames(section: Section) -> str:
     raise UsageError(f"{section.parser.prog}: + hands on frames, but none of its inputs is frames")
 
 
-def _rebound(text: str, section: Section) -> tuple[str, From | Key]:
-    """Return alias and input of ``img=subtract.img`` or ``img=SOURCE,KEY``."""
+def _rebound(text: str, section: Section, shared: argparse.Namespace) -> tuple[str, From | Key | Labels]:
+    """Return alias and input of ``img=subtract.img`` or ``img=SOURCE,KEY``, or of a label that is there already."""
     assert section.cls is not None
     alias, equals, what = text.partition("=")
     if not equals or alias not in section.cls.inputs or not what:
@@ -234,5 +236,7 @@ def _rebound(text: str, section: Section) -> tuple[str, From | Key]:
             f"{section.parser.prog}: --input {text}: expected ALIAS=ALGORITHM.OUTPUT or ALIAS=SOURCE,KEY; "
             f"aliases: {', '.join(section.cls.inputs)}"
         )
+    if (label := labels.known(what, shared)) is not None:
+        return alias, label
     source, comma, key = what.rpartition(",")
     return alias, Key(source, key) if comma else From(what)

@@ -292,6 +292,12 @@ class Labels:
             return self.values, None
         found = self._dataset(asked)
         name = self.name or self._only(found)
+        if "." not in name and name not in found:
+            # An algorithm, or one of its variants, is what it selects frames by.
+            keys = {one.rpartition(".")[2] for one in str(found.attrs.get("selection", "")).split(", ")}
+            name = next(
+                (f"{name}.{k}" for k in sorted(keys) if variable(found, f"{name}.{k}") is not None), name
+            )
         if (array := variable(found, name)) is None:
             there = sorted(map(str, found.data_vars))
             raise KeyError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..declare.inputs import From, Key
 from ..declare.labels import Labels
+from ..declare.signatures import actions
 from ..errors.near import listed
 from ..errors.usage import UsageError
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 FORMS = "SOURCE:KEY, the path of a result (lit.zarr or lit.zarr:litframes.lit) or pattern:on,off"
 NUMBER = r"-?\d+\.?\d*(?:[eE][-+]?\d+)?"
+PATTERN = "pattern:"
+PLAIN = (str, int, float, bool, tuple)
 FLAGS = {"true": True, "false": False}
 
 
@@ -46,7 +49,7 @@ def bins(text: str) -> tuple[Any, bool]:
 def of_where(args: argparse.Namespace) -> dict[str, Any]:
     """Return ``--where`` and ``--label`` as keyword arguments of `dxflow.plan`."""
     if args.where is None:
-        if args.label and not args.by:
+        if args.label and not args.by and not getattr(args, "labelled", False):
             raise UsageError(f"--label {args.label[0]}: labels are for --where or --by, which are not given")
         return {}
     named = _named(args)
@@ -111,11 +114,31 @@ def _with(algorithm: Algorithm, by: Any) -> Algorithm:
     cls = type(algorithm)
     own = {alias: what for alias, what in algorithm.inputs.items() if alias in cls.inputs}
     try:
-        made = cls(name=algorithm.name, **{**algorithm.options, **own, "by": by})
+        made = cls(name=algorithm.name, **{**_given(algorithm), **own, "by": by})
     except (TypeError, ValueError) as e:
         raise UsageError(f"--by: {e}") from e
     made.variant = algorithm.variant
     return made
+
+
+def _given(algorithm: Algorithm) -> dict[str, Any]:
+    """Return the options of an algorithm that are not as they are by default."""
+    usual = {name: action.default for name, action in actions(type(algorithm)).items()}
+    return {
+        name: value
+        for name, value in algorithm.options.items()
+        if value is not usual.get(name) and not (isinstance(value, PLAIN) and value == usual.get(name))
+    }
+
+
+def known(text: str, args: argparse.Namespace) -> Labels | None:
+    """Return the labels that ``--input ALIAS=`` means: a name of ``--label``, a result, a pattern; else None."""
+    if text in (named := _named(args)):
+        args.labelled = True
+        return named[text]
+    path = text.rpartition(":")[0]
+    is_label = text.startswith(PATTERN) or Path(text).exists() or (path and Path(path).exists())
+    return _labels(text, args, f"--input {text}", ()) if is_label else None
 
 
 def _named(args: argparse.Namespace) -> dict[str, Labels]:
@@ -123,6 +146,10 @@ def _named(args: argparse.Namespace) -> dict[str, Labels]:
     found: dict[str, Labels] = {}
     for text in args.label or ():
         match = re.fullmatch(r"([A-Za-z_][\w.]*)=(.+)", text)
+        if match is None and re.match(r"[\w. -]*=", text):
+            raise UsageError(
+                f"--label {text}: {text.partition('=')[0]!r} is no name; expected letters, digits and _"
+            )
         name, what = (match[1], match[2]) if match else ("", text)
         if name in found:
             raise UsageError(f"--label {text}: {name or 'a result without a name'} is given twice")
@@ -139,8 +166,8 @@ def _labels(text: str, args: argparse.Namespace, said: str, names: Any) -> Label
         return Labels(text)
     if colon and Path(path).exists():
         return Labels(path, rest)
-    if text.startswith("pattern:"):
-        return Labels.pattern([_word(word) for word in text.removeprefix("pattern:").split(",")])
+    if text.startswith(PATTERN):
+        return Labels.pattern([_word(word) for word in text.removeprefix(PATTERN).split(",")])
     if not colon or not rest:
         there = f" Names given by --label: {listed(names)}" if names else ""
         raise UsageError(f"{said}: there is no result of this name; expected {FORMS}.{there}")

@@ -81,6 +81,34 @@ def test_groups_by_steps_bins_patterns_and_names(truth, lit, tmp_path, capsys):
     assert beside["average.mean"].dims[0] == "actualPosition"
 
 
+def test_azint_is_grouped_on_the_command_line_and_inputs_take_labels(truth, lit, tmp_path):
+    geometry = (
+        "--geometry",
+        f"{truth.path}/geometry.npy",
+        "--energy",
+        "9.3",
+        "--distance",
+        "0.2",
+        "--nbins",
+        "5",
+    )
+    found = typed(truth, tmp_path, "azint", *geometry, "--by", motor(truth))
+    assert found["azint.frames"].sizes["actualPosition"] == 3
+    words = ("average", "--input", "by=x", "--label", f"x={motor(truth)}")
+    assert typed(truth, tmp_path, *words, name="y")["average.count"].dims[0] == "actualPosition"
+    pattern = typed(truth, tmp_path, "average", "--input", "by=pattern:a,b", name="z")
+    assert pattern["pattern"].values.tolist() == ["a", "b"]
+    chosen = typed(truth, tmp_path, "average", "--input", f"by={lit.path}:litframes", name="w")
+    assert chosen["lit"].values.tolist() == [False, True]
+
+
+def test_a_variant_that_selects_is_a_label(truth, tmp_path):
+    both = LitFrames.variants(threshold=[0.1, 1e9])
+    dxflow.reduce(truth.path, both, tmp_path / "both.zarr", cluster="here")
+    found = typed(truth, tmp_path, "average", "--by", "l", "--label", f"l={tmp_path}/both.zarr:litframes_2")
+    assert found["lit"].values.tolist() == [False]
+
+
 WRONG = {
     "no algorithm": (["--by", "MOTOR", "litframes"], "--by MOTOR: litframes cannot be grouped; "),
     "no such label": (
@@ -96,6 +124,10 @@ WRONG = {
     "label alone": (["--label", "x=MOTOR", "average"], "labels are for --where or --by"),
     "twice": (["--label", "x=MOTOR", "--label", "x=MOTOR", "--where", "x > 1", "average"], "given twice"),
     "no name": (["--label", "MOTOR", "--where", "x > 1", "average"], "expected NAME="),
+    "no such name": (
+        ["--label", "3x=MOTOR", "--where", "x > 1", "average"],
+        "'3x' is no name; expected letters",
+    ),
     "unknown name": (
         ["--label", "x=MOTOR", "--where", "xx > 1", "average"],
         "--where: no label 'xx'. Did you mean",
