@@ -137,11 +137,11 @@ class Projection(Algorithm):
                 known = axis in KEPT[self.axis]
                 sums += [out[axis] if known else np.zeros((n, size))]
                 sums += [out[f"{axis}_pixels"] if known else np.zeros((n, size), np.int32)]
-            kernels.project(*given, *sums)
+            kernels.project(*[*given, *sums])
         if self._bins:
             bins = [np.arange(size) * k // size for size, k in zip(one.shape, self._bins, strict=True)]
             images = [a if a.ndim == 4 else a[:, None] for a in (out.image, out.image_pixels)]
-            kernels.rebin(*given, *bins, one.modules.index(number), *images)
+            kernels.rebin(*[*given, *bins, one.modules.index(number), *images])
 
     def finalize_chunk_processing(self, out: Partial) -> None:
         for name in [name for name in out if not name.endswith("_pixels")]:
