@@ -57,9 +57,13 @@ class Work(NamedTuple):
     def of(cls, layers: int, bins: int) -> Work:
         """Return work arrays of a number of layers and bins."""
         floats, integers = np.dtype("f8"), np.dtype("i8")
-        kinds = ((ROWS, floats), (1, floats), (ROWS, floats), (1, integers), (ROWS, integers))
-        made = (lined(layers * bins * n, kind).reshape(layers, -1) for n, kind in kinds)
-        return cls(*made, lined(ROWS * ROWS, floats))
+
+        def of(n: int, kind: np.dtype) -> NDArray:
+            return lined(layers * bins * n, kind).reshape(layers, -1)
+
+        sums, common, single = of(ROWS, floats), of(1, floats), of(ROWS, floats)
+        turned = lined(ROWS * ROWS, floats)
+        return cls(sums, common, single, of(1, integers), of(ROWS, integers), turned)
 
 
 @njit(cache=True, nogil=True)
@@ -190,7 +194,7 @@ def layers(tables: Sequence[Table], module: int) -> Layers:
         bins[layer, used] = table.bins[module][used] + start
         weights[layer, used] = table.weights[module][used]
     whole = own[0].size // ROWS
-    some = np.array(taken)[:, : whole * ROWS].reshape(len(taken), whole, ROWS).any(axis=2)
+    some: NDArray = np.array(taken)[:, : whole * ROWS].reshape(len(taken), whole, ROWS).any(axis=2)
     return Layers(bins, weights, some, places, Work.of(len(taken), max(sizes) + 1))
 
 
@@ -232,5 +236,11 @@ def _integrate(frames: NDArray, module: int, together: Sequence[tuple[Any, Sums]
             if len(frames[some]) > 1:
                 deliver(joined.work, holes, *place, made.there[module], rest)
             else:
-                own = made.bins[module], made.weights[module], made.there[module]
-                integrate(frames[some], *own, rest, one._visit.arrays)
+                integrate(
+                    frames[some],
+                    made.bins[module],
+                    made.weights[module],
+                    made.there[module],
+                    rest,
+                    one._visit.arrays,
+                )

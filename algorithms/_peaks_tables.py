@@ -132,8 +132,8 @@ class Search:
         known = list(dict.fromkeys((s.snr, s.threshold) for s in settings))
         offsets, limits = np.zeros((2, len(known), len(self._rings.limit)), np.float32)
         limits[:, -1] = -np.inf
-        ends = np.array(known, np.float32).T.copy()
-        n = backgrounds(self.pixels, self._rings, *ends, offsets, limits, self._state, self._above)
+        snrs, thresholds = np.array(known, np.float32).T.copy()
+        n = backgrounds(self.pixels, self._rings, snrs, thresholds, offsets, limits, self._state, self._above)
         above = in_order(self._above[:n], self._panels)
         self._state[above] = 0
         values, ring = self.pixels[above], self._rings.of[above]

@@ -148,7 +148,8 @@ class LitFrames(Algorithm):
         ]
         lit, dim = np.zeros((2, len(instances), len(data)), np.int32)
         valid, total = np.zeros(len(data), np.int32), np.zeros(len(data))
-        count_lit_each(frames.reshape(len(data), -1), *ends, lit, dim, valid, total)
+        rising, falling = ends
+        count_lit_each(frames.reshape(len(data), -1), rising, falling, lit, dim, valid, total)
         for n, bright, dark in zip(order, lit, dim, strict=True):
             outs[n].lit_pixels += bright
             outs[n].dim_pixels += dark

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from benchkit import data, hooks, peers_om, script
 
-from dxflow import From, Key
+from dxflow import Algorithm, From, Key
 from dxflow.algorithms import xcca
 from dxflow.algorithms._blas import blas
 from dxflow.algorithms._products import TILE, Pixels, Products
@@ -229,6 +229,30 @@ def peaks(truth: Truth, seconds: float) -> Group:
     return Group("peaks float32", {"dxflow": ours, "OM": theirs}, tuple(ratios))
 
 
+def variants(truth: Truth, seconds: float) -> Iterator[Group]:
+    """Yield the groups of eight settings of an algorithm that one sweep serves, beside one of them: seconds of work."""
+    energy = beam(truth)
+    settings: dict[str, tuple[type[Algorithm], dict[str, Any], dict[str, list[Any]], float]] = {
+        "peaks": (PeakFinder8, {"min_peaks": 5}, {"min_snr": [5, 4, 4.5, 5.5, 6, 7, 8, 9]}, 3),
+        "litframes": (LitFrames, {}, {"threshold": [0.7, 0.5, 1, 1.5, 2, 3, 4, 5]}, 1.5),
+        "azint, ranges": (
+            AzimuthalIntegration,
+            energy,
+            {"qrange": [(n / 4, (n + 1) / 4) for n in range(8)]},
+            3,
+        ),
+        "azint, nested": (AzimuthalIntegration, energy, {"qrange": [(0, 10 + n) for n in range(8)]}, 3),
+    }
+    for name, (cls, shared, varied, most) in settings.items():
+        alone = cls(**shared, **{option: values[0] for option, values in varied.items()})
+        cases = {
+            "1": hooks.Blocks(truth.path, [alone]).variants(seconds),
+            "8": hooks.Blocks(truth.path, cls.variants(**shared, **varied)).variants(seconds),
+        }
+        ratio = Ratio(f"{name}, 8 variants / 1", "8", ("1",), most, at_least=False, by="seconds")
+        yield Group(f"{name}, variants", cases, (ratio,))
+
+
 def rounding(truth: Truth, seconds: float) -> Group:
     """Return the group of Round and of EXtra-redu's rounding, to the same bits."""
     # Nothing is made that nobody reads.
@@ -348,6 +372,7 @@ def main(argv: list[str] | None = None) -> None:
             yield from strips(truth, seconds)
         with data.simulated(small=args.small, signal=Spots(count=50, hit_rate=1.0), **size) as truth:
             yield peaks(truth, seconds)
+            yield from variants(truth, seconds)
         yield correlations(args.small, seconds)
         yield traces(args.small, seconds)
 

@@ -61,18 +61,14 @@ def _text(value: Any) -> str:
 
 def one_of(made: Sequence[BoundAlgorithm], reader: Algorithm, alias: str, name: str) -> str:
     """Return what is wrong with reading an output of all variants at once; "" if that is not meant."""
-    several = [a.algorithm for a in made if a.algorithm.variant is not None]
-    meant = [
-        a
-        for a in several
-        if a.variant and name in (of := a.variant.of, f"{of}.{name.removeprefix(of + '.')}")
-    ]
-    if not meant:
+    several = [(a.algorithm, v) for a in made if (v := a.algorithm.variant) is not None]
+    meant = [(one, v) for one, v in several if name == v.of or name.startswith(f"{v.of}.")]
+    if not meant or any(a.name == name.partition(".")[0] for a in made):
         return ""
-    rest = name.removeprefix(meant[0].variant.of)
+    (first, variant), rest = meant[0], name.removeprefix(meant[0][1].of)
     return (
-        f"{reader.name} reads {name!r} as {alias!r}, but {meant[0].variant.of} has variants: "
-        f"{listed(a.variant.said(a) for a in meant)}. Say which, such as {meant[0].name + rest!r}"
+        f"{reader.name} reads {name!r} as {alias!r}, but {variant.of} has variants: "
+        f"{listed(v.said(one) for one, v in meant)}. Say which, such as {first.name + rest!r}"
     )
 
 

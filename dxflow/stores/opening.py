@@ -55,7 +55,7 @@ def dataset(path: Path, keep: Any = None) -> Any:
     """Return a result as an `xarray.Dataset`, of any format, variants stacked; `keep` lives as long as it."""
     from .variants import beside
 
-    found = beside(_dataset(path, keep))
+    found: Any = beside(_dataset(path, keep))
     # As xarray itself notes where a dataset comes from: so it is known what a lazy option is read from.
     for one in (found, *found.variables.values()):
         one.encoding["source"] = str(path)

@@ -86,7 +86,7 @@ class _Family:
             if [*(d for v in variables for d in v.dims[:1])] == own and len(
                 {(v.shape[1:], v.dtype) for v in variables}
             ) == 1:
-                self._put(other, _lazy(_Joined(variables), (axis, *variables[0].dims[1:])))
+                self._put(other, _lazy(_Joined(variables), (axis, *map(str, variables[0].dims[1:]))))
         for name, column in self.columns.items():
             parts = [_variable((axis,), np.broadcast_to(v, n)) for v, n in zip(column, rows, strict=True)]
             self.coords[f"{self.of}.{key}_{name}"] = _lazy(_Joined(parts), (axis,))

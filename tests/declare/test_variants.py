@@ -85,6 +85,20 @@ def test_another_algorithm_reads_one_variant(half):
             dxflow.plan(half.path, [dark, Reader(img=From(name))])
 
 
+def test_tables_of_variants_that_are_alike_are_counted_once(half):
+    def tables(several):
+        return dxflow.plan(half.path, several, mask=None).memory.tables
+
+    one, size = tables(PeakFinder8()), 8 * 16 * 16
+    assert tables(PeakFinder8.variants(min_snr=[5, 6, 7])) < 1.1 * one
+    assert tables(PeakFinder8.variants(min_res=[0, 1, 2])) > one + 2 * 35 * size
+    assert tables([PeakFinder8(name=n) for n in "abc"]) > one + 2 * 35 * size
+    assert PeakFinder8.alike(PeakFinder8.variants(panel=[(8, 8), (8, 8), (4, 8)], min_snr=[5, 6, 5])) == [
+        [0, 1],
+        [2],
+    ]
+
+
 def test_a_finished_result_of_instances_is_none_of_variants(half, tmp_path):
     to, img = tmp_path / "r.zarr", {}
     made = dxflow.plan(half.path, LitFrames.variants(threshold=[1, 2]), to)
