@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,11 @@ PAIRINGS = ("train", "neighbour", "pooled")
 NORMS = ("sums", "each")
 LABELS = ("on", "by")
 """Inputs that are known when planning."""
+WITHIN = {
+    "train": "a train: for trains that are pumped in turn, give pairing='neighbour'",
+    "neighbour": "a stretch of trains: give stretch=",
+    "pooled": "the run",
+}
 
 
 class Difference(Algorithm):
@@ -29,8 +35,8 @@ class Difference(Algorithm):
         Pumped frames minus the others of the same train, then the mean of trains (the default): what drifts from train
         to train cancels. Or of the same stretch of trains, where whole trains are pumped in turn. Or the mean of all
         pumped frames minus that of all others.
-    trains : int
-        How long a stretch of "neighbour" is: 2 by default, the trains with ids 2 k and 2 k + 1.
+    stretch : int, optional
+        How many train ids a stretch of "neighbour" has: 2 by default, trains 2 k and 2 k + 1.
     normalise : {"sums", "each"}
         With `i0`: the sum of x over the sum of I0 of the frames that are averaged (the default), or each frame by its
         own I0 first.
@@ -38,8 +44,9 @@ class Difference(Algorithm):
         Frames whose I0 is not above this are left out, and counted; 0 by default.
     groups : list, optional
         Values of `by` that make a group each, in this order; by default all, sorted.
-    x : From, Key, PulseKey or Labels
-        What is compared, one value or array per frame or per train: ``From("azint.intensity")`` by default.
+    x : From, Key, PulseKey, Labels or Frames
+        What is compared, one value or array per frame or per train: ``From("azint.intensity")`` by default. Of images,
+        sums in float64 of all pixels are in memory; pooled, `Average` with ``by=`` is faster.
     on : Labels, or what they take, or From
         Which frames or trains are pumped: booleans, 0 and 1, or "on" and "off". By default `Labels.pumped`: what the
         decoder of pulse patterns says of frames with X-rays.
@@ -88,9 +95,9 @@ class Difference(Algorithm):
     """
 
     pairing: str
-    trains: int
+    stretch: int | None
     normalise: str
-    min_i0: float
+    min_i0: float | None
     groups: Any
     ALG_ID = "difference"
     HELP = "pumped minus unpumped frames or trains of any output, with its error"
@@ -102,41 +109,42 @@ class Difference(Algorithm):
         add(
             "--pairing", choices=PAIRINGS, default="train", help="what is subtracted from what; default train"
         )
-        add(
-            "--trains",
-            type=int,
-            default=2,
-            help="train ids of a stretch, with --pairing neighbour; default 2",
-        )
+        add("--stretch", type=int, help="train ids of a stretch, with --pairing neighbour; default 2")
         add(
             "--normalise",
             choices=NORMS,
             default="sums",
             help="ratio of sums, or frame by frame; default sums",
         )
-        add("--min-i0", type=float, default=0.0, help="frames must have more incoming intensity; default 0")
+        add("--min-i0", type=float, help="frames must have more incoming intensity; default 0")
         groups.add_arguments(parser)
 
     def configure(self, args: argparse.Namespace) -> None:
         super().configure(args)
-        if self.trains < 1:
-            raise ValueError(f"difference: trains={self.trains}; expected how many train ids a stretch has")
-        if not 0 <= self.min_i0 < np.inf:
+        if self.stretch is not None and (self.pairing != "neighbour" or self.stretch < 1):
+            raise ValueError(
+                f"difference: stretch={self.stretch}; expected train ids of a stretch, with pairing='neighbour'"
+            )
+        if self.min_i0 is not None and not 0 <= self.min_i0 < np.inf:
             raise ValueError(f"difference: min_i0={self.min_i0}; expected a number from 0")
+        if self.inputs["i0"] is None and (self.min_i0 is not None or self.normalise != "sums"):
+            raise ValueError("difference: min_i0= and normalise= are about i0=; expected i0=, too")
         given = self.inputs | ({"on": Labels.pumped()} if self.inputs["on"] is None else {})
         own = {alias: _input(alias, what) for alias, what in given.items() if what is not None}
         # The first one has the frames, which labels are joined to.
         self.inputs = dict(sorted(own.items(), key=lambda item: isinstance(item[1], Labels)))
-        self._how = (
-            Pooled() if self.pairing == "pooled" else Paired(self.trains if self.pairing != "train" else 1)
-        )
+        together = (self.stretch or 2) if self.pairing == "neighbour" else 1
+        self._how = Pooled() if self.pairing == "pooled" else Paired(together)
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         self._check(info)
         x, found = info["x"], self._groups_of(info)
         named = axes_of(x)
         whole: dict[str, Any] = named if found is None else found.axes(**named)
-        unit = f"{x.unit}/{info['i0'].unit}" if "i0" in self.inputs and x.unit else x.unit
+        if found is not None:
+            whole["coords"] = whole["coords"] | {found.name: (found.values, info["by"].unit)}
+        over = info["i0"].unit if "i0" in self.inputs else ""
+        unit = f"{x.unit or 1}/{over}" if over else x.unit
         made = {"on": "pumped", "off": "not pumped", "difference": "pumped minus not pumped"}
         values = {name: Output(unit=unit, doc=doc, **whole) for name, doc in made.items()}
         errors = {n: f"standard error of {n.removesuffix('_error')}" for n in ("on_error", "off_error")}
@@ -166,7 +174,6 @@ class Difference(Algorithm):
                     f"difference: {alias} is {info[alias].name} {info[alias].key} with values of shape "
                     f"{info[alias].shape}; expected one for each frame or train"
                 )
-        self._check_flags(on)
         others = [
             alias for alias in ("on", "i0", "by") if alias in self.inputs and info[alias].kind != "control"
         ]
@@ -175,6 +182,7 @@ class Difference(Algorithm):
                 f"difference: x, {x.name} {x.key}, has one value per train, and {others[0]} one for each frame: give a "
                 "value per train"
             )
+        self._check_flags(on)
         if self.pairing == "train" and "control" in (on.kind, x.kind):
             what = "on" if on.kind == "control" else "x"
             raise PlanError(
@@ -208,7 +216,7 @@ class Difference(Algorithm):
         flags = np.broadcast_to(np.ravel(pumped(np.asarray(train["on"]))), n)
         slots = np.broadcast_to(0 if self._groups is None else self._groups.slots(train), n)
         bright = np.isfinite(i0)
-        bright[bright] = i0[bright] > self.min_i0
+        bright[bright] = i0[bright] > (self.min_i0 or 0)
         out.unlabelled += (~known).sum()
         out.ungrouped += (known & (slots < 0)).sum()
         out.left_out += (known & (slots >= 0) & ~bright).sum()
@@ -225,6 +233,13 @@ class Difference(Algorithm):
     def finalize(self, totals: Partial) -> None:
         for name, values in self._how.finish(totals).items():
             totals[name][...] = values.reshape(totals[name].shape)
+        if np.isnan(totals.difference).all():
+            some = f"; {int(totals.unpaired.max())} have one kind only" if "unpaired" in totals else ""
+            warnings.warn(
+                f"{self.name}: all is NaN: nothing is pumped and not pumped within {WITHIN[self.pairing]}{some}; "
+                f"unlabelled {int(totals.unlabelled)}, left out {int(totals.left_out)} frames",
+                stacklevel=1,
+            )
 
 
 COUNTED = {
@@ -244,6 +259,8 @@ def pumped(values: NDArray) -> NDArray:
 def axes_of(x: InputInfo) -> dict[str, Any]:
     """Return shape, dims and coords of one value of an input."""
     shape = x.shape if x.kind == "frames" else x.shape[1:]
+    if x.kind == "frames":
+        return {"shape": shape, "dims": ("module", "ss", "fs"), "coords": {"module": np.asarray(x.modules)}}
     if x.dims:
         return {"shape": shape, "dims": x.dims, "coords": dict(x.coords)}
     return {"shape": shape, "dims": tuple(f"x{n}" for n in range(len(shape))), "coords": {}}

@@ -1,6 +1,7 @@
 """Difference against numpy on the frames that are compared, and against what was planted."""
 
 import numpy as np
+import oracle
 import pytest
 import xarray as xr
 from campaign import pumps
@@ -127,7 +128,7 @@ def test_values_of_trains_are_compared_in_stretches(holey):
     given = {"x": Key("SPB_EXP_SCAN/MOTOR/STAGE", "actualPosition.value"), "on": on}
     data = compared(
         holey,
-        Difference(pairing="neighbour", trains=4, **given),
+        Difference(pairing="neighbour", stretch=4, **given),
         Difference(pairing="pooled", name="all", **given),
     )
     motor, ones = holey.motor.astype("f8"), np.ones(7)
@@ -150,7 +151,11 @@ def tiny(tmp_path_factory):
 @pytest.mark.parametrize("pairing", ["neighbour", "pooled"])
 def test_it_keeps_what_is_asked_of_algorithms(tiny, tmp_path, pairing):
     dxflow.reduce(tiny.path, LitFrames(), f"{tmp_path}/lit.zarr", cluster="here")
-    given = {"on": Labels(f"{tmp_path}/lit.zarr", "litframes.lit"), "pairing": pairing, "trains": 3}
+    given = {
+        "on": Labels(f"{tmp_path}/lit.zarr", "litframes.lit"),
+        "pairing": pairing,
+        **({"stretch": 3} if pairing == "neighbour" else {}),
+    }
     check_algorithm(
         lambda: [RoiSum(img=Frames(modules=[0])), Difference(x=From("roi.sum"), i0=XGM, min_i0=0.5, **given)],
         tiny.path,
@@ -209,6 +214,24 @@ def test_what_cannot_be_compared_is_refused_in_the_plan(tiny, options, says):
         dxflow.plan(tiny.path, [RoiSum(img=Frames(modules=[0])), Difference(**given)])
 
 
+def test_images_are_compared_pixel_by_pixel(tiny):
+    on = np.arange(20) % 3 == 0
+    data = compared(
+        tiny, Difference(x=Frames(modules=[2, 5]), on=labelled(tiny, on), by=labelled(tiny, on * 0))
+    )
+    y = oracle.frames(tiny.path, [tiny.sources[2], tiny.sources[5]])[1].astype("f8")
+    assert data["difference.error"].dims == ("label", "module", "ss", "fs")
+    check(data, paired(y, np.ones(20), on, tiny.frame_train_ids), 0)
+
+
+def test_trains_that_are_pumped_in_turn_have_nothing_to_pair_and_that_is_said(tiny):
+    on = labelled(tiny, tiny.frame_train_ids % 2 == 0)
+    with pytest.warns(UserWarning, match="all is NaN.*give pairing='neighbour'; 5 have one kind only"):
+        data = compared(tiny, RoiSum(img=Frames(modules=[0])), Difference(x=From("roi.sum"), on=on))
+    assert data["difference.unpaired"] == 5
+    assert np.isnan(data["difference.difference"])
+
+
 def test_flags_of_another_run_are_refused(tiny, holey):
     on = labelled(holey, np.arange(77) % 2 == 0).assign_coords(
         train_id=("frame", holey.frame_train_ids + np.uint64(10**6))
@@ -217,7 +240,16 @@ def test_flags_of_another_run_are_refused(tiny, holey):
         dxflow.plan(tiny.path, [RoiSum(img=Frames(modules=[0])), Difference(x=From("roi.sum"), on=on)])
 
 
-@pytest.mark.parametrize("options", [{"trains": 0}, {"min_i0": np.nan}, {"min_i0": -1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stretch": 0, "pairing": "neighbour"},
+        {"stretch": 3},
+        {"min_i0": np.nan, "i0": XGM},
+        {"min_i0": 1.0},
+        {"normalise": "each"},
+    ],
+)
 def test_options_that_cannot_be_right_are_refused(options):
     with pytest.raises(ValueError, match="expected"):
         Difference(**options)
