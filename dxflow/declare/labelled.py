@@ -173,7 +173,9 @@ class Pattern:
         if joined.values.dtype != bool or len(joined.values) != len(every):
             what = f"{joined.values.dtype}, {len(joined.values)} values"
             raise ValueError(f"{self}: that is {what}; expected a boolean for each of {len(every)} frames")
-        return joined.values & joined.there
+        if not (counted := joined.values & joined.there).any():
+            raise ValueError(f"{self}: that is true of none of {len(every)} frames")
+        return counted
 
 
 def with_ids(values: Any, train_ids: Any, pulse_ids: Any) -> DataArray:

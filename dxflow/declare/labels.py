@@ -252,7 +252,8 @@ class Labels:
             modules=(0,),
             location=nowhere(index, joined.values.shape[1:], joined.values.dtype, found.unit),
             index=index,
-            masked=_said(joined) + (f" ({said})" if said else ""),
+            masked=_said(joined, int(read.sum()) if per_train else len(joined.there))
+            + (f" ({said})" if said else ""),
             joined=joined,
         )
 
@@ -325,8 +326,8 @@ class Labels:
         return names[0]
 
 
-def _said(joined: Joined) -> str:
-    """Say how values were joined, and how many there are."""
+def _said(joined: Joined, read: int) -> str:
+    """Say how values were joined, and how many there are of what is read."""
     what = "trains" if len(joined.by) == 1 else "frames"
     by = " and ".join(name.removesuffix("_id") for name in joined.by)
-    return f"joined by {by}: {int(joined.there.sum())} of {len(joined.there)} {what} have a value"
+    return f"joined by {by}: {int(joined.there.sum())} of {read} {what} have a value"

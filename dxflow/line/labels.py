@@ -66,6 +66,9 @@ def by_of(args: argparse.Namespace) -> Labels:
     if args.by_steps is not None and args.by_bins is not None:
         raise UsageError("--by-steps and --by-bins: expected one of them")
     named = _named(args)
+    if "" in named and re.fullmatch(r"[A-Za-z_]\w*\.\w+", args.by) and not Path(args.by).exists():
+        # An output of the result that was given without a name.
+        named[args.by] = Labels(named[""].values, args.by)
     made = named[args.by] if args.by in named else _labels(args.by, args, f"--by {args.by}", named)
     try:
         if args.by_steps is not None:

@@ -514,6 +514,8 @@ def test_patterns_count_frames_of_a_train_whichever_are_read(run, algorithm):
     np.testing.assert_array_equal(x, np.where(lit, number % 2 + 1, 0))
     with pytest.raises(PlanError, match="expected a boolean for each of 72 frames"):
         found(Labels.pattern([1, 2], over=labelled(run, np.arange(72))))
+    with pytest.raises(PlanError, match="that is true of none of 72 frames"):
+        found(Labels.pattern([1, 2], over=labelled(run, np.zeros(72, bool))))
     with pytest.raises(TypeError, match="at least one"):
         Labels.pattern([])
 
@@ -522,6 +524,7 @@ def test_values_of_trains_that_are_not_read_do_not_matter(late):
     frames = FrameSelection(trains=late.train_ids[:4])
     plan = dxflow.plan(late.path, ByBlock(x=Labels(motor(late))), frames=frames)
     np.testing.assert_array_equal(plan.inputs[1].info().values, np.unique(late.motor[:4]))
+    assert "4 of 4 trains have a value" in str(plan)
     with pytest.raises(PlanError, match="none of its values belongs to a frame or train that is read"):
         dxflow.plan(
             late.path,

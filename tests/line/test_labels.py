@@ -73,6 +73,8 @@ def test_groups_by_steps_bins_patterns_and_names(truth, lit, tmp_path, capsys):
     assert counted("--by", "pattern:on,off,off") == ([24, 24], ["off", "on"])
     assert counted("--by", "pattern:true,false,false") == ([24, 24], [False, True])
     assert counted("--by", str(lit.path)) == ([48 - truth.lit.sum(), truth.lit.sum()], [False, True])
+    named = ("--by", "litframes.lit", "--label", str(lit.path))
+    assert counted(*named) == ([48 - truth.lit.sum(), truth.lit.sum()], [False, True])
     both = ("--by", motor(truth), "--where", "g", "--label", f"g={lit.path}")
     expected = [int((truth.lit & (frames(truth) == x)).sum()) for x in (0, 1, 2)]
     assert counted(*both) == (expected, [0, 1, 2])
