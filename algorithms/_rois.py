@@ -201,7 +201,7 @@ def left_out(who: str, given: Any, img: InputInfo) -> NDArray:
     """Return the pixels that are not used, (module, ss, fs) bool, of those that are read; (module, 0, 0): none."""
     if given is None:
         return np.zeros((len(img.modules), 0, 0), bool)
-    bad = np.ascontiguousarray(of_pixels(who, "mask", given, img, "biu") != 0)
+    bad = np.ascontiguousarray(of_pixels(who, "mask", given, img, "b"))
     if bad.all():
         raise PlanError(f"{who}: mask= leaves no pixel of {img.name}: True is a pixel that is not used")
     return bad
@@ -214,7 +214,8 @@ def of_pixels(who: str, what: str, given: Any, img: InputInfo, kinds: str = "fiu
         if not hasattr(array, "dims"):
             array = np.atleast_2d(np.asarray(array))
         if array.dtype.kind not in kinds:
-            words = "bool, True where a pixel is not used" if "b" in kinds else "numbers"
+            words = "bool, True where a pixel is not used (bits: != 0, 1 where used: == 0)"
+            words = words if kinds == "b" else "numbers"
             raise ValueError(f"{what} is {array.dtype} {array.shape}; expected {words}, (module, ss, fs)")
         whole = img if len(img.shape) == 3 else _with_rows(img)
         if array.ndim == 2 and array.shape == whole.shape[1:]:

@@ -89,6 +89,10 @@ class Projection(Algorithm):
         self._window = rois.window("projection", "threshold", args.threshold)
         if self.noise is not None and self.threshold is None:
             raise ValueError("projection: noise= is the unit of a threshold; give threshold=, too")
+        if self.single_photon and self.threshold is None:
+            raise ValueError(
+                "projection: single_photon=True counts pixels above a threshold; give threshold=, too"
+            )
         if self.axis == "none" and self.rebin is None:
             raise ValueError(
                 "projection: axis='none' makes nothing; expected another, or rebin=(rows, columns)"

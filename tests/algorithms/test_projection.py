@@ -113,6 +113,7 @@ def test_the_result_depends_neither_on_cuts_nor_on_company(tiny):
     [
         ({"noise": NOISE}, "noise= is the unit of a threshold"),
         ({"axis": "none"}, "axis='none' makes nothing"),
+        ({"single_photon": True}, "counts pixels above a threshold"),
         ({"rebin": (0, 3)}, "rebin=.0, 3.; expected how many rows"),
         ({"rebin": (1.5, 3)}, "whole numbers"),
         ({"ss": (4, 4)}, "ss=.4, 4."),

@@ -265,6 +265,7 @@ def test_what_does_not_fit_the_run_is_refused_in_the_plan(holey):
         ({"rois": {"a": [(7, 9), None, None]}}, "modules .8. are not read"),
         ({"mask": np.zeros((3, 4), bool)}, "mask has .module, ss, fs."),
         ({"mask": np.zeros((8, 16, 40))}, "mask is float64"),
+        ({"mask": np.ones((8, 16, 40), int)}, "mask is int64 .*1 where used: == 0"),
         ({"mask": "nowhere.npy"}, "nowhere.npy"),
         ({"regions": [(3, 0, 8, 2, 9), (0, 0, 9, 0, 4)], "area": True}, "same pixels of each module"),
     ):
