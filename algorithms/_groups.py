@@ -21,7 +21,7 @@ MOST = 1000
 """Groups, unless `groups=` says which."""
 FEW = 16
 """So many groups may have a single frame or train each."""
-AXES = ("group", "train", "frame", "entry", "module", "ss", "fs", "x0", "x1")
+AXES = ("group", "train", "frame", "entry", "module", "ss", "fs", "x0", "x1", "valid", "values")
 """Names of other axes of results, which a label that is called so does not give to the axis of its groups."""
 FLAGS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 """How booleans are typed."""
@@ -56,10 +56,11 @@ class Groups:
         self, shape: Sequence[int] = (), dims: Sequence[str] = (), coords: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return shape, dims and coords of an output of each group, whose own axes follow."""
+        name = "group" if self.name in dims else self.name
         return {
             "shape": (len(self), *shape),
-            "dims": (self.name, *dims),
-            "coords": {self.name: self.values, **(coords or {})},
+            "dims": (name, *dims),
+            "coords": {name: self.values, **(coords or {})},
         }
 
     def slots(self, data: ModuleBlock | Train) -> NDArray:
@@ -85,8 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def joined(inputs: Mapping[str, Any], wanted: Sequence[Any] | None = None) -> dict[str, Any]:
     """Return the inputs of an algorithm: the label, if there is one, joined to the frames, and no empty ones."""
     own = {alias: what for alias, what in inputs.items() if what is not None}
-    if wanted is not None and "by" not in own:
-        raise ValueError(f"groups={list(wanted)}: of which label? Expected by= with it")
+    if not isinstance(wanted, (list, tuple, np.ndarray, type(None))):
+        raise TypeError(f"groups={wanted!r}: expected a list of values, such as groups=[False, True]")
     if "by" in own and not isinstance(own["by"], (Labels, From)):
         own["by"] = Labels(own["by"])
     return own
@@ -101,8 +102,8 @@ def of_ids(name: str, img: InputInfo, per: str) -> Groups:
     return Groups(per, ids, per)
 
 
-def of(algorithm: Algorithm, info: RunInfo, each: int) -> Groups:
-    """Return the groups of the input "by", or say why there are none.
+def of(algorithm: Algorithm, info: RunInfo, each: int) -> Groups | None:
+    """Return the groups of the input "by", None if there is no such input, or say what is wrong.
 
     Parameters
     ----------
@@ -112,11 +113,18 @@ def of(algorithm: Algorithm, info: RunInfo, each: int) -> Groups:
     each : int
         Bytes that one group takes.
     """
-    by, wanted = info["by"], getattr(algorithm, "groups", None)
+    wanted = getattr(algorithm, "groups", None)
+    if "by" not in algorithm.inputs:
+        if wanted is not None:
+            raise PlanError(f"{algorithm.name}: groups={list(wanted)}: of which label? Expected by= with it")
+        return None
+    by = info["by"]
     if len(by.shape) > 1:
         raise PlanError(
             f"{algorithm.name}: by= has values of shape {by.shape[1:]}; expected one for each frame or train"
         )
+    if by.dtype.kind not in "biufSU":
+        raise PlanError(f"{algorithm.name}: {_named(by)} is {by.dtype}; expected booleans, numbers or texts")
     if wanted is None and by.values is None:
         raise PlanError(
             f"{algorithm.name}: by={algorithm.inputs['by']!r} is made in this pass: give groups=, its values, such as "
@@ -144,7 +152,7 @@ def _axis(label: Any, by: InputInfo) -> str:
     """Return the name of the axis: that of the label, without its algorithm."""
     name = (label.output if isinstance(label, From) else by.key).rpartition(".")[2]
     plain = name.isidentifier() and name not in AXES and not name.endswith(("_id", "_used"))
-    return name if plain and name != "values" else "group"
+    return name if plain else "group"
 
 
 def _refuse_many(name: str, by: InputInfo, each: int) -> None:

@@ -129,7 +129,7 @@ class Assemble(Algorithm):
         }
 
     def _of(self, info: RunInfo, pixels: int) -> groups.Groups | None:
-        return groups.of(self, info, 16 * pixels) if "by" in self.inputs else None
+        return groups.of(self, info, 16 * pixels)
 
     def memory(self, info: RunInfo) -> int:
         return 8 * int(np.prod(info["img"].shape))

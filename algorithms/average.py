@@ -110,9 +110,8 @@ class Average(Algorithm):
 
     def _of(self, info: RunInfo) -> groups.Groups | None:
         """Return the groups of frames, if there are any."""
-        if "by" in self.inputs:
-            return groups.of(self, info, STATE * int(np.prod(info["img"].shape)))
-        return None if self.per == "run" else groups.of_ids(self.name, info["img"], self.per)
+        found = groups.of(self, info, STATE * int(np.prod(info["img"].shape)))
+        return found if self.per == "run" else groups.of_ids(self.name, info["img"], self.per)
 
     def initialize(self, info: RunInfo) -> None:
         self._groups = self._of(info)

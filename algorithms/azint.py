@@ -232,9 +232,8 @@ class AzimuthalIntegration(Algorithm):
         return self.shares.outputs(info["img"], self._table(info).axes, self._groups_of(info))
 
     def _groups_of(self, info: RunInfo) -> groups.Groups | None:
-        if "by" in self.inputs:
-            return groups.of(self, info, 8 * 8 * self.nbins * (self.nchi or 1))
-        return groups.of_ids(self.name, info["img"], "pulse") if self.shares.grouped else None
+        found = groups.of(self, info, 8 * 8 * self.nbins * (self.nchi or 1))
+        return groups.of_ids(self.name, info["img"], "pulse") if self.shares.per == "pulse" else found
 
     def memory(self, info: RunInfo) -> int:
         # Bins and weights, those that are kept, and while they are made, positions and some arrays of their size.

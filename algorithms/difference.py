@@ -161,7 +161,7 @@ class Difference(Algorithm):
 
     def _groups_of(self, info: RunInfo) -> groups.Groups | None:
         size = int(np.prod(axes_of(info["x"])["shape"]))
-        return groups.of(self, info, 30 * 8 * size) if "by" in self.inputs else None
+        return groups.of(self, info, 30 * 8 * size)
 
     def _check(self, info: RunInfo) -> None:
         """Refuse what cannot be compared."""

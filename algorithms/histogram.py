@@ -130,7 +130,7 @@ class Histogram(Algorithm):
 
     def _of(self, info: RunInfo) -> groups.Groups | None:
         each = 8 * len(self._asked) * (len(self._edges) + 2)
-        return groups.of(self, info, each) if "by" in self.inputs else None
+        return groups.of(self, info, each)
 
     def memory(self, info: RunInfo) -> int:
         return int(np.prod(info["img"].shape)) if self.mask is not None else 0

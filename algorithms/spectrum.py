@@ -191,7 +191,7 @@ class Spectrum(Algorithm):
         }
 
     def _groups_of(self, info: RunInfo, bins: int) -> groups.Groups | None:
-        return groups.of(self, info, 4 * 8 * bins) if "by" in self.inputs else None
+        return groups.of(self, info, 4 * 8 * bins)
 
     def memory(self, info: RunInfo) -> int:
         return 12 * 8 * int(np.prod(info["img"].shape))

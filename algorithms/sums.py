@@ -99,8 +99,6 @@ class ImageSums(Algorithm):
         }
 
     def _of(self, info: RunInfo) -> groups.Groups | None:
-        if "by" not in self.inputs:
-            return None
         return groups.of(self, info, STATE * int(np.prod(info["img"].shape)))
 
     def initialize(self, info: RunInfo) -> None:

@@ -124,7 +124,7 @@ class TwoTime(Algorithm):
 
     def _groups_of(self, info: RunInfo, found: regions.Regions) -> groups.Groups | None:
         state = STATE * len(found) * len(pulses(info["img"])) ** 2
-        return groups.of(self, info, state) if "by" in self.inputs else None
+        return groups.of(self, info, state)
 
     def _results(
         self, img: InputInfo, found: regions.Regions, times: NDArray, own: groups.Groups | None

@@ -329,6 +329,8 @@ def _parse(cls: type[Algorithm], options: dict[str, Any]) -> dict[str, Any]:
         action = actions[dest]
         action.required, action.nargs = False, "?" if not action.option_strings else action.nargs
         several = action.nargs not in (None, "?") and isinstance(value, (list, tuple))
+        if value is None and action.default is None:
+            continue
         for one in value if several else [value]:
             if action.choices is not None and one not in action.choices:
                 raise TypeError(f"{cls.__name__}: {dest}={one!r}; expected one of {list(action.choices)}")

@@ -15,6 +15,7 @@ from dxflow.algorithms.g2 import G2
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.spectrum import Spectrum
 from dxflow.algorithms.twotime import TwoTime
+from dxflow.commands import main as cli
 from dxflow.testing import check_algorithm
 
 
@@ -124,10 +125,14 @@ def test_labels_that_are_no_groups_are_refused(holey):
         PlanError, match=r"by= \(energy\) has 77 different values in 77 frames, one group each, 0\.0.*edges"
     ):
         plan(holey, by=labelled(holey, np.random.default_rng(1).random(n), name="energy"))
-    with pytest.raises(PlanError, match="by= .* has no value for a frame that is read|none of its values"):
+    with pytest.raises(PlanError, match="input 'by': it has no values: all 77 are missing"):
         plan(holey, by=labelled(holey, np.full(n, np.nan), name="energy"))
-    with pytest.raises(ValueError, match=r"groups=\[1\]: of which label\? Expected by= with it"):
-        Average(groups=[1])
+    with pytest.raises(PlanError, match=r"by= \(day\) is datetime64.*; expected booleans, numbers or texts"):
+        plan(holey, by=labelled(holey, np.arange(n) + np.datetime64("2026-11-22"), name="day"))
+    with pytest.raises(TypeError, match="groups='on': expected a list of values"):
+        plan(holey, by=labelled(holey, np.full(n, "on")), groups="on")
+    with pytest.raises(PlanError, match=r"average: groups=\[1\]: of which label\? Expected by= with it"):
+        plan(holey, groups=[1])
     with pytest.raises(PlanError, match="no frame has one of them; by= has 0, 1"):
         plan(holey, by=labelled(holey, np.arange(n) % 2), groups=[7])
     with pytest.raises(PlanError, match="groups=1.5: expected values as the label has them, int64"):
@@ -141,6 +146,20 @@ def test_labels_that_are_no_groups_are_refused(holey):
         plan(holey, by=array.assign_coords(train_id=array.train_id + 10**6))
     with pytest.raises(ValueError, match="per='cell' and by= were given"):
         Average(per="cell", by=labelled(holey, np.arange(n) % 2))
+
+
+def test_a_label_that_is_called_as_another_axis_does_not_take_its_place(holey, placed):
+    by = labelled(holey, np.arange(len(holey.frame_train_ids)) % 2, name="q")
+    plan = dxflow.plan(holey.path, [AzimuthalIntegration(by=by, **placed), Average(by=by.rename("valid"))])
+    dims = {o.name: o.output.dims for o in plan.outputs}
+    assert dims["azint.mean"] == ("group", "q")
+    assert dims["average.mean"] == ("group",)
+
+
+def test_the_command_line_makes_groups_of_an_algorithm_whose_options_are_left_out(holey, placed, lit, capsys):
+    line = ["plan", holey.path, "azint", "--by", f"{lit.path}:litframes.lit", "--groups", "true", "false"]
+    assert cli.main([*line, *(str(x) for k, v in placed.items() for x in (f"--{k}", v))]) == 0
+    assert "by=" in capsys.readouterr().out.replace("by = ", "by=")
 
 
 def test_typed_groups_are_values_of_the_label(holey):
