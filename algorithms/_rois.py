@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from dxflow import Frames, InputInfo, ModuleBlock, PlanError
 
-from ._azint_tables import of_modules
+from ._azint_tables import loaded, of_modules
 from .litframes import usable
 
 Bounds = tuple[int, int] | None
@@ -210,7 +209,7 @@ def left_out(who: str, given: Any, img: InputInfo) -> NDArray:
 def of_pixels(who: str, what: str, given: Any, img: InputInfo, kinds: str = "fiu") -> NDArray:
     """Return a number of each pixel that is read, (module, ss, fs), of an array, which may be of one module for all."""
     try:
-        array: Any = np.load(given) if isinstance(given, (str, os.PathLike)) else given
+        array: Any = loaded(what, given)
         if not hasattr(array, "dims"):
             array = np.atleast_2d(np.asarray(array))
         if array.dtype.kind not in kinds:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from dxflow import Algorithm, Frames, ModuleBlock, Output, Partial, PlanError, R
 
 from . import _groups as groups
 from . import _rois as rois
+from ._azint_tables import loaded
 
 PER = ("frame", "run")
 BESIDE = {
@@ -184,8 +184,8 @@ def _edges(given: Any, bins: int, limits: Any) -> NDArray:
         return np.linspace(first, last, bins + 1)
     try:
         one = given[0] if isinstance(given, (list, tuple)) and len(given) == 1 else given
-        edges = np.array(np.load(one) if isinstance(one, (str, os.PathLike)) else one, "f8")
-    except (ValueError, TypeError, OSError) as e:
+        edges = np.array(loaded("edges", one), "f8")
+    except (ValueError, TypeError) as e:
         raise PlanError(f"histogram: edges={given!r}: expected numbers, or an .npy file of them: {e}") from e
     if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all() or not np.isfinite(edges).all():
         raise ValueError(f"histogram: edges={given!r}; expected two or more numbers that rise")

@@ -21,7 +21,7 @@ class Integrating(Algorithm):
     ----------
     slow : Key
         Any key of the slow detector: where a train has an entry of it, an exposure ends with that train.
-    of : Key, PulseKey, From or Labels
+    of : Key, PulseKey or From
         What is added up: numbers or arrays per pulse, frame or train, such as ``From("azint.intensity")``.
     trains : int, optional
         Trains of an exposure; by default it begins after the one before.
@@ -61,8 +61,10 @@ class Integrating(Algorithm):
         if lacking := [alias for alias in self.inputs if self.inputs[alias] is None]:
             raise ValueError(f"integrating: give {' and '.join(f'{alias}=' for alias in lacking)}")
         if isinstance(self.inputs["of"], Labels):
-            # Labels are joined to the entries of the first input.
-            self.inputs = dict(reversed(self.inputs.items()))
+            raise ValueError(
+                "integrating: of= is Labels, which are of the frames of another input: give what they are made of, a "
+                "Key, a PulseKey, or From an algorithm of the pass"
+            )
         if self.trains is not None and self.trains < 1:
             raise ValueError(f"integrating: trains={self.trains}: expected 1 or more")
 

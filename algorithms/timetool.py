@@ -15,6 +15,7 @@ from dxflow import Algorithm, InputInfo, Output, Partial, PlanError, Result, Run
 from ._azint_tables import loaded
 from ._rois import interval
 
+UNIT = "ps"
 MAD = 1.482602218505602
 """Median absolute deviation of a normal distribution -> its standard deviation."""
 
@@ -103,7 +104,7 @@ class TimeTool(Algorithm):
         add("--template", help=".npy file of weights of pixels around an edge")
         add("--min-snr", type=float, default=5.0, help="edges lower than this times the noise have no place")
         add("--calibration", type=float, nargs="+", metavar="C", help="time = C0 + C1 p + C2 p^2 ...")
-        add("--unit", default="ps", help="of this time")
+        add("--unit", default=UNIT, help="of this time")
 
     def configure(self, args: argparse.Namespace) -> None:
         super().configure(args)
@@ -122,6 +123,8 @@ class TimeTool(Algorithm):
             )
         if self.template is not None:
             self._check_template()
+        if self.calibration is None and self.unit != UNIT:
+            raise ValueError(f"timetool: unit={self.unit!r} is that of the time: give calibration=, too")
         if self.calibration is not None:
             self.calibration = [float(c) for c in np.ravel(self.calibration)]
             if not self.calibration or not np.isfinite(self.calibration).all():
@@ -238,12 +241,8 @@ def _loaded(given: Any) -> NDArray:
         try:
             given = float(given)  # type: ignore[arg-type]
         except (ValueError, TypeError):
-            path = os.fspath(given)
-            given = (
-                np.load(path, allow_pickle=False)
-                if path.endswith(".npy")
-                else xr.open_zarr(path, chunks=None)
-            )
+            is_array = os.fspath(given).endswith(".npy")
+            given = loaded("reference", given) if is_array else xr.open_zarr(given, chunks=None)
     if isinstance(given, xr.Dataset):
         means = [name for name in given.data_vars if str(name).rpartition(".")[2] == "mean"]
         if len(means) != 1:

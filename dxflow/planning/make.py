@@ -145,7 +145,7 @@ def _missing(binding: Binding) -> list[Loss]:
         for loss in i.index.missing(i.modules, i.location.sources)
     ]
     read = [part for bound in binding.inputs for part in leaves(bound)]
-    empty = [loss for bound in read for loss in _empty_trains(bound, binding.trains)]
+    empty = [loss for bound in read for loss in _empty_trains(bound, binding.trains, binding.faults)]
     # A source and key that is read twice lacks the same.
     return list(dict.fromkeys(modules + empty))
 
@@ -160,9 +160,12 @@ def _filed(loss: Loss, bound: BoundInput, trains: NDArray) -> Loss:
     return replace(loss, file=bound.location.files[files[0]]) if len(files) == 1 else loss
 
 
-def _empty_trains(bound: BoundInput, trains: NDArray) -> list[Loss]:
-    """Return a loss of the trains in which no file has anything of an input."""
-    empty = trains[(bound.location.count == 0).all(axis=0)]
+def _empty_trains(bound: BoundInput, trains: NDArray, faults: Faults) -> list[Loss]:
+    """Return a loss of the trains in which no file has anything of an input, but for those of which that is known."""
+    nothing = (bound.location.count == 0).all(axis=0)
+    if len(bound.location.sources) == 1:
+        nothing &= ~faults.told(bound.location.sources[0], trains)
+    empty = trains[nothing]
     if not len(empty):
         return []
     first, last = int(empty[0]), int(empty[-1])

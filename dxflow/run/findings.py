@@ -84,6 +84,14 @@ class Faults:
             return replace(loss, cause=MISFIT if trains else loss.cause)
         return replace(loss, detail=f"{loss.detail}; in {trains} of these trains the {MISFIT}")
 
+    def told(self, source: str, trains: NDArray) -> NDArray:
+        """Return which trains have nothing of a source for a reason that was found, (train,) bool."""
+        out = np.zeros(len(trains), bool)
+        for loss in (one for one in self.losses if one.source == source):
+            inside = (trains >= loss.first_train) & (trains <= loss.last_train)
+            out |= inside & (inside.sum() == loss.trains)
+        return out
+
     def _put(self, loss: Loss) -> None:
         # Two inputs, or data and their mask, may lie in the same file.
         if loss not in self.losses:

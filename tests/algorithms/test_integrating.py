@@ -8,7 +8,7 @@ import pytest
 from runs import make_run
 
 import dxflow
-from dxflow import From, Key, PlanError
+from dxflow import From, Key, Labels, PlanError
 from dxflow.algorithms.integrating import Integrating
 from dxflow.algorithms.roi import RoiSum
 from dxflow.simulate import Plant
@@ -117,6 +117,8 @@ def test_the_contract_of_algorithms_is_kept(run):
 def test_what_cannot_be_is_refused(run):
     with pytest.raises(ValueError, match="give of= and slow="):
         Integrating()
+    with pytest.raises(ValueError, match="of= is Labels"):
+        Integrating(of=Labels(motor(run)), slow=slow(run))
     with pytest.raises(ValueError, match="trains=0"):
         Integrating(of=motor(run), slow=slow(run), trains=0)
     with pytest.raises(PlanError, match="expected a slow detector"):

@@ -7,6 +7,7 @@ from runs import make_run
 
 import dxflow
 from dxflow import Frames, From, Key, PlanError
+from dxflow.algorithms.histogram import Histogram
 from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.subtract import Subtract
 from dxflow.testing import check_algorithm
@@ -84,6 +85,15 @@ def test_regions_that_do_not_fit_the_run_are_refused(holey):
         dxflow.plan(holey.path, RoiSum(regions=[(3, 0, 999, 2, 9)]))
     with pytest.raises(PlanError, match="modules .5. are not read"):
         dxflow.plan(holey.path, RoiSum(regions=[(5, 0, 8, 2, 9)], img=Frames(modules=(3, 4))))
+
+
+def test_an_empty_file_is_no_mask_and_no_edges(holey, tmp_path):
+    path = tmp_path / "empty.npy"
+    path.touch()
+    with pytest.raises(PlanError, match=r"roi: mask=.*empty\.npy"):
+        dxflow.plan(holey.path, RoiSum(mask=path))
+    with pytest.raises(ValueError, match=r"edges=.*empty\.npy"):
+        Histogram(edges=path)
 
 
 def test_regions_on_the_command_line(holey, tmp_path):

@@ -166,6 +166,7 @@ def test_the_contract_of_algorithms_is_kept(run, reference):
         ({"template": "nowhere.npy"}, "nowhere.npy"),
         ({"template": np.ones(4), "edge": "rising"}, "which way"),
         ({"calibration": []}, "coefficients"),
+        ({"unit": "fs"}, "give calibration="),
     ],
 )
 def test_what_cannot_be_is_refused(run, options, says):

@@ -1,7 +1,9 @@
 """Waveform against numpy, scipy and the pulses that were planted."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 from extra_data import RunDirectory
@@ -237,6 +239,23 @@ def test_the_median_of_integers_is_that_of_numpy(given):
     wanted = middle, 1.482602218505602 * np.median(np.abs(values - middle))
     np.testing.assert_allclose(kernels.middle_of_integers(values), wanted, rtol=1e-14)
     np.testing.assert_allclose(kernels.middle(values.astype(float)), wanted, rtol=1e-14)
+
+
+def test_traces_of_another_length_are_lost_and_said_once(tmp_path):
+    options = {"devices": ("digitizer",), "waveforms": Waveforms(samples=100), "sequences": 2}
+    run = make_run(tmp_path / "r0002", detector=None, trains=6, **options)
+    (file,) = (path for path in Path(run.path).glob("*S00001.h5") if "DA" in path.name)
+    with h5py.File(file, "a") as f:
+        name = f"INSTRUMENT/{run.devices['digitizer']}:network/{KEY.replace('.', '/')}"
+        short = f[name][:, :80]
+        del f[name]
+        f[name] = short
+    trace = Waveform(trace=Key(run.devices["digitizer"] + ":network", KEY))
+    with pytest.raises(PlanError, match="unlike other files"):
+        dxflow.plan(run.path, trace)
+    result = dxflow.reduce(run.path, trace, on_fault="mask", cluster="here")
+    assert result.losses.cause.tolist() == ["unlike other files"]
+    assert np.isfinite(result.dataset["waveform.baseline"]).sum() == 3
 
 
 @pytest.mark.parametrize("dtype", ["u8", "i8"])
