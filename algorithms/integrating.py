@@ -82,6 +82,11 @@ class Integrating(Algorithm):
                 f"integrating: {slow.name} {slow.key} has a value in each train, and no frames: expected a key of an "
                 "instrument source as slow="
             )
+        if of.kind == "frames":
+            raise PlanError(
+                f"integrating: {of.name} {of.key} has images, (module, ss, fs); expected numbers or lines, such "
+                'as From("roi.sum")'
+            )
         shape = of.shape[1:]
         value: dict[str, Any] = {"per": "train", "shape": shape}
         # Of each frame of the slow detector: it ends exposures in trains in which there is nothing to add up, too.

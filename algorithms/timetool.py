@@ -161,14 +161,18 @@ class TimeTool(Algorithm):
         return 6 * 8 * int(np.prod(info["line"].shape))
 
     def initialize(self, info: RunInfo) -> None:
-        self._reference = self._light(info["line"])
+        self._reference, self._shape = self._light(info["line"]), info["line"].shape[1:]
         self._sign = -1.0 if self.edge == "falling" else 1.0
 
     def process_train_data(self, train: Train, out: Partial) -> None:
         if "line" in train.missing:
             return
-        for entry in map(int, np.flatnonzero(train.valid("line"))):
-            for name, value in self._edge(self._line(train["line"][entry])).items():
+        lines = train["line"]
+        there = np.reshape(train.valid("line"), (len(lines), -1)).any(axis=1)
+        for entry in map(int, np.flatnonzero(there)):
+            # Of what an algorithm made of images there is an axis of modules: one.
+            image = lines[entry].reshape(self._shape)
+            for name, value in self._edge(self._line(image)).items():
                 out[name][entry] = value
 
     def _line(self, image: NDArray) -> NDArray:
@@ -202,6 +206,10 @@ class TimeTool(Algorithm):
     def _light(self, line: InputInfo) -> NDArray:
         """Return the reference of each pixel, NaN where there is no light, or refuse it."""
         shape = line.shape[1:]
+        if line.kind == "frames" and len(line.modules) > 1:
+            raise PlanError(
+                f"timetool: {line.name} {line.key} has {len(line.modules)} modules; expected one camera"
+            )
         if line.kind == "control" or len(shape) not in (1, 2) or line.dtype.kind not in "iuf":
             raise PlanError(
                 f"timetool: {line.name} {line.key} has {line.dtype} values of shape {shape}; expected lines (pixel,) "

@@ -8,7 +8,7 @@ import pytest
 from runs import make_run
 
 import dxflow
-from dxflow import From, Key, Labels, PlanError
+from dxflow import Frames, From, Key, Labels, PlanError
 from dxflow.algorithms.integrating import Integrating
 from dxflow.algorithms.roi import RoiSum
 from dxflow.simulate import Plant
@@ -123,5 +123,7 @@ def test_what_cannot_be_is_refused(run):
         Integrating(of=motor(run), slow=slow(run), trains=0)
     with pytest.raises(PlanError, match="expected a slow detector"):
         dxflow.plan(run.path, [RoiSum(), Integrating(of=motor(run), slow=From("roi.sum"))])
+    with pytest.raises(PlanError, match="has images"):
+        dxflow.plan(run.path, Integrating(of=Frames("image.data"), slow=slow(run)))
     with pytest.raises(PlanError, match="in each train, and no frames"):
         dxflow.plan(run.path, Integrating(of=motor(run), slow=motor(run)))

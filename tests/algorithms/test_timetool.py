@@ -6,9 +6,10 @@ from extra_data import RunDirectory
 from runs import make_run
 
 import dxflow
-from dxflow import Key, PlanError
+from dxflow import Frames, From, Key, PlanError
 from dxflow.algorithms import _timetool_kernels as kernels
 from dxflow.algorithms.average import Average
+from dxflow.algorithms.subtract import Subtract
 from dxflow.algorithms.timetool import TimeTool
 from dxflow.simulate import Plant
 from dxflow.testing import check_algorithm
@@ -105,6 +106,18 @@ def test_rows_of_images_are_added_up(run):
     r = images[:, 10:30].sum(axis=1) / (50 * 20) - 1
     wanted = [max(x[k : k + 5].mean() - x[k - 5 : k].mean() for k in range(5, 60)) for x in r]
     np.testing.assert_allclose(data["timetool.amplitude"], wanted, rtol=1e-10)
+
+
+def test_images_that_an_algorithm_made_of_a_camera_are_lines_as_well(run, broken):
+    camera = Key(run.devices["camera"] + ":daqOutput", "data.image.pixels")
+    how = {"reference": 1, "width": 5, "min_snr": 0}
+    plain = dxflow.reduce(run.path, TimeTool(line=camera, **how), cluster="here").dataset
+    pedestal = np.zeros(dxflow.plan(run.path, TimeTool(line=camera, **how)).inputs[0].shape[1:])
+    both = [Subtract(img=camera, dark=pedestal), TimeTool(line=From("subtract.img"), **how)]
+    data = dxflow.reduce(run.path, both, cluster="here").dataset
+    np.testing.assert_allclose(data["timetool.amplitude"], plain["timetool.amplitude"], rtol=1e-6)
+    with pytest.raises(PlanError, match="modules; expected one camera"):
+        dxflow.plan(broken.path, TimeTool(line=Frames("image.data"), **how), on_fault="mask")
 
 
 def test_a_reference_is_taken_in_every_form(run, reference, tmp_path):
