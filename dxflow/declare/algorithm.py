@@ -98,7 +98,7 @@ class Algorithm:
         self.configure(argparse.Namespace(**self.options))
 
     @classmethod
-    def variants(cls, *, name: str | Sequence[str] | None = None, **options: Any) -> list[Self]:
+    def variants(cls, *args: Any, name: str | Sequence[str] | None = None, **options: Any) -> list[Self]:
         """Return instances with other options, to be used in one pass; the result has an axis "variant" of them.
 
         Parameters
@@ -114,6 +114,7 @@ class Algorithm:
         --------
         >>> dxflow.reduce(run, PeakFinder8.variants(min_snr=[5, 6, 7], threshold=[0, 10, 10], max_peaks=500))
         """
+        signatures.refuse_positional(cls, args)
         return instances(cls, name, options)
 
     # On the client ------------------------------------------------------------------------------

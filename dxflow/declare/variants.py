@@ -94,6 +94,8 @@ def _names(cls: Any, name: Any, count: int) -> tuple[str, tuple[str, ...]]:
     if name is None or isinstance(name, str):
         of = of if name is None else name
         return of, tuple(f"{of}_{n + 1}" for n in range(count))
+    if not isinstance(name, (list, tuple)):
+        raise TypeError(f"{cls.__name__}.variants: name={shown(name)}; expected a text, or a list of texts")
     names = tuple(name)
     if len(names) != count or len(set(names)) < count:
         raise ValueError(

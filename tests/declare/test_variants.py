@@ -48,12 +48,18 @@ def test_lists_are_zipped_and_all_else_is_shared():
         ({"min_snr": [5, 5.0]}, ValueError, "variants 1 and 2 are the same"),
         ({"min_snr": [5, 6], "name": ["a"]}, ValueError, "for 2 variants"),
         ({"min_snr": [5, 6], "name": ["a", "a"]}, ValueError, "a name of its own for each"),
+        ({"min_snr": [5, 6], "name": 3}, TypeError, "expected a text, or a list of texts"),
         ({"min_snr": [5, "x"]}, ValueError, "min_snr='x'; expected a number"),
     ],
 )
 def test_what_cannot_vary_is_refused(given, error, says):
     with pytest.raises(error, match=says):
         PeakFinder8.variants(**given)
+
+
+def test_a_list_without_a_name_is_refused():
+    with pytest.raises(TypeError, match="options are given by name"):
+        LitFrames.variants([1, 2])
 
 
 def test_names_that_would_mean_two_things_are_refused(half):
