@@ -271,7 +271,7 @@ def whole_shape(img: InputInfo) -> tuple[int, ...]:
     """Return the pixels of a module, (ss, fs), those that are not read included, where that is known."""
     kind = detectors.of(img.sources)
     regular = {"AGIPD1M": (512, 128), "AGIPD500K": (512, 128), "LPD1M": (256, 256), "DSSC1M": (128, 512)}
-    regular["JUNGFRAU"] = (512, 1024)
+    regular |= {"JUNGFRAU": (512, 1024), "GOTTHARD2": (1, 1280)}
     return regular.get(kind.kind if kind and img.roi else "", tuple(img.shape[1:]))
 
 

@@ -144,7 +144,8 @@ def test_hits_are_found_and_made_ready_for_crystfel_as_printed(tmp_path, monkeyp
 
 
 def test_darks_are_made_and_raw_frames_calibrated_as_printed(tmp_path, monkeypatch):
-    simulated, used = blocks("docs/dark.md", "python")
+    simulated, epix, used = blocks("docs/dark.md", "python")
+    exec(epix, {})
     script = tmp_path / "raw.py"
     script.write_text(simulated)
     assert (done := programs.run(script, folder=tmp_path)).returncode == 0, done.stderr

@@ -134,6 +134,7 @@ class Frames:
             faults,
             planes=kind.planes,
             plane=self.plane,
+            strips=kind.strips,
             roi=self.roi.around(wanted, found.name, kind.first)
             if isinstance(self.roi, Regions)
             else self.roi,

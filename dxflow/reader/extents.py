@@ -162,9 +162,10 @@ def _fits(wanted: Wanted, path: str, name: str) -> None:
     with wanted.files.hdf5:
         dataset = wanted.files.dataset(path, name)
         planes = dataset.shape[1 : len(dataset.shape) - len(wanted.stored)]
-        if (
-            dataset.dtype.newbyteorder("=") != wanted.dtype
-            or dataset.shape[1 + len(planes) :] != wanted.stored
+        strips = (wanted.per_entry, *wanted.stored[1:]) if wanted.stored[:1] == (1,) else wanted.stored
+        if dataset.dtype.newbyteorder("=") != wanted.dtype or dataset.shape[1 + len(planes) :] not in (
+            wanted.stored,
+            strips,
         ):
             detail = f"it has {dataset.dtype} {dataset.shape[1:]}, not what the virtual dataset claims"
             raise ReadFault(path, name, 0, 0, detail)

@@ -272,12 +272,14 @@ class ThroughHdf5:
         part: tuple = () if t.whole else (t.band, slice(None) if t.columns is None else t.columns)
         if t.plane is not None:
             dataset.read_direct(out, (slice(first, last), t.plane, *part))
-        elif len(dataset.shape) == 1 + len(t.stored):
+        elif t.per_entry == 1 and len(dataset.shape) == 1 + len(t.stored):
             dataset.read_direct(out, (slice(first, last), *part))
         else:
+            # Of entries (frame, strip) there is no axis of rows.
+            part = part[len(t.stored) + 2 - len(dataset.shape) :]
             rows = dataset[(slice(first // t.per_entry, -(-last // t.per_entry)), slice(None), *part)]
             skip = first % t.per_entry
-            out[...] = rows.reshape(-1, *rows.shape[2:])[skip : skip + last - first]
+            out[...] = rows.reshape(-1, *out.shape[1:])[skip : skip + last - first]
 
 
 def _try_out(dataset: h5py.Dataset, row: int, layout: Layout) -> None:

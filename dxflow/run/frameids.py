@@ -111,7 +111,9 @@ def frame_index(run: Any, kind: Detector, trains: NDArray, at: Location, faults:
     ]
     pulses, cells = [p for p, _ in both], [c for _, c in both]
     known = any(p is not None for p in pulses)
-    if not all(c is None for c in cells):
+    if kind.turns:
+        cells = [_numbers(c) % kind.turns for c in counts]
+    elif not all(c is None for c in cells):
         cells = [*_all_or_none(cells, kind.cells, counts, at, trains, faults)]
     ids = _all_or_none(pulses, kind.pulses, counts, at, trains, faults) if known else [*map(_numbers, counts)]
     for module, (p, c) in enumerate(zip(ids, cells, strict=True)):

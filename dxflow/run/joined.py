@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors.near import listed
 from .index import EntryIndex
 
-WAYS = (("pulse_id",), ("pulse_id", "cell_id"), ("cell_id",), ("entry_id",))
+WAYS = (("pulse_id",), ("pulse_id", "cell_id"), ("entry_id",), ("cell_id",))
 """By which ids of a frame, beside its train, values are joined: the first that both sides have and that is unique."""
 BITS = {"pulse_id": 24, "cell_id": 16, "entry_id": 24}
 FEW = 3

@@ -107,12 +107,14 @@ def locate(
     *,
     planes: Mapping[str, int] | None = None,
     plane: str = "data",
+    strips: bool = False,
     roi: tuple[slice, slice] | None = None,
     offset: int = 0,
 ) -> Location:
     """Ask EXtra-data where a key of some sources (the modules of a detector) is, for the given trains.
 
-    Data that a source recorded for train t are taken as those of train t + `offset`.
+    Data that a source recorded for train t are taken as those of train t + `offset`. Entries (frame, strip) are taken
+    as frames of one row where `strips` says so.
 
     Raises
     ------
@@ -129,6 +131,8 @@ def locate(
     for module, stored in enumerate(data):
         _fill(where[:, module], stored, one, trains, files, faults, offset)
     shape, per_entry, position = _frame_shape(one, planes, plane)
+    if strips and len(shape) == 2:
+        shape, per_entry = (1, shape[1]), shape[0]
     cut = _cut(roi, shape, one.source)
     paths = [*files, *led_to(data, files)]
     return Location(

@@ -235,9 +235,10 @@ def _no_mask(run: DataCollection, key: str, sources: Sequence[str]) -> str:
 def _beside(key: str, dtype: np.dtype, entry: tuple[int, ...], to: Frame) -> Location:
     """Return the place of the frames as that of their mask, checked by shape."""
     frames = to.at.per_entry
-    shape = entry[1:] if len(entry) == 3 else entry
-    if shape != to.at.stored or dtype.kind not in "ui" or (entry[0] if len(entry) == 3 else 1) != frames:
-        want = to.at.stored if frames == 1 else (frames, *to.at.stored)
+    usual = to.at.stored if frames == 1 else (frames, *to.at.stored)
+    want = (frames, *to.at.stored[1:]) if to.found and to.found.detector.strips else usual
+    one = frames == 1 and entry == (1, *to.at.stored)
+    if (entry != want and not one) or dtype.kind not in "ui":
         raise ValueError(
             f"{key} is {dtype} {entry}: not a mask for frames of {want} ({to.name} {to.key}); expected integers of "
             "that shape, another mask=, or mask=None"

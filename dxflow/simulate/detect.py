@@ -30,7 +30,7 @@ HOT = 1.0e4
 """Photons that a hot pixel shows in corrected data; raw hot pixels are at the top of their range."""
 
 JUNGFRAU_STAGES = (0, 1, 3)
-"""Values of JUNGFRAU's gain dataset for high, medium and low gain."""
+"""Values of JUNGFRAU's, and Gotthard-II's, gain dataset for high, medium and low gain."""
 
 
 class BadPixel(IntFlag):
@@ -86,7 +86,8 @@ def sensor(settings: Settings, kind: Kind, number: int) -> Sensor:
     random = generator(settings.seed, Stream.PEDESTAL, number)
     level = 2.0 ** (kind.adc_bits - 2)
     pedestal = (level * (1 + 0.05 * random.standard_normal(settings.shape))).astype(np.float32)
-    cells = (0.01 * level * random.standard_normal(settings.pulses)).astype(np.float32)
+    memory = np.unique(kind.cell(np.arange(settings.pulses)))
+    cells = (0.01 * level * random.standard_normal(len(memory))).astype(np.float32)
     return Sensor(
         number=number,
         dead=chance < settings.bad_pixels / 2,
@@ -126,11 +127,11 @@ def raw(
     kind: Kind,
     sensor: Sensor,
     mean: NDArray[np.float64],
-    cell: int,
+    frame: int,
     random: np.random.Generator,
     train_id: int = 0,
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-    """Return one raw frame.
+    """Return one raw frame, by its number in the train.
 
     Value = pedestal + cell offset + photons * ADU per photon of the stage + noise, rounded and clipped;
     the stage is the first whose ceiling is not passed by the photons.
@@ -143,9 +144,9 @@ def raw(
         0 high, 1 medium, 2 low gain.
     """
     if sensor.board is not None and settings.electronics is not None:
-        ids = settings.seed, sensor.number, train_id, cell
+        ids = settings.seed, sensor.number, train_id, frame
         jump = jumps(settings.electronics, kind, settings.shape, *ids)
-        return _by_electronics(settings.electronics, kind, sensor, mean, cell, random, jump)
+        return _by_electronics(settings.electronics, kind, sensor, mean, kind.cell(frame), random, jump)
     stage, signal = np.zeros(mean.shape, np.uint8), np.float64(0)
     # Without light nothing is drawn, either.
     if mean.any():
@@ -154,7 +155,7 @@ def raw(
             stage += photons > ceiling
         signal = spread(photons, settings.charge, random) * np.array(kind.adu_per_photon)[stage]
     noise = settings.noise * kind.adu_per_photon[0] * random.standard_normal(mean.shape, dtype=np.float32)
-    value = _digits(kind, sensor, sensor.pedestal + sensor.cell_offset[cell] + signal + noise)
+    value = _digits(kind, sensor, sensor.pedestal + sensor.cell_offset[kind.cell(frame)] + signal + noise)
     return _stored(kind, value, stage, random), stage
 
 
@@ -207,5 +208,5 @@ def _stored(
 
 
 def stored_stage(kind: Kind, stage: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return gain stages as JUNGFRAU stores them in a dataset of their own."""
+    """Return gain stages as JUNGFRAU and Gotthard-II store them in a dataset of their own."""
     return np.array(JUNGFRAU_STAGES if not kind.xtdf else (0, 1, 2), dtype=np.uint8)[stage]

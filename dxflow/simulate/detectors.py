@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Kind:
     shape: tuple[int, int]
     """Pixels of a module, (ss, fs)."""
     cells: int
-    """Memory cells: the most frames of a train."""
+    """The most frames of a train: memory cells, but where these take turns."""
     raw_planes: int
     """Length of the axis before the pixels in raw data; 0 where there is none."""
     gain: str
@@ -31,13 +32,23 @@ class Kind:
     ceiling: tuple[float, ...]
     """Photons above which the next stage is used; one fewer than stages."""
     geometry: str
-    """Class of `extra_geom` with the real layout."""
+    """Class of `extra_geom` with the real layout; "" where there is none."""
     xtdf: bool = True
     """Frames of a train along the first axis (XTDF) rather than one entry per train."""
     asic: tuple[int, int] = (64, 64)
     """Pixels of an ASIC, (ss, fs)."""
     adc_bits: int = 14
     """Largest raw value is 2**adc_bits - 1."""
+    receiver: str = "JNGFR"
+    """Start of the last part of a source, where it is not XTDF."""
+    strips: bool = False
+    """Whether frames are stored as lines, (strip,)."""
+    turns: int = 0
+    """Memory cells that take turns from frame to frame, and are not recorded; 0: a frame has its own."""
+
+    def cell(self, frame: Any) -> Any:
+        """Return the memory cell of frames by their number in the train."""
+        return frame % self.turns if self.turns else frame
 
     @property
     def group(self) -> str:
@@ -60,15 +71,15 @@ class Kind:
 
     def raw_source(self, detector: str, module: int) -> str:
         """Return the source of a module's raw data, also the legacy name of the corrected data."""
-        return (
-            f"{detector}/DET/{module}CH0:xtdf" if self.xtdf else f"{detector}/DET/JNGFR{module:02d}:daqOutput"
-        )
+        if self.xtdf:
+            return f"{detector}/DET/{module}CH0:xtdf"
+        return f"{detector}/DET/{self.receiver}{module:02d}:daqOutput"
 
     def corrected_source(self, detector: str, module: int) -> str:
         """Return the source of a module's corrected data (the rule since 2026)."""
         if self.xtdf:
             return f"{detector}/CORR/{module}CH0:output"
-        return f"{detector}/CORR/JNGFR{module:02d}:daqOutput"
+        return f"{detector}/CORR/{self.receiver}{module:02d}:daqOutput"
 
     def module_numbers(self, modules: int | None = None) -> tuple[int, ...]:
         """Return the numbers of the first ``modules`` modules; None means all."""
@@ -148,6 +159,29 @@ def _jungfrau(name: str, domain: str, modules: int) -> Kind:
     )
 
 
+def _gotthard2() -> Kind:
+    return Kind(
+        name="GOTTHARD2",
+        domain="XAD_G2XES",
+        aggregator="GH2",
+        modules=2,
+        first=1,
+        shape=(1, 1280),
+        cells=2720,
+        raw_planes=0,
+        gain="key",
+        adu_per_photon=(30.0, 3.0, 0.4),
+        ceiling=(80.0, 900.0),
+        geometry="",
+        asic=(1, 128),
+        adc_bits=12,
+        xtdf=False,
+        receiver="RECEIVER",
+        strips=True,
+        turns=2,
+    )
+
+
 _ALL = (
     _agipd("AGIPD1M", "DET_AGIPD1M-1", 16, "AGIPD_1MGeometry"),
     _agipd("AGIPD500K", "DET_AGIPD500K2G", 8, "AGIPD_500K2GGeometry"),
@@ -155,6 +189,7 @@ _ALL = (
     _dssc(),
     _jungfrau("JUNGFRAU", "IRDA_JF4M", 8),
     _jungfrau("JUNGFRAU1", "IRDA_JF500K1", 1),
+    _gotthard2(),
 )
 
 KINDS = {kind.name: kind for kind in _ALL}

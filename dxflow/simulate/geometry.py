@@ -77,7 +77,7 @@ def layout(kind: Kind, shape: tuple[int, int], numbers: Sequence[int]) -> tuple[
     source : object or None
         None if tiled: also where `extra_geom` is not installed.
     """
-    if shape != kind.shape or importlib.util.find_spec("extra_geom") is None:
+    if shape != kind.shape or not kind.geometry or importlib.util.find_spec("extra_geom") is None:
         return _tiled(shape, len(numbers)), None
     geometry = _real(kind)
     rows = [number - kind.first for number in numbers]

@@ -40,7 +40,7 @@ class FrameWriter:
     def put(self, place: tuple[int, ...], frame: NDArray[Any], donor: int, *, keep: bool) -> None:
         """Write a frame at a place (leading indices); ``keep`` its compressed bytes for the donor's copies."""
         if self._chunks is None:
-            self.dataset[place] = frame
+            self.dataset[place] = frame.reshape(self.dataset.shape[len(place) :])
             return
         offset = place + (0,) * (self._ndim - len(place))
         self.dataset.id.write_direct_chunk(
@@ -140,11 +140,13 @@ class _ModuleFile:
         group["length"] = np.full((len(cells), 1), _frame_bytes(self.scene), "u4")
 
     def _write_entry_ids(self, group: h5py.Group) -> None:
-        """Write what names each entry of JUNGFRAU, (train, cell)."""
+        """Write what names each entry of JUNGFRAU and Gotthard-II, (train, cell)."""
         settings, ids = self.scene.settings, self.file.facts.train_ids[self.counts() > 0]
         cells = np.arange(settings.pulses)
+        # The receiver of Gotthard-II does not say it.
+        said = np.full(len(cells), 255, "u1") if self.scene.kind.turns else cells.astype("u1")
         group["trainId"] = ids
-        group["memoryCell"] = np.broadcast_to(cells.astype("u1"), (len(ids), len(cells)))
+        group["memoryCell"] = np.broadcast_to(said, (len(ids), len(cells)))
         group["frameNumber"] = ids[:, np.newaxis] * np.uint64(len(cells)) + cells.astype("u8")
         group["timestamp"] = np.broadcast_to((ids / 10.0)[:, np.newaxis], (len(ids), len(cells)))
 
@@ -175,13 +177,14 @@ class _ModuleFile:
     def _dataset(
         self, group: h5py.Group, key: str, dtype: str, shape: tuple[int, ...], compressed: bool
     ) -> FrameWriter:
-        """Create a dataset of frames: (frame, ...) of XTDF, (train, cell, ...) of JUNGFRAU."""
+        """Create a dataset of frames: (frame, ...) of XTDF, (train, cell, ...) of the others."""
         counts = self.counts()
         lead = (
             (int(counts.sum()),)
             if self.scene.kind.xtdf
             else (int((counts > 0).sum()), self.scene.settings.pulses)
         )
+        shape = shape[1:] if self.scene.kind.strips else shape
         contiguous = self.scene.settings.layout == "contiguous" and not compressed
         filters = (
             {"compression": "gzip", "compression_opts": DEFLATE_LEVEL, "shuffle": True} if compressed else {}

@@ -179,7 +179,7 @@ def _story(directory: Path, chosen: Settings, plan: Schedule) -> dict[str, Any]:
         "camera_centres": camera_centres(chosen, plan.train_ids),
         "frame_train_ids": plan.train_ids[plan.train],
         "pulse_ids": (chosen.first_slot + plan.pulse * chosen.stride).astype(np.uint64),
-        "cell_ids": plan.pulse.astype(np.uint16),
+        "cell_ids": (chosen.kind.cell(plan.pulse) if chosen.kind else plan.pulse).astype(np.uint16),
         "lit": plan.lit,
         "pump": plan.pump,
         "hits": plan.hit,

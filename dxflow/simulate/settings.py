@@ -223,6 +223,10 @@ class Settings:
             ),
             (self.pulses > kind.cells, f"{kind.name} has {kind.cells} memory cells, not {self.pulses}"),
             (not 1 <= modules <= kind.modules, f"{kind.name} has 1 to {kind.modules} modules, not {modules}"),
+            (
+                kind.strips and self.shape[0] != 1,
+                f"{kind.name} is a line of strips: module_shape=(1, ...), not {self.shape}",
+            ),
             (not self.numbers, "no modules are left: plant fewer missing_modules"),
             (
                 not kind.xtdf and self.plant.pulse_counts is not None,

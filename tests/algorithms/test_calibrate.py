@@ -13,7 +13,7 @@ from extra_data import RunDirectory
 from readings import pixels
 
 import dxflow
-from dxflow import Algorithm, Frames, From, Output, PlanError
+from dxflow import Algorithm, Frames, From, Key, Output, PlanError
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.calibrate import Calibrate, regions, thresholds
 from dxflow.algorithms.dark import Pedestal
@@ -23,6 +23,7 @@ from dxflow.simulate import Electronics, Flat, make_run
 from dxflow.simulate.detect import Cause
 from dxflow.simulate.detectors import kind
 from dxflow.simulate.electronics import jumps
+from dxflow.simulate.exdf import FileFacts, SimulatedFile
 from dxflow.testing import check_algorithm
 
 SMALL = {"detector": "AGIPD500K", "data": "raw", "module_shape": (16, 24), "pulses": 3, "modules": 2}
@@ -70,12 +71,12 @@ def constants(run):
 def planes(truth):
     """Return values and gain words, (frame, module, ss, fs), f8, by EXtra-data."""
     opened = RunDirectory(truth.path)
-    if "JUNGFRAU" in truth.kind:
+    if truth.key == "data.adc":
         both = [
             np.stack([opened[s, f"data.{k}"].ndarray() for s in truth.sources], axis=2)
             for k in ("adc", "gain")
         ]
-        return [one.reshape(-1, *one.shape[2:]).astype("f8") for one in both]
+        return [one.reshape(-1, *truth.offset.shape[2:]).astype("f8") for one in both]
     frames = np.stack([opened[s, truth.key].ndarray() for s in truth.sources], axis=1)
     return frames[:, :, 0].astype("f8"), frames[:, :, -1].astype("f8")
 
@@ -257,9 +258,13 @@ def test_arrays_of_the_facility_have_axes_by_their_length(run, constants):
     near(calibrated(run, given)["keep.img"], by_numpy(run, constants, 0)[0])
 
 
-@pytest.mark.parametrize(("name", "codes"), [("LPD1M", (0, 1, 2)), ("JUNGFRAU", (0, 1, 3)), ("DSSC1M", (0,))])
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [("LPD1M", (0, 1, 2)), ("JUNGFRAU", (0, 1, 3)), ("DSSC1M", (0,)), ("GOTTHARD2", (0, 1, 3))],
+)
 def test_detectors_that_record_their_stage_or_have_one(tmp_path, name, codes):
-    truth = simulated(tmp_path / "r", detector=name, signal=Flat(60), energy_spread=1.0, trains=6)
+    size = {"module_shape": (1, 384)} if name == "GOTTHARD2" else {}
+    truth = simulated(tmp_path / "r", detector=name, signal=Flat(60), energy_spread=1.0, trains=6, **size)
     x, word = planes(truth)
     if name == "LPD1M":
         x, word = x % 4096, x // 4096
@@ -429,6 +434,40 @@ def test_a_camera(camera):
     key, frames = pixels(camera)
     data = calibrated(camera, {"offset": np.full(frames.shape[1:], 3.5)}, img=key)
     near(data["keep.img"][:, 0], frames - 3.5)
+
+
+def epix(folder, frames):
+    """Write raw frames, (train, ss, fs), as those of an ePix100; return its key."""
+    folder.mkdir()
+    source, ids = "MID_EXP_EPIX-1/DET/RECEIVER:daqOutput", 10001 + np.arange(len(frames), dtype="u8")
+    with SimulatedFile(folder, FileFacts("RAW", 900000, 1, "EPIX01", 0, "1.3", ids)) as file:
+        file.fast(source, "data", {"image.pixels": frames.astype("u2")})
+    return Key(source, "data.image.pixels")
+
+
+def test_an_epix100_without_the_noise_that_its_rows_and_columns_share(tmp_path):
+    random = np.random.default_rng(5)
+    offset = random.normal(3000, 100, (24, 32))
+    dark = offset + random.normal(0, 4, (40, 24, 32))
+    light = np.rint(offset + random.normal(0, 4, (8, 24, 32)) + 220 * random.poisson(0.1, (8, 24, 32)))
+    light = np.rint(light + random.normal(0, 15, (8, 24, 1)) + random.normal(0, 15, (8, 1, 32)))
+    key = epix(tmp_path / "dark", np.rint(dark))
+    pedestal = dxflow.reduce(
+        tmp_path / "dark", Pedestal(img=key), tmp_path / "x.zarr", cluster="here"
+    ).dataset
+    np.testing.assert_allclose(pedestal["dark.offset"].values[0, 0, 0], offset, atol=4)
+    assert np.median(pedestal["dark.noise"]) == pytest.approx(4, rel=0.05)
+    epix(tmp_path / "light", light)
+    options = {"common_mode": ("row", "column"), "dark": 100.0, "unit": "photons", "photon_energy": 8.0}
+    chain = [Calibrate(constants=tmp_path / "x.zarr", img=key, adu=220 / 8.0, **options), Keep()]
+    found = dxflow.reduce(tmp_path / "light", chain, cluster="here").dataset["keep.img"].values[:, 0]
+    expected = light - pedestal["dark.offset"].values[0, 0, 0]
+    for axis in (2, 1):
+        middle = np.ma.median(np.ma.masked_array(expected, abs(expected) > 100), axis=axis, keepdims=True)
+        expected = expected - middle.filled(0)
+    expected[:, pedestal["dark.bad"].values[0, 0, 0] > 0] = np.nan
+    np.testing.assert_allclose(found, expected / 220, atol=1e-4)
+    assert np.nanstd(np.where(found < 0.5, found, np.nan)) < 6 / 220
 
 
 def test_what_makes_no_sense_is_refused(run, constants, broken, tmp_path):

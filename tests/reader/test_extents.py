@@ -40,6 +40,8 @@ def write(path, kind, values):
 
 def bound(path, values, *, per_entry=1, plane=None, trains=1, roi=None):
     frame = values.shape[2:] if per_entry > 1 or plane is not None else values.shape[1:]
+    # Entries of strips, (frame, strip).
+    frame = frame if len(frame) == 2 else (1, *frame)
     counts = np.array([len(part) for part in np.array_split(np.arange(len(values)), trains)])
     location = Location(
         sources=("s",),
@@ -97,6 +99,17 @@ def test_any_stretch_of_any_layout_is_what_h5py_reads(
     start, stop = sorted(round(c * len(one.index)) for c in cut)
     truth = truth if roi is None else truth[:, roi[0], roi[1]]
     np.testing.assert_array_equal(read(one, start, stop), truth[start:stop])
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("roi", [None, (slice(0, 1), slice(2, 5))])
+def test_entries_of_strips_are_frames_of_one_row(tmp_path, kind, roi):
+    values = np.random.default_rng(1).integers(0, 90, (5, 4, 6)).astype("u2")
+    write(tmp_path / "x.h5", kind, values)
+    one = bound(tmp_path / "x.h5", values, per_entry=4, trains=2, roi=roi)
+    truth = values.reshape(-1, 1, 6)[:, :, roi[1] if roi else slice(None)]
+    for start, stop in ((0, 20), (3, 14), (7, 8)):
+        np.testing.assert_array_equal(read(one, start, stop), truth[start:stop])
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -75,7 +75,7 @@ class Detector:
     kind : str
         Its name, as in EXtra-data: ``"AGIPD1M"``.
     raw, corrected : str
-        Regular expressions of a module's source name, with groups ``name`` and ``module``.
+        Regular expressions of a module's source name, with groups ``name`` and ``module``, a number; "" is 1.
     modules : int
         How many modules it has; 0 where that varies.
     first : int
@@ -86,6 +86,10 @@ class Detector:
         Where it has its own names for the usual ``image.*`` keys.
     planes : mapping
         For raw data with an axis before the pixels: position of each plane along it, by name.
+    strips : bool
+        Whether a module is a line of pixels, and an entry (frame, strip): its frames are (1, strip).
+    turns : int
+        Memory cells that take turns from frame to frame of a train where no key says them; 0: there are none.
     timing : Timing, optional
         When it takes its frames.
     readout : Readout
@@ -101,6 +105,8 @@ class Detector:
     cells: str = "image.cellId"
     keys: Mapping[str, str] = field(default_factory=dict)
     planes: Mapping[str, int] = field(default_factory=dict)
+    strips: bool = False
+    turns: int = 0
     timing: Timing | None = None
     readout: Readout = Readout()
 
@@ -194,5 +200,5 @@ def _matches(pattern: str, names: list[str]) -> dict[str, dict[int, str]]:
     out: dict[str, dict[int, str]] = {}
     for source in names:
         if hit := re.fullmatch(pattern, source):
-            out.setdefault(hit["name"], {})[int(hit["module"])] = source
+            out.setdefault(hit["name"], {})[int(hit["module"] or 1)] = source
     return {name: dict(sorted(modules.items())) for name, modules in out.items()}

@@ -14,6 +14,11 @@ NAMES = {
         "SPB_IRDA_JF4M/CORR/JNGFR{:02}:daqOutput",
         range(1, 9),
     ),
+    "GOTTHARD2": (
+        "FXE_XAD_G2XES/DET/RECEIVER{:02}:daqOutput",
+        "FXE_XAD_G2XES/CORR/RECEIVER{:02}:daqOutput",
+        range(1, 3),
+    ),
 }
 
 
@@ -26,6 +31,11 @@ def test_modules_of_each_detector_are_found_raw_and_corrected(kind):
         assert (found.detector.kind, found.data, found.sources) == (kind, data, sources)
         assert found.name == pattern.split("/")[0]
         assert found.detector.modules in (0, len(numbers))
+
+
+def test_a_module_without_a_number_is_the_first():
+    (found,) = detectors.find(["FXE_XAD_G2XES/DET/RECEIVER:daqOutput"])
+    assert found.sources == {1: "FXE_XAD_G2XES/DET/RECEIVER:daqOutput"}
 
 
 def test_corrected_data_come_before_raw():
