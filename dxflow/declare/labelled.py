@@ -73,6 +73,11 @@ class Asked:
             return Values(self._texts(bound, declared.offset), key, "", bound.name)
         _refuse_dtype(bound.title, bound.dtype)
         values, there = whole(bound, self.faults)
+        if not there.any():
+            why = {f"{f.cause}, {f.detail}" for f in self.faults.losses if f.source == bound.name}
+            raise ValueError(
+                f"{bound.title} has no value in these trains{': ' * bool(why)}{'; '.join(sorted(why))}"
+            )
         return Values(of_rows(bound.index, values, there), key, bound.location.unit, bound.name)
 
     def _texts(self, bound: BoundInput, offset: int) -> Labelled:

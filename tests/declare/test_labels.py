@@ -450,6 +450,26 @@ def test_values_that_cannot_be_read_are_faults_and_missing(tmp_path):
     np.testing.assert_array_equal(has, np.repeat([True, True, False, True], 2))
 
 
+def test_a_device_without_a_value_is_said_with_the_cause(tmp_path):
+    import glob
+
+    import h5py
+
+    from dxflow.simulate import make_run
+
+    options = {"trains": 4, "pulses": 2, "module_shape": (4, 4), "modules": 2, "devices": ("motor",)}
+    truth = make_run(tmp_path / "r", sequences=1, **options)
+    with h5py.File(glob.glob(f"{tmp_path}/r/*DA01*")[0], "a") as f:
+        name = f"CONTROL/{truth.devices['motor']}/actualPosition/value"
+        del f[name]
+        f.create_dataset(name, (0,), "f8", maxshape=(None,))
+    for on_fault in (None, "mask"):
+        with pytest.raises(
+            PlanError, match="actualPosition.* has no value in these trains: index does not fit the data"
+        ):
+            kept(truth, ByBlock, motor(truth), on_fault=on_fault)
+
+
 def test_texts_of_a_device_are_labels(tmp_path):
     import glob
 
