@@ -82,7 +82,7 @@ class Paired:
     def _close(self, out: Partial, sums: NDArray) -> None:
         """Add the difference within a stretch that is complete."""
         n = sums[:, 0].astype(np.int64)
-        both = (n > 0).all(axis=0)
+        both: NDArray = np.all(n > 0, axis=0)
         r = ratio(sums[:, 1], sums[:, 2])
         values = np.where(both, np.stack([r[ON], r[OFF], r[ON] - r[OFF]]), 0.0)
         add(out.counts[0], out.means, out.squares, both, values, np.zeros(()))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow import Algorithm, From, InputInfo, Labels, Output, Partial, PlanError, RunInfo, Train
+from dxflow import Algorithm, From, InputInfo, Key, Labels, Output, Partial, PlanError, RunInfo, Train
 
 from . import _groups as groups
 from ._difference_sums import OFF, ON, Paired, Pooled, Rows
@@ -267,8 +267,9 @@ def axes_of(x: InputInfo) -> dict[str, Any]:
 
 
 def _input(alias: str, what: Any) -> Any:
-    """Return an input; what can only be labels, as such."""
-    if isinstance(what, (Labels, From)) or (hasattr(what, "bind") and alias not in LABELS):
+    """Return an input; what can only be labels, as such, and a key of I0, which may have a list of pulses."""
+    known = alias in LABELS or (alias == "i0" and isinstance(what, Key))
+    if isinstance(what, (Labels, From)) or (hasattr(what, "bind") and not known):
         return what
     return Labels(what)
 

@@ -157,7 +157,7 @@ def train_bytes(bound: BoundInput) -> NDArray:
 def bytes_spared(bound: BoundInput) -> int:
     """Return the bytes of frames and pixels of an input's modules that are not read."""
     at = bound.location
-    if bound.composed:
+    if bound.composed or bound.joined is not None:
         return 0
     item = at.dtype.itemsize
     all_frames = int(at.count.sum()) * at.per_entry

@@ -5,8 +5,10 @@ import pytest
 from samples import RoiSum
 
 import dxflow
-from dxflow import Frames, FrameSelection
-from dxflow.simulate import make_run
+from dxflow import Frames, FrameSelection, Labels
+from dxflow.algorithms.average import Average
+from dxflow.run.bound import bytes_spared
+from dxflow.simulate import Plant, make_run
 
 SIZE = {"trains": 5, "pulses": 4, "modules": 2, "module_shape": (16, 16), "devices": ()}
 FRAMES = 5 * 4 * 2
@@ -81,6 +83,14 @@ def test_what_selecting_spares_is_counted(tmp_path):
     assert f"spared: {spared}" in explained(tmp_path / "r", roi=np.s_[4:8, :])
     result = dxflow.reduce(tmp_path / "r", RoiSum(img=Frames(modules=(0, 1))), frames=one, cluster="here")
     assert "spared   " in result.report()
+
+
+def test_labels_of_frames_spare_nothing_where_a_module_lacks_trains(tmp_path):
+    truth = make_run(tmp_path / "r", **SIZE | {"modules": None, "plant": Plant(lost_trains={1: (3,)})})
+    ids = {"train_ids": truth.frame_train_ids, "pulse_ids": truth.pulse_ids}
+    by = Labels(np.arange(20) % 2 == 0, **ids)
+    plan = dxflow.plan(tmp_path / "r", Average(by=by, img=Frames(modules=(0, 1))), on_fault="mask")
+    assert [bytes_spared(one) for one in plan.inputs] == [0, 0]
 
 
 def test_masks_are_explained_apart(tmp_path):
