@@ -141,7 +141,7 @@ def dense(result: Any, name: str = "sparsify") -> NDArray:
     result : Result or xarray.Dataset
         What `Sparsify` made, of all frames.
     name : str
-        Of the algorithm.
+        Of the algorithm; of one of its variants, such as ``"sparsify_2"``.
 
     Returns
     -------
@@ -155,7 +155,8 @@ def dense(result: Any, name: str = "sparsify") -> NDArray:
         If it has not all pixels: frames were selected, or there were more than `pad`.
     """
     data = getattr(result, "dataset", result)
-    n, pixels, values = (np.asarray(data[f"{name}.{key}"]) for key in ("n", "pixels", "values"))
+    made = _of_variant(data, name)
+    n, pixels, values = made["n"], made["pixels"], made["values"]
     if values.ndim == 2:
         pad = values.shape[1]
         if (n > pad).any():
@@ -169,13 +170,40 @@ def dense(result: Any, name: str = "sparsify") -> NDArray:
         raise ValueError(
             f"{name}: {len(n)} frames have {n.sum()} pixels, and {len(values)} are listed; expected the whole result"
         )
-    numbers, limits = (np.asarray(data[f"{name}.{key}"]) for key in ("module_numbers", "limits"))
+    numbers, limits = made["module_numbers"], made["limits"]
     images = np.zeros((len(n), len(numbers), *(limits[:, 1] - limits[:, 0])), values.dtype)
-    images[~np.asarray(data[f"{name}.n_valid"])] = np.nan
+    images[~made["n_valid"]] = np.nan
     order = np.argsort(numbers)
     module = order[np.searchsorted(numbers, pixels[:, 0], sorter=order)]
     images[np.repeat(np.arange(len(n)), n), module, *(pixels[:, 1:] - limits[:, 0]).T] = values
     return images
+
+
+KEYS = ("n", "n_valid", "pixels", "values", "module_numbers", "limits")
+"""Outputs that images are made of."""
+
+
+def _of_variant(data: Any, name: str) -> dict[str, NDArray]:
+    """Return the outputs of an algorithm, or of one of its variants."""
+    if f"{name}.n" in data and data[f"{name}.n"].ndim == 1:
+        return {key: np.asarray(data[f"{name}.{key}"]) for key in KEYS}
+    several = [str(key)[:-2] for key in data.data_vars if str(key).endswith(".n") and data[key].ndim == 2]
+    for base in several:
+        names = data[data[f"{base}.n"].dims[0]].values.tolist()
+        if name == base:
+            raise ValueError(
+                f"{name} has variants: say which, dense(result, {names[0]!r}); there are {names}"
+            )
+        if name in names:
+            at = names.index(name)
+            n, values = np.asarray(data[f"{base}.n"]), data[f"{base}.values"]
+            # Lists of variants are behind each other.
+            one: Any = at if values.ndim == 3 else slice(int(n[:at].sum()), int(n[: at + 1].sum()))
+            return {
+                key: np.asarray(data[f"{base}.{key}"][one if key in ("pixels", "values") else at])
+                for key in KEYS
+            }
+    raise ValueError(f"{name}: there is no such output of Sparsify in this result")
 
 
 def _kind(img: InputInfo) -> str:

@@ -70,6 +70,17 @@ def test_photons_of_raw_data_and_frames_of_which_modules_lack(raw, broken):
     np.testing.assert_array_equal(found[there], np.nan_to_num(photons)[there])
 
 
+@pytest.mark.parametrize("pad", [None, 2500])
+def test_images_of_each_variant(holey, pad):
+    result, frames = made(holey, *Sparsify.variants(threshold=[1.2, 2.5], pad=[pad, pad])), images(holey)
+    for name, threshold in (("sparsify_1", 1.2), ("sparsify_2", 2.5)):
+        np.testing.assert_array_equal(dense(result, name), np.where(frames > threshold, frames, 0))
+    with pytest.raises(ValueError, match="say which, dense.result, 'sparsify_1'."):
+        dense(result)
+    with pytest.raises(ValueError, match="no such output"):
+        dense(result, "sparsify_3")
+
+
 @pytest.mark.parametrize("pad", [None, 5])
 def test_the_result_depends_neither_on_cuts_nor_on_company(tiny, pad):
     check_algorithm(lambda: Sparsify(threshold=1.2, pad=pad, mask=BAD), tiny.path, on_fault="mask")
