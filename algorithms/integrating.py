@@ -10,6 +10,8 @@ import numpy as np
 
 from dxflow import Algorithm, Labels, Output, Partial, PlanError, RunInfo, Train
 
+from .difference import axes_of
+
 if TYPE_CHECKING:
     from xarray import Dataset
 
@@ -87,8 +89,8 @@ class Integrating(Algorithm):
                 f"integrating: {of.name} {of.key} has images, (module, ss, fs); expected numbers or lines, such "
                 'as From("roi.sum")'
             )
-        shape = of.shape[1:]
-        value: dict[str, Any] = {"per": "train", "shape": shape}
+        shape = axes_of(of)
+        value: dict[str, Any] = {"per": "train", **shape}
         # Of each frame of the slow detector: it ends exposures in trains in which there is nothing to add up, too.
         ends: dict[str, Any] = {"per": "slow", "stage": "rows"}
         whole = {"dtype": "i8", **ends}
@@ -96,9 +98,9 @@ class Integrating(Algorithm):
             "part": Output(store=False, **value),
             "n": Output(store=False, dtype="i8", **value),
             "ends": Output(store=False, per="slow", dtype="?"),
-            "sum": Output(unit=of.unit, doc="sum over the exposure", shape=shape, **ends),
-            "mean": Output(unit=of.unit, doc="mean over the exposure", shape=shape, **ends),
-            "count": Output(doc="values of the exposure", shape=shape, **whole),
+            "sum": Output(unit=of.unit, doc="sum over the exposure", **shape, **ends),
+            "mean": Output(unit=of.unit, doc="mean over the exposure", **shape, **ends),
+            "count": Output(doc="values of the exposure", **shape, **whole),
             "first": Output(doc="first train of the exposure", **whole),
             "last": Output(doc="last train of the exposure", **whole),
             "seen": Output(doc="trains of the exposure with a value", **whole),

@@ -10,6 +10,7 @@ from runs import make_run
 import dxflow
 from dxflow import Frames, From, Key, Labels, PlanError
 from dxflow.algorithms.integrating import Integrating
+from dxflow.algorithms.projection import Projection
 from dxflow.algorithms.roi import RoiSum
 from dxflow.simulate import Plant
 from dxflow.testing import check_algorithm
@@ -101,6 +102,15 @@ def test_arrays_per_pulse_and_values_per_train_are_added_up_as_well(run):
     slowly = made(run, of=motor(run))
     inside = exposed(run.train_ids.astype(int), 10008, None)
     np.testing.assert_allclose(slowly["integrating.sum"][ENDS.index(10008)], run.motor[inside].sum())
+
+
+def test_axes_of_values_keep_their_names(run):
+    data = made(run, Projection(ss=(2, 5)), of=From("projection.fs"))
+    fs = data["projection.fs"]
+    assert data["integrating.sum"].dims[1:] == fs.dims[1:] == ("projected_fs",)
+    np.testing.assert_array_equal(data["integrating.sum"]["projected_fs"], np.arange(8))
+    first = fs.values[data["train_id"].values.astype(int) <= ENDS[0]]
+    np.testing.assert_allclose(data["integrating.sum"].values[0], first.sum(axis=0), rtol=1e-12)
 
 
 def test_a_late_detector_is_put_right_by_an_offset(run):
