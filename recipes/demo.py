@@ -69,7 +69,7 @@ def compile_kernels() -> None:
     import numpy as np
 
     from dxflow.algorithms._average_kernels import Sorted, add_floats, add_integers, merge_floats
-    from dxflow.algorithms._azint_kernels import Sums, integrate
+    from dxflow.algorithms._azint_kernels import Scratch, Sums, integrate
     from dxflow.algorithms._frame_kernels import count_lit
     from dxflow.algorithms._subtract_kernels import subtract
 
@@ -91,7 +91,7 @@ def compile_kernels() -> None:
         zeros("i8", 1, 1),
         zeros("i8"),
     )
-    integrate(image, zeros("i4"), zeros("f4"), (zeros("i4"), zeros("i8")), sums)
+    integrate(image, zeros("i4"), zeros("f4"), (zeros("i4"), zeros("i8")), sums, Scratch(1).arrays)
     add_floats(image, one, zeros("i4"), zeros("f8"), zeros("f8"))
     count_lit(image, np.float32(0), np.float32(0), zeros("i4"), zeros("i4"), zeros("i4"), zeros("f8"))
     merge_floats(zeros("i4"), zeros("f8"), zeros("f8"), zeros("i4"), zeros("f8"), zeros("f8"))
