@@ -194,8 +194,8 @@ def layers(tables: Sequence[Table], module: int) -> Layers:
         bins[layer, used] = table.bins[module][used] + start
         weights[layer, used] = table.weights[module][used]
     whole = own[0].size // ROWS
-    some: NDArray = np.array(taken)[:, : whole * ROWS].reshape(len(taken), whole, ROWS).any(axis=2)
-    return Layers(bins, weights, some, places, Work.of(len(taken), max(sizes) + 1))
+    some = np.any(np.array(taken)[:, : whole * ROWS].reshape(len(taken), whole, ROWS), axis=2)
+    return Layers(bins, weights, np.asarray(some), places, Work.of(len(taken), max(sizes) + 1))
 
 
 class Joined:
@@ -231,10 +231,10 @@ def _integrate(frames: NDArray, module: int, together: Sequence[tuple[Any, Sums]
         holes = len(frames[some]) > 1 and sweep(
             frames[some], joined.bins, joined.weights, joined.some, joined.work
         )
-        for place, (one, sums) in zip(joined.places, together, strict=True):
+        for (layer, start), (one, sums) in zip(joined.places, together, strict=True):
             made, rest = one._made, sums._replace(rows=sums.rows[some], counted=sums.counted[some])
             if len(frames[some]) > 1:
-                deliver(joined.work, holes, *place, made.there[module], rest)
+                deliver(joined.work, holes, layer, start, made.there[module], rest)
             else:
                 integrate(
                     frames[some],
