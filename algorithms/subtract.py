@@ -275,7 +275,7 @@ def opened(dark: Any, variable: str | None, img: InputInfo) -> Darks:
         import xarray as xr
 
         dark = _variable(xr.open_zarr(dark, chunks=None, decode_times=False), variable)
-    values = dark if hasattr(dark, "dims") else np.asarray(dark)
+    values: Any = dark if hasattr(dark, "dims") else np.asarray(dark)
     if len(getattr(values, "dims", ())) == 5 and str(values.dims[0]).endswith("stage"):
         if len(values) > 1:
             raise ValueError(

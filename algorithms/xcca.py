@@ -89,8 +89,8 @@ class AngularCorrelation(AzimuthalIntegration):
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
         q, (chi, _) = self._table(info).axes.values()
         rings = {self.unit: q, **({f"{self.unit}2": q} if self.pairs else {})}
-        delta = {"delta": (np.arange(len(chi)) * 360 / len(chi), "degree")}
-        order = {"n": (np.arange(len(chi) // 2 + 1), "")}
+        delta: dict[str, Any] = {"delta": (np.arange(len(chi)) * 360 / len(chi), "degree")}
+        order: dict[str, Any] = {"n": (np.arange(len(chi) // 2 + 1), "")}
         axes: dict[str, Any] = {"shape": (len(q[0]), len(chi)), "store": False}
         out = {name: Output(per="img", **axes) for name in ("numerator", "denominator")}
         out["train"] = Output(per="img", dtype="i8", merge="max", store=False)

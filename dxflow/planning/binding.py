@@ -197,7 +197,7 @@ class Binding:
         image = output.kind == "image"
         shape = (root.shape[0], *output.shape, *root.shape[1:]) if image else (1, *output.shape)
         kind = "frames" if image else "from"
-        made = {"dims": output.dims, "coords": dict(output.coords)}
+        made: dict[str, Any] = {"dims": output.dims, "coords": dict(output.coords)}
         return replace(root, kind=kind, shape=shape, dtype=np.dtype(output.dtype), unit=output.unit, **made)
 
     def _outputs(self, bound: BoundAlgorithm) -> tuple[BoundOutput, ...]:
