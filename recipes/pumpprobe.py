@@ -70,7 +70,7 @@ class PumpProbe(Recipe):
             raise PlanError("pumpprobe: dark= and constants= were given; expected one of them")
         before: list[Any] = [Subtract(dark=args.dark)] if args.dark else []
         before += [Calibrate(constants=args.constants)] if args.constants else []
-        img = {"img": From(f"{before[0].name}.img")} if before else {}
+        img: dict[str, Any] = {"img": From(f"{before[0].name}.img")} if before else {}
         shared, given = self.options_of(AzimuthalIntegration, *AZINT), self._compared(args)
         chain = [*before, AzimuthalIntegration(**shared, **img), Difference(**given)]
         if args.band:
@@ -85,9 +85,9 @@ class PumpProbe(Recipe):
         given: dict[str, Any] = self.options_of(Difference, "pairing", "stretch", "normalise", "min_i0")
         given["on"] = pumped(args.on, frames)
         if args.i0:
-            given["i0"] = PulseKey(*args.i0, frames=frames)
+            given["i0"] = PulseKey(args.i0[0], args.i0[1], frames=frames)
         if args.delay:
-            given["by"] = delays(run_of(args.run), *args.delay, args.tolerance)
+            given["by"] = delays(run_of(args.run), args.delay[0], args.delay[1], args.tolerance)
         return given
 
     def plot(self, args: argparse.Namespace) -> None:
@@ -107,7 +107,9 @@ def pumped(on: list[str] | None, frames: Frames) -> Labels:
         return Labels.pumped(frames=frames)
     if len(on) > 2:
         raise PlanError(f"pumpprobe: on={on}: expected a source and a key, or a result and its output")
-    return Labels(*on) if len(on) == 1 or on[0].endswith((".zarr", ".h5", ".nc")) else Labels(Key(*on))
+    return (
+        Labels(*on) if len(on) == 1 or on[0].endswith((".zarr", ".h5", ".nc")) else Labels(Key(on[0], on[1]))
+    )
 
 
 def delays(run: Any, source: str, key: str, tolerance: float | None) -> Labels:
