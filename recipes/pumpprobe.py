@@ -49,6 +49,7 @@ class PumpProbe(Recipe):
         parser.add_argument(
             "--constants", help="of calibrate, for raw data: Zarr store of dark, a folder, HDF5 file"
         )
+        parser.add_options_of(Calibrate, "stage")
         parser.add_argument("--delay", nargs=2, metavar=NAMES, help="position of the delay in each train")
         parser.add_argument("--tolerance", type=float, help="how far positions of a step may be apart")
         parser.add_argument(
@@ -69,7 +70,11 @@ class PumpProbe(Recipe):
         if args.dark and args.constants:
             raise PlanError("pumpprobe: dark= and constants= were given; expected one of them")
         before: list[Any] = [Subtract(dark=args.dark)] if args.dark else []
-        before += [Calibrate(constants=args.constants)] if args.constants else []
+        before += (
+            [Calibrate(constants=args.constants, **self.options_of(Calibrate, "stage"))]
+            if args.constants
+            else []
+        )
         img: dict[str, Any] = {"img": From(f"{before[0].name}.img")} if before else {}
         shared, given = self.options_of(AzimuthalIntegration, *AZINT), self._compared(args)
         chain = [*before, AzimuthalIntegration(**shared, **img), Difference(**given)]
