@@ -193,6 +193,7 @@ ELSEWHERE = (
         "parts of one algorithm, whose marks are compared with what was planted",
     ),
     ("recipes/_xpcs_plot.py", "recipes/test_xpcs.py", "the plot that the recipe draws"),
+    ("recipes/_pumpprobe_plot.py", "recipes/test_pumpprobe.py", "the plot that the recipe draws"),
     ("recipes/_spectroscopy_plot.py", "recipes/test_spectroscopy.py", "the plot that the recipe draws"),
     ("recipes/_dark_plot.py", "recipes/test_dark.py", "the plot that the recipe draws"),
     ("recipes/_saxs_plot.py", "recipes/test_saxs.py", "the plot that the recipe draws"),
