@@ -43,7 +43,7 @@ def test_the_signature_has_options_inputs_and_name():
     import inspect
 
     shown = inspect.signature(Average)
-    assert list(shown.parameters) == ["per", "ddof", "img", "name"]
+    assert list(shown.parameters) == ["per", "groups", "ddof", "img", "by", "name"]
     assert shown.parameters["per"].default == "run"
     assert all(p.kind == p.KEYWORD_ONLY for p in shown.parameters.values())
     assert inspect.signature(RoiSum).parameters["ss"].default == RoiSum().options["ss"]
@@ -184,5 +184,5 @@ def test_an_option_with_a_name_of_the_framework_is_refused(taken):
 
 def test_an_algorithm_is_shown_with_options_and_inputs_of_its_own():
     assert repr(Average(per="cell", img=From("subtract.img"))) == (
-        "Average(per='cell', ddof=1, img=From(output='subtract.img'))"
+        "Average(per='cell', groups=None, ddof=1, img=From(output='subtract.img'))"
     )
