@@ -105,6 +105,11 @@ def asked(who: str, args: argparse.Namespace) -> list[Asked]:
     return [_named(who, str(name), bounds) for name, bounds in pairs]
 
 
+def axis(placed: Sequence[Any]) -> dict[str, Any]:
+    """Return the coordinate of an axis of regions, none of one that has no name."""
+    return {"roi": np.array([one.name for one in placed])} if placed[0].name else {}
+
+
 def numbers(given: Any) -> tuple[int, ...] | None:
     """Return module numbers as `Frames` takes them."""
     one: Any = [given] if isinstance(given, (int, np.integer)) else given

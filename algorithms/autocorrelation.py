@@ -117,7 +117,7 @@ class Autocorrelation(Algorithm):
         refuse_others("autocorrelation", img)
         placed = rois.placed("autocorrelation", self._asked, img)
         self._weights(img, placed)
-        coords: dict[str, Any] = {"roi": np.array([one.name for one in placed])} if placed[0].name else {}
+        coords = rois.axis(placed)
         regions: dict[str, Any] = {
             "shape": tuple(map(len, coords.values())),
             "dims": tuple(coords),

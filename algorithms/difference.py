@@ -208,10 +208,10 @@ class Difference(Algorithm):
         self._groups, self._single = self._groups_of(info), len(axes_of(info["x"])["shape"])
 
     def process_train_data(self, train: Train, out: Partial) -> None:
-        y = _values(train, "x")
+        y = values_of(train, "x")
         y = y[None] if y.ndim == self._single else y
         n = len(y)
-        i0 = np.broadcast_to(np.ravel(_values(train, "i0")), n) if "i0" in self.inputs else np.ones(n)
+        i0 = np.broadcast_to(np.ravel(values_of(train, "i0")), n) if "i0" in self.inputs else np.ones(n)
         known = np.broadcast_to(np.ravel(train.valid("on")), n)
         flags = np.broadcast_to(np.ravel(pumped(np.asarray(train["on"]))), n)
         slots = np.broadcast_to(0 if self._groups is None else self._groups.slots(train), n)
@@ -274,7 +274,7 @@ def _input(alias: str, what: Any) -> Any:
     return Labels(what)
 
 
-def _values(train: Train, alias: str) -> NDArray:
+def values_of(train: Train, alias: str) -> NDArray:
     """Return the values of a train in float64, NaN where there are none."""
     values, there = np.asarray(train[alias], "f8"), np.asarray(train.valid(alias))
     return np.where(there.reshape(there.shape + (1,) * (values.ndim - there.ndim)), values, np.nan)

@@ -105,7 +105,7 @@ class Histogram(Algorithm):
         img = info["img"]
         placed = rois.placed("histogram", self._asked, img)
         rois.left_out("histogram", self.mask, img)
-        coords: dict[str, Any] = {"roi": np.array([one.name for one in placed])} if placed[0].name else {}
+        coords = rois.axis(placed)
         unit = "photons" if self.photon else img.unit
         low, high = self._edges[:-1], self._edges[1:]
         bins: dict[str, Any] = {

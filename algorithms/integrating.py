@@ -10,7 +10,7 @@ import numpy as np
 
 from dxflow import Algorithm, Labels, Output, Partial, PlanError, RunInfo, Train
 
-from .difference import axes_of
+from .difference import axes_of, values_of
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -116,11 +116,8 @@ class Integrating(Algorithm):
     def process_train_data(self, train: Train, out: Partial) -> None:
         if "of" in train.missing:
             return
-        values = np.asarray(train["of"], "f8").reshape(-1, *self._shape)
+        values = values_of(train, "of").reshape(-1, *self._shape)
         finite = np.isfinite(values)
-        there = train.valid("of")
-        if np.ndim(there) and len(np.atleast_1d(there)) == len(values):
-            finite &= np.reshape(there, (len(values), -1)).any(axis=1).reshape(-1, *[1] * len(self._shape))
         out.part += np.where(finite, values, 0).sum(axis=0)
         out.n += finite.sum(axis=0)
 

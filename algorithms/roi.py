@@ -111,9 +111,8 @@ class RoiSum(Algorithm):
         img = info["img"]
         placed = rois.placed("roi", self._asked, img)
         rois.left_out("roi", self.mask, img)
-        named = self._asked[0].name != ""
-        names: dict[str, Any] = {"roi": np.array([one.name for one in placed])} if named else {}
-        axis: dict[str, Any] = {"shape": (len(placed),) * named, "dims": tuple(names), "coords": names}
+        names = rois.axis(placed)
+        axis: dict[str, Any] = {"shape": (len(placed),) * len(names), "dims": tuple(names), "coords": names}
         counts: dict[str, Any] = {"per": "img", "dtype": "i4", **axis}
         both = axis | {"shape": (*axis["shape"], 2), "dims": (*axis["dims"], "pixel_axis")}
         values: dict[str, Any] = {"per": "img", "unit": img.unit, **axis}

@@ -16,8 +16,6 @@ from ._azint_tables import loaded
 from ._rois import interval
 
 UNIT = "ps"
-MAD = 1.482602218505602
-"""Median absolute deviation of a normal distribution -> its standard deviation."""
 
 
 class TimeTool(Algorithm):
@@ -134,10 +132,7 @@ class TimeTool(Algorithm):
 
     def _check_template(self) -> None:
         """Refuse what are no weights, and a way that these say themselves."""
-        try:
-            self.template = np.ascontiguousarray(loaded("template", self.template), np.float64)
-        except ValueError as e:
-            raise ValueError(f"timetool: {e}") from e
+        self.template = np.ascontiguousarray(loaded("timetool: template", self.template), np.float64)
         if self.template.ndim != 1 or not np.isfinite(self.template).all() or not self.template.any():
             raise ValueError("timetool: template=: expected weights of some pixels, (pixel,)")
         if self.edge != "falling":
@@ -185,6 +180,7 @@ class TimeTool(Algorithm):
     def _edge(self, line: NDArray) -> dict[str, float]:
         """Return what is known of the highest edge of a line."""
         from . import _timetool_kernels as kernels
+        from ._waveform_kernels import middle
 
         heights = np.empty(len(line))
         r = line / self._reference - 1
@@ -195,7 +191,7 @@ class TimeTool(Algorithm):
             kernels.correlated(r, self.template, heights)
         first, stop = self.window or (0, len(line))
         place, height, fwhm, other = kernels.peak(heights, first, stop, 2 * self.width)
-        noise = MAD * _median(np.abs(heights - _median(heights)))
+        _, noise = middle(heights)
         snr = height / noise if noise > 0 else np.inf * height if height > 0 else np.nan
         place = place - (self.template is None) / 2 if snr >= self.min_snr else np.nan
         found = {"position": place, "amplitude": height, "snr": snr, "fwhm": fwhm, "next": other}
@@ -231,12 +227,6 @@ class TimeTool(Algorithm):
         if not (np.isfinite(summed) & (summed > 0)).any():
             raise PlanError("timetool: reference= has no light, a value above 0, in any pixel")
         return np.where(np.isfinite(summed) & (summed > 0), summed, np.nan)
-
-
-def _median(values: NDArray) -> float:
-    """Return the median of what is not NaN."""
-    some = values[np.isfinite(values)]
-    return float(np.median(some)) if len(some) else np.nan
 
 
 def _loaded(given: Any) -> NDArray:

@@ -146,7 +146,7 @@ class Waveform(Algorithm):
         for name in ("baseline", "window", "background"):
             setattr(self, name, interval("waveform", name, getattr(self, name)))
         for name in ("template", "basis"):
-            setattr(self, name, _loaded(name, getattr(self, name)))
+            setattr(self, name, loaded(f"waveform: {name}", getattr(self, name)))
         self.limits = None if self.limits is None else tuple(map(float, self.limits))
         self._check_options()
         self._check_alone()
@@ -190,9 +190,10 @@ class Waveform(Algorithm):
     def _check_alone(self) -> None:
         """Refuse options that do nothing without others."""
         there = self.pulses > 1, self._hits, self.template is not None
-        usual = _parsed(type(self))
+        usual = argparse.ArgumentParser()
+        self.add_arguments(usual)
         for (needed, names), is_there in zip(ALONE, there, strict=True):
-            if given := [n for n in names if not is_there and getattr(self, n) != getattr(usual, n)]:
+            if given := [n for n in names if not is_there and getattr(self, n) != usual.get_default(n)]:
                 raise ValueError(f"waveform: {given[0]}= does nothing without {needed}=")
 
     def outputs(self, info: RunInfo) -> Mapping[str, Output]:
@@ -360,21 +361,6 @@ class Waveform(Algorithm):
         free = rest.size - found.size
         out.coefficients[entry] = found.reshape(self.pulses, -1)
         out.basis_rest[entry] = np.sqrt((rest**2).sum() / free) if free > 0 else np.nan
-
-
-def _parsed(algorithm: type[Waveform]) -> argparse.Namespace:
-    """Return the options as they are without any given."""
-    parser = argparse.ArgumentParser()
-    algorithm.add_arguments(parser)
-    return parser.parse_args([])
-
-
-def _loaded(name: str, given: Any) -> Any:
-    """Return the array of a file, or what is given."""
-    try:
-        return loaded(name, given)
-    except ValueError as e:
-        raise ValueError(f"waveform: {e}") from e
 
 
 def _fitting(name: str, given: Any, shape: tuple[int, ...]) -> NDArray:

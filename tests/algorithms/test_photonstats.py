@@ -80,4 +80,5 @@ def test_planted_photons_are_counted_within_their_errors():
     """Four runs: the campaign has 200."""
     for what, off in photons.gathered(range(4)).items():
         assert np.abs(off).max() < 4, what
+        assert abs(off.mean()) <= photons.FAR.get(what, 4), what
         assert abs(off.mean()) < 3 / np.sqrt(len(off)), what

@@ -3,13 +3,13 @@
 ``python -m campaign.darks --runs 200`` prints the table and fails where it is not as it must be.
 """
 
-import argparse
 import sys
 import tempfile
 
 import numpy as np
 
 import dxflow
+from campaign.widths import main
 from dxflow import Frames, From
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.calibrate import Calibrate
@@ -53,20 +53,10 @@ def gathered(seeds):
     return [np.concatenate(each) for each in zip(*map(pulls, seeds), strict=True)]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=200)
-    args = parser.parse_args()
-    right = True
-    for what, off in zip(("offset", "noise", "photons"), gathered(range(args.runs)), strict=True):
-        width, mean = off.std(), off.mean()
-        sys.stdout.write(
-            f"{what:8} {len(off):6} pulls: width {width:.3f}, mean {mean:+.3f}, "
-            f"{np.mean(np.abs(off) > 3):.2%} beyond 3\n"
-        )
-        right &= 0.9 <= width <= 1.1
-    return 0 if right else 1
+def judged(seeds):
+    """Return the pulls of several sets."""
+    return zip(("offset", "noise", "photons"), gathered(seeds), strict=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, judged))

@@ -3,7 +3,6 @@
 ``python -m campaign.edges --runs 200`` prints the table and fails where it is not as it must be.
 """
 
-import argparse
 import sys
 import tempfile
 
@@ -11,6 +10,7 @@ import numpy as np
 from scipy.optimize import curve_fit
 
 import dxflow
+from campaign.widths import main
 from dxflow import Frames, Key, PulseKey
 from dxflow.algorithms.spectrum import Spectrum
 from dxflow.algorithms.xas import Xas
@@ -54,21 +54,12 @@ def model(energy, at, base):
     return base * (1 + SCAN.jump * (0.5 + np.arctan((energy - at) / SCAN.width) / np.pi))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=200)
-    args = parser.parse_args()
-    right = True
-    each, edges = zip(*(pulls(seed) for seed in range(args.runs)), strict=True)
-    for what, off in (("mu", np.concatenate(each)), ("edge", np.array(edges))):
-        width, mean = off.std(), off.mean()
-        sys.stdout.write(
-            f"{what:6} {len(off):6} pulls: width {width:.3f}, mean {mean:+.3f}, "
-            f"{np.mean(np.abs(off) > 3):.2%} beyond 3\n"
-        )
-        right &= 0.9 <= width <= 1.1
-    return 0 if right else 1
+def judged(seeds):
+    """Yield the pulls of several runs."""
+    each, edges = zip(*(pulls(seed) for seed in seeds), strict=True)
+    yield "mu", np.concatenate(each)
+    yield "edge", np.array(edges)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, judged))

@@ -3,13 +3,13 @@
 ``python -m campaign.pumps --runs 200`` prints the table and fails where it is not as it must be.
 """
 
-import argparse
 import sys
 import tempfile
 
 import numpy as np
 
 import dxflow
+from campaign.widths import main
 from dxflow import Key, Labels, PulseKey
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.difference import Difference
@@ -94,21 +94,13 @@ def gathered(pump, seeds):
     return {what: np.concatenate([one[what] for one in each], axis=1) for what in each[0]}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=200)
-    args, right = parser.parse_args(), True
+def judged(seeds):
+    """Yield the pulls of several runs, by pairing and by what they are of."""
     for pump in PUMPS:
-        for what, both in gathered(pump, range(args.runs)).items():
+        for what, both in gathered(pump, seeds).items():
             for kind, off in zip(("difference", "relative"), both, strict=True):
-                width, mean = off.std(), off.mean()
-                sys.stdout.write(
-                    f"{what:20} {kind:10} {off.size:6} pulls: width {width:.3f}, mean {mean:+.3f}, "
-                    f"{np.mean(np.abs(off) > 3):.2%} beyond 3\n"
-                )
-                right &= 0.9 <= width <= 1.1
-    return 0 if right else 1
+                yield f"{what} {kind}", off
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, judged))

@@ -3,13 +3,13 @@
 ``python -m campaign.rings --runs 200`` prints the table and fails where it is not as it must be.
 """
 
-import argparse
 import sys
 import tempfile
 
 import numpy as np
 
 import dxflow
+from campaign.widths import main
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.simulate import PowderRings, make_run
 
@@ -96,21 +96,12 @@ def gathered(kind, seeds):
     return [np.concatenate(each) for each in zip(*(pulls(kind, seed) for seed in seeds), strict=True)]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=200)
-    args = parser.parse_args()
-    right = True
+def judged(seeds):
+    """Yield the pulls of several runs, by errors and by what they are of."""
     for kind in KINDS:
-        for what, off in zip(("q", "q and chi", "rings"), gathered(kind, range(args.runs)), strict=True):
-            width, mean = off.std(), off.mean()
-            sys.stdout.write(
-                f"{kind:10} {what:10} {len(off):6} pulls: width {width:.3f}, mean {mean:+.3f}, "
-                f"{np.mean(np.abs(off) > 3):.2%} beyond 3\n"
-            )
-            right &= 0.9 <= width <= 1.1
-    return 0 if right else 1
+        for what, off in zip(("q", "q and chi", "rings"), gathered(kind, seeds), strict=True):
+            yield f"{kind} {what}", off
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, judged))

@@ -3,7 +3,6 @@
 ``python -m campaign.speckle --runs 200`` prints the table and fails where it is not as it must be.
 """
 
-import argparse
 import sys
 import tempfile
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ import numpy as np
 from scipy.optimize import curve_fit
 
 import dxflow
+from campaign.widths import main
 from dxflow.algorithms import xcca
 from dxflow.algorithms.contrast import Contrast
 from dxflow.algorithms.g2 import G2
@@ -96,20 +96,10 @@ def gathered(seeds):
     return {name: np.concatenate([one[name] for one in each]) for name in each[0]}
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=200)
-    args = parser.parse_args()
-    right = True
-    for what, off in gathered(range(args.runs)).items():
-        width, mean = off.std(), off.mean()
-        sys.stdout.write(
-            f"{what:12} {len(off):6} pulls: width {width:.3f}, mean {mean:+.3f}, "
-            f"{np.mean(np.abs(off) > 3):.2%} beyond 3\n"
-        )
-        right &= 0.9 <= width <= 1.1
-    return 0 if right else 1
+def judged(seeds):
+    """Return the pulls of several runs."""
+    return gathered(seeds).items()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, judged))
