@@ -74,4 +74,8 @@ def __getattr__(name: str) -> Any:
         from .copying import copy_run
 
         return copy_run
+    if name == "analysis":
+        from importlib import import_module
+
+        return import_module("dxflow.analysis")
     raise AttributeError(f"module 'dxflow' has no attribute {name!r}")

@@ -1,0 +1,58 @@
+"""Rows: which train and pulse each row of a table is of, and where its train stands among the trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+PULSE, TRAIN, RUN = "pulse", "train", "run"
+"""Rates, and the first dimensions, of variables: of a row, of a train, and of the whole run (no such dimension)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of a table, in order of train and pulse.
+
+    `train_ids` and `pulse_ids` are (pulse,): both are empty where a table has values per train only; `trains` are the
+    ids of its trains, (train,).
+    """
+
+    train_ids: NDArray
+    pulse_ids: NDArray
+    trains: NDArray
+
+    @classmethod
+    def of(cls, data: Dataset) -> Rows:
+        """Return the rows of a table's dataset.
+
+        Raises
+        ------
+        ValueError
+            If it has rows or trains without ids.
+        """
+        for dim, ids in ((PULSE, "train_id"), (PULSE, "pulse_id"), (TRAIN, TRAIN)):
+            if dim in data.dims and (ids not in data.coords or data[ids].dims != (dim,)):
+                raise ValueError(f"it is no table: its dimension {dim!r} has no coordinate {ids!r}")
+        none = np.zeros(0, np.uint64)
+        trains, pulses = (data[i].values if i in data.coords else none for i in ("train_id", "pulse_id"))
+        return cls(trains, pulses, data[TRAIN].values if TRAIN in data.dims else none)
+
+    def __len__(self) -> int:
+        return len(self.train_ids)
+
+    @cached_property
+    def of_train(self) -> NDArray:
+        """The position of each row's train among `trains`, (pulse,); -1 of trains that are not there."""
+        order = np.argsort(self.trains, kind="stable")
+        at = np.searchsorted(self.trains, self.train_ids, sorter=order).clip(max=max(len(order) - 1, 0))
+        if not len(order):
+            return np.full(len(self), -1)
+        found = order[at]
+        return np.where(self.trains[found] == self.train_ids, found, -1)
