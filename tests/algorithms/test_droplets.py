@@ -131,13 +131,13 @@ def test_photons_add_up_in_a_run(holey):
 
 
 def test_bright_droplets_are_counted_and_not_split(holey):
-    whole, few = (made(holey, threshold=0.5, gain=0.01, most=n) for n in (10**6, 60))
-    counts = np.floor(whole["droplets.droplets"].values[:, 3].astype("f8") / 0.01 + 0.5)
-    assert (counts == 60).any()
-    many = counts > 60
+    whole, few = (made(holey, threshold=0.5, gain=0.05, most=n) for n in (10**6, 12))
+    counts = np.floor(whole["droplets.droplets"].values[:, 3].astype("f8") / 0.05 + 0.5)
+    assert (counts == 12).any()
+    many = counts > 12
     assert int(few["droplets.n_unsplit"].sum()) == many.sum() > 0
     assert int(few["droplets.n_photons"].sum()) == counts[~many].sum() == len(few["droplets.photons"])
-    kept = whole["droplets.photons"].values[whole["droplets.photons"].values[:, 3] <= 60]
+    kept = whole["droplets.photons"].values[whole["droplets.photons"].values[:, 3] <= 12]
     np.testing.assert_array_equal(few["droplets.photons"], kept)
 
 
