@@ -16,7 +16,6 @@ from .declare.pulses import PulseKey
 from .declare.views import ModuleBlock, Train
 from .driver.execute import execute
 from .driver.result import Result
-from .driver.result import open_result as open  # noqa: A004 - as in xarray and zarr
 from .errors import PlanError
 from .planning.public import Plan
 from .run.info import InputInfo, RunInfo
@@ -28,6 +27,7 @@ from .stores.opening import verify
 if TYPE_CHECKING:
     from extra_data import open_run
 
+    from .analysis.opening import open  # noqa: A004 - as in xarray and zarr
     from .copying import copy_run
 
 __all__ = [
@@ -74,8 +74,10 @@ def __getattr__(name: str) -> Any:
         from .copying import copy_run
 
         return copy_run
-    if name == "analysis":
+    # What stands above the names of this file.
+    if name in ("analysis", "open"):
         from importlib import import_module
 
-        return import_module("dxflow.analysis")
+        analysis = import_module("dxflow.analysis")
+        return analysis if name == "analysis" else analysis.open
     raise AttributeError(f"module 'dxflow' has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .opening import open  # noqa: A004 - as in xarray and zarr
 from .tables import Table
 
-__all__ = ["Table"]
+__all__ = ["Table", "open"]

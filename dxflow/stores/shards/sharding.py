@@ -178,9 +178,9 @@ def shardings(found: Iterable[Variable], plan: Plan) -> dict[str, Sharding]:
     return {v.name: Sharding(v, plan, least) for v in listed}
 
 
-def chunk_of(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
+def chunk_of(shape: tuple[int, ...], dtype: np.dtype, most: int = CHUNK_BYTES) -> tuple[int, ...]:
     """Return the largest chunk of whole last axes; of the axis before them as much as there is room for."""
-    room, chunk = max(1, CHUNK_BYTES // dtype.itemsize), list(shape)
+    room, chunk = max(1, most // dtype.itemsize), list(shape)
     for axis, size in enumerate(shape):
         inner = math.prod(shape[axis + 1 :])
         chunk[axis] = min(size, max(1, room // inner))
