@@ -137,6 +137,7 @@ def plan(
     selection = FrameSelection.of(frames)
     with Short(), during(f"opening {run}", runs.opened, run, given, mask, quiet=quiet) as opened:
         opened.faults.suspect = suspect == "use" and opened.run.inc_suspect_trains
+        selection = selection and selection.of_run(opened.train_ids)
         opened.faults.trains = make.asked_for(selection, opened.train_ids)
         binding = Binding(
             opened.run,

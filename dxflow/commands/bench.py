@@ -26,6 +26,7 @@ from ..errors import PlanError
 from ..find import algorithm
 from ..line.options import RUN, add_pass_options, mask_of, of_frames, positive, run_of
 from ..run.open import opened
+from ..run.selection import First
 from ..sizes import show
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def some_trains(args: argparse.Namespace, frames: Frames) -> tuple[Plan, Any]:
     # Files are found again by the worker processes, which may be elsewhere.
     run = opened(str(Path(source).resolve()) if isinstance(source, str) else source).run
     if args.trains is not None:
-        run = run.select_trains(by_id[args.trains])
+        first = isinstance(args.trains, First)
+        run = run.select_trains(by_id[args.trains.ids(run.train_ids) if first else args.trains])
     whole = make_plan(run, [Nothing(img=frames)], on_fault="mask", quiet=True)
     count = args.first or max(1, int(len(whole.train_ids) * ENOUGH / max(whole.bytes_to_read, ENOUGH)))
     return whole, run.select_trains(np.s_[:count])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import PlanError
 from ..run import detectors
 from ..run.open import OpenedRun
-from ..run.selection import among, checked
+from ..run.selection import First, among, checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +119,8 @@ def _trains(opened: OpenedRun, accesses: Sequence[Any], trains: Any) -> NDArray 
         return None if len(opened.run.train_ids) == len(in_files) else there
     from extra_data import by_id, by_index
 
+    if isinstance(trains, First):
+        trains = trains.ids(there)
     if not isinstance(trains, (by_id, by_index)):
         kept = there[among(there, checked("trains", trains))]
     else:

@@ -56,8 +56,9 @@ def copy_run(
         Patterns (``*XGM*``) of sources to keep.
     modules : sequence of int, result or labelled array, optional
         Module numbers of the detectors to keep; of an earlier result its output ``modules``.
-    trains : slice, sequence of int, or ``by_index[...]`` of EXtra-data, optional
-        Train ids to keep; a slice is a half-open range of ids. Other trains are left out of all files.
+    trains : slice, sequence of int, ``First(200)``, or ``by_index[...]`` of EXtra-data, optional
+        Train ids to keep; a slice is a half-open range of ids, ``dxflow.run.selection.First`` so many
+        from the start. Other trains are left out of all files.
     detector : str, optional
         Where there are several, the one that `frames`, `modules` and `region` are about.
     region : result or array, optional

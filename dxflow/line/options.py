@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..declare.exposures import FrameClock
 from ..declare.inputs import Frames
 from ..errors.usage import UsageError
-from ..run.selection import FrameSelection
+from ..run.selection import First, FrameSelection
 from . import labels
 
 if TYPE_CHECKING:
@@ -30,6 +30,20 @@ def ids(text: str) -> slice | list[int]:
         return [int(part) for part in text.split(",")]
     raise argparse.ArgumentTypeError(
         f"{text!r}: write 10001:10050 (end excluded), 10001:10050:2 or 10001,10004"
+    )
+
+
+def trains(text: str) -> slice | list[int] | First:
+    """Return ``200`` as the first 200 trains, and ids as `ids` does: one id is ``=10001`` or ``10001,``."""
+    if re.fullmatch(r"\d+", text) and int(text):
+        return First(int(text))
+    if one := re.fullmatch(r"=(\d+)|(\d+),", text):
+        return [int(one[1] or one[2])]
+    if re.fullmatch(rf"{RANGE}|\d+,[\d,]+", text):
+        return ids(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r}: write 10001:10050 (end excluded), 10001:10050:2 or 10001,10004; 200 is the first 200 trains, "
+        "=10001 the one with this id"
     )
 
 
@@ -107,9 +121,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "group by ranges of the label: 5 equally wide ones, q5 that hold equally many, or edges 0,1,2.5",
     },
     "trains": {
-        "type": ids,
-        "metavar": "IDS",
-        "help": "only these train ids: 10001:10050 (end excluded) or 1,2,3",
+        "type": trains,
+        "metavar": "N|IDS",
+        "help": "200: the first 200 trains; or only these train ids: 10001:10050 (end excluded), 10001,10004, =10001",
     },
     "detector": {"metavar": "NAME", "help": "which detector, where the run has several"},
     "modules": {
@@ -237,7 +251,9 @@ class Selected(FrameSelection):
     path: str = ""
 
 
-def frames_of(texts: Sequence[str], trains: slice | Sequence[int] | None = None) -> FrameSelection | None:
+def frames_of(
+    texts: Sequence[str], trains: slice | Sequence[int] | First | None = None
+) -> FrameSelection | None:
     """Return what ``--frames`` and ``--trains`` select together; None where neither is given."""
     chosen: dict[str, Any] = {} if trains is None else {"trains": trains}
     if results := tuple(_selected_by(text) for text in texts if "=" not in text):
@@ -274,6 +290,11 @@ def _selected_by(path: str) -> FrameSelection:
 def _selector(text: str) -> tuple[str, Any]:
     """Return the field of `FrameSelection` and its value of ``pulses=0:100``."""
     name, _, which = text.partition("=")
+    if name == "trains" and which.isdigit():
+        raise UsageError(
+            f"--frames {text}: the first {which} trains are --trains {which}, the one with this id is "
+            f"--trains ={which}"
+        )
     if name not in SELECTORS or not re.fullmatch(f"{RANGE}|{LIST}", which):
         raise UsageError(f"--frames {text}: expected one of {', '.join(SELECTORS)} = 0:100, 0:100:2 or 0,4,8")
     return name, ids(which)

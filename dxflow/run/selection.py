@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import PlanError
 from ..errors.kinds import flat, shown
 from .index import EntryIndex
 from .losses import ranges
@@ -28,6 +29,29 @@ BEYOND = 2**62
 """All ids are below."""
 
 
+@dataclass(frozen=True)
+class First:
+    """The first trains of a run, ``FrameSelection(trains=First(200))``: so many, whatever their ids are."""
+
+    count: int
+
+    def ids(self, trains: NDArray) -> slice:
+        """Return the range of ids that these are, of all trains of a run.
+
+        Raises
+        ------
+        PlanError
+            If the run has fewer, and the number is the id of one of them, which may be meant.
+        """
+        if len(trains) < self.count and self.count in trains:
+            raise PlanError(
+                f"trains={self.count}: a number alone is how many from the start, and this run has {len(trains)}; "
+                f"the train with this id is ={self.count}, a range of ids {self.count}:{self.count + 1}"
+            )
+        last = trains[: self.count][-1:]
+        return slice(int(trains[0]), int(last[0]) + 1) if len(last) else slice(0, 0)
+
+
 @dataclass(frozen=True, eq=False)
 class FrameSelection:
     """A rule that says for each frame whether it is read; all given parts must agree.
@@ -35,8 +59,8 @@ class FrameSelection:
     Parameters
     ----------
     pulses, cells, trains : slice, sequence of int or None
-        Pulse ids, memory cells, train ids. A slice is a half-open range of ids, not of positions; with a step, every
-        n-th id from its start (from 0 where it has none).
+        Pulse ids, memory cells, train ids (of trains also ``First(200)``, the first of the run). A slice is a
+        half-open range of ids, not of positions; with a step, every n-th id from its start (from 0 where it has none).
     frames : (train_ids, pulse_ids), each (frame,), optional
         Exactly these frames.
     mask : ndarray of bool, (frame,), optional
@@ -51,7 +75,7 @@ class FrameSelection:
 
     pulses: Which = None
     cells: Which = None
-    trains: Which = None
+    trains: Which | First = None
     frames: Pairs = None
     mask: NDArray | None = None
     entries: Pairs = None
@@ -118,6 +142,11 @@ class FrameSelection:
                 chosen: dict[str, Any] = {name: (trains[keep], ids[keep])}
                 return cls(**chosen)
         return cls(trains=trains[keep])
+
+    def of_run(self, trains: NDArray) -> Self:
+        """Return the same with the ids of trains that are counted from the start, of all trains of a run."""
+        which = self.trains.ids(trains) if isinstance(self.trains, First) else self.trains
+        return replace(self, trains=which, also=tuple(one.of_run(trains) for one in self.also))
 
     def apply(self, index: EntryIndex) -> NDArray:
         """Return which rows of the index are selected, (row,) bool."""
@@ -200,8 +229,8 @@ def _ids(array: DataArray, *names: str) -> NDArray | None:
 
 def checked(name: str, which: Any) -> Any:
     """Return ids as they were given, or say why they select nothing sensible."""
-    if which is None:
-        return None
+    if which is None or (name == "trains" and isinstance(which, First)):
+        return which
     what = f"frames: {name} {_text(which)}: expected"
     if isinstance(which, slice):
         parts = (which.start, which.stop, which.step)

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from dxflow import Frames
 from dxflow.commands import bench as command
 from dxflow.errors import PlanError
 from dxflow.simulate import make_run
@@ -80,3 +81,10 @@ def test_raw_data_are_measured_with_what_works_on_them(tmp_path):
 def test_a_run_that_is_not_there_is_said(tmp_path):
     with pytest.raises(PlanError, match="no such run"):
         bench(str(tmp_path / "none"))
+
+
+def test_a_number_of_trains_alone_is_how_many_from_the_start(path):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    whole, data = command.some_trains(parser.parse_args([path, "--trains", "2", "--first", "1"]), Frames())
+    assert (whole.train_ids.tolist(), len(data.train_ids)) == ([10001, 10002], 1)

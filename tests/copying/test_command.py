@@ -23,6 +23,8 @@ def test_options_select_as_the_function_does(run, tmp_path, capsys):
     argv = ["copy", run.path, str(tmp_path / "copy"), "--modules", "0-0", "--sources", "*CORR*"]
     assert main([*argv, "--trains", f"{first}:{first + 2}", "--cluster", "here"]) == 0
     assert "trains   2 of 8" in capsys.readouterr().out
+    assert main([*argv[:2], str(tmp_path / "other"), "--trains", "2", "--dry-run"]) == 0
+    assert "trains   2 of 8" in capsys.readouterr().out
     assert [p.name for p in (tmp_path / "copy").glob("*.h5")] == ["CORR-R0001-AGIPD00-S00000.h5"]
 
 

@@ -11,7 +11,8 @@ from dxflow.algorithms.litframes import LitFrames
 from dxflow.commands import main as cli
 from dxflow.errors import usage
 from dxflow.line import options
-from dxflow.simulate import make_run
+from dxflow.run.selection import First
+from dxflow.simulate import Plant, make_run
 
 
 def parsed(*argv):
@@ -45,6 +46,34 @@ def test_numbers_are_read_as_they_are_written():
     assert options.ids("5,9") == [5, 9]
 
 
+def test_a_number_alone_is_how_many_trains_from_the_start_and_ids_are_written_as_ids():
+    assert options.trains("200") == First(200)
+    assert options.trains("=10001") == options.trains("10001,") == [10001]
+    assert options.trains("5:9") == slice(5, 9)
+    assert options.trains("5,9") == [5, 9]
+    for bad in ("0", "-3", "=", "a", "1.5", "=5:9"):
+        with pytest.raises(
+            argparse.ArgumentTypeError, match="200 is the first 200 trains, =10001 the one with"
+        ):
+            options.trains(bad)
+    with pytest.raises(
+        ValueError, match="the first 7 trains are --trains 7, the one with this id is --trains =7"
+    ):
+        options.frames_of(["trains=7"])
+
+
+def test_the_first_trains_are_the_same_as_their_range_of_ids(tmp_path):
+    run = make_run(tmp_path / "r1", trains=6, pulses=2, module_shape=(4, 4), plant=Plant(missing_trains=(1,)))
+    made = [
+        dxflow.plan(run.path, Average(), frames=options.frames_of((), options.trains(text)), on_fault="mask")
+        for text in ("3", "10001:10005", "=10001", "99")
+    ]
+    assert made[0].digest == made[1].digest != made[2].digest
+    assert [len(one.inputs[0].index) for one in made] == [6, 6, 2, 10]
+    with pytest.raises(dxflow.PlanError, match="this run has 5; the train with this id is =10003"):
+        dxflow.plan(run.path, Average(), frames=dxflow.FrameSelection(trains=First(10003)))
+
+
 def test_what_is_not_given_is_left_to_plan():
     assert options.of_plan(parsed()) == {"frames": None, "quiet": False, "resume": False, "overwrite": False}
     assert options.narrowed(Average, parsed()) == {}
@@ -67,7 +96,7 @@ def test_a_result_and_trains_are_one_selection(tmp_path):
 
 @pytest.mark.parametrize(
     "given",
-    [["--frames", "pulses=0:8", "--frames", "pulses=16:24"], ["--trains", "1:2", "--frames", "trains=1"]],
+    [["--frames", "pulses=0:8", "--frames", "pulses=16:24"], ["--trains", "1:2", "--frames", "trains=1,2"]],
 )
 def test_what_is_selected_twice_is_refused(given):
     with pytest.raises(ValueError, match="are selected twice; give one range or list of them"):
