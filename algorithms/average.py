@@ -137,9 +137,10 @@ class Average(Algorithm):
         """Add frames (frame, pixel) to the states of their groups; pixels that are `masked` are 0 and do not count."""
         from . import _average_kernels as kernels
 
-        groups, step = _states(out.count, self._groups is not None)
+        count, *sums = self._state(out)
+        groups, step = _states(count, self._groups is not None)
         into = kernels.Sorted.by(slots, step)
-        states = [_states(out[name], self._groups is not None)[0] for name in ("mean", "variance")]
+        states = [_states(one, self._groups is not None)[0] for one in sums]
         if not self._exact:
             kernels.add_floats(frames, into, groups, *states)
             return
@@ -149,16 +150,19 @@ class Average(Algorithm):
             for slot in into.slots:
                 groups[slot * step :][: frames.shape[1]] -= masked[slots == slot].sum(axis=0, dtype=np.int32)
 
+    def _state(self, out: Partial) -> tuple[NDArray, ...]:
+        """Return count, mean and squared deviations, or the sums of exact integers, as they add up."""
+        return out.count, out.mean, out.variance
+
     def merge(self, into: Partial, other: Partial) -> None:
+        ours, theirs = self._state(into), self._state(other)
         if self._exact:
-            into.mean.view("i8")[...] += other.mean.view("i8")
-            into.variance.view("i8")[...] += other.variance.view("i8")
-            into.count[...] += other.count
+            for a, b in zip(ours, theirs, strict=True):
+                a.view(f"i{a.itemsize}")[...] += b.view(f"i{b.itemsize}")
             return
         from ._average_kernels import merge_floats
 
-        theirs = [np.ascontiguousarray(other[k]).reshape(-1) for k in ("count", "mean", "variance")]
-        merge_floats(_flat(into.count), _flat(into.mean), _flat(into.variance), *theirs)
+        merge_floats(*map(_flat, ours), *(np.ascontiguousarray(x).reshape(-1) for x in theirs))
 
     def finalize(self, totals: Partial) -> None:
         count, mean, variance = _flat(totals.count), _flat(totals.mean), _flat(totals.variance)

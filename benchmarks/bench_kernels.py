@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from benchkit import data, hooks, peers_om, script
 
-from dxflow import Algorithm, From, Key
+from dxflow import Algorithm, From, Key, Labels
 from dxflow.algorithms import xcca
 from dxflow.algorithms._blas import blas
 from dxflow.algorithms._products import TILE, Pixels, Products
@@ -26,6 +26,7 @@ from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.calibrate import REGIONS, Calibrate
 from dxflow.algorithms.dark import Pedestal
 from dxflow.algorithms.histogram import Histogram
+from dxflow.algorithms.imagecube import ImageCube
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.peaks import PeakFinder8
 from dxflow.algorithms.projection import Projection
@@ -69,6 +70,8 @@ def algorithms(truth: Truth, dtype: str) -> Iterator[tuple[str, list[Any], Calla
         )
         counted = [Histogram(bins=100, range=(-1, 9))]
         yield "histogram", counted, lambda x: [np.histogram(f, 100, (-1, 9)) for f in x]
+        binned = [ImageCube(by=Labels.pattern([0, 1, 2]), i0=Labels.pattern([1.0, 1.1]), axes={"bin": 3})]
+        yield "imagecube", binned, lambda x: [np.nansum(x[k::3], axis=0) for k in range(3)]
         yield (
             "sums",
             [ImageSums(threshold=0.5)],

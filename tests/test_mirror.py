@@ -168,6 +168,7 @@ ELSEWHERE = (
         "algorithms/_photon_kernels.py algorithms/_spectrum_kernels.py algorithms/_timetool_kernels.py "
         "algorithms/_waveform_kernels.py "
         "algorithms/_region_kernels.py algorithms/_rois.py algorithms/_histogram_kernels.py "
+        "algorithms/_imagecube_kernels.py "
         "algorithms/_sums_kernels.py algorithms/_assemble_kernels.py algorithms/_sparsify_kernels.py "
         "algorithms/_subtract_kernels.py",
         "algorithms/test_average.py algorithms/test_azint.py algorithms/test_litframes.py algorithms/test_peaks.py "

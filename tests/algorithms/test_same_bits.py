@@ -20,6 +20,7 @@ from dxflow.algorithms.difference import Difference
 from dxflow.algorithms.droplets import Droplets
 from dxflow.algorithms.g2 import G2
 from dxflow.algorithms.histogram import Histogram
+from dxflow.algorithms.imagecube import ImageCube
 from dxflow.algorithms.integrating import Integrating
 from dxflow.algorithms.photons import Photonise
 from dxflow.algorithms.photonstats import PhotonStatistics
@@ -66,6 +67,7 @@ def of_corrected(run):
     trace = Key(run.devices["digitizer"] + ":network", "digitizers.channel_1_A.raw.samples")
     return [
         Average(by=by),
+        ImageCube(by=by, i0=Key(run.devices["xgm"], "pulseEnergy.photonFlux")),
         AzimuthalIntegration(nbins=30, errors="poisson"),
         AzimuthalIntegration(nbins=12, nchi=6, per="run", name="image", by=by),
         Difference(on=pumped, by=by),
