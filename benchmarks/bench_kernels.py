@@ -27,6 +27,7 @@ from dxflow.algorithms.calibrate import REGIONS, Calibrate
 from dxflow.algorithms.dark import Pedestal
 from dxflow.algorithms.histogram import Histogram
 from dxflow.algorithms.imagecube import ImageCube
+from dxflow.algorithms.keep import Keep
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.peaks import PeakFinder8
 from dxflow.algorithms.projection import Projection
@@ -348,6 +349,29 @@ def traces(small: bool, seconds: float) -> Group:
     )
 
 
+def kept(seconds: float) -> Group:
+    """Return a group: values of pulses and a motor of a train, beside copying them."""
+    values, motor = np.random.default_rng(0).random(352), 1.5
+    algorithm = Keep(keys={"xgm": Key("a/b/c:d", "e"), "motor": Key("a/b/c", "e")})
+    there = {"xgm": np.ones(352, bool), "motor": np.asarray(True)}
+    train: Any = Values({"xgm": values, "motor": np.float64(motor)})
+    train.valid = there.__getitem__
+    out: Any = {"xgm": np.zeros(352), "motor": np.zeros(())}
+
+    def of_numpy() -> None:
+        out["xgm"][:], out["motor"][...] = values, motor
+
+    cases = {
+        "dxflow": hooks.repeated(lambda: algorithm.process_train_data(train, out), values.nbytes, seconds),
+        "numpy": hooks.repeated(of_numpy, values.nbytes, seconds),
+    }
+    return Group("keep, 352 pulses", cases, (Ratio("keep, a train / numpy", "dxflow", ("numpy",)),))
+
+
+class Values(dict[str, Any]):
+    """Values by alias, as a train has them."""
+
+
 def masked(blocks: hooks.Blocks, name: str, seconds: float) -> Any:
     """Return the case of a hook on a block with NaN: its buffer is changed after it was read."""
     case = blocks.hook(name, seconds)
@@ -378,6 +402,7 @@ def main(argv: list[str] | None = None) -> None:
             yield from variants(truth, seconds)
         yield correlations(args.small, seconds)
         yield traces(args.small, seconds)
+        yield kept(seconds)
 
     script.run(args, lots(), {"block": "2 MiB"})
 

@@ -218,6 +218,15 @@ def test_labels_and_conditions_are_as_printed(tmp_path, monkeypatch):
     assert cli.main([*line[1:], "--cluster", "here"]) == 0
 
 
+def test_everyday_lines_run_as_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words in commands("docs/shell.md"):
+        here = ["--cluster", "here"] if words[1] == "reduce" else []
+        assert cli.main([*words[1:], *here]) == 0, words
+    done = programs.run("\n".join(blocks("docs/shell.md", "python")), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_correlations_are_made_and_drawn_as_printed(tmp_path, monkeypatch):
     script = tmp_path / "xpcs.py"
     script.write_text("\n".join(blocks("docs/xpcs.md", "python")))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..declare.algorithm import Algorithm
+from ..declare.beside import EachTrain
 from ..declare.inputs import Frames, From
 from ..declare.labelled import Asked
 from ..declare.labels import Labels
@@ -26,7 +27,7 @@ from . import stages
 from .bound import Alias, BoundAlgorithm, maker
 from .reads import frames_of, unread
 from .same import same
-from .selecting import selected, stand_for_frames
+from .selecting import NO_FRAMES, selected, stand_for_frames
 from .variants import one_of, refuse_name_of_variants
 
 if TYPE_CHECKING:
@@ -152,10 +153,12 @@ class Binding:
             self._asked.frames = replace(what, mask=None, bits=None, roi=None)
         with _said(algorithm, alias):
             bound = every = what.bind(self.run, self.trains, self.faults)
-            if frames or bound.kind in ("frames", "pulses"):
+            if frames or (bound.kind in ("frames", "pulses") and not isinstance(what, EachTrain)):
                 bound = selected(bound, self.selection, self.faults)
                 self._every.setdefault(bound.index, every.index)
                 bound = bound if self.where is None else self.where.of(bound, self._asked)
+            elif isinstance(what, NO_FRAMES) and self.selection is not None:
+                bound = selected(bound, self.selection.only_trains(), self.faults)
         number = self._number(bound)
         self._every.setdefault(self.inputs[number].index, every.index)
         return number

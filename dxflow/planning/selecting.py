@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from ..declare.beside import Beside, EachTrain
 from ..declare.inputs import Frames
 from ..run.bound import BoundInput
 from ..run.findings import Faults
 from ..run.selection import FrameSelection
+
+NO_FRAMES = (Beside, EachTrain)
+"""Inputs of which a selection of frames takes nothing away but trains."""
 
 
 def selected(bound: BoundInput, selection: FrameSelection | None, faults: Faults) -> BoundInput:
@@ -33,7 +37,7 @@ def stand_for_frames(what: Any, inputs: Mapping[str, Any]) -> bool:
 
     Those of a key are where it is what an algorithm reads first and no detector is among its inputs: a camera.
     """
-    if isinstance(what, Frames):
-        return True
+    if isinstance(what, (Frames, *NO_FRAMES)):
+        return isinstance(what, Frames)
     first = next(iter(inputs.values()))
     return what == first and not any(isinstance(other, Frames) for other in inputs.values())

@@ -148,6 +148,10 @@ class FrameSelection:
         which = self.trains.ids(trains) if isinstance(self.trains, First) else self.trains
         return replace(self, trains=which, also=tuple(one.of_run(trains) for one in self.also))
 
+    def only_trains(self) -> FrameSelection:
+        """Return what it says of trains alone."""
+        return FrameSelection(trains=self.trains, also=tuple(one.only_trains() for one in self.also))
+
     def apply(self, index: EntryIndex) -> NDArray:
         """Return which rows of the index are selected, (row,) bool."""
         labels = index.labels(slice(0, len(index)))

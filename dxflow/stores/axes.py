@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..declare.beside import EachTrain
+
 if TYPE_CHECKING:
     from ..declare.outputs import BoundOutput
+    from ..planning.bound import BoundAlgorithm
     from ..planning.public import Plan
+    from ..run.bound import BoundInput
     from ..run.index import EntryIndex
 
 
@@ -24,15 +28,26 @@ class Coordinate:
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _of_frames(plan: Plan, algorithm: BoundAlgorithm) -> list[BoundInput]:
+    """Return the inputs whose entries are the frames of an algorithm: its first; of each train, those of pulses."""
+    lead = plan.inputs[algorithm.stream]
+    if not isinstance(lead.declared, EachTrain):
+        return [lead]
+    others = (plan.inputs[a.number] for a in algorithm.aliases.values() if a.number != algorithm.stream)
+    return [bound for bound in others if bound.kind == "pulses"]
+
+
 class Names:
     """Names of axes: plain where there is one of a kind, numbered or prefixed where there are several."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        leads = [plan.inputs[a.stream].index for a in plan.algorithms]
+        leads = [bound.index for a in plan.algorithms for bound in _of_frames(plan, a)]
         stored = [o.index for o in plan.results if o.output.store]
         self.rows: dict[EntryIndex, str] = {}
-        for index in plan.indexes:
+        # Of each train nothing is named, unless others have just these rows.
+        trains = [bound.index for bound in plan.inputs if isinstance(bound.declared, EachTrain)]
+        for index in sorted(plan.indexes, key=lambda index: index in trains):
             base = "frame" if index in leads else "entry"
             taken = sum(d.split("_")[0] == base for d in self.rows.values())
             self.rows[index] = base if not taken else f"{base}_{taken + 1}"
