@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,12 @@ import numpy as np
 
 from .columns import Columns
 from .rows import Rows
+from .selections import Selection, Selections
+from .values import Names, Value, attribute, evaluated, variable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from pandas import DataFrame
     from xarray import Dataset
 
     from ..declare.condition import Column
@@ -61,21 +65,79 @@ class Table:
         """Return the values of a variable and where there is one, both (row, ...); see `Columns.column`."""
         return self.columns.column(name, at)
 
+    @cached_property
+    def selections(self) -> Selections:
+        """Named conditions on rows, those that are kept with the table among them."""
+        return Selections(self)
+
+    def __getitem__(self, name: str) -> Value:
+        if name in self.selections:
+            return self.selections[name]
+        self.columns.array(name)
+        return variable(name, self)
+
+    def __getattr__(self, name: str) -> Value | Names:
+        if name.startswith("_") or "data" not in vars(self):
+            raise AttributeError(name)
+        return self.selections[name] if name in self.selections else attribute(name, self)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(name.partition(".")[0] for name in self.names), *self.selections]
+
+    def evaluate(self, what: Value | str, at: str | None = None) -> Column:
+        """Return the values of an expression and where there are any, both (row, ...).
+
+        Parameters
+        ----------
+        what : Value or str
+            ``ev.signal / ev.i0``, or ``"signal / i0"``.
+        at : {"pulse", "train", "run"}, optional
+            Of what there is a row each; by default the finest rate of its variables.
+        """
+        return evaluated(what, self, at)
+
     def mask(self, where: Any = None) -> NDArray[np.bool_]:
         """Return for which rows a condition holds, (pulse,); for all without one. What is missing never passes.
 
         Parameters
         ----------
-        where : str or array of bool, optional
-            ``"xgm > 800 & lit"``, or a value for each row.
-        """
-        from ..declare.condition import Condition, holds
+        where : str, Value, Selection, array of bool, or list of these
+            ``"xgm > 800 & lit"``, ``ev.xgm > 800``, the name of a selection, a boolean for each row or train, or a
+            DataArray of booleans that is joined by train_id and pulse_id. Of a list, all must hold.
 
-        keep = np.ones(len(self.rows), bool)
-        if where is None:
-            return keep
-        if not isinstance(where, str):
-            return keep & np.asarray(where)
-        for cut in Condition(where).cuts():
-            keep &= holds(cut, lambda name: self.column(name, at="pulse"))[0]
-        return keep
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it selects nothing; the message says what does.
+        """
+        return self.selections.mask(where)
+
+    def select(self, name: str, *cuts: Any) -> Selection:
+        """Give a name to conditions that must all hold: ``ev.select("good", ev.xgm > 200, "lit")``.
+
+        The name may be used in other conditions; what is changed under it later takes effect there.
+
+        Parameters
+        ----------
+        name : str
+            Of no variable.
+        *cuts
+            What `mask` takes.
+        """
+        return self.selections.define(name, *cuts)
+
+    def cutflow(self, where: Any) -> DataFrame:
+        """Return how many rows each condition leaves: alone, after those before it, and all others without it.
+
+        Parameters
+        ----------
+        where
+            What `mask` takes; of the name of a selection, its conditions.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A line for each condition: ``alone``, ``in_order``, ``all_but_one``, and ``missing``, of how many rows is
+            not known whether it holds; ``attrs`` has how many ``rows`` there are, and ``passed``.
+        """
+        return self.selections.cutflow(where)

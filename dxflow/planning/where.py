@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..declare.condition import Column, Condition, holds, unknown
+from ..declare.grammar import written
 from ..declare.labels import Labels
 from ..errors import PlanError
 from ..errors.kinds import shown
@@ -116,7 +117,7 @@ class Where:
             true, sure = holds(node, column)
             fails |= ~true & sure
             keep &= true
-            cuts.append((ast.unparse(node), int(keep.sum())))
+            cuts.append((written(node), int(keep.sum())))
         return keep, fails, cuts
 
     def _column(self, name: str, index: EntryIndex, asked: Asked) -> Column:

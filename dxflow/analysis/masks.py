@@ -1,0 +1,135 @@
+"""Masks: booleans that are given as arrays, joined to the rows of a table, and kept as text with a selection."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..declare.condition import Column
+from ..declare.labelled import NAMES, of_array
+from ..run.index import EntryIndex
+from .rows import PULSE, TRAIN, Rows
+
+START = "mask:"
+"""What names of masks begin with."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """A boolean for each row, or train, of a table, and where it is known; kept in bits.
+
+    `of` says by a digest which rows or trains.
+    """
+
+    rate: str
+    size: int
+    true: bytes
+    known: bytes
+    of: str
+
+    @classmethod
+    def made(cls, found: Column, rate: str, rows: Rows) -> Mask:
+        """Return the mask of some booleans."""
+        true, known = (zlib.compress(np.packbits(one)) for one in (found.values & found.there, found.there))
+        return cls(rate, len(found.values), true, known, _digest(rows, rate))
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Mask:
+        """Return the mask that `to_dict` gave.
+
+        Raises
+        ------
+        ValueError
+            If it is none.
+        """
+        try:
+            true, known = (base64.b64decode(given[name], validate=True) for name in ("true", "known"))
+            return cls(str(given["rate"]), int(given["size"]), true, known, str(given["of"]))
+        except (KeyError, TypeError, ValueError) as e:
+            raise ValueError(f"it is no mask of a selection: {e}") from e
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        true, known = (base64.b64encode(one).decode() for one in (self.true, self.known))
+        return {"rate": self.rate, "size": self.size, "true": true, "known": known, "of": self.of}
+
+    @cached_property
+    def name(self) -> str:
+        """What it is called in texts: the same booleans of the same rows have the same name."""
+        said = f"{self.rate} {self.size} {self.of}".encode() + self.true + self.known
+        return START + hashlib.blake2b(said, digest_size=6).hexdigest()
+
+    def column(self, rows: Rows) -> Column:
+        """Return its booleans for the rows of a table.
+
+        Raises
+        ------
+        ValueError
+            If they are of other rows.
+        """
+        if self.of != _digest(rows, self.rate):
+            raise ValueError(
+                f"{self.name}: {self.size} booleans for each {self.rate} of another table; give this one's own, or an "
+                "array with train_id and pulse_id"
+            )
+        return Column(*(self._bits(one) for one in (self.true, self.known)))
+
+    def _bits(self, packed: bytes) -> NDArray:
+        bits = np.frombuffer(zlib.decompress(packed), np.uint8)
+        return np.unpackbits(bits, count=self.size).astype(bool)
+
+
+def given(what: Any, rows: Rows) -> Mask:
+    """Return the mask of an array of booleans: as long as the rows, or trains, or with ids that it is joined by.
+
+    Raises
+    ------
+    TypeError
+        If they are no booleans.
+    ValueError
+        If they are not as many, or nothing of them belongs to a row.
+    """
+    if hasattr(what, "coords") and any(name in what.coords for name in NAMES["train_id"]):
+        return _joined(what, rows)
+    known = ~np.ma.getmaskarray(what) if isinstance(what, np.ma.MaskedArray) else True
+    values = np.asarray(what)
+    if values.dtype != bool:
+        raise TypeError(f"an array of {values.dtype} selects nothing; expected booleans, such as array > 0")
+    rate = next((r for r, n in ((PULSE, len(rows)), (TRAIN, len(rows.trains))) if values.shape == (n,)), None)
+    if rate is None:
+        raise ValueError(
+            f"booleans of shape {values.shape}; expected one for each of {len(rows)} rows or {len(rows.trains)} "
+            "trains, or a DataArray with coordinates train_id and pulse_id to be joined by"
+        )
+    return Mask.made(Column(values, np.broadcast_to(known, values.shape)), rate, rows)
+
+
+def _joined(array: Any, rows: Rows) -> Mask:
+    """Return the booleans of an array with ids for each row, not known where it has none."""
+    labelled = of_array(array).labelled
+    if labelled.values.dtype != bool or labelled.values.ndim != 1:
+        shape = labelled.values.shape[1:]
+        raise TypeError(
+            f"{array.name or 'the array'} has {labelled.values.dtype} of shape {shape} for each row; expected a boolean"
+        )
+    trains, counts = np.unique(rows.train_ids, return_counts=True)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    index = EntryIndex(trains, offsets, np.zeros((1, len(rows)), np.int32), rows.pulse_ids)
+    joined = labelled.to(index)
+    return Mask.made(Column(joined.values, joined.there), PULSE, rows)
+
+
+def _digest(rows: Rows, rate: str) -> str:
+    ids = (rows.train_ids, rows.pulse_ids) if rate == PULSE else (rows.trains,)
+    made = hashlib.blake2b(digest_size=8)
+    for one in ids:
+        made.update(np.ascontiguousarray(one, np.uint64).tobytes())
+    return made.hexdigest()

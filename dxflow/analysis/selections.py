@@ -1,0 +1,304 @@
+"""Selections: conditions on the rows of a table under names, which are linked, kept with products, and counted."""
+
+from __future__ import annotations
+
+import ast
+import json
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..declare.condition import Column, may_hold
+from ..declare.grammar import all_of, parse, written
+from ..declare.grammar import names as names_in
+from ..errors.near import did_you_mean, listed
+from . import masks
+from .cutflow import cutflow
+from .rows import PULSE, RUN, TRAIN
+from .values import Source, Value, evaluated, rate, tried
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+KEY = "selections"
+"""The attribute of a dataset that has its selections."""
+
+
+class Selection(Value):
+    """A condition on rows that has a name: a value like others, of which a cutflow is at hand.
+
+    It is what its name stands for now: what is changed under the name takes effect wherever the name is used.
+    """
+
+    def __init__(self, name: str, table: Source) -> None:
+        super().__init__(ast.Name(name), table)
+
+    @property
+    def cuts(self) -> list[Value]:
+        """The conditions that must all hold, in order."""
+        return [Value(node, self.table) for node in self._of().selections.nodes(self.name)]
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Of which rows it is true, (pulse,)."""
+        return self._of().selections.mask(self)
+
+    @property
+    def joins(self) -> list[str]:
+        """What is said of variables that have no value per row: which one is taken."""
+        return self._of().selections.joins(self)
+
+    def cutflow(self) -> DataFrame:
+        """Return how many rows each cut leaves; see `Table.cutflow`."""
+        return self._of().selections.cutflow(self)
+
+    def __repr__(self) -> str:
+        counts = self.cutflow()
+        joins = "".join(f"\n{one}" for one in self.joins)
+        return f"{self.name}: {counts.attrs['passed']} of {counts.attrs['rows']} rows\n{counts}{joins}"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        head, *_ = repr(self).split("\n")
+        said = "".join(f"<br>{escape(one)}" for one in self.joins)
+        return f"<b>{escape(head)}</b>{self.cutflow().to_html()}{said}"
+
+
+class Selections(Mapping[str, Selection]):
+    """The selections of a table by name; those that are kept with its dataset are there from the start.
+
+    Parameters
+    ----------
+    table : Table
+    """
+
+    def __init__(self, table: Source) -> None:
+        self._table = table
+        self._nodes: dict[str, list[ast.expr]] = {}
+        self._masks: dict[str, masks.Mask] = {}
+        self._bits: dict[str, Column] = {}
+        if kept := table.data.attrs.get(KEY):
+            self.load(kept)
+
+    def __getitem__(self, name: str) -> Selection:
+        if name not in self._nodes:
+            raise KeyError(f"no selection {name!r}.{did_you_mean(name, self._nodes)} There are: {listed(self._nodes)}")
+        return Selection(name, self._table)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __delitem__(self, name: str) -> None:
+        own = self[name].name
+        if users := [one for one, cuts in self._nodes.items() if any(own in names_in(cut) for cut in cuts)]:
+            raise ValueError(f"{own!r} is used by {listed(users)}; delete these first")
+        del self._nodes[own]
+
+    def define(self, name: str, *cuts: Any) -> Selection:
+        """Give a name to conditions that must all hold; see `Table.select`."""
+        self._check_name(name)
+        nodes = [node for cut in cuts for node in self.cut(cut)]
+        if not nodes:
+            raise ValueError(f"selection {name!r}: there is no condition; expected at least one")
+        _refuse_circle(name, nodes, self._nodes)
+        self._nodes[name] = nodes
+        return self[name]
+
+    def cut(self, what: Any) -> list[ast.expr]:
+        """Return the conditions of whatever selects rows, checked without reading.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            Of what selects none; the message says what does.
+        """
+        if isinstance(what, (list, tuple)) and not all(isinstance(one, (bool, np.bool_)) for one in what):
+            return [node for one in what for node in self.cut(one)]
+        nodes = [*all_of(self._node(what))]
+        for node in nodes:
+            tried(node, self._table)
+        return nodes
+
+    def knows(self, name: str) -> bool:
+        """Return whether a name is that of a selection, or of a mask in one."""
+        return name in self._nodes or name in self._masks
+
+    def nodes(self, name: str) -> list[ast.expr]:
+        """Return the conditions of a selection."""
+        return list(self._nodes[self[name].name])
+
+    def mask(self, where: Any = None) -> NDArray[np.bool_]:
+        """Return for which rows conditions hold; see `Table.mask`."""
+        keep = np.ones(len(self._table.rows), bool)
+        nodes = [] if where is None else self.cut(where)
+        for node in nodes:
+            keep &= self._held(node).values
+        if len(keep) and not keep.any():
+            texts = " and ".join(map(written, nodes))
+            counts = "; ".join(f"{n} with {cut}" for cut, n in self.cutflow(where)["alone"].items())
+            warnings.warn(f"{texts} holds for none of {len(keep)} rows: {counts}", stacklevel=3)
+        return keep
+
+    def cutflow(self, where: Any) -> DataFrame:
+        """Return how many rows each condition leaves; see `Table.cutflow`."""
+        nodes, title = self.cut(where), ""
+        if len(nodes) == 1 and isinstance(nodes[0], ast.Name) and nodes[0].id in self:
+            title, nodes = f"{nodes[0].id}: ", self.nodes(nodes[0].id)
+        return cutflow([(written(one), self._held(one)) for one in nodes], len(self._table.rows), title)
+
+    def joins(self, where: Any) -> list[str]:
+        """Return which value is meant of variables that have none per row: that of its train, or of the run."""
+        said = {TRAIN: "of its train", RUN: "of the run"}
+        every = {name: self.rate(name) for name in self._variables(self.cut(where))}
+        return [f"{name}: for each row, the value {said[own]}" for name, own in every.items() if own in said]
+
+    def rate(self, name: str) -> str:
+        """Return of what a selection, a mask or a variable has a value each."""
+        if name in self._nodes:
+            rates = {rate(node, self._table) for node in self._nodes[name]}
+            return next((one for one in (PULSE, TRAIN) if one in rates), RUN)
+        return self._masks[name].rate if name in self._masks else self._table.rate(name)
+
+    def column(self, name: str, at: str | None = None) -> Column:
+        """Return the values of a selection, a mask or a variable; see `Table.column`."""
+        if name in self._nodes:
+            at = at or self.rate(name)
+            found = [evaluated(Value(node), self._table, at) for node in self._nodes[name]]
+            true = reduce(np.logical_and, (one.values & one.there for one in found))
+            false = reduce(np.logical_or, (one.there & ~one.values for one in found))
+            return Column(true, true | false)
+        if name not in self._masks:
+            return self._table.column(name, at)
+        if name not in self._bits:
+            self._bits[name] = self._masks[name].column(self._table.rows)
+        return self._bits[name]
+
+    def to_dict(self, names: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return selections as JSON values: all, or these and what they are made of."""
+        chosen = self if names is None else self._needed(names)
+        cuts = {name: [written(node) for node in self._nodes[name]] for name in self if name in chosen}
+        used = {one for name in cuts for node in self._nodes[name] for one in names_in(node)} | set(names or ())
+        return {KEY: cuts, "masks": {name: mask.to_dict() for name, mask in self._masks.items() if name in used}}
+
+    def load(self, kept: str | Mapping[str, Any]) -> None:
+        """Add the selections that `to_dict`, or a product, has; those of the same name are replaced.
+
+        Raises
+        ------
+        ValueError
+            If it has none, or they are no conditions.
+        """
+        try:
+            given = json.loads(kept) if isinstance(kept, str) else kept
+            bits = {name: masks.Mask.from_dict(one) for name, one in given.get("masks", {}).items()}
+            nodes = {str(name): [_condition(text) for text in cuts] for name, cuts in given[KEY].items()}
+        except (KeyError, TypeError, AttributeError, ValueError) as e:
+            raise ValueError(f"there are no selections: {e}") from e
+        every = self._nodes | nodes
+        for name, cuts in nodes.items():
+            _refuse_circle(name, cuts, every)
+        self._masks |= bits
+        self._nodes = every
+
+    def as_attrs(self, where: Any = None) -> dict[str, str]:
+        """Return attributes for a product: the condition, what its names stand for, the rows left by each cut.
+
+        Parameters
+        ----------
+        where
+            What `Table.mask` takes; without, all selections that there are.
+        """
+        if where is None:
+            return {KEY: json.dumps(self.to_dict())} if self else {}
+        nodes = self.cut(where)
+        counts = self.cutflow(where).reset_index()
+        told = {
+            "where": [written(node) for node in nodes],
+            "rows": len(self._table.rows),
+            "cutflow": counts.to_dict("records"),
+            "joins": self.joins(where),
+        }
+        return {KEY: json.dumps(told | self.to_dict({name for node in nodes for name in names_in(node)}))}
+
+    def __repr__(self) -> str:
+        lines = [f"{name}: {', '.join(map(written, cuts))}" for name, cuts in self._nodes.items()]
+        return "\n".join(lines) or "no selections: ev.select(name, condition, ...) makes one"
+
+    def _node(self, what: Any) -> ast.expr:
+        if isinstance(what, Value):
+            node = what.node
+        elif isinstance(what, str):
+            node = ast.Name(what) if what in self or what in self._table.data.variables else _condition(what)
+        elif hasattr(what, "__array__") or isinstance(what, (list, tuple)):
+            mask = masks.given(what, self._table.rows)
+            self._masks[mask.name] = mask
+            return ast.Name(mask.name)
+        else:
+            raise TypeError(
+                f"{what!r} selects nothing; expected a condition such as ev.xgm > 200 or its text, the name of a "
+                "selection, booleans, or a list of these"
+            )
+        if not may_hold(node):
+            raise ValueError(f"{written(node)!r} is no condition: compare it, such as {written(node)} > 0")
+        if not any(True for _ in names_in(node)):
+            raise ValueError(f"{written(node)!r} is the same for all rows: there is no name in it")
+        return node
+
+    def _held(self, node: ast.expr) -> Column:
+        """Return where a condition is true, and where that is known, for each row."""
+        found = evaluated(Value(node), self._table, PULSE)
+        return Column(found.values & found.there, found.there) if isinstance(node, ast.Name | ast.Subscript) else found
+
+    def _check_name(self, name: str) -> None:
+        if not isinstance(name, str) or not name.strip() or name.startswith(masks.START) or set("`\n") & set(name):
+            raise ValueError(f"selection {name!r}: expected a name, without backticks, in one line")
+        if name in self._table.data.variables:
+            raise ValueError(f"selection {name!r}: a variable of the table has that name; choose another")
+
+    def _needed(self, names: Iterable[str]) -> set[str]:
+        """Return selections, and those that they are made of."""
+        found, todo = set(), [name for name in names if name in self._nodes]
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo += [one for node in self._nodes[name] for one in names_in(node) if one in self._nodes]
+        return found
+
+    def _variables(self, nodes: list[ast.expr]) -> list[str]:
+        """Return the variables and masks that conditions are made of, those of selections in them as well."""
+        names = [name for node in nodes for name in names_in(node)]
+        needed = self._needed(names)
+        names += [one for name in self if name in needed for node in self._nodes[name] for one in names_in(node)]
+        return [name for name in dict.fromkeys(names) if name not in self._nodes]
+
+
+def _condition(text: str) -> ast.expr:
+    node = parse(text)
+    if not may_hold(node):
+        raise ValueError(f"{text!r} is no condition: compare it, such as {text} > 0")
+    return node
+
+
+def _refuse_circle(name: str, nodes: list[ast.expr], every: Mapping[str, list[ast.expr]]) -> None:
+    """Refuse conditions that lead back to the selection that is to be made of them."""
+    came, todo = {}, [(one, name) for node in nodes for one in names_in(node)]
+    while todo:
+        one, before = todo.pop()
+        if one in came or one not in every and one != name:
+            continue
+        came[one] = before
+        if one == name:
+            way = [name]
+            while (before := came[way[-1]]) != name:
+                way.append(before)
+            raise ValueError(f"selection {name!r} would be made of itself: {' -> '.join([name, *reversed(way)])}")
+        todo += [(n, one) for node in every[one] for n in names_in(node)]
