@@ -54,6 +54,11 @@ ELSEWHERE = (
         "declare/test_variants.py stores/test_variants.py",
         "one thing, from the list of values to the axis in the result",
     ),
+    (
+        "dxflow/analysis/evaluating.py",
+        "analysis/test_values.py analysis/test_selections.py",
+        "what expressions give shows in values and selections",
+    ),
     ("dxflow/declare/narrowed.py", "run/test_regions.py", "beside the regions that it narrows frames to"),
     (
         "dxflow/codecs/kernels.py dxflow/codecs/rounding.py dxflow/codecs/samples.py "

@@ -37,6 +37,8 @@ def cutflow(cuts: Sequence[tuple[str, Column]], rows: int, title: str = "") -> D
         missing = rows - int(np.count_nonzero(cut.there))
         lines.append((int(np.count_nonzero(cut.values)), int(np.count_nonzero(kept)), others, missing))
     texts = pd.Index([text for text, _ in cuts], name="cut")
-    made = pd.DataFrame(np.reshape(lines, (-1, 4)).astype(np.int64), texts, pd.Index(COLUMNS, name=f"{title}{rows} rows"))
+    made = pd.DataFrame(
+        np.reshape(lines, (-1, 4)).astype(np.int64), texts, pd.Index(COLUMNS, name=f"{title}{rows} rows")
+    )
     made.attrs = {"rows": rows, "passed": passed}
     return made

@@ -18,8 +18,9 @@ from ..declare.grammar import names as names_in
 from ..errors.near import did_you_mean, listed
 from . import masks
 from .cutflow import cutflow
+from .evaluating import Source, rate, tried, worked_out
 from .rows import PULSE, RUN, TRAIN
-from .values import Source, Value, evaluated, rate, tried
+from .values import Value
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -87,7 +88,9 @@ class Selections(Mapping[str, Selection]):
 
     def __getitem__(self, name: str) -> Selection:
         if name not in self._nodes:
-            raise KeyError(f"no selection {name!r}.{did_you_mean(name, self._nodes)} There are: {listed(self._nodes)}")
+            raise KeyError(
+                f"no selection {name!r}.{did_you_mean(name, self._nodes)} There are: {listed(self._nodes)}"
+            )
         return Selection(name, self._table)
 
     def __iter__(self) -> Iterator[str]:
@@ -171,7 +174,7 @@ class Selections(Mapping[str, Selection]):
         """Return the values of a selection, a mask or a variable; see `Table.column`."""
         if name in self._nodes:
             at = at or self.rate(name)
-            found = [evaluated(Value(node), self._table, at) for node in self._nodes[name]]
+            found = [worked_out(node, self._table, at) for node in self._nodes[name]]
             true = reduce(np.logical_and, (one.values & one.there for one in found))
             false = reduce(np.logical_or, (one.there & ~one.values for one in found))
             return Column(true, true | false)
@@ -185,8 +188,13 @@ class Selections(Mapping[str, Selection]):
         """Return selections as JSON values: all, or these and what they are made of."""
         chosen = self if names is None else self._needed(names)
         cuts = {name: [written(node) for node in self._nodes[name]] for name in self if name in chosen}
-        used = {one for name in cuts for node in self._nodes[name] for one in names_in(node)} | set(names or ())
-        return {KEY: cuts, "masks": {name: mask.to_dict() for name, mask in self._masks.items() if name in used}}
+        used = {one for name in cuts for node in self._nodes[name] for one in names_in(node)} | set(
+            names or ()
+        )
+        return {
+            KEY: cuts,
+            "masks": {name: mask.to_dict() for name, mask in self._masks.items() if name in used},
+        }
 
     def load(self, kept: str | Mapping[str, Any]) -> None:
         """Add the selections that `to_dict`, or a product, has; those of the same name are replaced.
@@ -254,11 +262,20 @@ class Selections(Mapping[str, Selection]):
 
     def _held(self, node: ast.expr) -> Column:
         """Return where a condition is true, and where that is known, for each row."""
-        found = evaluated(Value(node), self._table, PULSE)
-        return Column(found.values & found.there, found.there) if isinstance(node, ast.Name | ast.Subscript) else found
+        found = worked_out(node, self._table, PULSE)
+        return (
+            Column(found.values & found.there, found.there)
+            if isinstance(node, ast.Name | ast.Subscript)
+            else found
+        )
 
     def _check_name(self, name: str) -> None:
-        if not isinstance(name, str) or not name.strip() or name.startswith(masks.START) or set("`\n") & set(name):
+        if (
+            not isinstance(name, str)
+            or not name.strip()
+            or name.startswith(masks.START)
+            or set("`\n") & set(name)
+        ):
             raise ValueError(f"selection {name!r}: expected a name, without backticks, in one line")
         if name in self._table.data.variables:
             raise ValueError(f"selection {name!r}: a variable of the table has that name; choose another")
@@ -277,7 +294,9 @@ class Selections(Mapping[str, Selection]):
         """Return the variables and masks that conditions are made of, those of selections in them as well."""
         names = [name for node in nodes for name in names_in(node)]
         needed = self._needed(names)
-        names += [one for name in self if name in needed for node in self._nodes[name] for one in names_in(node)]
+        names += [
+            one for name in self if name in needed for node in self._nodes[name] for one in names_in(node)
+        ]
         return [name for name in dict.fromkeys(names) if name not in self._nodes]
 
 
@@ -300,5 +319,7 @@ def _refuse_circle(name: str, nodes: list[ast.expr], every: Mapping[str, list[as
             way = [name]
             while (before := came[way[-1]]) != name:
                 way.append(before)
-            raise ValueError(f"selection {name!r} would be made of itself: {' -> '.join([name, *reversed(way)])}")
+            raise ValueError(
+                f"selection {name!r} would be made of itself: {' -> '.join([name, *reversed(way)])}"
+            )
         todo += [(n, one) for node in every[one] for n in names_in(node)]

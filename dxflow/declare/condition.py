@@ -125,7 +125,9 @@ def _joined(node: ast.BoolOp, column: Columns) -> tuple[NDArray, NDArray]:
     """Return where all of some conditions are true, or any of them, and where that is known."""
     parts = [holds(part, column) for part in node.values]
     true, known = (aligned(*arrays) for arrays in zip(*parts, strict=True))
-    every, some = (operator.or_, operator.and_) if isinstance(node.op, ast.Or) else (operator.and_, operator.or_)
+    every, some = (
+        (operator.or_, operator.and_) if isinstance(node.op, ast.Or) else (operator.and_, operator.or_)
+    )
     yes = reduce(every, true)
     return yes, yes | reduce(some, (~one & sure for one, sure in zip(true, known, strict=True)))
 
@@ -156,9 +158,7 @@ def _all(args: list[ast.expr], column: Columns) -> tuple[NDArray, NDArray]:
 TESTS = {"between": _between, "missing": _missing, "any": _any, "all": _all}
 
 
-def _compared(
-    op: ast.cmpop, left: ast.expr, right: ast.expr, column: Columns
-) -> tuple[NDArray, NDArray]:
+def _compared(op: ast.cmpop, left: ast.expr, right: ast.expr, column: Columns) -> tuple[NDArray, NDArray]:
     """Return where a comparison is true, and where both sides have a value."""
     if isinstance(right, (ast.Tuple, ast.List)):
         options = [_compared(ast.Eq(), left, one, column) for one in right.elts]
@@ -263,7 +263,9 @@ def _indexed(node: ast.Subscript, column: Columns) -> Column:
         there = np.broadcast_to(aligned(found.values, found.there)[1], found.values.shape)
         return Column(found.values[at], there[at])
     except IndexError:
-        raise ValueError(f"{name!r}: there are values of shape {np.shape(found.values)[1:]} for each row") from None
+        raise ValueError(
+            f"{name!r}: there are values of shape {np.shape(found.values)[1:]} for each row"
+        ) from None
 
 
 def _index(node: ast.expr) -> Any:
@@ -300,7 +302,9 @@ def _reduced(name: str, found: Column, node: ast.expr) -> Column:
 def _further(values: NDArray, name: str, node: ast.expr) -> tuple[int, ...]:
     """Return the axes that follow that of the rows."""
     if values.ndim < 2:
-        raise ValueError(f"{name}({written(node)}): there is one value for each row; expected several, as of a vector")
+        raise ValueError(
+            f"{name}({written(node)}): there is one value for each row; expected several, as of a vector"
+        )
     return tuple(range(1, values.ndim))
 
 
@@ -308,7 +312,8 @@ def aligned(*arrays: Any) -> list[Any]:
     """Return arrays whose first axes are the same: those with fewer get further ones of length 1."""
     most = max(np.ndim(one) for one in arrays)
     return [
-        one if np.ndim(one) in (0, most) else one.reshape(one.shape + (1,) * (most - one.ndim)) for one in arrays
+        one if np.ndim(one) in (0, most) else one.reshape(one.shape + (1,) * (most - one.ndim))
+        for one in arrays
     ]
 
 

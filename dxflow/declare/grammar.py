@@ -21,7 +21,21 @@ VALUE, CONDITION = "value", "condition"
 TESTS = {"between": (VALUE,) * 3, "missing": (VALUE,), "any": (CONDITION,), "all": (CONDITION,)}
 """Functions that are true or false, and what they take."""
 ROUNDED = ("floor", "ceil", "round", "sign")
-UNARY = (*ROUNDED, "abs", "sqrt", "exp", "log", "log2", "log10", "sin", "cos", "tan", "arcsin", "arccos", "arctan")
+UNARY = (
+    *ROUNDED,
+    "abs",
+    "sqrt",
+    "exp",
+    "log",
+    "log2",
+    "log10",
+    "sin",
+    "cos",
+    "tan",
+    "arcsin",
+    "arccos",
+    "arctan",
+)
 FUNCTIONS = {
     **dict.fromkeys(UNARY, (VALUE,)),
     **dict.fromkeys(("arctan2", "hypot"), (VALUE,) * 2),

@@ -10,11 +10,18 @@ from dxflow.declare.condition import Column
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(1, 5).flatmap(lambda n: st.lists(st.lists(st.sampled_from([True, False, None]), min_size=n, max_size=n))))
+@given(
+    st.integers(1, 5).flatmap(
+        lambda n: st.lists(st.lists(st.sampled_from([True, False, None]), min_size=n, max_size=n))
+    )
+)
 def test_counts_are_those_of_a_loop_over_rows(rows):
     number = len(rows[0]) if rows else 3
     cuts = [np.array([row[i] for row in rows], object) for i in range(number)]
-    columns = [Column((one == True).astype(bool), np.array([v is not None for v in one], bool)) for one in cuts]  # noqa: E712
+    columns = [
+        Column(np.array([v is True for v in one], bool), np.array([v is not None for v in one], bool))
+        for one in cuts
+    ]
     found = cutflow([(str(n), column) for n, column in enumerate(columns)], len(rows))
     for n in range(number):
         alone = [row for row in rows if row[n] is True]

@@ -25,7 +25,9 @@ def test_booleans_of_rows_and_of_trains_are_conditions(ev):
 
 
 def test_arrays_with_ids_are_joined_and_know_nothing_of_other_rows(ev):
-    some = xr.DataArray(EVEN, dims="frame", coords={n: ("frame", DATA[n].values) for n in ("train_id", "pulse_id")})
+    some = xr.DataArray(
+        EVEN, dims="frame", coords={n: ("frame", DATA[n].values) for n in ("train_id", "pulse_id")}
+    )
     some = some[::-1][5:]
     ev.select("even", some)
     known = np.arange(len(EVEN)) < len(EVEN) - 5
@@ -50,7 +52,9 @@ def test_masks_come_back_and_are_refused_for_other_rows(ev):
 
 
 def test_what_is_no_mask_is_refused(ev):
-    with pytest.raises(ValueError, match=r"booleans of shape \(3,\); expected one for each of \d+ rows or 20 trains"):
+    with pytest.raises(
+        ValueError, match=r"booleans of shape \(3,\); expected one for each of \d+ rows or 20 trains"
+    ):
         given(np.ones(3, bool), ev.rows)
     with pytest.raises(TypeError, match="an array of int64 selects nothing"):
         given(np.arange(len(EVEN)), ev.rows)

@@ -8,16 +8,25 @@ from hypothesis import strategies as st
 
 from dxflow.declare.grammar import DEEPEST, LONGEST, names, parse, written
 
-NAMES = st.sampled_from(["x", "azint.intensity", "SOURCE/A:out key", "between", "delay_µs", "and", "größe", "a.b c"])
+NAMES = st.sampled_from(
+    ["x", "azint.intensity", "SOURCE/A:out key", "between", "delay_µs", "and", "größe", "a.b c"]
+)
 NUMBERS = st.integers(0, 2**64 - 1) | st.floats(0, allow_nan=False)
 TEXTS = st.text(max_size=5)
 VALUES = st.recursive(
     NAMES.map(ast.Name) | NUMBERS.map(ast.Constant),
     lambda part: (
-        st.builds(lambda a, op, b: ast.BinOp(a, op, b), part, st.sampled_from([ast.Add(), ast.Sub(), ast.Pow()]), part)
+        st.builds(
+            lambda a, op, b: ast.BinOp(a, op, b),
+            part,
+            st.sampled_from([ast.Add(), ast.Sub(), ast.Pow()]),
+            part,
+        )
         | part.map(lambda a: ast.UnaryOp(ast.USub(), a))
         | part.map(lambda a: ast.Call(ast.Name("sqrt"), [a], []))
-        | st.builds(lambda a, n: ast.Subscript(a, ast.Constant(n), ast.Load()), NAMES.map(ast.Name), st.integers(0, 3))
+        | st.builds(
+            lambda a, n: ast.Subscript(a, ast.Constant(n), ast.Load()), NAMES.map(ast.Name), st.integers(0, 3)
+        )
     ),
     max_leaves=5,
 )
@@ -27,7 +36,9 @@ CONDITIONS = st.recursive(
     | NAMES.map(ast.Name),
     lambda part: (
         part.map(lambda a: ast.UnaryOp(ast.Not(), a))
-        | st.builds(lambda a, op, b: ast.BoolOp(op, [a, b]), part, st.sampled_from([ast.And(), ast.Or()]), part)
+        | st.builds(
+            lambda a, op, b: ast.BoolOp(op, [a, b]), part, st.sampled_from([ast.And(), ast.Or()]), part
+        )
     ),
     max_leaves=5,
 )
@@ -65,10 +76,47 @@ def test_texts_have_one_form(text, canonical):
 @pytest.mark.parametrize(
     "text",
     [
-        *("__import__('os').system('true')", "x.__class__()", "(lambda: 1)()", "[y for y in x]", "x if y else z"),
-        *("open('/etc/passwd')", "x.y.z()", "sqrt(x, y)", "sqrt(x=1)", "sqrt(*x)", "between(x, 1)", "x[y]", "x[1.5]"),
-        *("x @ y", "x << 3", "x & 3", "(x > 1) > 2", "(x & y) > 1", "x + (y > 1)", "f'{x}'", "b'x'", "1j", "x := 1"),
-        *("x # & y", "'''a''' == x", "`x", "``", "x; y", "x\ny", "", "x is None", "...", "x > 10 ** 400 .real"),
+        *(
+            "__import__('os').system('true')",
+            "x.__class__()",
+            "(lambda: 1)()",
+            "[y for y in x]",
+            "x if y else z",
+        ),
+        *(
+            "open('/etc/passwd')",
+            "x.y.z()",
+            "sqrt(x, y)",
+            "sqrt(x=1)",
+            "sqrt(*x)",
+            "between(x, 1)",
+            "x[y]",
+            "x[1.5]",
+        ),
+        *(
+            "x @ y",
+            "x << 3",
+            "x & 3",
+            "(x > 1) > 2",
+            "(x & y) > 1",
+            "x + (y > 1)",
+            "f'{x}'",
+            "b'x'",
+            "1j",
+            "x := 1",
+        ),
+        *(
+            "x # & y",
+            "'''a''' == x",
+            "`x",
+            "``",
+            "x; y",
+            "x\ny",
+            "",
+            "x is None",
+            "...",
+            "x > 10 ** 400 .real",
+        ),
         *("1" + "0" * 30, "x" * (LONGEST + 1), "-" * (DEEPEST + 1) + "x", "(" * 300 + "x" + ")" * 300),
         "x" + " + x" * DEEPEST,
         "sqrt(" * DEEPEST + "x" + ")" * DEEPEST,
