@@ -16,8 +16,8 @@ from ._moments import ratio
 from .average import SLAB, Average, _states, divide_sums
 
 NORMS = ("sums", "each")
-STATE, PAIRS = 28, 52
-"""Bytes per pixel and bin; those with `i0` or `weights`."""
+STATE, PAIRS, WEIGHTED = 28, 56, 76
+"""Bytes per pixel and bin; those with `i0`, and with `weights`."""
 
 
 class ImageCube(Average):
@@ -39,9 +39,10 @@ class ImageCube(Average):
     by : Labels, DataArray, path or Result
         In which bin each frame or train is; those without a label are in none.
     i0 : Labels or what they take, optional
-        What pixels are divided by: a number for each frame or train. Frames without are left out.
+        What pixels are divided by: a number for each frame or train. Frames where it is missing, or not above 0, are
+        left out.
     weights : Labels or what they take, optional
-        How much a frame counts. Frames without a weight are left out.
+        How much a frame counts, such as 1 / variance. Frames without a weight above 0 are left out.
 
     Outputs
     -------
@@ -51,22 +52,30 @@ class ImageCube(Average):
         Standard error of the mean; NaN where `count` is below 2.
     count : int32, same shape
         Values used.
+    weight : float32, same shape
+        With `i0` or `weights`: sum w I0 of these.
+    effective : float32, same shape
+        With `weights`: effective number, (sum w)^2 / sum w^2.
 
     Notes
     -----
     With weights w (1 by default) and I0 (1 by default) of the n frames of a bin in which a pixel is valid::
 
-        R = sum w x / sum w I0,   sem^2 = n / (n - 1) sum (w x - R w I0)^2 / (sum w I0)^2
+        R = sum w x / sum w I0
+        sem^2 = sum w (x - R I0)^2 sum w^2 / (W (W^2 - sum w^2)) / m^2,   W = sum w,  m = sum w I0 / W
 
-    the ratio estimator [1]_; without weights and I0 these are the mean and s / sqrt(n). With ``normalise="each"`` x is
-    x / I0, and I0 is 1. All is added up in float64 as deviations from the mean so far, and rounded once.
+    which is s^2 / n without both, the ratio estimator n / (n - 1) sum (x - R I0)^2 / (sum I0)^2 without weights [1]_,
+    and the variance of a weighted mean without I0 [2]_. With ``normalise="each"`` x is x / I0, and I0 is 1. All is
+    added up in float64, as deviations from the means so far [3]_, and rounded once.
 
-    State: 28 bytes per pixel and bin, 52 with `i0` or `weights`: 1.5 GB of 50 bins of an AGIPD-1M, which the plan
-    splits by modules. The result has 12 bytes of each.
+    State: 28 bytes per pixel and bin, 56 with `i0`, 76 with `weights`: 1.5 GB of 50 bins of an AGIPD-1M, which the plan
+    splits by modules. The result has 12, 16 or 20 bytes of each.
 
     References
     ----------
     .. [1] W. G. Cochran (1977), Sampling Techniques, 3rd edition, section 2.11.
+    .. [2] M. Galassi et al., GNU Scientific Library Reference Manual, section "Weighted samples".
+    .. [3] T. F. Chan, G. H. Golub, R. J. LeVeque (1983), The American Statistician 37, 242-247.
     """
 
     ALG_ID = "imagecube"
@@ -119,16 +128,27 @@ class ImageCube(Average):
         over = info["i0"].unit if "i0" in self.inputs else ""
         unit = f"{img.unit or 1}/{over}" if over else img.unit
         axes: dict[str, Any] = {"per": "pixel", "merge": "custom", **self._named(info)}
-        sums = ("x", "z", "xx", "xz", "zz") if self.pairs else ("centre", "squares")
-        return {
-            "mean": Output(dtype="f4", unit=unit, doc="mean", **axes),
-            "sem": Output(dtype="f4", unit=unit, doc="standard error of the mean", **axes),
-            "count": Output(dtype="i4", doc="values used", **axes),
-            **{name: Output(store=False, **axes) for name in sums},
-        }
+        words = {"mean": "mean", "sem": "standard error of the mean"}
+        made = {name: Output(dtype="f4", unit=unit, doc=doc, **axes) for name, doc in words.items()}
+        made["count"] = Output(dtype="i4", doc="values used", **axes)
+        if self.pairs:
+            made["weight"] = Output(
+                dtype="f4", unit=over, doc="sum of weights, times what is divided by", **axes
+            )
+        if "weights" in self.inputs:
+            made["effective"] = Output(dtype="f4", doc="effective number, (sum w)^2 / sum w^2", **axes)
+        return made | {name: Output(store=False, **axes) for name in self._sums[1:]}
+
+    @property
+    def _sums(self) -> tuple[str, ...]:
+        """Names of what is added up."""
+        if not self.pairs:
+            return ("count", "centre", "squares")
+        return ("count", *(("w", "ww") if "weights" in self.inputs else ()), "x", "z", "xx", "xz", "zz")
 
     def _of(self, info: RunInfo) -> groups.Groups:
-        found = groups.of(self, info, (PAIRS if self.pairs else STATE) * int(np.prod(info["img"].shape)))
+        each = (WEIGHTED if "weights" in self.inputs else PAIRS) if self.pairs else STATE
+        found = groups.of(self, info, each * int(np.prod(info["img"].shape)))
         assert found is not None
         return found
 
@@ -149,28 +169,21 @@ class ImageCube(Average):
         self._exact = self._exact and not self.pairs
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
-        slots = self._groups.slots(block)
-        scale, unit = self._factors(block)
-        slots = np.where(np.isfinite(scale) & np.isfinite(unit), slots, -1)
-        frames, masked = self._frames(block)
+        slots, frames, masked = self._groups.slots(block), *self._frames(block)
         if not self.pairs:
             self._add(frames, masked, slots, out)
             return
         from ._average_kernels import Sorted
         from ._imagecube_kernels import add_pairs
 
-        count, *sums = self._state(out)
-        flat, step = _states(count, True)
-        states = (flat, *(_states(one, True)[0] for one in sums))
-        add_pairs(frames, Sorted.by(slots, step), scale, unit, states)
-
-    def _factors(self, block: ModuleBlock) -> tuple[NDArray, NDArray]:
-        """Return what pixels are multiplied by, and what counts beside them, (frame,); NaN where it is not known."""
         w, i0 = (self._number(block, alias) for alias in ("weights", "i0"))
-        if self.normalise == "sums":
-            return w, w * i0
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return w / i0, w
+        slots = np.where((w > 0) & (i0 > 0) & np.isfinite(w * i0), slots, -1)
+        each = self.normalise == "each"
+        given = (1 / i0 if each else np.ones(len(w)), np.ones(len(w)) if each else i0, w)
+        count, *sums = (_states(one, True) for one in self._state(out))
+        flat = [one for one, _ in sums]
+        weights, states = flat[:-5] or [np.empty(0)] * 2, flat[-5:]
+        add_pairs(frames, Sorted.by(slots, count[1]), given, count[0], tuple(weights), tuple(states))
 
     def _number(self, block: ModuleBlock, alias: str) -> NDArray:
         if alias not in self.inputs:
@@ -179,9 +192,8 @@ class ImageCube(Average):
         return np.broadcast_to(values, len(block)).astype("f8")
 
     def _state(self, out: Partial) -> tuple[NDArray, ...]:
-        names = ("count", "x", "z", "xx", "xz", "zz") if self.pairs else ("count", "centre", "squares")
         # Several axes of bins are one, without a copy.
-        return tuple(np.reshape(out[name], (len(self._groups), -1), copy=False) for name in names)
+        return tuple(np.reshape(out[name], (len(self._groups), -1), copy=False) for name in self._sums)
 
     def merge(self, into: Partial, other: Partial) -> None:
         if not self.pairs:
@@ -189,46 +201,52 @@ class ImageCube(Average):
             return
         from ._imagecube_kernels import merge_pairs
 
-        merge_pairs(
-            tuple(x.reshape(-1, copy=False) for x in self._state(into)),
-            tuple(np.ascontiguousarray(x).reshape(-1) for x in self._state(other)),
-        )
+        ours = [np.reshape(x, -1, copy=False) for x in self._state(into)]
+        theirs = [np.ascontiguousarray(x).reshape(-1) for x in self._state(other)]
+        # Weights, which are 1 where there are none: then their sum is the count.
+        at = len(ours) > 6
+        merge_pairs((ours[at], *ours[-5:]), (theirs[at], *theirs[-5:]))
+        for a, b in list(zip(ours, theirs, strict=True))[:-5]:
+            a += b
 
     def finalize(self, totals: Partial) -> None:
-        flat = [x.reshape(-1, copy=False) for x in self._state(totals)]
-        mean, sem = (np.reshape(totals[name], -1, copy=False) for name in ("mean", "sem"))
-        for start in range(0, len(mean), SLAB):
+        flat = [np.reshape(x, -1, copy=False) for x in self._state(totals)]
+        names = [name for name in ("mean", "sem", "weight", "effective") if name in totals]
+        made = [np.reshape(totals[name], -1, copy=False) for name in names]
+        for start in range(0, len(flat[0]), SLAB):
             part = slice(start, start + SLAB)
-            mean[part], sem[part] = self._finished(*(x[part] for x in flat))
+            for into, values in zip(made, self._finished(*(x[part] for x in flat)), strict=False):
+                into[part] = values
 
-    def _finished(self, n: NDArray, *sums: NDArray) -> tuple[NDArray, NDArray]:
-        """Return mean and standard error."""
+    def _finished(self, n: NDArray, *sums: NDArray) -> tuple[NDArray, ...]:
+        """Return mean and standard error, sum of weights and effective number."""
         if self.pairs:
-            return of_pairs(n, *sums)
+            weights = sums[:-5] or (n.astype("f8"), n.astype("f8"))
+            return of_pairs(n, *weights, *sums[-5:])
         mean, squares = sums
         if self._exact:
             divide_sums(n, mean, squares)
-        mean = np.where((n > 0) & np.isfinite(squares), mean, np.nan)
-        return mean, np.sqrt(
-            ratio(np.where(np.isfinite(squares), squares, np.nan), n * np.maximum(n - 1.0, 0))
-        )
+        good = np.isfinite(squares)
+        mean = np.where((n > 0) & good, mean, np.nan)
+        return mean, np.sqrt(ratio(np.where(good, squares, np.nan), n * np.maximum(n - 1.0, 0)))
 
 
 def of_pairs(
-    n: NDArray, x: NDArray, z: NDArray, xx: NDArray, xz: NDArray, zz: NDArray
-) -> tuple[NDArray, NDArray]:
-    """Return the ratio of the sums of x and z, and its standard error.
+    n: NDArray, w: NDArray, ww: NDArray, x: NDArray, z: NDArray, xx: NDArray, xz: NDArray, zz: NDArray
+) -> tuple[NDArray, ...]:
+    """Return the ratio of the sums of x and z, its standard error, the sum of w z, and the effective number.
 
     Parameters
     ----------
-    n, x, z : ndarray
-        How many pairs there are, and their means.
+    n, w, ww, x, z : ndarray
+        How many pairs there are, the sums of their weights and of the squares of these, and weighted means.
     xx, xz, zz : ndarray
-        Sums of products of deviations from these.
+        Weighted sums of products of deviations from these.
     """
     r = np.where(np.isfinite(xx), ratio(x, np.where(n > 0, z, 0.0)), np.nan)
     spread = np.maximum(xx - 2 * r * xz + r**2 * zz, 0)
-    return r, np.sqrt(ratio(spread, (n > 0) * z**2 * n * np.maximum(n - 1.0, 0)))
+    free = np.where(n > 1, w * (w * w - ww), 0.0)
+    return r, np.sqrt(ratio(spread * ww, free)) / np.where(n > 0, z, 1.0), w * z, ratio(w * w, ww)
 
 
 def _axes(given: Any) -> dict[str, int] | None:

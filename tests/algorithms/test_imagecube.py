@@ -20,29 +20,26 @@ def per_frame(truth, values):
 
 
 def expected(frames, bins, count, w=None, i0=None):
-    """Return mean, standard error and count of each bin, by the formula of the ratio estimator."""
+    """Return mean, standard error and count of each bin, pixel by pixel, by the formula of the docs."""
     w, i0 = (np.ones(len(frames)) if x is None else x for x in (w, i0))
     shape = (count, *frames.shape[1:])
     mean, sem, n = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, int)
-    for k in range(count):
-        own = (bins == k) & np.isfinite(w * i0)
-        x, z = (
-            w[own, None, None, None] * frames[own],
-            np.broadcast_to((w * i0)[own, None, None, None], frames[own].shape),
-        )
-        known = np.isfinite(x)
-        n[k] = known.sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            total = np.where(known, z, 0).sum(axis=0)
-            mean[k] = np.where(known, x, 0).sum(axis=0) / total
-            spread = np.where(known, x - mean[k] * z, 0) ** 2
-            sem[k] = np.sqrt(n[k] / (n[k] - 1.0) * spread.sum(axis=0)) / np.abs(total)
-        mean[k][n[k] == 0], sem[k][n[k] < 2] = np.nan, np.nan
+    used = np.isfinite(w * i0) & (w > 0) & (i0 > 0)
+    for k, *pixel in np.ndindex(shape):
+        own = used & (bins == k) & np.isfinite(x := frames[(slice(None), *pixel)])
+        at, x, z, v = (k, *pixel), x[own], i0[own], w[own]
+        n[at] = own.sum()
+        if n[at]:
+            mean[at] = (v * x).sum() / (v * z).sum()
+        if n[at] > 1:
+            spread = (v * (x - mean[at] * z) ** 2).sum() * (v**2).sum()
+            sem[at] = np.sqrt(spread / (v.sum() * (v.sum() ** 2 - (v**2).sum()))) / ((v * z).sum() / v.sum())
     return mean, sem, n
 
 
 def close(data, frames, bins, count, **options):
-    """Compare a cube with what is expected, to float32."""
+    """Compare two modules of a cube with what is expected, to float32."""
+    data, frames = data.isel(module=slice(2)), frames[:, :2]
     mean, sem, n = expected(frames, bins, count, **options)
     found = {name: data[f"imagecube.{name}"].values.reshape(mean.shape) for name in ("mean", "sem", "count")}
     assert found["mean"].dtype == found["sem"].dtype == np.float32
@@ -93,6 +90,13 @@ def test_ratios_of_sums_and_weighted_means_have_their_error(holey, bins, numbers
     named = {"i0": i0, "weights": w} if given == "both" else {given: i0 if given == "i0" else w}
     data = cube(holey, bins, axes={"bin": 6}, **{k: per_frame(holey, v) for k, v in named.items()})
     close(data, images(holey), bins, 6, i0=named.get("i0"), w=named.get("weights"))
+    total, each = data["imagecube.weight"], (np.prod([*named.values()], axis=0))[bins == 0]
+    assert float(total[0].max()) <= np.nansum(each) * (1 + 1e-6)
+    assert ("imagecube.effective" in data) == ("weights" in named)
+    if "weights" in named:
+        assert (
+            (data["imagecube.effective"] <= data["imagecube.count"] * (1 + 1e-6)).where(total > 0, True).all()
+        )
 
 
 def test_each_frame_over_its_own_i0(holey, bins, numbers):
@@ -133,14 +137,16 @@ def test_large_means_lose_no_digits():
 
     random = np.random.default_rng(1)
     x, z = random.normal(1e8, 1, (41, 300)), random.normal(1, 1e-9, 41)
-    halves = []
+    counts, halves, none = [], [], (np.empty(0), np.empty(0))
     for part in (slice(0, 20), slice(20, 41)):
-        states = (np.zeros(300, "i4"), *(np.zeros(300) for _ in range(5)))
-        into = Sorted.by(np.zeros(len(x[part]), int), 0)
-        kernels.add_pairs(x[part], into, np.ones(len(x[part])), z[part], states)
-        halves.append(states)
-    kernels.merge_pairs(*halves)
-    r, sem = of_pairs(*halves[0])
+        counts.append(np.zeros(300, "i4"))
+        halves.append(tuple(np.zeros(300) for _ in range(5)))
+        one = np.ones(len(x[part]))
+        into = Sorted.by(np.zeros(len(one), int), 0)
+        kernels.add_pairs(x[part], into, (one, z[part], one), counts[-1], none, halves[-1])
+    kernels.merge_pairs(*((n, *half) for n, half in zip(counts, halves, strict=True)))
+    n = np.full(300, 41.0)
+    r, sem, *_ = of_pairs(n, n, n, *halves[0])
     exact = x.astype(np.longdouble).sum(axis=0) / z.astype(np.longdouble).sum()
     spread = ((x - exact * z[:, None].astype(np.longdouble)) ** 2).sum(axis=0)
     np.testing.assert_allclose(r, exact.astype("f8"), rtol=1e-15)
