@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dxflow.analysis.plots.images import assemble
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -141,43 +143,3 @@ def of_modules(mean: xr.DataArray, positions: NDArray) -> NDArray:
     if len(positions) == mean.sizes["module"]:
         return positions
     return positions[mean.coords["module"].values]
-
-
-def assemble(image: NDArray, positions: NDArray) -> tuple[NDArray, tuple[float, float, float, float]]:
-    """Return an image on a regular grid in the plane across the beam, and its extent in mm.
-
-    Parameters
-    ----------
-    image : ndarray, (module, ss, fs)
-    positions : ndarray, (module, ss, fs, 3)
-        Pixel centres, m.
-
-    Returns
-    -------
-    assembled : ndarray, (y, x)
-        Mean of the pixels whose centres fall into each grid point; NaN where there are none.
-    extent : (left, right, bottom, top)
-        mm.
-
-    Notes
-    -----
-    Grid points are as large as a pixel and a bit, so that rounding leaves no empty lines inside a module.
-    """
-    points = positions[..., :2].reshape(-1, 2) * 1e3
-    fine = np.isfinite(points).all(axis=1)
-    pitch = 1.05 * _pitch(positions) * 1e3
-    low = points[fine].min(axis=0) - pitch / 2
-    columns, rows = np.ceil((points[fine].max(axis=0) - low) / pitch).astype(int) + 1
-    column, row = ((points[fine] - low) / pitch).astype(int).T
-    cell, values = row * columns + column, image.reshape(-1)[fine]
-    good = np.isfinite(values)
-    total = np.bincount(cell[good], values[good], minlength=rows * columns)
-    count = np.bincount(cell[good], minlength=rows * columns)
-    assembled = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    extent = (low[0], low[0] + columns * pitch, low[1], low[1] + rows * pitch)
-    return assembled.reshape(rows, columns), extent
-
-
-def _pitch(positions: NDArray) -> float:
-    """Return the usual distance of neighbouring pixels, m."""
-    return float(np.nanmedian(np.linalg.norm(np.diff(positions[..., :2], axis=2), axis=-1)))

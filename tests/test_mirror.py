@@ -198,6 +198,14 @@ ELSEWHERE = (
         "algorithms/test_signal.py",
         "parts of one algorithm, whose marks are compared with what was planted",
     ),
+    (
+        "dxflow/analysis/plots/bars.py dxflow/analysis/plots/lines.py dxflow/analysis/plots/plotted.py "
+        "dxflow/analysis/plots/points.py dxflow/analysis/plots/series.py dxflow/analysis/plots/style.py "
+        "dxflow/analysis/plots/variables.py dxflow/analysis/plots/images.py",
+        "analysis/plots/test_kinds.py",
+        "the kinds of pictures, tried by what each is chosen for",
+    ),
+    ("dxflow/commands/show.py", "analysis/test_show.py", "tried as users meet it: by lines that are typed"),
     ("recipes/_xpcs_plot.py", "recipes/test_xpcs.py", "the plot that the recipe draws"),
     ("recipes/_pumpprobe_plot.py", "recipes/test_pumpprobe.py", "the plot that the recipe draws"),
     ("recipes/_spectroscopy_plot.py", "recipes/test_spectroscopy.py", "the plot that the recipe draws"),

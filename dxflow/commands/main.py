@@ -173,6 +173,16 @@ def info(argv: Sequence[str]) -> int:
     return OK
 
 
+def show(argv: Sequence[str]) -> int:
+    """Show what a result, table or cube holds, and the picture that a variable deserves, here or as a file."""
+    from . import show as command
+
+    parser = OptionParser(prog="dxflow show", description=show.__doc__, allow_abbrev=False)
+    command.add_arguments(parser)
+    print(command.run(parser.parse_args(argv)))
+    return OK
+
+
 def verify(argv: Sequence[str]) -> int:
     """Find out whether a result is as it was written: exit code 0, or 1 and what is damaged."""
     from ..driver.progress import during
@@ -246,6 +256,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "recipe": recipe,
     "list": list_,
     "info": info,
+    "show": show,
     "verify": verify,
     "bench": bench,
     "cluster": cluster,

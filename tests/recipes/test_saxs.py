@@ -8,8 +8,8 @@ import programs
 import pytest
 import xarray as xr
 
+from dxflow.analysis.plots.images import assemble
 from dxflow.commands import main as cli
-from dxflow.recipes._saxs_plot import assemble
 from dxflow.recipes.saxs import Saxs
 from dxflow.simulate import Flat, Plant, PowderRings, make_run
 

@@ -1,0 +1,200 @@
+"""Histogram: how often a variable has which values; of booleans and texts, how often it has each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import style
+from .bars import Bars
+from .screen import MARGIN, Area, Screen, Span, rows_of
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+    from .variables import Variable
+
+FEWEST, MOST, WHOLE = 10, 200, 200
+"""Bins of a histogram at least and at most, and the most of them that are one whole number each."""
+PEAKED = 3000.0
+"""How many times as many values some bins must hold as others for an axis of counts to be logarithmic."""
+SAME = 1e-12
+"""Relative difference of the values of a constant."""
+INSIDE, FAR = (0.1, 99.9), 8.0
+"""Percentiles of values that are drawn, and how many times as far all must reach for the rest to be left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """Counts of bins, and what lies beyond them.
+
+    `data` has ``count (bin)``, the coordinates ``bin`` (centres), ``low`` and ``high`` (edges; each bin holds its lower
+    edge, the last one its upper one too), and the numbers ``below``, ``above`` and ``missing``.
+    """
+
+    data: Dataset
+    title: str = ""
+
+    def draw(self, axes: Any) -> None:
+        """Draw steps."""
+        data = self.data
+        axes.set(xlabel=style.label(data.attrs["name"], data.attrs["units"]), ylabel=data.attrs["counted"])
+        if not data.sizes["bin"]:
+            return style.nothing(axes)
+        low, high, counts = (data[name].values for name in ("low", "high", "count"))
+        axes.stairs(counts, [*low, high[-1]], fill=True, color=style.BLUE, alpha=0.85, lw=0)
+        axes.set_xlim(low[0], high[-1])
+        if _is_log(counts):
+            axes.set_yscale("log")
+            axes.set_ylim(bottom=0.5)
+        return None
+
+    def text(self, screen: Screen) -> list[str]:
+        """Draw columns of blocks."""
+        data = self.data
+        if not data.sizes["bin"]:
+            return [self.title, "no values"]
+        counts = _columns(data["count"].values, screen.width - MARGIN - 2)
+        log = _is_log(data["count"].values)
+        y = Span(0.5 if log else 0.0, float(counts.max()), log, data.attrs["counted"])
+        area = Area(screen, span_of(data), y, rows_of(screen, 6), len(counts))
+        area.columns_up(counts)
+        return [self.title, *area.lines()]
+
+
+def _is_log(counts: NDArray) -> bool:
+    """Return whether some bins hold so many more values than others that these would not be seen."""
+    return style.is_log(counts[counts > 0], PEAKED)
+
+
+def _columns(counts: NDArray, most: int) -> NDArray:
+    """Return counts for columns of cells: as many bins in each, or as many columns for each bin."""
+    together = -(-len(counts) // most)
+    grouped = np.add.reduceat(counts, np.arange(0, len(counts), together))
+    return np.repeat(grouped, most // len(grouped))
+
+
+def histogram(variable: Variable, bins: Any = None, where: str = "") -> Histogram | Bars:
+    """Return the histogram of a variable: of all its values that are there.
+
+    Parameters
+    ----------
+    variable : Variable
+    bins : int or sequence, optional
+        How many, or their edges; by default one for each whole number where these are few, else the more
+        the more values there are. Values that lie far beyond nearly all others are not drawn but counted.
+    where : str
+        What was selected, for the title.
+    """
+    if variable.values.dtype.kind in "USb":
+        return Bars.of(variable, where)
+    values = variable.numbers[variable.there & ~np.isinf(variable.numbers)]
+    borders = borders_of(variable, values, bins)
+    return Histogram(_counted(variable, values, borders), title(variable, len(values), where))
+
+
+def title(variable: Variable, n: int, where: str = "") -> str:
+    """Return what is shown: of how many values, and how many are missing."""
+    missing = int(variable.there.size - n)
+    what = f"{variable.doc or variable.name}: {n} values"
+    return what + (f", {missing} missing" if missing else "") + (f", {where}" if where else "")
+
+
+def _counted(variable: Variable, values: NDArray, borders: NDArray) -> Dataset:
+    """Return counts between borders."""
+    import xarray as xr
+
+    counts = counted(values, borders)
+    low, high = (variable.back(edge) for edge in (borders[:-1], borders[1:]))
+    beyond = {"below": 0, "above": 0, "missing": variable.there.size - len(values)}
+    if len(borders):
+        beyond |= {"below": int((values < borders[0]).sum()), "above": int((values > borders[-1]).sum())}
+    about = {"name": variable.name, "units": variable.unit, "counted": variable.counted}
+    return xr.Dataset(
+        {"count": ("bin", counts), **beyond},
+        {
+            "bin": variable.back((borders[:-1] + borders[1:]) / 2),
+            "low": ("bin", low),
+            "high": ("bin", high),
+        },
+        about,
+    )
+
+
+def counted(values: NDArray, borders: NDArray) -> NDArray:
+    """Return how many values are in each bin: it holds its lower border, the last one also its upper one."""
+    bins = len(borders) - 1
+    if bins < 1:
+        return np.zeros(0, np.int64)
+    inside = values[(values >= borders[0]) & (values <= borders[-1])]
+    return np.bincount(places(inside, borders), minlength=bins)
+
+
+def places(values: NDArray, borders: NDArray) -> NDArray:
+    """Return the bin of values that are inside of borders."""
+    bins, steps = len(borders) - 1, np.diff(borders)
+    if np.allclose(steps, steps[0], rtol=1e-9):
+        # Far faster than to search; where rounding leaves a value one bin away it is moved.
+        at = ((values - borders[0]) / steps[0]).astype(np.int64).clip(0, bins - 1)
+        at -= values < borders[at]
+        return at + ((values >= borders[at + 1]) & (at < bins - 1))
+    return np.searchsorted(borders[1:-1], values, "right")
+
+
+def borders_of(variable: Variable, values: NDArray, bins: Any = None) -> NDArray:
+    """Return the edges of bins for the finite values of a variable."""
+    if bins is not None and np.ndim(bins) == 1:
+        return checked(bins)
+    if not len(values):
+        return np.zeros(0)
+    low, high = drawn(values)
+    if variable.values.dtype.kind in "iub":
+        return _whole(np.floor(low), np.ceil(high), bins, len(values))
+    if high - low <= SAME * max(abs(low), abs(high)):
+        around = max(abs(low) * 1e-3, 0.5)
+        low, high = low - around, high + around
+    return np.linspace(low, high, int(bins or usual(len(values))) + 1)
+
+
+def usual(n: int) -> int:
+    """Return how many bins a histogram of so many values has."""
+    return int(np.clip(2 * np.cbrt(n), FEWEST, MOST))
+
+
+def _whole(low: float, high: float, bins: int | None, n: int) -> NDArray:
+    """Return bins of whole numbers, as many in each."""
+    step = 1.0 if bins is None and high - low < WHOLE else np.ceil((high - low + 1) / (bins or usual(n)))
+    # Of numbers as large as time stamps not all are floats.
+    step = max(step, 4 * float(np.spacing(max(abs(low), abs(high)))))
+    return low - (step if step > high - low else 1.0) / 2 + step * np.arange(int((high - low) // step) + 2)
+
+
+def checked(bins: Any) -> NDArray:
+    """Return edges that the user gave."""
+    borders = np.asarray(bins, float)
+    if len(borders) < 2 or not (np.diff(borders) > 0).all():
+        raise ValueError(f"bins={bins!r}; expected how many, or edges that rise")
+    return borders
+
+
+def drawn(values: NDArray) -> tuple[float, float]:
+    """Return between which values bins lie: all, unless a few are far beyond the others."""
+    low, high = float(values.min()), float(values.max())
+    near, far = (float(x) for x in np.percentile(values, INSIDE))
+    return (near, far) if high - low > FAR * (far - near) > 0 else (low, high)
+
+
+def span_of(data: Dataset) -> Span:
+    """Return the axis of bins; times and texts as they are written."""
+    name = style.label(data.attrs["name"], data.attrs["units"])
+    low, high = data["low"].values[0], data["high"].values[-1]
+    if data["low"].dtype.kind in "mM":
+        words = [
+            str(np.datetime_as_string(t, "s")) if data["low"].dtype.kind == "M" else str(t)
+            for t in (low, high)
+        ]
+        return Span(0.0, 1.0, name=name, words=words)
+    return Span(float(low), float(high), name=name)

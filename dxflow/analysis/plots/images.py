@@ -1,0 +1,190 @@
+"""Image: pixels of modules where they are, put together by a geometry; without one, modules beside each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import style
+from .maps import framed, scale
+from .screen import MARGIN, Screen, Span, resampled, rows_of, shaded
+
+if TYPE_CHECKING:
+    from xarray import DataArray, Dataset
+
+GAP = 0.03
+"""Between modules that are drawn beside each other, as a part of the longer side."""
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """An image whose pixels are as high as they are wide.
+
+    `data` has ``image (row, column)``; its attributes are the labels of the axes and the ends of the image, ``extent``.
+    `up` says whether rows go upwards, `named` where modules are and how they are called.
+    """
+
+    data: Dataset
+    what: str
+    title: str = ""
+    up: bool = False
+    named: tuple[tuple[float, float, str], ...] = ()
+
+    def draw(self, axes: Any) -> None:
+        """Draw pixels, and the names of modules."""
+        values, (left, right, bottom, top) = self.data["image"].values, self.data.attrs["extent"]
+        axes.set(xlabel=self.data.attrs["x"], ylabel=self.data.attrs["y"])
+        if not np.isfinite(values).any():
+            return style.nothing(axes)
+        low, high = style.limits(values)
+        extent = (left, right, bottom, top) if self.up else (left, right, top, bottom)
+        cmap = style.ABOUT_ZERO if style.both_ways(low, high) else style.RISING
+        origin = "lower" if self.up else "upper"
+        shown = axes.imshow(values, cmap=cmap, vmin=low, vmax=high, extent=extent, origin=origin)
+        axes.set_facecolor(style.EMPTY)
+        for x, y, name in self.named:
+            axes.text(x, y, name, fontsize=7, va="top", color="white", bbox={"color": "#0008", "pad": 1})
+        style.coloured(axes, shown, values, self.what)
+        return None
+
+    def text(self, screen: Screen) -> list[str]:
+        """Draw in colours or shades, as large as fits."""
+        values, (left, right, bottom, top) = self.data["image"].values, self.data.attrs["extent"]
+        if not np.isfinite(values).any():
+            return [self.title, "no values"]
+        fine = 2 if screen.colour and screen.unicode else 1
+        shape = _fitting(values.shape, rows_of(screen, 7), screen.width - MARGIN - 2, fine)
+        low, high = style.limits(values)
+        drawn = resampled(values[::-1] if self.up else values, shape)
+        lines = shaded(drawn, low, high, screen, both_ways=style.both_ways(low, high))
+        x = Span(left, right, name=self.data.attrs["x"])
+        y = Span(bottom, top) if self.up else Span(top, bottom)
+        y = Span(y.low, y.high, name=self.data.attrs["y"])
+        return [self.title, *framed(lines, x, y, shape[1]), scale(self.what, low, high, screen)]
+
+
+def _fitting(shape: tuple[int, ...], rows: int, columns: int, fine: int) -> tuple[int, int]:
+    """Return rows and columns of signs, or of halves of them, for an image: a sign is twice as high as wide."""
+    across = 2 // fine
+    scale = min(rows * fine / shape[0], columns / (shape[1] * across))
+    return max(round(shape[0] * scale), 1), max(round(shape[1] * across * scale), 1)
+
+
+def of_array(array: DataArray, positions: NDArray | None, title: str) -> Image:
+    """Return an array of ([module,] ss, fs) or (y, x) as an image.
+
+    Parameters
+    ----------
+    positions : ndarray, (module, ss, fs, 3), optional
+        Pixel centres of the modules of the array, or of all of the detector, m.
+    """
+    what = style.label(str(array.name), array.attrs.get("units"))
+    if array.dims[-2:] == ("y", "x"):
+        return _plane(array, what, title)
+    if positions is not None:
+        return _assembled(array, positions, what, title)
+    modules = array.values if array.ndim == 3 else array.values[None]
+    names = (
+        array[array.dims[0]].values
+        if array.ndim == 3 and array.dims[0] in array.coords
+        else range(len(modules))
+    )
+    image, corners = beside(modules)
+    named = (
+        tuple((x, y, str(name)) for (x, y), name in zip(corners, names, strict=True))
+        if len(modules) > 1
+        else ()
+    )
+    extent = (-0.5, image.shape[1] - 0.5, -0.5, image.shape[0] - 0.5)
+    grid = " of modules side by side" if len(modules) > 1 else ""
+    return _image(image, extent, (f"fs (pixels{grid})", f"ss (pixels{grid})"), what, title, named=named)
+
+
+def _plane(array: DataArray, what: str, title: str) -> Image:
+    """Return an image that is in the laboratory plane already, in mm where its coordinates are in m."""
+    ends: list[float] = []
+    labels = []
+    for dim in ("x", "y"):
+        metres = dim in array.coords and array[dim].attrs.get("units") == "m"
+        at = style.edges(array[dim].values if dim in array.coords else np.arange(array.sizes[dim]))
+        ends += [float(at[0]) * (1e3 if metres else 1), float(at[-1]) * (1e3 if metres else 1)]
+        labels.append(f"{dim} (mm)" if metres else style.label(dim, array[dim].attrs.get("units", "")))
+    return _image(array.values, tuple(ends), tuple(labels), what, title, up=True)
+
+
+def _assembled(array: DataArray, positions: NDArray, what: str, title: str) -> Image:
+    values = array.values if array.ndim == 3 else array.values[None]
+    if len(positions) != len(values) and array.ndim == 3 and array.dims[0] in array.coords:
+        numbers = array[array.dims[0]].values
+        positions = positions[numbers] if numbers.max(initial=0) < len(positions) else positions
+    if positions.shape[:3] != values.shape:
+        raise ValueError(
+            f"the geometry has (module, ss, fs) = {positions.shape[:3]}, {array.name} is {values.shape}: "
+            "give the geometry of this detector"
+        )
+    image, extent = assemble(values, positions)
+    return _image(image, extent, ("x (mm)", "y (mm)"), what, title, up=True)
+
+
+def _image(values: NDArray, extent: Any, labels: Any, what: str, title: str, **options: Any) -> Image:
+    import xarray as xr
+
+    about = {"x": labels[0], "y": labels[1], "extent": tuple(map(float, extent))}
+    return Image(xr.Dataset({"image": (("row", "column"), values)}, attrs=about), what, title, **options)
+
+
+def beside(modules: NDArray) -> tuple[NDArray, list[tuple[int, int]]]:
+    """Return modules side by side with gaps of NaN, (row, column), and the first column and row of each."""
+    n, ss, fs = modules.shape
+    gap = max(round(GAP * max(ss, fs)), 1) if n > 1 else 0
+    # About as wide as high.
+    wide = int(np.clip(np.ceil(np.sqrt(n * (ss + gap) / (fs + gap))), 1, max(n, 1)))
+    high = -(-n // wide)
+    image = np.full((high * (ss + gap) - gap, wide * (fs + gap) - gap), np.nan)
+    corners = [(m % wide * (fs + gap), m // wide * (ss + gap)) for m in range(n)]
+    for module, (column, row) in zip(modules, corners, strict=True):
+        image[row : row + ss, column : column + fs] = module
+    return image, corners
+
+
+def assemble(image: NDArray, positions: NDArray) -> tuple[NDArray, tuple[float, float, float, float]]:
+    """Return an image on a regular grid in the plane across the beam, and its extent in mm.
+
+    Parameters
+    ----------
+    image : ndarray, (module, ss, fs)
+    positions : ndarray, (module, ss, fs, 3)
+        Pixel centres, m.
+
+    Returns
+    -------
+    assembled : ndarray, (y, x)
+        Mean of the pixels whose centres fall into each grid point; NaN where there are none.
+    extent : (left, right, bottom, top)
+        mm.
+
+    Notes
+    -----
+    Grid points are as large as a pixel and a bit, so that rounding leaves no empty lines inside a module.
+    """
+    points = positions[..., :2].reshape(-1, 2) * 1e3
+    fine = np.isfinite(points).all(axis=1)
+    pitch = 1.05 * _pitch(positions) * 1e3
+    low = points[fine].min(axis=0) - pitch / 2
+    columns, rows = np.ceil((points[fine].max(axis=0) - low) / pitch).astype(int) + 1
+    column, row = ((points[fine] - low) / pitch).astype(int).T
+    cell, values = row * columns + column, image.reshape(-1)[fine]
+    good = np.isfinite(values)
+    total = np.bincount(cell[good], values[good], minlength=rows * columns)
+    count = np.bincount(cell[good], minlength=rows * columns)
+    assembled = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    extent = (low[0], low[0] + columns * pitch, low[1], low[1] + rows * pitch)
+    return assembled.reshape(rows, columns), extent
+
+
+def _pitch(positions: NDArray) -> float:
+    """Return the usual distance of neighbouring pixels, m."""
+    return float(np.nanmedian(np.linalg.norm(np.diff(positions[..., :2], axis=2), axis=-1)))

@@ -1,0 +1,92 @@
+"""Variables to plot: values of a table, or of an expression of its variables, with name, unit and what there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from xarray import DataArray
+
+    from ..tables import Table
+
+COUNTED = {"pulse": "pulses", "train": "trains", "run": "values"}
+"""What is counted of variables by their rate."""
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """Values with what is to be said of them; `there` is False where one is missing, of the shape of the values."""
+
+    name: str
+    values: NDArray
+    there: NDArray
+    unit: str = ""
+    doc: str = ""
+    counted: str = "values"
+
+    @property
+    def numbers(self) -> NDArray:
+        """The values as float64, times as nanoseconds; NaN where there is none.
+
+        Raises
+        ------
+        TypeError
+            If they are texts.
+        """
+        if self.values.dtype.kind not in "biufmM":
+            raise TypeError(f"{self.name!r} is {self.values.dtype}; expected numbers, booleans or times")
+        values = self.values.astype("i8") if self.values.dtype.kind in "mM" else self.values
+        return np.where(self.there, values, np.nan)
+
+    def back(self, numbers: NDArray) -> NDArray:
+        """Return numbers as what the values are: times again."""
+        if self.values.dtype.kind not in "mM":
+            return numbers
+        return np.round(numbers).astype("i8").astype(self.values.dtype)
+
+    def chosen(self, keep: NDArray) -> Variable:
+        """Return some rows."""
+        return replace(self, values=self.values[keep], there=self.there[keep])
+
+
+def of_array(array: DataArray, valid: DataArray | None = None, counted: str = "values") -> Variable:
+    """Return an array of a dataset as a variable."""
+    values = array.values
+    if values.dtype.kind == "O":
+        values = values.astype("U")
+    there = ~np.isnan(values) if values.dtype.kind in "fc" else np.ones(values.shape, bool)
+    there = ~np.isnat(values) if values.dtype.kind in "mM" else there
+    if valid is not None:
+        said = valid.values
+        there = there & said.reshape(said.shape + (1,) * (there.ndim - said.ndim))
+    attrs = array.attrs
+    return Variable(
+        str(array.name), values, there, str(attrs.get("units", "")), str(attrs.get("long_name", "")), counted
+    )
+
+
+def of_table(table: Table, what: Any, where: Any = None, at: str | None = None) -> Variable:
+    """Return a variable of a table, by its name or as an expression; only rows for which a condition holds.
+
+    Parameters
+    ----------
+    at : {"pulse", "train"}, optional
+        Of what there is a row each; with a condition, of pulses.
+    """
+    at = "pulse" if where is not None else at
+    name = str(what)
+    column = table.column(what, at=at)
+    attrs = table.columns.array(name).attrs if name in table.data.variables else {}
+    found = Variable(
+        name,
+        column.values,
+        column.there,
+        str(attrs.get("units", "")),
+        str(attrs.get("long_name", "")),
+        COUNTED[at or table.rate(name)],
+    )
+    return found if where is None else found.chosen(table.mask(where))

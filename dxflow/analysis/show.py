@@ -1,0 +1,160 @@
+"""Show: what a result, table, cube or picked events hold, and a picture of a variable, in a terminal or as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..disk import ours
+from .plots import kinds
+from .plots.plotted import plotted
+from .plots.screen import Screen
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from xarray import DataArray, Dataset
+
+PICTURES = (".png", ".pdf", ".svg", ".jpg")
+"""Endings of files that a picture is written to."""
+PLAIN = {"Å⁻¹": "1/angstrom", "Å": "angstrom", "µ": "u", "μ": "u", "°": "deg"}
+"""Units in ASCII."""
+MOST, WIDE = 14, 40
+"""Variables that are listed above a picture; signs that their names take at most."""
+
+
+def show(
+    what: Any,
+    variable: str | None = None,
+    *,
+    kind: str | None = None,
+    at: Mapping[str, Any] | None = None,
+    geometry: Any = None,
+    distance: float | None = None,
+    png: str | Path | None = None,
+    screen: Screen | None = None,
+    whole: bool = False,
+) -> str:
+    """Return what something holds, and the picture that its kind deserves, as text; or write that to a file.
+
+    Parameters
+    ----------
+    what : path, Table, Result or xarray.Dataset
+        A result, a table, a cube or picked events.
+    variable : str, optional
+        What is drawn; by default what there is to see, below a list of all variables.
+    kind : {"image", "modules", "histogram", "series", "bars", "line", "points", "map"}, optional
+        Another picture than the usual one.
+    at : mapping, optional
+        Where along other axes: ``{"delay": 0.5}``; the middle by default.
+    geometry : path or object, optional
+        As of `dxflow.geometry.positions`: images of modules are put together; by default that beside the run, if it
+        is there.
+    distance : float, optional
+        As there.
+    png : path, optional
+        Write the picture there, as PNG or by its suffix as PDF or SVG, instead of drawing it as text.
+    screen : Screen, optional
+        Size, signs and colours of the terminal: 80 x 24 without colours by default.
+    whole : bool
+        List all variables, however many.
+
+    Raises
+    ------
+    KeyError
+        If there is no such variable or axis; the message says which there are.
+    ValueError
+        If it cannot be drawn so.
+    """
+    data, heading = opened(what)
+    screen = screen or Screen()
+    name = variable or kinds.first(data)
+    said = [*heading, *_listed(data, whole, screen.width)] if variable is None else heading[:1]
+    if not name:
+        return "\n".join(said)
+    if name in data.variables and not data[name].ndim and png is None:
+        return "\n".join([*said, f"{name}: {data[name].values}, {_said(data[name])}"])
+    positions = _positions(data, name, geometry, distance)
+    picture = kinds.picture(data, name, kind=kind, at=at, positions=positions)
+    if png is not None:
+        return "\n".join([*said, f"picture   {_written(picture, Path(png))}"])
+    # Beside a list a picture has half of the terminal at least.
+    room = max(screen.height - len(said) - 2, 2 * screen.height // 3)
+    fitting = Screen(screen.width, room, screen.unicode, screen.colour)
+    return _written_as("\n".join([*said, "", *picture.text(fitting)]), screen)
+
+
+def _written_as(text: str, screen: Screen) -> str:
+    """Return text in the signs that a terminal has."""
+    if screen.unicode:
+        return text
+    for sign, plain in PLAIN.items():
+        text = text.replace(sign, plain)
+    return text.encode("ascii", "replace").decode()
+
+
+def opened(what: Any) -> tuple[Dataset, list[str]]:
+    """Return the dataset of something, and lines that say what it is."""
+    from ..driver.result import Result, open_result
+
+    if isinstance(what, (str, Path)):
+        what = open_result(what)
+    if isinstance(what, Result):
+        return what.dataset, list(_about(what.dataset, what.path))
+    data = getattr(what, "data", what)
+    return data, list(_about(data, getattr(what, "path", None)))
+
+
+def _about(data: Dataset, path: Any) -> Iterator[str]:
+    """Yield what a dataset is."""
+    title = data.attrs.get("title", "")
+    yield f"{path}: {title}" if path is not None and title else str(path or title or "dataset")
+    sizes = ", ".join(f"{n} {dim}" for dim, n in data.sizes.items() if dim in (*kinds.ROWS, kinds.TRAIN))
+    if sizes:
+        yield f"rows      {sizes}"
+
+
+def _listed(data: Dataset, whole: bool, width: int) -> list[str]:
+    """Return a line for each variable, as many as fit beside a picture."""
+    names = [str(n) for n in data.data_vars if not str(n).endswith(kinds.VALID)]
+    wide = min(max(map(len, names), default=0), WIDE)
+    lines = [_short(f"  {name:<{wide}}  {_said(data[name])}", width) for name in names]
+    if whole or len(lines) <= MOST:
+        return lines
+    return [*lines[: MOST - 1], f"  ... and {len(lines) - MOST + 1} more: --all"]
+
+
+def _short(line: str, width: int) -> str:
+    return line if len(line) <= width else f"{line[: width - 3]}..."
+
+
+def _said(array: DataArray) -> str:
+    """Return axes, unit and meaning of a variable."""
+    axes = " x ".join(f"{n} {dim}" for dim, n in array.sizes.items()) or "one value"
+    unit, doc = array.attrs.get("units"), array.attrs.get("long_name")
+    return f"{array.dtype} {axes}" + (f" ({unit})" if unit else "") + (f", {doc}" if doc else "")
+
+
+def _positions(data: Dataset, name: str, given: Any, distance: float | None) -> NDArray | None:
+    """Return where pixels are: by a geometry that is given, or that lies beside the run; None if it is not known."""
+    from .. import geometry
+
+    if given is not None:
+        return geometry.across(given, distance)
+    run = str(data.attrs.get("run", ""))
+    if not run or name not in data or data[name].dims[-2:] != kinds.IMAGES[0]:
+        return None
+    try:
+        found = geometry.across(geometry.beside(run), distance)
+    except (ValueError, OSError, ImportError):
+        return None
+    return found if found.shape[1:3] == data[name].shape[-2:] else None
+
+
+def _written(picture: Any, path: Path) -> Path:
+    """Write a picture to a file, in place of an earlier one at most."""
+    if path.suffix.lower() not in PICTURES:
+        raise ValueError(f"{path}: expected a picture, {', '.join(PICTURES)}")
+    if why := ours.obstacle(path, [ours.PICTURE]):
+        raise ValueError(why)
+    return plotted(picture).save(path)

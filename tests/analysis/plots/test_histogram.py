@@ -1,0 +1,114 @@
+"""Histograms: their counts are those of numpy, whatever the values are."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dxflow.analysis.plots.histogram import checked, counted, histogram
+from dxflow.analysis.plots.plotted import plotted
+from dxflow.analysis.plots.screen import Screen
+from dxflow.analysis.plots.variables import Variable
+
+UNICODE = Screen(60, 12)
+
+
+def variable(values, unit="uJ", there=None):
+    values = np.asarray(values)
+    if there is None:
+        there = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
+    return Variable("xgm", values, there, unit, "energy", "pulses")
+
+
+@given(
+    st.lists(st.floats(-100, 100) | st.integers(-100, 100), max_size=30),
+    st.lists(st.integers(-50, 50), min_size=2, max_size=8, unique=True),
+    st.sampled_from([1, 0.1, 1 / 3]),
+)
+@settings(max_examples=60, deadline=None)
+def test_counts_are_those_of_numpy_also_of_values_on_edges(values, borders, scale):
+    borders = np.sort(borders) * scale
+    values = np.concatenate([values, borders])
+    np.testing.assert_array_equal(counted(values, borders), np.histogram(values, borders)[0])
+    regular = borders[0] + scale * np.arange(5)
+    np.testing.assert_array_equal(counted(values, regular), np.histogram(values, regular)[0])
+
+
+def test_all_values_are_counted_somewhere():
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(0, 1, 10_000), [1e6, -1e6, np.inf, np.nan]])
+    data = histogram(variable(values)).data
+    # Those far beyond all others make no empty axis.
+    assert -8 < data["low"][0] < data["high"][-1] < 8
+    assert data["count"].sum() + data["below"] + data["above"] + data["missing"] == len(values)
+    assert data["missing"] == 2
+    np.testing.assert_allclose(data["bin"], (data["low"] + data["high"]) / 2)
+
+
+def test_whole_numbers_have_a_bin_each_and_many_the_same_number_in_each():
+    data = histogram(
+        variable(np.array([0, 3, 3, 5], np.uint8), there=np.array([True, True, True, True]))
+    ).data
+    assert data["bin"].values.tolist() == [0, 1, 2, 3, 4, 5]
+    assert data["count"].values.tolist() == [1, 0, 0, 2, 0, 1]
+    data = histogram(variable(np.arange(10_000)), bins=20).data
+    assert set(data["count"].values[:-1].tolist()) == {500}
+    assert data["count"].sum() == 10_000
+
+
+@pytest.mark.parametrize("values", [[], [np.nan, np.nan], [np.inf]])
+def test_without_values_it_says_so(values):
+    made = histogram(variable(np.array(values, float)))
+    assert made.data.sizes["bin"] == 0
+    assert made.text(UNICODE) == [made.title, "no values"]
+    axes, data = plotted(made)
+    assert [text.get_text() for text in axes.texts] == ["no values"]
+    assert data["missing"] == len(values)
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, -1e300, 1e-300, 2**53, 7 * 10**18])
+def test_one_value_has_bins_around_it(value):
+    data = histogram(variable([value] * 7)).data
+    assert data["count"].sum() == 7
+    assert data["low"][0] < value < data["high"][-1]
+
+
+def test_times_stay_times():
+    times = np.datetime64("2026-11-22T10:00:00", "ns") + np.arange(100) * np.timedelta64(1, "s")
+    made = histogram(variable(times, "", np.ones(100, bool)))
+    assert made.data["low"].dtype == times.dtype
+    assert made.data["low"][0] == times[0]
+    assert made.data["count"].sum() == 100
+    assert "2026-11-22T10:00:00" in made.text(UNICODE)[-2]
+    plotted(made)
+
+
+def test_booleans_and_texts_are_counted_each():
+    made = histogram(variable([True, False, True, True], there=np.array([True, True, True, False])))
+    assert made.data["name"].values.tolist() == ["False", "True"]
+    assert made.data["count"].values.tolist() == [1, 2]
+    made = histogram(variable(["ON", "OFF", "ON"]))
+    assert dict(zip(made.data["name"].values, made.data["count"].values, strict=True)) == {"ON": 2, "OFF": 1}
+    made = histogram(variable([f"s{n}" for n in range(100)] + ["s7"]))
+    assert (made.data["name"][0], made.data["name"][-1]) == ("s7", "71 others")
+    assert made.data["count"].sum() == 101
+
+
+def test_labels_have_units_and_the_title_what_is_missing():
+    axes, _ = plotted(histogram(variable([1.0, 2.0, np.nan]), where="xgm > 0"))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("xgm (µJ)", "pulses")
+    assert axes.get_title(loc="left") == "energy: 2 values, 1 missing, xgm > 0"
+
+
+def test_edges_that_do_not_rise_are_refused():
+    for bins in ([1], [2, 1], [0, np.nan]):
+        with pytest.raises(ValueError, match="expected how many, or edges that rise"):
+            checked(bins)
+
+
+def test_millions_of_values_are_counted_at_once():
+    values = np.random.default_rng(1).normal(size=2_000_000).astype("f4")
+    data = histogram(variable(values)).data
+    assert isinstance(data, xr.Dataset)
+    assert data.sizes["bin"] == 200

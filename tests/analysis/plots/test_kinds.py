@@ -1,0 +1,226 @@
+"""Which picture each kind of variable has, and that what is drawn are its values."""
+
+import numpy as np
+import pytest
+import smalltables
+import xarray as xr
+
+from dxflow.analysis.plots import kinds
+from dxflow.analysis.plots.bars import Bars
+from dxflow.analysis.plots.histogram import Histogram
+from dxflow.analysis.plots.images import Image
+from dxflow.analysis.plots.lines import Line
+from dxflow.analysis.plots.maps import Map
+from dxflow.analysis.plots.plotted import plotted
+from dxflow.analysis.plots.points import Points
+from dxflow.analysis.plots.screen import Screen
+
+SCREENS = (Screen(50, 14), Screen(50, 14, unicode=False), Screen(50, 14, True, True))
+RNG = np.random.default_rng(3)
+FRAMES, TRAINS = 40, 10
+TRAIN_ID = np.repeat(10001 + np.arange(TRAINS, dtype=np.uint64), FRAMES // TRAINS)
+
+
+def dataset():
+    """Something of each kind that results have."""
+    q = ("q", np.linspace(0.1, 2, 20), {"units": "1/angstrom"})
+    delay = ("delay", np.linspace(-1, 1, 5), {"units": "ps"})
+    frames, scan = RNG.normal(5, 1, FRAMES), RNG.normal(2, 1, 5)
+    frames[3] = np.nan
+    return xr.Dataset(
+        {
+            "average.mean": (("module", "ss", "fs"), RNG.random((4, 6, 8)), {"units": "adu"}),
+            "assemble.image": (("y", "x"), RNG.random((5, 7))),
+            "images": (("delay", "module", "ss", "fs"), RNG.random((5, 4, 6, 8))),
+            "azint.intensity": (("frame", "q"), RNG.random((FRAMES, 20)), {"units": "adu"}),
+            "azint.mean": ("q", RNG.random(20), {"units": "adu", "long_name": "mean of frames"}),
+            "azint.error": ("q", RNG.random(20)),
+            "difference.difference": (("delay", "q"), RNG.normal(size=(5, 20))),
+            "litframes.intensity": ("frame", frames, {"units": "adu"}),
+            "litframes.lit": ("frame", RNG.random(FRAMES) > 0.5),
+            "litframes.lit_valid": ("frame", RNG.random(FRAMES) > 0.2),
+            "xgm": ("train", RNG.random(TRAINS), {"units": "uJ"}),
+            "state": ("frame", np.where(TRAIN_ID % 2, "ON", "OFF")),
+            "roi.sum": (("frame", "roi"), RNG.random((FRAMES, 2))),
+            "signal_mean": ("delay", scan, {"units": "adu"}),
+            "signal_sem": ("delay", np.abs(scan) / 10),
+            "signal_count": ("delay", np.arange(5)),
+            "sums": ("roi", [1.0, 2.0]),
+            "one": ((), 3.0),
+        },
+        {
+            "train_id": ("frame", TRAIN_ID),
+            "train": 10001 + np.arange(TRAINS, dtype=np.uint64),
+            "q": q,
+            "delay": delay,
+            "roi": ["a", "b"],
+        },
+    )
+
+
+DATA = dataset()
+USUAL = {
+    "average.mean": Image,
+    "assemble.image": Image,
+    "images": Image,
+    "azint.intensity": Line,
+    "azint.mean": Line,
+    "difference.difference": Map,
+    "litframes.intensity": Histogram,
+    "litframes.lit": Line,
+    "xgm": Line,
+    "state": Bars,
+    "roi.sum": Histogram,
+    "signal_mean": Points,
+    "sums": Bars,
+}
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_each_variable_has_its_picture_and_can_be_drawn_on_any_terminal(name):
+    made = kinds.picture(DATA, name)
+    assert type(made) is USUAL[name]
+    for screen in SCREENS:
+        lines = made.text(screen)
+        assert len(lines) <= screen.height + 1
+        assert screen.unicode or "".join(lines[2:-1]).replace("Å⁻¹", "").isascii()
+        assert screen.colour or "\x1b" not in "".join(lines)
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_axes_of_matplotlib_have_labels_with_units(name):
+    axes, _ = plotted(kinds.picture(DATA, name))
+    labels = axes.get_xlabel() + axes.get_ylabel() + "".join(a.get_ylabel() for a in axes.figure.axes[1:])
+    assert axes.get_xlabel() or name == "state"
+    unit = {"adu": "(adu)", "uJ": "(µJ)"}.get(DATA[name].attrs.get("units", ""), "")
+    assert unit in labels
+    assert ("q (Å⁻¹)" in labels) == ("q" in DATA[name].dims)
+    assert "delay (ps)" in labels or name in ("images",) or "delay" not in DATA[name].dims
+
+
+def test_lines_are_the_values_with_their_standard_error():
+    data = kinds.picture(DATA, "azint.mean").data
+    mean, error = DATA["azint.mean"].values, DATA["azint.error"].values
+    np.testing.assert_array_equal(data["value"], mean)
+    np.testing.assert_allclose(data["high"], mean + error)
+    np.testing.assert_array_equal(data["x"], DATA["q"])
+
+
+def test_lines_of_rows_are_means_and_percentiles():
+    data = kinds.picture(DATA, "azint.intensity").data
+    values = DATA["azint.intensity"].values
+    np.testing.assert_allclose(data["value"], values.mean(axis=0))
+    np.testing.assert_allclose([data["low"], data["high"]], np.percentile(values, (5, 95), axis=0))
+
+
+def test_points_are_means_of_bins_with_their_errors():
+    data = kinds.picture(DATA, "signal_mean").data
+    for part in ("mean", "sem", "count"):
+        np.testing.assert_array_equal(data[part][0], DATA[f"signal_{part}"])
+
+
+def test_series_are_means_of_trains():
+    data = kinds.picture(DATA, "litframes.intensity", kind="series").data
+    values = DATA["litframes.intensity"].values.reshape(TRAINS, -1)
+    np.testing.assert_allclose(data["value"], np.nanmean(values, axis=1))
+    np.testing.assert_allclose(data["high"], np.nanpercentile(values, 95, axis=1))
+    np.testing.assert_array_equal(data["x"], DATA["train"])
+    alone = kinds.picture(DATA, "xgm").data
+    np.testing.assert_array_equal(alone["value"], DATA["xgm"])
+    assert "low" not in alone
+
+
+def test_shares_are_those_of_the_frames_that_are_known_within_wilsons_interval():
+    data = kinds.picture(DATA, "litframes.lit").data
+    lit, known = (DATA[n].values.reshape(TRAINS, -1) for n in ("litframes.lit", "litframes.lit_valid"))
+    for n in range(TRAINS):
+        some = lit[n][known[n]]
+        assert len(some) > 0
+        share = float(data["value"][n])
+        assert share == some.mean()
+        for end in ("low", "high"):
+            # The ends are where the share is 1.96 of its standard deviations away.
+            p = float(data[end][n])
+            assert abs(share - p) == pytest.approx(1.96 * np.sqrt(p * (1 - p) / len(some)))
+
+
+def test_long_runs_are_drawn_in_stretches_of_whole_trains():
+    n = 7000
+    trains = np.repeat(np.arange(n), 3)
+    data = xr.Dataset({"x": ("frame", np.repeat(np.arange(n) % 7.0, 3))}, {"train_id": ("frame", trains)})
+    made = kinds.picture(data, "x", kind="series").data
+    assert made.sizes["x"] <= 300
+    np.testing.assert_allclose(made["value"].values.mean(), 3, atol=0.05)
+
+
+def test_the_place_along_other_axes_is_the_nearest_or_the_middle_and_is_said():
+    made = kinds.picture(DATA, "images", at={"delay": 0.4})
+    assert "delay 0.5 ps" in made.title
+    image = DATA["images"].values[3]
+    np.testing.assert_array_equal(made.data["image"].values[:6, :8], image[0])
+    assert "delay 0 ps (3 of 5)" in kinds.picture(DATA, "images").title
+    made = kinds.picture(DATA, "roi.sum", at={"roi": "a"})
+    assert made.data["count"].sum() == FRAMES
+    assert "roi a" in made.title
+    line = kinds.picture(DATA, "azint.intensity", at={"frame": "7"}).data
+    np.testing.assert_array_equal(line["value"], DATA["azint.intensity"][7].values)
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ({"rio": 1}, "Did you mean 'roi'"),
+        ({"roi": "c"}, "no roi 'c'"),
+        ({"frame": 40}, "from 0 to 39"),
+        ({"frame": "x"}, "expected a number"),
+    ],
+)
+def test_places_that_are_not_there_are_refused(at, said):
+    with pytest.raises((KeyError, ValueError), match=said):
+        kinds.picture(DATA, "roi.sum", at=at)
+
+
+def test_other_kinds_may_be_asked_for_where_they_can_be_drawn():
+    assert type(kinds.picture(DATA, "difference.difference", kind="line")) is Line
+    assert type(kinds.picture(DATA, "azint.mean", kind="points")) is Points
+    assert type(kinds.picture(DATA, "azint.mean", kind="histogram")) is Histogram
+    assert type(kinds.picture(DATA, "average.mean", kind="map")) is Map
+    for name, kind in (("azint.mean", "image"), ("sums", "points"), ("one", "line"), ("xgm", "map")):
+        with pytest.raises(ValueError, match=r"cannot be drawn as|nothing to draw"):
+            kinds.picture(DATA, name, kind=kind)
+    with pytest.raises(ValueError, match="Did you mean 'histogram'"):
+        kinds.picture(DATA, "xgm", kind="histgram")
+
+
+def test_empty_and_missing_values_are_no_errors():
+    for name in USUAL:
+        nothing = DATA.isel(frame=slice(0), train=slice(0))
+        nothing = nothing.map(lambda a: a * np.nan if a.dtype.kind == "f" else a)
+        made = kinds.picture(nothing, name)
+        for screen in SCREENS:
+            assert made.text(screen)
+        plotted(made)
+
+
+def test_of_many_rows_some_stretches_are_read(monkeypatch):
+    monkeypatch.setattr(kinds, "MOST", 20 * 20)
+    made = kinds.picture(DATA, "azint.intensity")
+    assert "16 of 40 frames" in made.title
+    values = DATA["azint.intensity"].values[(np.arange(16) * 39 // 15)]
+    np.testing.assert_allclose(made.data["value"], values.mean(axis=0))
+
+
+def test_what_says_most_is_shown_first():
+    assert kinds.first(DATA) == "average.mean"
+    assert kinds.first(DATA[["xgm", "azint.intensity", "azint.mean"]]) == "azint.mean"
+    assert kinds.first(DATA[["litframes.lit", "litframes.intensity"]]) == "litframes.intensity"
+    assert kinds.first(DATA[["one"]]) == ""
+
+
+def test_every_variable_of_a_table_can_be_drawn():
+    table = smalltables.table()
+    for name in (*table.names, "train_id", "time"):
+        if name != "energy":
+            made = kinds.picture(table.data, name)
+            assert made.text(SCREENS[0])
+            plotted(made)
