@@ -36,6 +36,11 @@ ELSEWHERE = (
         "declare/test_exposures.py declare/test_pulses.py algorithms/test_litfrm.py",
         "what a run says of its pulses and frames shows in what becomes of them",
     ),
+    (
+        "dxflow/analysis/passing.py dxflow/analysis/pyconfig.py dxflow/analysis/template.py",
+        "analysis/test_making.py analysis/test_config.py commands/test_table.py",
+        "parts of tables and of their configurations, tried as users meet them",
+    ),
     ("dxflow/commands/copy.py", "copying/test_command.py", "beside the other tests of copies"),
     (
         "dxflow/copying/bytewise.py dxflow/copying/choice.py dxflow/copying/estimate.py dxflow/copying/frames.py "

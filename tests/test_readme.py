@@ -218,6 +218,20 @@ def test_labels_and_conditions_are_as_printed(tmp_path, monkeypatch):
     assert cli.main([*line[1:], "--cluster", "here"]) == 0
 
 
+def test_tables_are_made_as_printed(tmp_path, monkeypatch):
+    done = programs.run("\n".join(blocks("docs/tables.md", "python")), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "water.png").stat().st_size > 8_000
+    monkeypatch.chdir(tmp_path)
+    all_of_it, new, by_config = (line[1:] for line in commands("docs/tables.md"))
+    assert cli.main([*all_of_it, "--overwrite"]) == 0
+    assert cli.main(new) == 0
+    (tmp_path / "exp.yaml").write_text(blocks("docs/tables.md", "yaml")[0])
+    assert cli.main([*by_config, "--overwrite"]) == 0
+    made = xr.open_zarr("r0050.zarr", chunks=None)
+    assert {"xgm", "delay", "pumped", "thickness", "litframes.lit", "water.sum", "cells.mean"} <= set(made)
+
+
 def test_everyday_lines_run_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for words in commands("docs/shell.md"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .making import table
 from .opening import open  # noqa: A004 - as in xarray and zarr
 from .tables import Table
 
-__all__ = ["Table", "open"]
+__all__ = ["Table", "open", "table"]

@@ -96,6 +96,16 @@ def reduce(argv: Sequence[str]) -> int:
     return OK
 
 
+def table(argv: Sequence[str]) -> int:
+    """Make one table of everything small in a run: pulses, motors, what algorithms make."""
+    from . import table as command
+
+    parser = OptionParser(prog="dxflow table", description=table.__doc__, allow_abbrev=False)
+    command.add_arguments(parser)
+    print(spoken(command.run(parser.parse_args(argv))))
+    return OK
+
+
 def recipe(argv: Sequence[str]) -> int:
     """Run a recipe, a script that chains passes: dxflow recipe NAME [its options]."""
     from .. import find
@@ -253,6 +263,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "reduce": reduce,
     "copy": copy,
     "codecs": codecs,
+    "table": table,
     "recipe": recipe,
     "list": list_,
     "info": info,

@@ -1,0 +1,253 @@
+"""The pass of a table's algorithms: planned, run, and what it makes joined to the rows of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import api
+from ..declare.inputs import Frames
+from ..driver.execute import execute
+from ..errors import PlanError
+from ..errors.near import listed
+from ..run.findings import Faults
+from ..run.index import EntryIndex
+from ..run.losses import Loss, from_json
+from ..run.selection import FrameSelection
+from ..stores.axes import Names
+from ..stores.variables import Variables
+from . import finding, joining
+from .joining import VALID, Beam, Grid
+from .rows import PULSE, TRAIN
+
+if TYPE_CHECKING:
+    from xarray import DataArray, Dataset, Variable
+
+    from ..planning.public import Plan
+    from ..run.open import OpenedRun
+    from .config import Config
+
+RENAMED = {PULSE: "pulse_number"}
+"""Axes of results that have the name of one of a table: means of each pulse of a train."""
+
+
+@dataclass(eq=False)
+class Pass:
+    """A pass that is planned, and what it leaves in a table."""
+
+    plan: Plan
+    options: dict[str, Any]
+    losses: list[Loss] = field(default_factory=list)
+    labels: set[str] = field(default_factory=set)
+    """Names of variables that are labels of axes."""
+    seen: tuple[NDArray, NDArray] | None = None
+    """The keys of all frames of the run, and the slots that each of them sees, where rows are pulses."""
+    _result: Any = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that it makes."""
+        return Variables(self.plan).nbytes
+
+    @cached_property
+    def rows(self) -> list[EntryIndex]:
+        """What stored outputs have a row for, as far as trains may have several: detector frames."""
+        stored = [o.index for o in self.plan.results if o.output.store and o.index is not None]
+        return [index for index in dict.fromkeys(stored) if several(index)]
+
+    @property
+    def frames(self) -> Frames:
+        """The frames that are read first."""
+        return next((one.declared for one in self.plan.inputs if isinstance(one.declared, Frames)), Frames())
+
+    def joined(self, grid: Grid, taken: Mapping[str, Any]) -> dict[str, Variable]:
+        """Run it, and return its variables for the rows and trains of a table.
+
+        Raises
+        ------
+        PlanError
+            If a name is taken.
+        """
+        self._result = execute(self.plan, self.options.get("cluster"), quiet=self.options.get("quiet", False))
+        self.losses = [*from_json(self._result.manifest["losses"])]
+        data = self._result.dataset
+        rename = {old: new for old, new in RENAMED.items() if old in data.dims}
+        data = data.rename_dims(rename).rename_vars({o: n for o, n in rename.items() if o in data.coords})
+        out = self._variables(data, grid)
+        labels = {str(n): c.variable for n, c in data.coords.items() if self._stays(c, grid)}
+        self.labels = set(labels)
+        if twice := sorted({*out, *labels} & set(taken)):
+            raise PlanError(
+                f"{listed(twice)}: the name of a variable, and of an output or axis of an algorithm: "
+                "give one of them another name"
+            )
+        return out | labels
+
+    def _variables(self, data: Dataset, grid: Grid) -> dict[str, Variable]:
+        """Return the variables of a result, those with rows in the rows of the table."""
+        of = {name: index for index, name in Names(self.plan).rows.items()}
+        places: dict[str, NDArray] = {}
+        out: dict[str, Variable] = {}
+        for name, array in data.data_vars.items():
+            first = str(array.dims[0]) if array.dims else ""
+            if first in of and first not in places:
+                places[first] = self._places(of[first], grid)
+            if first == TRAIN:
+                places.setdefault(TRAIN, joining.places(data[TRAIN].values, grid.trains))
+            if first not in places:
+                out[str(name)] = array.variable
+            elif not _is_valid(str(name), data):
+                rate = PULSE if first in of and several(of[first]) else TRAIN
+                valid = data.get(f"{name}{VALID}")
+                out |= _placed(str(name), array, valid, places[first], rate)
+        return out
+
+    def _places(self, index: EntryIndex, grid: Grid) -> NDArray:
+        """Return which row of an index belongs to each row of a table, or to each train, -1 where none does."""
+        own = keys_of_index(index, grid)
+        if not several(index):
+            return joining.places(
+                own >> np.uint64(joining.BITS), np.arange(len(grid.trains), dtype=np.uint64)
+            )
+        if grid.kind == "frames":
+            return joining.places(own, grid.keys)
+        assert self.seen is not None
+        every, slots = self.seen
+        at = joining.places(every, own)
+        width = slots.shape[1]
+        trains = np.repeat(own >> np.uint64(joining.BITS), width)
+        seen = joining.keys(trains, np.clip(slots[at], 0, None).reshape(-1))
+        found = joining.places(seen, grid.keys)
+        return np.where(found >= 0, found // width, -1)
+
+    def _stays(self, label: DataArray, grid: Grid) -> bool:
+        """Return whether a label is of axes that tables have as they are."""
+        of = {*Names(self.plan).rows.values(), TRAIN}
+        return not of & set(map(str, label.dims))
+
+
+def plan(run: Any, config: Config, source: OpenedRun, trains: Any, options: Mapping[str, Any]) -> Pass | None:
+    """Return the pass of a configuration, None where it has no algorithms."""
+    if not config.algorithms:
+        return None
+    given = dict(options)
+    if trains is not None:
+        chosen = FrameSelection.of(given.get("frames"))
+        given["frames"] = FrameSelection(trains=source.train_ids, also=() if chosen is None else (chosen,))
+    return Pass(api.plan(run, config.algorithms, None, name=config.title, **given), given)
+
+
+def grid(
+    planned: Pass | None, config: Config, source: OpenedRun, beam: Beam | None
+) -> tuple[Grid, list[Loss]]:
+    """Return the rows of a table, and what keeps values from being joined to them.
+
+    Raises
+    ------
+    PlanError
+        If rows of frames are asked for of a run without.
+    """
+    trains = source.train_ids
+    kind = config.rows
+    if kind == "auto":
+        kind = "frames" if planned is not None and planned.rows else "pulses"
+    if kind == "pulses":
+        made = (
+            Grid(trains, np.zeros(0, np.int32), np.zeros(0, np.uint32))
+            if beam is None
+            else Grid.of_pulses(trains, beam)
+        )
+        if planned is not None and planned.rows and beam is not None:
+            every, seen, why = _clocked(planned.frames, config, source, beam)
+            planned.seen = seen
+            if seen is None:
+                raise PlanError(f"rows of pulses: which pulses frames saw is not known: {why}")
+        return made, []
+    frames = planned.frames if planned is not None and planned.rows else Frames(detector=config.detector)
+    every, seen, why = _clocked(frames, config, source, beam)
+    indexes = planned.rows if planned is not None and planned.rows else [every]
+    empty = Grid(trains, np.zeros(0, np.int32), np.zeros(0, np.uint32), "frames")
+    found = [keys_of_index(index, empty) for index in indexes]
+    rows, first = np.unique(np.concatenate(found), return_index=True)
+    lost = sum(map(len, found)) - len(rows) if len(found) == 1 else 0
+    losses = [Loss("same frame twice", frames=lost, detail="the first counts")] if lost else []
+    of = (rows >> np.uint64(joining.BITS)).astype(np.int32)
+    pulses = (rows & np.uint64(2**joining.BITS - 1)).astype(np.uint32)
+    cells = None
+    if len(indexes) == 1 and indexes[0].cell_ids is not None:
+        cells = indexes[0].cell_ids[first]
+    slots = None
+    if seen is not None:
+        at = joining.places(seen[0], rows)
+        slots = np.where((at >= 0)[:, None], seen[1][at], -1)
+    elif beam is not None:
+        losses.append(Loss("no pulses of frames", detail=why))
+    return Grid(trains, of, pulses, "frames", cells, slots, beam), losses
+
+
+def _clocked(
+    frames: Frames, config: Config, source: OpenedRun, beam: Beam | None
+) -> tuple[EntryIndex, tuple[NDArray, NDArray] | None, str]:
+    """Return all frames of a detector, their keys and the slots that they see, and why that is not known."""
+    try:
+        index = frames.bind(source.run, source.train_ids, Faults()).index
+    except (KeyError, ValueError) as e:
+        raise PlanError(f"rows of detector frames: {e.args[0] if isinstance(e, KeyError) else e}") from e
+    if beam is None:
+        return index, None, "no bunch pattern"
+    given = {k: v for k, v in config.clock.items() if k != "pattern"}
+    clock = finding.clock_of(given)
+    try:
+        reference = clock.reference(index)
+        of, slots = clock.slots(
+            beam.table, index, slice(0, len(index)), first=0, reference=reference, sase=beam.sase
+        )
+    except ValueError as e:
+        return index, None, str(e)
+    own = joining.keys(of, _pulse_ids(index))
+    return index, (own, slots[:, None] + np.arange(clock.exposure)), ""
+
+
+def several(index: EntryIndex) -> bool:
+    """Return whether trains may have several rows of an index: frames, not entries of a device."""
+    return index.pulse_ids is not None or int(index.counts.max(initial=0)) > 1
+
+
+def _pulse_ids(index: EntryIndex) -> NDArray:
+    """Return what tells the rows of a train apart: pulse ids, else numbers in the train."""
+    return index.entry_ids if index.pulse_ids is None else index.pulse_ids
+
+
+def keys_of_index(index: EntryIndex, grid: Grid) -> NDArray:
+    """Return the key of each row of an index among the trains of a table."""
+    at = np.searchsorted(grid.trains, index.train_ids)
+    of = at[index.train_positions(slice(0, len(index)))]
+    return joining.keys(of, _pulse_ids(index))
+
+
+def _is_valid(name: str, data: Dataset) -> bool:
+    return name.endswith(VALID) and name.removesuffix(VALID) in data
+
+
+def _placed(
+    name: str, array: DataArray, valid: DataArray | None, at: NDArray, rate: str
+) -> dict[str, Variable]:
+    """Return a variable, and what says where it has a value, with rows at other places."""
+    dims = (rate, *map(str, array.dims[1:]))
+    attrs = {**array.attrs, "rate": rate}
+    values, there = array.values, at >= 0
+    same = len(at) == len(values) and np.array_equal(at, np.arange(len(at)))
+    known = None if valid is None else valid.values.astype(bool)
+    if not same:
+        taken = np.clip(at, 0, max(len(values) - 1, 0))
+        values = values[taken] if len(values) else np.zeros((len(at), *values.shape[1:]), values.dtype)
+        if known is not None:
+            known = known[taken] if len(known) else np.zeros((len(at), *known.shape[1:]), bool)
+    there = there if known is None else known & there.reshape(-1, *[1] * (known.ndim - 1))
+    values, there = joining.with_nothing(values, there)
+    return joining.variables(name, dims, values, there, attrs)

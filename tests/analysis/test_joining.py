@@ -1,0 +1,69 @@
+"""Values joined to rows: against loops over trains and pulses."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dxflow.analysis.joining import Beam, Grid, keys, places
+
+OURS, NEIGHBOUR, NOBODY = 4 << 18, (4 << 18) | (1 << 27), 0
+
+
+def loops(table, known, slots, of, lists, there):
+    """Return the sum of the entries of our pulses that each row sees, None where one is missing."""
+    out = []
+    for train, seen in zip(of, slots, strict=True):
+        total, good = 0.0, known[train] and there[train]
+        number = {}
+        for slot, word in enumerate(table[train]):
+            if word != NOBODY:
+                number[slot] = len(number)
+        for slot in seen:
+            if 0 <= slot < table.shape[1] and table[train, slot] == OURS:
+                good &= number[slot] < lists.shape[1]
+                total += lists[train, number[slot]] if number[slot] < lists.shape[1] else 0
+        out.append(total if good else None)
+    return out
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_rows_have_the_entries_of_their_pulses(data):
+    trains, width, rows = data.draw(st.tuples(*[st.integers(1, 4)] * 3))
+    draw = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    table = draw.choice([OURS, NEIGHBOUR, NOBODY], (trains, 6)).astype(np.uint32)
+    known, there = draw.random((2, trains)) > 0.2
+    of = np.sort(draw.integers(0, trains, rows))
+    slots = draw.integers(-2, 8, (rows, 1)) + np.arange(data.draw(st.integers(1, 2)))
+    lists = draw.integers(1, 99, (trains, width)).astype(data.draw(st.sampled_from(["f4", "i4"])))
+    beam = Beam(table, known, 1)
+    grid = Grid(np.arange(trains), of, np.arange(rows), "frames", None, slots, beam)
+    values, good = grid.of_lists(lists, there)
+    wanted = loops(table, known, slots, of, lists, there)
+    assert [v if g else None for v, g in zip(values.tolist(), good, strict=True)] == wanted
+    nothing = np.nan if lists.dtype.kind == "f" else 0
+    np.testing.assert_array_equal(values[~good], np.full((~good).sum(), nothing))
+    trains_, slots_ = beam.pulses()
+    assert list(zip(trains_, slots_, strict=True)) == [
+        (t, s) for t in range(trains) for s in range(6) if known[t] and table[t, s] == OURS
+    ]
+
+
+def test_places_are_the_first_of_several_and_minus_one_of_none():
+    have = keys(np.array([0, 1, 1, 0]), np.array([5, 2, 2, 7]))
+    wanted = keys(np.array([1, 0, 0, 2]), np.array([2, 7, 6, 5]))
+    assert places(have, wanted).tolist() == [1, 3, -1, -1]
+    assert places(have[:0], wanted).tolist() == [-1] * 4
+
+
+@pytest.mark.parametrize("sase", [1, 3])
+def test_lists_of_one_undulator_have_its_pulses_alone(sase):
+    table = np.array([[NEIGHBOUR, OURS, OURS]], np.uint32)
+    beam = Beam(table, np.ones(1, bool), 1)
+    assert beam.not_ours(sase) is (sase != 1)
+    grid = Grid.of_pulses(np.array([7]), beam)
+    lists, there = np.array([[1.0, 2.0, 3.0]]), np.ones(1, bool)
+    assert grid.of_lists(lists, there)[0].tolist() == [2, 3]
+    if sase == 1:
+        assert grid.of_lists(lists, there, 1)[0].tolist() == [1, 2]

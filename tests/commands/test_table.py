@@ -1,0 +1,59 @@
+"""dxflow table, as it is typed."""
+
+import pytest
+from runs import make_run
+
+import dxflow
+from dxflow.analysis import config
+from dxflow.commands import table as command
+from dxflow.commands.main import main
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "r0001"
+    make_run(path, detector=None, trains=6, pulses=4, devices=("xgm", "motor", "timeserver"))
+    return str(path)
+
+
+def test_a_table_is_made_and_said(run, tmp_path, capsys):
+    assert main(["table", run, "--to", f"{tmp_path}/t.zarr", "--trains", "4", "--quiet"]) == 0
+    said = capsys.readouterr().out
+    assert "rows     4 trains, 16 pulses; rows are pulses" in said
+    assert "left out: more than 64 values per train: data.bunchPatternTable" in said
+    assert dxflow.open(tmp_path / "t.zarr").data.sizes["pulse"] == 16
+    assert main(["table", run, "--to", f"{tmp_path}/t.zarr", "--quiet"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_without_a_terminal_a_large_one_is_refused(run, tmp_path, capsys):
+    assert main(["table", run, "--to", f"{tmp_path}/t.zarr", "--limit", "100 B", "--quiet"]) == 2
+    assert "more than the limit of 100 B" in capsys.readouterr().err
+    assert main(["table", run, "--to", f"{tmp_path}/t.zarr", "--limit", "100 B", "--yes", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", 2)])
+def test_on_a_terminal_somebody_is_asked(run, tmp_path, capsys, monkeypatch, answer, code):
+    monkeypatch.setattr(command, "_terminal", lambda: True)
+    monkeypatch.setattr("sys.stdin.readline", lambda: answer)
+    assert main(["table", run, "--to", f"{tmp_path}/t.zarr", "--quiet"]) == code
+    assert "24 pulses of 6 trains: about" in capsys.readouterr().err
+
+
+def test_a_configuration_is_written_with_what_a_run_holds(run, tmp_path, capsys):
+    new = f"{tmp_path}/exp.yaml"
+    assert main(["table", run, "--new", new]) == 0
+    made = config.of(new)
+    assert made.variables["xgm.intensityTD"].what.key == "data.intensityTD"
+    assert main(["table", run, "--config", new, "--to", f"{tmp_path}/t.zarr", "--quiet"]) == 0
+    assert set(dxflow.open(tmp_path / "t.zarr").names) == set(made.variables)
+    assert main(["table", "--new", f"{tmp_path}/plain.yml"]) == 0
+    assert config.of(f"{tmp_path}/plain.yml").everything
+    capsys.readouterr()
+    assert main(["table", "--new", new]) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+def test_what_is_missing_is_said(run, capsys):
+    assert main(["table", run]) == 2
+    assert "expected RUN and --to" in capsys.readouterr().err
