@@ -1,16 +1,25 @@
-"""Open whatever dxflow has written: results, tables, cubes, picks."""
+"""Open whatever was written: results, tables of dxflow and of LCLS, also of several runs, cubes, picks."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from glob import glob, has_magic
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..driver.result import open_result
+from ..disk.marks import GROUP
+from ..disk.openhdf5 import open_hdf5
+from ..driver.result import Result, open_result
 from ..errors.kinds import PATH, expect
+from .runs import join
 from .saved import read, unfinished
+from .tables import Table
+
+RAW = (".xtc", ".xtc2")
+"""Of raw data of LCLS."""
+HDF5 = (".h5", ".hdf5", ".hdf")
 
 KINDS = {"table": ("tables", "Table"), "cube": ("cubes", "Cube"), "picks": ("picked", "Picks")}
 """By the kind in a manifest, what holds it: a class of a file of this room, made of dataset, path and ``about``."""
@@ -18,12 +27,14 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9+]+)://")
 
 
 def open(what: Any) -> Any:  # noqa: A001 - as in xarray and zarr
-    """Open what dxflow has written before: a result, a table, a cube or picks.
+    """Open what was written before: a result, tables of one run or of several, a cube, picks.
 
     Parameters
     ----------
-    what : path
-        What `dxflow.reduce`, `dxflow.analysis.table`, or the ``save`` of a cube was given as `to`.
+    what : path, or list of paths
+        What `dxflow.reduce`, `dxflow.analysis.table`, or the ``save`` of a cube was given as `to`; or a small-data file
+        of LCLS. Several, or a pattern such as ``"r*.zarr"``, are tables of several runs, which become one: see
+        `dxflow.analysis.runs.join`.
 
     Returns
     -------
@@ -35,18 +46,58 @@ def open(what: Any) -> Any:  # noqa: A001 - as in xarray and zarr
     FileNotFoundError
         If there is none, or only an unfinished one.
     OSError
-        If there is something else, its manifest is damaged, or files of it are missing or cut short.
+        If its manifest is damaged, or files of it are missing or cut short.
+    ValueError
+        If it is something else, or tables of several runs do not fit together.
     """
+    if isinstance(what, (list, tuple)):
+        return _joined([*what])
     expect(PATH, what, "path=")
     if isinstance(what, str) and (found := _ADDRESS.match(what)):
         raise ValueError(
             f"{what!r}: {found[1]}:// is not known; expected the path of a result, or of a table of dxflow"
         )
-    path = Path(what)
+    if not Path(what).exists() and has_magic(str(what)):
+        return _joined(sorted(glob(str(what))), str(what))
+    return _opened(Path(what))
+
+
+def _opened(path: Path) -> Any:
+    """Open what is at one path."""
     if not path.exists() and (why := unfinished(path)):
         raise FileNotFoundError(f"{path}: {why}")
+    if path.suffix in RAW:
+        raise ValueError(
+            f"{path} is raw data of LCLS, which are not read: open the small-data file that smalldata_tools makes of it"
+        )
+    if path.is_file() and path.suffix in HDF5 and not _ours(path):
+        from . import smalldata
+
+        data = smalldata.read(path)
+        return Table(data, path, {"layout": data.attrs["layout"]})
     result = open_result(path)
     return _made(path, result.manifest) if result.manifest.get("kind") in KINDS else result
+
+
+def _ours(path: Path) -> bool:
+    """Return whether an HDF5 file says that it is of dxflow, or nothing can be said of it."""
+    try:
+        with open_hdf5(path) as file:
+            return "manifest" in file.get(GROUP, {})
+    except OSError:
+        return True
+
+
+def _joined(paths: Sequence[Any], pattern: str = "") -> Table:
+    """Open tables of several runs as one."""
+    if not paths:
+        raise FileNotFoundError(f"{pattern}: no such files" if pattern else "no paths; expected at least one")
+    opened = [one if isinstance(one, Table) else open(one) for one in paths]
+    tables = [one.table if isinstance(one, Result) else one for one in opened]
+    for path, one in zip(paths, tables, strict=True):
+        if not isinstance(one, Table):
+            raise ValueError(f"{path} is a {type(one).__name__}; expected tables")
+    return join(tables)
 
 
 def _made(path: Path, made: Mapping[str, Any]) -> Any:

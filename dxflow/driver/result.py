@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,21 @@ class Result:
                 f"{self.path} is a copy of a run and not a reduction: open it with extra_data.RunDirectory"
             )
         return dataset(self.path, self._keep)
+
+    @cached_property
+    def table(self) -> Any:
+        """The rows of the result as a `dxflow.analysis.Table`: one per frame, with values of trains beside them.
+
+        The frames of the first detector are the rows. Those of others are joined to them by train and pulse, and
+        devices with one entry per train are values of the train.
+
+        Raises
+        ------
+        ValueError
+            If two frames have the same train and pulse.
+        """
+        # What stands above results.
+        return import_module("dxflow.analysis.results").table(self)
 
     @property
     def losses(self) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..run.variants import AXIS
-from .exdf.dataset import pieces
+from .lazy import Joined, Stacked, lazy, variable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -74,7 +74,7 @@ class _Family:
         variables = [self.found.variables[name] for name in self._members(key)]
         if len({(v.shape, v.dtype) for v in variables}) == 1:
             dims = tuple(self._dim(axis) for axis in zip(*(v.dims for v in variables), strict=True))
-            self._put(key, _lazy(_Stacked(variables), (self.axis, *dims)))
+            self._put(key, lazy(Stacked(variables), (self.axis, *dims)))
 
     def _join_events(self, key: str, others: Sequence[str]) -> None:
         """Make one table of those of all variants: rows of each, one variant after the other."""
@@ -86,13 +86,13 @@ class _Family:
             if [*(d for v in variables for d in v.dims[:1])] == own and len(
                 {(v.shape[1:], v.dtype) for v in variables}
             ) == 1:
-                self._put(other, _lazy(_Joined(variables), (axis, *map(str, variables[0].dims[1:]))))
+                self._put(other, lazy(Joined(variables), (axis, *map(str, variables[0].dims[1:]))))
         for name, column in self.columns.items():
-            parts = [_variable((axis,), np.broadcast_to(v, n)) for v, n in zip(column, rows, strict=True)]
-            self.coords[f"{self.of}.{key}_{name}"] = _lazy(_Joined(parts), (axis,))
+            parts = [variable((axis,), np.broadcast_to(v, n)) for v, n in zip(column, rows, strict=True)]
+            self.coords[f"{self.of}.{key}_{name}"] = lazy(Joined(parts), (axis,))
         starts = np.array([*accumulate(rows, initial=0)][:-1])
         offset = np.stack([self.found.variables[n].values for n in self._members(f"{key}_offset")])
-        self._put(f"{key}_offset", _variable((self.axis, "train"), offset + starts[:, None]))
+        self._put(f"{key}_offset", variable((self.axis, "train"), offset + starts[:, None]))
 
     def _put(self, key: str, made: xr.Variable) -> None:
         """Keep what was made of variables of all variants, with the attributes that they have in common."""
@@ -109,7 +109,7 @@ class _Family:
         labels = [self.found.variables[dim] for dim in own if dim in self.found.variables]
         dim = f"{self.of}.{plain}_bin"
         if len(labels) == len(own):
-            self.coords[f"{self.of}.{plain}"] = _lazy(_Stacked(labels), (self.axis, dim), labels[0].attrs)
+            self.coords[f"{self.of}.{plain}"] = lazy(Stacked(labels), (self.axis, dim), labels[0].attrs)
         return dim
 
     def _in_place(self) -> xr.Dataset:
@@ -134,63 +134,3 @@ def _column(values: Sequence[Any]) -> NDArray:
     """Return the values of an option: numbers, of which None is NaN, or texts."""
     numbers = not any(isinstance(v, str) for v in values)
     return np.array([np.nan if v is None else v for v in values] if numbers else values)
-
-
-def _variable(dims: Sequence[str], values: Any, attrs: Mapping[Any, Any] | None = None) -> xr.Variable:
-    import xarray as xr
-
-    return xr.Variable(dims, values, attrs)
-
-
-def _lazy(
-    array: _Stacked | _Joined, dims: Sequence[str], attrs: Mapping[Any, Any] | None = None
-) -> xr.Variable:
-    """Return an array as a variable whose values are read when they are used."""
-    from xarray.backends import BackendArray
-    from xarray.core import indexing
-
-    class Lazy(BackendArray):
-        """The array behind xarray's kinds of indexing."""
-
-        def __init__(self) -> None:
-            self.shape, self.dtype = array.shape, array.dtype
-
-        def __getitem__(self, key: Any) -> Any:
-            basic = indexing.IndexingSupport.BASIC
-            return indexing.explicit_indexing_adapter(key, self.shape, basic, array.read)
-
-    return _variable(dims, indexing.LazilyIndexedArray(Lazy()), attrs)
-
-
-class _Stacked:
-    """Variables of one shape, along a new first axis."""
-
-    def __init__(self, parts: Sequence[xr.Variable]) -> None:
-        self.parts, self.dtype = parts, parts[0].dtype
-        self.shape = (len(parts), *parts[0].shape)
-
-    def read(self, key: tuple[Any, ...]) -> NDArray:
-        """Return values for integers and slices."""
-        first, rest = key[0], key[1:]
-        if isinstance(first, slice):
-            chosen = [np.asarray(part[rest]) for part in self.parts[first]]
-            return np.stack(chosen) if chosen else self.parts[0][rest].values[None][:0]
-        return np.asarray(self.parts[first][rest])
-
-
-class _Joined:
-    """Variables along their first axis, one after the other."""
-
-    def __init__(self, parts: Sequence[xr.Variable]) -> None:
-        self.parts, self.dtype = parts, np.result_type(*(part.dtype for part in parts))
-        self.starts = [*accumulate((len(part) for part in parts), initial=0)]
-        self.shape = (self.starts[-1], *parts[0].shape[1:])
-
-    def read(self, key: tuple[Any, ...]) -> NDArray:
-        """Return values for integers and slices."""
-        first, rest = key[0], key[1:]
-        if isinstance(first, slice):
-            found = [self.parts[n][(piece, *rest)].values for n, piece in pieces(first, self.starts)]
-            return np.concatenate(found or [self.parts[0][(slice(0, 0), *rest)].values])
-        number = int(np.searchsorted(self.starts, first, side="right")) - 1
-        return np.asarray(self.parts[number][(first - self.starts[number], *rest)])

@@ -159,7 +159,9 @@ def test_open_says_what_there_is_instead(stored, tmp_path, small):
         dxflow.open(tmp_path / "u.zarr")
     with pytest.raises(FileNotFoundError, match=r"no result of dxflow: it has no dxflow\.json"):
         dxflow.open(tmp_path)
-    with pytest.raises(OSError, match="no manifest of dxflow"):
+    with pytest.raises(
+        ValueError, match="no small-data file.* It is a file of a EuXFEL run: open its folder"
+    ):
         dxflow.open(files_of(Path(small.path))[0])
 
 
