@@ -1,0 +1,356 @@
+"""Bins: how the values of a variable are cut, as a user says it, and the axis of a cube that follows for a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors.kinds import NUMBER, WHOLE, Kind, expect, maybe, shown
+from . import sums
+
+if TYPE_CHECKING:
+    from ..declare.condition import Column
+    from .tables import Table
+
+EXPECTED = (
+    "a number of bins (50), a range and a number (-1:5:50), edges (-1,0,5), unique, unique(tolerance) or "
+    "quantiles(number); of circular variables with the period behind it (36%360)"
+)
+UNDER, OVER, MISSING = -1, -2, -3
+"""Where values are that are in no bin."""
+MOST = 100_000
+"""Bins that one axis may have."""
+ROUNDING = 1e-9
+"""Part of the largest value by which equal positions may differ."""
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_PERIOD = Kind("a number above 0", lambda x: NUMBER.fits(x) and 0 < x < np.inf)
+_COUNT = Kind(f"a whole number from 1 to {MOST}", lambda n: WHOLE.fits(n) and 1 <= n <= MOST)
+_EDGES = Kind("edges of bins: at least two finite numbers that increase", lambda edges: _increase(edges))
+
+
+def _increase(edges: Any) -> bool:
+    return len(edges) > 1 and bool(np.all(np.isfinite(edges)) and np.all(np.diff(edges) > 0))
+
+
+@dataclass(frozen=True)
+class Bins:
+    """How values are cut: made by `Bins.of`, or one of the other class methods.
+
+    As a text it is what `Bins.of` and the command line take.
+
+    Parameters
+    ----------
+    kind : {"edges", "equal", "unique", "quantiles"}
+    numbers : tuple of float
+        Edges; the lowest and highest one, or nothing for those of the values; the tolerance; nothing.
+    count : int
+        Of bins, for "equal" and "quantiles".
+    period : float, optional
+        Of a circular variable, such as 360 of an angle: values that differ by it are the same.
+    """
+
+    kind: str
+    numbers: tuple[float, ...] = ()
+    count: int = 0
+    period: float | None = None
+
+    def __post_init__(self) -> None:
+        expect(maybe(_PERIOD), self.period, "bins: period=", ValueError)
+        if self.kind in ("equal", "quantiles"):
+            expect(_COUNT, self.count, "bins: ", ValueError)
+        if self.kind == "edges" or self.numbers and self.kind == "equal":
+            expect(_EDGES, self.numbers, "bins: ", ValueError)
+            if self.period and self.numbers[-1] - self.numbers[0] > self.period * (1 + ROUNDING):
+                raise ValueError(f"bins: {self} is more than one period")
+        if self.kind == "unique" and not 0 <= self.numbers[0] < np.inf:
+            raise ValueError(f"bins: {self}: expected a tolerance from 0")
+
+    @classmethod
+    def of(cls, given: Any) -> Bins:
+        """Return bins as a user gives them: `Bins`, a number of them, a text, or edges.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is none of them.
+        """
+        if isinstance(given, Bins):
+            return given
+        if isinstance(given, str):
+            return _read(given)
+        if WHOLE.fits(given):
+            return cls.equal(given)
+        edges = np.asarray(given)
+        if edges.dtype.kind not in "iuf" or edges.ndim != 1:
+            raise TypeError(f"bins: {shown(given)}: expected {EXPECTED}")
+        return cls.edges(edges)
+
+    @classmethod
+    def edges(cls, edges: Any, period: float | None = None) -> Bins:
+        """Return bins with these edges: each holds its lower one, the last also its upper."""
+        return cls("edges", tuple(float(edge) for edge in edges), period=period)
+
+    @classmethod
+    def equal(
+        cls, count: int, low: float | None = None, high: float | None = None, period: float | None = None
+    ) -> Bins:
+        """Return so many equally wide bins, from `low` to `high`, or over the values that are selected.
+
+        Those of a circular variable are over its whole period, from 0, if there is no range.
+        """
+        given = [end for end in (low, high) if end is not None]
+        if len(given) == 1:
+            raise ValueError("bins: expected both low= and high=, or neither")
+        return cls("equal", tuple(map(float, given)), count, period)
+
+    @classmethod
+    def unique(cls, tolerance: float = 0, period: float | None = None) -> Bins:
+        """Return one bin for each position of a discrete scan: values within `tolerance` of the lowest in it."""
+        return cls("unique", (float(tolerance),), period=period)
+
+    @classmethod
+    def quantiles(cls, count: int, period: float | None = None) -> Bins:
+        """Return so many bins that hold equally many of the values that are selected."""
+        return cls("quantiles", (), count, period)
+
+    def __str__(self) -> str:
+        numbers = [f"{x:.17g}" if float(f"{x:.15g}") != x else f"{x:.15g}" for x in self.numbers]
+        text = {
+            "edges": ",".join(numbers),
+            "equal": ":".join([*numbers, str(self.count)]),
+            "unique": f"unique({numbers[0]})" if self.numbers and self.numbers[0] else "unique",
+            "quantiles": f"quantiles({self.count})",
+        }[self.kind]
+        return f"{text}%{self.period:.17g}" if self.period else text
+
+
+def parse(text: str) -> tuple[str, Bins]:
+    """Return the variable and the bins of a text such as ``delay=-1:5:50``.
+
+    Raises
+    ------
+    ValueError
+        If it is no such text.
+    """
+    name, equals, what = text.rpartition("=")
+    if not equals or not name.strip():
+        raise ValueError(f"bins: {text!r}: expected a name, =, and {EXPECTED}")
+    return name.strip(), _read(what)
+
+
+def _read(text: str) -> Bins:
+    """Return bins of a text."""
+    what, percent, period = text.strip().strip("[]").partition("%")
+    circle = float(period) if percent and re.fullmatch(_NUMBER, period.strip()) else None
+    found = re.fullmatch(r"(unique|quantiles)(?:\((.*)\))?", what := re.sub(r"\s", "", what))
+    numbers = (found[2] or "").split(",") if found else re.split("[:,]", what)
+    numbers = [n for n in numbers if n]
+    if bool(percent) != (circle is not None) or not all(re.fullmatch(_NUMBER, n) for n in numbers):
+        raise ValueError(f"bins: {text!r}: expected {EXPECTED}")
+    values = [float(n) for n in numbers]
+    if found and found[1] == "unique" and len(values) <= 1:
+        return Bins.unique(*values, period=circle)
+    if found and len(values) == 1:
+        return Bins.quantiles(_whole(values[0], text), circle)
+    if not found and "," not in what and len(values) in (1, 3):
+        return Bins.equal(_whole(values[-1], text), *values[:-1], period=circle)
+    if not found and ":" not in what and len(values) > 1:
+        return Bins.edges(values, circle)
+    raise ValueError(f"bins: {text!r}: expected {EXPECTED}")
+
+
+def _whole(number: float, text: str) -> int:
+    if number != int(number):
+        raise ValueError(f"bins: {text!r}: {number:g} is no number of bins; expected {EXPECTED}")
+    return int(number)
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """The bins of one variable, in order: half-open, the last one closed; those of positions hold both ends."""
+
+    name: str
+    lo: NDArray
+    """Lower edge of each bin, or the least of the values at a position."""
+    hi: NDArray
+    """Upper edge, or the largest value."""
+    centres: NDArray
+    """Middles, or mean positions."""
+    spec: Bins
+    unit: str = ""
+    doc: str = ""
+    said: str = ""
+    """What is special about it, in words; or nothing."""
+    start: float = 0.0
+    """Where the period of a circular variable begins."""
+
+    def __len__(self) -> int:
+        return len(self.lo)
+
+    @property
+    def discrete(self) -> bool:
+        """Whether bins are positions, with nothing in between."""
+        return self.spec.kind == "unique"
+
+    def index(self, values: NDArray, there: NDArray | None = None) -> NDArray:
+        """Return the bin of each value, (row,) int32: below 0 of what is in none, see `UNDER`, `OVER`, `MISSING`.
+
+        What is between two positions is `OVER` the lower one.
+        """
+        out = np.empty(len(values), np.int32)
+        sums.find(_fold(numbers(values, there), self.start, self.spec.period), self.lo, self.hi, self.discrete, out)
+        return out
+
+
+def axes(table: Table, bins: Mapping[str, Any], mask: NDArray, at: str = "pulse") -> list[Axis]:
+    """Return the axes of a cube.
+
+    Parameters
+    ----------
+    bins : mapping of str to Bins, or what `Bins.of` takes
+        By variable.
+    mask : ndarray of bool, (row,)
+        Which rows are used: bins follow from their values.
+    at : {"pulse", "train"}
+        Of what there is a row each.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If there is no such variable, it is no number per row, or bins cannot be made.
+    """
+    return [_Values(name, Bins.of(given), table.column(name, at=at), mask).axis(table) for name, given in bins.items()]
+
+
+@dataclass(frozen=True, eq=False)
+class _Values:
+    """The values of a variable that bins are made for."""
+
+    name: str
+    spec: Bins
+    column: Column
+    mask: NDArray
+
+    def axis(self, table: Table) -> Axis:
+        refuse_arrays(self.name, self.column)
+        attrs = table.columns.array(self.name).attrs
+        made = getattr(self, f"_{self.spec.kind}")()
+        return replace(made, unit=str(attrs.get("units", "")), doc=str(attrs.get("long_name", "")))
+
+    def _chosen(self) -> NDArray:
+        """Return the values of the rows that are used."""
+        x = numbers(self.column.values, self.column.there)[self.mask]
+        x = x[np.isfinite(x)]
+        if not len(x):
+            raise ValueError(
+                f"bins: {self.name}: none of the {int(self.mask.sum())} rows that are selected has a value; give "
+                "edges, or select others"
+            )
+        return x
+
+    def _edges(self, edges: Any = None, said: str = "") -> Axis:
+        edges = np.asarray(self.spec.numbers if edges is None else edges, float)
+        lo, hi = edges[:-1], edges[1:]
+        return Axis(self.name, lo, hi, lo + (hi - lo) / 2, self.spec, said=said, start=float(lo[0]))
+
+    def _equal(self) -> Axis:
+        low, high = self.spec.numbers or (0.0, self.spec.period)
+        if high is None:
+            low, high = np.min(x := self._chosen()), np.max(x)
+        if low == high:
+            return self._constant(low)
+        edges = np.linspace(low, high, self.spec.count + 1)
+        if not _increase(edges):
+            raise ValueError(
+                f"bins: {self.name}: {self.spec.count} bins from {low!r} to {high!r} are narrower than numbers are"
+            )
+        return self._edges(edges)
+
+    def _quantiles(self) -> Axis:
+        x = _fold(self._chosen(), 0.0, self.spec.period)
+        edges = np.unique(np.quantile(x, np.linspace(0, 1, self.spec.count + 1)))
+        if len(edges) == 1:
+            return self._constant(edges[0])
+        fewer = f"{len(edges) - 1} bins in place of {self.spec.count}, as many values are equal"
+        return self._edges(edges, fewer if len(edges) <= self.spec.count else "")
+
+    def _constant(self, value: float) -> Axis:
+        """Return one bin around the only value: 1 wide for whole numbers, otherwise a hundredth of the value."""
+        half = 0.5 if self.column.values.dtype.kind in "biu" or not value else abs(value) / 200
+        made = self._edges([value - half, value + half], f"{value:g} in all rows that are selected: one bin")
+        return replace(made, centres=np.array([float(value)]))
+
+    def _unique(self) -> Axis:
+        start, x = 0.0, self._chosen()
+        if self.spec.period:
+            start = _largest_gap(np.unique(_fold(x, 0.0, self.spec.period)), self.spec.period)
+        x, times = np.unique(_fold(x, start, self.spec.period), return_counts=True)
+        reach = max(self.spec.numbers[0], ROUNDING * float(np.max(np.abs(x))))
+        first = _firsts(x, reach)
+        if len(first) > MOST:
+            raise ValueError(
+                f"bins: {self.name} has more than {MOST} positions that are over {reach:g} apart; give a tolerance, "
+                "such as unique(0.01), a number of bins, or edges"
+            )
+        lo, counts = x[first], np.add.reduceat(times, first)
+        offset = x - np.repeat(lo, np.diff(np.append(first, len(x))))
+        mean = lo + np.add.reduceat(offset * times, first) / counts
+        return Axis(self.name, lo, x[np.append(first[1:], len(x)) - 1], mean, self.spec, start=start)
+
+
+def refuse_arrays(name: str, column: Column) -> None:
+    """Refuse what is no number per row.
+
+    Raises
+    ------
+    TypeError
+        What it is, and what to do.
+    """
+    if column.values.dtype.kind not in "biuf":
+        raise TypeError(f"{name} is {column.values.dtype}; expected numbers (others may be in where=)")
+    if column.values.ndim != 1:
+        raise TypeError(
+            f"{name} has {column.values.shape[1:]} values in each row; expected one: add one of them, or their sum, "
+            "as a variable"
+        )
+
+
+def _largest_gap(x: NDArray, period: float) -> float:
+    """Return the middle of the largest gap between values on a circle: no position is there."""
+    gaps = np.append(x[0] + period - x[-1], np.diff(x))
+    widest = int(np.argmax(gaps))
+    return float(x[widest] - gaps[widest] / 2)
+
+
+def _firsts(x: NDArray, reach: float) -> NDArray:
+    """Return where each position begins, in sorted values."""
+    starts = np.append(0, np.flatnonzero(np.diff(x) > reach) + 1)
+    if np.all(x[np.append(starts[1:], len(x)) - 1] - x[starts] <= reach):
+        return starts
+    # Neighbours are near each other all along: one position after the other.
+    first, after = [0], 0
+    while len(first) <= MOST:
+        after = int(np.searchsorted(x, x[first[-1]] + reach, side="right"))
+        if after == len(x):
+            break
+        first.append(after)
+    return np.array(first)
+
+
+def numbers(values: NDArray, there: NDArray | None = None) -> NDArray:
+    """Return values as float64, NaN where missing; the same array if it is that."""
+    x = values.astype(np.float64, copy=False)
+    return x if there is None or there.all() else np.where(there, x, np.nan)
+
+
+def _fold(values: NDArray, start: float, period: float | None) -> NDArray:
+    """Return values of a circular variable in the period from `start`; others as they are."""
+    if not period:
+        return values
+    inside = (values >= start) & (values < start + period)
+    return np.where(inside, values, start + np.mod(values - start, period))
