@@ -64,6 +64,12 @@ ELSEWHERE = (
         "analysis/test_values.py analysis/test_selections.py",
         "what expressions give shows in values and selections",
     ),
+    (
+        "dxflow/analysis/grid.py dxflow/analysis/moments.py dxflow/analysis/quantities.py dxflow/analysis/sums.py "
+        "dxflow/analysis/variables.py",
+        "analysis/test_cubes.py campaign/cubes.py",
+        "parts of a cube, which is compared with loops over rows",
+    ),
     ("dxflow/declare/narrowed.py", "run/test_regions.py", "beside the regions that it narrows frames to"),
     (
         "dxflow/codecs/kernels.py dxflow/codecs/rounding.py dxflow/codecs/samples.py "

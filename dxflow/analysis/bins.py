@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 
 from ..errors.kinds import NUMBER, WHOLE, Kind, expect, maybe, shown
 from . import sums
+from .variables import Variable
 
 if TYPE_CHECKING:
     from ..declare.condition import Column
-    from .tables import Table
+    from .evaluating import Source
 
 EXPECTED = (
     "a number of bins (50), a range and a number (-1:5:50), edges (-1,0,5), unique, unique(tolerance) or "
@@ -203,11 +205,13 @@ class Axis:
         What is between two positions is `OVER` the lower one.
         """
         out = np.empty(len(values), np.int32)
-        sums.find(_fold(numbers(values, there), self.start, self.spec.period), self.lo, self.hi, self.discrete, out)
+        sums.find(
+            _fold(numbers(values, there), self.start, self.spec.period), self.lo, self.hi, self.discrete, out
+        )
         return out
 
 
-def axes(table: Table, bins: Mapping[str, Any], mask: NDArray, at: str = "pulse") -> list[Axis]:
+def axes(table: Source, bins: Mapping[str, Any], mask: NDArray, at: str = "pulse") -> list[Axis]:
     """Return the axes of a cube.
 
     Parameters
@@ -224,23 +228,36 @@ def axes(table: Table, bins: Mapping[str, Any], mask: NDArray, at: str = "pulse"
     KeyError, TypeError, ValueError
         If there is no such variable, it is no number per row, or bins cannot be made.
     """
-    return [_Values(name, Bins.of(given), table.column(name, at=at), mask).axis(table) for name, given in bins.items()]
+    return [
+        _Values(Variable.of(table, name), Bins.of(given), mask, at).axis() for name, given in bins.items()
+    ]
 
 
 @dataclass(frozen=True, eq=False)
 class _Values:
     """The values of a variable that bins are made for."""
 
-    name: str
+    variable: Variable
     spec: Bins
-    column: Column
     mask: NDArray
+    at: str
 
-    def axis(self, table: Table) -> Axis:
+    def axis(self) -> Axis:
+        """Return the bins."""
         refuse_arrays(self.name, self.column)
-        attrs = table.columns.array(self.name).attrs
+        attrs = self.variable.attrs
         made = getattr(self, f"_{self.spec.kind}")()
-        return replace(made, unit=str(attrs.get("units", "")), doc=str(attrs.get("long_name", "")))
+        return replace(made, unit=attrs.get("units", ""), doc=attrs.get("long_name", ""))
+
+    @property
+    def name(self) -> str:
+        """Of the axis."""
+        return self.variable.name
+
+    @cached_property
+    def column(self) -> Column:
+        """Value of each row."""
+        return self.variable.column(self.at)
 
     def _chosen(self) -> NDArray:
         """Return the values of the rows that are used."""
@@ -348,9 +365,18 @@ def numbers(values: NDArray, there: NDArray | None = None) -> NDArray:
     return x if there is None or there.all() else np.where(there, x, np.nan)
 
 
+def still(values: NDArray) -> NDArray:
+    """Return values as kernels take them, contiguous and not to be written: others are compiled for once more."""
+    values = np.ascontiguousarray(values).view()
+    values.flags.writeable = False
+    return values
+
+
 def _fold(values: NDArray, start: float, period: float | None) -> NDArray:
     """Return values of a circular variable in the period from `start`; others as they are."""
     if not period:
         return values
     inside = (values >= start) & (values < start + period)
-    return np.where(inside, values, start + np.mod(values - start, period))
+    # What is infinite is nowhere on a circle.
+    with np.errstate(invalid="ignore"):
+        return np.where(inside, values, start + np.mod(values - start, period))

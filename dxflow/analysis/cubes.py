@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,19 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors.kinds import Kind, expect
-from ..errors.near import listed
-from .grid import OUTSIDE, Grid, grid
+from .grid import Grid, grid
 from .moments import Moments, moments
-from .onoff import KINDS, PUMP, differences, kinds
-from .quantities import Cells, Divided, refuse_other
+from .onoff import KINDS, PUMP, differences, kinds, truth
+from .quantities import Cells, Divided
 from .rows import PULSE, TRAIN
+from .variables import Variable
 
 if TYPE_CHECKING:
-    from xarray import Dataset
+    from xarray import DataArray, Dataset
 
-    from .tables import Table
+    from .evaluating import Source
 
 HOW = Kind("'ratio' or 'each'", lambda how: how in ("ratio", "each"))
+ENDS = {"": "centres", "_lo": "lo", "_hi": "hi"}
+OUTSIDE = {"under": "below all bins", "over": "above all bins, or between them", "missing": "without a value"}
 WORDS = {"ratio": "ratio of sums", "each": "row by row"}
 PARTS = {
     "count": "values in the bin",
@@ -45,15 +49,22 @@ class Cube:
         What is kept of it: ``<variable>_count``, ``_mean``, ``_sem`` and what is around them.
     path : path, optional
         Where it is kept.
+    about : dict, optional
+        How it was made.
     """
 
-    def __init__(self, stored: Dataset, path: str | Path | None = None) -> None:
+    def __init__(
+        self, stored: Dataset, path: str | Path | None = None, about: dict[str, Any] | None = None
+    ) -> None:
         self.stored, self.path = stored, None if path is None else Path(path)
+        self.about = dict(about or {})
 
     @cached_property
     def data(self) -> Dataset:
         """All of it: what is stored, and ``<variable>_sum`` and ``_std`` (ddof 1) that follow from it."""
-        return self.stored.assign({key: array for name in self.of for key, array in _derived(self.stored, name)})
+        return self.stored.assign(
+            {key: array for name in self.of for key, array in _derived(self.stored, name)}
+        )
 
     @property
     def of(self) -> list[str]:
@@ -64,6 +75,21 @@ class Cube:
     def axes(self) -> list[str]:
         """The variables that are cut into bins."""
         return [str(name) for name in json.loads(self.stored.attrs["bins"])]
+
+    def save(self, to: str | Path, overwrite: bool = False) -> Path:
+        """Write it, complete or not at all; `dxflow.open` opens it.
+
+        Parameters
+        ----------
+        to : path
+            Ends with ``.zarr``.
+        overwrite : bool
+            Whether it may replace another result of dxflow.
+        """
+        from .saved import write
+
+        self.path = write(self.stored, to, "cube", self.about, overwrite)
+        return self.path
 
     @property
     def on(self) -> Dataset:
@@ -96,8 +122,12 @@ class Cube:
         data, attrs = self.stored, self.stored.attrs
         lines = [("bins", f"{name}: {data.sizes[name]}, {self._range(name)}") for name in self.axes]
         lines += [("of", f"{name}{_unit(data[f'{name}_mean'])}") for name in self.of]
-        lines += [(key, str(attrs[key])) for key in ("where", "on", "off", "normalise", "weights") if attrs.get(key)]
-        lines.append(("rows", f"{int(data.n.sum())} in bins, {attrs['selected']} selected of {attrs['rows_in_all']}"))
+        lines += [
+            (key, str(attrs[key])) for key in ("where", "on", "off", "normalise", "weights") if attrs.get(key)
+        ]
+        lines.append(
+            ("rows", f"{int(data.n.sum())} in bins, {attrs['selected']} selected of {attrs['rows_in_all']}")
+        )
         return lines + [("note", note) for note in attrs["notes"].splitlines()]
 
     def _range(self, name: str) -> str:
@@ -111,31 +141,213 @@ def _unit(array: Any) -> str:
 
 
 def make(
-    table: Table,
+    table: Source,
     bins: Mapping[str, Any],
     of: Any = (),
     where: Any = None,
-    normalise: str | None = None,
-    how: str = "ratio",
-    weights: str | None = None,
-    on: Any = None,
-    off: Any = None,
+    *,
+    divided: tuple[Any, str, Any] = (None, "ratio", None),
+    pump: tuple[Any, Any] = (None, None),
 ) -> Cube:
-    """Return a cube of a table; see `Table.cube`."""
+    """Return a cube of a table; see `Table.cube`.
+
+    Parameters
+    ----------
+    divided : tuple
+        `normalise`, `how` and `weights`.
+    pump : tuple
+        `on` and `off`.
+    """
+    by, how, weights = divided
     expect(HOW, how, "how=", ValueError)
-    if off is not None and on is None:
-        raise ValueError("off= is given, and on= is not: expected both, or on= alone")
-    names = [of] if isinstance(of, str) else list(of)
-    for name in names:
-        refuse_other(table, name)
-    at = PULSE if len(table.rows) else TRAIN
-    chosen = _mask(table, where, at)
-    used, selected = chosen, [chosen]
-    if on is not None:
-        selected = [*kinds(table, on, off, chosen)]
-        used = selected[0] | selected[1]
-    cells = grid(table, bins, used, at)
-    divided = Divided(normalise, how, weights)
-    data = _dataset(table, names, cells, divided, selected, at)
-    notes = _notes(cells, chosen, used, normalise)
+    variables = _variables(table, of)
+    at = PULSE if PULSE in table.data.dims else TRAIN
+    chosen = Chosen.of(table, where, at, *pump)
+    found = grid(table, bins, chosen.used, at)
+    one, other = (None if name is None else Variable.of(table, name) for name in (by, weights))
+    counted = Counted(table, found, chosen, Divided(one, how, other), at)
+    data = counted.dataset(variables)
+    attrs = _said(table, found, chosen, data) | _told(variables, where, pump, divided)
     return Cube(data.assign_attrs(attrs))
+
+
+def _variables(table: Source, of: Any) -> list[Variable]:
+    """Return what is averaged."""
+    named = (
+        of if isinstance(of, Mapping) else {None: of} if isinstance(of, str) or hasattr(of, "node") else None
+    )
+    given = [(None, one) for one in of] if named is None else [*named.items()]
+    variables = [Variable.of(table, what, name) for name, what in given]
+    for one in variables:
+        one.refuse_other("of")
+    if len({one.name for one in variables}) < len(variables):
+        raise ValueError(f"of: {', '.join(one.name for one in variables)}: expected each once")
+    return variables
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """The rows that are selected, and which of them are of which kind, (row,) bool all."""
+
+    selected: NDArray
+    kinds: tuple[NDArray, ...]
+
+    @classmethod
+    def of(cls, table: Source, where: Any, at: str, on: Any, off: Any) -> Chosen:
+        """Return what a user selects."""
+        if off is not None and on is None:
+            raise ValueError("off= is given, and on= is not: expected both, or on= alone")
+        selected = _mask(table, where, at)
+        return cls(selected, (selected,) if on is None else kinds(table, on, off, selected, at))
+
+    @property
+    def used(self) -> NDArray:
+        """Rows of any kind."""
+        return np.logical_or.reduce(self.kinds)
+
+    @property
+    def pumped(self) -> bool:
+        """Whether there are on and off."""
+        return len(self.kinds) == len(KINDS)
+
+
+def _mask(table: Source, where: Any, at: str) -> NDArray:
+    """Return which rows are selected, or trains of a table that has no others."""
+    if at == PULSE:
+        return np.asarray(table.selections.mask(where))
+    every = np.ones(len(table.rows.trains), bool)
+    cuts = [] if where is None else truth(table, where, at)
+    return every & cuts[0] if len(cuts) else every
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """A grid that is filled: what there is of variables in its bins, as a dataset."""
+
+    table: Source
+    grid: Grid
+    chosen: Chosen
+    divided: Divided
+    at: str
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Of what there is for each bin."""
+        return (*[PUMP] * self.chosen.pumped, *(axis.name for axis in self.grid.axes))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what there is for each bin."""
+        return (*[len(KINDS)] * self.chosen.pumped, *self.grid.shape)
+
+    def cells(self) -> Cells:
+        """Return the bins of rows, those of what is not pumped behind those that are."""
+        flat = self.grid.flat
+        if self.chosen.pumped:
+            flat = np.where((flat >= 0) & self.chosen.kinds[1], flat + self.grid.size, flat)
+        return Cells(self.table, flat, math.prod(self.shape), self.at)
+
+    def dataset(self, variables: Sequence[Variable]) -> Dataset:
+        """Return averages and counts with their axes."""
+        import xarray as xr
+
+        cells = self.cells()
+        found = moments([self.divided.quantity(one, cells) for one in variables], cells.bins)
+        n = np.bincount(cells.flat + 2, minlength=cells.bins + 2)[2:].reshape(self.shape)
+        made: dict[str, Any] = {"n": (self.dims, n, {"long_name": f"{self._rows} in the bin"})}
+        coords = self._coords()
+        for of, sums in zip(variables, found, strict=True):
+            axes = {
+                (dim if dim not in self.dims else f"{of.name}_{dim}"): axis for dim, axis in of.axes.items()
+            }
+            made |= self._averages(of, sums, axes)
+            coords |= {
+                dim: (dim, axis.values, axis.attrs) for dim, axis in axes.items() if hasattr(axis, "dims")
+            }
+        made |= self._outside()
+        data = xr.Dataset(made, coords)
+        pumped = variables if self.chosen.pumped else ()
+        return data.assign({key: array for of in pumped for key, array in differences(data, of.name)})
+
+    @property
+    def _rows(self) -> str:
+        return str(self.table.data.attrs.get("rows", "rows")) if self.at == PULSE else "trains"
+
+    def _averages(self, of: Variable, sums: Moments, axes: Mapping[str, Any]) -> dict[str, Any]:
+        shape = (*self.shape, *(len(a) if hasattr(a, "dims") else a for a in axes.values()))
+        unit = self.divided.unit(of)
+        units = {"mean": unit, "sem": unit, "sum": unit}
+        return {
+            f"{of.name}_{what}": (
+                (*self.dims, *axes),
+                array.reshape(shape),
+                {"long_name": f"{of.attrs.get('long_name', of.name)}, {words}", "units": units.get(what, "")},
+            )
+            for what, words in PARTS.items()
+            if (array := getattr(sums, what)) is not None
+        }
+
+    def _coords(self) -> dict[str, Any]:
+        coords: dict[str, Any] = {PUMP: list(KINDS)} if self.chosen.pumped else {}
+        for axis in self.grid.axes:
+            about = {"units": axis.unit, "long_name": axis.doc or axis.name}
+            coords |= {
+                f"{axis.name}{end}": (axis.name, getattr(axis, what), about) for end, what in ENDS.items()
+            }
+        return coords
+
+    def _outside(self) -> dict[str, Any]:
+        return {
+            f"{name}_{what}": ((), np.int64(count), {"long_name": f"selected {self._rows} {OUTSIDE[what]}"})
+            for name, counts in self.grid.outside.items()
+            for what, count in counts.items()
+        }
+
+
+def _told(
+    variables: Sequence[Variable], where: Any, pump: tuple[Any, Any], divided: tuple[Any, str, Any]
+) -> dict[str, str]:
+    """Return what was asked for, as texts."""
+    (by, how, weights), (on, off) = divided, pump
+    told = {"where": where, "on": on, "off": off, "normalise": by, "weights": weights}
+    out = {key: _text(what) for key, what in told.items() if what is not None}
+    if by is not None:
+        out["normalise"] += f", {WORDS[how]}"
+    return out | {"of": json.dumps([one.name for one in variables])}
+
+
+def _text(what: Any) -> str:
+    """Return a selection in words."""
+    if isinstance(what, (list, tuple)):
+        return " & ".join(map(_text, what))
+    return "an array" if isinstance(what, np.ndarray) or hasattr(what, "dims") else str(what)
+
+
+def _said(table: Source, found: Grid, chosen: Chosen, data: Dataset) -> dict[str, Any]:
+    """Return what became of the rows; what is strange is a warning as well."""
+    selected, used, inside = int(chosen.selected.sum()), int(chosen.used.sum()), int(data.n.sum())
+    notes = [f"{axis.name}: {axis.said}" for axis in found.axes if axis.said]
+    if selected and not inside:
+        notes.append(f"none of the {selected} selected rows is in a bin")
+    for note in notes:
+        warnings.warn(f"cube: {note}", stacklevel=4)
+    for name, counts in found.outside.items():
+        left = [f"{count} {what}" for what, count in counts.items() if count]
+        notes += [f"{name}: {', '.join(left)} of {used} rows"] * bool(left)
+    if used < selected:
+        notes.append(f"{selected - used} of the selected rows are neither on nor off")
+    about = {key: str(table.data.attrs[key]) for key in ("title", "run") if key in table.data.attrs}
+    bins = json.dumps({axis.name: str(axis.spec) for axis in found.axes})
+    rows = {"rows_in_all": len(chosen.selected), "selected": selected}
+    return about | rows | {"bins": bins, "notes": "\n".join(notes)}
+
+
+def _derived(data: Dataset, name: str) -> Iterator[tuple[str, DataArray]]:
+    """Yield the sum and the standard deviation of a variable, by name."""
+    count, mean, sem = (data[f"{name}_{what}"] for what in ("count", "mean", "sem"))
+    total = data.get(f"{name}_weight", count) * mean
+    number = data.get(f"{name}_effective", count)
+    words = mean.attrs.get("long_name", name).removesuffix(", mean")
+    yield f"{name}_sum", total.assign_attrs(long_name=f"{words}, sum")
+    std = (sem * np.sqrt(number)).assign_attrs(sem.attrs | {"long_name": f"{words}, standard deviation"})
+    yield f"{name}_std", std

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from . import sums
 from .bins import Axis, axes
+from .variables import Variable
 
 if TYPE_CHECKING:
-    from .tables import Table
+    from .evaluating import Source
 
 T = TypeVar("T")
 ROWS = 2**20
@@ -55,7 +56,7 @@ class Grid:
         return np.bincount(self.flat + 2, minlength=self.size + 2)[2:].reshape(self.shape)
 
 
-def grid(table: Table, bins: Mapping[str, Any], mask: NDArray, at: str = "pulse") -> Grid:
+def grid(table: Source, bins: Mapping[str, Any], mask: NDArray, at: str = "pulse") -> Grid:
     """Return the bin of each row of a table.
 
     Parameters
@@ -74,11 +75,13 @@ def grid(table: Table, bins: Mapping[str, Any], mask: NDArray, at: str = "pulse"
     """
     found = axes(table, bins, mask, at)
     if (size := math.prod(map(len, found))) > MOST:
-        raise ValueError(f"bins: {' x '.join(str(len(a)) for a in found)} = {size} bins; expected at most {MOST}")
+        raise ValueError(
+            f"bins: {' x '.join(str(len(a)) for a in found)} = {size} bins; expected at most {MOST}"
+        )
     flat = np.where(mask, 0, -2)
     outside = {}
     for axis in found:
-        column = table.column(axis.name, at=at)
+        column = Variable.of(table, axis.name).column(at)
         counts = threaded(lambda rows: _place(axis, column, flat, rows), pieces(len(flat)))  # noqa: B023
         outside[axis.name] = dict(zip(OUTSIDE, map(int, sum(counts, np.zeros(3, np.int64))), strict=True))
     return Grid(found, flat, outside)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import sums
+from .bins import still
 from .grid import pieces, threaded
 
 LANES = 8
@@ -44,7 +45,7 @@ class Quantity:
         """Return stretches of rows whose sums merge in order: they follow from sizes alone."""
         return pieces(len(self.flat), 1 if bins * self.width > WIDE else LANES)
 
-    def blocks(self, lane: slice) -> Iterator[tuple[NDArray, NDArray, NDArray, NDArray]]:
+    def blocks(self, lane: slice) -> Iterator[tuple[NDArray, ...]]:
         """Yield bins, values, norms and weights of some rows at a time; those without a selected row are not read."""
         step = max(BLOCK // max(self.width, 1), 1)
         ones = np.ones(step)
@@ -53,7 +54,7 @@ class Quantity:
             flat = self.flat[rows]
             if (flat >= 0).any():
                 x, w = (ones[: len(flat)] if a is None else a[rows] for a in (self.norm, self.weights))
-                yield flat, self.read(rows), x, w
+                yield tuple(map(still, (flat, self.read(rows), x, w)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,10 @@ def moments(quantities: Sequence[Quantity], bins: int) -> list[Moments]:
     firsts = _summed([(q, Plain if q.plain else Pairs) for q in quantities], bins)
     divided = [(q, f) for q, f in zip(quantities, firsts, strict=True) if isinstance(f, Pairs)]
     rest = iter(_summed([(q, partial(Residuals, ratio=f.ratio())) for q, f in divided], bins))
-    made = [f.finish() if isinstance(f, Plain) else f.finish(next(rest), q) for q, f in zip(quantities, firsts)]
+    made = [
+        f.finish() if isinstance(f, Plain) else f.finish(next(rest), q)
+        for q, f in zip(quantities, firsts, strict=True)
+    ]
     return [m.shaped(bins) for m in made]
 
 
@@ -107,23 +111,25 @@ class Plain:
     """Count, mean and squared deviations, flat."""
 
     def __init__(self, size: int) -> None:
-        self.n, self.mean, self.squares = np.zeros(size, np.int64), np.zeros(size), np.zeros(size)
+        self.n = np.zeros(size, np.int64)
+        self.shift, self.mean, self.squares = np.zeros((3, size))
 
     def add(self, flat: NDArray, y: NDArray, x: NDArray, w: NDArray) -> None:
         """Add rows."""
-        sums.add(flat, y, self.n, self.mean, self.squares)
+        sums.add(flat, y, self.n, self.shift, self.mean, self.squares)
 
     def merge(self, other: Plain) -> None:
         """Add those of the rows that follow."""
         part = other.n / np.maximum(self.n + other.n, 1)
-        delta = other.mean - self.mean
+        self.shift = np.where(self.n > 0, self.shift, other.shift)
+        delta = np.where(other.n > 0, other.shift - self.shift, 0.0) + (other.mean - self.mean)
         self.squares += other.squares + delta * (delta * part) * self.n
         self.mean += delta * part
         self.n += other.n
 
     def finish(self) -> Moments:
         """Return what they are."""
-        mean = np.where(self.n > 0, self.mean, np.nan)
+        mean = np.where(self.n > 0, self.shift + self.mean, np.nan)
         return Moments(self.n, mean, np.sqrt(ratio(self.squares, self.n * (self.n - 1.0))))
 
 

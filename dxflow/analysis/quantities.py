@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +16,13 @@ from . import sums
 from .bins import numbers, refuse_arrays
 from .columns import VALID
 from .moments import Quantity
-from .rows import PULSE, RUN, TRAIN
+from .rows import PULSE, TRAIN
+from .variables import Variable
 
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from .tables import Table
+    from .evaluating import Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,7 @@ class Cells:
         Of what there is a row each.
     """
 
-    table: Table
+    table: Source
     flat: NDArray
     bins: int
     at: str
@@ -50,32 +53,31 @@ class Cells:
         sums.once(self.flat, of, np.full(self.bins, -1), chosen)
         return of[chosen], self.flat[chosen]
 
-    def rate(self, *names: str | None) -> str:
+    def rate(self, *variables: Variable | None) -> str:
         """Return of what some variables together have a value each: of a train only if all do."""
-        rates = {self.table.rate(name) for name in names if name is not None}
+        rates = {one.rate for one in variables if one is not None}
         return PULSE if PULSE in rates and self.at == PULSE else TRAIN
 
     def bins_of(self, rate: str) -> NDArray:
         """Return the bins of rows or trains."""
         return self.flat if rate == PULSE else self.trains[1]
 
-    def values(self, name: str, rate: str) -> NDArray:
+    def values(self, of: Variable, rate: str) -> NDArray:
         """Return a number for each row or train, float64, NaN where missing."""
-        column = self.table.column(name, at=rate)
-        refuse_arrays(name, column)
+        column = of.column(rate)
+        refuse_arrays(of.name, column)
         x = numbers(column.values, column.there)
         return x if rate == PULSE else x[self.trains[0]]
 
-    def reader(self, name: str, rate: str) -> Callable[[slice], NDArray]:
+    def reader(self, of: Variable, rate: str) -> Callable[[slice], NDArray]:
         """Return what reads rows of a variable as (row, value) float64, NaN where missing."""
-        array = self.table.columns.array(name)
-        if rate == PULSE and array.ndim > 1 and self.table.rate(name) == PULSE:
-            return _lazily(array, self.table.data.get(f"{name}{VALID}"))
-        column = self.table.column(name, at=rate)
-        at = self.trains[0] if rate == TRAIN else slice(None)
+        if of.array is not None and of.array.ndim > 1 and rate == of.rate == PULSE:
+            return _lazily(of.array, self.table.data.get(f"{of.array.name}{VALID}"))
+        column = of.column(rate)
+        at = self.trains[0] if rate == TRAIN else None
 
         def read(rows: slice) -> NDArray:
-            own = rows if rate == PULSE else at[rows]
+            own = rows if at is None else at[rows]
             return numbers(column.values[own], column.there[own]).reshape(rows.stop - rows.start, -1)
 
         return read
@@ -88,7 +90,9 @@ def _lazily(array: DataArray, valid: DataArray | None) -> Callable[[slice], NDAr
         values = array[rows].values
         there = None if valid is None else valid[rows].values
         if there is not None:
-            there = np.broadcast_to(there.reshape(there.shape + (1,) * (values.ndim - there.ndim)), values.shape)
+            there = np.broadcast_to(
+                there.reshape(there.shape + (1,) * (values.ndim - there.ndim)), values.shape
+            )
         return numbers(values, there).reshape(len(values), -1)
 
     return read
@@ -100,36 +104,40 @@ class Divided:
 
     Parameters
     ----------
-    by : str, optional
-        What each is divided by.
+    by : Variable, optional
+        What each is divided by, but for itself.
     how : {"ratio", "each"}
         The ratio of sums, or row by row.
-    weights : str, optional
+    weights : Variable, optional
         Of rows.
     """
 
-    by: str | None = None
+    by: Variable | None = None
     how: str = "ratio"
-    weights: str | None = None
+    weights: Variable | None = None
 
-    def quantity(self, name: str, cells: Cells) -> Quantity:
+    def by_for(self, of: Variable) -> Variable | None:
+        """Return what a variable is divided by."""
+        return None if self.by is None or ast.dump(of.node) == ast.dump(self.by.node) else self.by
+
+    def quantity(self, of: Variable, cells: Cells) -> Quantity:
         """Return what is averaged for a variable."""
-        by = None if name == self.by else self.by
-        rate = cells.rate(name, by, self.weights)
-        x = None if by is None else cells.values(by, rate)
-        w = None if self.weights is None else cells.values(self.weights, rate)
-        flat, read = cells.bins_of(rate), cells.reader(name, rate)
-        if w is not None:
-            _refuse(self.weights, w[flat >= 0])
-        width = int(np.prod(cells.table.columns.array(name).shape[1:]))
+        by = self.by_for(of)
+        rate = cells.rate(of, by, self.weights)
+        x, w = (None if one is None else cells.values(one, rate) for one in (by, self.weights))
+        flat, read = cells.bins_of(rate), cells.reader(of, rate)
+        if self.weights is not None and w is not None:
+            _refuse(self.weights.name, w[flat >= 0])
+        width = math.prod(len(axis) if hasattr(axis, "dims") else axis for axis in of.axes.values())
         if x is not None and self.how == "each":
             return Quantity(flat, width, _each(read, x), None, w)
         return Quantity(flat, width, read, x, w)
 
-    def unit(self, name: str, unit: str, table: Table) -> str:
+    def unit(self, of: Variable) -> str:
         """Return the unit of a variable that is divided."""
-        by = "" if self.by in (None, name) else str(table.columns.array(str(self.by)).attrs.get("units", ""))
-        return f"{unit or '1'}/{by}" if by else unit
+        by = self.by_for(of)
+        units = [one.attrs.get("units", "") for one in (of, by) if one is not None]
+        return f"{units[0] or '1'}/{units[1]}" if units[1:] and units[1] else units[0]
 
 
 def _each(read: Callable[[slice], NDArray], x: NDArray) -> Callable[[slice], NDArray]:
@@ -142,22 +150,9 @@ def _each(read: Callable[[slice], NDArray], x: NDArray) -> Callable[[slice], NDA
     return divided
 
 
-def _refuse(name: Any, weights: NDArray) -> None:
+def _refuse(name: str, weights: NDArray) -> None:
     """Refuse weights below 0, and infinite ones."""
     if wrong := int(np.count_nonzero((weights < 0) | np.isinf(weights))):
-        raise ValueError(f"weights={name!r}: {wrong} of {len(weights)} rows are below 0 or infinite; expected w >= 0")
-
-
-def refuse_other(table: Table, name: str) -> None:
-    """Refuse what cannot be averaged.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        What it is, and what to do.
-    """
-    array = table.columns.array(name)
-    if table.rate(name) == RUN:
-        raise ValueError(f"of={name!r} is one value of the whole run; expected a value per pulse or train")
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"of={name!r} is {array.dtype}; expected numbers")
+        raise ValueError(
+            f"weights={name!r}: {wrong} of {len(weights)} rows are below 0 or infinite; expected w >= 0"
+        )

@@ -87,15 +87,17 @@ def once(flat, train, last, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def add(flat, x, n, mean, squares):  # type: ignore[no-untyped-def]
+def add(flat, x, n, shift, mean, squares):  # type: ignore[no-untyped-def]
     """Add rows to count, mean and squared deviations of their bins (Welford); what is not finite is skipped.
+
+    Means are from the first value of each bin, `shift`: far from 0 no digits are lost.
 
     Parameters
     ----------
     flat : ndarray of int64, (row,)
         Bins, below 0 of rows that are in none.
     x : ndarray of float64, (row, value)
-    n, mean, squares : ndarray, (bin * value,)
+    n, shift, mean, squares : ndarray, (bin * value,)
     """
     width = x.shape[1]
     for i in range(len(flat)):
@@ -104,7 +106,9 @@ def add(flat, x, n, mean, squares):  # type: ignore[no-untyped-def]
             for k in range(width):
                 v, at = x[i, k], first + k
                 if v - v == 0.0:
-                    d = v - mean[at]
+                    if n[at] == 0:
+                        shift[at] = v
+                    d = (v - shift[at]) - mean[at]
                     n[at] += 1
                     step = d / n[at]
                     mean[at] += step

@@ -14,11 +14,14 @@ from .selections import Selection, Selections
 from .values import Names, Value, attribute, evaluated, variable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
     from pandas import DataFrame
     from xarray import Dataset
 
     from ..declare.condition import Column
+    from .cubes import Cube
 
 
 class Table:
@@ -141,3 +144,48 @@ class Table:
             not known whether it holds; ``attrs`` has how many ``rows`` there are, and ``passed``.
         """
         return self.selections.cutflow(where)
+
+    def cube(
+        self,
+        bins: Mapping[str, Any],
+        of: Any = (),
+        where: Any = None,
+        *,
+        normalise: Any = None,
+        how: str = "ratio",
+        weights: Any = None,
+        on: Any = None,
+        off: Any = None,
+    ) -> Cube:
+        """Return the mean of variables in bins of others, with standard errors and counts.
+
+        Parameters
+        ----------
+        bins : mapping of str to int, str, array or Bins
+            By variable: a number of bins over the values that are selected, ``"-1:5:50"`` (a range and a number),
+            edges, ``"unique"`` or ``"unique(0.01)"`` (one bin for each position of a discrete scan, of values within
+            the tolerance of its lowest) or ``"quantiles(10)"``; with a period behind it for circular variables,
+            ``"36%360"``. Bins hold their lower edge, the last one also its upper.
+        of : str, Value, list or mapping of them, optional
+            What is averaged: numbers or arrays, or expressions (of a mapping, with names for them). A value per train
+            counts once in each bin.
+        where : selection, optional
+            Which rows are used, see `mask`.
+        normalise : str or Value, optional
+            What each is divided by, such as ``"i0"``; rows where that is missing or not above 0 do not count.
+        how : {"ratio", "each"}
+            The sum of what is averaged over the sum of `normalise`, or each row by its own first.
+        weights : str or Value, optional
+            Statistical weights from 0, such as 1 / variance; rows without one, or with 0, do not count.
+        on, off : selection, optional
+            Which rows are pumped, and which are not: by default the others. The cube has an axis ``pump``, and the
+            difference of the two.
+
+        Returns
+        -------
+        Cube
+            Its `data` has, per bin and variable, ``<variable>_count``, ``_mean``, ``_sem``, ``_sum`` and ``_std``.
+        """
+        from .cubes import make
+
+        return make(self, bins, of, where, divided=(normalise, how, weights), pump=(on, off))

@@ -1,0 +1,203 @@
+"""Cubes: variables averaged in bins of others, compared with loops over rows and with what was planted."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from campaign import cubes as campaign
+from smalltables import dataset, table
+
+import dxflow
+from dxflow.analysis.cubes import Cube
+from dxflow.analysis.tables import Table
+
+SEED = int(os.environ.get("DXFLOW_SEED", "20261122"))
+EXAMPLES = int(os.environ.get("DXFLOW_EXAMPLES", "8"))
+
+
+def rows(**values):
+    """Return a table with a row for each value, ten a train."""
+    n = len(next(iter(values.values())))
+    ids = np.arange(n, dtype="u8")
+    coords = {"train_id": ("pulse", ids // 10), "pulse_id": ("pulse", ids % 10)}
+    return Table(xr.Dataset({name: ("pulse", np.asarray(v)) for name, v in values.items()}, coords))
+
+
+def test_random_cubes_are_equal_to_loops_over_rows():
+    campaign.tried(EXAMPLES, SEED)()
+
+
+def test_a_cube_is_seen_to_be_wrong(monkeypatch):
+    """The campaign itself: a row on an edge that is counted in the bin below is found."""
+    ev = rows(a=campaign.EDGES, **{n: np.arange(6.0) for n in ("x", "far", "whole", "slow", "i0", "w")})
+    ev.data["curve"] = (("pulse", "q"), np.ones((6, 3)))
+    options = {"normalise": None, "how": "ratio", "weights": None}
+    case = campaign.Case(ev, {"a": campaign.SPECS["edges"]}, np.ones(6, bool), options)
+    campaign.check(case)
+    monkeypatch.setattr(
+        campaign, "bin_of", lambda x, bins: np.searchsorted(campaign.EDGES, x, "left").clip(1) - 1
+    )
+    with pytest.raises(AssertionError):
+        campaign.check(case)
+
+
+def test_means_errors_counts_sums_and_widths_have_their_names_units_and_axes():
+    ev = table()
+    data = ev.cube({"delay": "-1:5:3", "xgm": [0, 800, 2000]}, ["signal", "roi"], "lit").data
+    assert data.signal_mean.dims == ("delay", "xgm")
+    assert data.roi_sem.dims == ("delay", "xgm", "region")
+    assert data.delay.values.tolist() == [0, 2, 4]
+    assert data.delay_lo.values.tolist() == [-1, 1, 3]
+    assert data.delay_hi.values.tolist() == [1, 3, 5]
+    assert (data.delay.attrs["units"], data.signal_std.attrs["units"]) == ("ps", "photons")
+    own = ev.mask("lit & delay >= 1 & delay < 3 & xgm >= 0 & xgm < 800")
+    x = dataset().signal.values[own]
+    one = data.sel(delay=2, xgm=400)
+    assert int(one.n) == int(one.signal_count) == own.sum()
+    np.testing.assert_allclose([one.signal_sum, one.signal_std], [x.sum(), x.std(ddof=1)], 1e-13)
+
+
+def test_values_per_train_count_once_in_each_bin():
+    ev = table(trains=10, pulses=8)
+    data = ev.cube({"laser": "unique"}, "delay").data
+    delay, laser = dataset(10, 8).delay.values, dataset(10, 8).laser.values
+    for n in (0, 1):
+        x = delay[(laser == n) & np.isfinite(delay)]
+        assert int(data.delay_count[n]) == len(x)
+        assert float(data.delay_sem[n]) == pytest.approx(x.std(ddof=1) / np.sqrt(len(x)))
+    assert data.n.sum() == len(ev.rows)
+
+
+def test_the_order_of_a_scan_never_matters():
+    rng = np.random.default_rng(0)
+    x = np.repeat(np.arange(5.0), 40)
+    y = x + rng.normal(0, 1, 200)
+    order = rng.permutation(200)
+    a, b = (rows(x=x[o], y=y[o]).cube({"x": "unique"}, "y").data for o in (np.arange(200), order))
+    np.testing.assert_allclose(a.y_mean, b.y_mean, 1e-14)
+    np.testing.assert_array_equal(a.n, b.n)
+
+
+def test_a_bin_without_rows_has_count_0_and_nan():
+    data = rows(x=[0.5, 2.5], y=[1.0, 2]).cube({"x": "0:3:3"}, "y").data
+    assert data.y_count.values.tolist() == [1, 0, 1]
+    assert np.isnan(data.y_mean.values).tolist() == [False, True, False]
+    assert np.isnan(data.y_sem).all()
+
+
+def test_a_ratio_of_sums_is_not_the_mean_of_ratios_and_its_error_is_that_of_repeated_runs():
+    rng = np.random.default_rng(5)
+    i0 = rng.gamma(3, 1, 60 * 300)
+    ev = rows(x=np.repeat(np.arange(300), 60), y=rng.poisson(4 * i0), i0=i0)
+    data = ev.cube({"x": "unique"}, "y", normalise="i0").data
+    pulls = (data.y_mean.values - 4) / data.y_sem.values
+    assert 0.9 < pulls.std() < 1.15
+    assert abs(pulls.mean()) < 0.2
+
+
+def test_each_row_by_its_own_leaves_out_what_has_none():
+    data = rows(x=[0.0] * 4, y=[1.0, 2, 3, 4], i0=[2, 0, np.nan, 1]).cube(
+        {"x": [0, 1]}, "y", normalise="i0", how="each"
+    )
+    assert float(data.data.y_mean[0]) == (0.5 + 4) / 2
+    assert int(data.data.y_count[0]) == 2
+    assert data.stored.attrs["normalise"] == "i0, row by row"
+
+
+def test_weights_of_0_do_not_count_and_wrong_ones_are_refused():
+    ev = rows(x=[0.0] * 4, y=[1.0, 2, 3, 100], w=[1, 1, 2, 0], bad=[1, -1, 1, 1], none=[0.0] * 4)
+    data = ev.cube({"x": [0, 1]}, "y", weights="w").data
+    assert int(data.y_count[0]) == 3
+    assert float(data.y_mean[0]) == 9 / 4
+    assert float(data.y_effective[0]) == 16 / 6
+    with pytest.raises(ValueError, match="weights='bad': 1 of 4 rows are below 0 or infinite"):
+        ev.cube({"x": [0, 1]}, "y", weights="bad")
+    assert int(ev.cube({"x": [0, 1]}, "y", weights="none").data.y_count[0]) == 0
+
+
+def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch):
+    rng = np.random.default_rng(2)
+    ev = rows(x=rng.random(5000), y=rng.normal(1e6, 1, 5000))
+    made = []
+    for cores in (1, 2, 5):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
+        data = ev.cube({"x": 7}, "y").stored
+        made.append((data.y_mean.values.tobytes(), data.y_sem.values.tobytes()))
+    assert len(set(made)) == 1
+
+
+def test_large_means_lose_no_digits():
+    rng = np.random.default_rng(2)
+    x = 1e9 + rng.normal(0, 1e-3, 20000)
+    data = rows(x=np.zeros(20000), y=x).cube({"x": [0, 1]}, "y").data
+    assert float(data.y_std[0]) == pytest.approx((x - 1e9).std(ddof=1), rel=1e-12)
+
+
+def test_a_saved_cube_is_opened_with_all_it_says(tmp_path):
+    made = table().cube({"delay": "unique(0.1)"}, ["signal", "roi"], "xgm > 500", normalise="xgm", on="laser")
+    made.save(tmp_path / "c.zarr")
+    found = dxflow.open(tmp_path / "c.zarr")
+    assert isinstance(found, Cube)
+    xr.testing.assert_identical(found.data.load(), made.data)
+    assert repr(found) == repr(made)
+    assert "signal_std" not in found.stored
+    for text in ("delay: ", "signal (photons/uJ)", "xgm > 500", "xgm, ratio of sums", "laser"):
+        assert text in repr(found)
+        assert text.replace(">", "&gt;") in found._repr_html_()
+
+
+def test_what_is_left_out_is_counted_and_said():
+    ev = rows(x=[-1, 0, 1, 2, 3, np.nan], y=np.ones(6), z=[0, 0, 0, 0, 0, 9.0])
+    made = ev.cube({"x": [0, 1, 2], "z": [0, 1]}, "y")
+    assert [int(made.data[f"x_{what}"]) for what in ("under", "over", "missing")] == [1, 1, 1]
+    assert [int(made.data[f"z_{what}"]) for what in ("under", "over", "missing")] == [0, 1, 0]
+    assert made.stored.attrs["notes"] == "x: 1 under, 1 over, 1 missing of 6 rows\nz: 1 over of 6 rows"
+    with pytest.warns(UserWarning, match="y > 5 holds for none of 6 rows"):
+        ev.cube({"x": [0, 1]}, "y", "y > 5")
+    with pytest.warns(UserWarning, match="none of the 6 selected rows is in a bin"):
+        ev.cube({"x": [10, 11]}, "y")
+    with pytest.warns(UserWarning, match="y: 1 in all rows that are selected: one bin"):
+        ev.cube({"y": 5}, "x")
+
+
+def test_what_cannot_be_averaged_is_refused():
+    ev = table()
+    bins = {"delay": "unique"}
+    for of, error, said in (
+        ("sginal", KeyError, "Did you mean 'signal'"),
+        ("energy", ValueError, "energy is one value of the whole run"),
+        ("state", TypeError, "state is <U6; expected numbers"),
+        (["xgm", "xgm"], ValueError, "xgm, xgm: expected each once"),
+        ([3], TypeError, "3: expected the name of a variable"),
+    ):
+        with pytest.raises(error, match=said):
+            ev.cube(bins, of)
+    with pytest.raises(ValueError, match="how='mean': expected 'ratio' or 'each'"):
+        ev.cube(bins, "xgm", how="mean")
+    with pytest.raises(KeyError, match="no variable 'dealy'. Did you mean 'delay'"):
+        ev.cube({"dealy": 3}, "xgm")
+
+
+def test_a_table_of_trains_alone_has_cubes_of_trains():
+    data = dataset().drop_dims("pulse")
+    made = Table(data).cube({"laser": "unique"}, "delay").data
+    x = data.delay.values[~data.laser.values]
+    assert int(made.n[0]) == len(x)
+    assert float(made.delay_mean[0]) == pytest.approx(np.nanmean(x))
+
+
+def test_kernels_are_compiled_once_for_all_kinds_of_numbers():
+    """What a first cube takes is compiling: it must not be done again for each dtype."""
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); from smalltables import table; from dxflow.analysis import sums;"
+        "ev = table(); [ev.cube({b: 3}, ['signal', 'roi', 'photons', 'lit', 'delay'], normalise=n) "
+        "for b in ('xgm', 'photons', 'laser') for n in (None, 'photons')];"
+        "print([len(f.signatures) for f in (sums.find, sums.combine, sums.once, sums.add, sums.add_pairs)])"
+    )
+    root = Path(__file__).parents[2]
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert out.stdout.strip() == "[1, 1, 1, 1, 1]"
