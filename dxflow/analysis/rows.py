@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 PULSE, TRAIN, RUN = "pulse", "train", "run"
 """Rates, and the first dimensions, of variables: of a row, of a train, and of the whole run (no such dimension)."""
 
+SLOTS = 451_389
+"""Of 222 ns in a tenth of a second: from a train to the next."""
+TIMESTAMPS = 2**40
+"""Train ids from here on are times of events: seconds and, in the lower 32 bits, nanoseconds."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -56,3 +61,11 @@ class Rows:
             return np.full(len(self), -1)
         found = order[at]
         return np.where(self.trains[found] == self.train_ids, found, -1)
+
+    @cached_property
+    def times(self) -> NDArray:
+        """When rows were, (pulse,), as whole numbers: slots of 222 ns, or nanoseconds of events with timestamps."""
+        trains = self.train_ids.astype(np.int64)
+        if len(trains) and trains.max() >= TIMESTAMPS:
+            return (trains >> 32) * 10**9 + (trains & 0xFFFFFFFF)
+        return trains * SLOTS + self.pulse_ids.astype(np.int64)

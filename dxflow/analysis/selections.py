@@ -115,6 +115,10 @@ class Selections(Mapping[str, Selection]):
         self._nodes[name] = nodes
         return self[name]
 
+    def whole(self, where: Any) -> Value:
+        """Return what `Table.mask` takes as one condition."""
+        return Value(_all(self.cut(where)), self._table)
+
     def cut(self, what: Any) -> list[ast.expr]:
         """Return the conditions of whatever selects rows, checked without reading.
 
@@ -145,9 +149,10 @@ class Selections(Mapping[str, Selection]):
         for node in nodes:
             keep &= self._held(node).values
         if len(keep) and not keep.any():
-            texts = " and ".join(map(written, nodes))
             counts = "; ".join(f"{n} with {cut}" for cut, n in self.cutflow(where)["alone"].items())
-            warnings.warn(f"{texts} holds for none of {len(keep)} rows: {counts}", stacklevel=3)
+            warnings.warn(
+                f"{written(_all(nodes))} holds for none of {len(keep)} rows: {counts}", stacklevel=3
+            )
         return keep
 
     def cutflow(self, where: Any) -> DataFrame:
@@ -305,6 +310,11 @@ def _condition(text: str) -> ast.expr:
     if not may_hold(node):
         raise ValueError(f"{text!r} is no condition: compare it, such as {text} > 0")
     return node
+
+
+def _all(nodes: list[ast.expr]) -> ast.expr:
+    """Return that some conditions all hold, as one."""
+    return nodes[0] if len(nodes) == 1 else ast.BoolOp(ast.And(), nodes)
 
 
 def _refuse_circle(name: str, nodes: list[ast.expr], every: Mapping[str, list[ast.expr]]) -> None:

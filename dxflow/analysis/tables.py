@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from pandas import DataFrame
-    from xarray import Dataset
+    from xarray import DataArray, Dataset
 
     from ..declare.condition import Column
     from .cubes import Cube
@@ -189,3 +189,59 @@ class Table:
         from .cubes import make
 
         return make(self, bins, of, where, divided=(normalise, how, weights), pump=(on, off))
+
+    def on_off(self, flag: Any = None, **options: Any) -> tuple[Selection, Selection]:
+        """Make the selections "on" and "off", of rows with and without pump, and return them.
+
+        Rows of which is not known whether they saw the pump are in neither.
+
+        Parameters
+        ----------
+        flag
+            A condition that is true with pump: whatever `mask` takes.
+        pattern : sequence of bool, "on", "off" or None, optional
+            In place of a flag: the states of pulses that follow each other in a train, again and again; None is
+            neither. Decided by ids, so that a pulse that is missing moves none of the others.
+        per : {"pulse", "train"}
+            Of what the pattern has a state each.
+        first, step : int, optional
+            Id where the pattern begins, by default the smallest in the table, and from one pulse to the next, by
+            default the largest by which all ids are apart.
+        where
+            What must hold in both.
+        only_on
+            What must hold with pump only: cuts on delays, time tool or laser, that mean nothing without.
+        names : (str, str)
+            In place of "on" and "off".
+        """
+        from .pumps import on_off
+
+        return on_off(self, flag, **options)
+
+    def nearest(
+        self, of: Value | str, on: Any = "on", off: Any = "off", n: int = 3, reduce: str = "mean"
+    ) -> DataArray:
+        """Return what was measured without pump nearest in time to each row with it.
+
+        Of two rows as far away the earlier one is nearer. Time is that of train and pulse, or the timestamps of events;
+        rows of other runs are never neighbours.
+
+        Parameters
+        ----------
+        of : Value or str
+            What was measured; rows without pump that miss it are no neighbours.
+        on, off
+            What `mask` takes; no row may be both.
+        n : int
+            Neighbours of each row.
+        reduce : {"mean", "all"}
+            Their mean, or each of them, in order of time.
+
+        Returns
+        -------
+        xarray.DataArray
+            (pulse, ...), or (pulse, neighbour, ...); NaN in rows that are not on, and where a run has fewer than `n`.
+        """
+        from .neighbours import nearest
+
+        return nearest(self, of, on, off, n, reduce)
