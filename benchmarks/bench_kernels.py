@@ -25,6 +25,7 @@ from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.calibrate import REGIONS, Calibrate
 from dxflow.algorithms.dark import Pedestal
+from dxflow.algorithms.frames import KeepFrames
 from dxflow.algorithms.histogram import Histogram
 from dxflow.algorithms.imagecube import ImageCube
 from dxflow.algorithms.keep import Keep
@@ -81,6 +82,7 @@ def algorithms(truth: Truth, dtype: str) -> Iterator[tuple[str, list[Any], Calla
         where = np.random.default_rng(0).permutation(truth.expected[0].size)
         assembled = [Assemble(geometry=beam(truth)["geometry"])]
         yield "assemble", assembled, lambda x: [np.bincount(where, f.ravel()) for f in x]
+        yield "frames", [KeepFrames()], lambda x: [f.copy() for f in x]
         yield "sparsify", [Sparsify(threshold=2)], lambda x: [np.argwhere(f > 2) for f in x]
         own = [Autocorrelation(modules=[0], range=(10, 10))]
         yield "autocorrelation", own, lambda x: [np.fft.irfft2(np.abs(np.fft.rfft2(f)) ** 2) for f in x]

@@ -232,6 +232,13 @@ def test_tables_are_made_as_printed(tmp_path, monkeypatch):
     assert {"xgm", "delay", "pumped", "thickness", "litframes.lit", "water.sum", "cells.mean"} <= set(made)
 
 
+def test_frames_are_picked_and_drawn_as_printed(tmp_path):
+    done = programs.run("\n".join(blocks("docs/picks.md", "python")), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "393216 bytes read" in done.stdout
+    assert (tmp_path / "picks.png").stat().st_size > 8_000
+
+
 def test_everyday_lines_run_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for words in commands("docs/shell.md"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .making import table
 from .opening import open  # noqa: A004 - as in xarray and zarr
+from .picked import Picks
+from .picking import nearest, random
 from .tables import Table
 
-__all__ = ["Table", "open", "table"]
+__all__ = ["Picks", "Table", "nearest", "open", "random", "table"]

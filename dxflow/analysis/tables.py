@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..declare.condition import Column
     from .cubes import Cube
+    from .picked import Picks
 
 
 class Table:
@@ -245,3 +246,29 @@ class Table:
         from .neighbours import nearest
 
         return nearest(self, of, on, off, n, reduce)
+
+    def pick(
+        self, k: int = 1, by: Any = None, of: Any = None, rule: Any = "largest", where: Any = None
+    ) -> Picks:
+        """Return the k best rows of each bin, of which the frames can be read then.
+
+        Parameters
+        ----------
+        k : int
+            How many of each bin; fewer where it has fewer.
+        by : array of int, optional
+            Number of each row's bin, below 0 of rows in none; one bin by default.
+        of : str, Value or array, optional
+            The variable, or expression, that decides. Rows where it is missing are not picked.
+        rule : {"largest", "smallest", "first"}, nearest(value), nearest(quantile=...) or random(seed)
+            Of `dxflow.analysis`. Of equal rows the one with the lower train id, then pulse id, is better.
+        where : optional
+            Only these rows: what `mask` takes.
+
+        Examples
+        --------
+        >>> ev.pick(1, by=numbers, of="xgm").read(geometry="agipd.geom").images["assembled"]
+        """
+        from .picking import pick
+
+        return pick(self, k, by, of, rule, where)

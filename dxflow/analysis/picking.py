@@ -1,0 +1,248 @@
+"""Picking: which rows of a table are the best of their bins, by a variable, their order or chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..declare.condition import Column
+from ..errors.kinds import shown
+from .picked import Picks, made, of_rows
+from .rows import PULSE
+from .values import Value
+
+RULES = ("largest", "smallest", "first")
+MOST = 10**8
+"""Rows that can be picked."""
+WITHOUT = ("first", "random")
+"""Rules that look at no variable."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which rows of a bin are better than others.
+
+    Parameters
+    ----------
+    name : {"largest", "smallest", "first", "nearest", "random"}
+    to : float, optional
+        Of "nearest": the value; or `quantile`, that of the rows of each bin.
+    seed : int
+        Of "random".
+    """
+
+    name: str
+    to: float | None = None
+    quantile: float | None = None
+    seed: int = 0
+
+    def __str__(self) -> str:
+        if self.name == "nearest":
+            return f"nearest({f'{self.to!r}' if self.quantile is None else f'quantile={self.quantile!r}'})"
+        return f"random({self.seed})" if self.name == "random" else self.name
+
+
+def nearest(value: float | None = None, *, quantile: float | None = None) -> Rule:
+    """Return the rule that rows are the better the nearer they are to a value, or to a quantile of their bin.
+
+    Parameters
+    ----------
+    value : float, optional
+        In the unit of the variable.
+    quantile : float, optional
+        From 0 to 1, of the values of each bin; 0.5 is the median.
+    """
+    if (value is None) == (quantile is None):
+        raise ValueError("nearest: expected a value or quantile=, one of them")
+    if quantile is not None and not 0 <= quantile <= 1:
+        raise ValueError(f"nearest: quantile={quantile!r}; expected a number from 0 to 1")
+    if value is not None and not np.isfinite(value):
+        raise ValueError(f"nearest: {value!r}; expected a number")
+    return Rule("nearest", value, quantile)
+
+
+def random(seed: int) -> Rule:
+    """Return the rule that chance decides: the same for the same seed, train and pulse, whatever else there is."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+        raise ValueError(f"random: seed={shown(seed)}; expected a whole number from 0")
+    return Rule("random", seed=int(seed))
+
+
+def pick(
+    table: Any, k: int = 1, by: Any = None, of: Any = None, rule: str | Rule = "largest", where: Any = None
+) -> Picks:
+    """Return the k best rows of each bin; see `Table.pick`."""
+    rule, k = _rule(rule), _number(k)
+    if PULSE not in table.data.dims:
+        raise ValueError("pick: this table has values per train only; expected rows of pulses or frames")
+    column = _column(table, of, rule)
+    keep = table.mask(where)
+    if column is not None:
+        keep = keep & column.there
+    axes = _axes(table, by)
+    if axes.size * k > MOST:
+        raise ValueError(f"pick: k={k} of each of {axes.size} bins; expected up to {MOST:.0e} rows in all")
+    bins = np.where(keep, axes.index, -1)
+    keys = _keys(rule, column, bins, axes.size, _ids(table))
+    from .topk import best
+
+    rows, count = best(bins, keys, k, axes.size)
+    about = {"rule": str(rule), "of": _name(of), "where": "" if where is None else str(where)}
+    return made(table, rows, count, axes, column, about, _attrs(table, of))
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The bins of a table's rows.
+
+    Parameters
+    ----------
+    index : ndarray of int64, (row,)
+        Number of each row's bin, -1 of rows in none.
+    dims : tuple of str
+    shape : tuple of int
+    coords : dict
+        Of the dataset of what is in bins.
+    """
+
+    index: NDArray
+    dims: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+    coords: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Number of bins."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+def _axes(table: Any, by: Any) -> Axes:
+    """Return the bins that `by` means."""
+    n = len(table.rows)
+    if by is None:
+        return Axes(np.zeros(n, np.int64))
+    index = np.asarray(by)
+    if index.dtype.kind not in "iu" or index.shape != (n,):
+        raise TypeError(f"pick: by={shown(by)}: expected numbers of bins, one for each of {n} rows")
+    index = np.maximum(index.astype(np.int64), -1)
+    return Axes(index, ("bin",), (int(index.max(initial=-1)) + 1,))
+
+
+def _keys(rule: Rule, column: Column | None, bins: NDArray, number: int, ids: list[NDArray]) -> NDArray:
+    """Return what the rows of a bin are ordered by, the best first, unsigned (row,)."""
+    from .topk import sortable
+
+    if rule.name == "first":
+        return np.zeros(len(bins), np.uint64)
+    if rule.name == "random":
+        return chance(rule.seed, *ids)
+    assert column is not None
+    values = np.where(column.there, column.values, 0)
+    if rule.name == "nearest":
+        return sortable(_distance(values, rule, bins, number))
+    return ~sortable(values) if rule.name == "largest" else sortable(values)
+
+
+def _distance(values: NDArray, rule: Rule, bins: NDArray, number: int) -> NDArray:
+    """Return how far values are from the one that is looked for; whole numbers of 64 bits are told apart."""
+    values = values.astype(np.longdouble if values.dtype.kind in "iu" else np.float64)
+    to: Any = rule.to
+    if rule.quantile is not None:
+        to = quantiles(values, bins, number, rule.quantile)[bins]
+    with np.errstate(invalid="ignore"):
+        away = np.where(values == to, 0, np.abs(values - to))
+    return np.where(np.isnan(away), np.inf, away).astype(np.float64)
+
+
+def quantiles(values: NDArray, bins: NDArray, number: int, quantile: float) -> NDArray:
+    """Return a quantile of the values of each bin, and 0 behind them for those in none, (bin + 1,)."""
+    small = bins.astype(np.int16 if number < 2**15 else np.int64)
+    order = np.argsort(small, kind="stable")
+    ends = np.searchsorted(small[order], np.arange(number + 1))
+    out = np.zeros(number + 1, values.dtype)
+    for b in np.flatnonzero(np.diff(ends)):
+        out[b] = np.quantile(values[order[ends[b] : ends[b + 1]]], quantile)
+    return out
+
+
+def chance(seed: int, *ids: NDArray) -> NDArray:
+    """Return random numbers that follow from a seed and ids alone, unsigned (row,)."""
+    out = _mixed(np.full(ids[0].shape, seed, np.uint64))
+    for one in ids:
+        out = _mixed(out ^ one.astype(np.uint64))
+    return out
+
+
+def _mixed(x: NDArray) -> NDArray:
+    """Return a step of SplitMix64: every bit of the argument changes about half of those of the result."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _ids(table: Any) -> list[NDArray]:
+    """Return the ids of each row: of the run where there are several, train and pulse."""
+    runs = [table.data["run"].values] if "run" in table.data.coords and table.data["run"].ndim else []
+    return [*runs, table.rows.train_ids, table.rows.pulse_ids]
+
+
+def _column(table: Any, of: Any, rule: Rule) -> Column | None:
+    """Return the values that decide, one for each row."""
+    if of is None:
+        if rule.name in WITHOUT:
+            return None
+        raise ValueError(f"pick: rule={str(rule)!r} needs of=, the variable that it looks at")
+    column = (
+        _given(table, of) if hasattr(of, "__array__") and not isinstance(of, Value) else of_rows(table, of)
+    )
+    if column.values.ndim != 1:
+        raise ValueError(
+            f"pick: {_name(of)!r} has {column.values.shape[1:]} values per row; expected one: index it, "
+            f"'{_name(of)}[0]', or reduce it, ev[{_name(of)!r}].sum()"
+        )
+    if column.values.dtype.kind not in "biuf":
+        raise TypeError(f"pick: {_name(of)!r} is {column.values.dtype}; expected numbers")
+    return column
+
+
+def _given(table: Any, of: Any) -> Column:
+    """Return values that a user has worked out."""
+    values = np.asarray(of)
+    if values.shape[:1] != (len(table.rows),):
+        raise ValueError(
+            f"pick: of= has shape {values.shape}; expected a value for each of {len(table.rows)} rows"
+        )
+    return Column(values, ~np.isnan(values) if values.dtype.kind == "f" else np.ones(len(values), bool))
+
+
+def _attrs(table: Any, of: Any) -> dict[str, Any]:
+    """Return unit and meaning of the variable that decides."""
+    attrs = table.data[_name(of)].attrs if _name(of) in table.data else getattr(of, "attrs", {})
+    return {k: v for k, v in attrs.items() if k in ("units", "long_name")}
+
+
+def _name(of: Any) -> str:
+    if of is None or isinstance(of, str):
+        return of or ""
+    return str(getattr(of, "name", None) or "values")
+
+
+def _rule(rule: Any) -> Rule:
+    if isinstance(rule, Rule):
+        return rule
+    if rule not in RULES:
+        raise ValueError(
+            f"pick: rule={shown(rule)}; expected one of {list(RULES)}, nearest(...) or random(seed)"
+        )
+    return Rule(rule)
+
+
+def _number(k: Any) -> int:
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+        raise ValueError(f"pick: k={shown(k)}; expected how many rows of each bin, from 1")
+    return int(k)
