@@ -17,6 +17,7 @@ from ..errors.usage import OptionParser, UsageError
 from ..line import labels
 from ..line.exits import text_of
 from ..line.options import RUN, add_pass_options, cluster_of_pass, narrowed, of_plan, run_of
+from ..line.runs import Run, is_run, refuse_missing, refuse_same, runs_of
 from .varied import add_variants, parsed
 
 if TYPE_CHECKING:
@@ -25,24 +26,85 @@ if TYPE_CHECKING:
 PLUS = "+ stands between two algorithms, the second of which reads the frames that the first makes"
 
 
-def planned(command: str, doc: str | None, argv: Sequence[str]) -> tuple[Plan, Any]:
-    """Return the plan and the cluster of a command line.
+@dataclass(frozen=True)
+class Line:
+    """A command line about one run: one of several that a line may mean, with its names filled in."""
 
-    What is wrong with options, run or result is found here, so that a plain message says it.
+    run: Run
+    sections: list[Section]
+
+    @property
+    def to(self) -> str | None:
+        """Where its result goes."""
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        parser.add_argument("--to")
+        return parser.parse_known_args(self.sections[0].tokens)[0].to
+
+    def planned(self, cluster: Any = None) -> tuple[Plan, Any]:
+        """Return its plan, and the cluster where it is to run: that which is given, or the one of its options.
+
+        What is wrong with options, run or result is found here, so that a plain message says it.
+        """
+        try:
+            options, algorithms = made(self.sections)
+            cluster = cluster_of_pass(options) if cluster is None else cluster
+            return plan(
+                run_of(options.run), algorithms, options.to, cluster=cluster, **of_plan(options)
+            ), cluster
+        except (ValueError, OSError) as e:
+            raise UsageError(text_of(e)) from e
+
+
+def lines_of(command: str, doc: str | None, argv: Sequence[str]) -> list[Line]:
+    """Return the lines that a command line means, one for each run; of several, all are there.
+
+    Raises
+    ------
+    UsageError
+        If runs are missing, or two would have the same result.
     """
-    try:
-        options, algorithms = parse(shared_parser(command, doc or ""), argv)
-        cluster = cluster_of_pass(options)
-        return plan(run_of(options.run), algorithms, options.to, cluster=cluster, **of_plan(options)), cluster
-    except (ValueError, OSError) as e:
-        raise UsageError(text_of(e)) from e
+    sections = split(shared_parser(command, doc or ""), argv)
+    runs = runs_of(sections[0].runs)
+    if not runs:
+        # Says what is missing, or shows the help.
+        made(sections)
+    lines = [Line(run, [one.filled(run) for one in sections]) for run in runs]
+    if len(lines) > 1:
+        refuse_missing(runs)
+        _refuse_wrong(lines)
+        if targets := [one.to for one in lines if one.to is not None]:
+            refuse_same(runs, targets)
+    return lines
+
+
+def _refuse_wrong(lines: Sequence[Line]) -> None:
+    """Raise what is wrong with the line itself: with the first run and with the second."""
+    errors = []
+    for line in lines[:2]:
+        try:
+            made(line.sections)
+        except (ValueError, OSError, TypeError) as e:
+            errors.append(e)
+    if len(errors) == 2:
+        raise errors[0]
+
+
+def options_of(line: Line) -> argparse.Namespace:
+    """Return the shared options of a line."""
+    first = line.sections[0]
+    return first.parser.parse_args([*first.runs, *first.tokens])
+
+
+def planned(command: str, doc: str | None, argv: Sequence[str]) -> tuple[Plan, Any]:
+    """Return the plan and the cluster of a command line, of the first of its runs."""
+    return lines_of(command, doc, argv)[0].planned()
 
 
 def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
     """Return the parser of the options that `plan` and `reduce` share."""
     parser = OptionParser(
         prog=f"dxflow {command}",
-        usage=f"dxflow {command} RUN [options] ALGORITHM [its options] [[+] ALGORITHM [its options] ...]",
+        usage=f"dxflow {command} RUN [RUN ...] [options] ALGORITHM [its options] [[+] ALGORITHM [its options] ...]",
         description=description,
         epilog=f"algorithms: {', '.join(find.algorithm_names())}, or path/to/file.py:Class; "
         "'dxflow list NAME' shows the options of one. Each also takes --name NAME, --variants OPTION=A,B and "
@@ -51,8 +113,13 @@ def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("run", metavar="RUN", help=RUN)
-    add("--to", metavar="PATH", required=command == "reduce", help="the result: name.zarr")
+    add(
+        "run",
+        metavar="RUN",
+        help=f"{RUN}; several, one after the other: 900123:34-40,42, paths, or 'proc/r00*'",
+    )
+    words = "the result: name.zarr; of several runs r{run}.zarr, p{proposal}_r{run:04}.zarr or {name}.zarr"
+    add("--to", metavar="PATH", required=command == "reduce", help=words)
     add_pass_options(parser)
     add("--traceback", action="store_true", help="show the whole traceback of an error")
     return parser
@@ -88,6 +155,13 @@ class Section:
     tokens: list[str] = field(default_factory=list)
     joined: bool = False
     """Whether it reads the frames that the algorithm before it makes."""
+    runs: list[str] = field(default_factory=list)
+    """Of the shared options: the runs that are named."""
+
+    def filled(self, run: Run) -> Section:
+        """Return it for one of the runs, with what stands for its names filled in."""
+        runs = [run.text] if self.cls is None else []
+        return replace(self, tokens=[run.filled(token) for token in self.tokens], runs=runs)
 
     def option(self, flag: str) -> argparse.Action | None:
         """Return the option of this name, if there is one."""
@@ -109,11 +183,16 @@ def parse(shared: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argpars
     NotFoundError
         If there is no such algorithm.
     """
-    first, *sections = split(shared, argv)
-    options = first.parser.parse_args(first.tokens)
+    return made(split(shared, argv))
+
+
+def made(sections: Sequence[Section]) -> tuple[argparse.Namespace, list[Algorithm]]:
+    """Return the shared options, and the algorithms that sections of a command line mean; see `parse`."""
+    first, *sections = sections
+    options = first.parser.parse_args([*first.runs, *first.tokens])
     if not sections:
         raise UsageError(
-            f"{shared.prog}: no algorithm is given. There are: {', '.join(find.algorithm_names())}"
+            f"{first.parser.prog}: no algorithm is given. There are: {', '.join(find.algorithm_names())}"
         )
     algorithms: list[Algorithm] = []
     for section in sections:
@@ -130,7 +209,7 @@ def split(shared: argparse.ArgumentParser, argv: Sequence[str]) -> list[Section]
     """
     known = {*find.algorithm_names()}
     sections = [Section(shared)]
-    taker, values, more, run_seen, joined = sections[0], 0, False, False, False
+    taker, values, more, joined = sections[0], 0, False, False
     for token in argv:
         if _is_option(token):
             flag, equals, _ = token.partition("=")
@@ -138,8 +217,10 @@ def split(shared: argparse.ArgumentParser, argv: Sequence[str]) -> list[Section]
             values, more = (0, False) if equals else _wanted(action)
         elif values:
             values -= 1
-        elif not run_seen:
-            taker, run_seen, more = sections[0], True, False
+        elif not sections[0].runs:
+            sections[0].runs.append(token)
+            taker, more = sections[0], False
+            continue
         elif token in known or find.is_file(token):
             sections.append(replace(_section(token), joined=joined))
             taker, more, joined = sections[-1], False, False
@@ -148,6 +229,9 @@ def split(shared: argparse.ArgumentParser, argv: Sequence[str]) -> list[Section]
             if len(sections) == 1 or joined:
                 raise UsageError(f"{shared.prog}: {PLUS}; there is none before this one")
             joined = True
+            continue
+        elif len(sections) == 1 and is_run(token):
+            sections[0].runs.append(token)
             continue
         elif not (more or (len(sections) > 1 and sections[-1].positionals)):
             find.algorithm(token)  # Raises: there is none of this name.

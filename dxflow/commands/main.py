@@ -78,22 +78,16 @@ def simulate(argv: Sequence[str]) -> int:
 
 def plan(argv: Sequence[str]) -> int:
     """Show what a reduction would read, make and need, without running it."""
-    from .arguments import planned
+    from .many import plan_all
 
-    made, _ = planned("plan", plan.__doc__, argv)
-    print(made)
-    return OK
+    return plan_all(argv, plan.__doc__, print)
 
 
 def reduce(argv: Sequence[str]) -> int:
-    """Reduce a run with one or more algorithms in one pass."""
-    from ..driver.execute import execute
-    from .arguments import planned
+    """Reduce a run, or several, with one or more algorithms in one pass."""
+    from .many import reduce_all
 
-    made, cluster = planned("reduce", reduce.__doc__, argv)
-    print(made)
-    print(spoken(execute(made, cluster, quiet="--quiet" in argv).report(said=made.losses)))
-    return OK
+    return reduce_all(argv, reduce.__doc__, print)
 
 
 def table(argv: Sequence[str]) -> int:

@@ -74,6 +74,21 @@ def opened(run: Any, algorithms: Sequence[Any] = (), mask: Any = None) -> Opened
     return _Opening(inputs).of_path(os.path.abspath(run))
 
 
+def missing(run: Any) -> str:
+    """Return why there is no such run, as far as its folders say; "" if there is one."""
+    try:
+        if isinstance(run, tuple):
+            places = _asked(_folders_of, run)
+            return (
+                ""
+                if any(_asked(os.path.exists, place) for place in places)
+                else "there is neither raw nor proc of it"
+            )
+        return "" if _asked(os.path.exists, str(run)) else f"no such run.{_meant(os.path.abspath(run))}"
+    except PlanError as e:
+        return str(e)
+
+
 def _meant(path: str) -> str:
     """Return what is beside a path that is not there, and has a name like it."""
     folder, name = os.path.split(path)
