@@ -217,9 +217,14 @@ ELSEWHERE = (
     (
         "dxflow/analysis/plots/bars.py dxflow/analysis/plots/lines.py dxflow/analysis/plots/plotted.py "
         "dxflow/analysis/plots/points.py dxflow/analysis/plots/series.py dxflow/analysis/plots/style.py "
-        "dxflow/analysis/plots/variables.py dxflow/analysis/plots/images.py",
+        "dxflow/analysis/plots/samples.py dxflow/analysis/plots/images.py dxflow/analysis/plots/drawing.py",
         "analysis/plots/test_kinds.py",
         "the kinds of pictures, tried by what each is chosen for",
+    ),
+    (
+        "dxflow/analysis/plots/correlations.py",
+        "analysis/test_plotting.py",
+        "beside the other plots of tables",
     ),
     ("dxflow/commands/show.py", "analysis/test_show.py", "tried as users meet it: by lines that are typed"),
     ("recipes/_xpcs_plot.py", "recipes/test_xpcs.py", "the plot that the recipe draws"),

@@ -75,7 +75,7 @@ def show(
     if name in data.variables and not data[name].ndim and png is None:
         return "\n".join([*said, f"{name}: {data[name].values}, {_said(data[name])}"])
     positions = _positions(data, name, geometry, distance)
-    picture = kinds.picture(data, name, kind=kind, at=at, positions=positions)
+    picture = kinds.picture(data, name, kind=kind, at=at, how=kinds.How(positions))
     if png is not None:
         return "\n".join([*said, f"picture   {_written(picture, Path(png))}"])
     # Beside a list a picture has half of the terminal at least.
@@ -95,14 +95,12 @@ def _written_as(text: str, screen: Screen) -> str:
 
 def opened(what: Any) -> tuple[Dataset, list[str]]:
     """Return the dataset of something, and lines that say what it is."""
-    from ..driver.result import Result, open_result
+    from .opening import open as open_
 
-    if isinstance(what, (str, Path)):
-        what = open_result(what)
-    if isinstance(what, Result):
-        return what.dataset, list(_about(what.dataset, what.path))
-    data = getattr(what, "data", what)
-    return data, list(_about(data, getattr(what, "path", None)))
+    found = open_(what) if isinstance(what, (str, Path)) else what
+    data = getattr(found, "dataset", None)
+    data = getattr(found, "data", found) if data is None else data
+    return data, list(_about(data, getattr(found, "path", None)))
 
 
 def _about(data: Dataset, path: Any) -> Iterator[str]:

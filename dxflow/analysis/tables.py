@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..declare.condition import Column
     from .cubes import Cube
     from .picked import Picks
+    from .plots.plotted import Plot
 
 
 class Table:
@@ -272,3 +273,30 @@ class Table:
         from .picking import pick
 
         return pick(self, k, by, of, rule, where)
+
+    def plot(self, x: Any, y: Any = None, **options: Any) -> Plot:
+        """Draw a variable as its kind deserves, such as a histogram; of two, the 2-D histogram.
+
+        ``axes, data = ev.plot("xgm", where="good")``: see `dxflow.analysis.plotting.plot`.
+        """
+        from .plotting import plot
+
+        return plot(self, x, y, **options)
+
+    def scan(self, x: str, y: Any, **options: Any) -> Plot:
+        """Draw the mean of a variable in bins of another, with errors; see `dxflow.analysis.plotting.scan`."""
+        from .plotting import scan
+
+        return scan(self, x, y, **options)
+
+    def plot_cutflow(self, where: Any, *, ax: Any = None) -> Plot:
+        """Draw how many rows each condition leaves, see `cutflow`, as bars."""
+        from .plotting import cutflow
+
+        return cutflow(self, where, ax)
+
+    def correlations(self, names: Any = None, *, where: Any = None, ax: Any = None) -> Plot:
+        """Draw how much variables go together; see `dxflow.analysis.plotting.correlations`."""
+        from .plotting import correlations
+
+        return correlations(self, names, where, ax)

@@ -14,7 +14,7 @@ from .screen import LINE, OTHER, Screen, short
 if TYPE_CHECKING:
     from xarray import Dataset
 
-    from .variables import Variable
+    from .samples import Sample
 
 MOST = 30
 """Values that have a bar of their own."""
@@ -32,7 +32,7 @@ class Bars:
     title: str = ""
 
     @classmethod
-    def of(cls, variable: Variable, where: str = "") -> Bars:
+    def of(cls, variable: Sample, where: str = "") -> Bars:
         """Return how often a variable has each value, the most frequent ones first; booleans: False, True."""
         values = variable.values[variable.there]
         names, counts = np.unique(values, return_counts=True)

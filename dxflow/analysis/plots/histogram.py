@@ -15,7 +15,7 @@ from .screen import MARGIN, Area, Screen, Span, rows_of
 if TYPE_CHECKING:
     from xarray import Dataset
 
-    from .variables import Variable
+    from .samples import Sample
 
 FEWEST, MOST, WHOLE = 10, 200, 200
 """Bins of a histogram at least and at most, and the most of them that are one whole number each."""
@@ -77,12 +77,12 @@ def _columns(counts: NDArray, most: int) -> NDArray:
     return np.repeat(grouped, most // len(grouped))
 
 
-def histogram(variable: Variable, bins: Any = None, where: str = "") -> Histogram | Bars:
+def histogram(variable: Sample, bins: Any = None, where: str = "") -> Histogram | Bars:
     """Return the histogram of a variable: of all its values that are there.
 
     Parameters
     ----------
-    variable : Variable
+    variable : Sample
     bins : int or sequence, optional
         How many, or their edges; by default one for each whole number where these are few, else the more
         the more values there are. Values that lie far beyond nearly all others are not drawn but counted.
@@ -96,14 +96,14 @@ def histogram(variable: Variable, bins: Any = None, where: str = "") -> Histogra
     return Histogram(_counted(variable, values, borders), title(variable, len(values), where))
 
 
-def title(variable: Variable, n: int, where: str = "") -> str:
+def title(variable: Sample, n: int, where: str = "") -> str:
     """Return what is shown: of how many values, and how many are missing."""
     missing = int(variable.there.size - n)
     what = f"{variable.doc or variable.name}: {n} values"
     return what + (f", {missing} missing" if missing else "") + (f", {where}" if where else "")
 
 
-def _counted(variable: Variable, values: NDArray, borders: NDArray) -> Dataset:
+def _counted(variable: Sample, values: NDArray, borders: NDArray) -> Dataset:
     """Return counts between borders."""
     import xarray as xr
 
@@ -144,7 +144,7 @@ def places(values: NDArray, borders: NDArray) -> NDArray:
     return np.searchsorted(borders[1:-1], values, "right")
 
 
-def borders_of(variable: Variable, values: NDArray, bins: Any = None) -> NDArray:
+def borders_of(variable: Sample, values: NDArray, bins: Any = None) -> NDArray:
     """Return the edges of bins for the finite values of a variable."""
     if bins is not None and np.ndim(bins) == 1:
         return checked(bins)

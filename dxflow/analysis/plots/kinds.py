@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors.near import did_you_mean, listed
-from . import histogram, images, lines, maps, points, series, variables
+from . import histogram, images, lines, maps, points, samples, series
 from .bars import Bars, bars
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def picture(
     *,
     kind: str | None = None,
     at: Mapping[str, Any] | None = None,
-    positions: NDArray | None = None,
+    how: How | None = None,
 ) -> Picture:
     """Return the picture of a variable.
 
@@ -73,8 +73,8 @@ def picture(
         One of `KINDS` in place of the one that is usual.
     at : mapping, optional
         The place along other axes: a value of the coordinate (the nearest one), or a number without a coordinate.
-    positions : ndarray, (module, ss, fs, 3), optional
-        Pixel centres of the detector, m.
+    how : How, optional
+        Where pixels are, which bins, which rows these are.
 
     Raises
     ------
@@ -88,8 +88,16 @@ def picture(
     chosen = kind or one.usual()
     one, more = one.middle(chosen)
     title = ", ".join([one.title, *said, *more])
-    made = MADE[chosen]
-    return made(one, title, positions)
+    return MADE[chosen](one, title, how or How())
+
+
+@dataclass(frozen=True, eq=False)
+class How:
+    """What some kinds of pictures need to know: pixel centres (module, ss, fs, 3) in m, bins, which rows in words."""
+
+    positions: NDArray | None = None
+    bins: Any = None
+    where: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +177,8 @@ class Parts:
         """Return how values along one axis are drawn."""
         if dim in self.data.coords and self.data[dim].dtype.kind in "USO":
             return "bars"
-        return "points" if self.error and self.array.sizes[dim] <= FEW and self.count else "line"
+        bins = self.count or f"{dim}_lo" in self.data.coords
+        return "points" if self.error and bins and self.array.sizes[dim] <= FEW else "line"
 
     def needed(self, kind: str) -> list[str]:
         """Return the axes that a kind of picture has.
@@ -299,24 +308,24 @@ def _same(data: Dataset, name: str, others: list[str]) -> str:
 # Each kind ----------------------------------------------------------------------------------------------
 
 
-def _image(one: Parts, title: str, positions: NDArray | None) -> Picture:
-    return images.of_array(one.array, positions, title)
+def _image(one: Parts, title: str, how: How) -> Picture:
+    return images.of_array(one.array, how.positions, title)
 
 
-def _modules(one: Parts, title: str, _: Any) -> Picture:
+def _modules(one: Parts, title: str, how: How) -> Picture:
     return images.of_array(one.array, None, title)
 
 
-def _histogram(one: Parts, title: str, _: Any) -> Picture:
-    return histogram.histogram(_variable(one, title))
+def _histogram(one: Parts, title: str, how: How) -> Picture:
+    return histogram.histogram(_variable(one, title), how.bins, how.where)
 
 
-def _variable(one: Parts, title: str) -> variables.Variable:
+def _variable(one: Parts, title: str) -> samples.Sample:
     counted = f"{one.rows}s" if one.rows else "values"
-    return replace(variables.of_array(one.array, one.part(one.valid), counted), doc=title)
+    return replace(samples.of_array(one.array, one.part(one.valid), counted), doc=title)
 
 
-def _series(one: Parts, title: str, _: Any) -> Picture:
+def _series(one: Parts, title: str, how: How) -> Picture:
     rows = one.rows
     ids = next(
         (c for c in one.data.coords if str(c).startswith("train_id") and one.data[c].dims == (rows,)), None
@@ -324,12 +333,12 @@ def _series(one: Parts, title: str, _: Any) -> Picture:
     trains = one.data[ids].values if ids is not None else np.arange(one.array.sizes[rows])
     if rows == TRAIN and TRAIN in one.data.coords:
         trains = one.data[TRAIN].values
-    return series.series(_variable(one, title), trains)
+    return series.series(_variable(one, title), trains, how.where)
 
 
-def _bars(one: Parts, title: str, _: Any) -> Picture:
+def _bars(one: Parts, title: str, how: How) -> Picture:
     if one.rows:
-        return Bars.of(_variable(one, title))
+        return Bars.of(_variable(one, title), how.where)
     names = _x(one.array).astype("U")
     return bars(names, {one.name: one.array.values}, title, str(one.array.dims[0]), one.name)
 
@@ -339,21 +348,21 @@ def _x(array: DataArray) -> NDArray:
     return array[dim].values if dim in array.coords else np.arange(array.size)
 
 
-def _line(one: Parts, title: str, _: Any) -> Picture:
+def _line(one: Parts, title: str, how: How) -> Picture:
     if one.rows:
         return lines.of_rows(one.array.transpose(one.rows, ...), one.rows, title)
     return lines.of_array(one.array, one.part(one.error), title)
 
 
-def _points(one: Parts, title: str, _: Any) -> Picture:
+def _points(one: Parts, title: str, how: How) -> Picture:
     return points.of_array(one.array, one.data[one.error], one.part(one.count), title)
 
 
-def _map(one: Parts, title: str, _: Any) -> Picture:
+def _map(one: Parts, title: str, how: How) -> Picture:
     return maps.of_array(one.array, title)
 
 
-MADE: dict[str, Callable[[Parts, str, NDArray | None], Picture]] = {
+MADE: dict[str, Callable[[Parts, str, How], Picture]] = {
     "image": _image,
     "modules": _modules,
     "histogram": _histogram,

@@ -15,7 +15,7 @@ from .screen import MARGIN, UNDER, Screen, Span, below, resampled, rows_of, shad
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
-    from .variables import Variable
+    from .samples import Sample
 
 LONG = 28
 """Signs of a name beside an axis."""
@@ -139,12 +139,12 @@ def framed(lines: list[str], x: Span, y: Span, columns: int) -> list[str]:
     return [f"  {y.name}", *inside, *below(x, columns, MARGIN + 1)]
 
 
-def density(x: Variable, y: Variable, bins: Any = None, where: str = "") -> Map:
+def density(x: Sample, y: Sample, bins: Any = None, where: str = "") -> Map:
     """Return the 2-D histogram of two variables: of rows where both are there.
 
     Parameters
     ----------
-    x, y : Variable
+    x, y : Sample
         A value of each row.
     bins : int or (bins of x, bins of y), optional
         As for a histogram.

@@ -81,7 +81,7 @@ class Plot:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{dim} {n}" for dim, n in self.data.sizes.items())
-        return f"<Plot {self.axes.get_title()!r}: axes, data ({sizes})>"
+        return f"<Plot {self.axes.get_title(loc='left')!r}: axes, data ({sizes})>"
 
 
 def plotted(picture: Picture, ax: Any = None) -> Plot:

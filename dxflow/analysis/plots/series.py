@@ -12,7 +12,7 @@ from .histogram import title
 from .lines import NINE_OF_TEN, Line, line
 
 if TYPE_CHECKING:
-    from .variables import Variable
+    from .samples import Sample
 
 STRETCHES = 300
 """Of trains, that are drawn at most."""
@@ -20,12 +20,12 @@ WIDE = 1.96
 """Standard deviations of a 95 % interval."""
 
 
-def series(variable: Variable, trains: NDArray, where: str = "") -> Line:
+def series(variable: Sample, trains: NDArray, where: str = "") -> Line:
     """Return a variable over trains.
 
     Parameters
     ----------
-    variable : Variable
+    variable : Sample
         A value, or several, of each row.
     trains : ndarray, (row,)
         Train ids; they need not be those of one run.

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from dxflow.analysis.plots.histogram import checked, counted, histogram
 from dxflow.analysis.plots.plotted import plotted
+from dxflow.analysis.plots.samples import Sample
 from dxflow.analysis.plots.screen import Screen
-from dxflow.analysis.plots.variables import Variable
 
 UNICODE = Screen(60, 12)
 
@@ -18,7 +18,7 @@ def variable(values, unit="uJ", there=None):
     values = np.asarray(values)
     if there is None:
         there = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
-    return Variable("xgm", values, there, unit, "energy", "pulses")
+    return Sample("xgm", values, there, unit, "energy", "pulses")
 
 
 @given(

@@ -6,8 +6,8 @@ import xarray as xr
 
 from dxflow.analysis.plots.maps import Axis, density, of_array
 from dxflow.analysis.plots.plotted import plotted
+from dxflow.analysis.plots.samples import Sample
 from dxflow.analysis.plots.screen import Screen
-from dxflow.analysis.plots.variables import Variable
 
 ASCII = Screen(42, 14, unicode=False)
 
@@ -15,7 +15,7 @@ ASCII = Screen(42, 14, unicode=False)
 def variable(values, name="delay", unit="ps"):
     values = np.asarray(values)
     there = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
-    return Variable(name, values, there, unit, "", "pulses")
+    return Sample(name, values, there, unit, "", "pulses")
 
 
 def test_counts_are_those_of_numpy():

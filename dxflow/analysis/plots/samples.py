@@ -1,9 +1,9 @@
-"""Variables to plot: values of a table, or of an expression of its variables, with name, unit and what there is."""
+"""Samples: the values that are drawn, with name, unit and which of them there are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from ..tables import Table
-
-COUNTED = {"pulse": "pulses", "train": "trains", "run": "values"}
-"""What is counted of variables by their rate."""
-
 
 @dataclass(frozen=True, eq=False)
-class Variable:
+class Sample:
     """Values with what is to be said of them; `there` is False where one is missing, of the shape of the values."""
 
     name: str
@@ -48,13 +43,13 @@ class Variable:
             return numbers
         return np.round(numbers).astype("i8").astype(self.values.dtype)
 
-    def chosen(self, keep: NDArray) -> Variable:
+    def chosen(self, keep: NDArray) -> Sample:
         """Return some rows."""
         return replace(self, values=self.values[keep], there=self.there[keep])
 
 
-def of_array(array: DataArray, valid: DataArray | None = None, counted: str = "values") -> Variable:
-    """Return an array of a dataset as a variable."""
+def of_array(array: DataArray, valid: DataArray | None = None, counted: str = "values") -> Sample:
+    """Return the values of an array of a dataset; `valid` says where integers and booleans have one."""
     values = array.values
     if values.dtype.kind == "O":
         values = values.astype("U")
@@ -64,29 +59,6 @@ def of_array(array: DataArray, valid: DataArray | None = None, counted: str = "v
         said = valid.values
         there = there & said.reshape(said.shape + (1,) * (there.ndim - said.ndim))
     attrs = array.attrs
-    return Variable(
+    return Sample(
         str(array.name), values, there, str(attrs.get("units", "")), str(attrs.get("long_name", "")), counted
     )
-
-
-def of_table(table: Table, what: Any, where: Any = None, at: str | None = None) -> Variable:
-    """Return a variable of a table, by its name or as an expression; only rows for which a condition holds.
-
-    Parameters
-    ----------
-    at : {"pulse", "train"}, optional
-        Of what there is a row each; with a condition, of pulses.
-    """
-    at = "pulse" if where is not None else at
-    name = str(what)
-    column = table.column(what, at=at)
-    attrs = table.columns.array(name).attrs if name in table.data.variables else {}
-    found = Variable(
-        name,
-        column.values,
-        column.there,
-        str(attrs.get("units", "")),
-        str(attrs.get("long_name", "")),
-        COUNTED[at or table.rate(name)],
-    )
-    return found if where is None else found.chosen(table.mask(where))
