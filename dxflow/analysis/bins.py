@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors.kinds import NUMBER, WHOLE, Kind, expect, maybe, shown
-from . import sums
 from .variables import Variable
 
 if TYPE_CHECKING:
@@ -204,10 +203,11 @@ class Axis:
 
         What is between two positions is `OVER` the lower one.
         """
+        from . import sums
+
         out = np.empty(len(values), np.int32)
-        sums.find(
-            _fold(numbers(values, there), self.start, self.spec.period), self.lo, self.hi, self.discrete, out
-        )
+        x = _fold(numbers(values, there), self.start, self.spec.period)
+        sums.find(still(x), still(self.lo), still(self.hi), self.discrete, out)
         return out
 
 

@@ -92,6 +92,21 @@ class Cube:
         return self.path
 
     @property
+    def difference(self) -> Dataset:
+        """Pumped minus not: the variables by name, their standard errors as ``<variable>_sem``."""
+        return self._of_both("difference")
+
+    @property
+    def relative(self) -> Dataset:
+        """The difference over what is not pumped, as `difference` has it."""
+        return self._of_both("relative")
+
+    def _of_both(self, what: str) -> Dataset:
+        data = self.on.drop_vars(PUMP)
+        named = {f"{name}_{what}{end}": f"{name}{end}" for name in self.of for end in ("", "_sem")}
+        return data[[*named]].rename(named)
+
+    @property
     def on(self) -> Dataset:
         """What is pumped."""
         return self._kind("on")
@@ -167,8 +182,8 @@ def make(
     one, other = (None if name is None else Variable.of(table, name) for name in (by, weights))
     counted = Counted(table, found, chosen, Divided(one, how, other), at)
     data = counted.dataset(variables)
-    attrs = _said(table, found, chosen, data) | _told(variables, where, pump, divided)
-    return Cube(data.assign_attrs(attrs))
+    told = _told(variables, where, pump, divided) | _selections(table, where, at)
+    return Cube(data.assign_attrs(told | _said(table, found, chosen, data, counted.joins(variables))))
 
 
 def _variables(table: Source, of: Any) -> list[Variable]:
@@ -240,6 +255,7 @@ class Counted:
         """Of what there is for each bin."""
         return (*[len(KINDS)] * self.chosen.pumped, *self.grid.shape)
 
+    @cached_property
     def cells(self) -> Cells:
         """Return the bins of rows, those of what is not pumped behind those that are."""
         flat = self.grid.flat
@@ -251,7 +267,7 @@ class Counted:
         """Return averages and counts with their axes."""
         import xarray as xr
 
-        cells = self.cells()
+        cells = self.cells
         found = moments([self.divided.quantity(one, cells) for one in variables], cells.bins)
         n = np.bincount(cells.flat + 2, minlength=cells.bins + 2)[2:].reshape(self.shape)
         made: dict[str, Any] = {"n": (self.dims, n, {"long_name": f"{self._rows} in the bin"})}
@@ -272,6 +288,17 @@ class Counted:
     @property
     def _rows(self) -> str:
         return str(self.table.data.attrs.get("rows", "rows")) if self.at == PULSE else "trains"
+
+    def joins(self, variables: Sequence[Variable]) -> list[str]:
+        """Return what is said of values per train in a table of rows."""
+        if self.at == TRAIN:
+            return []
+        axes = [axis.name for axis in self.grid.axes if Variable.of(self.table, axis.name).rate == TRAIN]
+        said = [f"{name}: for each row, the value of its train" for name in axes]
+        rates = {of.name: self.divided.rate(of, self.cells) for of in variables}
+        return said + [
+            f"{name}: counts once for each train in a bin" for name, own in rates.items() if own == TRAIN
+        ]
 
     def _averages(self, of: Variable, sums: Moments, axes: Mapping[str, Any]) -> dict[str, Any]:
         shape = (*self.shape, *(len(a) if hasattr(a, "dims") else a for a in axes.values()))
@@ -323,11 +350,16 @@ def _text(what: Any) -> str:
     return "an array" if isinstance(what, np.ndarray) or hasattr(what, "dims") else str(what)
 
 
-def _said(table: Source, found: Grid, chosen: Chosen, data: Dataset) -> dict[str, Any]:
+def _selections(table: Source, where: Any, at: str) -> dict[str, str]:
+    """Return the selections that are used, or all, with how many rows each cut leaves."""
+    return dict(table.selections.as_attrs(where)) if at == PULSE else {}
+
+
+def _said(table: Source, found: Grid, chosen: Chosen, data: Dataset, joins: Sequence[str]) -> dict[str, Any]:
     """Return what became of the rows; what is strange is a warning as well."""
     selected, used, inside = int(chosen.selected.sum()), int(chosen.used.sum()), int(data.n.sum())
     notes = [f"{axis.name}: {axis.said}" for axis in found.axes if axis.said]
-    if selected and not inside:
+    if not inside and (selected or PULSE not in table.data.dims):
         notes.append(f"none of the {selected} selected rows is in a bin")
     for note in notes:
         warnings.warn(f"cube: {note}", stacklevel=4)
@@ -336,7 +368,8 @@ def _said(table: Source, found: Grid, chosen: Chosen, data: Dataset) -> dict[str
         notes += [f"{name}: {', '.join(left)} of {used} rows"] * bool(left)
     if used < selected:
         notes.append(f"{selected - used} of the selected rows are neither on nor off")
-    about = {key: str(table.data.attrs[key]) for key in ("title", "run") if key in table.data.attrs}
+    notes += joins
+    about = {key: table.data.attrs[key] for key in ("title", "run") if key in table.data.attrs}
     bins = json.dumps({axis.name: str(axis.spec) for axis in found.axes})
     rows = {"rows_in_all": len(chosen.selected), "selected": selected}
     return about | rows | {"bins": bins, "notes": "\n".join(notes)}

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import sums
 from .bins import Axis, axes
 from .variables import Variable
 
@@ -88,6 +87,8 @@ def grid(table: Source, bins: Mapping[str, Any], mask: NDArray, at: str = "pulse
 
 
 def _place(axis: Axis, column: Any, flat: NDArray, rows: slice) -> NDArray:
+    from . import sums
+
     outside = np.zeros(3, np.int64)
     sums.combine(axis.index(column.values[rows], column.there[rows]), len(axis), flat[rows], outside)
     return outside

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import sums
 from .bins import still
 from .grid import pieces, threaded
 
@@ -116,6 +115,8 @@ class Plain:
 
     def add(self, flat: NDArray, y: NDArray, x: NDArray, w: NDArray) -> None:
         """Add rows."""
+        from . import sums
+
         sums.add(flat, y, self.n, self.shift, self.mean, self.squares)
 
     def merge(self, other: Plain) -> None:
@@ -142,6 +143,8 @@ class Pairs:
 
     def add(self, flat: NDArray, y: NDArray, x: NDArray, w: NDArray) -> None:
         """Add rows."""
+        from . import sums
+
         sums.add_pairs(flat, y, x, w, self.n, self.weight, self.squares, self.pairs, self.y, self.x)
 
     def merge(self, other: Pairs) -> None:
@@ -175,6 +178,8 @@ class Residuals:
 
     def add(self, flat: NDArray, y: NDArray, x: NDArray, w: NDArray) -> None:
         """Add rows."""
+        from . import sums
+
         sums.add_residuals(flat, y, x, w, self.ratio, self.out)
 
     def merge(self, other: Residuals) -> None:

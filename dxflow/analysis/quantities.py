@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from . import sums
 from .bins import numbers, refuse_arrays
 from .columns import VALID
 from .moments import Quantity
@@ -49,6 +48,8 @@ class Cells:
         """The trains that are in each bin: their numbers and their bins."""
         if self.at == TRAIN:
             return np.arange(len(self.flat)), self.flat
+        from . import sums
+
         chosen, of = np.empty(len(self.flat), bool), self.table.rows.of_train
         sums.once(self.flat, of, np.full(self.bins, -1), chosen)
         return of[chosen], self.flat[chosen]
@@ -120,10 +121,13 @@ class Divided:
         """Return what a variable is divided by."""
         return None if self.by is None or ast.dump(of.node) == ast.dump(self.by.node) else self.by
 
+    def rate(self, of: Variable, cells: Cells) -> str:
+        """Return of what there is a value each of a variable that is divided and weighted."""
+        return cells.rate(of, self.by_for(of), self.weights)
+
     def quantity(self, of: Variable, cells: Cells) -> Quantity:
         """Return what is averaged for a variable."""
-        by = self.by_for(of)
-        rate = cells.rate(of, by, self.weights)
+        by, rate = self.by_for(of), self.rate(of, cells)
         x, w = (None if one is None else cells.values(one, rate) for one in (by, self.weights))
         flat, read = cells.bins_of(rate), cells.reader(of, rate)
         if self.weights is not None and w is not None:
