@@ -48,6 +48,7 @@ campaign: faults                 ## The numbers that a release is judged by: fau
 	DXFLOW_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n auto --dist worksteal -m properties --timeout 3600
 	cd tests && ../$(BIN)/python -m campaign.places --runs 100
 	cd tests && ../$(BIN)/python -m campaign.groups --cases 300
+	cd tests && ../$(BIN)/python -m campaign.cubes --cases 300
 	cd tests && ../$(BIN)/python -m campaign.rings --runs 200
 	cd tests && ../$(BIN)/python -m campaign.edges --runs 200
 	cd tests && ../$(BIN)/python -m campaign.darks --runs 200

@@ -49,3 +49,11 @@ def dataset(trains=20, pulses=8, seed=0):
 def table(trains=20, pulses=8, seed=0):
     """Return such a table."""
     return Table(dataset(trains, pulses, seed))
+
+
+def rows(**values):
+    """Return a table of these values per pulse, ten pulses a train."""
+    n = len(next(iter(values.values())))
+    ids = np.arange(n, dtype="u8")
+    coords = {"train_id": ("pulse", ids // 10), "pulse_id": ("pulse", ids % 10)}
+    return Table(xr.Dataset({name: ("pulse", np.asarray(v)) for name, v in values.items()}, coords))

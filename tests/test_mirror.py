@@ -66,7 +66,7 @@ ELSEWHERE = (
     ),
     (
         "dxflow/analysis/grid.py dxflow/analysis/moments.py dxflow/analysis/quantities.py dxflow/analysis/sums.py "
-        "dxflow/analysis/variables.py",
+        "dxflow/analysis/counted.py dxflow/analysis/variables.py",
         "analysis/test_cubes.py campaign/cubes.py",
         "parts of a cube, which is compared with loops over rows",
     ),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from .bins import Bins
+from .cubes import Cube
 from .making import table
 from .opening import open  # noqa: A004 - as in xarray and zarr
 from .picked import Picks
 from .picking import nearest, random
 from .tables import Table
 
-__all__ = ["Picks", "Table", "nearest", "open", "random", "table"]
+__all__ = ["Bins", "Cube", "Picks", "Table", "nearest", "open", "random", "table"]

@@ -17,8 +17,8 @@ LANES = 8
 """Stretches of rows that are added up beside each other, whatever the number of threads, and merge in order."""
 WIDE = 2**20
 """Sums of so many values are of one stretch: eight would not fit into memory."""
-BLOCK = 2**16
-"""Values that are worked on at a time."""
+BLOCK, WIDE_BLOCK = 2**16, 2**22
+"""Values that are worked on at a time: of numbers, and of arrays, which are read for that, chunk by chunk."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Quantity:
 
     def blocks(self, lane: slice) -> Iterator[tuple[NDArray, ...]]:
         """Yield bins, values, norms and weights of some rows at a time; those without a selected row are not read."""
-        step = max(BLOCK // max(self.width, 1), 1)
+        step = max((BLOCK if self.width <= 1 else WIDE_BLOCK) // max(self.width, 1), 1)
         ones = np.ones(step)
         for first in range(lane.start, lane.stop, step):
             rows = slice(first, min(first + step, lane.stop))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,10 +131,9 @@ class Divided:
         flat, read = cells.bins_of(rate), cells.reader(of, rate)
         if self.weights is not None and w is not None:
             _refuse(self.weights.name, w[flat >= 0])
-        width = math.prod(len(axis) if hasattr(axis, "dims") else axis for axis in of.axes.values())
         if x is not None and self.how == "each":
-            return Quantity(flat, width, _each(read, x), None, w)
-        return Quantity(flat, width, read, x, w)
+            return Quantity(flat, of.width, _each(read, x), None, w)
+        return Quantity(flat, of.width, read, x, w)
 
     def unit(self, of: Variable) -> str:
         """Return the unit of a variable that is divided."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,11 @@ class Variable:
             return {f"{self.name}_{n}": size for n, size in enumerate(self.column().values.shape[1:])}
         dims = [dim for dim in self.array.dims if dim not in (PULSE, TRAIN)]
         return {str(d): self.array.coords[d] if d in self.array.coords else self.array.sizes[d] for d in dims}
+
+    @property
+    def width(self) -> int:
+        """How many values a row has."""
+        return math.prod(len(axis) if hasattr(axis, "dims") else axis for axis in self.axes.values())
 
     def refuse_other(self, what: str) -> None:
         """Refuse what cannot be averaged.

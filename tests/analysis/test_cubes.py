@@ -5,26 +5,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lclsfiles
 import numpy as np
 import pytest
 import xarray as xr
 from campaign import cubes as campaign
-from smalltables import dataset, table
+from smalltables import dataset, rows, table
 
 import dxflow
+from dxflow.analysis import saved
 from dxflow.analysis.cubes import Cube
 from dxflow.analysis.tables import Table
 
 SEED = int(os.environ.get("DXFLOW_SEED", "20261122"))
 EXAMPLES = int(os.environ.get("DXFLOW_EXAMPLES", "8"))
-
-
-def rows(**values):
-    """Return a table with a row for each value, ten a train."""
-    n = len(next(iter(values.values())))
-    ids = np.arange(n, dtype="u8")
-    coords = {"train_id": ("pulse", ids // 10), "pulse_id": ("pulse", ids % 10)}
-    return Table(xr.Dataset({name: ("pulse", np.asarray(v)) for name, v in values.items()}, coords))
 
 
 def test_random_cubes_are_equal_to_loops_over_rows():
@@ -180,6 +174,40 @@ def test_what_cannot_be_averaged_is_refused():
         ev.cube(bins, "xgm", how="mean")
     with pytest.raises(KeyError, match="no variable 'dealy'. Did you mean 'delay'"):
         ev.cube({"dealy": 3}, "xgm")
+
+
+def test_expressions_are_averaged_and_cut_into_bins_like_variables():
+    ev, data = table(), dataset()
+    made = ev.cube({"signal - 3": [-1, 0, 1]}, {"both": "signal * xgm"}, "lit", weights=ev.xgm * 1).data
+    part, product = data.signal.values - 3, data.signal.values * data.xgm.values
+    own = ev.mask("lit") & (part >= 0) & (part <= 1) & np.isfinite(product)
+    expected = np.average(product[own], weights=data.xgm.values[own])
+    assert float(made.both_mean[1]) == pytest.approx(expected, rel=1e-13)
+    plain = ev.cube({"signal - 3": 2}, ["xgm - 1", ev.roi * 2, ev["delay"] + 1])
+    assert plain.of == ["xgm - 1", "roi * 2", "delay + 1"]
+    assert plain.data["roi * 2_mean"].shape == (2, 3)
+    assert plain.data["delay + 1_count"].sum() <= 2 * data.sizes["train"]
+
+
+def test_a_cube_is_the_same_from_zarr_from_a_file_of_lcls_and_from_runs_that_are_joined(tmp_path):
+    known = lclsfiles.write(tmp_path / "xpp_Run0012.h5", "lcls1")
+    first = dxflow.open(tmp_path / "xpp_Run0012.h5")
+    saved.write(first.data, tmp_path / "all.zarr", "table", {})
+    half = len(first.rows) // 2
+    for run, part in ((12, slice(0, half)), (13, slice(half, None))):
+        data = first.data.isel(pulse=part).assign_attrs(run=run)
+        saved.write(data, tmp_path / f"r{run}.zarr", "table", {})
+    opened = [first, dxflow.open(tmp_path / "all.zarr"), dxflow.open(str(tmp_path / "r1*.zarr"))]
+    options = {"on": "lightStatus.laser", "normalise": "ipm2.sum"}
+    made = [
+        ev.cube(
+            {"ipm2.sum": "quantiles(3)"}, ["epix.spectrum", "evr.code_90"], "lightStatus.xray", **options
+        ).data
+        for ev in opened
+    ]
+    for other in made[1:]:
+        xr.testing.assert_equal(made[0], other)
+    assert int(made[0].n.sum()) == (known["xray"] & np.isfinite(known["sum"]) & (known["number"] != 4)).sum()
 
 
 def test_a_table_of_trains_alone_has_cubes_of_trains():

@@ -254,11 +254,19 @@ def check_difference(part):
 
 def tried(examples, number):
     """Return a function that tries so many cases."""
+
+    def told(case):
+        try:
+            check(case)
+        except AssertionError as e:
+            e.add_note(f"python -m campaign.cubes --cases {examples} --seed {number}")
+            raise
+
     quick = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
     chosen = settings(
         max_examples=examples, deadline=None, database=None, print_blob=True, suppress_health_check=quick
     )
-    return seed(number)(chosen(given(cases())(check)))
+    return seed(number)(chosen(given(cases())(told)))
 
 
 def main():

@@ -1,0 +1,179 @@
+"""Counted: a grid of bins that is filled from a table, what there is of each variable in each bin, as a dataset."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import sizes
+from .grid import Grid
+from .moments import Moments, moments
+from .onoff import KINDS, PUMP, differences, kinds, truth
+from .quantities import Cells, Divided
+from .rows import PULSE, TRAIN
+from .variables import Variable
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+    from .evaluating import Source
+
+SUMS = 12
+"""Numbers for each value of each bin that are in memory together, at most."""
+ENDS = {"": "centres", "_lo": "lo", "_hi": "hi"}
+OUTSIDE = {"under": "below all bins", "over": "above all bins, or between them", "missing": "without a value"}
+PARTS = {
+    "count": "values in the bin",
+    "mean": "mean",
+    "sem": "standard error of the mean",
+    "weight": "sum of weights, times what it is divided by",
+    "effective": "effective number, (sum w)^2 / sum w^2",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """The rows that are selected, and which of them are of which kind, (row,) bool all."""
+
+    selected: NDArray
+    kinds: tuple[NDArray, ...]
+
+    @classmethod
+    def of(cls, table: Source, where: Any, at: str, on: Any, off: Any) -> Chosen:
+        """Return what a user selects."""
+        if off is not None and on is None:
+            raise ValueError("off= is given, and on= is not: expected both, or on= alone")
+        selected = _mask(table, where, at)
+        return cls(selected, (selected,) if on is None else kinds(table, on, off, selected, at))
+
+    @property
+    def used(self) -> NDArray:
+        """Rows of any kind."""
+        return np.logical_or.reduce(self.kinds)
+
+    @property
+    def pumped(self) -> bool:
+        """Whether there are on and off."""
+        return len(self.kinds) == len(KINDS)
+
+
+def _mask(table: Source, where: Any, at: str) -> NDArray:
+    """Return which rows are selected, or trains of a table that has no others."""
+    if at == PULSE:
+        return np.asarray(table.selections.mask(where))
+    every = np.ones(len(table.rows.trains), bool)
+    cuts = [] if where is None else truth(table, where, at)
+    return every & cuts[0] if len(cuts) else every
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """A grid that is filled: what there is of variables in its bins, as a dataset."""
+
+    table: Source
+    grid: Grid
+    chosen: Chosen
+    divided: Divided
+    at: str
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Of what there is for each bin."""
+        return (*[PUMP] * self.chosen.pumped, *(axis.name for axis in self.grid.axes))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what there is for each bin."""
+        return (*[len(KINDS)] * self.chosen.pumped, *self.grid.shape)
+
+    def cells(self) -> Cells:
+        """Return the bins of rows, those of what is not pumped behind those that are."""
+        flat = self.grid.flat
+        if self.chosen.pumped:
+            flat = np.where((flat >= 0) & self.chosen.kinds[1], flat + self.grid.size, flat)
+        return Cells(self.table, flat, math.prod(self.shape), self.at)
+
+    def dataset(self, variables: Sequence[Variable]) -> Dataset:
+        """Return averages and counts with their axes."""
+        import xarray as xr
+
+        cells = self.cells()
+        self._refuse_large(variables)
+        found = moments([self.divided.quantity(one, cells) for one in variables], cells.bins)
+        n = np.bincount(cells.flat + 2, minlength=cells.bins + 2)[2:].reshape(self.shape)
+        made: dict[str, Any] = {"n": (self.dims, n, {"long_name": f"{self._rows} in the bin"})}
+        coords = self._coords()
+        for of, sums in zip(variables, found, strict=True):
+            axes = {
+                (dim if dim not in self.dims else f"{of.name}_{dim}"): axis for dim, axis in of.axes.items()
+            }
+            made |= self._averages(of, sums, axes)
+            coords |= {
+                dim: (dim, axis.values, axis.attrs) for dim, axis in axes.items() if hasattr(axis, "dims")
+            }
+        made |= self._outside()
+        data = xr.Dataset(made, coords)
+        pumped = variables if self.chosen.pumped else ()
+        return data.assign({key: array for of in pumped for key, array in differences(data, of.name)})
+
+    def _refuse_large(self, variables: Sequence[Variable]) -> None:
+        """Refuse sums that do not fit into memory."""
+        values = math.prod(self.shape) * sum(of.width for of in variables)
+        need, there = 8 * SUMS * values, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if need > 0.8 * there:
+            raise ValueError(
+                f"the sums of {' x '.join(map(str, self.shape))} bins take {sizes.show(need)}, more than 80 % of the "
+                f"{sizes.show(there)} of this machine: fewer bins, or fewer variables in of="
+            )
+
+    @property
+    def _rows(self) -> str:
+        return str(self.table.data.attrs.get("rows", "rows")) if self.at == PULSE else "trains"
+
+    def joins(self, variables: Sequence[Variable]) -> list[str]:
+        """Return what is said of values per train in a table of rows."""
+        if self.at == TRAIN:
+            return []
+        axes = [axis.name for axis in self.grid.axes if Variable.of(self.table, axis.name).rate == TRAIN]
+        said = [f"{name}: for each row, the value of its train" for name in axes]
+        cells = self.cells()
+        rates = {of.name: self.divided.rate(of, cells) for of in variables}
+        return said + [
+            f"{name}: counts once for each train in a bin" for name, own in rates.items() if own == TRAIN
+        ]
+
+    def _averages(self, of: Variable, sums: Moments, axes: Mapping[str, Any]) -> dict[str, Any]:
+        shape = (*self.shape, *(len(a) if hasattr(a, "dims") else a for a in axes.values()))
+        unit = self.divided.unit(of)
+        units = {"mean": unit, "sem": unit, "sum": unit}
+        return {
+            f"{of.name}_{what}": (
+                (*self.dims, *axes),
+                array.reshape(shape),
+                {"long_name": f"{of.attrs.get('long_name', of.name)}, {words}", "units": units.get(what, "")},
+            )
+            for what, words in PARTS.items()
+            if (array := getattr(sums, what)) is not None
+        }
+
+    def _coords(self) -> dict[str, Any]:
+        coords: dict[str, Any] = {PUMP: list(KINDS)} if self.chosen.pumped else {}
+        for axis in self.grid.axes:
+            about = {"units": axis.unit, "long_name": axis.doc or axis.name}
+            coords |= {
+                f"{axis.name}{end}": (axis.name, getattr(axis, what), about) for end, what in ENDS.items()
+            }
+        return coords
+
+    def _outside(self) -> dict[str, Any]:
+        return {
+            f"{name}_{what}": ((), np.int64(count), {"long_name": f"selected {self._rows} {OUTSIDE[what]}"})
+            for name, counts in self.grid.outside.items()
+            for what, count in counts.items()
+        }
