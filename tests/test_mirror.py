@@ -153,6 +153,11 @@ ELSEWHERE = (
         "tried with a real Slurm, where they work together",
     ),
     (
+        "dxflow/analysis/aligned.py dxflow/analysis/beside.py",
+        "analysis/test_added.py",
+        "how variables are added, and kept, shows in those that are",
+    ),
+    (
         "dxflow/stores/lazy.py",
         "stores/test_variants.py analysis/test_runs.py analysis/test_results.py",
         "arrays that are made of others show in datasets whose variables they are",

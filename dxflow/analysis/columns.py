@@ -31,6 +31,14 @@ class Columns:
     def __init__(self, data: Dataset, rows: Rows) -> None:
         self._data, self._rows = data, rows
         self._kept: dict[tuple[str, str], Column] = {}
+        self.gone: dict[str, str] = {}
+        """By name, what is to be said of variables that are not to be used."""
+
+    def renew(self, data: Dataset, name: str) -> None:
+        """Take a dataset of the same rows in which a variable was added, changed or removed."""
+        self._data = data
+        self._kept = {key: column for key, column in self._kept.items() if key[0] != name}
+        self.gone.pop(name, None)
 
     @property
     def names(self) -> list[str]:
@@ -50,6 +58,8 @@ class Columns:
         KeyError
             If there is none; the message says which there are.
         """
+        if name in self.gone:
+            raise KeyError(self.gone[name])
         if name not in self._data.variables:
             raise KeyError(
                 f"no variable {name!r}.{did_you_mean(name, self.names)} There are: {listed(self.names)}"

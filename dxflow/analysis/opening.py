@@ -13,6 +13,8 @@ from ..disk.marks import GROUP
 from ..disk.openhdf5 import open_hdf5
 from ..driver.result import Result, open_result
 from ..errors.kinds import PATH, expect
+from . import beside
+from .added import with_added
 from .runs import join
 from .saved import read, unfinished
 from .tables import Table
@@ -58,7 +60,9 @@ def open(what: Any) -> Any:  # noqa: A001 - as in xarray and zarr
             f"{what!r}: {found[1]}:// is not known; expected the path of a result, or of a table of dxflow"
         )
     if not Path(what).exists() and has_magic(str(what)):
-        return _joined(sorted(glob(str(what))), str(what))
+        # What was added to tables lies beside them.
+        found = [one for one in sorted(glob(str(what))) if not one.endswith(beside.SUFFIX)]
+        return _joined(found, str(what))
     return _opened(Path(what))
 
 
@@ -74,8 +78,12 @@ def _opened(path: Path) -> Any:
         from . import smalldata
 
         data = smalldata.read(path)
-        return Table(data, path, {"layout": data.attrs["layout"]})
+        return with_added(Table(data, path, {"layout": data.attrs["layout"]}))
     result = open_result(path)
+    if result.manifest.get("kind") == beside.KIND:
+        raise ValueError(
+            f"{path} has what was added to a table: open the table, or ev.restore({str(path)!r})"
+        )
     return _made(path, result.manifest) if result.manifest.get("kind") in KINDS else result
 
 
@@ -103,4 +111,5 @@ def _joined(paths: Sequence[Any], pattern: str = "") -> Table:
 def _made(path: Path, made: Mapping[str, Any]) -> Any:
     """Return what a manifest says that was written."""
     file, name = KINDS[made["kind"]]
-    return getattr(import_module(f"{__package__}.{file}"), name)(read(path), path, made["about"])
+    opened = getattr(import_module(f"{__package__}.{file}"), name)(read(path), path, made["about"])
+    return with_added(opened) if isinstance(opened, Table) else opened

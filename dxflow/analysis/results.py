@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..run.joined import nothing
 from ..stores.lazy import Taken, lazy, variable
+from .added import with_added
 from .columns import VALID
 from .rows import PULSE, RUN, TRAIN
 from .tables import Table
@@ -38,7 +39,7 @@ def table(result: Result) -> Table:
     """
     made = _Result(result.dataset)
     data = made.table()
-    return Table(data, result.path, {"result": str(result.path), "notes": made.notes})
+    return with_added(Table(data, result.path, {"result": str(result.path), "notes": made.notes}))
 
 
 @dataclass

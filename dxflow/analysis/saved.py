@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from ..disk.lock import Lock
 
 FORMAT = 1
-KINDS = ("table", "cube", "picks")
 SUFFIX = ".zarr"
 CHUNK_BYTES = 2**23
 """A million rows of float64: few enough chunks to be read at once, and small ones where few rows are read."""
@@ -62,7 +61,7 @@ def write(
         Numbers, booleans, times and texts; what is lazy is read some rows at a time.
     to : path
         Ends with ``.zarr``.
-    kind : {"table", "cube", "picks"}
+    kind : {"table", "cube", "picks", "added"}
         What `dxflow.open` is to make of it.
     about : mapping
         How it was made, JSON values.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .added import Additions
 from .columns import Columns
 from .rows import Rows
 from .selections import Selection, Selections
@@ -300,3 +301,58 @@ class Table:
         from .plotting import correlations
 
         return correlations(self, names, where, ax)
+
+    @cached_property
+    def added(self) -> Additions:
+        """The variables that were added, by name: how each was made, where it is kept, whether it is out of date."""
+        return Additions(self)
+
+    def add(self, name: str, what: Any, unit: str = "", doc: str = "", *, replace: bool = False) -> Value:
+        """Add a variable: ``ev.add("ratio", ev.signal / ev.i0)``, or ``"signal / i0"``, or data.
+
+        Parameters
+        ----------
+        name : str
+            Of no variable that the table itself has.
+        what : Value, str, array or DataArray
+            An expression; or data: one for each row or each train, or with ``train_id`` (and ``pulse_id``) as
+            coordinates by which they are joined. NaN and what a masked array masks are missing.
+        unit, doc : str
+            Of the values, and what they are.
+        replace : bool
+            Whether it may replace one that was added before.
+
+        Raises
+        ------
+        ValueError
+            If the name is taken, or there are fewer or more values than rows.
+        """
+        self.added.add(name, what, unit, doc, replace=replace)
+        return variable(name, self)
+
+    def save(self, to: str | Path | None = None) -> Path:
+        """Keep what was added beside the table, with expressions and hashes of what they were made of.
+
+        It is there again when the table is opened. What is out of date then, because the table was made anew, is said
+        to be, and not used. Others may save what they have added at the same time. Nothing is kept without this.
+
+        Parameters
+        ----------
+        to : path, optional
+            Another place, ``name.added.zarr``, from which `restore` reads; needed of several runs that were joined.
+        """
+        return self.added.save(to)
+
+    def restore(self, path: str | Path) -> None:
+        """Take in what was added and saved to a place of its own; what is out of date is warned of, and not used."""
+        self.added.restore(Path(path))
+
+    def drop(self, name: str) -> None:
+        """Remove a variable that was added, where it is kept as well.
+
+        Raises
+        ------
+        KeyError
+            If none of this name was added.
+        """
+        self.added.drop(name)

@@ -1,0 +1,356 @@
+"""Variables that users add to a table: of expressions or data, kept beside it, and known when they are out of date."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from dataclasses import replace as renewed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..declare.condition import Column
+from ..declare.grammar import names as names_in
+from ..declare.grammar import written
+from ..errors.near import did_you_mean, listed
+from ..run.joined import nothing
+from . import beside
+from .aligned import aligned
+from .columns import VALID
+from .rows import PULSE, RUN, TRAIN
+from .values import Value, parsed
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .evaluating import Source
+
+
+class Holder(Protocol):
+    """A table to which variables are added."""
+
+    data: xr.Dataset
+    path: Path | None
+    columns: Any
+    rows: Any
+    selections: Any
+
+
+@dataclass(frozen=True)
+class Added:
+    """A variable that was added: how it was made, of what, and whether it still holds."""
+
+    name: str
+    rate: str
+    unit: str = ""
+    doc: str = ""
+    expression: str = ""
+    """Text of it, "" of data."""
+    rows: str = ""
+    """Digest of the ids of the rows, or trains, that it was made for."""
+    inputs: Mapping[str, str] | None = None
+    """Digests of the variables and selections of the expression, by name."""
+    stamp: str = ""
+    """What told the table, as it was then, from others."""
+    saved: str = ""
+    """Where it is kept, "" if it is in memory only."""
+    stale: str = ""
+    """Why it is not used, "" if it is."""
+
+    def __str__(self) -> str:
+        made = self.expression or "data"
+        state = (
+            f"out of date: {self.stale}" if self.stale else f"in {self.saved}" if self.saved else "in memory"
+        )
+        return f"{self.name} = {made}{f' [{self.unit}]' if self.unit else ''} ({state})"
+
+    def again(self) -> str:
+        """Say what to do with one that is out of date."""
+        anew = f"ev.add({self.name!r}, {self.expression or 'data'!r})"
+        return f"{anew} makes it anew, ev.drop({self.name!r}) removes it"
+
+
+def with_added(table: Any) -> Any:
+    """Return a table with what is kept beside it."""
+    table.added.find()
+    return table
+
+
+class Additions(Mapping[str, Added]):
+    """The variables that were added to a table, by name; those that are out of date are listed, and not used.
+
+    Parameters
+    ----------
+    table : Table
+    """
+
+    def __init__(self, table: Holder) -> None:
+        self._table = table
+        self._known: dict[str, Added] = {}
+        self._digests: dict[str, str] = {}
+        self._stamp = beside.stamp(table.path) if table.path is not None and table.path.exists() else ""
+
+    def __getitem__(self, name: str) -> Added:
+        if name not in self._known:
+            raise KeyError(
+                f"no variable {name!r} was added.{did_you_mean(name, self._known)} There are: {listed(self._known)}"
+            )
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self._known.values())) or "none: ev.add(name, expression or data) adds one"
+
+    # Adding ---------------------------------------------------------------------------------------
+
+    def add(self, name: str, what: Any, unit: str, doc: str, *, replace: bool) -> None:
+        """Add a variable; see `Table.add`."""
+        self._check_name(name, replace=replace)
+        column, one, dims = (
+            self._of_expression(name, what) if isinstance(what, (Value, str)) else self._of_data(name, what)
+        )
+        told = {"unit": unit, "doc": doc, "rows": self._digest_of_rows(one.rate), "stamp": self._stamp}
+        self._forget(name)
+        self._put(renewed(one, **told), self._variables(renewed(one, **told), column, dims))
+        for other in [n for n in self if name in self._needs(n) and self._is_used(n)]:
+            users = self._known[other]
+            self.add(other, users.expression, users.unit, users.doc, replace=True)
+
+    def _is_used(self, name: str) -> bool:
+        """Return whether a variable was added and is not out of date."""
+        return name in self._known and not self._known[name].stale
+
+    def _check_name(self, name: str, *, replace: bool) -> None:
+        if not isinstance(name, str) or not name.strip() or set("`\n\0") & set(name):
+            raise ValueError(f"name={name!r}: expected a text without backticks, in one line")
+        if name in self._table.selections:
+            raise ValueError(f"{name!r} is a selection of the table; choose another name")
+        if self._is_used(name):
+            if not replace:
+                raise ValueError(f"{name!r} was added already; replace=True replaces it")
+            return
+        owner, data = name.removesuffix(VALID), self._table.data
+        if name in data.variables or name in data.dims:
+            raise ValueError(
+                f"{name!r} is what the table itself has, which is not changed; choose another name"
+            )
+        if owner != name and owner in data.variables or name + VALID in data.variables:
+            raise ValueError(f"{name!r} and another variable would be taken for one; choose another name")
+
+    def _of_expression(self, name: str, what: Value | str) -> tuple[Column, Added, list[str]]:
+        """Work out an expression."""
+        value = Value(parsed(what).node if isinstance(what, str) else what.node, self._source)
+        if isinstance(what, Value) and what.table is not None and what.table is not self._source:
+            raise ValueError(f"{what} is of another table; give its text, or open the tables together")
+        inputs = list(dict.fromkeys(names_in(value.node)))
+        if not inputs:
+            raise ValueError(f"{name} = {what}: there is no variable in it")
+        if name in inputs or any(name in self._needs(one) for one in inputs):
+            raise ValueError(f"{name} would be made of itself: {written(value.node)}")
+        column, rate = value.column(), value.rate
+        digests = {one: self._digest(one) for one in inputs}
+        return (
+            column,
+            Added(name, rate, expression=str(value), inputs=digests),
+            self._dims(name, column, rate, inputs),
+        )
+
+    def _needs(self, name: str) -> set[str]:
+        """Return the names that an added variable was made of, those of others that it was made of as well."""
+        own = set(self._known[name].inputs or ()) if name in self._known else set()
+        return own.union(*(self._needs(one) for one in own)) if own else own
+
+    def _dims(self, name: str, column: Column, rate: str, inputs: list[str]) -> list[str]:
+        """Return the axes of values: those of a variable that they were made of, if it has the same ones."""
+        rest = column.values.shape[0 if rate == RUN else 1 :]
+        for one in inputs:
+            if one in self._table.data.variables:
+                variable = self._table.data[one]
+                dims = [str(d) for d in variable.dims if d not in (PULSE, TRAIN)]
+                if tuple(variable.sizes[d] for d in dims) == rest:
+                    return dims
+        return [f"{name}_dim{n}" for n in range(len(rest))]
+
+    def _of_data(self, name: str, what: Any) -> tuple[Column, Added, list[str]]:
+        """Align data with rows."""
+        column, rate = aligned(name, what, self._table.rows)
+        return column, Added(name, rate), self._dims_of_data(name, column, rate, what)
+
+    def _dims_of_data(self, name: str, column: Column, rate: str, what: Any) -> list[str]:
+        rest = column.values.shape[0 if rate == RUN else 1 :]
+        own = [str(d) for d in getattr(what, "dims", ())][-len(rest) :] if rest else []
+        sizes = self._table.data.sizes
+        if len(own) == len(rest) and all(sizes.get(d, n) == n for d, n in zip(own, rest, strict=True)):
+            return own
+        return [f"{name}_dim{n}" for n in range(len(rest))]
+
+    def _variables(self, one: Added, column: Column, dims: list[str]) -> dict[str, xr.Variable]:
+        """Return the variable, and where it has a value if it cannot say so itself."""
+        from xarray import Variable
+
+        first = [] if one.rate == RUN else [one.rate]
+        attrs = {"units": one.unit, "long_name": one.doc, "expression": one.expression}
+        attrs = {k: v for k, v in attrs.items() if v} | {"source": "added", "rate": one.rate}
+        values = np.where(column.there, column.values, nothing(column.values.dtype))
+        made = {one.name: Variable([*first, *dims], values.astype(column.values.dtype, copy=False), attrs)}
+        if column.values.dtype.kind in "iub" and not column.there.all():
+            words = {"long_name": f"where {one.name} has a value"}
+            made[one.name + VALID] = Variable([*first, *dims], np.array(column.there), words)
+        return made
+
+    def _put(self, one: Added, variables: Mapping[str, Any]) -> None:
+        """Make variables part of the table."""
+        self._known[one.name] = one
+        self._table.data = self._table.data.assign(variables)
+        self._table.columns.renew(self._table.data, one.name)
+
+    def drop(self, name: str) -> None:
+        """Remove a variable; see `Table.drop`."""
+        one = self[name]
+        if users := [n for n in self if name in (self._known[n].inputs or ()) and self._is_used(n)]:
+            raise ValueError(f"{name!r} is used by {listed(users)}; drop these first")
+        if one.saved:
+            beside.remove(Path(one.saved), [name])
+        self._forget(name)
+        del self._known[name]
+
+    def _forget(self, name: str) -> None:
+        """Take a variable out of the table, as far as it is there."""
+        if self._is_used(name):
+            own = [n for n in (name, name + VALID) if n in self._table.data.variables]
+            self._table.data = self._table.data.drop_vars(own)
+        self._table.columns.renew(self._table.data, name)
+        self._digests = {}
+
+    # Keeping --------------------------------------------------------------------------------------
+
+    def save(self, to: str | Path | None) -> Path:
+        """Keep all that were added; see `Table.save`."""
+        path = self._place(to)
+        new = {n: one for n, one in self._known.items() if not one.stale and one.saved != str(path)}
+        data = {
+            n: self._table.data[n].variable
+            for n in self._table.data.data_vars
+            if n.removesuffix(VALID) in new
+        }
+        told = {n: _told(one) for n, one in new.items()}
+        beside.put(path, data, told, of=str(self._table.path or ""))
+        # What was read from the store that was replaced is read from the new one.
+        self._known = {
+            n: one if one.stale else renewed(one, saved=str(path)) for n, one in self._known.items()
+        }
+        self._point_to(path)
+        return path
+
+    def _place(self, to: str | Path | None) -> Path:
+        if to is not None:
+            return beside.checked(Path(to))
+        if self._table.path is None:
+            raise ValueError(
+                "this table has no place of its own: ev.save('name.added.zarr'), ev.restore(...) reads it"
+            )
+        return beside.place(self._table.path)
+
+    def _point_to(self, path: Path) -> None:
+        kept = beside.read(path)[0]
+        lazy = [
+            n for n in kept.data_vars if n in self._table.data and not self._table.data[n].variable._in_memory
+        ]
+        self._table.data = self._table.data.assign({n: kept[n].variable for n in lazy})
+        for name in lazy:
+            self._table.columns.renew(self._table.data, str(name))
+
+    def find(self) -> None:
+        """Take in what is kept beside the table, if anything is; what cannot be used is warned of."""
+        if self._table.path is None or not (path := beside.place(self._table.path)).exists():
+            return
+        try:
+            self.restore(path)
+        except (OSError, ValueError, KeyError) as e:
+            warnings.warn(f"{path}: what was added to this table cannot be used: {e}", stacklevel=4)
+
+    def restore(self, path: Path) -> None:
+        """Take in what `save` has kept; what is out of date is warned of, and not used."""
+        kept, told = beside.read(path)
+        for name, facts in told.items():
+            one = Added(name=name, saved=str(path), **facts)
+            if why := self._why_stale(one):
+                self._known[name] = renewed(one, stale=why)
+                said = f"{name!r}, which was added to this table, is out of date: {why}. It is not used: {one.again()}"
+                if name not in self._table.data.variables:
+                    self._table.columns.gone[name] = said
+                warnings.warn(said, stacklevel=4)
+            else:
+                self._put(one, {n: kept[n].variable for n in (name, name + VALID) if n in kept})
+
+    def _why_stale(self, one: Added) -> str:
+        """Return why a variable that was kept is not to be used, "" if it is."""
+        if one.name in self._table.data.variables or one.name in self._table.data.dims:
+            return "the table itself has a variable of this name now"
+        if (
+            one.stamp
+            and one.stamp == self._stamp
+            and not any(self._is_stale(name) for name in one.inputs or ())
+        ):
+            return ""
+        if one.rows != self._digest_of_rows(one.rate):
+            return f"the {one.rate}s of the table are others now"
+        for name, digest in (one.inputs or {}).items():
+            if self._is_stale(name):
+                return f"{name} is out of date"
+            try:
+                if self._digest(name) != digest:
+                    return f"{name} has other values now"
+            except (KeyError, ValueError):
+                return f"there is no {name} now"
+        return ""
+
+    def _is_stale(self, name: str) -> bool:
+        return name in self._known and bool(self._known[name].stale)
+
+    # What they depend on --------------------------------------------------------------------------
+
+    @property
+    def _source(self) -> Source:
+        return self._table  # type: ignore[return-value]
+
+    def _digest(self, name: str) -> str:
+        """Return the digest of the values of a variable or selection."""
+        if name not in self._digests:
+            self._digests[name] = _digest(*_arrays(self._table.selections.column(name)))
+        return self._digests[name]
+
+    def _digest_of_rows(self, rate: str) -> str:
+        rows = self._table.rows
+        if rate == RUN:
+            return ""
+        return _digest(rows.trains) if rate == TRAIN else _digest(rows.train_ids, rows.pulse_ids)
+
+
+def _told(one: Added) -> dict[str, Any]:
+    """Return what is kept of a variable beside its values, as JSON values."""
+    return {k: v for k, v in asdict(one).items() if k not in ("name", "saved", "stale")}
+
+
+def _arrays(column: Column) -> tuple[NDArray, NDArray]:
+    """Return values, the same where there is none, and where there are."""
+    return np.where(column.there, column.values, np.zeros((), column.values.dtype)), column.there
+
+
+def _digest(*arrays: NDArray) -> str:
+    made = hashlib.blake2b(digest_size=16)
+    for one in arrays:
+        # Texts have the length of the longest one of a file.
+        plain = "\0".join(one.ravel()).encode() if one.dtype.kind == "U" else np.ascontiguousarray(one).data
+        made.update(f"{one.dtype.kind} {one.shape} ".encode())
+        made.update(plain if isinstance(plain, bytes) else plain.cast("B") if plain.nbytes else b"")
+    return made.hexdigest()

@@ -1,0 +1,119 @@
+"""What is kept beside a table: a store of variables that were added, changed by one process at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..disk import manifest as _manifest
+from ..disk.lock import held
+from ..errors import PlanError
+from . import saved
+from .columns import VALID
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+KIND = "added"
+SUFFIX = ".added.zarr"
+PATIENCE = 30
+"""Seconds for which another process may work there."""
+
+
+def place(path: Path) -> Path:
+    """Return where variables that were added to what is at a path are kept."""
+    return path.with_name((path.stem if path.suffix == saved.SUFFIX else path.name) + SUFFIX)
+
+
+def checked(path: Path) -> Path:
+    """Return a place that a user gave.
+
+    Raises
+    ------
+    ValueError
+        If it has another ending.
+    """
+    if not path.name.endswith(SUFFIX):
+        raise ValueError(f"{path}: added variables are kept as name{SUFFIX}")
+    return path
+
+
+def read(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Return the variables that are kept, lazily, and what is known of each.
+
+    Raises
+    ------
+    ValueError
+        If it holds something else.
+    """
+    made = _manifest.read(path)
+    if made.get("kind") != KIND:
+        raise ValueError(
+            f"{path} is a {made.get('kind', 'result')}; expected variables that were added to a table"
+        )
+    return saved.read(path), made["about"]["variables"]
+
+
+def put(path: Path, data: Mapping[Any, Any], told: Mapping[str, Any], *, of: str) -> None:
+    """Keep variables, in place of those of the same name, beside the others that are there."""
+    with _alone(path):
+        kept, known = read(path) if path.exists() else (None, {})
+        stay = {n: v for n, v in _variables(kept).items() if n.removesuffix(VALID) not in told}
+        _write(path, {**stay, **data}, {**known, **told}, of)
+
+
+def remove(path: Path, names: Sequence[str]) -> None:
+    """Remove variables, as far as they are kept."""
+    with _alone(path):
+        if not path.exists():
+            return
+        kept, known = read(path)
+        stay = {n: v for n, v in _variables(kept).items() if n.removesuffix(VALID) not in names}
+        _write(
+            path,
+            stay,
+            {n: one for n, one in known.items() if n not in names},
+            _manifest.read(path)["about"]["of"],
+        )
+
+
+def stamp(path: Path) -> str:
+    """Return what tells a table, as it is, from others: the checksum of its manifest, or size and time of a file."""
+    if path.is_dir():
+        return str(_manifest.read(path)["crc32"])
+    found = path.stat()
+    return f"{found.st_size}-{found.st_mtime_ns}"
+
+
+def _variables(kept: xr.Dataset | None) -> dict[str, Any]:
+    return {} if kept is None else {str(n): v.variable.load() for n, v in kept.data_vars.items()}
+
+
+def _write(path: Path, data: Mapping[Any, Any], told: Mapping[str, Any], of: str) -> None:
+    import xarray as xr
+
+    about = {"of": of, "variables": dict(told)}
+    saved.write(xr.Dataset(data), path, KIND, about, overwrite=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other process changes what is kept."""
+    end = time.monotonic() + PATIENCE
+    folder = path.absolute().with_name(f".{path.name}.lock")
+    while True:
+        lock = held(folder, f"changing {path.name}")
+        try:
+            lock.__enter__()
+            break
+        except PlanError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
