@@ -17,6 +17,9 @@ from .rows import PULSE, RUN, TRAIN, Rows
 if TYPE_CHECKING:
     from xarray import Dataset
 
+Known = dict[tuple[str, str], Column]
+"""Selections that are worked out, by name and rate."""
+
 
 class Source(Protocol):
     """What expressions are worked out on: a `Table`."""
@@ -39,13 +42,20 @@ class Source(Protocol):
         """Return the values of a variable and where there is one."""
 
 
-def worked_out(node: ast.expr, table: Source, at: str | None = None) -> Column:
-    """Return an expression's values and where they are; see `Table.evaluate`."""
+def worked_out(node: ast.expr, table: Source, at: str | None = None, known: Known | None = None) -> Column:
+    """Return an expression's values and where they are; see `Table.evaluate`.
+
+    Parameters
+    ----------
+    known : dict, optional
+        Selections that were worked out for the same purpose; others are added.
+    """
+    known = {} if known is None else known
     own = rate(node, table)
-    found = evaluate(node, lambda name: _column(name, own, table))
+    found = evaluate(node, lambda name: _column(name, own, table, known))
     if not (isinstance(node, ast.Name) or is_condition(node)):
         found = _filled(found)
-    return _spread(_rows(found, own, table), own, at or own, table.rows)
+    return spread(_rows(found, own, table), own, at, table.rows)
 
 
 def tried(node: ast.expr, table: Source) -> None:
@@ -95,12 +105,12 @@ def rate(node: ast.expr, table: Source) -> str:
     return next((one for one in (PULSE, TRAIN) if one in rates), RUN)
 
 
-def _column(name: str, at: str, table: Source) -> Column:
+def _column(name: str, at: str, table: Source, known: Known | None) -> Column:
     """Return a variable by another rate; what the run has once is (1, ...), for all rows."""
     selections = table.selections
     if selections.rate(name) != RUN:
-        return selections.column(name, at)
-    found = selections.column(name)
+        return selections.column(name, at, known)
+    found = selections.column(name, None, known)
     return Column(found.values[None], found.there[None])
 
 
@@ -125,9 +135,10 @@ def _filled(found: Column) -> Column:
     )
 
 
-def _spread(found: Column, own: str, at: str, rows: Rows) -> Column:
+def spread(found: Column, own: str, at: str | None, rows: Rows) -> Column:
     """Return values of trains, or of the run, for each row or train."""
     order = (PULSE, TRAIN, RUN)
+    at = at or own
     if at not in order or order.index(at) > order.index(own):
         raise ValueError(f"there is a value per {own}; expected one per {at}")
     if at == own:

@@ -120,11 +120,15 @@ def _joined(array: Any, rows: Rows) -> Mask:
         raise TypeError(
             f"{array.name or 'the array'} has {labelled.values.dtype} of shape {shape} for each row; expected a boolean"
         )
-    trains, counts = np.unique(rows.train_ids, return_counts=True)
+    rate = PULSE if len(rows) else TRAIN
+    ids = rows.train_ids if rate == PULSE else rows.trains
+    trains, counts = np.unique(ids, return_counts=True)
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    index = EntryIndex(trains, offsets, np.zeros((1, len(rows)), np.int32), rows.pulse_ids)
+    index = EntryIndex(
+        trains, offsets, np.zeros((1, len(ids)), np.int32), rows.pulse_ids if rate == PULSE else None
+    )
     joined = labelled.to(index)
-    return Mask.made(Column(joined.values, joined.there), PULSE, rows)
+    return Mask.made(Column(joined.values, joined.there), rate, rows)
 
 
 def _digest(rows: Rows, rate: str) -> str:

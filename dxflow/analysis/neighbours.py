@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors.kinds import shown
 from .evaluating import Source
-from .rows import PULSE
+from .rows import PULSE, when_of
 from .values import Value, evaluated, parsed
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def nearest(table: Source, of: Value | str, on: Any, off: Any, n: int = 3, reduc
         raise ValueError(
             f"{both} rows are on and off: on={shown(str(on))} and off={shown(str(off))} share them"
         )
-    found = evaluated(of, table, PULSE)
+    at = table.selections.at
+    found = evaluated(of, table, at)
     if found.values.dtype.kind not in "biuf":
         raise ValueError(f"of={str(of)!r} is {found.values.dtype}; expected numbers")
     values = np.where(found.there, found.values, np.nan).astype(float, copy=False)
@@ -52,8 +53,10 @@ def _windows(table: Source, on: NDArray, off: NDArray, n: int) -> tuple[NDArray,
 
     Rows without enough of them are left out.
     """
-    coords, when = table.data.coords, table.rows.times
-    run = coords["run"].values if "run" in coords and coords["run"].ndim else np.zeros(len(on))
+    coords, pulses = table.data.coords, table.selections.at == PULSE
+    when = table.rows.times if pulses else when_of(table.rows.trains)
+    name = "run" if pulses else "train_run"
+    run = coords[name].values if name in coords and coords[name].ndim else np.zeros(len(on))
     pumped, dark = np.flatnonzero(on), np.flatnonzero(off)
     first = np.full(len(pumped), -1)
     for one in np.unique(run):
@@ -94,5 +97,6 @@ def _labelled(table: Source, of: Value | str, values: NDArray, told: dict[str, A
         "long_name": f"{told['of']}, {what} of the {told['n']} nearest rows of {told['off']}",
         "nearest": json.dumps(told),
     }
-    ids = {name: table.data[name] for name in ("train_id", "pulse_id", "run") if name in table.data.coords}
-    return DataArray(values, dims=(PULSE, *further), coords=ids, attrs=attrs, name=f"{told['of']} nearest")
+    at = table.selections.at
+    ids = {str(name): one for name, one in table.data.coords.items() if one.dims == (at,)}
+    return DataArray(values, dims=(at, *further), coords=ids, attrs=attrs, name=f"{told['of']} nearest")

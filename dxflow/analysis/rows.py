@@ -55,17 +55,25 @@ class Rows:
     @cached_property
     def of_train(self) -> NDArray:
         """The position of each row's train among `trains`, (pulse,); -1 of trains that are not there."""
-        order = np.argsort(self.trains, kind="stable")
-        at = np.searchsorted(self.trains, self.train_ids, sorter=order).clip(max=max(len(order) - 1, 0))
-        if not len(order):
+        ids, order = self.train_ids, np.argsort(self.trains, kind="stable")
+        if not len(order) or not len(ids):
             return np.full(len(self), -1)
-        found = order[at]
-        return np.where(self.trains[found] == self.train_ids, found, -1)
+        # Rows of a train follow each other: each is looked for once.
+        starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
+        wanted = ids[starts]
+        found = order[np.searchsorted(self.trains, wanted, sorter=order).clip(max=len(order) - 1)]
+        found = np.where(self.trains[found] == wanted, found, -1)
+        return np.repeat(found, np.diff(np.append(starts, len(ids))))
 
     @cached_property
     def times(self) -> NDArray:
         """When rows were, (pulse,), as whole numbers: slots of 222 ns, or nanoseconds of events with timestamps."""
-        trains = self.train_ids.astype(np.int64)
-        if len(trains) and trains.max() >= TIMESTAMPS:
-            return (trains >> 32) * 10**9 + (trains & 0xFFFFFFFF)
-        return trains * SLOTS + self.pulse_ids.astype(np.int64)
+        return when_of(self.train_ids, self.pulse_ids)
+
+
+def when_of(train_ids: NDArray, pulse_ids: NDArray | int = 0) -> NDArray:
+    """Return when trains and pulses were as whole numbers: slots of 222 ns, or nanoseconds of timestamps."""
+    trains = train_ids.astype(np.int64)
+    if len(trains) and trains.max() >= TIMESTAMPS:
+        return (trains >> 32) * 10**9 + (trains & 0xFFFFFFFF)
+    return trains * SLOTS + np.asarray(pulse_ids).astype(np.int64)

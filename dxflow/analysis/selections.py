@@ -18,13 +18,15 @@ from ..declare.grammar import names as names_in
 from ..errors.near import did_you_mean, listed
 from . import masks
 from .cutflow import cutflow
-from .evaluating import Source, rate, tried, worked_out
+from .evaluating import Known, Source, spread, tried, worked_out
 from .rows import PULSE, RUN, TRAIN
 from .values import Value
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+DEEPEST = 50
+"""Levels of selections that are made of selections."""
 KEY = "selections"
 """The attribute of a dataset that has its selections."""
 
@@ -112,6 +114,7 @@ class Selections(Mapping[str, Selection]):
         if not nodes:
             raise ValueError(f"selection {name!r}: there is no condition; expected at least one")
         _refuse_circle(name, nodes, self._nodes)
+        _refuse_deep(self._nodes | {name: nodes})
         self._nodes[name] = nodes
         return self[name]
 
@@ -142,12 +145,17 @@ class Selections(Mapping[str, Selection]):
         """Return the conditions of a selection."""
         return list(self._nodes[self[name].name])
 
-    def mask(self, where: Any = None) -> NDArray[np.bool_]:
+    @property
+    def at(self) -> str:
+        """What the table has a row for each: "pulse", or "train" if it has values per train only."""
+        return PULSE if PULSE in self._table.data.dims else TRAIN
+
+    def mask(self, where: Any = None, at: str | None = None) -> NDArray[np.bool_]:
         """Return for which rows conditions hold; see `Table.mask`."""
-        keep = np.ones(len(self._table.rows), bool)
+        keep = np.ones(self._size(at), bool)
         nodes = [] if where is None else self.cut(where)
         for node in nodes:
-            keep &= self._held(node).values
+            keep &= self._held(node, at).values
         if len(keep) and not keep.any():
             counts = "; ".join(f"{n} with {cut}" for cut, n in self.cutflow(where)["alone"].items())
             warnings.warn(
@@ -160,34 +168,42 @@ class Selections(Mapping[str, Selection]):
         nodes, title = self.cut(where), ""
         if len(nodes) == 1 and isinstance(nodes[0], ast.Name) and nodes[0].id in self:
             title, nodes = f"{nodes[0].id}: ", self.nodes(nodes[0].id)
-        return cutflow([(written(one), self._held(one)) for one in nodes], len(self._table.rows), title)
+        return cutflow([(written(one), self._held(one)) for one in nodes], self._size(None), title)
 
     def joins(self, where: Any) -> list[str]:
         """Return which value is meant of variables that have none per row: that of its train, or of the run."""
-        said = {TRAIN: "of its train", RUN: "of the run"}
+        said = {TRAIN: "of its train", RUN: "of the run"} if self.at == PULSE else {RUN: "of the run"}
         every = {name: self.rate(name) for name in self._variables(self.cut(where))}
         return [f"{name}: for each row, the value {said[own]}" for name, own in every.items() if own in said]
 
     def rate(self, name: str) -> str:
         """Return of what a selection, a mask or a variable has a value each."""
         if name in self._nodes:
-            rates = {rate(node, self._table) for node in self._nodes[name]}
+            rates = {self.rate(one) for one in self._variables(self._nodes[name])}
             return next((one for one in (PULSE, TRAIN) if one in rates), RUN)
         return self._masks[name].rate if name in self._masks else self._table.rate(name)
 
-    def column(self, name: str, at: str | None = None) -> Column:
-        """Return the values of a selection, a mask or a variable; see `Table.column`."""
+    def column(self, name: str, at: str | None = None, known: Known | None = None) -> Column:
+        """Return the values of a selection, a mask or a variable; see `Table.column`.
+
+        Parameters
+        ----------
+        known : dict, optional
+            Selections that were worked out for the same purpose, by name and rate.
+        """
         if name in self._nodes:
-            at = at or self.rate(name)
-            found = [worked_out(node, self._table, at) for node in self._nodes[name]]
-            true = reduce(np.logical_and, (one.values & one.there for one in found))
-            false = reduce(np.logical_or, (one.there & ~one.values for one in found))
-            return Column(true, true | false)
+            at, known = at or self.rate(name), {} if known is None else known
+            if (name, at) not in known:
+                found = [worked_out(node, self._table, at, known) for node in self._nodes[name]]
+                true = reduce(np.logical_and, (one.values & one.there for one in found))
+                false = reduce(np.logical_or, (one.there & ~one.values for one in found))
+                known[name, at] = Column(true, true | false)
+            return known[name, at]
         if name not in self._masks:
             return self._table.column(name, at)
         if name not in self._bits:
             self._bits[name] = self._masks[name].column(self._table.rows)
-        return self._bits[name]
+        return spread(self._bits[name], self._masks[name].rate, at, self._table.rows)
 
     def to_dict(self, names: Iterable[str] | None = None) -> dict[str, Any]:
         """Return selections as JSON values: all, or these and what they are made of."""
@@ -218,6 +234,7 @@ class Selections(Mapping[str, Selection]):
         every = self._nodes | nodes
         for name, cuts in nodes.items():
             _refuse_circle(name, cuts, every)
+        _refuse_deep(every)
         self._masks |= bits
         self._nodes = every
 
@@ -235,7 +252,7 @@ class Selections(Mapping[str, Selection]):
         counts = self.cutflow(where).reset_index()
         told = {
             "where": [written(node) for node in nodes],
-            "rows": len(self._table.rows),
+            "rows": self._size(None),
             "cutflow": counts.to_dict("records"),
             "joins": self.joins(where),
         }
@@ -265,9 +282,14 @@ class Selections(Mapping[str, Selection]):
             raise ValueError(f"{written(node)!r} is the same for all rows: there is no name in it")
         return node
 
-    def _held(self, node: ast.expr) -> Column:
+    def _size(self, at: str | None) -> int:
+        """Return how many rows, or trains, there are."""
+        rows = self._table.rows
+        return len(rows.trains if (at or self.at) == TRAIN else rows)
+
+    def _held(self, node: ast.expr, at: str | None = None) -> Column:
         """Return where a condition is true, and where that is known, for each row."""
-        found = worked_out(node, self._table, PULSE)
+        found = worked_out(node, self._table, at or self.at)
         return (
             Column(found.values & found.there, found.there)
             if isinstance(node, ast.Name | ast.Subscript)
@@ -333,3 +355,17 @@ def _refuse_circle(name: str, nodes: list[ast.expr], every: Mapping[str, list[as
                 f"selection {name!r} would be made of itself: {' -> '.join([name, *reversed(way)])}"
             )
         todo += [(n, one) for node in every[one] for n in names_in(node)]
+
+
+def _refuse_deep(every: Mapping[str, list[ast.expr]]) -> None:
+    """Refuse selections that are made of selections, these of others, and so on, too often."""
+    used = {name: {n for node in nodes for n in names_in(node)} & set(every) for name, nodes in every.items()}
+    level = dict.fromkeys(every, 0)
+    for _ in range(DEEPEST):
+        higher = {name: 1 + max((level[one] for one in used[name]), default=-1) for name in every}
+        if higher == level:
+            return
+        level = higher
+    raise ValueError(
+        f"selections are made of each other more than {DEEPEST} times over; expected fewer levels"
+    )

@@ -102,7 +102,7 @@ class Table:
         """
         return evaluated(what, self, at)
 
-    def mask(self, where: Any = None) -> NDArray[np.bool_]:
+    def mask(self, where: Any = None, at: str | None = None) -> NDArray[np.bool_]:
         """Return for which rows a condition holds, (pulse,); for all without one. What is missing never passes.
 
         Parameters
@@ -110,13 +110,15 @@ class Table:
         where : str, Value, Selection, array of bool, or list of these
             ``"xgm > 800 & lit"``, ``ev.xgm > 800``, the name of a selection, a boolean for each row or train, or a
             DataArray of booleans that is joined by train_id and pulse_id. Of a list, all must hold.
+        at : {"pulse", "train"}, optional
+            Of what there is a row each: pulses, or trains in a table that has values per train only.
 
         Raises
         ------
         KeyError, TypeError, ValueError
             If it selects nothing; the message says what does.
         """
-        return self.selections.mask(where)
+        return self.selections.mask(where, at)
 
     def select(self, name: str, *cuts: Any) -> Selection:
         """Give a name to conditions that must all hold: ``ev.select("good", ev.xgm > 200, "lit")``.

@@ -151,8 +151,8 @@ class Value(NDArrayOperatorsMixin):
         return Value(ast.Subscript(self.node, index, ast.Load()), self.table)
 
     def __getattr__(self, name: str) -> Value:
-        if name.startswith("_") or self.table is None:
-            raise AttributeError(f"a value has no {name!r}")
+        if name.startswith("_") or vars(self).get("table") is None:
+            raise AttributeError(f"a value of no table has no {name!r}")
         full = f"{self.name}.{name}"
         if full not in self.table.data.variables:
             own = [one for one in dir(type(self)) if not one.startswith("_")]
@@ -202,7 +202,7 @@ class Names:
         self._start, self._table = start, table
 
     def __getattr__(self, name: str) -> Value | Names:
-        if name.startswith("__"):
+        if name.startswith("_"):
             raise AttributeError(name)
         return attribute(f"{self._start}.{name}", self._table)
 

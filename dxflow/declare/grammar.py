@@ -163,7 +163,7 @@ def _check_condition(node: ast.expr) -> None:
             for op, right in zip(node.ops, node.comparators, strict=True):
                 _check_compared(op, right)
         case ast.Call(func=ast.Name(id=name)) if name in TESTS:
-            _check_call(node, TESTS[name])
+            _check_call(node, name, TESTS[name])
         case ast.Name():
             pass
         case ast.Subscript():
@@ -194,11 +194,11 @@ def _check_value(node: ast.expr) -> None:
             _check_value(node.value)
             _check_index(node)
         case ast.Call(func=ast.Name(id=name)) if name in EXTREMES and node.args:
-            _check_call(node, (VALUE,) * len(node.args))
+            _check_call(node, name, (VALUE,) * len(node.args))
         case ast.Call(func=ast.Name(id="where")):
-            _check_call(node, (CONDITION, VALUE, VALUE)[: max(len(node.args), 2)])
+            _check_call(node, "where", (CONDITION, VALUE, VALUE)[: max(len(node.args), 2)])
         case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS:
-            _check_call(node, FUNCTIONS[name])
+            _check_call(node, name, FUNCTIONS[name])
         case ast.Name():
             pass
         case _ if is_condition(node):
@@ -207,11 +207,15 @@ def _check_value(node: ast.expr) -> None:
             raise Strange(node)
 
 
-def _check_call(node: ast.Call, takes: tuple[str, ...]) -> None:
+def _check_call(node: ast.Call, name: str, takes: tuple[str, ...]) -> None:
     if node.keywords or len(node.args) != len(takes):
         raise Strange(node)
     for part, kind in zip(node.args, takes, strict=True):
         (_check_condition if kind == CONDITION else _check_value)(part)
+    if name == "between" and all(map(is_constant, node.args[1:])):
+        low, high = (ast.literal_eval(one) for one in node.args[1:])
+        if isinstance(low, str) == isinstance(high, str) and not low < high:
+            raise Strange(node, f"it holds for nothing: low <= x < high; of one value, x == {low!r}")
 
 
 def _check_index(node: ast.Subscript) -> None:

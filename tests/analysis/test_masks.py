@@ -21,6 +21,9 @@ def test_booleans_of_rows_and_of_trains_are_conditions(ev):
     np.testing.assert_array_equal(ev.mask(EVEN), EVEN)
     laser = DATA.laser.values
     np.testing.assert_array_equal(ev.mask(laser), np.repeat(laser, np.bincount(ev.rows.of_train)))
+    ev.select("even", EVEN)
+    ev.select("pumped", laser)
+    np.testing.assert_array_equal(ev.mask("even & pumped"), EVEN & ev.mask("laser"))
     np.testing.assert_array_equal(ev.mask([EVEN, "lit"]), EVEN & ev.mask("lit"))
 
 

@@ -52,3 +52,151 @@ def test_selections_come_back_from_json_and_from_the_attributes_of_a_dataset(ev)
         for name in one.selections:
             np.testing.assert_array_equal(one.mask(name), ev.mask(name))
         assert json.dumps(one.selections.to_dict()) == kept
+
+
+def test_ranges_are_half_open_and_exact_values_and_several_cuts_on_a_variable_are_cuts(ev):
+    photons = DATA.photons.values
+    np.testing.assert_array_equal(ev.mask(ev.photons.between(4, 6)), (photons == 4) | (photons == 5))
+    np.testing.assert_array_equal(ev.mask(ev.photons == 4), photons == 4)
+    np.testing.assert_array_equal(ev.mask(ev.photons.isin([4, 7])), np.isin(photons, [4, 7]))
+    np.testing.assert_array_equal(ev.mask(ev.state == "MOVING"), ev.mask("state == 'MOVING'"))
+    both = ev.select("both", ev.photons > 3, ev.photons != 5)
+    np.testing.assert_array_equal(both.mask, (photons > 3) & (photons != 5))
+    with pytest.raises(
+        ValueError, match="between\\(photons, 4, 4\\)' is not understood; it holds for nothing"
+    ):
+        ev.photons.between(4, 4)
+
+
+def test_unknown_names_are_refused_with_near_names_and_never_hold(ev):
+    ev.select("good", "lit")
+    for wrong in ("xmg > 3", "goood", ["lit", "~xmg"], "lit | xmg > 3"):
+        with pytest.raises(KeyError, match=r"no variable or selection '\w+'. Did you mean '(xgm|good)'"):
+            ev.mask(wrong)
+    with pytest.raises(KeyError, match="no selection 'goood'. Did you mean 'good'"):
+        ev.selections["goood"]
+    with pytest.raises(KeyError, match="no variable 'goo'"):
+        ev["goo"]
+    with pytest.raises(AttributeError, match="no variable 'xmg'. Did you mean 'xgm'"):
+        ev.xmg  # noqa: B018
+    assert [*ev.selections] == ["good"]
+
+
+def test_vectors_are_refused_with_the_way_out_and_without_reading(ev):
+    with pytest.raises(ValueError, match=r"roi > 3' has values of shape \(3,\) .* index roi, such as roi"):
+        ev.select("bright", ev.roi > 3)
+    roi = DATA.roi.values
+    for where, expected in (
+        (ev.roi[1] > 3, roi[:, 1] > 3),
+        ((ev.roi > 3).any(), (roi > 3).any(1)),
+        ("sum(roi) > 6", roi.sum(1, dtype=float) > 6),
+    ):
+        np.testing.assert_array_equal(ev.mask(where), expected)
+    nothing = dataset().assign(roi=DATA.roi * np.nan)
+    with pytest.warns(UserWarning, match="holds for none of"):
+        assert not Table(nothing).mask("sum(roi) >= 0").any()
+
+
+def test_columns_are_read_when_they_are_used_and_not_before(ev):
+    ev.columns.column = None
+    ev.select("good", "xgm > 3 & sum(roi) > 2", ev.delay.between(1, 2))
+    with pytest.raises(ValueError, match="not a boolean: compare it, such as xgm > 0"):
+        ev.select("bad", "xgm")
+    with pytest.raises(ValueError, match="expected two numbers or two texts"):
+        ev.select("bad", "state > 3")
+    assert [*ev.selections] == ["good"]
+
+
+def test_what_selects_nothing_is_refused(ev):
+    for wrong, error, said in (
+        ((), ValueError, "there is no condition"),
+        (("1 < 2",), ValueError, "the same for all rows"),
+        ((True,), TypeError, "selects nothing"),
+        ((ev.xgm + 1,), ValueError, r"'xgm \+ 1' is no condition"),
+        (("xgm + 1",), ValueError, r"'xgm \+ 1' is no condition"),
+        (("__import__('os').system('true')",), ValueError, "not understood"),
+        ((None,), TypeError, "selects nothing"),
+        ((np.arange(3),), TypeError, "an array of int64 selects nothing"),
+        ((ev.xgm > 3, lambda row: row), TypeError, "selects nothing"),
+    ):
+        with pytest.raises(error, match=said):
+            ev.select("wrong", *wrong)
+    for name in ("xgm", "", "a`b", "mask:1", 3, "a\nb"):
+        with pytest.raises(ValueError, match="selection "):
+            ev.select(name, "lit")
+    assert not ev.selections
+
+
+def test_operators_that_bind_more_tightly_than_comparisons_are_told(ev):
+    with pytest.raises(ValueError, match="put each in parentheses"):
+        ev.xgm > 200 & ev.lit  # noqa: B015
+    with pytest.raises(ValueError, match="put each in parentheses"):
+        ev.lit & ev.xgm > 200  # noqa: B015
+    with pytest.raises(TypeError, match="no single truth: join conditions by & | ~"):
+        ev.lit and ev.laser  # noqa: B018
+    with pytest.raises(TypeError, match="write x.between"):
+        1 < ev.xgm < 2  # noqa: B015
+    text = "lit & xgm > 200"
+    np.testing.assert_array_equal(ev.mask(text), LIT & (XGM > 200))
+
+
+def test_an_empty_selection_is_said_with_the_cut_that_empties_it(ev):
+    none = ev.select("none", "lit", ev.xgm > 1e9)
+    with pytest.warns(
+        UserWarning, match=r"none holds for none of \d+ rows: \d+ with lit; 0 with xgm > 1000000000.0"
+    ):
+        assert not none.mask.any()
+    assert repr(none).startswith(f"none: 0 of {len(ev.rows)} rows")
+
+
+def test_which_value_is_meant_of_variables_of_other_rates_is_said(ev):
+    ev.select("late", ev.delay > 2, ev.energy > 9)
+    both = ev.select("both", "late", "lit")
+    said = ["delay: for each row, the value of its train", "energy: for each row, the value of the run"]
+    assert both.joins == said
+    assert all(one in repr(both) and one in both._repr_html_() for one in said)
+    assert json.loads(ev.selections.as_attrs("both")["selections"])["joins"] == said
+
+
+def test_products_keep_the_condition_all_that_its_names_stand_for_and_what_was_left(ev):
+    ev.select("other", "laser")
+    ev.select("good", ev.xgm > 800, "~other")
+    kept = json.loads(ev.selections.as_attrs(["good", "photons > 3"])["selections"])
+    assert kept["where"] == ["good", "photons > 3"]
+    assert kept["selections"] == {"other": ["laser"], "good": ["xgm > 800", "not other"]}
+    assert [line["in_order"] for line in kept["cutflow"]] == [
+        ev.mask("good").sum(),
+        ev.mask(["good", "photons > 3"]).sum(),
+    ]
+    again = table()
+    again.selections.load(kept)
+    np.testing.assert_array_equal(again.mask(kept["where"]), ev.mask("good & photons > 3"))
+
+
+def test_what_is_no_selections_is_refused_and_changes_nothing(ev):
+    ev.select("good", "lit")
+    for wrong in ("{", "[]", {"selections": {"a": ["x >"]}}, {"selections": {"a": ["b"], "b": ["a"]}}, {}):
+        with pytest.raises(ValueError, match="there are no selections|made of itself"):
+            ev.selections.load(wrong)
+    assert [*ev.selections] == ["good"]
+
+
+def test_selections_may_be_made_of_each_other_many_times_over_and_each_is_worked_out_once(ev):
+    ev.select("s0", "lit")
+    for number in range(1, 50):
+        ev.select(f"s{number}", f"s{number - 1} & ~~s{number - 1} | s{number - 1}")
+    np.testing.assert_array_equal(ev.mask("s49"), LIT)
+    with pytest.raises(ValueError, match="more than 50 times over"):
+        ev.select("s0", ev.select("before", "lit"))
+    np.testing.assert_array_equal(ev.mask("s49"), LIT)
+
+
+def test_rows_of_a_table_without_pulses_are_trains():
+    trains = Table(DATA[["delay", "laser", "energy"]])
+    late = trains.select("late", "delay > 2", trains.laser)
+    np.testing.assert_array_equal(late.mask, (DATA.delay.values > 2) & DATA.laser.values)
+    assert trains.cutflow("late").attrs["rows"] == 20
+    assert not late.joins
+    found = trains.nearest("delay", "laser", "~laser", n=1)
+    assert found.dims == ("train",)
+    assert found.values[1] == DATA.delay.values[0]

@@ -118,6 +118,7 @@ def test_texts_have_one_form(text, canonical):
             "x > 10 ** 400 .real",
         ),
         *("1" + "0" * 30, "x" * (LONGEST + 1), "-" * (DEEPEST + 1) + "x", "(" * 300 + "x" + ")" * 300),
+        *("between(x, 3, 3)", "between(x, 3, 2)", "x.between(-1, -2)"),
         "x" + " + x" * DEEPEST,
         "sqrt(" * DEEPEST + "x" + ")" * DEEPEST,
     ],
