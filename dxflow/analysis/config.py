@@ -24,16 +24,8 @@ from .finding import SMALL
 T = TypeVar("T")
 ROWS = ("auto", "pulses", "frames")
 TOP = (
-    "title",
-    "rows",
-    "variables",
-    "algorithms",
-    "pass",
-    "pulses",
-    "detector",
-    "everything",
-    "without",
-    "small",
+    *("title", "rows", "variables", "algorithms", "pass", "pulses", "detector", "scan"),
+    *("everything", "without", "small"),
 )
 CLOCK = ("sase", "pattern", "offset", "reference_frame", "exposure", "stride")
 OF_KEY = ("key", "offset", "per", "unit", "doc")
@@ -86,6 +78,8 @@ class Config:
     without: list[str] = field(default_factory=list)
     small: int = SMALL
     title: str = ""
+    scan: list[str] = field(default_factory=list)
+    """Variables that were scanned."""
     text: str = ""
     """As it was given."""
     path: str = ""
@@ -133,14 +127,15 @@ def _config(given: Section, text: str, path: str = "") -> Config:
     made.detector = _a(given, "detector", str, "the name of a detector", None)
     made.small = _a(given, "small", int, "a number of values", SMALL)
     made.everything = _a(given, "everything", bool, "true or false", False)
-    without = given.get("without") or []
-    made.without = [without] if isinstance(without, str) else list(without)
-    if not all(isinstance(one, str) for one in made.without):
-        raise given.wrong("expected patterns such as '*TIMESERVER*'", "without")
+    made.without = _texts(given, "without", "patterns such as '*TIMESERVER*'")
     made.clock = dict(_section(given, "pulses", CLOCK))
     made.options = dict(_section(given, "pass", PASS))
     made.variables = {name: _variable(name, section) for name, section in _variables(given)}
     made.algorithms = _algorithms(given, made.detector)
+    made.scan = _texts(given, "scan", "names of variables")
+    if not made.everything and (unknown := sorted({*made.scan} - {*made.variables})):
+        near = did_you_mean(unknown[0], made.variables)
+        raise given.wrong(f"{unknown[0]!r} is no variable.{near} There are: {listed(made.variables)}", "scan")
     if not (made.variables or made.algorithms or made.everything):
         raise given.wrong(
             "nothing is asked for: expected variables, algorithms, or 'everything: true' for all that is small"
@@ -156,6 +151,15 @@ def _a(given: Section, key: str, kind: type[T], words: str, usual: Any) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise given.wrong(f"{value!r}: expected {words}", key)
     return value
+
+
+def _texts(given: Section, key: str, words: str) -> list[str]:
+    """Return a text, or a list of them, as a list."""
+    found = given.get(key) or []
+    made = [found] if isinstance(found, str) else found
+    if not isinstance(made, (list, tuple)) or not all(isinstance(one, str) for one in made):
+        raise given.wrong(f"expected {words}", key)
+    return list(made)
 
 
 def _section(given: Section, key: str, known: Sequence[str]) -> Section:

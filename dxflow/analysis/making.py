@@ -14,7 +14,7 @@ import numpy as np
 from ..declare.inputs import Key
 from ..declare.pulses import PulseKey
 from ..declare.pumped import LASER, Pumped
-from ..driver.progress import during
+from ..driver.progress import Progress, during
 from ..errors import PlanError
 from ..errors.near import listed
 from ..run.findings import Faults
@@ -26,7 +26,7 @@ from ..run.timing import SLOTS
 from ..run.whole import whole
 from ..sizes import parse, show
 from . import config as configs
-from . import finding, joining, passing, saved
+from . import finding, joining, passing, saved, smalldata_out
 from .config import Config, Wanted
 from .finding import Found
 from .joining import Grid
@@ -106,12 +106,17 @@ def table(
         if rows not in configs.ROWS:
             raise ValueError(f"rows={rows!r}: expected one of {listed(configs.ROWS)}")
         wanted.rows = rows
-    saved.check(path, None, overwrite)
+    lcls = path.suffix == smalldata_out.SUFFIX
+    smalldata_out.check(path, overwrite) if lcls else saved.check(path, None, overwrite)
     with during(f"opening {run}", opened, run, wanted.algorithms, None, quiet=quiet) as source:
-        made = _Making(_some(source, trains), wanted, quiet)
+        made = _Making(_some(source, trains), wanted, quiet, lcls)
         data = made.dataset(run, {**wanted.options, **options}, trains, _asked(limit, agree))
     about = {"config": wanted.text, "losses": [asdict(one) for one in ordered(made.losses)]}
-    during(f"writing {path.name}", saved.write, data, path, "table", about, overwrite, quiet=quiet)
+    with Progress(f"writing {path.name}", quiet=quiet):
+        if lcls:
+            smalldata_out.write(data, path, about, overwrite)
+        else:
+            saved.write(data, path, "table", about, overwrite)
     return open_table(path)
 
 
@@ -151,6 +156,8 @@ class _Making:
     source: OpenedRun
     config: Config
     quiet: bool = False
+    events: bool = False
+    """Whether all values are there once per row in the end, as LCLS has them."""
     losses: list[Loss] = field(default_factory=list)
     beam: joining.Beam | None = None
 
@@ -167,7 +174,8 @@ class _Making:
         grid, losses = passing.grid(planned, self.config, self.source, self.beam)
         self.losses += losses
         found = [one for one in (*given, *every) if self._possible(one, grid)]
-        size = sum(one.nbytes(len(grid), len(grid.trains)) for one in found)
+        trains_ = max(len(grid), len(grid.trains)) if self.events else len(grid.trains)
+        size = sum(one.nbytes(len(grid), trains_) for one in found)
         size += len(grid) * 16 + (planned.nbytes if planned else 0)
         ask(self._words(found, grid, size), size)
         made = during("reading", self._read, found, grid, quiet=self.quiet) | self._flags(values, grid)
@@ -176,7 +184,13 @@ class _Making:
             self.losses += planned.losses
         self.losses += [*self.source.faults.losses, *self.source.faults.notes]
         labels = joining.coordinates(grid, finding.times(self.source))
-        attrs = {"title": self.config.title, "run": self.source.path, "rows": grid.kind or "trains"}
+        scan = ", ".join(name for name in self.config.scan if name in made)
+        attrs = {
+            "title": self.config.title,
+            "run": self.source.path,
+            "rows": grid.kind or "trains",
+            "scan": scan,
+        }
         # The order that somebody gave; labels of other axes are made coordinates by their makers.
         return Dataset(made, labels, {k: v for k, v in attrs.items() if v}).set_coords(
             [n for n in made if planned is not None and n in planned.labels]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from glob import glob, has_magic
@@ -78,13 +79,19 @@ def _opened(path: Path) -> Any:
         from . import smalldata
 
         data = smalldata.read(path)
-        return with_added(Table(data, path, {"layout": data.attrs["layout"]}))
+        return with_added(Table(data, path, {"layout": data.attrs["layout"], **_about(path)}))
     result = open_result(path)
     if result.manifest.get("kind") == beside.KIND:
         raise ValueError(
             f"{path} has what was added to a table: open the table, or ev.restore({str(path)!r})"
         )
     return _made(path, result.manifest) if result.manifest.get("kind") in KINDS else result
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """Return what a table in LCLS's layout says of how dxflow made it; nothing of a file of LCLS."""
+    with open_hdf5(path) as file:
+        return dict(json.loads(file.attrs[GROUP])["about"]) if GROUP in file.attrs else {}
 
 
 def _ours(path: Path) -> bool:

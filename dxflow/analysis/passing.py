@@ -93,7 +93,8 @@ class Pass:
         of = {name: index for index, name in Names(self.plan).rows.items()}
         places: dict[str, NDArray] = {}
         out: dict[str, Variable] = {}
-        for name, array in data.data_vars.items():
+        # Others are labels: which trains and modules were used.
+        for name, array in ((n, a) for n, a in data.data_vars.items() if "." in str(n)):
             first = str(array.dims[0]) if array.dims else ""
             if first in of and first not in places:
                 places[first] = self._places(of[first], grid)

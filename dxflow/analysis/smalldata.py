@@ -120,7 +120,7 @@ class _File:
 
     def _add(self, path: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and not path.split("/")[-1].startswith("_"):
-            attrs = {k: _text(item.attrs[k]) for k in ("name", *WORDS) if k in item.attrs}
+            attrs = {k: _text(item.attrs[k]) for k in ("name", "dtype", *WORDS) if k in item.attrs}
             labels = tuple(item.dims[n].label for n in range(item.ndim))
             self.found[path] = _Found(path, item.shape or (), item.dtype, attrs, labels)
 
@@ -216,7 +216,8 @@ class _File:
         """Yield a variable of which each row, or the run, has one value, and where it has one."""
         rows = self._has_rows(one)
         array = Rows(self.path, one.path, one.shape, one.dtype, self.order if rows else None)
-        array.flag = rows and one.path.startswith(FLAGS) and one.dtype.kind in "iu"
+        flag = one.path.startswith(FLAGS) or one.attrs.get("dtype") == "bool"
+        array.flag = rows and flag and one.dtype.kind in "iu"
         attrs = {**_said(one), "source": one.path, "rate": PULSE if rows else RUN}
         dims = self._dims(one, [PULSE] if rows else [])
         yield one.name, lazy(array, dims, attrs)

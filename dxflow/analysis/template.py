@@ -18,6 +18,7 @@ TEXT = """\
 # All of it is explained in docs/tables.md. Mistakes are found before anything is read, and named with their line.
 
 # title: XFEL 900123, water
+# scan: delay            # what was scanned
 
 # A row for each X-ray pulse (pulses) or detector frame (frames); auto: frames if an algorithm makes something of each.
 rows: auto

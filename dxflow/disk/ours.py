@@ -169,6 +169,8 @@ def _kind_of_hdf5(path: Path) -> str:
     from .marks import GROUP
 
     with open_hdf5(path) as file:
+        if GROUP in file.attrs:
+            return RESULT * isinstance(json.loads(file.attrs[GROUP]), dict)
         if GROUP in file:
             return RESULT * isinstance(json.loads(file[GROUP]["manifest"][()]), dict)
         return FILE * bytes(file["METADATA/daqLibrary"][0]).startswith(b"dxflow ")
