@@ -176,7 +176,7 @@ def test_scans_are_means_of_bins_with_errors_of_on_and_off(ev):
             assert data["count"][n, k] == inside.sum()
             assert float(data["mean"][n, k]) == pytest.approx(signal[inside].sum() / i0[inside].sum())
             assert data["sem"][n, k] > 0
-    assert text(axes)[:2] == ("delay (ps)", "signal / xgm (photons/uJ)")
+    assert text(axes)[:2] == ("delay (ps)", "signal / xgm (photons/µJ)")
     assert text(axes)[2].endswith("good")
     assert [one.get_text() for one in axes.get_legend().get_texts()] == ["on", "off"]
 

@@ -55,8 +55,11 @@ class Bars:
         axes.set_yticks(range(len(names)), [str(name) for name in names])
         axes.set(xlabel=data.attrs["counted"], ylabel=data.attrs["name"], ylim=(len(names) - 0.4, -0.6))
         axes.margins(x=0.15)
+        axes.xaxis.get_major_locator().set_params(nbins=5)
+        axes.xaxis.set_major_formatter("{x:,g}")
         if len(series) > 1:
-            axes.legend(fontsize=8)
+            # Bars may be anywhere in the axes.
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=len(series))
 
     def text(self, screen: Screen) -> list[str]:
         """Draw a bar in each line, with its count."""

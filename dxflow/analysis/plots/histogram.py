@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 FEWEST, MOST, WHOLE = 10, 200, 200
 """Bins of a histogram at least and at most, and the most of them that are one whole number each."""
-PEAKED = 3000.0
-"""How many times as many values some bins must hold as others for an axis of counts to be logarithmic."""
+POSITIONS, EACH = 100, 5
+"""Values that have a bin each if there are no others, and how often each must be there on average."""
+PEAKED = 100.0
+"""How many times as many values the fullest bin must hold as the usual one for an axis of counts to be logarithmic."""
 SAME = 1e-12
 """Relative difference of the values of a constant."""
 INSIDE, FAR = (0.1, 99.9), 8.0
@@ -67,7 +69,8 @@ class Histogram:
 
 def _is_log(counts: NDArray) -> bool:
     """Return whether some bins hold so many more values than others that these would not be seen."""
-    return style.is_log(counts[counts > 0], PEAKED)
+    some = counts[counts > 0]
+    return bool(len(some) and some.max() > PEAKED * np.median(some))
 
 
 def _columns(counts: NDArray, most: int) -> NDArray:
@@ -153,10 +156,22 @@ def borders_of(variable: Sample, values: NDArray, bins: Any = None) -> NDArray:
     low, high = drawn(values)
     if variable.values.dtype.kind in "iub":
         return _whole(np.floor(low), np.ceil(high), bins, len(values))
+    if bins is None and (found := positions(values)) is not None:
+        return style.edges(found)
     if high - low <= SAME * max(abs(low), abs(high)):
         around = max(abs(low) * 1e-3, 0.5)
         low, high = low - around, high + around
     return np.linspace(low, high, int(bins or usual(len(values))) + 1)
+
+
+def positions(values: NDArray) -> NDArray | None:
+    """Return the few values that all are, such as the positions of a stepped motor; None if they are any."""
+    found = np.unique(values[:: max(len(values) // 10**4, 1)])
+    if not 1 < len(found) <= POSITIONS or len(found) * EACH > len(values):
+        return None
+    found = np.unique(values)
+    near = np.diff(found) <= 1e-9 * (found[-1] - found[0])
+    return found if len(found) <= POSITIONS and not near.any() else None
 
 
 def usual(n: int) -> int:
@@ -188,13 +203,6 @@ def drawn(values: NDArray) -> tuple[float, float]:
 
 
 def span_of(data: Dataset) -> Span:
-    """Return the axis of bins; times and texts as they are written."""
+    """Return the axis of bins."""
     name = style.label(data.attrs["name"], data.attrs["units"])
-    low, high = data["low"].values[0], data["high"].values[-1]
-    if data["low"].dtype.kind in "mM":
-        words = [
-            str(np.datetime_as_string(t, "s")) if data["low"].dtype.kind == "M" else str(t)
-            for t in (low, high)
-        ]
-        return Span(0.0, 1.0, name=name, words=words)
-    return Span(float(low), float(high), name=name)
+    return Span.ends(data["low"].values[0], data["high"].values[-1], name)

@@ -92,9 +92,9 @@ def of_array(array: DataArray, positions: NDArray | None, title: str) -> Image:
         if array.ndim == 3 and array.dims[0] in array.coords
         else range(len(modules))
     )
-    image, corners = beside(modules)
+    image, places = beside(modules)
     named = (
-        tuple((x, y, str(name)) for (x, y), name in zip(corners, names, strict=True))
+        tuple((x, y, str(name)) for (x, y), name in zip(places, names, strict=True))
         if len(modules) > 1
         else ()
     )
@@ -117,16 +117,28 @@ def _plane(array: DataArray, what: str, title: str) -> Image:
 
 def _assembled(array: DataArray, positions: NDArray, what: str, title: str) -> Image:
     values = array.values if array.ndim == 3 else array.values[None]
-    if len(positions) != len(values) and array.ndim == 3 and array.dims[0] in array.coords:
+    image, extent = assemble(values, of_modules(array, positions))
+    return _image(image, extent, ("x (mm)", "y (mm)"), what, title, up=True)
+
+
+def of_modules(array: DataArray, positions: NDArray) -> NDArray:
+    """Return the positions of the modules that an array has.
+
+    Raises
+    ------
+    ValueError
+        If the geometry is that of another detector.
+    """
+    shape = array.shape if array.ndim == 3 else (1, *array.shape)
+    if len(positions) != shape[0] and array.ndim == 3 and array.dims[0] in array.coords:
         numbers = array[array.dims[0]].values
         positions = positions[numbers] if numbers.max(initial=0) < len(positions) else positions
-    if positions.shape[:3] != values.shape:
+    if positions.shape[:3] != shape:
         raise ValueError(
-            f"the geometry has (module, ss, fs) = {positions.shape[:3]}, {array.name} is {values.shape}: "
-            "give the geometry of this detector"
+            f"the geometry has (module, ss, fs) = {positions.shape[:3]}, {array.name} is {shape}: give the geometry of "
+            "this detector"
         )
-    image, extent = assemble(values, positions)
-    return _image(image, extent, ("x (mm)", "y (mm)"), what, title, up=True)
+    return positions
 
 
 def _image(values: NDArray, extent: Any, labels: Any, what: str, title: str, **options: Any) -> Image:
@@ -139,15 +151,19 @@ def _image(values: NDArray, extent: Any, labels: Any, what: str, title: str, **o
 def beside(modules: NDArray) -> tuple[NDArray, list[tuple[int, int]]]:
     """Return modules side by side with gaps of NaN, (row, column), and the first column and row of each."""
     n, ss, fs = modules.shape
-    gap = max(round(GAP * max(ss, fs)), 1) if n > 1 else 0
-    # About as wide as high.
-    wide = int(np.clip(np.ceil(np.sqrt(n * (ss + gap) / (fs + gap))), 1, max(n, 1)))
-    high = -(-n // wide)
-    image = np.full((high * (ss + gap) - gap, wide * (fs + gap) - gap), np.nan)
-    corners = [(m % wide * (fs + gap), m // wide * (ss + gap)) for m in range(n)]
-    for module, (column, row) in zip(modules, corners, strict=True):
+    places = corners(n, ss, fs)
+    column, row = np.max(places, axis=0, initial=0)
+    image = np.full((row + ss, column + fs), np.nan)
+    for module, (column, row) in zip(modules, places, strict=True):
         image[row : row + ss, column : column + fs] = module
-    return image, corners
+    return image, places
+
+
+def corners(n: int, ss: int, fs: int) -> list[tuple[int, int]]:
+    """Return the first column and row of each of n modules side by side, about as wide as high."""
+    gap = max(round(GAP * max(ss, fs)), 1)
+    wide = int(np.clip(np.ceil(np.sqrt(n * (ss + gap) / (fs + gap))), 1, max(n, 1)))
+    return [(m % wide * (fs + gap), m // wide * (ss + gap)) for m in range(n)]
 
 
 def assemble(image: NDArray, positions: NDArray) -> tuple[NDArray, tuple[float, float, float, float]]:

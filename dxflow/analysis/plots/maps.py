@@ -35,22 +35,22 @@ class Axis:
         n = array.sizes[dim]
         if dim not in array.coords:
             return cls(dim, np.arange(n + 1) - 0.5)
-        coordinate = array[dim]
-        label = style.label(dim, coordinate.attrs.get("units"))
-        values = coordinate.values
+        values, label = array[dim].values, style.label(dim, array[dim].attrs.get("units"))
         if values.dtype.kind in "US":
             return cls(label, np.arange(n + 1) - 0.5, values.astype("U"))
-        steps = np.diff(values) if values.dtype.kind in "iuf" else np.zeros(max(n - 1, 0))
-        if values.dtype.kind == "u":
-            steps = np.diff(values.astype(float))
+        if values.dtype.kind in "mM":
+            found = style.edges(values.astype("i8"))
+            return cls(label, found.round().astype("i8").astype(values.dtype))
+        steps = np.diff(values.astype(float)) if values.dtype.kind in "iuf" else np.zeros(max(n - 1, 0))
         if n > 1 and not ((steps > 0).all() or (steps < 0).all()):
             return cls(f"{dim} (number)", np.arange(n + 1) - 0.5)
-        return cls(label, style.edges(values.astype(float)))
+        return cls(label, style.edges(values))
 
     def span(self) -> Span:
         """Return the axis for a terminal."""
-        words = () if self.words is None else [str(w) for w in self.words]
-        return Span(float(self.borders[0]), float(self.borders[-1]), name=self.label, words=words)
+        if self.words is None:
+            return Span.ends(self.borders[0], self.borders[-1], self.label)
+        return Span(0.0, 1.0, name=self.label, words=[str(word) for word in self.words])
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,10 +166,10 @@ def density(x: Sample, y: Sample, bins: Any = None, where: str = "") -> Map:
     n = int(good.sum())
     data = xr.Dataset(
         {"count": (("y", "x"), counts), "outside": n - inside, "missing": len(good) - n},
-        {f"{a}_edge": (f"{a}_border", b) for a, b in zip("xy", borders, strict=True)},
+        {f"{a}_edge": (f"{a}_border", v.back(b)) for a, v, b in zip("xy", (x, y), borders, strict=True)},
         {"x": names[0], "y": names[1], "x_units": x.unit, "y_units": y.unit},
     )
-    axes = [Axis(style.label(v.name, v.unit), b) for v, b in zip((x, y), borders, strict=True)]
+    axes = [Axis(style.label(v.name, v.unit), v.back(b)) for v, b in zip((x, y), borders, strict=True)]
     missing = f", {len(good) - n} missing" if n < len(good) else ""
     title = f"{y.name} against {x.name}: {n} {x.counted}{missing}" + (f", {where}" if where else "")
     return Map(data, "count", *axes, x.counted, title, counts=True)

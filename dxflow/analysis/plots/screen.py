@@ -72,6 +72,15 @@ class Span:
     words: Sequence[str] = ()
 
     @classmethod
+    def ends(cls, low: Any, high: Any, name: str = "") -> Span:
+        """Return the axis between two numbers or times, which are written as such."""
+        if np.asarray(low).dtype.kind == "M":
+            return cls(0.0, 1.0, False, name, [str(np.datetime_as_string(t, "s")) for t in (low, high)])
+        if np.asarray(low).dtype.kind == "m":
+            return cls(0.0, 1.0, False, name, [str(t) for t in (low, high)])
+        return cls(float(low), float(high), name=name)
+
+    @classmethod
     def over(cls, *values: Any, log: bool = False, name: str = "", words: Sequence[str] = ()) -> Span:
         """Return the axis over all finite values, those above 0 if it is logarithmic."""
         every = np.concatenate([np.ravel(np.asarray(v, float)) for v in values])
@@ -95,7 +104,8 @@ class Span:
     def at(self, part: float) -> str:
         """Return the value at a part of the axis, as it is written."""
         if self.words:
-            return self.words[round(part * (len(self.words) - 1))]
+            number = part * (len(self.words) - 1)
+            return self.words[round(number)] if abs(number - round(number)) < 0.25 else ""
         if self.log:
             return short(self.low * (self.high / self.low) ** part)
         value = self.low + part * (self.high - self.low)

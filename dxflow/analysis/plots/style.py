@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -25,7 +26,8 @@ MOSTLY, WIDE = 0.9, 50.0
 BOTH_WAYS = 0.2
 """Share of the larger side that the smaller one reaches where values go both ways from 0."""
 UNITS = {"1/angstrom": "Å⁻¹", "angstrom": "Å", "um": "µm", "uJ": "µJ", "us": "µs", "deg": "°"}
-"""Units as they are written in papers."""
+"""Units as they are written in papers, also as parts of others."""
+_UNIT = re.compile(rf"(?<!\w)({'|'.join(UNITS)})(?!\w)")
 
 
 def styled() -> AbstractContextManager[Any]:
@@ -57,9 +59,10 @@ def styled() -> AbstractContextManager[Any]:
     )
 
 
-def label(name: str, unit: Any = "") -> str:
+def label(name: str, unit: Any = None) -> str:
     """Return the label of an axis: a name and its unit."""
-    return f"{name} ({UNITS.get(str(unit), unit)})" if unit else name
+    written = _UNIT.sub(lambda found: UNITS[found[0]], str(unit or ""))
+    return f"{name} ({written})" if written else name
 
 
 def finite(values: NDArray) -> NDArray:

@@ -1,0 +1,137 @@
+"""Regions and masks picked by simulated mouse and keys: they have the pixels that lie under the mouse."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.backend_bases import KeyEvent, MouseEvent
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from dxflow.algorithms.roi import RoiSum
+from dxflow.analysis.plots.regions import Regions
+
+SS, FS = 20, 30
+
+
+def axes():
+    figure = Figure((6, 6))
+    FigureCanvasAgg(figure)
+    return figure.subplots()
+
+
+def image(modules=3):
+    values = np.random.default_rng(0).random((modules, SS, FS))
+    return xr.DataArray(values, {"module": 4 + np.arange(modules)}, ("module", "ss", "fs"), name="mean")
+
+
+def drag(picked, *points):
+    """Move the mouse over points of the axes with the button down."""
+    canvas = picked.axes.figure.canvas
+    places = [picked.axes.transData.transform(point) for point in points]
+    names = ["button_press_event", *["motion_notify_event"] * (len(points) - 1), "button_release_event"]
+    for name, (x, y) in zip(names, [*places, places[-1]], strict=True):
+        MouseEvent(name, canvas, x, y, 1)._process()
+
+
+def press(picked, key):
+    KeyEvent("key_press_event", picked.axes.figure.canvas, key)._process()
+
+
+def test_a_rectangle_is_the_pixels_whose_centres_it_has():
+    picked = Regions(image(1), ax=axes())
+    drag(picked, (4.6, 2.4), (10.0, 5.0), (12.4, 9.6))
+    assert picked.rois == {"roi1": [(4, 5), (3, 10), (5, 13)]}
+    assert picked.regions("roi1") == [(4, 3, 10, 5, 13)]
+    RoiSum(rois=picked.rois)
+    RoiSum(regions=picked.regions("roi1"))
+    with pytest.raises(KeyError, match="there are: roi1"):
+        picked.regions("roi2")
+
+
+def test_modules_side_by_side_have_a_region_each():
+    picked = Regions(image(), ax=axes())
+    # Two columns of modules of 30 columns with a gap of one between them.
+    drag(picked, (27.6, 1.6), (33.4, 4.4))
+    assert picked.rois == {
+        "roi1_m4": [(4, 5), (2, 5), (28, 30)],
+        "roi1_m5": [(5, 6), (2, 5), (0, 3)],
+    }
+    RoiSum(rois=picked.rois)
+
+
+def test_what_has_no_pixel_is_no_region_and_the_last_one_is_taken_back():
+    picked = Regions(image(), ax=axes())
+    patches = len(picked.axes.patches)
+    drag(picked, (1, 1), (5, 5))
+    drag(picked, (2, 2), (6, 6))
+    picked.add(30.1, 30.4, 1, 5)
+    assert list(picked.rois) == ["roi1", "roi2"]
+    press(picked, "z")
+    assert list(picked.rois) == ["roi1"]
+    drag(picked, (2, 2), (6, 6))
+    assert list(picked.rois) == ["roi1", "roi2"]
+    for _ in range(3):
+        press(picked, "z")
+    assert picked.rois == {}
+    assert len(picked.axes.patches) == patches
+
+
+def test_pixels_within_a_line_are_not_used_until_they_are_used_again():
+    picked = Regions(image(1), ax=axes())
+    press(picked, "m")
+    assert picked.mode == "mask"
+    drag(picked, (1.5, 2.5), (10.5, 2.5), (10.5, 7.5), (1.5, 7.5))
+    expected = np.zeros((1, SS, FS), bool)
+    expected[0, 3:8, 2:11] = True
+    np.testing.assert_array_equal(picked.mask, expected)
+    assert picked.rois == {}
+    press(picked, "u")
+    drag(picked, (4.5, 0.5), (30, 0.5), (30, 19), (4.5, 19))
+    expected[0, 3:8, 5:] = False
+    np.testing.assert_array_equal(picked.mask, expected)
+    press(picked, "z")
+    expected[0, 3:8, 2:11] = True
+    np.testing.assert_array_equal(picked.mask, expected)
+    press(picked, "r")
+    assert picked.mode == "roi"
+    RoiSum(mask=picked.mask)
+    picked.axes.figure.canvas.draw()
+
+
+def test_with_a_geometry_pixels_are_where_they_are_seen():
+    ss, fs = np.indices((SS, FS))
+    # Two modules beside the beam, the second one turned by half a turn, pixels of 1 mm.
+    first = np.stack([fs - 35.0, ss - 10.0, np.full(ss.shape, 1000.0)], -1)
+    second = np.stack([35.0 - fs, 10.0 - ss, np.full(ss.shape, 1000.0)], -1)
+    picked = Regions(image(2).values, geometry=np.stack([first, second]) / 1e3, ax=axes())
+    assert picked.axes.get_xlabel() == "x (mm)"
+    drag(picked, (-9.4, 2.6), (9.4, 6.4))
+    assert picked.rois == {"roi1_m0": [(0, 1), (13, 17), (26, 30)], "roi1_m1": [(1, 2), (4, 8), (26, 30)]}
+    picked.mode = "mask"
+    drag(picked, (30.5, -9.5), (40, -9.5), (40, 0.5), (30.5, 0.5))
+    expected = np.zeros((2, SS, FS), bool)
+    expected[1, 10:20, :5] = True
+    np.testing.assert_array_equal(picked.mask, expected)
+    picked.axes.figure.canvas.draw()
+
+
+def test_a_mask_to_begin_with_and_what_is_refused():
+    begun = np.zeros((3, SS, FS), bool)
+    begun[1, 2, 3] = True
+    picked = Regions(image(), mask=begun, ax=axes())
+    np.testing.assert_array_equal(picked.mask, begun)
+    picked.mask[:] = True
+    np.testing.assert_array_equal(picked.mask, begun)
+    with pytest.raises(ValueError, match="as the image"):
+        Regions(image(), mask=begun[0], ax=axes())
+    with pytest.raises(ValueError, match=r"expected \(module, ss, fs\)"):
+        Regions(np.zeros(3), ax=axes())
+    with pytest.raises(ValueError, match="expected one of roi"):
+        picked.mode = "lasso"
+
+
+def test_a_backend_without_mouse_is_refused_in_words():
+    import matplotlib as mpl
+
+    with mpl.rc_context({"backend": "agg"}), pytest.raises(RuntimeError, match="%matplotlib widget"):
+        Regions(image())
