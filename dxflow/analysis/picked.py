@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .rows import PULSE
+from .variables import Variable
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -74,14 +75,13 @@ class Picks:
             raise ValueError(
                 f"{str(what)!r}: these picks were opened without their table; pick again to have others"
             )
-        found, row, name = of_rows(self.table, what), self.data["row"], str(what)
-        missing = "" if found.values.dtype.kind in "US" else np.nan
-        values = _taken(np.where(found.there, found.values, missing), row.values, missing)
-        own = self.table.data.get(name)
-        more = values.ndim - row.ndim
-        dims = [f"{PICK}_{i}" for i in range(more)] if own is None else own.dims[own.ndim - more :]
-        attrs = {} if own is None else {k: v for k, v in own.attrs.items() if k != "rate"}
-        return DataArray(values, dims=[*row.dims, *dims], coords=row.coords, attrs=attrs, name=name)
+        found, row = Variable.of(self.table, what), self.data["row"]
+        column = found.column(PULSE)
+        missing = "" if column.values.dtype.kind in "US" else np.nan
+        values = _taken(np.where(column.there, column.values, missing), row.values, missing)
+        return DataArray(
+            values, dims=[*row.dims, *found.axes], coords=row.coords, attrs=found.attrs, name=found.name
+        )
 
     @property
     def flat(self) -> Dataset:
@@ -99,6 +99,8 @@ class Picks:
         run: Any = None,
         images: Any = None,
         geometry: Any = None,
+        *,
+        pulses: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Picks:
         """Read the frames that were picked, and no others.
@@ -112,6 +114,9 @@ class Picks:
             last algorithm makes images.
         geometry : path, array or extra_geom object, optional
             Images are assembled as well, where this is given or lies beside the run; False: they are not.
+        pulses : mapping, optional
+            Of a table whose rows are X-ray pulses: how their slots are found in frames, as the configuration of the
+            table has it, such as ``{"offset": 4}``; see `PulseKey`.
         **options
             As of `dxflow.reduce`: ``cluster=``, ``mask=``, ``on_fault=``.
 
@@ -130,7 +135,7 @@ class Picks:
         """
         from .pickframes import read
 
-        found, results = read(self.flat, run, images, geometry, options)
+        found, results = read(self.flat, run, images, geometry, {"pulses": pulses, **options})
         made = Picks(self.data, about=self.about, table=self.table, images=found)
         made.results = results
         return made
@@ -161,12 +166,6 @@ class Picks:
             else self.data.merge(_folded(self.images), combine_attrs="override")
         )
         return saved.write(data, to, "picks", dict(self.data.attrs), overwrite)
-
-
-def of_rows(table: Any, what: Any) -> Column:
-    """Return the values of a variable or an expression for each row."""
-    known = isinstance(what, str) and what in table.data.variables
-    return table.column(what, at=PULSE) if known else table.evaluate(what, at=PULSE)
 
 
 def _folded(images: Dataset) -> Dataset:

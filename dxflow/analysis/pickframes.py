@@ -18,7 +18,7 @@ from ..errors import PlanError
 from ..errors.kinds import shown
 from ..planning.variants import flat as in_one_list
 from ..run.losses import ranges
-from ..run.selection import FrameSelection
+from .seen import frames_of, selection
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -79,14 +79,22 @@ def _of_run(
 ) -> tuple[Dataset, Result]:
     """Return the images of some picks of one run, and their result."""
     kept = [_Kept.of(name, given, _place(run, where)) for name, given in _named(images).items()]
-    result = reduce(run, [a for one in kept for a in one.algorithms], frames=_selection(flat), **options)
-    at = _positions(flat, whole := result.dataset)
+    first = next((one.first for one in kept if one.first is not None), Frames())
+    trains, pulses, clock = flat["train_id"].values, flat["pulse_id"].values, options.pop("pulses", None)
+    of_pulses = flat.attrs.get("rows") == "pulses"
+    label, ids, seen = frames_of(run, first, trains, pulses, dict(clock or {}) if of_pulses else None)
+    chosen = selection(label, trains[seen], ids[seen])
+    result = reduce(run, [a for one in kept for a in one.algorithms], frames=chosen, **options)
+    whole = result.dataset
+    at = np.where(seen, _positions(trains, ids, whole["train_id"].values, whole[label].values), -1)
     there = np.flatnonzero(at >= 0)
     if not len(there):
         raise PlanError(
             f"{run}: it has none of the {len(at)} frames that were picked: is it the run of this table?"
         )
-    labels = flat.isel({PICK: there}).set_coords(list(flat.data_vars))
+    labels = (
+        flat.isel({PICK: there}).set_coords(list(flat.data_vars)).assign_coords(frame_id=(PICK, ids[there]))
+    )
     of_frames = [n for n, v in whole.data_vars.items() if v.dims[:1] == ("frame",)]
     names = {a: b for one in kept for a, b in one.names(whole).items()}
     taken = whole[of_frames].rename(names).isel(frame=at[there]).rename(frame=PICK)
@@ -170,20 +178,11 @@ def _has_geometry(run: Path) -> bool:
     return True
 
 
-def _selection(flat: Dataset) -> FrameSelection:
-    """Return just these frames."""
-    label = "entry_id" if "entry_id" in flat.coords else "pulse_id"
-    ids: Any = flat["train_id"].values, flat[label].values
-    return FrameSelection(entries=ids) if label == "entry_id" else FrameSelection(frames=ids)
-
-
-def _positions(flat: Dataset, whole: Dataset) -> NDArray:
-    """Return where each pick is among the frames of a result, -1 of those that it does not have."""
-    label = "entry_id" if "entry_id" in flat.coords else "pulse_id"
-    there = zip(whole["train_id"].values.tolist(), whole[label].values.tolist(), strict=True)
-    number = {ids: n for n, ids in enumerate(there)}
-    wanted = zip(flat["train_id"].values.tolist(), flat[label].values.tolist(), strict=True)
-    return np.array([number.get(ids, -1) for ids in wanted])
+def _positions(trains: NDArray, ids: NDArray, have_trains: NDArray, have_ids: NDArray) -> NDArray:
+    """Return where each of some frames is among others, -1 where it is not."""
+    there = zip(have_trains.tolist(), have_ids.tolist(), strict=True)
+    number = {one: n for n, one in enumerate(there)}
+    return np.array([number.get(one, -1) for one in zip(trains.tolist(), ids.tolist(), strict=True)])
 
 
 def _said(lacking: Dataset) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 
 from ..declare.condition import Column
 from ..errors.kinds import shown
-from .picked import Picks, made, of_rows
+from .bins import Bins, parse
+from .picked import Picks, made
 from .rows import PULSE
 from .values import Value
+from .variables import Variable
 
 RULES = ("largest", "smallest", "first")
 MOST = 10**8
@@ -79,33 +82,38 @@ def pick(
     rule, k = _rule(rule), _number(k)
     if PULSE not in table.data.dims:
         raise ValueError("pick: this table has values per train only; expected rows of pulses or frames")
-    column = _column(table, of, rule)
+    column, attrs = _column(table, of, rule)
     keep = table.mask(where)
     if column is not None:
         keep = keep & column.there
-    axes = _axes(table, by)
-    if axes.size * k > MOST:
-        raise ValueError(f"pick: k={k} of each of {axes.size} bins; expected up to {MOST:.0e} rows in all")
-    bins = np.where(keep, axes.index, -1)
-    keys = _keys(rule, column, bins, axes.size, _ids(table))
+    places = _places(table, by, keep)
+    if places.size * k > MOST:
+        raise ValueError(f"pick: k={k} of each of {places.size} bins; expected up to {MOST:.0e} rows in all")
+    bins = np.where(keep, np.maximum(places.index, -1), -1)
+    keys = _keys(rule, column, bins, places.size, _ids(table))
     from .topk import best
 
-    rows, count = best(bins, keys, k, axes.size)
-    about = {"rule": str(rule), "of": _name(of), "where": "" if where is None else str(where)}
-    return made(table, rows, count, axes, column, about, _attrs(table, of))
+    rows, count = best(bins, keys, k, places.size)
+    about = {
+        "rule": str(rule),
+        "of": _name(of),
+        "by": _said(by),
+        "where": "" if where is None else str(where),
+    }
+    return made(table, rows, count, places, column, about, attrs)
 
 
 @dataclass(frozen=True)
-class Axes:
+class Places:
     """The bins of a table's rows.
 
     Parameters
     ----------
     index : ndarray of int64, (row,)
-        Number of each row's bin, -1 of rows in none.
+        Number of each row's bin, below 0 of rows in none.
     dims : tuple of str
     shape : tuple of int
-    coords : dict
+    coords : mapping
         Of the dataset of what is in bins.
     """
 
@@ -117,19 +125,43 @@ class Axes:
     @property
     def size(self) -> int:
         """Number of bins."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
-def _axes(table: Any, by: Any) -> Axes:
+def _places(table: Any, by: Any, keep: NDArray) -> Places:
     """Return the bins that `by` means."""
-    n = len(table.rows)
     if by is None:
-        return Axes(np.zeros(n, np.int64))
+        return Places(np.zeros(len(keep), np.int64))
+    if isinstance(by, (str, Value, Mapping)):
+        return _of_variables(table, by, keep)
     index = np.asarray(by)
-    if index.dtype.kind not in "iu" or index.shape != (n,):
-        raise TypeError(f"pick: by={shown(by)}: expected numbers of bins, one for each of {n} rows")
-    index = np.maximum(index.astype(np.int64), -1)
-    return Axes(index, ("bin",), (int(index.max(initial=-1)) + 1,))
+    if index.dtype.kind not in "iu" or index.shape != keep.shape:
+        raise TypeError(
+            f"pick: by={shown(by)}: expected a variable, bins by variable, or numbers of bins, one for each of "
+            f"{len(keep)} rows"
+        )
+    index = index.astype(np.int64)
+    return Places(index, ("bin",), (int(index.max(initial=-1)) + 1,))
+
+
+def _of_variables(table: Any, by: Any, keep: NDArray) -> Places:
+    """Return the bins that values of variables are in."""
+    from .cubes import ENDS
+    from .grid import grid
+
+    if isinstance(by, str) and "=" in by and by not in table.data.variables:
+        by = dict([parse(by)])
+    found = grid(table, by if isinstance(by, Mapping) else {str(by): "unique"}, keep)
+    coords = {
+        f"{axis.name}{end}": (
+            axis.name,
+            getattr(axis, what),
+            {"units": axis.unit, "long_name": axis.doc or axis.name},
+        )
+        for axis in found.axes
+        for end, what in ENDS.items()
+    }
+    return Places(found.flat, tuple(axis.name for axis in found.axes), found.shape, coords)
 
 
 def _keys(rule: Rule, column: Column | None, bins: NDArray, number: int, ids: list[NDArray]) -> NDArray:
@@ -191,15 +223,17 @@ def _ids(table: Any) -> list[NDArray]:
     return [*runs, table.rows.train_ids, table.rows.pulse_ids]
 
 
-def _column(table: Any, of: Any, rule: Rule) -> Column | None:
-    """Return the values that decide, one for each row."""
+def _column(table: Any, of: Any, rule: Rule) -> tuple[Column | None, dict[str, str]]:
+    """Return the values that decide, one for each row, with their unit."""
     if of is None:
         if rule.name in WITHOUT:
-            return None
+            return None, {}
         raise ValueError(f"pick: rule={str(rule)!r} needs of=, the variable that it looks at")
-    column = (
-        _given(table, of) if hasattr(of, "__array__") and not isinstance(of, Value) else of_rows(table, of)
-    )
+    if isinstance(of, (str, Value)):
+        variable = Variable.of(table, of)
+        column, attrs = variable.column(PULSE), variable.attrs
+    else:
+        column, attrs = _given(table, of), {}
     if column.values.ndim != 1:
         raise ValueError(
             f"pick: {_name(of)!r} has {column.values.shape[1:]} values per row; expected one: index it, "
@@ -207,7 +241,7 @@ def _column(table: Any, of: Any, rule: Rule) -> Column | None:
         )
     if column.values.dtype.kind not in "biuf":
         raise TypeError(f"pick: {_name(of)!r} is {column.values.dtype}; expected numbers")
-    return column
+    return column, attrs
 
 
 def _given(table: Any, of: Any) -> Column:
@@ -220,15 +254,16 @@ def _given(table: Any, of: Any) -> Column:
     return Column(values, ~np.isnan(values) if values.dtype.kind == "f" else np.ones(len(values), bool))
 
 
-def _attrs(table: Any, of: Any) -> dict[str, Any]:
-    """Return unit and meaning of the variable that decides."""
-    attrs = table.data[_name(of)].attrs if _name(of) in table.data else getattr(of, "attrs", {})
-    return {k: v for k, v in attrs.items() if k in ("units", "long_name")}
+def _said(by: Any) -> str:
+    """Return how rows are cut into bins, as a text."""
+    if isinstance(by, Mapping):
+        return ", ".join(f"{name}={Bins.of(what)}" for name, what in by.items())
+    return str(by) if isinstance(by, (str, Value)) else "" if by is None else "numbers"
 
 
 def _name(of: Any) -> str:
-    if of is None or isinstance(of, str):
-        return of or ""
+    if of is None or isinstance(of, (str, Value)):
+        return "" if of is None else str(of)
     return str(getattr(of, "name", None) or "values")
 
 

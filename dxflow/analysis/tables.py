@@ -260,8 +260,10 @@ class Table:
         ----------
         k : int
             How many of each bin; fewer where it has fewer.
-        by : array of int, optional
-            Number of each row's bin, below 0 of rows in none; one bin by default.
+        by : str, mapping or array of int, optional
+            Bins as of `cube`: by variable, ``{"delay": "-1:5:50"}``, or a text, ``"delay=-1:5:50"``; of the name alone
+            each position of a scan is one. Or the number of each row's bin, below 0 of rows in none. One bin by
+            default.
         of : str, Value or array, optional
             The variable, or expression, that decides. Rows where it is missing are not picked.
         rule : {"largest", "smallest", "first"}, nearest(value), nearest(quantile=...) or random(seed)
@@ -271,7 +273,7 @@ class Table:
 
         Examples
         --------
-        >>> ev.pick(1, by=numbers, of="xgm").read(geometry="agipd.geom").images["assembled"]
+        >>> ev.pick(1, by="delay", of="xgm").read(geometry="agipd.geom").images["assembled"]
         """
         from .picking import pick
 

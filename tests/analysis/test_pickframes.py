@@ -12,7 +12,9 @@ from runs import make_run
 import dxflow
 from dxflow import Frames, PlanError
 from dxflow.algorithms.assemble import Assemble
+from dxflow.algorithms.frames import KeepFrames
 from dxflow.algorithms.photons import Photonise
+from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.subtract import Subtract
 from dxflow.analysis import Table, random
 from dxflow.simulate import Plant
@@ -205,3 +207,13 @@ def test_what_cannot_be_read_is_refused(raw):
         ev.pick(1, of="v").read({1: raw}, **HERE)
     with pytest.raises(PlanError, match="has no modules 99; in this run are 0-7"):
         ev.pick(1, of="v").read(images=Frames(modules=[99]), **HERE)
+
+
+def test_of_rows_that_are_detector_frames_without_pulse_ids_numbers_are_in_trains(tmp_path):
+    path = make_run(tmp_path / "r0003", detector="JUNGFRAU", trains=4, module_shape=(16, 16)).path
+    made = dxflow.reduce(path, RoiSum(), **HERE)
+    ev = made.table
+    picks = ev.pick(3, rule=random(4)).read(geometry=False, **HERE)
+    whole = dxflow.reduce(path, KeepFrames(), **HERE).dataset["frames.img"].values
+    (images,) = (one for name, one in picks.images.data_vars.items() if one.ndim == 4)
+    np.testing.assert_array_equal(images, whole[picks.flat["row"].values])

@@ -101,6 +101,33 @@ def test_without_bins_there_is_one_and_values_of_trains_are_those_of_their_pulse
     np.testing.assert_array_equal(picks["xgm"], ev.data["xgm"].values[picks.data["row"].values])
 
 
+def test_bins_are_those_of_cubes():
+    ev = table()
+    delay, xgm = (ev.column(name, at="pulse") for name in ("delay", "xgm"))
+    scan = ev.pick(1, by="delay", of="xgm")
+    positions = np.unique(delay.values[delay.there])
+    np.testing.assert_allclose(scan.data["delay"], positions)
+    best = [np.nanmax(xgm.values[delay.values == position]) for position in positions]
+    np.testing.assert_array_equal(scan.data["value"][:, 0], best)
+    np.testing.assert_array_equal(scan["delay"][:, 0], positions)
+    edges = [0.0, 1.0, 4.7]
+    for by in ({"delay": edges, "photons": 2}, {"delay": "0,1,4.7", "photons": "2"}):
+        picks = ev.pick(2, by=by, of="xgm", where="lit")
+        assert picks.data["row"].dims == ("delay", "photons", "rank")
+        cube = ev.cube(by, of="xgm", where="lit").data
+        np.testing.assert_array_equal(picks.data["count"], cube["xgm_count"])
+        for name in ("delay", "delay_lo", "delay_hi", "photons"):
+            np.testing.assert_array_equal(picks.data[name], cube[name])
+        assert picks.data["delay"].attrs["units"] == "ps"
+    assert picks.flat["delay"].dims == picks.flat["photons"].dims == ("pick",)
+    by_text = ev.pick(2, by="delay=0,1,4.7", of="xgm")
+    assert (
+        by_text.data["count"].values.tolist()
+        == ev.cube({"delay": edges}, of="xgm").data["xgm_count"].values.tolist()
+    )
+    assert by_text.data.attrs["by"] == "delay=0,1,4.7"
+
+
 def test_expressions_decide_as_variables_do():
     ev = table()
     with np.errstate(divide="ignore"):
@@ -143,7 +170,9 @@ def test_where_nothing_holds_nothing_is_picked():
         ({"of": "roi"}, ValueError, r"'roi' has \(3,\) values per row"),
         ({"of": "state"}, TypeError, "'state' is <U6; expected numbers"),
         ({"of": "xgm", "rule": "best"}, ValueError, "rule='best'; expected one of"),
-        ({"of": "xgm", "by": [0, 1]}, TypeError, "expected numbers of bins, one for each of 141 rows"),
+        ({"of": "xgm", "by": [0, 1]}, TypeError, "or numbers of bins, one for each of 141 rows"),
+        ({"of": "xgm", "by": "dely"}, KeyError, "'dely'"),
+        ({"of": "xgm", "by": "delay=5:1:3"}, ValueError, "bins"),
         ({"of": np.ones(3)}, ValueError, r"has shape \(3,\); expected a value for each of 141 rows"),
     ],
 )

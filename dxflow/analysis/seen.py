@@ -1,0 +1,77 @@
+"""Which detector frame each row of a table is: X-ray pulses are slots of the bunch pattern, not ids of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..declare.inputs import Frames, Key
+from ..errors import PlanError
+from ..run.findings import Faults
+from ..run.index import EntryIndex
+from ..run.open import OpenedRun, opened
+from ..run.selection import FrameSelection
+from . import finding, joining
+
+
+def frames_of(
+    run: Any, frames: Frames | Key, trains: NDArray, pulses: NDArray, clock: Mapping[str, Any] | None
+) -> tuple[str, NDArray, NDArray]:
+    """Return the frame of each row.
+
+    Parameters
+    ----------
+    run : path, (proposal, run) or DataCollection
+    frames : Frames or Key
+        Of which detector.
+    trains, pulses : ndarray, (row,)
+        Train ids, and pulse ids of frames or slots of the bunch pattern.
+    clock : mapping, optional
+        Of slots, options of `PulseKey`: ``offset``, ``reference_frame``, ``exposure``, ``stride``, ``sase``,
+        ``pattern``. None where rows are frames.
+
+    Returns
+    -------
+    label : str
+        "pulse_id", or "entry_id" of detectors without.
+    ids : ndarray, (row,)
+        Of the frames in their trains.
+    there : ndarray of bool, (row,)
+        Whether there is one, as far as that is known.
+
+    Raises
+    ------
+    PlanError
+        If the run does not say which frames saw the pulses.
+    """
+    with opened(run) as source:
+        try:
+            index = frames.bind(source.run, source.train_ids, Faults()).index
+            label = "entry_id" if index.pulse_ids is None else "pulse_id"
+            if clock is None:
+                return label, pulses, np.ones(len(pulses), bool)
+            known, exposure = _seen(source, index, clock)
+        except (KeyError, ValueError) as e:
+            raise PlanError(f"{run}: which frames are to be read is not known: {e.args[0]}") from e
+    mine = np.searchsorted(source.train_ids, trains).clip(max=len(source.train_ids) - 1)
+    at = joining.places(known, joining.keys(mine, pulses))
+    ids = index.entry_ids if index.pulse_ids is None else index.pulse_ids
+    return label, ids[at // exposure], (at >= 0) & (source.train_ids[mine] == trains)
+
+
+def _seen(source: OpenedRun, index: EntryIndex, clock: Mapping[str, Any]) -> tuple[NDArray, int]:
+    """Return the key of each slot that frames see, one frame after the other, and how many each sees."""
+    beam = finding.beam(source, clock, Faults())
+    way = finding.clock_of({k: v for k, v in clock.items() if k != "pattern"})
+    every, reference = slice(0, len(index)), way.reference(index)
+    of, slots = way.slots(beam.table, index, every, first=0, reference=reference, sase=beam.sase)
+    exposed = np.maximum(slots[:, None] + np.arange(way.exposure), 0)
+    return joining.keys(np.repeat(of, way.exposure), exposed.ravel()), way.exposure
+
+
+def selection(label: str, trains: NDArray, ids: NDArray) -> FrameSelection:
+    """Return just these frames."""
+    return FrameSelection(**{"entries" if label == "entry_id" else "frames": (trains, ids)})
