@@ -233,6 +233,13 @@ def test_tables_are_made_as_printed(tmp_path, monkeypatch):
     assert {"xgm", "delay", "pumped", "thickness", "litframes.lit", "water.sum", "cells.mean"} <= set(made)
 
 
+def test_cubes_are_made_and_drawn_as_printed(tmp_path):
+    done = programs.run("\n".join(blocks("docs/cubes.md", "python")), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Frozen({'delay': 9, 'q': 60})" in done.stdout
+    assert (tmp_path / "cubes.png").stat().st_size > 8_000
+
+
 def test_frames_are_picked_and_drawn_as_printed(tmp_path):
     done = programs.run("\n".join(blocks("docs/picks.md", "python")), folder=tmp_path)
     assert done.returncode == 0, done.stderr
