@@ -305,6 +305,11 @@ class Recipe:
             )
         return "\n".join([*said, *(f"plot     {path}" for path in self.pictures)])
 
+    @property
+    def failed(self) -> bool:
+        """Whether something is missing though the others were made: the exit code is 1 then."""
+        return False
+
     @classmethod
     def main(cls, argv: Sequence[str] | None = None) -> int:
         """Run from a command line and print the report, also where plotting fails; return the exit code."""
@@ -317,7 +322,7 @@ class Recipe:
             raise
         finally:
             print(made.report())
-        return exits.OK
+        return exits.FAILED if made.failed else exits.OK
 
     @classmethod
     def script(cls) -> None:

@@ -174,6 +174,8 @@ class Several:
         Stop at the first run that fails.
     failed : callable
         Told of a run and the error with which it failed.
+    of : callable, optional
+        Returns what its result says of a run; `of_result` by default.
 
     Examples
     --------
@@ -185,6 +187,7 @@ class Several:
     cluster: Any = None
     stop: bool = False
     failed: Callable[[Run, Exception], None] = lambda run, error: None
+    of: Callable[[str, Any], Outcome] | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     """Of all runs, in order, as far as they went."""
 
@@ -205,7 +208,7 @@ class Several:
         self.outcomes[n] = Outcome(run.text, INTERRUPTED)
         try:
             result, before = self.reduce(run)
-            made = replace(of_result(run.text, result), state=THERE if before else DONE)
+            made = replace((self.of or of_result)(run.text, result), state=THERE if before else DONE)
         # Whatever a run or a hook may raise: the others are reduced all the same, and this one is told.
         except Exception as e:  # noqa: BLE001
             self.failed(run, e)
