@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -125,6 +126,21 @@ class Table:
     def empty(self) -> bool:
         """Whether no pixel is in any bin."""
         return not any(len(which) for which, _ in self.there)
+
+    def integrated(self, images: NDArray) -> NDArray:
+        """Return the averages of the bins, float64, of images (image, module, ss, fs); NaN of bins without a pixel."""
+        shape = tuple(len(centres) for centres, _ in self.axes.values())
+        out = np.full((len(images), math.prod(shape)), np.nan)
+        for n, image in enumerate(images.reshape(len(images), len(self.bins), -1)):
+            sums = np.zeros((2, out.shape[1]))
+            for module, pixels in enumerate(image.astype("f8")):
+                dark, weight = (0.0, 1.0) if self.own is None else (x[module].astype("f8") for x in self.own)
+                y, number, which = weight * (pixels - dark), self.bins[module], self.there[module][0]
+                good = (y == y) & (number < len(which))
+                for total, values in zip(sums, (y, self.weights[module]), strict=True):
+                    total[which] += np.bincount(number[good], values[good], len(which))
+            np.divide(*sums, out=out[n], where=sums[1] != 0)
+        return out.reshape(len(images), *shape)
 
 
 def table(axes: list[Axis], weights: NDArray, nowhere: NDArray, bad: NDArray, own: Any) -> Table:

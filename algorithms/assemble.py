@@ -164,6 +164,29 @@ class Assemble(Algorithm):
         if self.per == "run":
             _divide(totals.image, totals.count)
 
+    def table(self, info: RunInfo) -> tuple[Any, NDArray, NDArray]:
+        """Return what puts images of these modules together, and the middles of rows and columns.
+
+        The former takes (image, module, ss, fs), and returns the sum of the pixels in each pixel of an image, float64,
+        and how many there are, both (image, y, x); NaN is left out.
+        """
+        from ._assemble_kernels import place
+
+        index, y, x = self._table(info)
+
+        def put(images: NDArray) -> tuple[NDArray, NDArray]:
+            total, count = (
+                np.zeros((len(images), len(y) * len(x))),
+                np.zeros((len(images), len(y) * len(x)), int),
+            )
+            for module, where in enumerate(index):
+                own = np.ascontiguousarray(images[:, module]).reshape(len(images), -1)
+                place(own, where, np.arange(len(images)), total, count)
+            shape = (len(images), len(y), len(x))
+            return total.reshape(shape), count.reshape(shape)
+
+        return put, y, x
+
     def _table(self, info: RunInfo) -> tuple[NDArray, NDArray, NDArray]:
         """Return where pixels are in an image, (module, pixel), and the middles of its rows and columns."""
         img = info["img"]

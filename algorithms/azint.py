@@ -298,6 +298,10 @@ class AzimuthalIntegration(Algorithm):
         if "frames" in totals:
             totals.error = finish(*of_frames(totals))
 
+    def of_images(self, info: RunInfo, images: NDArray) -> NDArray:
+        """Return I(q), float64, of images of the modules that are read, (image, module, ss, fs)."""
+        return self._table(info).integrated(images)
+
     def _table(self, info: RunInfo) -> Table:
         """Return bins and weights of the pixels that are read, or say what does not fit."""
         img = info["img"]
@@ -306,14 +310,8 @@ class AzimuthalIntegration(Algorithm):
             whats = [identity(x) for x in (given, *self.own.values()) if x is not None]
         except (ValueError, OSError) as e:
             raise PlanError(f"{self.ALG_ID}: {e}") from e
-        options: tuple[Any, ...] = (
-            self.distance,
-            self.energy,
-            self.wavelength,
-            self.nbins,
-            self.polarization,
-        )
-        options += (self.solid_angle, self.unit, self.nchi, self.shares.careful)
+        options: tuple[Any, ...] = (self.distance, self.energy, self.wavelength, self.nbins)
+        options += (self.polarization, self.solid_angle, self.unit, self.nchi, self.shares.careful)
         options += tuple(x is None for x in self.own.values())
         read = (img.name, img.modules, img.sources, img.shape)
         ranges = repr((self.qrange, self.chirange, img.roi))
