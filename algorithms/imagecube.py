@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from . import _groups as groups
 from ._moments import ratio
 from .average import SLAB, Average, _states, divide_sums
 
+RESULTS = ("mean", "sem", "weight", "effective")
 NORMS = ("sums", "each")
 STATE, PAIRS, WEIGHTED = 28, 56, 76
 """Bytes per pixel and bin; those with `i0`, and with `weights`."""
@@ -105,7 +107,7 @@ class ImageCube(Average):
         self.axes = _axes(args.axes)
         if self.axes is not None and args.groups is not None:
             raise ValueError("imagecube: axes= and groups= were given; expected one of them")
-        self.groups = list(range(int(np.prod([*self.axes.values()])))) if self.axes else args.groups
+        self.groups = args.groups
         given = {
             alias: what
             for alias, what in self.inputs.items()
@@ -131,7 +133,7 @@ class ImageCube(Average):
         words = {"mean": "mean", "sem": "standard error of the mean"}
         made = {name: Output(dtype="f4", unit=unit, doc=doc, **axes) for name, doc in words.items()}
         made["count"] = Output(dtype="i4", doc="values used", **axes)
-        if self.pairs:
+        if "weights" in self.inputs or (self.pairs and self.normalise == "sums"):
             made["weight"] = Output(
                 dtype="f4", unit=over, doc="sum of weights, times what is divided by", **axes
             )
@@ -148,9 +150,22 @@ class ImageCube(Average):
 
     def _of(self, info: RunInfo) -> groups.Groups:
         each = (WEIGHTED if "weights" in self.inputs else PAIRS) if self.pairs else STATE
-        found = groups.of(self, info, each * int(np.prod(info["img"].shape)))
+        found = (
+            groups.of(self, info, each * int(np.prod(info["img"].shape)))
+            if self.axes is None
+            else self._bins(info)
+        )
         assert found is not None
         return found
+
+    def _bins(self, info: RunInfo) -> groups.Groups:
+        """Return the bins of all axes; refuse labels that are no numbers of them."""
+        by, count = info["by"], math.prod(self.axes.values())
+        if by.dtype.kind not in "biu" or len(by.shape) > 1:
+            raise PlanError(f"imagecube: by= has {by.dtype} values; expected numbers of bins, below {count}")
+        if by.values is not None and not (by.values < count).any():
+            raise PlanError(f"imagecube: no frame is in one of the {count} bins")
+        return groups.Groups("bin", np.arange(count))
 
     def _named(self, info: RunInfo) -> dict[str, Any]:
         """Return shape, dims and coordinates of bins."""
@@ -211,12 +226,12 @@ class ImageCube(Average):
 
     def finalize(self, totals: Partial) -> None:
         flat = [np.reshape(x, -1, copy=False) for x in self._state(totals)]
-        names = [name for name in ("mean", "sem", "weight", "effective") if name in totals]
-        made = [np.reshape(totals[name], -1, copy=False) for name in names]
+        made = {name: np.reshape(totals[name], -1, copy=False) for name in RESULTS if name in totals}
         for start in range(0, len(flat[0]), SLAB):
             part = slice(start, start + SLAB)
-            for into, values in zip(made, self._finished(*(x[part] for x in flat)), strict=False):
-                into[part] = values
+            found = dict(zip(RESULTS, self._finished(*(x[part] for x in flat)), strict=False))
+            for name, into in made.items():
+                into[part] = found[name]
 
     def _finished(self, n: NDArray, *sums: NDArray) -> tuple[NDArray, ...]:
         """Return mean and standard error, sum of weights and effective number."""

@@ -231,6 +231,7 @@ ELSEWHERE = (
         "analysis/test_plotting.py",
         "beside the other plots of tables",
     ),
+    ("dxflow/analysis/placed.py", "analysis/test_images.py", "it says where images go"),
     ("dxflow/commands/show.py", "analysis/test_show.py", "tried as users meet it: by lines that are typed"),
     ("recipes/_xpcs_plot.py", "recipes/test_xpcs.py", "the plot that the recipe draws"),
     ("recipes/_pumpprobe_plot.py", "recipes/test_pumpprobe.py", "the plot that the recipe draws"),

@@ -14,7 +14,9 @@ import numpy as np
 from ..errors.kinds import Kind, expect
 from .counted import Chosen, Counted
 from .grid import Grid, grid
-from .onoff import PUMP
+from .images import Asked, imaged, lazily
+from .onoff import PUMP, differences
+from .placed import Placed
 from .quantities import Divided
 from .rows import PULSE, TRAIN
 from .variables import Variable
@@ -22,6 +24,7 @@ from .variables import Variable
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
+    from ..driver.result import Result
     from .evaluating import Source
 
 HOW = Kind("'ratio' or 'each'", lambda how: how in ("ratio", "each"))
@@ -46,13 +49,14 @@ class Cube:
     ) -> None:
         self.stored, self.path = stored, None if path is None else Path(path)
         self.about = dict(about or {})
+        self.result: Result | None = None
+        """Of the pass in which images were read."""
 
     @cached_property
     def data(self) -> Dataset:
         """All of it: what is stored, and ``<variable>_sum`` and ``_std`` (ddof 1) that follow from it."""
-        return self.stored.assign(
-            {key: array for name in self.of for key, array in _derived(self.stored, name)}
-        )
+        stored = lazily(self.stored)
+        return stored.assign({key: array for name in self.of for key, array in _derived(stored, name)})
 
     @property
     def of(self) -> list[str]:
@@ -151,6 +155,7 @@ def make(
     *,
     divided: tuple[Any, str, Any] = (None, "ratio", None),
     pump: tuple[Any, Any] = (None, None),
+    images: Asked | None = None,
 ) -> Cube:
     """Return a cube of a table; see `Table.cube`.
 
@@ -160,6 +165,8 @@ def make(
         `normalise`, `how` and `weights`.
     pump : tuple
         `on` and `off`.
+    images : Asked, optional
+        What is made of frames of the detector.
     """
     by, how, weights = divided
     expect(HOW, how, "how=", ValueError)
@@ -171,7 +178,30 @@ def make(
     counted = Counted(table, found, chosen, Divided(one, how, other), at)
     data = counted.dataset(variables)
     told = _told(variables, where, pump, divided) | _selections(table, where, at)
-    return Cube(data.assign_attrs(told | _said(table, found, chosen, data, counted.joins(variables))))
+    cube = Cube(data.assign_attrs(told | _said(table, found, chosen, data, counted.joins(variables))))
+    return cube if images is None else _with_images(cube, counted, images)
+
+
+def _with_images(cube: Cube, counted: Counted, images: Asked) -> Cube:
+    """Return a cube with what is made of frames."""
+    cells, divided = counted.cells(), counted.divided
+    norm, weights = divided.numbers(cells)
+    unit = "" if divided.by is None else divided.by.attrs.get("units", "")
+    axes = dict(zip(counted.dims, counted.shape, strict=True))
+    placed = Placed.of(
+        counted.table, axes, cells.flat, counted.at, norm=norm, weights=weights, how=divided.how, unit=unit
+    )
+    found = imaged(counted.table, placed, images)
+    if clash := sorted({*map(str, found.data.data_vars)} & {*map(str, cube.stored.data_vars)}):
+        raise ValueError(f"of: {', '.join(clash)} are of images=, too: name variables otherwise")
+    stored = cube.stored.assign(found.data.data_vars).assign_coords(found.data.coords)
+    if counted.chosen.pumped:
+        stored = stored.assign({key: one for name in found.names for key, one in differences(stored, name)})
+    notes = [note for note in (cube.stored.attrs["notes"], *found.notes) if note]
+    attrs = {"of": json.dumps([*cube.of, *found.names]), "notes": "\n".join(notes)}
+    made = Cube(stored.assign_attrs(attrs), about={"losses": found.losses})
+    made.result = found.result
+    return made
 
 
 def _variables(table: Source, of: Any) -> list[Variable]:
@@ -238,6 +268,10 @@ def _derived(data: Dataset, name: str) -> Iterator[tuple[str, DataArray]]:
     total = data.get(f"{name}_weight", count) * mean
     number = data.get(f"{name}_effective", count)
     words = mean.attrs.get("long_name", name).removesuffix(", mean")
-    yield f"{name}_sum", total.assign_attrs(long_name=f"{words}, sum")
-    std = (sem * np.sqrt(number)).assign_attrs(sem.attrs | {"long_name": f"{words}, standard deviation"})
+    yield f"{name}_sum", total.astype(mean.dtype).assign_attrs(long_name=f"{words}, sum")
+    std = (
+        (sem * np.sqrt(number))
+        .astype(mean.dtype)
+        .assign_attrs(sem.attrs | {"long_name": f"{words}, standard deviation"})
+    )
     yield f"{name}_std", std

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,175 +16,116 @@ from .. import find
 from ..api import plan
 from ..declare.algorithm import Algorithm
 from ..declare.inputs import Frames, From, Key
-from ..declare.labels import Labels
 from ..driver.execute import execute
 from ..errors import PlanError
 from ..errors.kinds import shown
 from ..planning.variants import flat as in_one_list
-from ..run.joined import Labelled
-from ..run.selection import FrameSelection
+from ..run.open import opened
 from .moments import Quantity, moments
-from .rows import PULSE, RUN, TRAIN
+from .rows import RUN
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
     from ..driver.result import Result
     from ..planning.public import Plan
-    from ..run.index import EntryIndex
-    from .tables import Table
+    from .evaluating import Source
+    from .placed import Placed
 
 NAME, CURVE = "image", "azint"
 PARTS = ("count", "mean", "sem", "weight", "effective")
-IDS = ("pulse_id", "cell_id", "entry_id")
-"""Labels of rows that tell the frames of a train apart."""
-ROWS = "row"
+LARGE = 2**24
+"""Bytes of a variable that is in memory as a whole."""
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
-    """Which bin each row is in, and what its frame counts.
+class Asked:
+    """Images that are asked for beside a cube of values.
 
     Parameters
     ----------
-    axes : mapping of str to int
-        How many bins each axis has.
-    bins : ndarray of int, (row,)
-        The bin of each row, the last axis fastest; below 0 of those in none.
-    ids : mapping of str to ndarray, (row,)
-        ``train_id``, and of rows that are no trains ``pulse_id`` or others.
-    norm, weights : ndarray of float64, (row,), optional
-        What images are divided by, and how much they count; rows where one is not above 0 are not used.
-    how : {"ratio", "each"}
-        The ratio of sums, or frame by frame.
+    images : Frames, Key, True, Algorithm or sequence of Algorithm
+        Which images: of the run, or what the last of some algorithms makes of them.
+    run : optional
+        As of `dxflow.reduce`; that of the table by default. Of tables of several runs a mapping of their numbers.
+    azint : mapping, int, True or AzimuthalIntegration, optional
+        Options of it, or its number of bins: I(q) of each frame, and of the mean image.
+    geometry : optional
+        Mean images are assembled as well; True: by the geometry beside the run.
+    options : mapping
+        Of `dxflow.reduce`, such as ``cluster="here"``.
     """
 
-    axes: Mapping[str, int]
-    bins: NDArray
-    ids: Mapping[str, NDArray]
-    norm: NDArray | None = None
-    weights: NDArray | None = None
-    how: str = "ratio"
+    images: Any
+    run: Any = None
+    azint: Any = None
+    geometry: Any = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, table: Table, axes: Mapping[str, int], bins: NDArray, at: str = PULSE, **divided: Any
-    ) -> Placed:
-        """Return it with the ids of the rows, or trains, of a table."""
-        if at == TRAIN:
-            return cls(axes, bins, {"train_id": table.rows.trains}, **divided)
-        given = {name: table.data[name].values for name in ("train_id", *IDS) if name in table.data.coords}
-        return cls(axes, bins, given, **divided)
-
-    def used(self) -> Placed:
-        """Return the rows whose frames are read."""
-        keep = self.bins >= 0
-        for values in self._numbers().values():
-            keep = keep & (values > 0) & np.isfinite(values)
-        return self._rows(keep)
-
-    def of_trains(self) -> Placed | None:
-        """Return the same with one row for each train, if all rows of a train are alike; otherwise None."""
-        _, first, of = np.unique(self.ids["train_id"], return_index=True, return_inverse=True)
-        values = [self.bins, *self._numbers().values()]
-        if any((v != v[first][of]).any() for v in values):
-            return None
-        one = self._rows(first)
-        return replace(one, ids={"train_id": one.ids["train_id"]})
-
-    def labels(self, values: NDArray) -> Labels:
-        """Return values of rows as labels of their frames."""
-        return Labels(self._array(values))
-
-    def by_cell(self) -> Placed:
-        """Return the same with memory cells in place of pulses."""
-        return replace(self, ids={name: self.ids[name] for name in ("train_id", "cell_id")})
-
-    def frames(self) -> Any:
-        """Return which frames are read."""
-        if "cell_id" in self.ids and len(self.ids) == 2:
-            return FrameSelection(in_cells=(self.ids["train_id"], self.ids["cell_id"]))
-        return self._array(np.ones(len(self.bins), bool))
-
-    def rows_of(self, index: EntryIndex) -> NDArray:
-        """Return the row of each frame of an index, (frame,), -1 of those without."""
-        own = Labelled(np.arange(len(self.bins)), np.ones(len(self.bins), bool), self.ids).to(index)
-        rows = np.where(own.there, own.values, -1)
-        return rows if len(rows) == len(index) else rows[index.train_positions(slice(0, len(index)))]
-
-    def given(self) -> dict[str, Labels]:
-        """Return what the frames are divided by, and their weights."""
-        return {name: self.labels(values) for name, values in self._numbers().items()}
-
-    def _numbers(self) -> dict[str, NDArray]:
-        both = {"i0": self.norm, "weights": self.weights}
-        return {name: values for name, values in both.items() if values is not None}
-
-    def _array(self, values: NDArray) -> DataArray:
-        from xarray import DataArray
-
-        return DataArray(values, dims=ROWS, coords={name: (ROWS, ids) for name, ids in self.ids.items()})
-
-    def _rows(self, keep: NDArray) -> Placed:
-        norm, weights = (None if v is None else v[keep] for v in (self.norm, self.weights))
-        ids = {name: values[keep] for name, values in self.ids.items()}
-        return replace(self, bins=self.bins[keep], ids=ids, norm=norm, weights=weights)
+    def of(cls, images: Any, run: Any, azint: Any, geometry: Any, options: Mapping[str, Any]) -> Asked | None:
+        """Return what is asked for, None without images."""
+        others = {"run": run, "azint": azint, "geometry": geometry} | dict(options)
+        given = [name for name, what in others.items() if what is not None]
+        if images is None and given:
+            raise TypeError(
+                f"{', '.join(f'{name}=' for name in given)}: of images, which are not asked for: images=True"
+            )
+        return None if images is None else cls(images, run, azint, geometry, options)
 
 
 @dataclass(frozen=True, eq=False)
 class Imaged:
-    """What was made of frames: `data` by bin, the result of the pass, and what is to be said."""
+    """What was made of frames: `data` by bin, names of what is averaged, the result of the pass, what is to be said."""
 
     data: Dataset
     names: list[str]
     result: Result
     notes: list[str]
 
+    @property
+    def losses(self) -> list[dict[str, Any]]:
+        """What could not be used, as JSON values."""
+        found: list[dict[str, Any]] = self.result.manifest["losses"]
+        return found
 
-def imaged(
-    table: Table,
-    placed: Placed,
-    images: Any,
-    run: Any = None,
-    *,
-    azint: Any = None,
-    geometry: Any = None,
-    **options: Any,
-) -> Imaged:
+
+def imaged(table: Source, placed: Placed, asked: Asked) -> Imaged:
     """Return mean, standard error and number of each pixel in each bin, and of I(q) of frames, read in one pass.
-
-    Parameters
-    ----------
-    table : Table
-    placed : Placed
-        Its rows.
-    images : Frames, Key, True, Algorithm or sequence of Algorithm
-        Which images: of the run, or what the last of some algorithms makes of them.
-    run : optional
-        As of `dxflow.reduce`; that of the table by default. Of tables of several runs a mapping of their numbers.
-    azint : mapping, int or True, optional
-        Options of `AzimuthalIntegration`, or its number of bins: I(q) of each frame, and of the mean image.
-    geometry : optional
-        Mean images are assembled as well; True: by the geometry beside the run.
-    **options
-        Of `dxflow.reduce`, such as ``cluster="here"``.
 
     Raises
     ------
     PlanError
         If it cannot work: no run, no frame in any bin, bins beyond the memory of this machine.
     """
+    wanted, options = _Pass.of(asked), asked.options
     used = placed.used()
     if not len(used.bins):
         raise PlanError(f"images=: none of the {len(placed.bins)} rows is selected, in a bin and above 0")
-    pass_ = _Pass.of(images, azint, geometry)
-    used, made = _planned(_run_of(table, run), pass_, used, options)
+    used, made = _planned(_run_of(table, asked.run), wanted, used, options)
     result = execute(made, options.get("cluster"), quiet=bool(options.get("quiet")))
-    data, names = pass_.images(result.dataset, made), [NAME]
-    if pass_.azint is not None:
-        data = data.assign(pass_.curves(result.dataset, made, used))
+    data, names = wanted.images(result.dataset, made), [NAME]
+    if wanted.azint is not None:
+        data = data.assign(wanted.curves(result.dataset, made, used))
         names.append(CURVE)
-    return Imaged(data, names, result, _notes(made, pass_, used))
+    return Imaged(data, names, result, _notes(made, wanted, used))
+
+
+def lazily(data: Dataset) -> Dataset:
+    """Return a dataset whose large variables are worked with when they are used, some bins at a time."""
+    large = [n for n, v in data.data_vars.items() if v.nbytes > LARGE and not v.variable._in_memory]
+    return data.assign({n: _chunked(data[n]) for n in large})
+
+
+def _chunked(array: DataArray) -> DataArray:
+    """Return an array some of whose first values are read at a time."""
+    chunks, left = dict.fromkeys(array.dims, -1), array.nbytes
+    for dim in array.dims:
+        left //= array.sizes[dim]
+        chunks[dim] = max(1, LARGE // max(left, 1))
+        if left <= LARGE:
+            break
+    return array.chunk(chunks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,9 +139,9 @@ class _Pass:
     cube: str = "imagecube"
 
     @classmethod
-    def of(cls, images: Any, azint: Any, geometry: Any) -> _Pass:
+    def of(cls, asked: Asked) -> _Pass:
         """Return what a user asks for."""
-        chain, img = _chain(images)
+        (chain, img), azint, geometry = _chain(asked.images), asked.azint, asked.geometry
         if azint is not None and not isinstance(azint, Algorithm):
             own = azint if isinstance(azint, Mapping) else {} if azint is True else {"nbins": azint}
             where = {} if geometry in (None, True) else {"geometry": geometry}
@@ -229,9 +171,8 @@ class _Pass:
     def images(self, data: Dataset, made: Plan) -> Dataset:
         """Return images by the names that cubes have, lazily, and as they are put together."""
         found = {f"{self.cube}.{part}": f"{NAME}_{part}" for part in PARTS if f"{self.cube}.{part}" in data}
-        out = data[[*found]].rename(found).drop_attrs(deep=False)
+        out = lazily(data[[*found]].rename(found).drop_attrs(deep=False))
         pixels = out[f"{NAME}_mean"].dims[-3:]
-        out = out.chunk({dim: -1 if dim in pixels else "auto" for dim in out[f"{NAME}_mean"].dims})
         if self.assemble is None:
             return out
         return out.assign(_assembled(out, pixels, *self.assemble.table(self.bound(made, self.cube).info)))
@@ -313,10 +254,10 @@ def _chain(images: Any) -> tuple[list[Algorithm], Any]:
     return [*chain], From(chain[-1].name)
 
 
-def _run_of(table: Table, run: Any) -> Any:
-    """Return the run, or the runs, whose images are read."""
+def _run_of(table: Source, run: Any) -> Any:
+    """Return the run, or several runs as one, whose images are read."""
     if RUN in table.data.coords:
-        return _runs_of(table, run)
+        return _joined(np.unique(table.data[RUN].values).tolist(), run)
     found = table.data.attrs.get("run", "") if run is None else run
     if run is None and not os.path.exists(str(found)):
         what = f"its run, {found}, is not there" if found else "it does not say of which run it is"
@@ -324,43 +265,58 @@ def _run_of(table: Table, run: Any) -> Any:
     return found
 
 
-def _runs_of(table: Table, run: Any) -> Any:
-    """Return several runs as one."""
-    numbers = np.unique(table.data[RUN].values).tolist()
+def _joined(numbers: list[Any], run: Any) -> Any:
     if not isinstance(run, Mapping) or any(n not in run for n in numbers):
         raise PlanError(
             f"images=: the table is of several runs: expected run=, a mapping with each of {numbers}, such as "
             f"{{{numbers[0]}: 'r{numbers[0]:04d}'}}"
         )
-    from ..line.options import run_of  # noqa: F401
+    with ExitStack() as stack:
+        first, *others = [stack.enter_context(opened(run[n])).run for n in numbers]
+        return first.union(*others)
 
-    raise NotImplementedError
 
-
-def _planned(run: Any, pass_: _Pass, placed: Placed, options: Mapping[str, Any]) -> tuple[Placed, Plan]:
+def _planned(run: Any, wanted: _Pass, placed: Placed, options: Mapping[str, Any]) -> tuple[Placed, Plan]:
     """Return the plan of the pass; by trains where images have no other ids."""
     try:
-        return placed, _plan(run, pass_, placed, options)
+        return placed, _plan(run, wanted, placed, options)
     except PlanError as e:
-        if (other := _without_ids(run, pass_, placed, options)) is None:
-            raise PlanError(f"images=: {e}") from e
-        return other, _plan(run, pass_, other, options)
+        if (other := _otherwise(run, wanted, placed, options)) is None:
+            raise PlanError(f"images=: {e}{_smaller(e, placed)}") from e
+        return other, _plan(run, wanted, other, options)
 
 
-def _plan(run: Any, pass_: _Pass, placed: Placed, options: Mapping[str, Any]) -> Plan:
-    return plan(run, pass_.algorithms(placed), frames=placed.frames(), **options)
+def _plan(run: Any, wanted: _Pass, placed: Placed, options: Mapping[str, Any]) -> Plan:
+    return plan(run, wanted.algorithms(placed), frames=placed.frames(), **options)
 
 
-def _without_ids(run: Any, pass_: _Pass, placed: Placed, options: Mapping[str, Any]) -> Placed | None:
-    """Return rows by other ids, where the images have no pulse ids; None where they do."""
-    average = find.algorithm("average")(img=pass_.img)
+def _smaller(error: PlanError, placed: Placed) -> str:
+    """Say what else needs less memory."""
+    count = math.prod(placed.axes.values())
+    return (
+        f"; or fewer bins than {count}, modules= or roi= of Frames" if "of this machine" in str(error) else ""
+    )
+
+
+def _otherwise(run: Any, wanted: _Pass, placed: Placed, options: Mapping[str, Any]) -> Placed | None:
+    """Return rows by other ids where the images have no pulse ids, None where they do.
+
+    Raises
+    ------
+    PlanError
+        If that is not possible, or no row is of the run.
+    """
+    average = find.algorithm("average")(img=wanted.img)
     try:
-        found = plan(run, [*pass_.chain, average], **options).algorithms[-1].info["img"]
+        made = plan(run, [*wanted.chain, average], **options)
     except PlanError:
         return None
-    if len(found.pulses) or len(placed.ids) == 1:
+    bound = made.algorithms[-1]
+    _refuse_others(placed, made.inputs[bound.stream].index.train_ids, bound.info.path)
+    pulses, cells = len(bound.info["img"].pulses), len(bound.info["img"].cells)
+    if pulses or len(placed.ids) == 1:
         return None
-    if len(found.cells) and "cell_id" in placed.ids:
+    if cells and "cell_id" in placed.ids:
         return placed.by_cell()
     if (alike := placed.of_trains()) is None:
         raise PlanError(
@@ -370,9 +326,20 @@ def _without_ids(run: Any, pass_: _Pass, placed: Placed, options: Mapping[str, A
     return alike
 
 
-def _notes(made: Plan, pass_: _Pass, placed: Placed) -> list[str]:
+def _refuse_others(placed: Placed, trains: NDArray, path: str) -> None:
+    """Refuse a run that has none of the trains of the rows."""
+    own = placed.ids["train_id"]
+    if not np.isin(own, trains).any():
+        has = f"from {trains.min()} to {trains.max()}" if len(trains) else "none"
+        raise PlanError(
+            f"images=: {path} is not the run of the table: its trains are {has}, those of the table's rows from "
+            f"{own.min()} to {own.max()}"
+        )
+
+
+def _notes(made: Plan, wanted: _Pass, placed: Placed) -> list[str]:
     """Say how many rows have no image."""
-    index = made.inputs[pass_.bound(made, pass_.cube).stream].index
+    index = made.inputs[wanted.bound(made, wanted.cube).stream].index
     if len(placed.ids) == 1 or (gone := len(placed.bins) - len(index)) <= 0:
         return []
     return [f"images: {gone} of {len(placed.bins)} rows in bins have no frame in the run"]

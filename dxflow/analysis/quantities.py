@@ -124,6 +124,13 @@ class Divided:
         """Return of what there is a value each of a variable that is divided and weighted."""
         return cells.rate(of, self.by_for(of), self.weights)
 
+    def numbers(self, cells: Cells) -> tuple[NDArray | None, NDArray | None]:
+        """Return what images are divided by and their weights, of each row."""
+        x, w = (None if one is None else cells.values(one, cells.at) for one in (self.by, self.weights))
+        if self.weights is not None and w is not None:
+            _refuse(self.weights.name, w[cells.flat >= 0])
+        return x, w
+
     def quantity(self, of: Variable, cells: Cells) -> Quantity:
         """Return what is averaged for a variable."""
         by, rate = self.by_for(of), self.rate(of, cells)

@@ -161,6 +161,11 @@ class Table:
         weights: Any = None,
         on: Any = None,
         off: Any = None,
+        images: Any = None,
+        run: Any = None,
+        azint: Any = None,
+        geometry: Any = None,
+        **options: Any,
     ) -> Cube:
         """Return the mean of variables in bins of others, with standard errors and counts.
 
@@ -185,6 +190,19 @@ class Table:
         on, off : selection, optional
             Which rows are pumped, and which are not: by default the others. The cube has an axis ``pump``, and the
             difference of the two.
+        images : Frames, Key, True or sequence of Algorithm, optional
+            Also the mean of each pixel, ``image_mean`` and so on, float32: ``Frames("image.data")``, or algorithms of
+            which the last makes images, ``[Calibrate(...), Photonise(img=From("calibrate.img"))]``. The run is read
+            once; frames that are in no bin are not read.
+        run : optional
+            Of the images, as of `dxflow.reduce`; that of the table by default.
+        azint : int, mapping or True, optional
+            Also I(q) of each frame, ``azint_mean`` and so on, and of the mean image, ``azint_of_image``: bins, or
+            options of `AzimuthalIntegration`.
+        geometry : path, array, extra_geom object or True, optional
+            Images are put together as well, ``assembled_mean`` and so on, by this or by what lies beside the run.
+        **options
+            Of the pass over images, as of `dxflow.reduce`: ``cluster=``, ``mask=``, ``on_fault=``.
 
         Returns
         -------
@@ -192,8 +210,10 @@ class Table:
             Its `data` has, per bin and variable, ``<variable>_count``, ``_mean``, ``_sem``, ``_sum`` and ``_std``.
         """
         from .cubes import make
+        from .images import Asked
 
-        return make(self, bins, of, where, divided=(normalise, how, weights), pump=(on, off))
+        read = Asked.of(images, run, azint, geometry, options)
+        return make(self, bins, of, where, divided=(normalise, how, weights), pump=(on, off), images=read)
 
     def on_off(self, flag: Any = None, **options: Any) -> tuple[Selection, Selection]:
         """Make the selections "on" and "off", of rows with and without pump, and return them.

@@ -170,5 +170,5 @@ def test_what_makes_no_sense_is_refused(options, said):
 
 
 def test_a_bin_that_no_frame_has_is_refused(tiny):
-    with pytest.raises(PlanError, match="no frame has one of them"):
+    with pytest.raises(PlanError, match="no frame is in one of the 4 bins"):
         cube(tiny, np.full(len(tiny.pulse_ids), 7), axes={"bin": 4})
