@@ -1,6 +1,7 @@
 """Images of cubes against numpy in float64, from the rows of a table to the frames that are read."""
 
 import os
+import warnings
 
 import numpy as np
 import oracle
@@ -294,7 +295,8 @@ def test_several_runs_are_one(tmp_path):
 )
 def test_what_cannot_be_is_refused(run, options, said):
     options = {"cluster": "here"} | options if "images" in options else options
-    with pytest.raises((PlanError, TypeError, ValueError), match=said):
+    with warnings.catch_warnings(), pytest.raises((PlanError, TypeError, ValueError), match=said):
+        warnings.simplefilter("ignore", UserWarning)
         table_of(run).cube({"delay": EDGES}, **options)
 
 
