@@ -30,14 +30,29 @@ if TYPE_CHECKING:
     from .evaluating import Source
 
 
-class Holder(Protocol):
-    """A table to which variables are added."""
+class Listed(Protocol):
+    """A table: what is added to it, and what can be listed of it."""
 
     data: xr.Dataset
     path: Path | None
+    about: dict[str, Any]
     columns: Any
     rows: Any
-    selections: Any
+
+    @property
+    def names(self) -> list[str]:
+        """Names of variables."""
+
+    @property
+    def selections(self) -> Any:
+        """Conditions by name."""
+
+    @property
+    def added(self) -> Mapping[str, Added]:
+        """What was added."""
+
+    def rate(self, name: str) -> str:
+        """Return "pulse", "train" or "run"."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +103,7 @@ class Additions(Mapping[str, Added]):
     table : Table
     """
 
-    def __init__(self, table: Holder) -> None:
+    def __init__(self, table: Listed) -> None:
         self._table = table
         self._known: dict[str, Added] = {}
         self._digests: dict[str, str] = {}

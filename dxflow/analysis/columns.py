@@ -91,6 +91,10 @@ class Columns:
             self._kept[name, at] = self._read(name) if at == own else self._spread(name, own, at)
         return self._kept[name, at]
 
+    def holds(self, name: str) -> bool:
+        """Return whether a variable is in memory."""
+        return any(key[0] == name for key in self._kept)
+
     def keep(self, name: str, column: Column) -> None:
         """Have values at hand that are in no file."""
         self._kept[name, self.rate(name)] = column

@@ -172,7 +172,7 @@ class _Result:
             renamed.attrs = attrs
             yield name, renamed
             return
-        yield name, lazy(Taken(turned, at, nothing(one.dtype)), dims, attrs)
+        yield name, lazy(Taken(turned, at, nothing(one.dtype)), dims, attrs, kept=True)
         own = name.endswith(VALID) or f"{name}{VALID}" in self.data or name in self.data.coords
         if one.dtype.kind in "iub" and not own and (at < 0).any():
             yield f"{name}{VALID}", variable([target], at >= 0, {"long_name": f"where {name} has a value"})

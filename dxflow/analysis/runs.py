@@ -257,11 +257,11 @@ class _Join:
         return variable(like.dims, np.broadcast_to(np.asarray(fill, like.dtype), (rows, *like.shape[1:])))
 
     def _ordered(self, parts: Sequence[xr.Variable], dim: str, attrs: Any) -> xr.Variable:
-        joined = lazy(Joined(parts), list(map(str, parts[0].dims)), attrs)
-        order = self.order.get(dim)
+        dims, order = [str(d) for d in parts[0].dims], self.order.get(dim)
+        joined = lazy(Joined(parts), dims, attrs, kept=order is None)
         if order is None:
             return joined
-        return lazy(Taken(joined, order, nothing(joined.dtype)), list(map(str, joined.dims)), attrs)
+        return lazy(Taken(joined, order, nothing(joined.dtype)), dims, attrs, kept=True)
 
 
 def _number(table: Table) -> int | None:

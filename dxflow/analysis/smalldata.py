@@ -220,12 +220,12 @@ class _File:
         array.flag = rows and flag and one.dtype.kind in "iu"
         attrs = {**_said(one), "source": one.path, "rate": PULSE if rows else RUN}
         dims = self._dims(one, [PULSE] if rows else [])
-        yield one.name, lazy(array, dims, attrs)
+        yield one.name, lazy(array, dims, attrs, kept=True)
         if rows and missing_of(one.dtype) is not None:
             there = Rows(self.path, one.path, one.shape, one.dtype, array.order)
             there.valid = True
             words = {"long_name": f"where {one.name} has a value"}
-            yield one.name + VALID, lazy(there, dims, words)
+            yield one.name + VALID, lazy(there, dims, words, kept=True)
 
     def _has_rows(self, one: _Found) -> bool:
         own = one.top in OF_RUN or one.path.split("/")[-1].startswith(UNALIGNED)
@@ -247,13 +247,16 @@ class _File:
                 f"{self.path}: {one.path} has {one.shape[0]} values, {of.path} says {lengths.sum()}: it is damaged"
             )
         array = Rows(self.path, one.path, one.shape, one.dtype)
-        yield one.name, lazy(array, self._dims(one, [f"{base}_event"]), {**_said(one), "source": one.path})
+        yield (
+            one.name,
+            lazy(array, self._dims(one, [f"{base}_event"]), {**_said(one), "source": one.path}, kept=True),
+        )
         yield self._offset(base, lengths)
 
     def _ragged(self, one: _Found) -> Iterator[tuple[str, xr.Variable]]:
         """Yield arrays of different lengths as values that are one after the other."""
         array = Ragged(self.path, one.path, one.dtype)
-        yield one.name, lazy(array, [f"{one.name}_event"], {**_said(one), "source": one.path})
+        yield one.name, lazy(array, [f"{one.name}_event"], {**_said(one), "source": one.path}, kept=True)
         lengths = np.diff(array.starts)
         own = lengths if self.order is None else lengths[self.order]
         yield one.name + LEN, variable([PULSE], own, {"long_name": f"values of {one.name}", "rate": PULSE})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import listing
 from .added import Additions
 from .columns import Columns
 from .rows import Rows
@@ -57,6 +58,12 @@ class Table:
         self.rows = Rows.of(data)
         """Which train and pulse each row is of."""
         self.columns = Columns(data, self.rows)
+
+    def __repr__(self) -> str:
+        return listing.text(self)
+
+    def _repr_html_(self) -> str:
+        return listing.notebook(self)
 
     @property
     def names(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import groupby
 
@@ -31,8 +31,30 @@ def table(title: str, rows: Iterable[tuple[str, str]], note: str = "") -> str:
         f'<td style="{CELL}">{"<br>".join(_line(what) for what in lines)}</td></tr>'
         for label, lines in groups
     )
+    return f'{_title(title, note)}<table style="{TABLE}"><tbody>{body}</tbody></table>'
+
+
+def columns(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], note: str = "") -> str:
+    """Return a title and a table with a heading for each column.
+
+    Parameters
+    ----------
+    note : str
+        Behind the title, fainter.
+    """
+    first = _row("th", LABEL, head)
+    rest = "".join(_row("td", f"{CELL};padding-right:14px", row) for row in rows)
+    return f'{_title(title, note)}<table style="{TABLE}"><thead>{first}</thead><tbody>{rest}</tbody></table>'
+
+
+def _row(tag: str, style: str, cells: Sequence[str]) -> str:
+    made = "".join(f'<{tag} style="{style}">{escape(cell)}</{tag}>' for cell in cells)
+    return f'<tr style="background:none">{made}</tr>'
+
+
+def _title(title: str, note: str) -> str:
     said = f' <span style="{MUTED}">{escape(note)}</span>' if note else ""
-    return f'<div style="{TITLE}">{escape(title)}{said}</div><table style="{TABLE}"><tbody>{body}</tbody></table>'
+    return f'<div style="{TITLE}">{escape(title)}{said}</div>'
 
 
 def _line(text: str) -> str:

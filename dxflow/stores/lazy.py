@@ -32,8 +32,10 @@ def variable(dims: Sequence[str], values: Any, attrs: Mapping[Any, Any] | None =
     return xr.Variable(dims, values, attrs)
 
 
-def lazy(array: Readable, dims: Sequence[str], attrs: Mapping[Any, Any] | None = None) -> xr.Variable:
-    """Return an array as a variable whose values are read when they are used."""
+def lazy(
+    array: Readable, dims: Sequence[str], attrs: Mapping[Any, Any] | None = None, *, kept: bool = False
+) -> xr.Variable:
+    """Return an array as a variable whose values are read when they are used, and `kept` in memory then."""
     from xarray.backends import BackendArray
     from xarray.core import indexing
 
@@ -47,7 +49,8 @@ def lazy(array: Readable, dims: Sequence[str], attrs: Mapping[Any, Any] | None =
             basic = indexing.IndexingSupport.BASIC
             return indexing.explicit_indexing_adapter(key, self.shape, basic, array.read)
 
-    return variable(dims, indexing.LazilyIndexedArray(Lazy()), attrs)
+    made = indexing.LazilyIndexedArray(Lazy())
+    return variable(dims, indexing.MemoryCachedArray(made) if kept else made, attrs)
 
 
 class Stacked:

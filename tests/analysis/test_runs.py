@@ -32,6 +32,7 @@ def paths(tmp_path):
 
 def test_rows_follow_each_other_in_order_of_time_with_their_run(paths, tmp_path):
     ev = dxflow.open(str(tmp_path / "r*.zarr"))
+    assert not ev.data.signal.variable._in_memory
     one = [saved.read(tmp_path / f"r{run}.zarr") for run in (34, 35, 36)]
     frame = pd.concat(
         [
@@ -44,7 +45,6 @@ def test_rows_follow_each_other_in_order_of_time_with_their_run(paths, tmp_path)
     np.testing.assert_array_equal(ev.data.train_run, np.repeat([34, 35, 36], 20))
     np.testing.assert_array_equal(ev.data.delay, np.concatenate([d.delay for d in one]))
     np.testing.assert_array_equal(ev.data.roi[5:300:7, 1], np.concatenate([d.roi for d in one])[5:300:7, 1])
-    assert not ev.data.signal.variable._in_memory
     assert ev.data.xgm.attrs["units"] == "uJ"
     xr.testing.assert_identical(dxflow.open(paths).data.load(), ev.data.load())
 
