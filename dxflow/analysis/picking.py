@@ -146,7 +146,7 @@ def _places(table: Any, by: Any, keep: NDArray) -> Places:
 
 def _of_variables(table: Any, by: Any, keep: NDArray) -> Places:
     """Return the bins that values of variables are in."""
-    from .cubes import ENDS
+    from .counted import ENDS
     from .grid import grid
 
     if isinstance(by, str) and "=" in by and by not in table.data.variables:
