@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 from extra_data import RunDirectory
 
+import dxflow
 from dxflow.commands import main as cli
 from dxflow.simulate import Truth
 
@@ -223,11 +224,13 @@ def test_tables_are_made_as_printed(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "water.png").stat().st_size > 8_000
     monkeypatch.chdir(tmp_path)
-    all_of_it, new, by_config, lcls = (line[1:] for line in commands("docs/tables.md"))
+    all_of_it, new, by_config, every, lcls = (line[1:] for line in commands("docs/tables.md"))
     assert cli.main([*all_of_it, "--overwrite"]) == 0
     assert cli.main(new) == 0
     (tmp_path / "exp.yaml").write_text(blocks("docs/tables.md", "yaml")[0])
     assert cli.main([*by_config, "--overwrite"]) == 0
+    assert cli.main([*every, "--cluster", "here"]) == 0
+    assert "xgm" in dxflow.open("tables/*.zarr").names
     assert cli.main(lcls) == 0
     made = xr.open_zarr("r0050.zarr", chunks=None)
     assert {"xgm", "delay", "pumped", "thickness", "litframes.lit", "water.sum", "cells.mean"} <= set(made)
