@@ -222,7 +222,8 @@ ELSEWHERE = (
     (
         "dxflow/analysis/plots/bars.py dxflow/analysis/plots/lines.py dxflow/analysis/plots/plotted.py "
         "dxflow/analysis/plots/points.py dxflow/analysis/plots/series.py "
-        "dxflow/analysis/plots/samples.py dxflow/analysis/plots/images.py dxflow/analysis/plots/drawing.py",
+        "dxflow/analysis/plots/samples.py dxflow/analysis/plots/parts.py "
+        "dxflow/analysis/plots/images.py dxflow/analysis/plots/drawing.py",
         "analysis/plots/test_kinds.py",
         "the kinds of pictures, tried by what each is chosen for",
     ),

@@ -8,6 +8,8 @@ from .making import table
 from .opening import open  # noqa: A004 - as in xarray and zarr
 from .picked import Picks
 from .picking import nearest, random
+from .plots.regions import Regions
+from .show import show
 from .tables import Table
 
-__all__ = ["Bins", "Cube", "Picks", "Table", "nearest", "open", "random", "table"]
+__all__ = ["Bins", "Cube", "Picks", "Regions", "Table", "nearest", "open", "random", "show", "table"]

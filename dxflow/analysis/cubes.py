@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ..driver.result import Result
     from .evaluating import Source
+    from .plots.plotted import Plot
 
 HOW = Kind("'ratio' or 'each'", lambda how: how in ("ratio", "each"))
 WORDS = {"ratio": "ratio of sums", "each": "row by row"}
@@ -97,6 +98,15 @@ class Cube:
         data = self.on.drop_vars(PUMP)
         named = {f"{name}_{what}{end}": f"{name}{end}" for name in self.of for end in ("", "_sem")}
         return data[[*named]].rename(named)
+
+    def plot(self, variable: str, **options: Any) -> Plot:
+        """Draw a variable, such as ``"signal_mean"``, or the image of a bin, ``at={"delay": 0.5}, geometry=...``.
+
+        See `dxflow.analysis.plots.drawing.draw`.
+        """
+        from .plots.drawing import draw
+
+        return draw(self.data, variable, **options)
 
     @property
     def on(self) -> Dataset:

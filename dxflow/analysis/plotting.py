@@ -13,7 +13,8 @@ from .plots.bars import bars
 from .plots.correlations import correlations as matrix
 from .plots.drawing import draw
 from .plots.histogram import drawn
-from .plots.kinds import VALID, How
+from .plots.kinds import How
+from .plots.parts import VALID
 from .plots.plotted import Plot, plotted
 from .plots.points import points
 from .plots.samples import Sample

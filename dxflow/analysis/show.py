@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..disk import ours
 from .plots import kinds
+from .plots.drawing import positions
+from .plots.parts import ROWS, TRAIN, VALID
 from .plots.plotted import plotted
 from .plots.screen import Screen
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from xarray import DataArray, Dataset
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
@@ -74,8 +75,8 @@ def show(
         return "\n".join(said)
     if name in data.variables and not data[name].ndim and png is None:
         return "\n".join([*said, f"{name}: {data[name].values}, {_said(data[name])}"])
-    positions = _positions(data, name, geometry, distance)
-    picture = kinds.picture(data, name, kind=kind, at=at, how=kinds.How(positions))
+    where = positions(data, name, geometry, distance)
+    picture = kinds.picture(data, name, kind=kind, at=at, how=kinds.How(where))
     if png is not None:
         return "\n".join([*said, f"picture   {_written(picture, Path(png))}"])
     # Beside a list a picture has half of the terminal at least.
@@ -107,14 +108,14 @@ def _about(data: Dataset, path: Any) -> Iterator[str]:
     """Yield what a dataset is."""
     title = data.attrs.get("title", "")
     yield f"{path}: {title}" if path is not None and title else str(path or title or "dataset")
-    sizes = ", ".join(f"{n} {dim}" for dim, n in data.sizes.items() if dim in (*kinds.ROWS, kinds.TRAIN))
+    sizes = ", ".join(f"{n} {dim}" for dim, n in data.sizes.items() if dim in (*ROWS, TRAIN))
     if sizes:
         yield f"rows      {sizes}"
 
 
 def _listed(data: Dataset, whole: bool, width: int) -> list[str]:
     """Return a line for each variable, as many as fit beside a picture."""
-    names = [str(n) for n in data.data_vars if not str(n).endswith(kinds.VALID)]
+    names = [str(n) for n in data.data_vars if not str(n).endswith(VALID)]
     wide = min(max(map(len, names), default=0), WIDE)
     lines = [_short(f"  {name:<{wide}}  {_said(data[name])}", width) for name in names]
     if whole or len(lines) <= MOST:
@@ -131,22 +132,6 @@ def _said(array: DataArray) -> str:
     axes = " x ".join(f"{n} {dim}" for dim, n in array.sizes.items()) or "one value"
     unit, doc = array.attrs.get("units"), array.attrs.get("long_name")
     return f"{array.dtype} {axes}" + (f" ({unit})" if unit else "") + (f", {doc}" if doc else "")
-
-
-def _positions(data: Dataset, name: str, given: Any, distance: float | None) -> NDArray | None:
-    """Return where pixels are: by a geometry that is given, or that lies beside the run; None if it is not known."""
-    from .. import geometry
-
-    if given is not None:
-        return geometry.across(given, distance)
-    run = str(data.attrs.get("run", ""))
-    if not run or name not in data or data[name].dims[-2:] != kinds.IMAGES[0]:
-        return None
-    try:
-        found = geometry.across(geometry.beside(run), distance)
-    except (ValueError, OSError, ImportError):
-        return None
-    return found if found.shape[1:3] == data[name].shape[-2:] else None
 
 
 def _written(picture: Any, path: Path) -> Path:

@@ -72,10 +72,12 @@ def points(series: Mapping[str, tuple[Any, Any, Any]], x: Any, about: dict[str, 
 
 
 def of_array(array: DataArray, error: DataArray, count: DataArray | None, title: str) -> Points:
-    """Return an array of one dimension, with its standard errors, as points."""
-    dim = str(array.dims[0])
-    x = array[dim].values if dim in array.coords and array[dim].dtype.kind in "iuf" else np.arange(array.size)
+    """Return an array of ([series,] x), with its standard errors, as points."""
+    dim, n = str(array.dims[-1]), array.shape[-1]
+    x = array[dim].values if dim in array.coords and array[dim].dtype.kind in "iuf" else np.arange(n)
     unit = array[dim].attrs.get("units") if dim in array.coords else ""
     about = {"x": style.label(dim, unit), "y": style.label(str(array.name), array.attrs.get("units"))}
-    counts = np.full(array.size, np.nan) if count is None else count.values
-    return points({str(array.name): (array.values, error.values, counts)}, x, about, title)
+    counts = np.full(array.shape, np.nan) if count is None else count.values
+    names = [str(array.name)] if array.ndim == 1 else [str(name) for name in array[array.dims[0]].values]
+    each = (one.reshape(len(names), n) for one in (array.values, error.values, counts))
+    return points(dict(zip(names, zip(*each, strict=True), strict=True)), x, about, title)

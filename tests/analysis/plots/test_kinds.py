@@ -5,7 +5,7 @@ import pytest
 import smalltables
 import xarray as xr
 
-from dxflow.analysis.plots import kinds
+from dxflow.analysis.plots import kinds, parts
 from dxflow.analysis.plots.bars import Bars
 from dxflow.analysis.plots.histogram import Histogram
 from dxflow.analysis.plots.images import Image
@@ -119,6 +119,29 @@ def test_points_are_means_of_bins_with_their_errors():
         np.testing.assert_array_equal(data[part][0], DATA[f"signal_{part}"])
 
 
+def test_on_and_off_are_two_series_of_points():
+    pumped = np.stack([DATA["signal_mean"], DATA["signal_mean"] - 1])
+    data = xr.Dataset(
+        {
+            "signal_mean": (("pump", "delay"), pumped),
+            "signal_sem": (("pump", "delay"), np.abs(pumped) / 10),
+            "signal_count": (("pump", "delay"), np.full((2, 5), 7)),
+            "image_mean": (("pump", "delay", "ss", "fs"), RNG.random((2, 5, 4, 6))),
+        },
+        {"pump": ["on", "off"], "delay": DATA["delay"]},
+    )
+    made = kinds.picture(data, "signal_mean")
+    assert type(made) is Points
+    np.testing.assert_array_equal(made.data["mean"], pumped)
+    np.testing.assert_array_equal(made.data["sem"], np.abs(pumped) / 10)
+    axes, _ = plotted(made)
+    assert [one.get_text() for one in axes.get_legend().get_texts()] == ["on", "off"]
+    assert made.text(SCREENS[1])[-1] == "o on, x off"
+    assert type(kinds.picture(data, "signal_mean", at={"pump": "off"})) is Points
+    image = kinds.picture(data, "image_mean", at={"delay": 1})
+    np.testing.assert_array_equal(image.data["image"], data["image_mean"][0, 4])
+
+
 def test_series_are_means_of_trains():
     data = kinds.picture(DATA, "litframes.intensity", kind="series").data
     values = DATA["litframes.intensity"].values.reshape(TRAINS, -1)
@@ -159,9 +182,11 @@ def test_the_place_along_other_axes_is_the_nearest_or_the_middle_and_is_said():
     image = DATA["images"].values[3]
     np.testing.assert_array_equal(made.data["image"].values[:6, :8], image[0])
     assert "delay 0 ps (3 of 5)" in kinds.picture(DATA, "images").title
-    made = kinds.picture(DATA, "roi.sum", at={"roi": "a"})
+    # Of named things it is the first one.
+    assert "roi a (1 of 2)" in kinds.picture(DATA, "roi.sum").title
+    made = kinds.picture(DATA, "roi.sum", at={"roi": "b"})
     assert made.data["count"].sum() == FRAMES
-    assert "roi a" in made.title
+    assert "roi b" in made.title
     line = kinds.picture(DATA, "azint.intensity", at={"frame": "7"}).data
     np.testing.assert_array_equal(line["value"], DATA["azint.intensity"][7].values)
 
@@ -203,7 +228,7 @@ def test_empty_and_missing_values_are_no_errors():
 
 
 def test_of_many_rows_some_stretches_are_read(monkeypatch):
-    monkeypatch.setattr(kinds, "MOST", 20 * 20)
+    monkeypatch.setattr(parts, "MOST", 20 * 20)
     made = kinds.picture(DATA, "azint.intensity")
     assert "16 of 40 frames" in made.title
     values = DATA["azint.intensity"].values[(np.arange(16) * 39 // 15)]

@@ -1,0 +1,192 @@
+"""Parts: a variable of a dataset with what belongs to it, and one place along the axes that a picture does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors.near import did_you_mean, listed
+
+if TYPE_CHECKING:
+    from xarray import DataArray, Dataset
+
+ROWS = ("pulse", "frame", "event")
+"""First axes of variables that have a value, or several, for each X-ray pulse, image or event."""
+TRAIN, VALID = "train", "_valid"
+IMAGES = (("ss", "fs"), ("y", "x"))
+MOST = 2**24
+"""Values that are read at most; of more rows some stretches are, evenly over all, and the title says so."""
+STRETCHES = 16
+MEANS = ("mean", "average", "difference", "contrast", "mu", "matrix", "spectrum")
+"""Outputs of algorithms whose standard error is called ``error``."""
+SERIES = 4
+"""Named things that are drawn together at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """A variable and what belongs to it: where it has values, its standard error, of how many values it is the mean."""
+
+    data: Dataset
+    name: str
+    valid: str = ""
+    error: str = ""
+    count: str = ""
+
+    @classmethod
+    def of(cls, data: Dataset, name: str) -> Parts:
+        """Return a variable of a dataset with its parts.
+
+        Raises
+        ------
+        KeyError
+            If there is none; the message says which there are.
+        """
+        if name not in data.variables:
+            names = [str(n) for n in data.data_vars if not str(n).endswith(VALID)]
+            raise KeyError(f"no variable {name!r}.{did_you_mean(name, names)} There are: {listed(names)}")
+        valid = f"{name}{VALID}" if f"{name}{VALID}" in data else ""
+        error, count = (_same(data, name, others) for others in (_errors(name), _counts(name)))
+        names = [n for n in dict.fromkeys((name, valid, error, count)) if n]
+        coords = data.coords.to_dataset()
+        return cls(coords.assign({n: data[n] for n in names}), name, valid, error, count)
+
+    @property
+    def array(self) -> DataArray:
+        """The variable."""
+        return self.data[self.name]
+
+    @property
+    def title(self) -> str:
+        """What it is."""
+        return str(self.array.attrs.get("long_name") or self.name)
+
+    def part(self, name: str) -> DataArray | None:
+        """Return one of the parts, if it is there."""
+        return self.data[name] if name else None
+
+    @property
+    def rows(self) -> str:
+        """The axis of rows: pulses, frames, trains; "" if it has none."""
+        for dim in map(str, self.array.dims):
+            if dim in (*ROWS, TRAIN) or any(
+                str(c).startswith("train_id") and self.data[c].dims == (dim,) for c in self.data.coords
+            ):
+                return dim
+        return ""
+
+    @property
+    def image(self) -> list[str]:
+        """The axes of its images: modules, if there are, ss and fs, or y and x; none if it has no images."""
+        dims = [str(dim) for dim in self.array.dims]
+        if tuple(dims[-2:]) not in IMAGES:
+            return []
+        return dims[-3:] if len(dims) > 2 and dims[-3].startswith("module") else dims[-2:]
+
+    @property
+    def series(self) -> list[str]:
+        """The axis of a few named things, such as on and off, before the last one, if values have errors."""
+        dims = [str(d) for d in self.array.dims][-2:-1]
+        few = [d for d in dims if self.named(d) and self.array.sizes[d] <= SERIES]
+        return few if self.error and not self.rows else []
+
+    def named(self, dim: str) -> bool:
+        """Return whether an axis has names in place of numbers."""
+        return dim in self.data.coords and self.data[dim].dtype.kind in "USO"
+
+    def placed(self, at: Mapping[str, Any]) -> tuple[Parts, list[str]]:
+        """Return what is at a place along some axes, and that place in words."""
+        data, said = self.data, []
+        for dim, value in at.items():
+            if dim not in self.array.dims:
+                dims = [str(d) for d in self.array.dims]
+                raise KeyError(
+                    f"{self.name} has no axis {dim!r}.{did_you_mean(dim, dims)} Axes: {listed(dims)}"
+                )
+            number = _number(self.array, dim, value)
+            said.append(_said(self.array, dim, number))
+            data = data.isel({dim: number})
+        return replace(self, data=data), said
+
+    def middle(self, needed: Collection[str]) -> tuple[Parts, list[str]]:
+        """Return one place along all axes but some, and of many rows a part."""
+        others = [str(d) for d in self.array.dims if str(d) not in needed]
+        empty = [d for d in others if not self.array.sizes[d]]
+        if empty:
+            raise ValueError(f"{self.name} has no values: its axis {empty[0]!r} is empty")
+        places = {d: 0 if self.named(d) else self.array.sizes[d] // 2 for d in others}
+        said = [
+            f"{_said(self.array, d, n)} ({n + 1} of {self.array.sizes[d]})"
+            for d, n in places.items()
+            if self.array.sizes[d] > 1
+        ]
+        one = replace(self, data=self.data.isel(places))
+        return one._some(said) if one.rows in needed else (one, said)
+
+    def _some(self, said: list[str]) -> tuple[Parts, list[str]]:
+        """Return some stretches of rows where there are too many to be read for a picture."""
+        rows, n = self.rows, self.array.sizes[self.rows]
+        each = self.array.size // max(n, 1)
+        if self.array.size <= MOST or not each:
+            return self, said
+        kept = max(MOST // each // STRETCHES, 1)
+        starts = np.arange(STRETCHES) * (n - kept) // (STRETCHES - 1)
+        at = np.unique(starts[:, None] + np.arange(kept))
+        return replace(self, data=self.data.isel({rows: at})), [*said, f"{len(at)} of {n} {rows}s"]
+
+
+def _number(array: DataArray, dim: str, value: Any) -> int:
+    """Return the number of the place along an axis: nearest to a value of its coordinate, or counted from 0."""
+    n = array.sizes[dim]
+    values = array[dim].values if dim in array.coords else np.arange(n)
+    if values.dtype.kind in "USO":
+        names = values.astype("U").tolist()
+        if str(value) not in names:
+            raise KeyError(
+                f"no {dim} {str(value)!r}.{did_you_mean(str(value), names)} There are: {listed(names)}"
+            )
+        return names.index(str(value))
+    if values.dtype.kind in "iu" and str(value).isdecimal() and (values == int(value)).any():
+        return int(np.argmax(values == int(value)))
+    try:
+        away = np.abs(values.astype(float) - float(value))
+    except (TypeError, ValueError) as e:
+        raise ValueError(f"{dim}={value!r}; expected a number: {e}") from None
+    if not n or not np.isfinite(away).any():
+        raise ValueError(f"{dim} has no values")
+    if dim not in array.coords and away.min() > 0:
+        raise ValueError(f"{dim}={value}; expected a whole number from 0 to {n - 1}")
+    return int(np.nanargmin(away))
+
+
+def _said(array: DataArray, dim: str, number: int) -> str:
+    """Return a place along an axis in words."""
+    if dim not in array.coords:
+        return f"{dim} {number}"
+    coordinate = array[dim]
+    value, unit = coordinate.values[number], coordinate.attrs.get("units", "")
+    shown = f"{value:.6g}" if coordinate.dtype.kind == "f" else str(value)
+    return f"{dim} {shown} {unit}".rstrip()
+
+
+def _errors(name: str) -> list[str]:
+    """Return what the standard error of a variable may be called."""
+    algorithm, _, key = name.rpartition(".")
+    own = [f"{algorithm}.error"] if key in MEANS and algorithm else []
+    means = [f"{name.removesuffix('_mean')}_sem"] if name.endswith("_mean") else []
+    return [*means, f"{name}_error", f"{name}_sem", *own]
+
+
+def _counts(name: str) -> list[str]:
+    """Return what may be called how many values a variable is the mean of."""
+    algorithm, _, key = name.rpartition(".")
+    own = [f"{algorithm}.{n}" for n in ("frames", "trains", "count")] if key in MEANS and algorithm else []
+    return [f"{name.removesuffix('_mean')}_count", *own]
+
+
+def _same(data: Dataset, name: str, others: list[str]) -> str:
+    """Return the first of some variables that is there, with the same axes."""
+    return next((n for n in others if n in data and data[n].dims == data[name].dims), "")
