@@ -236,6 +236,17 @@ def test_tables_are_made_as_printed(tmp_path, monkeypatch):
     assert {"xgm", "delay", "pumped", "thickness", "litframes.lit", "water.sum", "cells.mean"} <= set(made)
 
 
+def test_selections_are_made_and_counted_as_printed(tmp_path):
+    done = programs.run("\n".join(blocks("docs/selections.md", "python")), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    printed, shown = (
+        [line.split() for line in text.splitlines()]
+        for text in (done.stdout, blocks("docs/selections.md", "text")[0])
+    )
+    assert printed[: len(shown)] == shown
+    assert (tmp_path / "selections.png").stat().st_size > 8_000
+
+
 def test_cubes_are_made_and_drawn_as_printed(tmp_path):
     done = programs.run("\n".join(blocks("docs/cubes.md", "python")), folder=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -258,7 +258,8 @@ class Additions(Mapping[str, Added]):
             if n.removesuffix(VALID) in new
         }
         told = {n: _told(one) for n, one in new.items()}
-        beside.put(path, data, told, of=str(self._table.path or ""))
+        selected, gone = self._table.selections.to_dict(), self._table.selections.gone
+        beside.put(path, data, told, of=str(self._table.path or ""), selected=selected, gone=gone)
         # What was read from the store that was replaced is read from the new one.
         self._known = {
             n: one if one.stale else renewed(one, saved=str(path)) for n, one in self._known.items()
@@ -296,6 +297,8 @@ class Additions(Mapping[str, Added]):
     def restore(self, path: Path) -> None:
         """Take in what `save` has kept; what is out of date is warned of, and not used."""
         kept, told = beside.read(path)
+        if selected := beside.selections(path):
+            self._table.selections.load(selected)
         for name, facts in told.items():
             one = Added(name=name, saved=str(path), **facts)
             if why := self._why_stale(one):

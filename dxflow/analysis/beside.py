@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,12 +57,35 @@ def read(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
     return saved.read(path), made["about"]["variables"]
 
 
-def put(path: Path, data: Mapping[Any, Any], told: Mapping[str, Any], *, of: str) -> None:
-    """Keep variables, in place of those of the same name, beside the others that are there."""
+def selections(path: Path) -> dict[str, Any]:
+    """Return the selections that are kept, as `Selections.to_dict` gave them."""
+    return dict(_manifest.read(path)["about"].get("selections") or {})
+
+
+def put(
+    path: Path,
+    data: Mapping[Any, Any],
+    told: Mapping[str, Any],
+    *,
+    of: str,
+    selected: Mapping[str, Mapping[str, Any]] | None = None,
+    gone: Collection[str] = (),
+) -> None:
+    """Keep variables and selections, in place of those of the same name, beside the others that are there.
+
+    Parameters
+    ----------
+    gone : collection of str
+        Selections that are not to be kept.
+    """
     with _alone(path):
         kept, known = read(path) if path.exists() else (None, {})
         stay = {n: v for n, v in _variables(kept).items() if n.removesuffix(VALID) not in told}
-        _write(path, {**stay, **data}, {**known, **told}, of)
+        before = selections(path) if path.exists() else {}
+        every = {kind: {**before.get(kind, {}), **own} for kind, own in (selected or before).items()}
+        for name in gone:
+            every.get("selections", {}).pop(name, None)
+        _write(path, {**stay, **data}, {**known, **told}, of, every)
 
 
 def remove(path: Path, names: Sequence[str]) -> None:
@@ -72,12 +95,8 @@ def remove(path: Path, names: Sequence[str]) -> None:
             return
         kept, known = read(path)
         stay = {n: v for n, v in _variables(kept).items() if n.removesuffix(VALID) not in names}
-        _write(
-            path,
-            stay,
-            {n: one for n, one in known.items() if n not in names},
-            _manifest.read(path)["about"]["of"],
-        )
+        left = {n: one for n, one in known.items() if n not in names}
+        _write(path, stay, left, _manifest.read(path)["about"]["of"], selections(path))
 
 
 def stamp(path: Path) -> str:
@@ -92,10 +111,12 @@ def _variables(kept: xr.Dataset | None) -> dict[str, Any]:
     return {} if kept is None else {str(n): v.variable.load() for n, v in kept.data_vars.items()}
 
 
-def _write(path: Path, data: Mapping[Any, Any], told: Mapping[str, Any], of: str) -> None:
+def _write(
+    path: Path, data: Mapping[Any, Any], told: Mapping[str, Any], of: str, selected: Mapping[str, Any] | None
+) -> None:
     import xarray as xr
 
-    about = {"of": of, "variables": dict(told)}
+    about = {"of": of, "variables": dict(told), "selections": dict(selected or {})}
     saved.write(xr.Dataset(data), path, KIND, about, overwrite=True)
 
 

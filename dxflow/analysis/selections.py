@@ -85,6 +85,8 @@ class Selections(Mapping[str, Selection]):
         self._nodes: dict[str, list[ast.expr]] = {}
         self._masks: dict[str, masks.Mask] = {}
         self._bits: dict[str, Column] = {}
+        self.gone: set[str] = set()
+        """Names of those that were deleted."""
         if kept := table.data.attrs.get(KEY):
             self.load(kept)
 
@@ -106,6 +108,7 @@ class Selections(Mapping[str, Selection]):
         if users := [one for one, cuts in self._nodes.items() if any(own in names_in(cut) for cut in cuts)]:
             raise ValueError(f"{own!r} is used by {listed(users)}; delete these first")
         del self._nodes[own]
+        self.gone.add(own)
 
     def define(self, name: str, *cuts: Any) -> Selection:
         """Give a name to conditions that must all hold; see `Table.select`."""
@@ -116,6 +119,7 @@ class Selections(Mapping[str, Selection]):
         _refuse_circle(name, nodes, self._nodes)
         _refuse_deep(self._nodes | {name: nodes})
         self._nodes[name] = nodes
+        self.gone.discard(name)
         return self[name]
 
     def whole(self, where: Any) -> Value:

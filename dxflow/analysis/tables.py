@@ -362,7 +362,7 @@ class Table:
         return variable(name, self)
 
     def save(self, to: str | Path | None = None) -> Path:
-        """Keep what was added beside the table, with expressions and hashes of what they were made of.
+        """Keep what was added beside the table, with expressions and hashes of what they were made of, and selections.
 
         It is there again when the table is opened. What is out of date then, because the table was made anew, is said
         to be, and not used. Others may save what they have added at the same time. Nothing is kept without this.

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from smalltables import dataset, table
 
+import dxflow
+from dxflow.analysis import saved
 from dxflow.analysis.tables import Table
 
 DATA = dataset()
@@ -189,6 +191,25 @@ def test_selections_may_be_made_of_each_other_many_times_over_and_each_is_worked
     with pytest.raises(ValueError, match="more than 50 times over"):
         ev.select("s0", ev.select("before", "lit"))
     np.testing.assert_array_equal(ev.mask("s49"), LIT)
+
+
+def test_selections_are_saved_beside_a_table_with_what_was_added_and_found_again(tmp_path):
+    path = saved.write(DATA, tmp_path / "t.zarr", "table", {})
+    ev, colleague = dxflow.open(path), dxflow.open(path)
+    ev.add("twice", "2 * xgm")
+    ev.select("good", "twice > 1600", np.arange(len(ev.rows)) % 2 == 0)
+    ev.select("bad", "~good")
+    ev.save()
+    colleague.select("dark", "~lit")
+    colleague.save()
+    again = dxflow.open(path)
+    assert sorted(again.selections) == ["bad", "dark", "good"]
+    for name in ("good", "bad"):
+        np.testing.assert_array_equal(again.mask(name), ev.mask(name))
+    del again.selections["bad"]
+    again.save()
+    again.drop("twice")
+    assert sorted(dxflow.open(path).selections) == ["dark", "good"]
 
 
 def test_rows_of_a_table_without_pulses_are_trains():
