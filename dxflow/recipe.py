@@ -21,7 +21,7 @@ from .disk import manifest, ours
 from .errors import PlanError
 from .errors.near import did_you_mean, listed
 from .errors.usage import OptionParser, UsageError, spoken
-from .line import exits, labels
+from .line import exits, labels, naming
 from .line import options as shared
 
 if TYPE_CHECKING:
@@ -155,6 +155,8 @@ class Recipe:
         """
         several = algorithms if isinstance(algorithms, Sequence) else [algorithms]
         groups = options.pop("by", self.args.by) is not None
+        if groups or options.get("where", self.args.where) is not None:
+            naming.take(self.args, shared.run_of(run), several, self.cluster)
         given = shared.of_plan(self.args) | {"cluster": self.cluster} | options
         chosen = [_narrowed(a, shared.of_frames(self.args)) for a in several]
         chosen = labels.grouped(chosen, self.args) if groups else chosen

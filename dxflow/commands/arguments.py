@@ -14,7 +14,7 @@ from ..declare.algorithm import Algorithm
 from ..declare.inputs import Frames, From, Key
 from ..declare.labels import Labels
 from ..errors.usage import OptionParser, UsageError
-from ..line import labels
+from ..line import labels, naming
 from ..line.exits import text_of
 from ..line.options import RUN, add_pass_options, cluster_of_pass, narrowed, of_plan, run_of
 from ..line.runs import Run, is_run, refuse_missing, refuse_same, runs_of
@@ -40,14 +40,17 @@ class Line:
         parser.add_argument("--to")
         return parser.parse_known_args(self.sections[0].tokens)[0].to
 
-    def planned(self, cluster: Any = None) -> tuple[Plan, Any]:
+    def planned(self, cluster: Any = None, *, passes: bool = True) -> tuple[Plan, Any]:
         """Return its plan, and the cluster where it is to run: that which is given, or the one of its options.
 
-        What is wrong with options, run or result is found here, so that a plain message says it.
+        What is wrong with options, run or result is found here, so that a plain message says it. Unless there are to be
+        no `passes`, names of a condition may need one over the pixels first.
         """
         try:
-            options, algorithms = made(self.sections)
+            options, algorithms = read(self.sections)
             cluster = cluster_of_pass(options) if cluster is None else cluster
+            naming.take(options, run_of(options.run), algorithms, cluster, passes=passes)
+            algorithms = grouped(options, algorithms)
             return plan(
                 run_of(options.run), algorithms, options.to, cluster=cluster, **of_plan(options)
             ), cluster
@@ -67,7 +70,7 @@ def lines_of(command: str, doc: str | None, argv: Sequence[str]) -> list[Line]:
     runs = runs_of(sections[0].runs)
     if not runs:
         # Says what is missing, or shows the help.
-        made(sections)
+        read(sections)
     lines = [Line(run, [one.filled(run) for one in sections]) for run in runs]
     if len(lines) > 1:
         refuse_missing(runs)
@@ -82,7 +85,7 @@ def _refuse_wrong(lines: Sequence[Line]) -> None:
     errors = []
     for line in lines[:2]:
         try:
-            made(line.sections)
+            read(line.sections)
         except (ValueError, OSError, TypeError) as e:
             errors.append(e)
     if len(errors) == 2:
@@ -95,9 +98,9 @@ def options_of(line: Line) -> argparse.Namespace:
     return first.parser.parse_args([*first.runs, *first.tokens])
 
 
-def planned(command: str, doc: str | None, argv: Sequence[str]) -> tuple[Plan, Any]:
-    """Return the plan and the cluster of a command line, of the first of its runs."""
-    return lines_of(command, doc, argv)[0].planned()
+def planned(command: str, argv: Sequence[str]) -> Plan:
+    """Return the plan of the first run of a command line, without any pass over pixels."""
+    return lines_of(command, None, argv)[0].planned(passes=False)[0]
 
 
 def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
@@ -183,11 +186,18 @@ def parse(shared: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argpars
     NotFoundError
         If there is no such algorithm.
     """
-    return made(split(shared, argv))
+    options, algorithms = read(split(shared, argv))
+    return options, grouped(options, algorithms)
 
 
-def made(sections: Sequence[Section]) -> tuple[argparse.Namespace, list[Algorithm]]:
-    """Return the shared options, and the algorithms that sections of a command line mean; see `parse`."""
+def grouped(options: argparse.Namespace, algorithms: Sequence[Algorithm]) -> list[Algorithm]:
+    """Return algorithms with ``--by``, which one of them must take."""
+    labels.refuse_unused(algorithms, options)
+    return labels.grouped(algorithms, options)
+
+
+def read(sections: Sequence[Section]) -> tuple[argparse.Namespace, list[Algorithm]]:
+    """Return the shared options, and the algorithms that sections of a command line mean, not grouped yet."""
     first, *sections = sections
     options = first.parser.parse_args([*first.runs, *first.tokens])
     if not sections:
@@ -197,8 +207,7 @@ def made(sections: Sequence[Section]) -> tuple[argparse.Namespace, list[Algorith
     algorithms: list[Algorithm] = []
     for section in sections:
         algorithms += _algorithms(section, options, _before(algorithms) if section.joined else None)
-    labels.refuse_unused(algorithms, options)
-    return options, labels.grouped(algorithms, options)
+    return options, algorithms
 
 
 def split(shared: argparse.ArgumentParser, argv: Sequence[str]) -> list[Section]:

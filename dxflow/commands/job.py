@@ -92,7 +92,7 @@ def checked(words: Sequence[str]) -> dict[str, Any]:
 
     words = list(words[1:]) if words[:1] == ["--"] else list(words)
     if words[0] in ("plan", "reduce"):
-        return listing.of_plan(planned(words[0], None, words[1:])[0])
+        return listing.of_plan(planned(words[0], words[1:]))
     if words[0] in CHECKS:
         CHECKS[words[0]](words[1:])
     return {}
@@ -127,7 +127,20 @@ def _check_recipe(words: Sequence[str]) -> None:
 
 
 CHECKS = {"copy": _check_copy, "bench": _check_bench, "recipe": _check_recipe}
-QUEUED = ("simulate", "plan", "reduce", "copy", "recipe", "list", "info", "verify", "codecs", "bench")
+QUEUED = (
+    "simulate",
+    "plan",
+    "reduce",
+    "copy",
+    "recipe",
+    "list",
+    "info",
+    "verify",
+    "codecs",
+    "bench",
+    "table",
+    "show",
+)
 """Commands that can be put into the queue: all that are not about the queue itself."""
 
 

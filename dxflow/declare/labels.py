@@ -98,6 +98,8 @@ class Labels:
         self.values, self.name = values, name
         self.cut: Steps | Bins | None = None
         """What is made of the values."""
+        self.said = ""
+        """Where the values are from, if that is said in other words."""
 
     @classmethod
     def pattern(cls, pattern: Sequence[Any], over: Any = None) -> Self:
@@ -167,20 +169,22 @@ class Labels:
         if self.cut is not None:
             raise ValueError(f"{self!r} are cut already: expected values to make steps or bins of")
         made = type(self)(self.values, self.name)
-        made.cut = cut
+        made.cut, made.said = cut, self.said
         return made
 
     def __repr__(self) -> str:
         cut = "" if self.cut is None else f".{self.cut}".replace(".Steps", ".steps").replace(".Bins", ".bins")
-        return f"Labels({self.source}{f', {self.name!r}' if self.name else ''}){cut}"
+        return f"Labels({self.source}{f', {self.name!r}' if self.name and not self.said else ''}){cut}"
 
     def __getstate__(self) -> dict[str, Any]:
         # Workers get the values as they are joined.
-        return {"values": self.source, "name": self.name, "cut": self.cut}
+        return {"values": self.source, "name": self.name, "cut": self.cut, "said": self.said}
 
     @property
     def source(self) -> str:
         """Where the values are from, in words."""
+        if self.said:
+            return self.said
         if isinstance(self.values, Key) and not self.values.offset:
             return f"{self.values.source} {self.values.key}".strip()
         if hasattr(self.values, "bind") or isinstance(self.values, Pattern):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors.redact import logger
 from ..planning import lacks
 from ..planning.reads import reads
+from ..planning.words import of_where
 from ..run.bound import bytes_spared
 from ..run.index import NOT_IN_ALL
 from ..run.losses import Loss, ordered
@@ -158,6 +159,7 @@ class Report:
             "name": self.plan.name,
             "table": str(self.plan),
             "reads": reads(self.plan),
+            "where": [line for _, line in of_where(self.plan.where)],
             "unasked": unasked(self.plan, summaries),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "losses": [asdict(loss) for loss in losses],

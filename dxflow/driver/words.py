@@ -55,6 +55,7 @@ def of_result(result: Finished, said: Iterable[Loss] = ()) -> list[Row]:
             else []
         ),
         *some([("inputs", f"{name}: reads {what}") for name, what in manifest.get("reads", {}).items()]),
+        *(("where", line) for line in manifest.get("where", ())),
         *(("check", line) for line in manifest.get("unasked", ())),
         *(("used", line) for line in used(manifest["account"])),
         *time_rows(t, cluster.get("advice", "")),

@@ -52,24 +52,24 @@ def of_where(args: argparse.Namespace) -> dict[str, Any]:
         if args.label and not args.by and not getattr(args, "labelled", False):
             raise UsageError(f"--label {args.label[0]}: labels are for --where or --by, which are not given")
         return {}
-    named = _named(args)
-    alone = named.pop("", None)
-    if named and alone:
+    labels = named(args)
+    alone = labels.pop("", None)
+    if labels and alone:
         raise UsageError(
             f"--label {alone.source}: give it a name, NAME={alone.source}, beside others with one"
         )
-    return {"where": args.where, "labels": alone or named or None}
+    return {"where": args.where, "labels": alone or labels or None}
 
 
 def by_of(args: argparse.Namespace) -> Labels:
     """Return the labels that ``--by`` means, with its steps or bins."""
     if args.by_steps is not None and args.by_bins is not None:
         raise UsageError("--by-steps and --by-bins: expected one of them")
-    named = _named(args)
-    if "" in named and re.fullmatch(r"[A-Za-z_]\w*\.\w+", args.by) and not Path(args.by).exists():
+    there = named(args)
+    if "" in there and re.fullmatch(r"[A-Za-z_]\w*\.\w+", args.by) and not Path(args.by).exists():
         # An output of the result that was given without a name.
-        named[args.by] = Labels(named[""].values, args.by)
-    made = named[args.by] if args.by in named else _labels(args.by, args, f"--by {args.by}", named)
+        there[args.by] = Labels(there[""].values, args.by)
+    made = there[args.by] if args.by in there else _labels(args.by, args, f"--by {args.by}", there)
     try:
         if args.by_steps is not None:
             return made.steps(*args.by_steps)
@@ -117,14 +117,14 @@ def _with(algorithm: Algorithm, by: Any) -> Algorithm:
     cls = type(algorithm)
     own = {alias: what for alias, what in algorithm.inputs.items() if alias in cls.inputs}
     try:
-        made = cls(name=algorithm.name, **{**_given(algorithm), **own, "by": by})
+        made = cls(name=algorithm.name, **{**given(algorithm), **own, "by": by})
     except (TypeError, ValueError) as e:
         raise UsageError(f"--by: {e}") from e
     made.variant = algorithm.variant
     return made
 
 
-def _given(algorithm: Algorithm) -> dict[str, Any]:
+def given(algorithm: Algorithm) -> dict[str, Any]:
     """Return the options of an algorithm that are not as they are by default."""
     usual = {name: action.default for name, action in actions(type(algorithm)).items()}
     return {
@@ -136,17 +136,17 @@ def _given(algorithm: Algorithm) -> dict[str, Any]:
 
 def known(text: str, args: argparse.Namespace) -> Labels | None:
     """Return the labels that ``--input ALIAS=`` means: a name of ``--label``, a result, a pattern; else None."""
-    if text in (named := _named(args)):
+    if text in (there := named(args)):
         args.labelled = True
-        return named[text]
+        return there[text]
     path = text.rpartition(":")[0]
     is_label = text.startswith(PATTERN) or Path(text).exists() or (path and Path(path).exists())
     return _labels(text, args, f"--input {text}", ()) if is_label else None
 
 
-def _named(args: argparse.Namespace) -> dict[str, Labels]:
-    """Return the labels of ``--label``, by name; that of a result without a name under ""."""
-    found: dict[str, Labels] = {}
+def named(args: argparse.Namespace) -> dict[str, Labels]:
+    """Return the labels of ``--label``, by name, that of a result without one under "", and those of other names."""
+    found: dict[str, Labels] = dict(getattr(args, "taken", None) or {})
     for text in args.label or ():
         match = re.fullmatch(r"([A-Za-z_][\w.]*)=(.+)", text)
         if match is None and re.match(r"[\w. -]*=", text):

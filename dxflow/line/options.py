@@ -96,8 +96,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "where": {
         "metavar": "CONDITION",
-        "help": "only frames for which this holds, 'xgm > 800 & lit': comparisons of names that --label gives, joined "
-        "by &, |, ~; what has no value never passes",
+        "help": "only frames for which this holds, 'xgm > 800 & lit': comparisons joined by &, |, ~, of names that "
+        "--label gives or that are known by themselves (lit, xgm, pumped, aliases, motors, litframes.lit_pixels); what "
+        "has no value never passes",
     },
     "label": {
         "action": "append",
@@ -107,8 +108,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "by": {
         "metavar": "LABEL",
-        "help": "a result for each value of a label, for algorithms that can be grouped: a name of --label, or what "
-        "that takes",
+        "help": "a result for each value of a label, for algorithms that can be grouped: a name of --label, what that "
+        "takes, or a name that is known by itself, such as that of a motor",
     },
     "by-steps": {
         "type": labels.steps,
@@ -173,6 +174,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 """Name -> arguments of `argparse.ArgumentParser.add_argument`. Those of `PLAN` go to `dxflow.plan` as they are."""
+ALIASES = {"by-bins": ("--bins",), "by-steps": ("--steps",)}
+"""Shorter names, where a command or recipe has no option of its own under them."""
 OF_FRAMES = ("detector", "modules", "roi")
 """Those that say which data of a detector are read: fields of `dxflow.Frames`."""
 PLAN = (
@@ -191,7 +194,8 @@ def add_pass_options(parser: argparse.ArgumentParser, only: Sequence[str] = tupl
     """
     for name, given in OPTIONS.items():
         if name in only:
-            parser.add_argument(f"--{name}", **given)
+            others = [flag for flag in ALIASES.get(name, ()) if flag not in parser._option_string_actions]
+            parser.add_argument(f"--{name}", *others, **given)
 
 
 def of_plan(args: argparse.Namespace) -> dict[str, Any]:

@@ -31,17 +31,20 @@ NOT_KNOWN = "no value for where="
 class Passed:
     """What a condition left of the frames of an input, in plain values.
 
-    `cuts` are conditions that must all hold, each with the frames that are left by it and those before it; `unknown`
-    are those for which a value is missing.
+    `cuts` are conditions that must all hold, each with the frames that are left by it and those before it, `alone` the
+    frames for which each holds; `unknown` are those for which a value is missing.
     """
 
     input: str
     frames: int
     cuts: tuple[tuple[str, int], ...]
     unknown: int
+    alone: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        left = ", ".join(f"{n} with {cut}" for cut, n in self.cuts)
+        alone = self.alone if len(self.cuts) > 1 else ()
+        own = [f" ({n} alone)" if k else "" for k, n in enumerate(alone)] or [""]
+        left = ", ".join(f"{n} with {cut}{more}" for (cut, n), more in zip(self.cuts, own, strict=True))
         none = f"; {self.unknown} have no value for it" if self.unknown else ""
         return f"{self.input}: of {self.frames} frames {left}{none}"
 
@@ -86,20 +89,22 @@ class Where:
     def of(self, bound: BoundInput, asked: Asked) -> BoundInput:
         """Return an input with the frames for which it is true."""
         index = bound.index
-        keep, fails, cuts = self._keep(index, asked)
+        keep, fails, cuts, alone = self._keep(index, asked)
         lost = ~fails & ~keep
         if lost.any() and bound.kind != "pulses":
             trains = np.unique(index.labels(slice(0, len(index)))["train_id"][lost])
             detail = f"{int(lost.sum())} frames are left out: a value is missing for {self.cut().text}"
             asked.faults.note(NOT_KNOWN, "", detail, trains, bound.name)
-        said = Passed(bound.name, len(index), tuple(cuts), int(lost.sum()))
+        said = Passed(bound.name, len(index), tuple(cuts), int(lost.sum()), tuple(alone))
         self._passed[bound.name, bound.key, bound.kind] = said
         if len(index) and not keep.any():
             raise ValueError(f"where= leaves no frame. {said}")
         return replace(bound, index=index.select(keep))
 
-    def _keep(self, index: EntryIndex, asked: Asked) -> tuple[NDArray, NDArray, list[tuple[str, int]]]:
-        """Return which frames are left, (frame,), for which it is false, and how many each cut leaves."""
+    def _keep(
+        self, index: EntryIndex, asked: Asked
+    ) -> tuple[NDArray, NDArray, list[tuple[str, int]], list[int]]:
+        """Return which frames are left, (frame,), for which it is false, how many each cut leaves, and each alone."""
         column = partial(self._column, index=index, asked=asked)
         if self.condition is None:
             assert self._alone is not None
@@ -111,14 +116,15 @@ class Where:
                     'where="x > 0" with labels={"x": ...}'
                 )
             keep, known = holds(alone, lambda _: found)
-            return keep, known & ~keep, [(self._alone.source, int(keep.sum()))]
-        keep, fails, cuts = np.ones(len(index), bool), np.zeros(len(index), bool), []
+            return keep, known & ~keep, [(self._alone.source, int(keep.sum()))], [int(keep.sum())]
+        keep, fails, cuts, own = np.ones(len(index), bool), np.zeros(len(index), bool), [], []
         for node in self.condition.cuts():
             true, sure = holds(node, column)
             fails |= ~true & sure
             keep &= true
             cuts.append((written(node), int(keep.sum())))
-        return keep, fails, cuts
+            own.append(int(np.broadcast_to(true, keep.shape).sum()))
+        return keep, fails, cuts, own
 
     def _column(self, name: str, index: EntryIndex, asked: Asked) -> Column:
         """Return the values of a name, of each frame of an index."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..run.bound import BoundInput
     from .memory import Memory
     from .plan import Plan
+    from .where import Cut
 
 
 Row = tuple[str, str]
@@ -44,7 +45,7 @@ def of_plan(plan: Plan, memory: Memory) -> list[Row]:
         ("run", plan.run),
         ("trains", f"{len(ids)}: {ids[0]}-{ids[-1]}"),
         *some([(f"input {number}", _input(bound)) for number, bound in enumerate(plan.inputs)]),
-        *(("where", str(one)) for one in (plan.where.passed if plan.where else ())),
+        *of_where(plan.where),
         *some([row for a in plan.algorithms for row in _algorithm(plan, a)], 2),
         *(("hint", line) for line in hints(plan)),
         ("chunks", f"{_chunks(plan)}, read as {how}{apart}"),
@@ -53,6 +54,16 @@ def of_plan(plan: Plan, memory: Memory) -> list[Row]:
         ("result", _place(plan)),
         *(("loss", line) for line in losses.lines(plan.losses)),
     ]
+
+
+def of_where(cut: Cut | None) -> list[Row]:
+    """Return what a condition left, and what its names were taken to mean."""
+    if cut is None:
+        return []
+    meant = "; ".join(
+        f"{name} is {one.removeprefix('Labels(').removesuffix(')')}" for name, one in cut.labels.items()
+    )
+    return [*(("where", str(one)) for one in cut.passed), *([("where", meant)] if meant else [])]
 
 
 def some(rows: Sequence[Row], each: int = 1) -> list[Row]:

@@ -135,7 +135,7 @@ WRONG = {
         "--where: no label 'xx'. Did you mean",
     ),
     "strange": (["--label", "x=MOTOR", "--where", "x >", "average"], "expected comparisons"),
-    "no label": (["--where", "x > 1", "average"], "--label xgm=SOURCE:KEY"),
+    "no label": (["--where", "x > 1", "average"], "--label x=SOURCE:KEY"),
 }
 
 
