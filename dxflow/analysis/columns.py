@@ -104,7 +104,7 @@ class Columns:
         if values.dtype.kind == "O":
             values = values.astype("U")
         there = _there(values)
-        if (valid := self._data.get(f"{name}{VALID}")) is not None:
+        if (valid := there_is(self._data, f"{name}{VALID}")) is not None:
             said = valid.values
             there = there & said.reshape(said.shape + (1,) * (values.ndim - said.ndim))
         return Column(values, there)
@@ -124,6 +124,14 @@ class Columns:
         if not len(self._rows.trains):
             return Column(np.zeros((len(of), *found.values.shape[1:]), found.values.dtype), known & False)
         return Column(found.values[of], found.there[of] & known)
+
+
+def there_is(data: Dataset, name: str, other: DataArray | None = None) -> DataArray | None:
+    """Return a variable of a dataset, if it is there, or another.
+
+    `Dataset.get` takes ``roi.sum_valid`` for an attribute of an axis ``roi``, and fails.
+    """
+    return data[name] if name in data.variables else other
 
 
 def _there(values: NDArray) -> NDArray:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors.kinds import Kind, expect
+from .columns import there_is
 from .counted import Chosen, Counted
 from .grid import Grid, grid
 from .images import Asked, imaged, lazily
@@ -275,8 +276,8 @@ def _said(table: Source, found: Grid, chosen: Chosen, data: Dataset, joins: Sequ
 def _derived(data: Dataset, name: str) -> Iterator[tuple[str, DataArray]]:
     """Yield the sum and the standard deviation of a variable, by name."""
     count, mean, sem = (data[f"{name}_{what}"] for what in ("count", "mean", "sem"))
-    total = data.get(f"{name}_weight", count) * mean
-    number = data.get(f"{name}_effective", count)
+    total = there_is(data, f"{name}_weight", count) * mean
+    number = there_is(data, f"{name}_effective", count)
     words = mean.attrs.get("long_name", name).removesuffix(", mean")
     yield f"{name}_sum", total.astype(mean.dtype).assign_attrs(long_name=f"{words}, sum")
     std = (

@@ -22,6 +22,7 @@ from ..run.selection import FrameSelection
 from ..stores.axes import Names
 from ..stores.variables import Variables
 from . import finding, joining
+from .columns import there_is
 from .joining import VALID, Beam, Grid
 from .rows import PULSE, TRAIN
 
@@ -104,7 +105,7 @@ class Pass:
                 out[str(name)] = array.variable
             elif not _is_valid(str(name), data):
                 rate = PULSE if first in of and several(of[first]) else TRAIN
-                valid = data.get(f"{name}{VALID}")
+                valid = there_is(data, f"{name}{VALID}")
                 out |= _placed(str(name), array, valid, places[first], rate)
         return out
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bins import numbers, refuse_arrays
-from .columns import VALID
+from .columns import VALID, there_is
 from .moments import Quantity
 from .rows import PULSE, TRAIN
 from .variables import Variable
@@ -72,7 +72,7 @@ class Cells:
     def reader(self, of: Variable, rate: str) -> Callable[[slice], NDArray]:
         """Return what reads rows of a variable as (row, value) float64, NaN where missing."""
         if of.array is not None and of.array.ndim > 1 and rate == of.rate == PULSE:
-            return _lazily(of.array, self.table.data.get(f"{of.array.name}{VALID}"))
+            return _lazily(of.array, there_is(self.table.data, f"{of.array.name}{VALID}"))
         column = of.column(rate)
         at = self.trains[0] if rate == TRAIN else None
 

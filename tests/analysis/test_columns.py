@@ -41,3 +41,12 @@ def test_what_is_not_there_is_refused_with_near_names():
         table().column("xmg")
     with pytest.raises(ValueError, match="'xgm' has a value per pulse; expected one per train"):
         table().column("xgm", at="train")
+
+
+def test_a_variable_may_be_named_as_an_axis_and_something_of_it():
+    data = dataset().rename(region="roi", roi="sums").assign_coords(roi=["a", "b", "c"])
+    data["roi.count"] = ("pulse", np.arange(data.sizes["pulse"]))
+    ev = type(table())(data)
+    assert ev.column("roi.count").there.all()
+    made = ev.cube({"photons": 2}, of=["roi.count", "sums"]).data
+    assert int(made["roi.count_sum"].sum()) == int(data["roi.count"].sum())
