@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..declare.condition import Column
 
@@ -26,9 +27,9 @@ def cutflow(cuts: Sequence[tuple[str, Column]], rows: int, title: str = "") -> D
     """
     import pandas as pd
 
-    fails = np.zeros(rows, np.uint8 if len(cuts) < 256 else np.uint32)
+    fails: NDArray = np.zeros(rows, np.uint8 if len(cuts) < 256 else np.uint32)
     for _, cut in cuts:
-        fails += ~cut.values
+        fails += np.logical_not(cut.values)
     last = fails == 1
     passed, kept, lines = int(np.count_nonzero(fails == 0)), np.ones(rows, bool), []
     for _, cut in cuts:

@@ -38,7 +38,9 @@ class Mask:
     @classmethod
     def made(cls, found: Column, rate: str, rows: Rows) -> Mask:
         """Return the mask of some booleans."""
-        true, known = (zlib.compress(np.packbits(one)) for one in (found.values & found.there, found.there))
+        true, known = (
+            zlib.compress(np.packbits(one).tobytes()) for one in (found.values & found.there, found.there)
+        )
         return cls(rate, len(found.values), true, known, _digest(rows, rate))
 
     @classmethod

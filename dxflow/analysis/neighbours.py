@@ -73,12 +73,13 @@ def _windows(table: Source, on: NDArray, off: NDArray, n: int) -> tuple[NDArray,
 
 def _mean(near: Iterable[NDArray]) -> NDArray:
     """Return the mean of arrays, each time of the values that are there."""
-    total, count = 0.0, 0
+    total: Any = 0
+    count: Any = 0
     for one in near:
         there = ~np.isnan(one)
         total, count = total + np.where(there, one, 0), count + there
     with np.errstate(invalid="ignore"):
-        return np.divide(total, count)
+        return np.asarray(total / count)
 
 
 def _labelled(table: Source, of: Value | str, values: NDArray, told: dict[str, Any]) -> DataArray:

@@ -66,6 +66,9 @@ def _of_pattern(
     states = [STATES[one] for one in pattern]
     if not {True, False} <= set(states):
         raise ValueError(f"pattern={shown(pattern)}: expected at least one that is on and one that is off")
+    for name, number, least in (("first", first, 0), ("step", step, 1)):
+        if number is not None and (type(number) is not int or number < least):
+            raise ValueError(f"{name}={number!r}: expected a whole number from {least}")
     known = np.unique(ids).astype(np.int64)
     start = int(known.min(initial=2**62) if first is None else first) if len(known) else 0
     apart = int(
@@ -76,5 +79,7 @@ def _of_pattern(
         if number != isinstance(op, ast.FloorDiv):
             turn = ast.BinOp(turn, op, ast.Constant(number))
     turn = ast.BinOp(turn, ast.Mod(), ast.Constant(len(states)))
-    places = [[ast.Constant(n) for n, one in enumerate(states) if one is state] for state in (True, False)]
+    places: list[list[ast.expr]] = [
+        [ast.Constant(n) for n, one in enumerate(states) if one is state] for state in (True, False)
+    ]
     return [ast.Compare(turn, [ast.In()], [ast.Tuple(found, ast.Load())]) for found in places]

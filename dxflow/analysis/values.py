@@ -154,7 +154,7 @@ class Value(NDArrayOperatorsMixin):
         if name.startswith("_") or vars(self).get("table") is None:
             raise AttributeError(f"a value of no table has no {name!r}")
         full = f"{self.name}.{name}"
-        if full not in self.table.data.variables:
+        if full not in self._of().data.variables:
             own = [one for one in dir(type(self)) if not one.startswith("_")]
             raise AttributeError(
                 f"{self.name!r} has no {name!r}, and there is no variable {full!r}.{did_you_mean(name, own)}"

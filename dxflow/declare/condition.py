@@ -145,14 +145,14 @@ def _missing(args: list[ast.expr], column: Columns) -> tuple[NDArray, NDArray]:
 def _any(args: list[ast.expr], column: Columns) -> tuple[NDArray, NDArray]:
     true, known = np.broadcast_arrays(*holds(args[0], column))
     axes = _further(true, "any", args[0])
-    some = true.any(axes)
-    return some, some | known.all(axes)
+    some = np.asarray(true.any(axes))
+    return some, np.asarray(some | known.all(axes))
 
 
 def _all(args: list[ast.expr], column: Columns) -> tuple[NDArray, NDArray]:
     true, known = np.broadcast_arrays(*holds(args[0], column))
     axes = _further(true, "all", args[0])
-    return true.all(axes), known.all(axes) | (known & ~true).any(axes)
+    return np.asarray(true.all(axes)), np.asarray(known.all(axes) | (known & ~true).any(axes))
 
 
 TESTS = {"between": _between, "missing": _missing, "any": _any, "all": _all}

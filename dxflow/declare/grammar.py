@@ -230,7 +230,7 @@ def _check_index(node: ast.Subscript) -> None:
 def is_constant(node: ast.AST) -> bool:
     """Return whether a tree is a number, perhaps with a sign, a boolean or a text."""
     signed = isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd))
-    value = node.operand if signed else node
+    value = node.operand if isinstance(node, ast.UnaryOp) and signed else node
     kinds = (int, float) if signed else (int, float, bool, str)
     if not (isinstance(value, ast.Constant) and type(value.value) in kinds):
         return False
@@ -254,7 +254,8 @@ def _worded(text: str) -> tuple[str, dict[str, str]]:
     start = "_named"
     while start in text:
         start += "_"
-    out, stands = [], {}
+    out: list[str] = []
+    stands: dict[str, str] = {}
     for part in _PARTS.finditer(text):
         name, word, other = part["name"], part["word"], part["other"]
         if part["triple"] or other == "#" or other == "`":

@@ -47,6 +47,9 @@ def test_what_is_no_pattern_is_refused(ev):
     for wrong in (["on", "of"], "on", [True, True], [1, 0], [None]):
         with pytest.raises(ValueError, match="pattern="):
             ev.on_off(pattern=wrong)
+    for options in ({"first": -1}, {"step": 0}, {"step": 1.5}):
+        with pytest.raises(ValueError, match="expected a whole number from"):
+            ev.on_off(pattern=[True, False], **options)
     with pytest.raises(ValueError, match="per='run': expected 'pulse' or 'train'"):
         ev.on_off(pattern=[True, False], per="run")
     later = type(ev)(DATA.assign_coords(train_id=DATA.train_id << 40))
