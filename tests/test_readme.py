@@ -247,6 +247,16 @@ def test_selections_are_made_and_counted_as_printed(tmp_path):
     assert (tmp_path / "selections.png").stat().st_size > 8_000
 
 
+def test_tables_are_opened_as_one_as_printed(tmp_path):
+    done = programs.run("\n".join(blocks("docs/open.md", "python")), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "32 trains of 2 runs" in done.stdout
+    assert (tmp_path / "both.png").stat().st_size > 8_000
+    kept = xr.open_zarr(tmp_path / "both.added.zarr")["signal"]
+    assert kept.attrs["expression"] == "water.sum[0] / i0"
+    assert kept.notnull().all()
+
+
 def test_cubes_are_made_and_drawn_as_printed(tmp_path):
     done = programs.run("\n".join(blocks("docs/cubes.md", "python")), folder=tmp_path)
     assert done.returncode == 0, done.stderr

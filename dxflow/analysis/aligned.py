@@ -45,8 +45,8 @@ def _by_number(name: str, what: Any, rows: Rows) -> tuple[Column, str]:
     if values.dtype.kind in "OS":
         values = values.astype("U")
     pulses, trains = len(rows), len(rows.trains)
-    # As many trains as rows: values of rows.
-    rates = {trains: TRAIN, pulses: PULSE}
+    # As many trains as rows: values of rows, if there are any.
+    rates = {trains: TRAIN, **({pulses: PULSE} if pulses or not trains else {})}
     rate = rates.get(len(values)) if values.ndim else RUN
     if rate is None:
         raise ValueError(

@@ -25,7 +25,8 @@ OF_RUN = "of_run"
 """The axis of what there is once for each run, such as images."""
 EVENT, OFFSET = "_event", "_offset"
 IDS = {PULSE: ("train_id", "pulse_id"), TRAIN: (TRAIN,)}
-_NUMBER = re.compile(r"\d+")
+_NUMBERS = (re.compile(r"(?<![A-Za-z])[rR](?:un)?[-_]?(\d+)"), re.compile(r"(\d+)(?!.*\d)"))
+"""How names say the number of a run: r0034, Run0034; or by their last number."""
 
 
 def join(tables: Sequence[Table]) -> Table:
@@ -270,8 +271,9 @@ def _number(table: Table) -> int | None:
     if isinstance(said, (int, np.integer)):
         return int(said)
     for text in (str(said or "").rpartition("/")[2], table.path.stem if table.path else ""):
-        if found := _NUMBER.findall(text):
-            return int(found[-1])
+        for pattern in _NUMBERS:
+            if found := pattern.search(text):
+                return int(found[1])
     return None
 
 

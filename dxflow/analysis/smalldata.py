@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ..disk.marks import GROUP
 from ..disk.openhdf5 import open_hdf5
 from ..errors.near import listed
 from ..stores.lazy import lazy, variable
@@ -64,26 +65,20 @@ def read(path: str | Path) -> xr.Dataset:
 
     path = Path(path)
     file = _File(path)
-    made: dict[str, Any] = {}
-    for name, one in file.variables():
-        made[name] = one
-    return xr.Dataset(made, file.coordinates(), file.attributes())
+    return xr.Dataset(dict(file.variables()), file.coordinates(), file.attributes())
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A dataset of a file."""
+    """A dataset of a file; `name` is what it is called in a table."""
 
     path: str
+    name: str
     shape: tuple[int, ...]
     dtype: np.dtype
     attrs: Mapping[str, Any]
     dims: tuple[str, ...]
     """Names of its axes, "" where they have none."""
-
-    @property
-    def name(self) -> str:
-        return str(self.attrs.get("name") or self.path.replace("/", "."))
 
     @property
     def top(self) -> str:
@@ -103,10 +98,12 @@ class _File:
 
     path: Path
     found: dict[str, _Found] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         try:
             with open_hdf5(self.path) as file:
+                self.ours, self.run = GROUP in file.attrs, _text(file.attrs.get(RUN, ""))
                 file.visititems(self._add)
                 self.layout = self._layout(file)
                 self.ids = self._read_ids(file)
@@ -121,8 +118,13 @@ class _File:
     def _add(self, path: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and not path.split("/")[-1].startswith("_"):
             attrs = {k: _text(item.attrs[k]) for k in ("name", "dtype", *WORDS) if k in item.attrs}
-            labels = tuple(item.dims[n].label for n in range(item.ndim))
-            self.found[path] = _Found(path, item.shape or (), item.dtype, attrs, labels)
+            # Others may use labels for what they like.
+            labels = tuple(item.dims[n].label if self.ours else "" for n in range(item.ndim))
+            name = str(attrs.get("name") or path.replace("/", "."))
+            while name in self.names:
+                name += "_"
+            self.names.add(name)
+            self.found[path] = _Found(path, name, item.shape or (), item.dtype, attrs, labels)
 
     def _layout(self, file: h5py.File) -> str:
         """Return which layout it has.
@@ -147,10 +149,11 @@ class _File:
         """Return ids as they are in the file."""
         own = ("train_id", "pulse_id")
         names = own if all(n in self.found for n in own) else IDS[self.layout]
-        read = [file[name][()].astype(np.uint64) for name in names]
+        read = [file[name][()].astype(np.uint64) for name in (*names, IDS[self.layout][0])]
         if len({len(one) for one in read}) > 1:
-            lengths = ", ".join(f"{n} {len(one)}" for n, one in zip(names, read, strict=True))
+            lengths = ", ".join(f"{n} {len(one)}" for n, one in zip(names, read, strict=False))
             raise OSError(f"rows of different number: {lengths}")
+        self.stamps = read.pop()
         return read[0], read[1] if len(read) > 1 else np.zeros(len(read[0]), np.uint64)
 
     def _check_parts(self, file: h5py.File) -> None:
@@ -178,23 +181,21 @@ class _File:
 
     def coordinates(self) -> dict[str, Any]:
         """Return ids and time of all rows."""
-        train, pulse = self.ids if self.order is None else (one[self.order] for one in self.ids)
-        out = {"train_id": variable([PULSE], train), "pulse_id": variable([PULSE], pulse)}
-        stamps = self._stamps(train)
-        if stamps is not None:
-            seconds = (stamps >> np.uint64(32)).astype("i8") + EPOCH[self.layout]
-            times = seconds * 10**9 + (stamps & np.uint64(0xFFFFFFFF)).astype("i8")
-            out["time"] = variable([PULSE], times.view("M8[ns]"), {"long_name": "time of the event, UTC"})
-        return out
-
-    def _stamps(self, train: NDArray) -> NDArray | None:
-        """Return the times of rows, None if they have none but ids of trains."""
-        return None if "train_id" in self.found else train
+        read = (*self.ids, self.stamps)
+        train, pulse, stamps = read if self.order is None else (one[self.order] for one in read)
+        seconds = (stamps >> np.uint64(32)).astype("i8") + EPOCH[self.layout]
+        times = seconds * 10**9 + (stamps & np.uint64(0xFFFFFFFF)).astype("i8")
+        words = {"long_name": "time of the event, UTC"}
+        return {
+            "train_id": variable([PULSE], train),
+            "pulse_id": variable([PULSE], pulse),
+            "time": variable([PULSE], times.view("M8[ns]"), words),
+        }
 
     def attributes(self) -> dict[str, Any]:
         """Return what is to be said of all of it."""
         found = _RUN.search(self.path.stem)
-        run = {"run": int(found[1])} if found else {}
+        run = {RUN: self.run} if self.run else {RUN: int(found[1])} if found else {}
         return {"title": f"small data of {self.path.name}", "rows": "events", "layout": self.layout, **run}
 
     # Variables ------------------------------------------------------------------------------------

@@ -145,3 +145,21 @@ def test_no_tables_and_other_things_are_refused(tmp_path):
     saved.write(dataset(), tmp_path / "t.zarr", "table", {})
     with pytest.raises(ValueError, match="twice"):
         dxflow.open([tmp_path / "t.zarr", tmp_path / "t.zarr"])
+
+
+@pytest.mark.parametrize(
+    ("name", "run"),
+    [
+        ("r0034", 34),
+        ("p900123_r0034_v2", 34),
+        ("water2_r34", 34),
+        ("xpp_Run0012", 12),
+        ("scan7", 7),
+        ("a", 0),
+    ],
+)
+def test_the_number_of_a_run_is_that_of_its_name(name, run, tmp_path):
+    data = dataset()
+    del data.attrs["run"]
+    path = saved.write(data, tmp_path / f"{name}.zarr", "table", {})
+    assert set(dxflow.open([path]).data.run.values) == {run}

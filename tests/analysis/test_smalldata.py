@@ -174,3 +174,11 @@ def test_nothing_is_read_before_it_is_used(tmp_path):
     data = smalldata.read(tmp_path / "a.h5")
     assert not data["ipm2.sum"].variable._in_memory
     assert not data["epix.spectrum"].variable._in_memory
+
+
+def test_names_that_would_be_the_same_are_told_apart(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as f:
+        f["timestamp"], f["a/b"], f["a.b"] = np.arange(1, 3, dtype="u8"), [1.0, 2.0], [3.0, 4.0]
+        f["a/b"].dims[0].label = "a.b"
+    ev = dxflow.open(tmp_path / "a.h5")
+    assert {name: ev.column(name).values.tolist() for name in ev.names} == {"a.b": [1, 2], "a.b_": [3, 4]}
