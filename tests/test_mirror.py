@@ -41,6 +41,7 @@ ELSEWHERE = (
         "analysis/test_making.py analysis/test_config.py commands/test_table.py",
         "parts of tables and of their configurations, tried as users meet them",
     ),
+    ("dxflow/analysis/cxifile.py", "analysis/test_ptycho.py", "what is in the file is read as programs do"),
     ("dxflow/commands/copy.py", "copying/test_command.py", "beside the other tests of copies"),
     (
         "dxflow/copying/bytewise.py dxflow/copying/choice.py dxflow/copying/estimate.py dxflow/copying/frames.py "

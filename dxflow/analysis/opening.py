@@ -14,6 +14,7 @@ from ..disk.marks import GROUP
 from ..disk.openhdf5 import open_hdf5
 from ..driver.result import Result, open_result
 from ..errors.kinds import PATH, expect
+from ..stores.opening import dataset
 from . import beside
 from .added import with_added
 from .runs import join
@@ -118,5 +119,6 @@ def _joined(paths: Sequence[Any], pattern: str = "") -> Table:
 def _made(path: Path, made: Mapping[str, Any]) -> Any:
     """Return what a manifest says that was written."""
     file, name = KINDS[made["kind"]]
-    opened = getattr(import_module(f"{__package__}.{file}"), name)(read(path), path, made["about"])
+    data = read(path) if path.is_dir() else dataset(path)
+    opened = getattr(import_module(f"{__package__}.{file}"), name)(data, path, made["about"])
     return with_added(opened) if isinstance(opened, Table) else opened

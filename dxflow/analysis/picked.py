@@ -160,12 +160,14 @@ class Picks:
             raise TypeError(f"save({str(to)!r}): {', '.join(about)}: of .cxi and .nxs only")
         from . import saved
 
-        data = (
-            self.data
-            if self.images is None
-            else self.data.merge(_folded(self.images), combine_attrs="override")
-        )
-        return saved.write(data, to, "picks", dict(self.data.attrs), overwrite)
+        return saved.write(self.folded, to, "picks", dict(self.data.attrs), overwrite)
+
+    @property
+    def folded(self) -> Dataset:
+        """Rows and images in one dataset, as they are kept: labels of images begin with ``pick_``."""
+        if self.images is None:
+            return self.data
+        return self.data.merge(_folded(self.images), combine_attrs="override")
 
 
 def _folded(images: Dataset) -> Dataset:
