@@ -34,6 +34,16 @@ if TYPE_CHECKING:
 
 NAME, CURVE = "image", "azint"
 PARTS = ("count", "mean", "sem", "weight", "effective")
+OF_IMAGE = "of_image"
+CURVES = {
+    "count": "frames with a value",
+    "mean": "I(q) of frames, mean",
+    "sem": "I(q) of frames, standard error of the mean",
+    "weight": "sum of weights, times what it is divided by",
+    "effective": "effective number, (sum w)^2 / sum w^2",
+    OF_IMAGE: "I(q) of the mean image",
+}
+ASSEMBLED = "assembled"
 LARGE = 2**24
 """Bytes of a variable that is in memory as a whole."""
 
@@ -105,6 +115,8 @@ def imaged(table: Source, placed: Placed, asked: Asked) -> Imaged:
     used, made = _planned(_run_of(table, asked.run), wanted, used, options)
     result = execute(made, options.get("cluster"), quiet=bool(options.get("quiet")))
     data, names = wanted.images(result.dataset, made), [NAME]
+    if wanted.assemble is not None:
+        names.append(ASSEMBLED)
     if wanted.azint is not None:
         data = data.assign(wanted.curves(result.dataset, made, used))
         names.append(CURVE)
@@ -179,21 +191,22 @@ class _Pass:
 
     def curves(self, data: Dataset, made: Plan, placed: Placed) -> dict[str, Any]:
         """Return averages of I(q) of frames, as those of variables of a table, and I(q) of mean images."""
-        name = self.azint.name
-        curves, bound = data[f"{name}.intensity"], self.bound(made, name)
-        rows = placed.rows_of(made.inputs[bound.stream].index)
-        quantity = _quantity(curves, rows, placed)
-        size = math.prod(placed.axes.values())
-        (found,) = moments([quantity], size)
-        dims, shape = (*placed.axes, *curves.dims[1:]), (*placed.axes.values(), *curves.shape[1:])
-        parts = {f"{CURVE}_{part}": getattr(found, part) for part in PARTS}
-        made_of = {n: (dims, x.reshape(shape), dict(curves.attrs)) for n, x in parts.items() if x is not None}
-        mean = data[f"{self.cube}.mean"]
-        flat = mean.stack(_bin=[*placed.axes]).transpose("_bin", ...) if len(placed.axes) > 1 else mean
-        whole = np.stack(
-            [self.azint.of_images(self.bound(made, self.cube).info, one.values[None])[0] for one in flat]
-        )
-        return made_of | {f"{CURVE}_of_image": (dims, whole.reshape(shape), dict(curves.attrs))}
+        name, info = self.azint.name, self.bound(made, self.cube).info
+        curves, mean = data[f"{name}.intensity"], data[f"{self.cube}.mean"]
+        rows = placed.rows_of(made.inputs[self.bound(made, name).stream].index)
+        shape = tuple(placed.axes.values())
+        (found,) = moments([_quantity(curves, rows, placed)], math.prod(shape))
+        whole = [self.azint.of_images(info, mean[at].values[None])[0] for at in np.ndindex(shape)]
+        parts = {part: x for part in PARTS if (x := getattr(found, part)) is not None}
+        unit = mean.attrs.get("units", "")
+        return {str(dim): curves[dim] for dim in curves.dims[1:]} | {
+            f"{CURVE}_{part}": (
+                (*placed.axes, *curves.dims[1:]),
+                np.reshape(values, (*shape, *curves.shape[1:])),
+                {"long_name": CURVES[part], "units": unit if part in ("mean", "sem", OF_IMAGE) else ""},
+            )
+            for part, values in (parts | {OF_IMAGE: whole}).items()
+        }
 
 
 def _quantity(curves: DataArray, rows: NDArray, placed: Placed) -> Quantity:
@@ -231,11 +244,11 @@ def _assembled(data: Dataset, pixels: tuple[Any, ...], place: Any, y: NDArray, x
         return made.assign_coords(y=("y", y, {"units": "m"}), x=("x", x, {"units": "m"}))
 
     return {
-        "assembled_mean": put(data[f"{NAME}_mean"], lambda t, n: t / np.where(n > 0, n, np.nan)),
-        "assembled_sem": put(
+        f"{ASSEMBLED}_mean": put(data[f"{NAME}_mean"], lambda t, n: t / np.where(n > 0, n, np.nan)),
+        f"{ASSEMBLED}_sem": put(
             data[f"{NAME}_sem"], lambda t, n: np.sqrt(t) / np.where(n > 0, n, np.nan), square=True
         ),
-        "assembled_count": put(data[f"{NAME}_count"], lambda t, n: t),
+        f"{ASSEMBLED}_count": put(data[f"{NAME}_count"], lambda t, n: t),
     }
 
 

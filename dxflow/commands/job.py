@@ -126,20 +126,17 @@ def _check_recipe(words: Sequence[str]) -> None:
         recipe.parser().parse_args(words[1:])
 
 
-CHECKS = {"copy": _check_copy, "bench": _check_bench, "recipe": _check_recipe}
+def _check_cube(words: Sequence[str]) -> None:
+    """Read the options of a cube, and its bins."""
+    from . import cube
+
+    cube.bins_of(cube.read(words)[0].bins)
+
+
+CHECKS = {"copy": _check_copy, "bench": _check_bench, "recipe": _check_recipe, "cube": _check_cube}
 QUEUED = (
-    "simulate",
-    "plan",
-    "reduce",
-    "copy",
-    "recipe",
-    "list",
-    "info",
-    "verify",
-    "codecs",
-    "bench",
-    "table",
-    "show",
+    *("simulate", "plan", "reduce", "copy", "table", "cube", "recipe"),
+    *("list", "info", "show", "verify", "codecs", "bench"),
 )
 """Commands that can be put into the queue: all that are not about the queue itself."""
 

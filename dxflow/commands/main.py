@@ -100,6 +100,14 @@ def table(argv: Sequence[str]) -> int:
     return OK
 
 
+def cube(argv: Sequence[str]) -> int:
+    """Average variables and images of a table, or a run, in bins of others, with errors; pumped and not."""
+    from . import cube as command
+
+    command.run(argv, cube.__doc__ or "", lambda text: print(spoken(text)))
+    return OK
+
+
 def recipe(argv: Sequence[str]) -> int:
     """Run a recipe, a script that chains passes: dxflow recipe NAME [its options]."""
     from .. import find
@@ -258,6 +266,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "copy": copy,
     "codecs": codecs,
     "table": table,
+    "cube": cube,
     "recipe": recipe,
     "list": list_,
     "info": info,

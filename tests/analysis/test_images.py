@@ -159,6 +159,8 @@ def test_curves_of_frames_and_of_the_mean_image(run, frames):
     for part in ("count", "mean", "sem", "weight"):
         np.testing.assert_allclose(made.data[f"azint_{part}"], same[f"azint_{part}"], rtol=1e-6)
     assert made.data["azint_mean"].dims == ("delay", "q")
+    assert made.data["azint_mean"].attrs["units"] == made.data["azint_of_image"].attrs["units"] == "1/uJ"
+    assert made.data["q"].attrs["units"] == "1/angstrom"
     # No pixel is bad in some frames only: then the mean of curves is the curve of the mean.
     np.testing.assert_allclose(made.data["azint_of_image"], made.data["azint_mean"], rtol=2e-2)
 

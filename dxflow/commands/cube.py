@@ -1,0 +1,210 @@
+"""The command ``dxflow cube``: variables, and images, of a table or a run in bins of others."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..declare.inputs import Frames
+from ..disk.manifest import MANIFEST
+from ..driver import journal
+from ..errors.usage import OptionParser, UsageError
+from ..line.exits import text_of
+from ..line.options import RUN, add_pass_options, cluster_of_pass, mask_of, of_frames, run_of
+from ..run.selection import First, among
+from . import table as table_command
+from .arguments import made, split
+
+if TYPE_CHECKING:
+    from ..analysis.cubes import Cube
+    from ..analysis.tables import Table
+
+PASS = (
+    *("trains", "detector", "modules", "roi", "mask", "mask-bits", "cluster", "workers"),
+    *("on-fault", "suspect", "chunk", "block", "hook-timeout", "quiet", "overwrite"),
+)
+OF_PASS = ("on_fault", "suspect", "chunk", "block", "hook_timeout")
+WORDS = ("normalise", "how", "weights", "on", "off")
+"""Options that mean what they do to `Table.cube`."""
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return the parser of what can be said, but for algorithms."""
+    from ..analysis.bins import EXPECTED
+
+    made_of = OptionParser(
+        prog="dxflow cube",
+        usage="dxflow cube RUN|TABLE --bins NAME=BINS [NAME=BINS ...] --to NAME.zarr [options] "
+        "[ALGORITHM [its options] [+ ALGORITHM ...]]",
+        description=description,
+        epilog="Of a run the table is made first, and kept. Algorithms make the images that are averaged: "
+        "calibrate --constants c.zarr + photons.",
+        allow_abbrev=False,
+    )
+    add = made_of.add_argument
+    add("source", metavar="RUN|TABLE", nargs="+", help=f"a table, or several of as many runs; or {RUN}")
+    words = f"variables and their bins: {EXPECTED}".replace("%", "%%")
+    add("--bins", nargs="+", required=True, metavar="NAME=BINS", help=words)
+    add("--of", metavar="A,B", help="variables that are averaged")
+    add("--where", metavar="CONDITION", help="only these rows: 'xgm > 800 & lit', or the name of a selection")
+    add("--normalise", metavar="NAME", help="what each is divided by, such as the incoming intensity")
+    add("--how", choices=("ratio", "each"), help="ratio of sums, or row by row; default ratio")
+    add("--weights", metavar="NAME", help="statistical weights of rows")
+    add("--on", metavar="CONDITION", help="rows that are pumped")
+    add("--off", metavar="CONDITION", help="rows that are not; default: the others")
+    add("--images", action="store_true", help="also the mean of each pixel; algorithms behind mean that, too")
+    add("--azint", type=int, metavar="N", help="also I(q) of frames and of mean images, in so many bins")
+    add(
+        "--geometry",
+        metavar="FILE",
+        help="where pixels are: images are put together as well; 'run': beside the run",
+    )
+    add("--run", metavar="RUN", help="of the images; default: that of the table")
+    add("--to", metavar="NAME.zarr", required=True, help="the cube")
+    add("--config", metavar="FILE", help="what the table has that is made of a run: .yaml or .py")
+    add("--table", metavar="NAME.zarr", help="where it is kept; default: beside the cube, NAME_table.zarr")
+    add_pass_options(made_of, PASS)
+    add("--traceback", action="store_true", help="show the whole traceback of an error")
+    # What algorithms of other commands can be grouped by.
+    made_of.set_defaults(by=None, by_steps=None, by_bins=None, label=None)
+    return made_of
+
+
+def read(argv: Sequence[str], description: str = "") -> tuple[argparse.Namespace, list[Any]]:
+    """Return the options of a line, and the algorithms that make images."""
+    sections = split(parser(description), argv)
+    if len(sections) > 1:
+        return made(sections)
+    return sections[0].parser.parse_args([*sections[0].runs, *sections[0].tokens]), []
+
+
+def run(argv: Sequence[str], description: str, say: Callable[[str], None]) -> None:
+    """Make a cube, and say what is done.
+
+    Raises
+    ------
+    UsageError, PlanError
+        If it cannot be made.
+    """
+    from ..analysis import saved
+
+    args, chain = read(argv, description)
+    try:
+        saved.check(Path(args.to), None, args.overwrite)
+        table = _table(args, say)
+        cube = table.cube(bins_of(args.bins), _of(args.of), _where(args, table), **_asked(args, chain))
+        path = cube.save(args.to, overwrite=args.overwrite)
+    except (KeyError, ValueError, TypeError, OSError) as e:
+        raise UsageError(text_of(e).replace("overwrite=True", "--overwrite")) from e
+    say("\n".join([repr(cube), *_read(cube), f"result   {path}"]))
+
+
+def bins_of(texts: Sequence[str]) -> dict[str, Any]:
+    """Return the bins of ``delay=-1:5:50``, by variable."""
+    from ..analysis.bins import parse
+
+    pairs = [parse(text) for text in texts]
+    if len(named := dict(pairs)) < len(pairs):
+        raise UsageError(f"--bins {' '.join(texts)}: expected each variable once")
+    return named
+
+
+def _of(text: str | None) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else []
+
+
+def _where(args: argparse.Namespace, table: Table) -> Any:
+    """Return which rows are used: those of ``--where`` and, of tables, of ``--trains``."""
+    if args.trains is None:
+        return args.where
+    ids = table.rows.train_ids if len(table.rows) else table.rows.trains
+    which = args.trains.ids(np.unique(ids)) if isinstance(args.trains, First) else args.trains
+    keep = among(ids, which)
+    return keep if args.where is None else [args.where, keep]
+
+
+def _asked(args: argparse.Namespace, chain: list[Any]) -> dict[str, Any]:
+    """Return the options of `Table.cube` that were given."""
+    given = {name: value for name in WORDS if (value := getattr(args, name)) is not None}
+    if not (args.images or chain):
+        return given
+    images = {
+        name: value for name in ("run", "azint", "geometry") if (value := getattr(args, name)) is not None
+    }
+    if "run" in images:
+        images["run"] = run_of(images["run"])
+    if images.get("geometry") == "run":
+        images["geometry"] = True
+    masks = {"mask": mask_of(args.mask)} if args.mask else {}
+    masks |= {} if args.mask_bits is None else {"mask_bits": args.mask_bits}
+    return given | images | masks | _pass(args) | {"images": chain or Frames(**of_frames(args))}
+
+
+def _pass(args: argparse.Namespace) -> dict[str, Any]:
+    given = {name: value for name in OF_PASS if (value := getattr(args, name)) is not None}
+    return given | {"quiet": args.quiet, "cluster": cluster_of_pass(args)}
+
+
+def _table(args: argparse.Namespace, say: Callable[[str], None]) -> Table:
+    """Return the table; say what is made."""
+    from ..analysis import opening
+
+    sources = args.source
+    if len(sources) > 1 or _is_table(sources[0]):
+        found = opening.open(sources if len(sources) > 1 else sources[0])
+        table = getattr(found, "table", found)
+        if not hasattr(table, "cube"):
+            raise UsageError(f"{sources[0]} is a {type(found).__name__}; expected a table, or a run")
+        return table
+    to = Path(args.to)
+    kept = Path(args.table) if args.table else to.with_name(f"{to.stem}_table.zarr")
+    if kept.exists() and journal.restarted():
+        say(f"table    {kept}: made before this was interrupted")
+    else:
+        say(table_command.report(_made(args, kept)))
+    return opening.open(kept)
+
+
+def _made(args: argparse.Namespace, kept: Path) -> Table:
+    """Make the table of a run."""
+    from ..analysis import making
+
+    if kept.exists() and not args.overwrite:
+        raise UsageError(
+            f"{kept} exists: give it in place of the run, dxflow cube {kept} ..., another --table, or --overwrite"
+        )
+    options = _pass(args)
+    return making.table(
+        run_of(args.source[0]), kept, args.config, args.overwrite, trains=args.trains, **options
+    )
+
+
+def _is_table(source: str) -> bool:
+    """Return whether a path is a table, or several, rather than a run."""
+    from glob import has_magic
+
+    from ..analysis import smalldata
+    from ..driver.result import Result
+
+    path = Path(source)
+    if (path / MANIFEST).is_file():
+        return not Result(path).is_copy
+    if path.is_dir() or not path.is_file():
+        return has_magic(source)
+    try:
+        smalldata.read(path)
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+def _read(cube: Cube) -> list[str]:
+    """Return what was read for images, and what was lost."""
+    if cube.result is None:
+        return []
+    lines = cube.result.report().splitlines()
+    return [line for line in lines if not line.startswith(("result", "inputs"))]
