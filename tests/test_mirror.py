@@ -37,8 +37,9 @@ ELSEWHERE = (
         "what a run says of its pulses and frames shows in what becomes of them",
     ),
     (
-        "dxflow/analysis/passing.py dxflow/analysis/pyconfig.py dxflow/analysis/template.py",
-        "analysis/test_making.py analysis/test_config.py commands/test_table.py",
+        "dxflow/analysis/beam.py dxflow/analysis/passing.py dxflow/analysis/pyconfig.py "
+        "dxflow/analysis/template.py",
+        "analysis/test_making.py analysis/test_joining.py analysis/test_config.py commands/test_table.py",
         "parts of tables and of their configurations, tried as users meet them",
     ),
     ("dxflow/analysis/cxifile.py", "analysis/test_ptycho.py", "what is in the file is read as programs do"),

@@ -6,7 +6,7 @@ import keyword
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -15,18 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..declare.bunches import Bunches, undulator
 from ..declare.inputs import Key
 from ..declare.labelled import TRAIN_DATA
-from ..declare.pulses import PulseKey
 from ..errors.near import listed
 from ..reader.faults import ReadFault
 from ..run import detectors
 from ..run.findings import Faults
-from ..run.instruments import of_run
 from ..run.losses import Loss
 from ..run.whole import whole
-from .joining import Beam, with_nothing
+from .joining import with_nothing
 from .rows import PULSE, TRAIN
 
 if TYPE_CHECKING:
@@ -38,6 +35,8 @@ if TYPE_CHECKING:
 SMALL = 64
 """Values of a vector that is found by itself; larger ones are left out unless they are asked for."""
 LEFT_OUT = "left out"
+TEXT = 32
+"""Bytes of a text, about."""
 _OWN = re.compile(r"Sa(\d)\w*TD$")
 """Keys of the gas monitor with a list of the pulses of one undulator: ``data.intensitySa1TD``."""
 _GENERIC = re.compile(r"\d+|.|DOOCS|MAIN|OUTPUT", re.IGNORECASE)
@@ -67,7 +66,7 @@ class Found:
 
     def nbytes(self, rows: int, trains: int) -> int:
         """Return the bytes of its values in a table."""
-        each = self.bound.dtype.itemsize if self.bound.dtype.kind != "O" else 32
+        each = self.bound.dtype.itemsize if self.bound.dtype.kind != "O" else TEXT
         if self.rate == PULSE:
             return rows * each
         return trains * each * math.prod(self.bound.location.shape)
@@ -79,7 +78,7 @@ class Found:
 
     def read(self, run: DataCollection, faults: Faults) -> tuple[NDArray, NDArray]:
         """Return the value of each train, (train, ...), and which there are, (train,)."""
-        if self.bound.dtype.kind == "O":
+        if self.bound.dtype.kind in "OS":
             return _texts(run, self.bound)
         return with_nothing(*per_train(self.bound, faults))
 
@@ -178,7 +177,7 @@ def _too_much(one: Found, small: int) -> str:
     shape, kind = one.bound.location.shape, one.bound.dtype.kind
     if one.rate == PULSE:
         return ""
-    if kind not in "iufbO" or (kind == "O" and (shape or one.bound.kind != "control")):
+    if kind not in "iufbOS" or (kind in "OS" and (shape or one.bound.kind != "control")):
         return f"values of type {one.bound.dtype}"
     if math.prod(shape) > small:
         return f"more than {small} values per train"
@@ -206,25 +205,6 @@ def constant(values: NDArray, there: NDArray) -> bool:
     return bool(np.all(same))
 
 
-def beam(opened: OpenedRun, clock: Mapping[str, Any], faults: Faults) -> Beam:
-    """Return the bunch patterns of a run.
-
-    Parameters
-    ----------
-    clock : mapping
-        ``sase`` and ``pattern``, as of `PulseKey`.
-
-    Raises
-    ------
-    KeyError, ValueError
-        If the run has none, or it is not known which pulses are ours.
-    """
-    bound = Bunches(clock.get("pattern")).bind(opened.run, opened.train_ids, faults)
-    sase = undulator(clock.get("sase"), of_run(opened.run), "pulses")
-    table, known = per_train(bound, faults)
-    return Beam(table, known, sase, bound.name)
-
-
 def times(opened: OpenedRun) -> NDArray:
     """Return the time of each train, (train,) datetime64; NaT where no file says it."""
     trains = opened.train_ids
@@ -240,11 +220,6 @@ def times(opened: OpenedRun) -> NDArray:
                 said = stamps[access.all_train_ids != 0][there].astype("i8")
                 out[here[said > 0]] = said[said > 0]
     return out.astype("M8[ns]")
-
-
-def clock_of(given: Mapping[str, Any], **more: Any) -> PulseKey:
-    """Return what finds the slots of frames."""
-    return PulseKey("", "", **given, **more)
 
 
 # Names --------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,72 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..declare.bunches import DESTINATION, MEASURED, OWN, SASE1_AND_3, own_pulses
 from ..run.joined import nothing
+from ..run.whole import TRAINS
+from .beam import Beam, Block, keys
 from .rows import PULSE, TRAIN
 
 if TYPE_CHECKING:
     from xarray import Variable
 
 VALID = "_valid"
-TRAINS = 1000
-"""Whose bunch patterns are looked at together."""
-BITS = 32
-"""Of a pulse id, beside its train."""
-
-
-@dataclass(frozen=True, eq=False)
-class Beam:
-    """The bunch patterns of a run: `table` (train, slot), and of which trains it is known, (train,) bool."""
-
-    table: NDArray
-    known: NDArray
-    sase: int
-    source: str = ""
-
-    def measured(self, slots: NDArray, of: NDArray, sase: int | None) -> NDArray:
-        """Return in which entry of a list per pulse the pulse of each slot is, -1 where there is no pulse of ours.
-
-        Parameters
-        ----------
-        slots : ndarray of int, (row, exposure)
-        of : ndarray of int, (row,)
-            Positions of their trains, in order.
-        sase : int, optional
-            The list has entries for the pulses of this undulator; by default for all that the gas monitor sees.
-        """
-        bits, value = MEASURED[self.sase] if sase is None else OWN[sase]
-        out = np.full(slots.shape, -1, np.int32)
-        for first in range(0, len(self.table), TRAINS):
-            table = self.table[first : first + TRAINS]
-            rows = slice(*np.searchsorted(of, [first, first + TRAINS]))
-            listed = (table & np.uint32(bits)) == np.uint32(value)
-            number = np.cumsum(listed, axis=1, dtype=np.int32) - 1
-            number[~own_pulses(table, self.sase) | ~self.known[first : first + TRAINS, None]] = -1
-            at, inside = slots[rows], (slots[rows] >= 0) & (slots[rows] < table.shape[1])
-            found = number[(of[rows] - first)[:, None], np.clip(at, 0, table.shape[1] - 1)]
-            out[rows] = np.where(inside, found, -1)
-        return out
-
-    def pulses(self) -> tuple[NDArray, NDArray]:
-        """Return the position of the train and the slot of each of our pulses, in order."""
-        found = []
-        for first in range(0, len(self.table), TRAINS):
-            part = slice(first, first + TRAINS)
-            train, slot = np.nonzero(own_pulses(self.table[part], self.sase) & self.known[part, None])
-            found.append((train.astype(np.int32) + np.int32(first), slot.astype(np.uint32)))
-        none = [(np.zeros(0, np.int32), np.zeros(0, np.uint32))]
-        trains, slots = (np.concatenate(parts) for parts in zip(*(found or none), strict=True))
-        return trains, slots
-
-    def not_ours(self, sase: int) -> bool:
-        """Return whether a list of the pulses of an undulator has none of our pulses."""
-        return sase not in OWN or OWN[sase] != OWN[self.sase]
-
-
-def shares_monitor(sase: int) -> bool:
-    """Return whether the gas monitor of an undulator sees the pulses of another one, too."""
-    return MEASURED[sase] == (DESTINATION, SASE1_AND_3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +43,7 @@ class Grid:
     @classmethod
     def of_pulses(cls, trains: NDArray, beam: Beam) -> Grid:
         """Return a row for each X-ray pulse."""
-        of, slots = beam.pulses()
-        return cls(trains, of, slots, "pulses", None, slots.astype(np.int32)[:, None], beam)
+        return cls(trains, beam.of, beam.slots.astype(np.uint32), "pulses", None, beam.slots[:, None], beam)
 
     @cached_property
     def keys(self) -> NDArray:
@@ -113,33 +55,74 @@ class Grid:
         return {}
 
     def entries(self, sase: int | None) -> NDArray:
-        """Return which entries of a list per pulse the rows see, (row, exposure): see `Beam.measured`."""
+        """Return which entries of a list per pulse the rows see, (row, exposure): see `Beam.entries`."""
         if sase not in self._entries:
             assert self.beam is not None
             assert self.slots is not None
-            self._entries[sase] = self.beam.measured(self.slots, self.of, sase)
+            pulses = self.kind == "pulses"
+            own = self.beam.numbers[sase][:, None] if pulses else self.beam.entries(self.of, self.slots, sase)
+            self._entries[sase] = own
         return self._entries[sase]
 
-    def of_lists(self, lists: NDArray, there: NDArray, sase: int | None = None) -> tuple[NDArray, NDArray]:
-        """Return the value of each row of a list per pulse, and which there are: the sum over the pulses that it sees.
+    def of_lists(
+        self, lists: Iterable[Block], dtype: np.dtype, sase: int | None = None
+    ) -> tuple[NDArray, NDArray | None]:
+        """Return the value of each row of a list per pulse, the sum over the pulses that it sees, and which there are.
 
-        A frame that sees no pulse has the sum 0; one of whose pulses has no entry has no value.
+        A frame that sees no pulse has the sum 0; one of whose pulses has no entry has no value. None: all are there.
 
         Parameters
         ----------
-        lists : ndarray, (train, entry)
-        there : ndarray of bool, (train,)
+        lists : iterable of (first, values, there)
+            Those of some trains after the other, (train, entry) and (train,).
+        sase : int, optional
+            They have the pulses of this undulator; by default all that the gas monitor sees.
         """
-        at, width = self.entries(sase), lists.shape[1]
-        known = there & (self.beam.known if self.beam is not None else False)
-        good, values = known[self.of], np.zeros(len(self), lists.dtype)
-        flat = lists.reshape(-1)
-        for n in range(at.shape[1]):
-            seen = at[:, n] >= 0
-            good &= at[:, n] < width
-            place = self.of.astype(np.int64) * width + np.clip(at[:, n], 0, max(width - 1, 0))
-            values += np.where(seen, flat[place], 0) if width else 0
-        return with_nothing(values, good)
+        assert self.beam is not None
+        values, missing = np.zeros(len(self), dtype), list[NDArray]()
+        for first, block, there in lists:
+            start, stop = np.searchsorted(self.of, [first, first + len(block)])
+            rows, known = slice(start, stop), there & self.beam.known[first : first + len(block)]
+            if (places := self._places(sase, first, block.shape)) is not None:
+                # Nothing is made on the way: a page of memory that is new costs more than what is written to it.
+                np.take(block.reshape(-1), places[rows], out=values[rows], mode="clip")
+                good = known[self.of[rows] - first] if not known.all() else None
+            else:
+                values[rows], good = self._sums(block, known, self.of[rows] - first, self.entries(sase)[rows])
+            if good is not None:
+                missing.append(np.flatnonzero(~good) + start)
+        if not missing:
+            return values, None
+        there = np.ones(len(self), bool)
+        there[np.concatenate(missing)] = False
+        return with_nothing(values, there)
+
+    @staticmethod
+    def _sums(block: NDArray, known: NDArray, of: NDArray, entries: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the sum of the entries that each of some rows sees, and which rows have one."""
+        good, width = known[of], block.shape[1]
+        values = np.zeros(len(of), block.dtype)
+        for at in entries.T:
+            good &= at < width
+            if width:
+                found = block[of, np.clip(at, 0, width - 1)]
+                values += np.where(at >= 0, found, found.dtype.type(0))
+        return values, good
+
+    def _places(self, sase: int | None, first: int, shape: tuple[int, ...]) -> NDArray | None:
+        """Return where in a block of trains the value of each row is, (row,); None where some have none, or several."""
+        key = sase, shape[1]
+        if first % TRAINS or shape[0] > TRAINS:
+            return None
+        if key not in self._kept:
+            at = self.entries(sase)
+            plain = at.shape[1] == 1 and len(at) and at.min() >= 0 and at.max() < shape[1]
+            self._kept[key] = (self.of % TRAINS).astype(np.intp) * shape[1] + at[:, 0] if plain else None
+        return self._kept[key]
+
+    @cached_property
+    def _kept(self) -> dict[tuple[int | None, int], NDArray | None]:
+        return {}
 
     def seen(self) -> NDArray:
         """Return how many X-ray pulses each row sees, (row,)."""
@@ -155,11 +138,6 @@ class Grid:
         at = np.clip(self.slots, 0, flagged.shape[1] - 1)
         values = (flagged[self.of[:, None], at] & inside).any(axis=1)
         return with_nothing(values, there[self.of] & (self.entries(None) >= 0).any(axis=1))
-
-
-def keys(of: NDArray, pulse_ids: NDArray) -> NDArray:
-    """Return one number for each train (its position) and pulse."""
-    return (of.astype(np.uint64) << np.uint64(BITS)) | pulse_ids.astype(np.uint64)
 
 
 def places(have: NDArray, wanted: NDArray) -> NDArray:

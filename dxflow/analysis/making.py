@@ -25,6 +25,7 @@ from ..run.selection import First, FrameSelection, among
 from ..run.timing import SLOTS
 from ..run.whole import whole
 from ..sizes import parse, show
+from . import beam as beams
 from . import config as configs
 from . import finding, joining, passing, saved, smalldata_out
 from .config import Config, Wanted
@@ -159,7 +160,7 @@ class _Making:
     events: bool = False
     """Whether all values are there once per row in the end, as LCLS has them."""
     losses: list[Loss] = field(default_factory=list)
-    beam: joining.Beam | None = None
+    beam: beams.Beam | None = None
 
     def dataset(
         self, run: Any, options: Mapping[str, Any], trains: Any, ask: Callable[[str, int], None]
@@ -255,7 +256,7 @@ class _Making:
         """Find the bunch patterns; that there are none is a loss where something needs them."""
         faults = self._faults()
         try:
-            self.beam = finding.beam(self.source, self.config.clock, faults)
+            self.beam = beams.found(self.source, self.config.clock, faults)
         except (KeyError, ValueError) as e:
             text = e.args[0] if isinstance(e, KeyError) else str(e)
             if self.config.clock or self.config.rows == "pulses":
@@ -273,7 +274,7 @@ class _Making:
             why = (
                 "which pulses its entries are of is not known: no bunch pattern, or frames without pulse ids"
             )
-        elif one.sase is not None and grid.beam is not None and grid.beam.not_ours(one.sase):
+        elif one.sase is not None and grid.beam is not None and one.sase != grid.beam.sase:
             why = f"it has the pulses of SASE {one.sase}, the rows are those of SASE {grid.beam.sase}"
         if why and one.asked:
             raise PlanError(str(self.config.wrong(f"{one.source}: {why}", "variables", one.name)))
@@ -306,10 +307,11 @@ class _Making:
     def _variables(self, one: Found, grid: Grid) -> tuple[dict[str, Variable], list[Loss]]:
         """Return a variable, what says where it has a value, and what could not be read."""
         faults = self._faults()
-        values, there = one.read(self.source.run, faults)
         if one.rate == PULSE:
-            values, there = grid.of_lists(values, there, one.sase)
+            lists = beams.blocks(one.bound, faults)
+            values, there = grid.of_lists(lists, one.bound.dtype, one.sase)
             return joining.variables(one.name, (PULSE,), values, there, one.attrs()), faults.losses
+        values, there = one.read(self.source.run, faults)
         if not one.asked and one.bound.kind == "control" and finding.constant(values, there):
             dims = _axes(one.name, values.shape[1:])
             return joining.variables(one.name, dims, values[0], None, one.attrs(RUN)), faults.losses

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .. import api
 from ..declare.inputs import Frames
+from ..declare.pulses import PulseKey
 from ..driver.execute import execute
 from ..errors import PlanError
 from ..errors.near import listed
@@ -21,9 +22,10 @@ from ..run.losses import Loss, from_json
 from ..run.selection import FrameSelection
 from ..stores.axes import Names
 from ..stores.variables import Variables
-from . import finding, joining
+from . import joining
+from .beam import BITS, Beam, keys
 from .columns import there_is
-from .joining import VALID, Beam, Grid
+from .joining import VALID, Grid
 from .rows import PULSE, TRAIN
 
 if TYPE_CHECKING:
@@ -113,17 +115,15 @@ class Pass:
         """Return which row of an index belongs to each row of a table, or to each train, -1 where none does."""
         own = keys_of_index(index, grid)
         if not several(index):
-            return joining.places(
-                own >> np.uint64(joining.BITS), np.arange(len(grid.trains), dtype=np.uint64)
-            )
+            return joining.places(own >> np.uint64(BITS), np.arange(len(grid.trains), dtype=np.uint64))
         if grid.kind == "frames":
             return joining.places(own, grid.keys)
         assert self.seen is not None
         every, slots = self.seen
         at = joining.places(every, own)
         width = slots.shape[1]
-        trains = np.repeat(own >> np.uint64(joining.BITS), width)
-        seen = joining.keys(trains, np.clip(slots[at], 0, None).reshape(-1))
+        trains = np.repeat(own >> np.uint64(BITS), width)
+        seen = keys(trains, np.clip(slots[at], 0, None).reshape(-1))
         found = joining.places(seen, grid.keys)
         return np.where(found >= 0, found // width, -1)
 
@@ -178,8 +178,8 @@ def grid(
     rows, first = np.unique(np.concatenate(found), return_index=True)
     lost = sum(map(len, found)) - len(rows) if len(found) == 1 else 0
     losses = [Loss("same frame twice", frames=lost, detail="the first counts")] if lost else []
-    of = (rows >> np.uint64(joining.BITS)).astype(np.int32)
-    pulses = (rows & np.uint64(2**joining.BITS - 1)).astype(np.uint32)
+    of = (rows >> np.uint64(BITS)).astype(np.int32)
+    pulses = (rows & np.uint64(2**BITS - 1)).astype(np.uint32)
     cells = None
     if len(indexes) == 1 and indexes[0].cell_ids is not None:
         cells = indexes[0].cell_ids[first]
@@ -203,15 +203,14 @@ def _clocked(
     if beam is None:
         return index, None, "no bunch pattern"
     given = {k: v for k, v in config.clock.items() if k != "pattern"}
-    clock = finding.clock_of(given)
+    clock = PulseKey("", "", **given)
     try:
-        reference = clock.reference(index)
-        of, slots = clock.slots(
-            beam.table, index, slice(0, len(index)), first=0, reference=reference, sase=beam.sase
-        )
+        of, shift = index.train_positions(slice(0, len(index))), clock.offset
+        late = beam.first - clock.reference(index) if shift is None else np.full(len(beam.known), shift)
+        slots = clock.ids(index) + late[of]
     except ValueError as e:
         return index, None, str(e)
-    own = joining.keys(of, _pulse_ids(index))
+    own = keys(of, _pulse_ids(index))
     return index, (own, slots[:, None] + np.arange(clock.exposure)), ""
 
 
@@ -229,7 +228,7 @@ def keys_of_index(index: EntryIndex, grid: Grid) -> NDArray:
     """Return the key of each row of an index among the trains of a table."""
     at = np.searchsorted(grid.trains, index.train_ids)
     of = at[index.train_positions(slice(0, len(index)))]
-    return joining.keys(of, _pulse_ids(index))
+    return keys(of, _pulse_ids(index))
 
 
 def _is_valid(name: str, data: Dataset) -> bool:

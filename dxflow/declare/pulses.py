@@ -119,12 +119,12 @@ class PulseKey:
         if self.reference_frame < 0 or self.exposure < 1:
             raise ValueError(f"{self}: reference_frame counts from 0, exposure from 1")
         rows = index.offsets[:-1][index.counts > self.reference_frame] + self.reference_frame
-        ids, times = np.unique(self._ids(index)[rows], return_counts=True)
+        ids, times = np.unique(self.ids(index)[rows], return_counts=True)
         if not len(ids) and self.offset is None and len(index):
             raise ValueError(f"{self}: no train has a frame number {self.reference_frame}")
         return int(ids[np.argmax(times)]) if len(ids) else 0
 
-    def _ids(self, index: EntryIndex) -> NDArray:
+    def ids(self, index: EntryIndex) -> NDArray:
         """Return the pulse id of each row, or what stands for it, (row,) int64."""
         if index.pulse_ids is not None:
             return index.pulse_ids.astype(np.int64)
@@ -198,7 +198,7 @@ class PulseKey:
         """Return of each frame its train, a row of the table, and the first slot that it sees; see `per_frame`."""
         trains = index.train_positions(rows)
         trains = trains - (trains[0] if first is None and len(trains) else first or 0)
-        return trains, self._ids(index)[rows] + self._shift(table, reference, sase)[trains]
+        return trains, self.ids(index)[rows] + self._shift(table, reference, sase)[trains]
 
     def _shift(self, table: NDArray, reference: int, sase: int) -> NDArray:
         """Return what is added to pulse ids to make slots, (train,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,17 @@ def whole(bound: BoundInput, faults: Faults) -> tuple[NDArray, NDArray]:
 
     What cannot be read is a fault; what an input that is made of others says is lost is noted.
     """
+    pieces = [*stretches(bound, faults)]
+    values, there = (np.concatenate([piece[i] for piece in pieces]) for i in (2, 3))
+    return values, there
+
+
+def stretches(bound: BoundInput, faults: Faults) -> Iterator[tuple[int, int, NDArray, NDArray]]:
+    """Yield the trains from one position to another, the value of each row of these, and which there are."""
     trains = len(bound.index.train_ids)
     spans = [(first, min(first + TRAINS, trains)) for first in range(0, trains, TRAINS)]
-    pieces = [_between(bound, first, last, faults) for first, last in spans or [(0, 0)]]
-    values, there = (np.concatenate([piece[i] for piece in pieces]) for i in (0, 1))
-    return values, there
+    for first, last in spans or [(0, 0)]:
+        yield first, last, *_between(bound, first, last, faults)
 
 
 def _between(bound: BoundInput, first: int, last: int, faults: Faults) -> tuple[NDArray, NDArray]:

@@ -1,11 +1,11 @@
 """Values joined to rows: against loops over trains and pulses."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dxflow.analysis.joining import Beam, Grid, keys, places
+from dxflow.analysis.beam import Beam, keys
+from dxflow.analysis.joining import Grid, places
 
 OURS, NEIGHBOUR, NOBODY = 4 << 18, (4 << 18) | (1 << 27), 0
 
@@ -27,6 +27,11 @@ def loops(table, known, slots, of, lists, there):
     return out
 
 
+def blocks(values, there, cut):
+    """Return values of trains as they are read: some trains at a time."""
+    return [(0, values[:cut], there[:cut]), (cut, values[cut:], there[cut:])]
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_rows_have_the_entries_of_their_pulses(data):
@@ -37,15 +42,16 @@ def test_rows_have_the_entries_of_their_pulses(data):
     of = np.sort(draw.integers(0, trains, rows))
     slots = draw.integers(-2, 8, (rows, 1)) + np.arange(data.draw(st.integers(1, 2)))
     lists = draw.integers(1, 99, (trains, width)).astype(data.draw(st.sampled_from(["f4", "i4"])))
-    beam = Beam(table, known, 1)
+    cut = data.draw(st.integers(0, trains))
+    beam = Beam.made(blocks(table, known, cut), 1)
     grid = Grid(np.arange(trains), of, np.arange(rows), "frames", None, slots, beam)
-    values, good = grid.of_lists(lists, there)
+    values, good = grid.of_lists(blocks(lists, there, cut), lists.dtype)
+    good = np.ones(rows, bool) if good is None else good
     wanted = loops(table, known, slots, of, lists, there)
     assert [v if g else None for v, g in zip(values.tolist(), good, strict=True)] == wanted
     nothing = np.nan if lists.dtype.kind == "f" else 0
     np.testing.assert_array_equal(values[~good], np.full((~good).sum(), nothing))
-    trains_, slots_ = beam.pulses()
-    assert list(zip(trains_, slots_, strict=True)) == [
+    assert list(zip(beam.of, beam.slots, strict=True)) == [
         (t, s) for t in range(trains) for s in range(6) if known[t] and table[t, s] == OURS
     ]
 
@@ -57,13 +63,10 @@ def test_places_are_the_first_of_several_and_minus_one_of_none():
     assert places(have[:0], wanted).tolist() == [-1] * 4
 
 
-@pytest.mark.parametrize("sase", [1, 3])
-def test_lists_of_one_undulator_have_its_pulses_alone(sase):
-    table = np.array([[NEIGHBOUR, OURS, OURS]], np.uint32)
-    beam = Beam(table, np.ones(1, bool), 1)
-    assert beam.not_ours(sase) is (sase != 1)
+def test_lists_of_one_undulator_have_its_pulses_alone():
+    beam = Beam.made([(0, np.array([[NEIGHBOUR, OURS, OURS]], np.uint32), np.ones(1, bool))], 1)
     grid = Grid.of_pulses(np.array([7]), beam)
-    lists, there = np.array([[1.0, 2.0, 3.0]]), np.ones(1, bool)
-    assert grid.of_lists(lists, there)[0].tolist() == [2, 3]
-    if sase == 1:
-        assert grid.of_lists(lists, there, 1)[0].tolist() == [1, 2]
+    lists = [(0, np.array([[1.0, 2.0, 3.0]]), np.ones(1, bool))]
+    assert grid.of_lists(lists, np.dtype(float))[0].tolist() == [2, 3]
+    assert grid.of_lists(lists, np.dtype(float), 1)[0].tolist() == [1, 2]
+    assert beam.first.tolist() == [1]
