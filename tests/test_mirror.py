@@ -68,8 +68,8 @@ ELSEWHERE = (
     ),
     (
         "dxflow/analysis/grid.py dxflow/analysis/moments.py dxflow/analysis/quantities.py dxflow/analysis/sums.py "
-        "dxflow/analysis/counted.py dxflow/analysis/variables.py",
-        "analysis/test_cubes.py campaign/cubes.py",
+        "dxflow/analysis/counted.py dxflow/analysis/specs.py dxflow/analysis/variables.py",
+        "analysis/test_bins.py analysis/test_cubes.py campaign/cubes.py",
         "parts of a cube, which is compared with loops over rows",
     ),
     ("dxflow/declare/narrowed.py", "run/test_regions.py", "beside the regions that it narrows frames to"),

@@ -118,6 +118,10 @@ class Counted:
                 dim: (dim, axis.values, axis.attrs) for dim, axis in axes.items() if hasattr(axis, "dims")
             }
         made |= self._outside()
+        if clash := sorted(made.keys() & coords.keys() | {d for d in self.dims if self.dims.count(d) > 1}):
+            raise ValueError(
+                f"{', '.join(clash)}: two parts of the cube have that name; name variables otherwise, of={{...}}"
+            )
         data = xr.Dataset(made, coords)
         pumped = variables if self.chosen.pumped else ()
         return data.assign({key: array for of in pumped for key, array in differences(data, of.name)})
@@ -136,13 +140,15 @@ class Counted:
     def _rows(self) -> str:
         return str(self.table.data.attrs.get("rows", "rows")) if self.at == PULSE else "trains"
 
-    def joins(self, variables: Sequence[Variable]) -> list[str]:
-        """Return what is said of values per train in a table of rows."""
-        if self.at == TRAIN:
-            return []
+    def notes(self, variables: Sequence[Variable]) -> list[str]:
+        """Return which rows do not count, and what is said of values per train in a table of rows."""
+        cells = self.cells()
+        said = self.divided.left_out(cells) if variables else []
+        return said if self.at == TRAIN else [*said, *self._joins(variables, cells)]
+
+    def _joins(self, variables: Sequence[Variable], cells: Cells) -> list[str]:
         axes = [axis.name for axis in self.grid.axes if Variable.of(self.table, axis.name).rate == TRAIN]
         said = [f"{name}: for each row, the value of its train" for name in axes]
-        cells = self.cells()
         rates = {of.name: self.divided.rate(of, cells) for of in variables}
         return said + [
             f"{name}: counts once for each train in a bin" for name, own in rates.items() if own == TRAIN

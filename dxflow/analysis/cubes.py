@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors.kinds import Kind, expect
+from .bins import by_name
 from .columns import there_is
 from .counted import Chosen, Counted
 from .grid import Grid, grid
@@ -160,7 +161,7 @@ def _unit(array: Any) -> str:
 
 def make(
     table: Source,
-    bins: Mapping[str, Any],
+    bins: Mapping[str, Any] | str | Sequence[str],
     of: Any = (),
     where: Any = None,
     *,
@@ -184,12 +185,12 @@ def make(
     variables = _variables(table, of)
     at = PULSE if PULSE in table.data.dims else TRAIN
     chosen = Chosen.of(table, where, at, *pump)
-    found = grid(table, bins, chosen.used, at)
+    found = grid(table, by_name(bins), chosen.used, at)
     one, other = (None if name is None else Variable.of(table, name) for name in (by, weights))
     counted = Counted(table, found, chosen, Divided(one, how, other), at)
     data = counted.dataset(variables)
-    told = _told(variables, where, pump, divided) | _selections(table, where, at)
-    cube = Cube(data.assign_attrs(told | _said(table, found, chosen, data, counted.joins(variables))))
+    told = _told(table, variables, where, pump, divided) | _selections(table, where, at)
+    cube = Cube(data.assign_attrs(told | _said(table, found, chosen, data, counted.notes(variables))))
     return cube if images is None else _with_images(cube, counted, images)
 
 
@@ -230,22 +231,30 @@ def _variables(table: Source, of: Any) -> list[Variable]:
 
 
 def _told(
-    variables: Sequence[Variable], where: Any, pump: tuple[Any, Any], divided: tuple[Any, str, Any]
+    table: Source,
+    variables: Sequence[Variable],
+    where: Any,
+    pump: tuple[Any, Any],
+    divided: tuple[Any, str, Any],
 ) -> dict[str, str]:
     """Return what was asked for, as texts."""
     (by, how, weights), (on, off) = divided, pump
     told = {"where": where, "on": on, "off": off, "normalise": by, "weights": weights}
-    out = {key: _text(what) for key, what in told.items() if what is not None}
+    out = {key: _text(what, table) for key, what in told.items() if what is not None}
     if by is not None:
         out["normalise"] += f", {WORDS[how]}"
     return out | {"of": json.dumps([one.name for one in variables])}
 
 
-def _text(what: Any) -> str:
-    """Return a selection in words."""
-    if isinstance(what, (list, tuple)):
-        return " & ".join(map(_text, what))
-    return "an array" if isinstance(what, np.ndarray) or hasattr(what, "dims") else str(what)
+def _text(what: Any, table: Source) -> str:
+    """Return a selection in words; of a name, what it stands for as well."""
+    if isinstance(what, (list, tuple)) and not isinstance(what[:1] and what[0], (bool, np.bool_)):
+        return " & ".join(_text(one, table) for one in what)
+    if isinstance(what, (np.ndarray, list, tuple)) or hasattr(what, "dims"):
+        return "an array"
+    if str(what).strip("`") in table.selections:
+        return f"{what}: {' & '.join(map(str, table.selections[str(what).strip('`')].cuts))}"
+    return str(what)
 
 
 def _selections(table: Source, where: Any, at: str) -> dict[str, str]:
@@ -268,6 +277,7 @@ def _said(table: Source, found: Grid, chosen: Chosen, data: Dataset, joins: Sequ
         notes.append(f"{selected - used} of the selected rows are neither on nor off")
     notes += joins
     about = {key: table.data.attrs[key] for key in ("title", "run") if key in table.data.attrs}
+    about |= {"table": str(path)} if (path := getattr(table, "path", None)) else {}
     bins = json.dumps({axis.name: str(axis.spec) for axis in found.axes})
     rows = {"rows_in_all": len(chosen.selected), "selected": selected}
     return about | rows | {"bins": bins, "notes": "\n".join(notes)}

@@ -15,7 +15,7 @@ from .grid import pieces, threaded
 
 LANES = 8
 """Stretches of rows that are added up beside each other, whatever the number of threads, and merge in order."""
-WIDE = 2**20
+WIDE = 2**17
 """Sums of so many values are of one stretch: eight would not fit into memory."""
 BLOCK, WIDE_BLOCK = 2**16, 2**22
 """Values that are worked on at a time: of numbers, and of arrays, which are read for that, chunk by chunk."""
@@ -191,7 +191,9 @@ def _summed(wanted: Sequence[tuple[Quantity, Callable[[int], Any]]], bins: int) 
     """Return the sums of each quantity, of a kind each: stretches beside each other, merged in order."""
     tasks = [(q, make, lane, n) for n, (q, make) in enumerate(wanted) for lane in q.lanes(bins)]
     out: list[Any] = [None] * len(wanted)
-    for (*_, n), found in zip(tasks, threaded(lambda task: _lane(*task[:3], bins), tasks), strict=True):
+    for (*_, n), found in zip(
+        tasks, threaded(lambda task: _lane(task[0], task[1], task[2], bins), tasks), strict=True
+    ):
         if out[n] is None:
             out[n] = found
         else:

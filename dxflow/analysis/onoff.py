@@ -64,10 +64,15 @@ def differences(data: Dataset, name: str) -> Iterator[tuple[str, DataArray]]:
     unit, relative = {"units": on.attrs.get("units", "")}, {"units": ""}
     known = off.where(off != 0)
     yield f"{name}_difference", (on - off).assign_attrs(unit, long_name=f"{name}, on - off")
-    yield f"{name}_difference_sem", np.hypot(a, b).assign_attrs(unit, long_name="standard error")
+    yield f"{name}_difference_sem", _root(a, b).assign_attrs(unit, long_name="standard error")
     yield (
         f"{name}_relative",
         ((on - off) / known).assign_attrs(relative, long_name=f"{name}, (on - off) / off"),
     )
-    spread = np.hypot(a / known, on / known * (b / known))
+    spread = _root(a / known, on / known * (b / known))
     yield f"{name}_relative_sem", spread.assign_attrs(relative, long_name="standard error")
+
+
+def _root(a: DataArray, b: DataArray) -> DataArray:
+    """Return the square root of the sum of the squares."""
+    return (a**2 + b**2) ** 0.5

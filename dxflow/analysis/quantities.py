@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,8 @@ class Cells:
     flat: NDArray
     bins: int
     at: str
+    _known: dict[tuple[str, str], NDArray] = field(default_factory=dict, init=False)
+    """What all quantities are divided by, or weighted."""
 
     @cached_property
     def trains(self) -> tuple[NDArray, NDArray]:
@@ -64,10 +66,13 @@ class Cells:
 
     def values(self, of: Variable, rate: str) -> NDArray:
         """Return a number for each row or train, float64, NaN where missing."""
-        column = of.column(rate)
-        refuse_arrays(of.name, column)
-        x = numbers(column.values, column.there)
-        return x if rate == PULSE else x[self.trains[0]]
+        key = ast.dump(of.node), rate
+        if key not in self._known:
+            column = of.column(rate)
+            refuse_arrays(of.name, column)
+            x = numbers(column.values, column.there)
+            self._known[key] = x if rate == PULSE else x[self.trains[0]]
+        return self._known[key]
 
     def reader(self, of: Variable, rate: str) -> Callable[[slice], NDArray]:
         """Return what reads rows of a variable as (row, value) float64, NaN where missing."""
@@ -141,6 +146,22 @@ class Divided:
         if x is not None and self.how == "each":
             return Quantity(flat, of.width, _each(read, x), None, w)
         return Quantity(flat, of.width, read, x, w)
+
+    def left_out(self, cells: Cells) -> list[str]:
+        """Return how many rows in bins do not count since they have nothing to be divided by, or no weight."""
+        if self.by is None and self.weights is None:
+            return []
+        said, rate = [], cells.rate(self.by, self.weights)
+        inside = cells.bins_of(rate) >= 0
+        for one, what in ((self.by, "missing or not above 0"), (self.weights, "without a weight, or with 0")):
+            x = None if one is None else cells.values(one, rate)[inside]
+            if (
+                one is not None
+                and x is not None
+                and (out := int(np.count_nonzero(~(np.isfinite(x) & (x > 0)))))
+            ):
+                said.append(f"{one.name}: {out} of {len(x)} in bins are {what}, and do not count")
+        return said
 
     def unit(self, of: Variable) -> str:
         """Return the unit of a variable that is divided."""

@@ -16,7 +16,7 @@ from .selections import Selection, Selections
 from .values import Names, Value, attribute, evaluated, variable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from pandas import DataFrame
@@ -159,7 +159,7 @@ class Table:
 
     def cube(
         self,
-        bins: Mapping[str, Any],
+        bins: Mapping[str, Any] | str | Sequence[str],
         of: Any = (),
         where: Any = None,
         *,
@@ -182,7 +182,7 @@ class Table:
             By variable: a number of bins over the values that are selected, ``"-1:5:50"`` (a range and a number),
             edges, ``"unique"`` or ``"unique(0.01)"`` (one bin for each position of a discrete scan, of values within
             the tolerance of its lowest) or ``"quantiles(10)"``; with a period behind it for circular variables,
-            ``"36%360"``. Bins hold their lower edge, the last one also its upper.
+            ``"36%360"``. Bins hold their lower edge, the last one also its upper. Or texts, ``"delay=-1:5:50"``.
         of : str, Value, list or mapping of them, optional
             What is averaged: numbers or arrays, or expressions (of a mapping, with names for them). A value per train
             counts once in each bin.

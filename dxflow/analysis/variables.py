@@ -48,11 +48,10 @@ class Variable:
         TypeError, ValueError
             If it names none.
         """
+        node = given.node if hasattr(given, "node") else None
         if isinstance(given, str):
             node = ast.Name(given) if given in table.data.variables else parse(given)
-        elif isinstance(node := getattr(given, "node", None), ast.expr):
-            pass
-        else:
+        if not isinstance(node, ast.expr):
             raise TypeError(
                 f"{shown(given)}: expected the name of a variable, an expression, or a value such as ev.xgm"
             )

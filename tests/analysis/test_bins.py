@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dxflow.analysis.bins import MISSING, OVER, UNDER, Bins, axes, parse
+from dxflow.analysis.bins import MISSING, OVER, UNDER, Bins, axes, by_name, parse
 from dxflow.analysis.tables import Table
 
 
@@ -74,6 +74,21 @@ def test_other_kinds_are_refused():
         Bins.equal(3, low=1)
     with pytest.raises(ValueError, match="expected a name, =, and a number of bins"):
         parse("50")
+
+
+def test_bins_of_several_variables_are_a_dict_or_texts():
+    two = {"delay": Bins.equal(50), "SOURCE a=b": Bins.unique()}
+    assert by_name(["delay=50", "SOURCE a=b=unique"]) == two == by_name(two)
+    assert by_name("x=1,2") == {"x": Bins.edges([1, 2])}
+    for wrong, error in (
+        (3, TypeError),
+        ([3], TypeError),
+        ({}, ValueError),
+        ([], ValueError),
+        ("x", ValueError),
+    ):
+        with pytest.raises(error, match="bins: .*expected"):
+            by_name(wrong)
 
 
 def test_edges_are_half_open_and_the_last_one_is_closed():

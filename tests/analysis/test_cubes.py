@@ -1,5 +1,6 @@
 """Cubes: variables averaged in bins of others, compared with loops over rows and with what was planted."""
 
+import json
 import os
 import subprocess
 import sys
@@ -156,6 +157,45 @@ def test_what_is_left_out_is_counted_and_said():
         ev.cube({"x": [10, 11]}, "y")
     with pytest.warns(UserWarning, match="y: 1 in all rows that are selected: one bin"):
         ev.cube({"y": 5}, "x")
+
+
+def test_rows_that_cannot_be_divided_or_weighted_are_counted_and_said():
+    ev = rows(x=np.zeros(5), y=np.ones(5), i0=[1, 0, -1, np.nan, 2], w=[1.0, 1, 1, 1, 0])
+    made = ev.cube({"x": [0, 1]}, "y", normalise="i0", weights="w")
+    assert "i0: 3 of 5 in bins are missing or not above 0, and do not count" in made.stored.attrs["notes"]
+    assert "w: 1 of 5 in bins are without a weight, or with 0, and do not count" in repr(made)
+    assert int(made.data.y_count[0]) == 1
+
+
+def test_names_that_would_be_there_twice_are_refused():
+    ev = rows(x=np.zeros(5), x_lo=np.ones(5), n=np.arange(5), pump=np.arange(5))
+    with pytest.raises(ValueError, match="n: two parts of the cube have that name"):
+        ev.cube({"n": 3}, "x")
+    with pytest.raises(ValueError, match="pump: two"):
+        ev.cube({"pump": 3}, "x", on="x_lo > 0")
+    assert "x_lo_mean" in ev.cube({"x": [0, 1]}, "x_lo").data
+
+
+def test_ids_and_runs_are_axes_like_others():
+    ev = table()
+    ev.data["run"] = ("pulse", np.where(ev.rows.train_ids < 10010, 34, 35))
+    data = ev.cube(["run=unique", "train_id=10001:10021:4"], "xgm").data
+    assert data.run.values.tolist() == [34, 35]
+    assert (data.n.values > 0).sum() == 5
+    assert data.n.sum() == len(ev.rows)
+
+
+def test_what_made_a_cube_is_in_its_attributes(tmp_path):
+    path = saved.write(dataset(), tmp_path / "t.zarr", "table", {})
+    ev = dxflow.open(path)
+    ev.select("good", "xgm > 200", "signal < 9")
+    ev.select("hot", ev.laser)
+    attrs = ev.cube({"delay": 3}, "signal", "good", on="hot").stored.attrs
+    assert attrs["table"] == str(path)
+    assert attrs["where"] == "good: xgm > 200 & signal < 9"
+    assert attrs["on"] == "hot: laser"
+    assert json.loads(attrs["selections"])["cutflow"][-1]["in_order"] == ev.mask("good").sum()
+    assert ev.cube({"delay": 3}, "signal", ev.mask("good")).stored.attrs["where"] == "an array"
 
 
 def test_what_cannot_be_averaged_is_refused():
