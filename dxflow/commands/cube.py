@@ -17,7 +17,8 @@ from ..line.exits import text_of
 from ..line.options import RUN, add_pass_options, cluster_of_pass, mask_of, of_frames, run_of
 from ..run.selection import First, among
 from . import table as table_command
-from .arguments import made, split
+from .arguments import read as read_sections
+from .arguments import split
 
 if TYPE_CHECKING:
     from ..analysis.cubes import Cube
@@ -78,7 +79,7 @@ def read(argv: Sequence[str], description: str = "") -> tuple[argparse.Namespace
     """Return the options of a line, and the algorithms that make images."""
     sections = split(parser(description), argv)
     if len(sections) > 1:
-        return made(sections)
+        return read_sections(sections)
     return sections[0].parser.parse_args([*sections[0].runs, *sections[0].tokens]), []
 
 
