@@ -1,4 +1,4 @@
-"""The plot of the recipe `pumpprobe`: on and off, their difference in q and delay, a q-range against the delay."""
+"""The plot of the recipes `pumpprobe` and `scan`: on and off, their difference in q and delay, a q-range against the delay."""
 
 from __future__ import annotations
 
@@ -13,16 +13,13 @@ from dxflow.recipes._saxs_plot import BLUE, GREY, ORANGE, with_unit
 if TYPE_CHECKING:
     import xarray as xr
 
-    from dxflow import Result
-
 Q = r"q ($\mathrm{\AA}^{-1}$)"
 
 
-def plot(result: Result) -> Any:
-    """Return a figure of a result of the recipe."""
+def plot(data: xr.Dataset, run: str) -> Any:
+    """Return a figure of what was compared: on, off, their difference and its error, (delay, q) each."""
     from matplotlib.figure import Figure
 
-    data = result.dataset
     difference = data["difference.difference"]
     scanned = difference.ndim > 1
     figure = Figure(figsize=(15 if scanned else 10, 4.6), layout="constrained", dpi=130)
@@ -33,7 +30,7 @@ def plot(result: Result) -> Any:
         _against_delay(axes[2], data)
     else:
         _alone(axes[1], data)
-    figure.suptitle(f"{Path(result.manifest['plan']['run']).name}: pumped minus unpumped", fontsize=13)
+    figure.suptitle(f"{Path(run).name}: pumped minus unpumped", fontsize=13)
     return figure
 
 

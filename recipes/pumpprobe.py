@@ -99,7 +99,8 @@ class PumpProbe(Recipe):
         """Plot on, off and difference against the delay."""
         from dxflow.recipes._pumpprobe_plot import plot
 
-        self.save(plot(self.results["pumpprobe"]), "pumpprobe.png")
+        result = self.results["pumpprobe"]
+        self.save(plot(result.dataset, result.manifest["plan"]["run"]), "pumpprobe.png")
 
     def report(self) -> str:
         """Return what all recipes do, what was compared, and where the effect is largest."""
@@ -136,7 +137,7 @@ def said(data: Any) -> list[str]:
         lines[0] += f", in {most['trains']} pairs; {most['unpaired']} trains or stretches have one kind only"
     counts = {name: int(data[f"difference.{name}"]) for name in ("unlabelled", "left_out", "ungrouped")}
     lines.append("not used " + ", ".join(f"{n} frames {WHY[name]}" for name, n in counts.items()))
-    return [*lines, _largest(data)]
+    return [*lines, largest(data)]
 
 
 def _most(data: Any, name: str) -> int:
@@ -147,7 +148,7 @@ def _most(data: Any, name: str) -> int:
     return int(counts.reshape(-1, counts.shape[-1]).max(axis=1).sum())
 
 
-def _largest(data: Any) -> str:
+def largest(data: Any) -> str:
     """Say where the effect is largest, in its errors."""
     found, error = data["difference.difference"], data["difference.error"]
     ratio = np.abs(found.values / np.where(error.values > 0, error.values, np.nan))

@@ -1,0 +1,175 @@
+"""Delay scan: a table, a selection of its rows, images and I(q) of each delay with and without pump, and what changes."""
+
+from __future__ import annotations
+
+import argparse
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from dxflow import PlanError
+from dxflow.algorithms.azint import AzimuthalIntegration
+from dxflow.algorithms.calibrate import Calibrate
+from dxflow.algorithms.subtract import Subtract
+from dxflow.errors.usage import UsageError
+from dxflow.line import options as shared
+from dxflow.recipe import Parser, Recipe
+from dxflow.recipes.pumpprobe import largest
+
+if TYPE_CHECKING:
+    from dxflow.analysis import Cube, Table
+
+AZINT = ("geometry", "distance", "energy", "nbins", "qrange", "polarization")
+OF_TABLE = ("on_fault", "suspect", "hook_timeout", "quiet")
+OF_IMAGES = (*OF_TABLE, "chunk", "block", "mask_bits")
+NOT_HERE = ("frames", "label", "by", "by_steps", "by_bins", "roi", "modules", "codec", "name")
+GOOD = "good"
+
+
+class DelayScan(Recipe):
+    """A pump-probe delay scan: from the run to I(q) with and without pump at each delay, and their difference.
+
+    A table of what is small is made first, ``table.zarr``; ``--where`` selects rows of it. Then the run is read once,
+    only frames that are selected, and ``cube.zarr`` has images and I(q) of each delay and their errors.
+    """
+
+    PLOTS = ("scan.png",)
+    GROUPED = False
+
+    @classmethod
+    def add_arguments(cls, parser: Parser) -> None:
+        """Declare the run, what was scanned, and what is compared."""
+        parser.add_run("run", "corrected, or raw with --dark or --constants")
+        add = parser.add_argument
+        add("--config", metavar="FILE", help="what else is in the table; its variables may be named below")
+        add("--delay", nargs="+", metavar="WHAT", required=True, help="SOURCE KEY, or a variable of --config")
+        add("--i0", nargs="+", metavar="WHAT", help="incoming intensity: SOURCE KEY, or a variable of --config")
+        add(
+            "--on",
+            default="pumped",
+            help="which rows are pumped, such as 'laser == 1'; default: what the decoder of pulse patterns says",
+        )
+        add("--off", help="which are not; default: all others of which it is known")
+        add("--bins", default="unique(0.001)", help="of the delay: 50, -1:5:50 or unique(TOLERANCE), the default")
+        add("--dark", help="Zarr store of average, per cell, or of dark: subtracted from raw data")
+        add("--constants", help="of calibrate, for raw data: Zarr store of dark, a folder, HDF5 file")
+        parser.add_options_of(Calibrate, "stage")
+        parser.add_options_of(AzimuthalIntegration, *AZINT)
+
+    def passes(self, args: argparse.Namespace) -> None:
+        """Make table.zarr and cube.zarr."""
+        from dxflow import analysis
+
+        if given := [name for name in NOT_HERE if getattr(args, name) is not None]:
+            raise UsageError(
+                f"--{given[0].replace('_', '-')}: this recipe selects rows of its table: --where 'pulses > 0 & delay < 5'"
+            )
+        chain = self._chain(args)
+        self.table: Table = self._there("table.zarr") or analysis.table(
+            shared.run_of(args.run),
+            self.folder / "table.zarr",
+            self._config(args),
+            args.overwrite,
+            rows="frames",
+            trains=args.trains,
+            cluster=self.cluster,
+            **self._given(OF_TABLE),
+        )
+        cuts = ["pulses > 0", *([args.where] if args.where else [])]
+        good = self.table.select(GOOD, *(cut for cut in cuts if cut != "pulses > 0" or "pulses" in self.table.names))
+        self.cube: Cube = self._there("cube.zarr") or self._cube(args, chain)
+        self.said = [f"rows     {line}" for line in repr(good).splitlines()]
+
+    def _there(self, name: str) -> Any:
+        """Return what an interrupted run of this recipe has finished."""
+        from dxflow import analysis
+
+        path = self.folder / name
+        return analysis.open(path) if self.args.resume and path.exists() else None
+
+    def _cube(self, args: argparse.Namespace, chain: list[Any]) -> Cube:
+        mask = {"mask": shared.mask_of(args.mask)} if args.mask else {}
+        delay, i0 = self._named(args.delay, "delay"), self._named(args.i0, "i0")
+        cube = self.table.cube(
+            {str(delay): args.bins},
+            of=[i0] if i0 else [],
+            where=GOOD,
+            normalise=i0,
+            on=args.on,
+            off=args.off,
+            images=chain or True,
+            run=shared.run_of(args.run),
+            azint=self.options_of(AzimuthalIntegration, *AZINT) or True,
+            cluster=self.cluster,
+            **mask,
+            **self._given(OF_IMAGES),
+        )
+        cube.save(self.folder / "cube.zarr", args.overwrite)
+        return cube
+
+    def _chain(self, args: argparse.Namespace) -> list[Any]:
+        """Return what makes images of raw data."""
+        if args.dark and args.constants:
+            raise PlanError("scan: dark= and constants= were given; expected one of them")
+        if args.dark:
+            return [Subtract(dark=args.dark)]
+        if args.constants:
+            return [Calibrate(constants=args.constants, **self.options_of(Calibrate, "stage"))]
+        return []
+
+    def _config(self, args: argparse.Namespace) -> Any:
+        """Return what is in the table: what ``--config`` says, the delay, the incoming intensity and the pump."""
+        from dxflow.analysis import config
+
+        given = {"delay": args.delay, "i0": args.i0, "pumped": None if args.config else ["pumped"]}
+        keys = {name: " ".join(what) for name, what in given.items() if what and (len(what) > 1 or name == "pumped")}
+        own = config.of({"variables": keys, "rows": "frames", "detector": args.detector} if keys else {})
+        if not args.config:
+            return own
+        made = config.of(args.config)
+        if twice := sorted({*keys} & {*made.variables}):
+            raise UsageError(f"--{twice[0]} {keys[twice[0]]}: {args.config} has a variable {twice[0]!r}; give its name")
+        made.variables |= own.variables
+        made.text += "".join(f"\n# {name}: {key}" for name, key in keys.items())
+        return made
+
+    @staticmethod
+    def _named(given: list[str] | None, name: str) -> str | None:
+        """Return the variable of the table that an option means."""
+        if given is None:
+            return None
+        if len(given) > 2:
+            raise UsageError(f"--{name} {' '.join(given)}: expected SOURCE KEY, or the name of a variable of --config")
+        return given[0] if len(given) == 1 else name
+
+    def _given(self, names: tuple[str, ...]) -> dict[str, Any]:
+        return {name: value for name in names if (value := getattr(self.args, name)) is not None}
+
+    def plot(self, args: argparse.Namespace) -> None:
+        """Plot on, off and difference against the delay."""
+        from dxflow.recipes._pumpprobe_plot import plot
+
+        self.save(plot(self.compared, str(args.run)), "scan.png")
+
+    @cached_property
+    def compared(self) -> xr.Dataset:
+        """On, off, their difference and its error, (delay, q) each."""
+        cube = self.cube
+        parts = {
+            "on": cube.on["azint_mean"],
+            "off": cube.off["azint_mean"],
+            "difference": cube.difference["azint"],
+            "error": cube.difference["azint_sem"],
+        }
+        return xr.Dataset({f"difference.{name}": array.drop_vars("pump", errors="ignore") for name, array in parts.items()})
+
+    def report(self) -> str:
+        """Return which rows were used, what was lost, and where the effect is largest."""
+        notes = [f"note     {line}" for line in self.cube.stored.attrs["notes"].splitlines()]
+        files = [f"result   {self.folder / name}" for name in ("table.zarr", "cube.zarr")]
+        return "\n".join([*self.said, *notes, largest(self.compared), *files, *(f"plot     {path}" for path in self.pictures)])
+
+
+if __name__ == "__main__":
+    DelayScan.script()
