@@ -1,4 +1,4 @@
-"""The plot of the recipes `pumpprobe` and `scan`: on and off, their difference in q and delay, a q-range against the delay."""
+"""The plot of `pumpprobe` and `scan`: on and off, their difference in q and delay, a q-range against the delay."""
 
 from __future__ import annotations
 

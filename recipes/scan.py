@@ -1,4 +1,4 @@
-"""Delay scan: a table, a selection of its rows, images and I(q) of each delay with and without pump, and what changes."""
+"""Delay scan: a table, a selection of its rows, images and I(q) of each delay with and without pump."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 AZINT = ("geometry", "distance", "energy", "nbins", "qrange", "polarization")
 OF_TABLE = ("on_fault", "suspect", "hook_timeout", "quiet")
 OF_IMAGES = (*OF_TABLE, "chunk", "block", "mask_bits")
+OF_CUBE = ("where", "trains", "detector", "mask", *OF_IMAGES[4:])
+"""Options of a pass that change the cube."""
 NOT_HERE = ("frames", "label", "by", "by_steps", "by_bins", "roi", "modules", "codec", "name")
 GOOD = "good"
 
@@ -44,14 +46,23 @@ class DelayScan(Recipe):
         add = parser.add_argument
         add("--config", metavar="FILE", help="what else is in the table; its variables may be named below")
         add("--delay", nargs="+", metavar="WHAT", required=True, help="SOURCE KEY, or a variable of --config")
-        add("--i0", nargs="+", metavar="WHAT", help="incoming intensity: SOURCE KEY, or a variable of --config")
+        add(
+            "--i0",
+            nargs="+",
+            metavar="WHAT",
+            help="incoming intensity: SOURCE KEY, or a variable of --config",
+        )
         add(
             "--on",
             default="pumped",
             help="which rows are pumped, such as 'laser == 1'; default: what the decoder of pulse patterns says",
         )
         add("--off", help="which are not; default: all others of which it is known")
-        add("--bins", default="unique(0.001)", help="of the delay: 50, -1:5:50 or unique(TOLERANCE), the default")
+        add(
+            "--bins",
+            default="unique(0.001)",
+            help="of the delay: 50, -1:5:50 or unique(TOLERANCE), the default",
+        )
         add("--dark", help="Zarr store of average, per cell, or of dark: subtracted from raw data")
         add("--constants", help="of calibrate, for raw data: Zarr store of dark, a folder, HDF5 file")
         parser.add_options_of(Calibrate, "stage")
@@ -63,32 +74,44 @@ class DelayScan(Recipe):
 
         if given := [name for name in NOT_HERE if getattr(args, name) is not None]:
             raise UsageError(
-                f"--{given[0].replace('_', '-')}: this recipe selects rows of its table: --where 'pulses > 0 & delay < 5'"
+                f"--{given[0].replace('_', '-')}: this recipe selects rows of its table, --where 'xgm > 800'"
             )
-        chain = self._chain(args)
-        self.table: Table = self._there("table.zarr") or analysis.table(
+        chain, config = self._chain(args), self._config(args)
+        config.text += f"\n# {shared.run_of(args.run)}, trains {args.trains}"
+        self.table: Table = self._there("table.zarr", "config", config.text) or analysis.table(
             shared.run_of(args.run),
             self.folder / "table.zarr",
-            self._config(args),
+            config,
             args.overwrite,
             rows="frames",
             trains=args.trains,
             cluster=self.cluster,
             **self._given(OF_TABLE),
         )
-        cuts = ["pulses > 0", *([args.where] if args.where else [])]
-        good = self.table.select(GOOD, *(cut for cut in cuts if cut != "pulses > 0" or "pulses" in self.table.names))
-        self.cube: Cube = self._there("cube.zarr") or self._cube(args, chain)
-        self.said = [f"rows     {line}" for line in repr(good).splitlines()]
+        lit = ["pulses > 0"] if "pulses" in self.table.names else []
+        self.good = self.table.select(GOOD, *lit, *([args.where] if args.where else []))
+        told = {name: str(getattr(args, name)) for name in sorted({*self._own(), *OF_CUBE})}
+        self.cube: Cube = self._there("cube.zarr", "recipe", told) or self._cube(args, chain, told)
 
-    def _there(self, name: str) -> Any:
-        """Return what an interrupted run of this recipe has finished."""
+    def _there(self, name: str, key: str, told: Any) -> Any:
+        """Return what an interrupted run of this recipe has finished.
+
+        Raises
+        ------
+        PlanError
+            If it was made with other options.
+        """
         from dxflow import analysis
 
         path = self.folder / name
-        return analysis.open(path) if self.args.resume and path.exists() else None
+        if not self.args.resume or not path.exists():
+            return None
+        found = analysis.open(path)
+        if found.about.get(key) != told:
+            raise PlanError(f"{path}: it was made with other options; --overwrite makes it anew")
+        return found
 
-    def _cube(self, args: argparse.Namespace, chain: list[Any]) -> Cube:
+    def _cube(self, args: argparse.Namespace, chain: list[Any], told: dict[str, str]) -> Cube:
         mask = {"mask": shared.mask_of(args.mask)} if args.mask else {}
         delay, i0 = self._named(args.delay, "delay"), self._named(args.i0, "i0")
         cube = self.table.cube(
@@ -105,6 +128,7 @@ class DelayScan(Recipe):
             **mask,
             **self._given(OF_IMAGES),
         )
+        cube.about["recipe"] = told
         cube.save(self.folder / "cube.zarr", args.overwrite)
         return cube
 
@@ -123,14 +147,20 @@ class DelayScan(Recipe):
         from dxflow.analysis import config
 
         given = {"delay": args.delay, "i0": args.i0, "pumped": None if args.config else ["pumped"]}
-        keys = {name: " ".join(what) for name, what in given.items() if what and (len(what) > 1 or name == "pumped")}
-        own = config.of({"variables": keys, "rows": "frames", "detector": args.detector} if keys else {})
+        keys = {
+            name: " ".join(what)
+            for name, what in given.items()
+            if what and (len(what) > 1 or name == "pumped")
+        }
+        own = {"variables": keys, "rows": "frames", **({"detector": args.detector} if args.detector else {})}
         if not args.config:
-            return own
+            return config.of(own)
         made = config.of(args.config)
         if twice := sorted({*keys} & {*made.variables}):
-            raise UsageError(f"--{twice[0]} {keys[twice[0]]}: {args.config} has a variable {twice[0]!r}; give its name")
-        made.variables |= own.variables
+            raise UsageError(
+                f"--{twice[0]} {keys[twice[0]]}: {args.config} has a variable {twice[0]!r}; give its name"
+            )
+        made.variables |= config.of(own).variables if keys else {}
         made.text += "".join(f"\n# {name}: {key}" for name, key in keys.items())
         return made
 
@@ -140,7 +170,9 @@ class DelayScan(Recipe):
         if given is None:
             return None
         if len(given) > 2:
-            raise UsageError(f"--{name} {' '.join(given)}: expected SOURCE KEY, or the name of a variable of --config")
+            raise UsageError(
+                f"--{name} {' '.join(given)}: expected SOURCE KEY, or the name of a variable of --config"
+            )
         return given[0] if len(given) == 1 else name
 
     def _given(self, names: tuple[str, ...]) -> dict[str, Any]:
@@ -162,13 +194,18 @@ class DelayScan(Recipe):
             "difference": cube.difference["azint"],
             "error": cube.difference["azint_sem"],
         }
-        return xr.Dataset({f"difference.{name}": array.drop_vars("pump", errors="ignore") for name, array in parts.items()})
+        return xr.Dataset(
+            {f"difference.{name}": array.drop_vars("pump", errors="ignore") for name, array in parts.items()}
+        )
 
     def report(self) -> str:
         """Return which rows were used, what was lost, and where the effect is largest."""
+        rows = [f"rows     {line}" for line in repr(self.good).splitlines()]
         notes = [f"note     {line}" for line in self.cube.stored.attrs["notes"].splitlines()]
         files = [f"result   {self.folder / name}" for name in ("table.zarr", "cube.zarr")]
-        return "\n".join([*self.said, *notes, largest(self.compared), *files, *(f"plot     {path}" for path in self.pictures)])
+        return "\n".join(
+            [*rows, *notes, largest(self.compared), *files, *(f"plot     {path}" for path in self.pictures)]
+        )
 
 
 if __name__ == "__main__":

@@ -271,6 +271,19 @@ def test_frames_are_picked_and_drawn_as_printed(tmp_path):
     assert (tmp_path / "picks.png").stat().st_size > 8_000
 
 
+def test_a_delay_scan_goes_from_the_run_to_the_plot_as_printed(tmp_path, monkeypatch, capsys):
+    simulated, *rest = blocks("docs/delayscan.md", "python")
+    assert programs.run(simulated, folder=tmp_path).returncode == 0
+    monkeypatch.chdir(tmp_path)
+    (line,) = commands("docs/delayscan.md")
+    assert cli.main([*line[1:], "--cluster", "here"]) == 0
+    assert "effect   most at delay 1, q 1.8" in capsys.readouterr().out
+    done = programs.run("\n".join(rest), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "0.0"
+    assert (tmp_path / "scan132" / "scan.png").stat().st_size > 20_000
+
+
 def test_everyday_lines_run_as_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for words in commands("docs/shell.md"):
