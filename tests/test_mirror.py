@@ -62,7 +62,7 @@ ELSEWHERE = (
         "one thing, from the list of values to the axis in the result",
     ),
     (
-        "dxflow/analysis/evaluating.py",
+        "dxflow/analysis/evaluating.py dxflow/analysis/links.py",
         "analysis/test_values.py analysis/test_selections.py",
         "what expressions give shows in values and selections",
     ),

@@ -18,6 +18,8 @@ from ..declare.labelled import NAMES, of_array
 from ..run.index import EntryIndex
 from .rows import PULSE, TRAIN, Rows
 
+LARGEST = 2**15
+"""Bytes of a mask that go into an attribute: HDF5 takes 64 kB."""
 START = "mask:"
 """What names of masks begin with."""
 
@@ -41,7 +43,7 @@ class Mask:
         true, known = (
             zlib.compress(np.packbits(one).tobytes()) for one in (found.values & found.there, found.there)
         )
-        return cls(rate, len(found.values), true, known, _digest(rows, rate))
+        return cls(rate, len(found.values), true, known, rows.digests[rate])
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Mask:
@@ -53,15 +55,18 @@ class Mask:
             If it is none.
         """
         try:
-            true, known = (base64.b64decode(given[name], validate=True) for name in ("true", "known"))
+            true, known = (base64.b64decode(given.get(name, ""), validate=True) for name in ("true", "known"))
             return cls(str(given["rate"]), int(given["size"]), true, known, str(given["of"]))
         except (KeyError, TypeError, ValueError) as e:
             raise ValueError(f"it is no mask of a selection: {e}") from e
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+    def to_dict(self, largest: int | None = None) -> dict[str, Any]:
+        """Return it as JSON values, without the booleans if they have more bytes than that."""
+        told = {"rate": self.rate, "size": self.size, "of": self.of}
+        if largest is not None and len(self.true) + len(self.known) > largest:
+            return told
         true, known = (base64.b64encode(one).decode() for one in (self.true, self.known))
-        return {"rate": self.rate, "size": self.size, "true": true, "known": known, "of": self.of}
+        return told | {"true": true, "known": known}
 
     @cached_property
     def name(self) -> str:
@@ -77,7 +82,11 @@ class Mask:
         ValueError
             If they are of other rows.
         """
-        if self.of != _digest(rows, self.rate):
+        if not self.true:
+            raise ValueError(
+                f"a mask of {self.size} booleans is too large to be kept with a product: give it again"
+            )
+        if self.of != rows.digests[self.rate]:
             raise ValueError(
                 f"{self.name}: {self.size} booleans for each {self.rate} of another table; give this one's own, or an "
                 "array with train_id and pulse_id"
@@ -131,11 +140,3 @@ def _joined(array: Any, rows: Rows) -> Mask:
     )
     joined = labelled.to(index)
     return Mask.made(Column(joined.values, joined.there), rate, rows)
-
-
-def _digest(rows: Rows, rate: str) -> str:
-    ids = (rows.train_ids, rows.pulse_ids) if rate == PULSE else (rows.trains,)
-    made = hashlib.blake2b(digest_size=8)
-    for one in ids:
-        made.update(np.ascontiguousarray(one, np.uint64).tobytes())
-    return made.hexdigest()

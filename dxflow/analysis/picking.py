@@ -99,7 +99,7 @@ def pick(
         "of": _name(of),
         "by": _said(by),
         "where": "" if where is None else str(where),
-    }
+    } | table.selections.as_attrs(where)
     return made(table, rows, count, places, column, about, attrs)
 
 

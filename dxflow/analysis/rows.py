@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -69,6 +70,16 @@ class Rows:
     def times(self) -> NDArray:
         """When rows were, (pulse,), as whole numbers: slots of 222 ns, or nanoseconds of events with timestamps."""
         return when_of(self.train_ids, self.pulse_ids)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """What tells the rows, "pulse", and the trains, "train", from those of other tables."""
+        ids = {PULSE: (self.train_ids, self.pulse_ids), TRAIN: (self.trains,)}
+        made = {rate: hashlib.blake2b(digest_size=8) for rate in ids}
+        for rate, parts in ids.items():
+            for part in parts:
+                made[rate].update(np.ascontiguousarray(part, np.uint64).data)
+        return {rate: one.hexdigest() for rate, one in made.items()}
 
 
 def when_of(train_ids: NDArray, pulse_ids: NDArray | int = 0) -> NDArray:

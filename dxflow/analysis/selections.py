@@ -13,20 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..declare.condition import Column, may_hold
-from ..declare.grammar import all_of, parse, written
+from ..declare.grammar import LONGEST, all_of, parse, written
 from ..declare.grammar import names as names_in
 from ..errors.near import did_you_mean, listed
 from . import masks
 from .cutflow import cutflow
 from .evaluating import Known, Source, spread, tried, worked_out
+from .links import needed, refuse_circle, refuse_deep
 from .rows import PULSE, RUN, TRAIN
 from .values import Value
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-DEEPEST = 50
-"""Levels of selections that are made of selections."""
+KEPT, UNPACKED = 64, 8
+"""Masks that were given and are in no selection; those that are at hand as booleans."""
 KEY = "selections"
 """The attribute of a dataset that has its selections."""
 
@@ -116,8 +117,8 @@ class Selections(Mapping[str, Selection]):
         nodes = [node for cut in cuts for node in self.cut(cut)]
         if not nodes:
             raise ValueError(f"selection {name!r}: there is no condition; expected at least one")
-        _refuse_circle(name, nodes, self._nodes)
-        _refuse_deep(self._nodes | {name: nodes})
+        refuse_circle(name, nodes, self._nodes)
+        refuse_deep(self._nodes | {name: nodes})
         self._nodes[name] = nodes
         self.gone.discard(name)
         return self[name]
@@ -205,20 +206,24 @@ class Selections(Mapping[str, Selection]):
             return known[name, at]
         if name not in self._masks:
             return self._table.column(name, at)
-        if name not in self._bits:
-            self._bits[name] = self._masks[name].column(self._table.rows)
-        return spread(self._bits[name], self._masks[name].rate, at, self._table.rows)
+        return spread(self._booleans(name), self._masks[name].rate, at, self._table.rows)
 
-    def to_dict(self, names: Iterable[str] | None = None) -> dict[str, Any]:
-        """Return selections as JSON values: all, or these and what they are made of."""
-        chosen = self if names is None else self._needed(names)
+    def to_dict(self, names: Iterable[str] | None = None, largest: int | None = None) -> dict[str, Any]:
+        """Return selections as JSON values: all, or these and what they are made of.
+
+        Parameters
+        ----------
+        largest : int, optional
+            Bytes of masks; of larger ones it is told that they were there.
+        """
+        chosen = self if names is None else needed(names, self._nodes)
         cuts = {name: [written(node) for node in self._nodes[name]] for name in self if name in chosen}
         used = {one for name in cuts for node in self._nodes[name] for one in names_in(node)} | set(
             names or ()
         )
         return {
             KEY: cuts,
-            "masks": {name: mask.to_dict() for name, mask in self._masks.items() if name in used},
+            "masks": {name: mask.to_dict(largest) for name, mask in self._masks.items() if name in used},
         }
 
     def load(self, kept: str | Mapping[str, Any]) -> None:
@@ -237,8 +242,8 @@ class Selections(Mapping[str, Selection]):
             raise ValueError(f"there are no selections: {e}") from e
         every = self._nodes | nodes
         for name, cuts in nodes.items():
-            _refuse_circle(name, cuts, every)
-        _refuse_deep(every)
+            refuse_circle(name, cuts, every)
+        refuse_deep(every)
         self._masks |= bits
         self._nodes = every
 
@@ -251,16 +256,17 @@ class Selections(Mapping[str, Selection]):
             What `Table.mask` takes; without, all selections that there are.
         """
         if where is None:
-            return {KEY: json.dumps(self.to_dict())} if self else {}
+            return {KEY: json.dumps(self.to_dict(None, masks.LARGEST))} if self else {}
         nodes = self.cut(where)
         counts = self.cutflow(where).reset_index()
+        kept = self.to_dict({name for node in nodes for name in names_in(node)}, masks.LARGEST)
         told = {
             "where": [written(node) for node in nodes],
             "rows": self._size(None),
             "cutflow": counts.to_dict("records"),
             "joins": self.joins(where),
         }
-        return {KEY: json.dumps(told | self.to_dict({name for node in nodes for name in names_in(node)}))}
+        return {KEY: json.dumps(told | kept)}
 
     def __repr__(self) -> str:
         lines = [f"{name}: {', '.join(map(written, cuts))}" for name, cuts in self._nodes.items()]
@@ -269,12 +275,15 @@ class Selections(Mapping[str, Selection]):
     def _node(self, what: Any) -> ast.expr:
         if isinstance(what, Value):
             node = what.node
+            if (size := len(str(what))) > LONGEST:
+                raise ValueError(
+                    f"{str(what)[:40]}... has {size} characters, expected at most {LONGEST}: give booleans in place of "
+                    "it, such as np.isin(ev.step.values, many)"
+                )
         elif isinstance(what, str):
             node = ast.Name(what) if what in self or what in self._table.data.variables else _condition(what)
         elif hasattr(what, "__array__") or isinstance(what, (list, tuple)):
-            mask = masks.given(what, self._table.rows)
-            self._masks[mask.name] = mask
-            return ast.Name(mask.name)
+            return ast.Name(self._keep(masks.given(what, self._table.rows)))
         else:
             raise TypeError(
                 f"{what!r} selects nothing; expected a condition such as ev.xgm > 200 or its text, the name of a "
@@ -290,6 +299,23 @@ class Selections(Mapping[str, Selection]):
         """Return how many rows, or trains, there are."""
         rows = self._table.rows
         return len(rows.trains if (at or self.at) == TRAIN else rows)
+
+    def _keep(self, mask: masks.Mask) -> str:
+        """Have a mask at hand; of those that are in no selection only the last ones stay."""
+        self._masks[mask.name] = self._masks.pop(mask.name, mask)
+        used = {name for nodes in self._nodes.values() for node in nodes for name in names_in(node)}
+        for name in [one for one in self._masks if one not in used][:-KEPT]:
+            del self._masks[name]
+            self._bits.pop(name, None)
+        return mask.name
+
+    def _booleans(self, name: str) -> Column:
+        """Return a mask as booleans; the last ones that were asked for stay at hand."""
+        found = self._bits.pop(name, None) or self._masks[name].column(self._table.rows)
+        self._bits[name] = found
+        for oldest in [*self._bits][:-UNPACKED]:
+            self._bits.pop(oldest, None)
+        return found
 
     def _held(self, node: ast.expr, at: str | None = None) -> Column:
         """Return where a condition is true, and where that is known, for each row."""
@@ -311,22 +337,12 @@ class Selections(Mapping[str, Selection]):
         if name in self._table.data.variables:
             raise ValueError(f"selection {name!r}: a variable of the table has that name; choose another")
 
-    def _needed(self, names: Iterable[str]) -> set[str]:
-        """Return selections, and those that they are made of."""
-        found, todo = set(), [name for name in names if name in self._nodes]
-        while todo:
-            name = todo.pop()
-            if name not in found:
-                found.add(name)
-                todo += [one for node in self._nodes[name] for one in names_in(node) if one in self._nodes]
-        return found
-
     def _variables(self, nodes: list[ast.expr]) -> list[str]:
         """Return the variables and masks that conditions are made of, those of selections in them as well."""
         names = [name for node in nodes for name in names_in(node)]
-        needed = self._needed(names)
+        used = needed(names, self._nodes)
         names += [
-            one for name in self if name in needed for node in self._nodes[name] for one in names_in(node)
+            one for name in self if name in used for node in self._nodes[name] for one in names_in(node)
         ]
         return [name for name in dict.fromkeys(names) if name not in self._nodes]
 
@@ -341,35 +357,3 @@ def _condition(text: str) -> ast.expr:
 def _all(nodes: list[ast.expr]) -> ast.expr:
     """Return that some conditions all hold, as one."""
     return nodes[0] if len(nodes) == 1 else ast.BoolOp(ast.And(), nodes)
-
-
-def _refuse_circle(name: str, nodes: list[ast.expr], every: Mapping[str, list[ast.expr]]) -> None:
-    """Refuse conditions that lead back to the selection that is to be made of them."""
-    came, todo = {}, [(one, name) for node in nodes for one in names_in(node)]
-    while todo:
-        one, before = todo.pop()
-        if one in came or one not in every and one != name:
-            continue
-        came[one] = before
-        if one == name:
-            way = [name]
-            while (before := came[way[-1]]) != name:
-                way.append(before)
-            raise ValueError(
-                f"selection {name!r} would be made of itself: {' -> '.join([name, *reversed(way)])}"
-            )
-        todo += [(n, one) for node in every[one] for n in names_in(node)]
-
-
-def _refuse_deep(every: Mapping[str, list[ast.expr]]) -> None:
-    """Refuse selections that are made of selections, these of others, and so on, too often."""
-    used = {name: {n for node in nodes for n in names_in(node)} & set(every) for name, nodes in every.items()}
-    level = dict.fromkeys(every, 0)
-    for _ in range(DEEPEST):
-        higher = {name: 1 + max((level[one] for one in used[name]), default=-1) for name in every}
-        if higher == level:
-            return
-        level = higher
-    raise ValueError(
-        f"selections are made of each other more than {DEEPEST} times over; expected fewer levels"
-    )

@@ -261,7 +261,8 @@ def _node(what: Any) -> ast.expr:
                 f"an array of shape {np.shape(what)} is no part of an expression: give it a name, ev.add(name, array), "
                 "or give booleans to ev.select and where="
             )
-        what = what.item()
+        kind = np.asarray(what).dtype.kind
+        what = str(np.asarray(what)) if kind == "M" else what.item()
     if type(what) not in (int, float, bool, str):
         raise TypeError(
             f"{what!r} is no part of an expression; expected values of a table, numbers and texts"

@@ -165,7 +165,7 @@ def _compared(op: ast.cmpop, left: ast.expr, right: ast.expr, column: Columns) -
         known = _value(left, column).there
         found = np.logical_or.reduce([np.zeros(known.shape, bool), *(true for true, _ in options)])
         return (found if isinstance(op, ast.In) else ~found) & known, known
-    a, b = _value(left, column), _value(right, column)
+    a, b = _dated(_value(left, column), _value(right, column))
     texts = [_kind(x) in "US" for x in (a, b)]
     if texts[0] != texts[1]:
         sides = (f"{written(n)} is {np.asarray(x.values).dtype}" for n, x in ((left, a), (right, b)))
@@ -176,6 +176,16 @@ def _compared(op: ast.cmpop, left: ast.expr, right: ast.expr, column: Columns) -
         true = np.asarray(COMPARED[type(op)](*aligned(a.values, b.values)))
     there = _both(a.there, b.there)
     return _both(true, there), there
+
+
+def _dated(a: Column, b: Column) -> tuple[Column, Column]:
+    """Return what is compared, a text beside times as the time that it says, in UTC."""
+    if {_kind(a), _kind(b)} != {"M", "U"}:
+        return a, b
+    try:
+        return tuple(Column(np.asarray(x.values, "M8[ns]"), x.there) for x in (a, b))  # type: ignore[return-value]
+    except ValueError as e:
+        raise ValueError(f"{e}: expected a time such as '2026-11-22T10:00:00'") from None
 
 
 def _value(node: ast.expr, column: Columns) -> Column:

@@ -258,7 +258,7 @@ def _worded(text: str) -> tuple[str, dict[str, str]]:
     stands: dict[str, str] = {}
     for part in _PARTS.finditer(text):
         name, word, other = part["name"], part["word"], part["other"]
-        if part["triple"] or other == "#" or other == "`":
+        if part["triple"] or (other and other in "#`'\""):
             raise ValueError(f"unexpected {part[0]!r}")
         if name or (word and not word.isascii()):
             stands[found := f"{start}{len(stands)}"] = name or word

@@ -2,7 +2,9 @@
 
 import json
 
+import lclsfiles
 import numpy as np
+import pandas as pd
 import pytest
 from smalltables import dataset, table
 
@@ -221,3 +223,76 @@ def test_rows_of_a_table_without_pulses_are_trains():
     found = trains.nearest("delay", "laser", "~laser", n=1)
     assert found.dims == ("train",)
     assert found.values[1] == DATA.delay.values[0]
+
+
+def test_selections_are_the_same_from_zarr_from_a_file_of_lcls_and_from_runs_that_are_joined(tmp_path):
+    known = lclsfiles.write(tmp_path / "xpp_Run0012.h5", "lcls1")
+    first = dxflow.open(tmp_path / "xpp_Run0012.h5")
+    saved.write(first.data, tmp_path / "all.zarr", "table", {})
+    half = len(first.rows) // 2
+    for run, part in ((12, slice(0, half)), (13, slice(half, None))):
+        data = first.data.isel(pulse=part).assign_attrs(run=run)
+        saved.write(data, tmp_path / f"r{run}.zarr", "table", {})
+    opened = [first, dxflow.open(tmp_path / "all.zarr"), dxflow.open(str(tmp_path / "r1*.zarr"))]
+    for ev in opened:
+        ev.select("good", "ipm2.sum > 1 & lightStatus.xray", "~(evr.code_90 > 100)")
+    for other in opened[1:]:
+        np.testing.assert_array_equal(other.mask("good"), first.mask("good"))
+        pd.testing.assert_frame_equal(other.cutflow("good"), first.cutflow("good"))
+    assert 0 < first.mask("good").sum() < (known["xray"] & (known["sum"] > 1)).sum()
+    near = [ev.nearest("ipm2.sum", "lightStatus.laser", "~lightStatus.laser", n=2).values for ev in opened]
+    np.testing.assert_array_equal(near[0], near[1])
+    edge = np.flatnonzero(near[0] != near[2])
+    assert set(edge[np.isfinite(near[0][edge])]) <= set(range(half - 3, half + 3))
+
+
+def test_cubes_and_picked_events_have_the_selections_that_made_them(ev):
+    ev.select("good", "xgm > 800", np.arange(len(ev.rows)) % 2 == 0)
+    for attrs in (
+        ev.cube({"delay": 3}, "signal", "good").data.attrs,
+        ev.pick(1, where="good", of="xgm").data.attrs,
+    ):
+        again = table()
+        again.selections.load(attrs["selections"])
+        np.testing.assert_array_equal(again.mask("good"), ev.mask("good"))
+
+
+def test_large_masks_are_kept_with_tables_and_only_told_of_in_attributes():
+    ev = table(trains=3000, pulses=100)
+    random = np.random.default_rng(0).random(len(ev.rows)) > 0.5
+    ev.select("random", random)
+    attrs = ev.selections.as_attrs("random")
+    assert len(attrs["selections"]) < 2000
+    again = table(trains=3000, pulses=100)
+    again.selections.load(attrs["selections"])
+    with pytest.raises(ValueError, match="too large to be kept with a product: give it again"):
+        again.mask("random")
+    again.selections.load(ev.selections.to_dict())
+    np.testing.assert_array_equal(again.mask("random"), random)
+
+
+def test_masks_that_are_in_no_selection_do_not_pile_up(ev):
+    many = [np.arange(len(ev.rows)) != n for n in range(20)]
+    assert ev.mask(many).sum() == len(ev.rows) - 20
+    ev.select("kept", many[3])
+    for n in range(100):
+        ev.mask(np.arange(len(ev.rows)) != n)
+    np.testing.assert_array_equal(ev.mask("kept"), many[3])
+    assert len(ev.selections._masks) <= 65
+    assert len(ev.selections._bits) <= 8
+
+
+def test_times_are_compared_with_times(ev):
+    late = np.datetime64("2026-11-22T10:00:01")
+    expected = DATA.time.sel(train=DATA.train_id).values >= late
+    for where in (ev.time >= late, "time >= '2026-11-22T10:00:01'", str(ev.time >= late)):
+        np.testing.assert_array_equal(ev.mask(where), expected)
+    with pytest.raises(ValueError, match="expected a time such as"):
+        ev.mask("time > 'noon'")
+
+
+def test_more_values_than_a_text_may_have_are_given_as_booleans(ev):
+    with pytest.raises(
+        ValueError, match="expected at most 10000: give booleans in place of it, such as np.isin"
+    ):
+        ev.select("many", ev.train_id.isin(range(10001, 20000)))
