@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
+import ast
 import warnings
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from dataclasses import replace as renewed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..declare.condition import Column
 from ..declare.grammar import names as names_in
 from ..declare.grammar import written
 from ..errors.near import did_you_mean, listed
 from ..run.joined import nothing
-from . import beside
+from . import beside, masks
 from .aligned import aligned
 from .columns import VALID
 from .rows import PULSE, RUN, TRAIN
@@ -68,7 +68,9 @@ class Added:
     rows: str = ""
     """Digest of the ids of the rows, or trains, that it was made for."""
     inputs: Mapping[str, str] | None = None
-    """Digests of the variables and selections of the expression, by name."""
+    """Digests of the variables of the expression, by name."""
+    digest: str = ""
+    """Of its own values, once it is kept."""
     stamp: str = ""
     """What told the table, as it was then, from others."""
     saved: str = ""
@@ -163,7 +165,8 @@ class Additions(Mapping[str, Added]):
 
     def _of_expression(self, name: str, what: Value | str) -> tuple[Column, Added, list[str]]:
         """Work out an expression."""
-        value = Value(parsed(what).node if isinstance(what, str) else what.node, self._source)
+        node = self._plain(parsed(what).node if isinstance(what, str) else what.node)
+        value = Value(node, self._source)
         if isinstance(what, Value) and what.table is not None and what.table is not self._source:
             raise ValueError(f"{what} is of another table; give its text, or open the tables together")
         inputs = list(dict.fromkeys(names_in(value.node)))
@@ -178,6 +181,10 @@ class Additions(Mapping[str, Added]):
             Added(name, rate, expression=str(value), inputs=digests),
             self._dims(name, column, rate, inputs),
         )
+
+    def _plain(self, node: ast.expr) -> ast.expr:
+        """Return an expression with conditions in place of the names of selections, which may change."""
+        return _Plain(self._table.selections).visit(deepcopy(node))
 
     def _needs(self, name: str) -> set[str]:
         """Return the names that an added variable was made of, those of others that it was made of as well."""
@@ -257,7 +264,7 @@ class Additions(Mapping[str, Added]):
             for n in self._table.data.data_vars
             if n.removesuffix(VALID) in new
         }
-        told = {n: _told(one) for n, one in new.items()}
+        told = {n: _told(renewed(one, digest=self._digest(n))) for n, one in new.items()}
         selected, gone = self._table.selections.to_dict(), self._table.selections.gone
         beside.put(path, data, told, of=str(self._table.path or ""), selected=selected, gone=gone)
         # What was read from the store that was replaced is read from the new one.
@@ -291,7 +298,7 @@ class Additions(Mapping[str, Added]):
             return
         try:
             self.restore(path)
-        except (OSError, ValueError, KeyError) as e:
+        except (OSError, ValueError, KeyError, TypeError) as e:
             warnings.warn(f"{path}: what was added to this table cannot be used: {e}", stacklevel=4)
 
     def restore(self, path: Path) -> None:
@@ -309,20 +316,21 @@ class Additions(Mapping[str, Added]):
                 warnings.warn(said, stacklevel=4)
             else:
                 self._put(one, {n: kept[n].variable for n in (name, name + VALID) if n in kept})
+                self._digests[name] = one.digest
 
     def _why_stale(self, one: Added) -> str:
         """Return why a variable that was kept is not to be used, "" if it is."""
+        if self._is_used(one.name):
+            return "another variable of this name was added since"
         if one.name in self._table.data.variables or one.name in self._table.data.dims:
             return "the table itself has a variable of this name now"
-        if (
-            one.stamp
-            and one.stamp == self._stamp
-            and not any(self._is_stale(name) for name in one.inputs or ())
-        ):
-            return ""
-        if one.rows != self._digest_of_rows(one.rate):
+        inputs = dict(one.inputs or {})
+        if one.stamp and one.stamp == self._stamp:
+            # The table has not changed; what else was added may have.
+            inputs = {n: digest for n, digest in inputs.items() if self._may_change(n)}
+        elif one.rows != self._digest_of_rows(one.rate):
             return f"the {one.rate}s of the table are others now"
-        for name, digest in (one.inputs or {}).items():
+        for name, digest in inputs.items():
             if self._is_stale(name):
                 return f"{name} is out of date"
             try:
@@ -331,6 +339,11 @@ class Additions(Mapping[str, Added]):
             except (KeyError, ValueError):
                 return f"there is no {name} now"
         return ""
+
+    def _may_change(self, name: str) -> bool:
+        """Return whether something may have other values, or be gone, though the table is as it was."""
+        own = name in self._table.data.variables or name.startswith(masks.START)
+        return name in self._known or not own
 
     def _is_stale(self, name: str) -> bool:
         return name in self._known and bool(self._known[name].stale)
@@ -344,31 +357,34 @@ class Additions(Mapping[str, Added]):
     def _digest(self, name: str) -> str:
         """Return the digest of the values of a variable or selection."""
         if name not in self._digests:
-            self._digests[name] = _digest(*_arrays(self._table.selections.column(name)))
+            self._digests[name] = beside.digest(*beside.arrays(self._table.selections.column(name)))
         return self._digests[name]
 
     def _digest_of_rows(self, rate: str) -> str:
         rows = self._table.rows
         if rate == RUN:
             return ""
-        return _digest(rows.trains) if rate == TRAIN else _digest(rows.train_ids, rows.pulse_ids)
+        return beside.digest(rows.trains) if rate == TRAIN else beside.digest(rows.train_ids, rows.pulse_ids)
+
+
+class _Plain(ast.NodeTransformer):
+    """Puts conditions in place of the names of selections."""
+
+    def __init__(self, selections: Any) -> None:
+        self._selections = selections
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:  # noqa: N802 - as ast calls it
+        """Return a call with other arguments; its function is no selection, whatever it is called."""
+        return ast.Call(node.func, [self.visit(one) for one in node.args], [])
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802 - as ast calls it
+        """Return what a name stands for."""
+        if node.id not in self._selections:
+            return node
+        cuts = [self.visit(deepcopy(one)) for one in self._selections.nodes(node.id)]
+        return cuts[0] if len(cuts) == 1 else ast.BoolOp(ast.And(), cuts)
 
 
 def _told(one: Added) -> dict[str, Any]:
     """Return what is kept of a variable beside its values, as JSON values."""
     return {k: v for k, v in asdict(one).items() if k not in ("name", "saved", "stale")}
-
-
-def _arrays(column: Column) -> tuple[NDArray, NDArray]:
-    """Return values, the same where there is none, and where there are."""
-    return np.where(column.there, column.values, np.zeros((), column.values.dtype)), column.there
-
-
-def _digest(*arrays: NDArray) -> str:
-    made = hashlib.blake2b(digest_size=16)
-    for one in arrays:
-        # Texts have the length of the longest one of a file.
-        plain = "\0".join(one.ravel()).encode() if one.dtype.kind == "U" else np.ascontiguousarray(one).data
-        made.update(f"{one.dtype.kind} {one.shape} ".encode())
-        made.update(plain if isinstance(plain, bytes) else plain.cast("B") if plain.nbytes else b"")
-    return made.hexdigest()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..declare.condition import Column
 from ..disk import manifest as _manifest
 from ..disk.lock import held
 from ..errors import PlanError
@@ -138,3 +143,19 @@ def _alone(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.__exit__(None, None, None)
+
+
+def arrays(column: Column) -> tuple[NDArray, NDArray]:
+    """Return values, the same where there is none, and where there are."""
+    return np.where(column.there, column.values, np.zeros((), column.values.dtype)), column.there
+
+
+def digest(*arrays: NDArray) -> str:
+    """Return a digest of what arrays hold."""
+    made = hashlib.blake2b(digest_size=16)
+    for one in arrays:
+        # Texts have the length of the longest one of a file.
+        plain = "\0".join(one.ravel()).encode() if one.dtype.kind == "U" else np.ascontiguousarray(one).data
+        made.update(f"{one.dtype.kind} {one.shape} ".encode())
+        made.update(plain if isinstance(plain, bytes) else plain.cast("B") if plain.nbytes else b"")
+    return made.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..declare.grammar import names as names_in
+from ..declare.grammar import parse
 from ..errors.near import listed
 from ..run.joined import nothing
 from ..stores.lazy import Joined, Taken, lazy, variable
+from . import masks
 from .columns import VALID
 from .rows import PULSE, RUN, TRAIN
+from .selections import KEY
 from .tables import Table
 
 if TYPE_CHECKING:
@@ -51,7 +55,9 @@ def join(tables: Sequence[Table]) -> Table:
         tables, key=lambda t: min((int(i[0]) for i in (t.rows.train_ids, t.rows.trains) if len(i)), default=0)
     )
     made = _Join(parts)
-    return Table(made.dataset(), None, {"tables": [str(t.path) for t in parts], "runs": made.numbers})
+    table = Table(made.dataset(), None, {"tables": [str(t.path) for t in parts], "runs": made.numbers})
+    table.selections.load({"selections": _common(parts)})
+    return table
 
 
 @dataclass
@@ -138,9 +144,10 @@ class _Join:
         rest = {n: v for n, v in made.items() if n not in labels}
         if any(OF_RUN in v.dims for v in rest.values()):
             coords[OF_RUN] = variable([OF_RUN], np.array(self.numbers, np.int64), {"long_name": "run"})
-        known = {k: v for t in self.tables for k, v in t.data.attrs.items() if k == "rows"}
+        first, *others = (t.data.attrs for t in self.tables)
+        known = {k: v for k, v in first.items() if k != KEY and all(o.get(k) == v for o in others)}
         title = f"{len(self.tables)} tables, runs {listed(map(str, self.numbers))}"
-        return xr.Dataset(rest, coords, {"title": title, RUN: self.numbers, **known})
+        return xr.Dataset(rest, coords, {**known, "title": title, RUN: self.numbers})
 
     def _runs(self) -> Iterator[tuple[str, xr.Variable]]:
         """Yield of which run each row and train is."""
@@ -263,6 +270,29 @@ class _Join:
         if order is None:
             return joined
         return lazy(Taken(joined, order, nothing(joined.dtype)), dims, attrs, kept=True)
+
+
+def _common(tables: Sequence[Table]) -> dict[str, list[str]]:
+    """Return the selections that all tables have alike, but for those of booleans that were given for rows."""
+    first, *others = (t.selections.to_dict() for t in tables)
+    same = {
+        name: cuts
+        for name, cuts in first["selections"].items()
+        if all(one["selections"].get(name) == cuts for one in others)
+    }
+    while odd := [n for n, cuts in same.items() if any(_is_lost(one, same, first) for one in _names(cuts))]:
+        for name in odd:
+            del same[name]
+    return same
+
+
+def _names(cuts: Sequence[str]) -> list[str]:
+    return [name for cut in cuts for name in names_in(parse(cut))]
+
+
+def _is_lost(name: str, same: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
+    """Return whether a name is that of a selection that not all have, or of booleans."""
+    return name.startswith(masks.START) or name in first["selections"] and name not in same
 
 
 def _number(table: Table) -> int | None:

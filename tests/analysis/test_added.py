@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import warnings
 
 import lclsfiles
@@ -314,3 +315,57 @@ def test_the_same_is_added_to_the_same_values_of_any_origin(tmp_path):
         np.testing.assert_array_equal(one.mask("good"), tables[0].mask("good"))
     good = known["xray"] & known["code_there"] & (known["code"] < 150)
     np.testing.assert_array_equal(tables[0].mask("good"), good)
+
+
+def test_a_selection_in_an_expression_is_taken_as_it_is_then(path):
+    ev, data = dxflow.open(path), dataset()
+    ev.select("lively", "xgm > 800")
+    ev.select("good", "lively", "photons > 3")
+    ev.add("x", "where(good, signal)")
+    assert ev.added["x"].expression == "where(xgm > 800 and photons > 3, signal)"
+    before = ev.x.values.copy()
+    ev.select("lively", "xgm > 100")
+    ev.save()
+    np.testing.assert_array_equal(quiet(path).x.values, before)
+    np.testing.assert_array_equal(
+        before, np.where((data.xgm > 800) & (data.photons > 3), data.signal, np.nan)
+    )
+
+
+def test_what_others_have_replaced_meanwhile_makes_out_of_date_what_was_made_of_it(path):
+    one = dxflow.open(path)
+    one.add("a", "signal * 2")
+    one.save()
+    other = dxflow.open(path)
+    other.add("b", "a + 1")
+    one.add("a", "signal * 3", replace=True)
+    one.save()
+    other.save()
+    with pytest.warns(UserWarning, match="'b'.*: a has other values now"):
+        again = dxflow.open(path)
+    assert set(again.names) & set(again.added) == {"a"}
+
+
+def test_threads_that_save_at_the_same_time_lose_nothing(path):
+    def work(name):
+        ev = dxflow.open(path)
+        ev.add(name, "xgm * 2")
+        ev.save()
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert set(quiet(path).added) == set("abcd")
+
+
+def test_what_was_added_since_is_not_replaced_by_what_is_restored(path, tmp_path):
+    ev = dxflow.open(path)
+    ev.add("a", "signal * 2")
+    ev.save(tmp_path / "own.added.zarr")
+    ev = dxflow.open(path)
+    ev.add("a", "signal * 5")
+    with pytest.warns(UserWarning, match="another variable of this name was added since"):
+        ev.restore(tmp_path / "own.added.zarr")
+    np.testing.assert_array_equal(ev.a.values, dataset().signal * 5)

@@ -163,3 +163,18 @@ def test_the_number_of_a_run_is_that_of_its_name(name, run, tmp_path):
     del data.attrs["run"]
     path = saved.write(data, tmp_path / f"{name}.zarr", "table", {})
     assert set(dxflow.open([path]).data.run.values) == {run}
+
+
+def test_selections_that_all_have_are_those_of_the_joined(paths):
+    for path in paths:
+        ev = dxflow.open(path)
+        ev.select("late", "delay > 2")
+        ev.select("bright", "signal > 3", "late")
+        ev.select("own", f"signal > {path.stem[1:]}")
+        ev.select("more", "own", "late")
+        ev.select("given", np.ones(len(ev.rows), bool))
+        ev.save()
+    ev = dxflow.open(paths)
+    assert set(ev.selections) == {"late", "bright"}
+    signal, delay = ev.data.signal.values, ev.column("delay", at="pulse").values
+    np.testing.assert_array_equal(ev.mask("bright"), (signal > 3) & (delay > 2))
