@@ -113,7 +113,7 @@ def _largest(data: xr.Dataset) -> tuple[int, int]:
 def _delay(delay: xr.DataArray) -> str:
     """Return the label of an axis of delays, with its unit."""
     unit = delay.attrs.get("units")
-    name = "delay" if delay.name == "group" else f"delay, {delay.name}"
+    name = "delay" if delay.name in ("group", "delay") else f"delay, {delay.name}"
     return f"{name} ({unit})" if unit else str(name)
 
 
