@@ -304,6 +304,23 @@ def test_correlations_are_made_and_drawn_as_printed(tmp_path, monkeypatch):
     assert (tmp_path / "xpcs" / "xpcs.png").stat().st_size > 20_000
 
 
+def test_tables_are_drawn_and_shown_as_printed(tmp_path, monkeypatch, capsys):
+    done = programs.run("\n".join(blocks("docs/plots.md", "python")), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "plots.png").stat().st_size > 30_000
+    share, rois = done.stdout.splitlines()[-3:-1], done.stdout.splitlines()[-1]
+    # The laser takes a quarter of the ring away, and it comes back.
+    assert 0.75 < min(map(float, " ".join(share).strip("[]").split())) < 0.85
+    assert "'ring': [(3, 4), " in rois
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
+    for words in commands("docs/plots.md"):
+        assert cli.main(words[1:]) == 0
+    assert blocks("docs/plots.md", "text")[0] in capsys.readouterr().out + "\n"
+    assert (tmp_path / "mean.png").stat().st_size > 8_000
+
+
 def files_of(page):
     """The files that a table of a page lists, and folders: names with a dot or a slash."""
     names = re.findall(r"^\| `([\w./]+)` \|", (ROOT / page).read_text(), re.MULTILINE)

@@ -96,12 +96,19 @@ def _written_as(text: str, screen: Screen) -> str:
 
 def opened(what: Any) -> tuple[Dataset, list[str]]:
     """Return the dataset of something, and lines that say what it is."""
+    import xarray as xr
+
+    from ..driver.result import Result
     from .opening import open as open_
+    from .tables import Table
 
     found = open_(what) if isinstance(what, (str, Path)) else what
-    data = getattr(found, "dataset", None)
-    data = getattr(found, "data", found) if data is None else data
-    return data, list(_about(data, getattr(found, "path", None)))
+    if isinstance(found, xr.Dataset):
+        return found, list(_about(found, None))
+    data = found.dataset if isinstance(found, Result) else found.data
+    # Cubes and picks say themselves how they were made.
+    told = [] if isinstance(found, (Result, Table)) else repr(found).partition("\n<xarray")[0].splitlines()
+    return data, [*_about(data, found.path), *told]
 
 
 def _about(data: Dataset, path: Any) -> Iterator[str]:

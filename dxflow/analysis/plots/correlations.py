@@ -35,6 +35,8 @@ class Correlations(Map):
         axes.set_ylim(axes.get_ylim()[::-1])
         axes.set_aspect("equal")
         axes.tick_params(axis="x", rotation=45)
+        for tick in axes.get_xticklabels():
+            tick.set(ha="right", rotation_mode="anchor")
         for row, column in np.ndindex(r.shape if len(r) <= FEW else (0, 0)):
             if np.isfinite(r[row, column]):
                 white = abs(r[row, column]) > 0.6
