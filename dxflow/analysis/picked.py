@@ -67,6 +67,9 @@ class Picks:
         read = "" if self.images is None else f", {self.images.sizes[PICK]} frames read"
         return f"<{len(self)} of {could} rows picked, {about['rule']}{of}{read}>\n{self.data!r}"
 
+    def _repr_html_(self) -> str:
+        return self.data._repr_html_()
+
     def __getitem__(self, what: Any) -> DataArray:
         """Return the values of a variable, or expression, of the table for these rows, NaN where there is none."""
         from xarray import DataArray

@@ -91,9 +91,7 @@ def pick(
         raise ValueError(f"pick: k={k} of each of {places.size} bins; expected up to {MOST:.0e} rows in all")
     bins = np.where(keep, np.maximum(places.index, -1), -1)
     keys = _keys(rule, column, bins, places.size, _ids(table))
-    from .topk import best
-
-    rows, count = best(bins, keys, k, places.size)
+    rows, count = _best(bins, keys, k, places.size, _ids(table)[-2:])
     about = {
         "rule": str(rule),
         "of": _name(of),
@@ -101,6 +99,19 @@ def pick(
         "where": "" if where is None else str(where),
     } | table.selections.as_attrs(where)
     return made(table, rows, count, places, column, about, attrs)
+
+
+def _best(bins: NDArray, keys: NDArray, k: int, number: int, ids: list[NDArray]) -> tuple[NDArray, NDArray]:
+    """Return the best rows of each bin, and how many it has; of equal ones, those of lower train and pulse ids."""
+    from .topk import best
+
+    trains, pulses = ids
+    falls = (trains[1:] < trains[:-1]) | ((trains[1:] == trains[:-1]) & (pulses[1:] < pulses[:-1]))
+    if not falls.any():
+        return best(bins, keys, k, number)
+    order = np.lexsort((pulses, trains))
+    rows, count = best(bins[order], keys[order], k, number)
+    return np.where(rows >= 0, order[rows], -1), count
 
 
 @dataclass(frozen=True)

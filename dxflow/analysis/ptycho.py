@@ -35,6 +35,8 @@ INVALID, MISSING = 0x1, 0x200
 """Bits of masks of CXI: values that count for nothing; pixels that are nowhere on the detector."""
 KEV = 1.602176634e-16
 """Joule (exact in SI 2019)."""
+MOST_KEV = 200
+"""That photons can have: a number in eV is told apart."""
 POWERS = dict(zip("fpnumckMG", (-15, -12, -9, -6, -3, -2, 3, 6, 9), strict=True)) | {"": 0}
 OTHER_LENGTHS = {"micron": 1e-6, "microns": 1e-6, "angstrom": 1e-10, "Angstrom": 1e-10, "Å": 1e-10}
 AXES = ("x", "y", "z")
@@ -196,29 +198,35 @@ class _Scan:
 
     def add_detector(self, distance: float | None, pixel: float | None) -> None:
         """Add where the detector and its pixels are."""
-        seen = {"y", "x"} <= set(self.image.coords)
-        sides = [abs(float(np.diff(self.image[axis])[0])) if seen else pixel for axis in ("x", "y")]
-        if seen and pixel is not None and not np.allclose(sides, pixel):
-            raise ValueError(f"pixel={pixel}: the images have pixels of {sides[0]:g} m")
-        for name, value in (("distance", distance), ("x_pixel_size", sides[0]), ("y_pixel_size", sides[1])):
-            if value is not None:
-                self.add(name, f"{DETECTOR}/{name}", (), _above(name, value), units="m")
-        if seen:
-            x, y = (
-                float(self.image[axis][0]) + side / 2 for axis, side in zip(("x", "y"), sides, strict=True)
-            )
-            basis = [[0, -sides[1], 0], [-sides[0], 0, 0]]
-            self.add(
-                "basis_vectors", f"{DETECTOR}/basis_vectors", ("dimension", "coordinate"), basis, units="m"
-            )
-            corner = [x, y, 0.0 if distance is None else distance]
-            self.add("corner_position", f"{DETECTOR}/corner_position", "coordinate", corner, units="m")
-            for axis in ("y", "x"):
-                self.add(axis, f"{LABELS}/{axis}", axis, self.image[axis].values, units="m")
-        elif self.image.ndim == 4:
+        self._add_number("distance", distance)
+        if {"y", "x"} <= set(self.image.coords):
+            self._add_plane(distance, pixel)
+            return
+        for axis in ("x", "y"):
+            self._add_number(f"{axis}_pixel_size", pixel)
+        if self.image.ndim == 4:
             numbers = self.image["module"].values
             self.add("module", f"{LABELS}/module", "module", numbers)
             self.add("module_identifier", f"{DETECTOR}/module_identifier", "module", numbers.astype("S"))
+
+    def _add_number(self, name: str, value: float | None) -> None:
+        if value is not None:
+            self.add(name, f"{DETECTOR}/{name}", (), _above(name, value), units="m")
+
+    def _add_plane(self, distance: float | None, pixel: float | None) -> None:
+        """Add where the pixels of assembled images are: rows go down from the corner, columns against x."""
+        wide, high = (abs(float(np.diff(self.image[axis])[0])) for axis in ("x", "y"))
+        if pixel is not None and not np.allclose([wide, high], pixel):
+            raise ValueError(f"pixel={pixel}: the images have pixels of {wide:g} m")
+        self._add_number("x_pixel_size", wide)
+        self._add_number("y_pixel_size", high)
+        basis = [[0, -high, 0], [-wide, 0, 0]]
+        if distance is not None:
+            corner = [float(self.image.x[0]) + wide / 2, float(self.image.y[0]) + high / 2, distance]
+            self.add("corner_position", f"{DETECTOR}/corner_position", "coordinate", corner, units="m")
+        self.add("basis_vectors", f"{DETECTOR}/basis_vectors", ("dimension", "coordinate"), basis, units="m")
+        for axis in ("y", "x"):
+            self.add(axis, f"{LABELS}/{axis}", axis, self.image[axis].values, units="m")
 
     def add_energy(self, energy: Any) -> None:
         """Add the energy of photons, J."""
@@ -231,9 +239,9 @@ class _Scan:
                     f"energy={str(energy)!r} is in {unit!r}; expected an energy, such as keV, with values"
                 )
             keV = float(np.nanmean(values)) * scale / 1e3
-        value = _above("energy", keV)
-        note = "of photons"
-        self.add("energy", f"{BEAM}/energy", (), value * KEV, units="J", note=note)
+        if (value := _above("energy", keV)) > MOST_KEV:
+            raise ValueError(f"energy={value:g} keV; expected the energy of photons in keV, up to {MOST_KEV}")
+        self.add("energy", f"{BEAM}/energy", (), value * KEV, units="J", note="of photons")
         self.add("incident_wavelength", f"{BEAM}/incident_wavelength", (), HC / value * 1e-10, units="m")
 
 
@@ -292,7 +300,7 @@ def _fact(scan: _Scan, name: str, place: str, one: xr.Variable) -> dict[str, Any
     attrs = {k: v for k, v in one.attrs.items() if isinstance(v, (str, int, float, list))}
     if name == "data":
         attrs |= {"axes": ":".join(scan.axes), "interpretation": "image"}
-    label = name.startswith(f"{PICK}_") or name in scan.picks.images.coords or name in scan.picks.data.coords
+    label = name in scan.picks.folded.coords
     return {**vars(Fact(one, one.shape, one.dtype, label=label)), "path": place, "attrs": attrs}
 
 

@@ -15,6 +15,7 @@ from ..run.index import EntryIndex
 from ..run.open import OpenedRun, opened
 from ..run.selection import FrameSelection
 from . import finding, joining
+from .passing import several
 
 
 def frames_of(
@@ -36,7 +37,7 @@ def frames_of(
     Returns
     -------
     label : str
-        "pulse_id", or "entry_id" of detectors without.
+        "pulse_id"; "entry_id" of detectors without, "train_id" of those with one frame per train.
     ids : ndarray, (row,)
         Of the frames in their trains.
     there : ndarray of bool, (row,)
@@ -50,6 +51,8 @@ def frames_of(
     with opened(run) as source:
         try:
             index = frames.bind(source.run, source.train_ids, Faults()).index
+            if not several(index):
+                return "train_id", trains, np.ones(len(trains), bool)
             label = "entry_id" if index.pulse_ids is None else "pulse_id"
             if clock is None:
                 return label, pulses, np.ones(len(pulses), bool)
@@ -74,4 +77,8 @@ def _seen(source: OpenedRun, index: EntryIndex, clock: Mapping[str, Any]) -> tup
 
 def selection(label: str, trains: NDArray, ids: NDArray) -> FrameSelection:
     """Return just these frames."""
-    return FrameSelection(**{"entries" if label == "entry_id" else "frames": (trains, ids)})
+    if label == "train_id":
+        return FrameSelection(trains=np.unique(trains))
+    return (
+        FrameSelection(entries=(trains, ids)) if label == "entry_id" else FrameSelection(frames=(trains, ids))
+    )

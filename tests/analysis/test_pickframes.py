@@ -7,10 +7,11 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from extra_data import RunDirectory
 from runs import make_run
 
 import dxflow
-from dxflow import Frames, PlanError
+from dxflow import Frames, Key, PlanError
 from dxflow.algorithms.assemble import Assemble
 from dxflow.algorithms.frames import KeepFrames
 from dxflow.algorithms.photons import Photonise
@@ -207,6 +208,14 @@ def test_what_cannot_be_read_is_refused(raw):
         ev.pick(1, of="v").read({1: raw}, **HERE)
     with pytest.raises(PlanError, match="has no modules 99; in this run are 0-7"):
         ev.pick(1, of="v").read(images=Frames(modules=[99]), **HERE)
+
+
+def test_a_camera_has_an_image_of_the_train_of_each_pulse(tmp_path):
+    path = make_run(tmp_path / "r0004", devices=("camera",), **SIZE).path
+    key = Key("SPB_EXP_CAM/CAM/SIDE:daqOutput", "data.image.pixels")
+    picks = table(path).pick(2, by=cells() % 2, rule=random(4)).read(images=key, geometry=False, **HERE)
+    images = RunDirectory(path)[key.source, key.key].ndarray()
+    np.testing.assert_array_equal(picks.images["images"][:, 0], images[picks.flat["train_id"].values - 10001])
 
 
 def test_of_rows_that_are_detector_frames_without_pulse_ids_numbers_are_in_trains(tmp_path):

@@ -141,6 +141,17 @@ def test_expressions_decide_as_variables_do():
     assert ev.pick(1, of="xgm", rule="smallest", where="good").data["value"].item() > 900
 
 
+def test_rows_in_another_order_have_the_same_ties():
+    data = dataset()
+    values = np.random.default_rng(0).integers(0, 3, data.sizes["pulse"])
+    data = data.assign(v=("pulse", values))
+    mixed = data.isel(pulse=np.random.default_rng(1).permutation(len(values)))
+    for rule in ("largest", "first", random(1)):
+        one, other = (Table(d).pick(20, of="v", rule=rule).data for d in (data, mixed))
+        for name in ("train_id", "pulse_id", "value"):
+            np.testing.assert_array_equal(one[name], other[name])
+
+
 def test_large_whole_numbers_are_told_apart():
     data = dataset(3, 4)
     stamps = 2**60 + np.arange(data.sizes["pulse"])

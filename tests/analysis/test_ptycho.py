@@ -143,6 +143,7 @@ def test_it_is_opened_again_and_notices_damage(picks, file, tmp_path):
     assert isinstance(again, Picks)
     for name in ("train_id", "pulse_id", "rank", "bin"):
         np.testing.assert_array_equal(again.images[name], picks.images[name])
+    assert set(picks.data.data_vars) <= set(again.data.data_vars)
     for name, values in picks.data.data_vars.items():
         np.testing.assert_array_equal(again.data[name], values)
     assert again.images["data"].shape == picks.images["assembled"].shape
@@ -195,6 +196,7 @@ PTYCHO = {"positions": ("x", "y"), "energy": ENERGY, "distance": DISTANCE}
         ({"energy": None}, ValueError, "which needs energy= as well"),
         ({"distance": None}, ValueError, "which needs distance= as well"),
         ({"energy": "x"}, ValueError, "'x' is in 'mm'; expected an energy"),
+        ({"energy": 9300}, ValueError, "energy=9300 keV; expected the energy of photons in keV"),
         ({"distance": -1}, ValueError, "distance=-1; expected a number above 0"),
         ({"images": "raw"}, ValueError, r"images='raw': expected one of \['assembled', 'corrected'\]"),
         ({"pixel": 1.0}, ValueError, "the images have pixels of"),
