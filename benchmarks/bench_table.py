@@ -1,4 +1,4 @@
-"""How long the table of a run takes: made of files without a detector, opened, a column read, and written for LCLS.
+"""How long the table of a run takes: made of files without a detector, opened, read, cut, binned, and written for LCLS.
 
     python benchmarks/bench_table.py [--small] [--json FILE] [--trains 20000] [--pulses 352] [--folder DIR]
 
@@ -24,7 +24,7 @@ from dxflow.bench import machine
 from dxflow.simulate.exdf import FileFacts, SimulatedFile
 
 XGM, SERVER = "SA1_XTD2_XGM/XGM/DOOCS:output", "SPB_RR_UTC/TSYS/TIMESERVER:outputBunchPattern"
-WANTED = {"made": 15.0, "opened": 0.5}
+WANTED = {"made": 15.0, "opened": 0.5, "5 cuts": 0.2, "2-D cube of 10": 1.0}
 """Seconds."""
 SIZE = {"trains": 20_000, "pulses": 352, "lists": 20, "motors": 40}
 SMALL = {"trains": 40, "pulses": 8, "lists": 2, "motors": 3}
@@ -80,6 +80,13 @@ def measure(run: Path, folder: Path) -> dict[str, float]:
         "a motor for each pulse",
         lambda: ev.column(next(n for n in ev.names if ev.rate(n) == "train"), at="pulse"),
     )
+    cuts = [ev[name] > 400 for name in names[1:6]]
+    motor = next(n for n in ev.names if ev.rate(n) == "train")
+    for again in (", first use", ""):
+        timed(f"5 cuts{again}", lambda: ev.mask(cuts))
+    bins = {motor: 50, names[1]: "200:2000:50"}
+    for again in (", first use", ""):
+        timed(f"2-D cube of 10{again}", lambda: ev.cube(bins, names[1:11]))
     few = {"trains": 1000, **warm}
     timed("LCLS layout, 1000 trains", lambda: dxflow.analysis.table(run, folder / "t.h5", **few))
     return out

@@ -136,7 +136,7 @@ class _Values:
         edges = np.linspace(low, high, self.spec.count + 1)
         if not increase(edges):
             raise ValueError(
-                f"bins: {self.name}: {self.spec.count} bins from {low!r} to {high!r} are narrower than numbers are"
+                f"bins: {self.name}: {self.spec.count} bins from {low:g} to {high:g} are narrower than numbers are"
             )
         return self._edges(edges)
 

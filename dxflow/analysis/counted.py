@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,6 +95,10 @@ class Counted:
 
     def cells(self) -> Cells:
         """Return the bins of rows, those of what is not pumped behind those that are."""
+        return self._cells
+
+    @cached_property
+    def _cells(self) -> Cells:
         flat = self.grid.flat
         if self.chosen.pumped:
             flat = np.where((flat >= 0) & self.chosen.kinds[1], flat + self.grid.size, flat)

@@ -17,7 +17,7 @@ from .columns import there_is
 from .counted import Chosen, Counted
 from .grid import Grid, grid
 from .images import Asked, imaged, lazily
-from .onoff import PUMP, differences
+from .onoff import KINDS, PUMP, differences
 from .placed import Placed
 from .quantities import Divided
 from .rows import PULSE, TRAIN
@@ -189,8 +189,11 @@ def make(
     one, other = (None if name is None else Variable.of(table, name) for name in (by, weights))
     counted = Counted(table, found, chosen, Divided(one, how, other), at)
     data = counted.dataset(variables)
+    rules = [one for one in (where, *pump) if one is not None] if at == PULSE else []
+    joins = [said for one in rules for said in table.selections.joins(one)]
+    notes = list(dict.fromkeys([*counted.notes(variables), *joins]))
     told = _told(table, variables, where, pump, divided) | _selections(table, where, at)
-    cube = Cube(data.assign_attrs(told | _said(table, found, chosen, data, counted.notes(variables))))
+    cube = Cube(data.assign_attrs(told | _said(table, found, chosen, data, notes)))
     return cube if images is None else _with_images(cube, counted, images)
 
 
@@ -262,12 +265,18 @@ def _selections(table: Source, where: Any, at: str) -> dict[str, str]:
     return dict(table.selections.as_attrs(where)) if at == PULSE else {}
 
 
-def _said(table: Source, found: Grid, chosen: Chosen, data: Dataset, joins: Sequence[str]) -> dict[str, Any]:
+def _said(table: Source, found: Grid, chosen: Chosen, data: Dataset, more: Sequence[str]) -> dict[str, Any]:
     """Return what became of the rows; what is strange is a warning as well."""
     selected, used, inside = int(chosen.selected.sum()), int(chosen.used.sum()), int(data.n.sum())
     notes = [f"{axis.name}: {axis.said}" for axis in found.axes if axis.said]
     if not inside and (selected or PULSE not in table.data.dims):
         notes.append(f"none of the {selected} selected rows is in a bin")
+    if chosen.pumped:
+        notes += [
+            f"none of the {selected} selected rows is {kind}"
+            for kind, own in zip(KINDS, chosen.kinds, strict=True)
+            if not own.any()
+        ]
     for note in notes:
         warnings.warn(f"cube: {note}", stacklevel=4)
     for name, counts in found.outside.items():
@@ -275,7 +284,7 @@ def _said(table: Source, found: Grid, chosen: Chosen, data: Dataset, joins: Sequ
         notes += [f"{name}: {', '.join(left)} of {used} rows"] * bool(left)
     if used < selected:
         notes.append(f"{selected - used} of the selected rows are neither on nor off")
-    notes += joins
+    notes += more
     about = {key: table.data.attrs[key] for key in ("title", "run") if key in table.data.attrs}
     about |= {"table": str(path)} if (path := getattr(table, "path", None)) else {}
     bins = json.dumps({axis.name: str(axis.spec) for axis in found.axes})

@@ -149,6 +149,7 @@ def test_what_is_left_out_is_counted_and_said():
     ev = rows(x=[-1, 0, 1, 2, 3, np.nan], y=np.ones(6), z=[0, 0, 0, 0, 0, 9.0])
     made = ev.cube({"x": [0, 1, 2], "z": [0, 1]}, "y")
     assert [int(made.data[f"x_{what}"]) for what in ("under", "over", "missing")] == [1, 1, 1]
+    assert "laser: for each row, the value of its train" in repr(table().cube({"xgm": 3}, where="laser"))
     assert [int(made.data[f"z_{what}"]) for what in ("under", "over", "missing")] == [0, 1, 0]
     assert made.stored.attrs["notes"] == "x: 1 under, 1 over, 1 missing of 6 rows\nz: 1 over of 6 rows"
     with pytest.warns(UserWarning, match="y > 5 holds for none of 6 rows"):

@@ -27,6 +27,12 @@ def test_a_difference_is_that_of_the_means_and_errors_add_in_squares():
     assert made.data.signal_relative.attrs["units"] == ""
 
 
+def test_one_kind_alone_is_said():
+    with pytest.warns(UserWarning, match="none of the 141 selected rows is off"):
+        made = table().cube({"xgm": 2}, "signal", on="signal > -99")
+    assert np.isnan(made.difference.signal).all()
+
+
 def test_a_planted_effect_is_found_within_its_error():
     ev = table(trains=200, pulses=8, seed=4)
     rng = np.random.default_rng(1)
