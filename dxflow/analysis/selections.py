@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 KEPT, UNPACKED = 64, 8
 """Masks that were given and are in no selection; those that are at hand as booleans."""
+NONE = "no selections: ev.select(name, condition, ...) makes one"
 KEY = "selections"
 """The attribute of a dataset that has its selections."""
 
@@ -62,15 +63,17 @@ class Selection(Value):
 
     def __repr__(self) -> str:
         counts = self.cutflow()
-        joins = "".join(f"\n{one}" for one in self.joins)
-        return f"{self.name}: {counts.attrs['passed']} of {counts.attrs['rows']} rows\n{counts}{joins}"
+        return "\n".join([self._said(counts), str(counts), *self.joins])
 
     def _repr_html_(self) -> str:
         from html import escape
 
-        head, *_ = repr(self).split("\n")
+        counts = self.cutflow()
         said = "".join(f"<br>{escape(one)}" for one in self.joins)
-        return f"<b>{escape(head)}</b>{self.cutflow().to_html()}{said}"
+        return f"<b>{escape(self._said(counts))}</b>{counts.to_html()}{said}"
+
+    def _said(self, counts: DataFrame) -> str:
+        return f"{self.name}: {counts.attrs['passed']} of {counts.attrs['rows']} rows"
 
 
 class Selections(Mapping[str, Selection]):
@@ -269,8 +272,15 @@ class Selections(Mapping[str, Selection]):
         return {KEY: json.dumps(told | kept)}
 
     def __repr__(self) -> str:
-        lines = [f"{name}: {', '.join(map(written, cuts))}" for name, cuts in self._nodes.items()]
-        return "\n".join(lines) or "no selections: ev.select(name, condition, ...) makes one"
+        return "\n".join(f"{name}: {cuts}" for name, cuts in self._lines()) or NONE
+
+    def _repr_html_(self) -> str:
+        from ..html import table
+
+        return table("selections", self._lines(), "" if self else NONE)
+
+    def _lines(self) -> list[tuple[str, str]]:
+        return [(name, ", ".join(map(written, cuts))) for name, cuts in self._nodes.items()]
 
     def _node(self, what: Any) -> ast.expr:
         if isinstance(what, Value):

@@ -240,6 +240,14 @@ def test_selections_are_the_same_from_zarr_from_a_file_of_lcls_and_from_runs_tha
         np.testing.assert_array_equal(other.mask("good"), first.mask("good"))
         pd.testing.assert_frame_equal(other.cutflow("good"), first.cutflow("good"))
     assert 0 < first.mask("good").sum() < (known["xray"] & (known["sum"] > 1)).sum()
+    for run in (12, 13):
+        one = dxflow.open(tmp_path / f"r{run}.zarr")
+        one.select("bright", "ipm2.sum > 1")
+        one.select("off", "~bright", "~lightStatus.laser")
+        one.select("own", "off" if run == 12 else "bright")
+        one.select("half", np.arange(len(one.rows)) > 3)
+        one.save()
+    assert [*dxflow.open(str(tmp_path / "r1?.zarr")).selections] == ["bright", "off"]
     near = [ev.nearest("ipm2.sum", "lightStatus.laser", "~lightStatus.laser", n=2).values for ev in opened]
     np.testing.assert_array_equal(near[0], near[1])
     edge = np.flatnonzero(near[0] != near[2])
