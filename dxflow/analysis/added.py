@@ -135,9 +135,10 @@ class Additions(Mapping[str, Added]):
         column, one, dims = (
             self._of_expression(name, what) if isinstance(what, (Value, str)) else self._of_data(name, what)
         )
-        told = {"unit": unit, "doc": doc, "rows": self._digest_of_rows(one.rate), "stamp": self._stamp}
+        rows = self._digest_of_rows(one.rate)
+        one = renewed(one, unit=unit, doc=doc, rows=rows, stamp=self._stamp)
         self._forget(name)
-        self._put(renewed(one, **told), self._variables(renewed(one, **told), column, dims))
+        self._put(one, self._variables(one, column, dims))
         for other in [n for n in self if name in self._needs(n) and self._is_used(n)]:
             users = self._known[other]
             self.add(other, users.expression, users.unit, users.doc, replace=True)
@@ -261,7 +262,7 @@ class Additions(Mapping[str, Added]):
         new = {n: one for n, one in self._known.items() if not one.stale and one.saved != str(path)}
         data = {
             n: self._table.data[n].variable
-            for n in self._table.data.data_vars
+            for n in map(str, self._table.data.data_vars)
             if n.removesuffix(VALID) in new
         }
         told = {n: _told(renewed(one, digest=self._digest(n))) for n, one in new.items()}

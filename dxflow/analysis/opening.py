@@ -63,8 +63,8 @@ def open(what: Any) -> Any:  # noqa: A001 - as in xarray and zarr
         )
     if not Path(what).exists() and has_magic(str(what)):
         # What was added to tables lies beside them.
-        found = [one for one in sorted(glob(str(what))) if not one.endswith(beside.SUFFIX)]
-        return _joined(found, str(what))
+        tables = [one for one in sorted(glob(str(what))) if not one.endswith(beside.SUFFIX)]
+        return _joined(tables, str(what))
     return _opened(Path(what))
 
 

@@ -147,12 +147,12 @@ class _Result:
     def _variables(self) -> Iterator[tuple[str, xr.Variable]]:
         """Yield all variables and labels as a table has them."""
         if self.base:
-            for name, ids in zip((TRAIN_ID, PULSE_ID), self._ids(self.base), strict=True):
-                attrs = self.data[name].attrs if name in self.data else {}
-                yield name, variable([PULSE], ids[self.order], attrs)
-        ids = {self.axes[dim] + name for dim in self.places for name in (TRAIN_ID, PULSE_ID, "entry_id")}
+            for label, ids in zip((TRAIN_ID, PULSE_ID), self._ids(self.base), strict=True):
+                attrs = self.data[label].attrs if label in self.data else {}
+                yield label, variable([PULSE], ids[self.order], attrs)
+        joined = {self.axes[dim] + name for dim in self.places for name in (TRAIN_ID, PULSE_ID, "entry_id")}
         for name, one in self.data.variables.items():
-            if name not in ids:
+            if name not in joined:
                 yield from self._variable(str(name), one)
 
     def _variable(self, name: str, one: xr.Variable) -> Iterator[tuple[str, xr.Variable]]:

@@ -15,7 +15,7 @@ from ..declare.grammar import names as names_in
 from ..declare.grammar import parse
 from ..errors.near import listed
 from ..run.joined import nothing
-from ..stores.lazy import Joined, Taken, lazy, variable
+from ..stores.lazy import Joined, Stacked, Taken, lazy, variable
 from . import masks
 from .columns import VALID
 from .rows import PULSE, RUN, TRAIN
@@ -73,7 +73,7 @@ class _Join:
 
     def _refuse(self, what: str, said: Sequence[str]) -> None:
         """Refuse what differs from run to run; empty texts say nothing."""
-        known = {}
+        known: dict[str, int] = {}
         for number, one in zip(self.numbers, said, strict=True):
             known.setdefault(one, number)
         known.pop("", None)
@@ -179,7 +179,9 @@ class _Join:
         elif all(not v.ndim for v in there):
             yield from self._repeated(name, found)
         elif len({(v.dims, v.shape, v.dtype) for v in there}) == 1:
-            each = [None if v is None else v.expand_dims(OF_RUN) for v in found]
+            each = [
+                None if v is None else lazy(Stacked([v]), [OF_RUN, *map(str, v.dims)], v.attrs) for v in found
+            ]
             yield from self._filled(name, each, OF_RUN, lambda _: 1)
         else:
             yield from self._apart(name, found)
@@ -262,7 +264,8 @@ class _Join:
         if name.endswith(VALID):
             # Where others say that they have a value, one that says nothing has them all.
             fill = name.removesuffix(VALID) in table.data
-        return variable(like.dims, np.broadcast_to(np.asarray(fill, like.dtype), (rows, *like.shape[1:])))
+        values = np.broadcast_to(np.asarray(fill, like.dtype), (rows, *like.shape[1:]))
+        return variable([str(d) for d in like.dims], values)
 
     def _ordered(self, parts: Sequence[xr.Variable], dim: str, attrs: Any) -> xr.Variable:
         dims, order = [str(d) for d in parts[0].dims], self.order.get(dim)

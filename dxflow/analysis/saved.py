@@ -141,8 +141,8 @@ def read(path: str | Path) -> xr.Dataset:
         {n: v for n, v in found.items() if n in labels},
         stored.attrs,
     )
-    for one in (made, *made.variables.values()):
-        one.encoding["source"] = str(path)
+    for encoding in (made.encoding, *(v.encoding for v in made.variables.values())):
+        encoding["source"] = str(path)
     return made
 
 

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 class Readable(Protocol):
     """An array of which parts are read."""
 
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of its values."""
 
     def read(self, key: tuple[Any, ...]) -> NDArray:
         """Return values for integers and slices, one for each axis."""
