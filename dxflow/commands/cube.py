@@ -35,7 +35,7 @@ WORDS = ("normalise", "how", "weights", "on", "off")
 
 def parser(description: str) -> argparse.ArgumentParser:
     """Return the parser of what can be said, but for algorithms."""
-    from ..analysis.bins import EXPECTED
+    from ..analysis.specs import EXPECTED
 
     made_of = OptionParser(
         prog="dxflow cube",
