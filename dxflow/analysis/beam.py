@@ -14,6 +14,7 @@ from ..run.instruments import of_run
 from ..run.whole import first_of_trains, stretches
 
 if TYPE_CHECKING:
+    from ..reader.files import Files
     from ..run.bound import BoundInput
     from ..run.findings import Faults
     from ..run.open import OpenedRun
@@ -97,9 +98,9 @@ def found(opened: OpenedRun, clock: Mapping[str, Any], faults: Faults) -> Beam:
     return Beam.made(blocks(bound, faults), undulator(clock.get("sase"), of_run(opened.run), "pulses"))
 
 
-def blocks(bound: BoundInput, faults: Faults) -> Iterator[Block]:
+def blocks(bound: BoundInput, faults: Faults, files: Files | None = None) -> Iterator[Block]:
     """Yield the only entry of each train, some trains at a time."""
-    for first, last, values, good in stretches(bound, faults):
+    for first, last, values, good in stretches(bound, faults, files):
         if len(values) == last - first and (bound.index.counts[first:last] == 1).all():
             yield first, values, good
         else:

@@ -21,15 +21,18 @@ from ..errors.near import listed
 from ..reader.faults import ReadFault
 from ..run import detectors
 from ..run.findings import Faults
+from ..run.locate import found as found_in
 from ..run.losses import Loss
-from ..run.whole import whole
+from .beam import blocks
 from .joining import with_nothing
 from .rows import PULSE, TRAIN
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
 
+    from ..reader.files import Files
     from ..run.bound import BoundInput
+    from ..run.fileindex import Stored
     from ..run.open import OpenedRun
 
 SMALL = 64
@@ -76,25 +79,20 @@ class Found:
         said = {"units": self.unit or self.bound.location.unit, "long_name": self.doc, "source": self.source}
         return {k: v for k, v in said.items() if v} | {"rate": rate or self.rate}
 
-    def read(self, run: DataCollection, faults: Faults) -> tuple[NDArray, NDArray]:
+    def read(
+        self, run: DataCollection, faults: Faults, files: Files | None = None
+    ) -> tuple[NDArray, NDArray]:
         """Return the value of each train, (train, ...), and which there are, (train,)."""
         if self.bound.dtype.kind in "OS":
             return _texts(run, self.bound)
-        return with_nothing(*per_train(self.bound, faults))
+        return with_nothing(*per_train(self.bound, faults, files))
 
 
-def per_train(bound: BoundInput, faults: Faults) -> tuple[NDArray, NDArray]:
+def per_train(bound: BoundInput, faults: Faults, files: Files | None = None) -> tuple[NDArray, NDArray]:
     """Return the only entry of each train, (train, ...), and where there is one."""
-    (values, good), index = whole(bound, faults), bound.index
-    if len(values) == len(index.train_ids) and (index.counts == 1).all():
-        return values, good
-    at = index.train_positions(slice(0, len(index)))
-    out, there = (
-        np.zeros((len(index.train_ids), *values.shape[1:]), values.dtype),
-        np.zeros(len(index.train_ids), bool),
-    )
-    out[at], there[at] = values, good
-    return out, there
+    parts = [*blocks(bound, faults, files)]
+    values, there = (np.concatenate([part[n] for part in parts]) for n in (1, 2))
+    return values, there
 
 
 def _texts(run: DataCollection, bound: BoundInput) -> tuple[NDArray, NDArray]:
@@ -116,6 +114,11 @@ def found(name: str, source: str, key: str, opened: OpenedRun, faults: Faults, *
         If the run has no such key, or it has several entries per train.
     """
     bound = Key(source, key, said.pop("offset", 0)).bind(opened.run, opened.train_ids, faults)
+    return _found(name, bound, **said)
+
+
+def _found(name: str, bound: BoundInput, **said: Any) -> Found:
+    """Return what is at some place as a variable."""
     per = said.pop("per", "")
     most = int(bound.index.counts.max(initial=0))
     if most > 1:
@@ -151,12 +154,13 @@ def everything(
     left: dict[tuple[str, str], list[str]] = {}
     kept: list[Found] = []
     faults: list[Loss] = []
+    bound_like = _Alike(opened)
     for source, key in _keys(opened.run):
         if any(fnmatchcase(f"{source} {key}", p) or fnmatchcase(source, p) for p in without):
             continue
         why, own = "", Faults(trains=opened.train_ids, suspect=opened.faults.suspect)
         try:
-            one = found("", source, key, opened, own)
+            one = _found("", bound_like.of(source, key, own))
             why = _too_much(one, small)
         except ValueError as e:
             why = "several entries per train" if "entries per train" in str(e) else "it cannot be read"
@@ -170,6 +174,46 @@ def everything(
     names = short([(f.bound.name, f.bound.key) for f in kept], taken)
     losses = [Loss(LEFT_OUT, source=s, detail=f"{why}: {listed(keys)}") for (s, why), keys in left.items()]
     return [replace(f, name=n) for f, n in zip(kept, names, strict=True)], [*faults, *losses]
+
+
+class _Alike:
+    """Binds keys of a source one after the other: the index of a source is looked at once, not for each of its keys."""
+
+    def __init__(self, opened: OpenedRun) -> None:
+        self._opened = opened
+        self._of: tuple[str, str] = "", ""
+        self._like: tuple[BoundInput, list[Stored]] | None = None
+
+    def of(self, source: str, key: str, faults: Faults) -> BoundInput:
+        """Return where the values of a key are."""
+        control = source in self._opened.run.control_sources
+        group = source, "" if control else key.partition(".")[0]
+        if group != self._of:
+            self._of, self._like = group, None
+        if self._like is not None and (made := self._another(*self._like, key, faults)) is not None:
+            return made
+        bound = Key(source, key).bind(self._opened.run, self._opened.train_ids, faults)
+        self._like = bound, found_in(self._opened.run, source, key, Faults())
+        return bound
+
+    def _another(self, bound: BoundInput, known: list[Stored], key: str, faults: Faults) -> BoundInput | None:
+        """Return where another key of the same source is, None where its datasets are not as those of the first."""
+        stored = found_in(self._opened.run, bound.name, key, faults)
+        alike = len({(one.dtype, one.entry, one.path) for one in stored}) == 1
+        if not alike or any(one.others for one in stored):
+            return None
+        if [(one.file, one.rows) for one in stored] != [(one.file, one.rows) for one in known]:
+            return None
+        one = stored[0]
+        at = replace(
+            bound.location,
+            datasets=(one.path,),
+            shape=one.entry,
+            stored=one.entry,
+            dtype=one.dtype,
+            unit=one.unit,
+        )
+        return replace(bound, declared=Key(bound.name, key), key=key, location=at)
 
 
 def _too_much(one: Found, small: int) -> str:

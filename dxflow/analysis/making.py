@@ -17,6 +17,7 @@ from ..declare.pumped import LASER, Pumped
 from ..driver.progress import Progress, during
 from ..errors import PlanError
 from ..errors.near import listed
+from ..reader.files import Files
 from ..run.findings import Faults
 from ..run.locate import keys_of
 from ..run.losses import Loss, ordered
@@ -298,20 +299,24 @@ class _Making:
         """Return the variables of keys, some read at a time."""
         for sase in {one.sase for one in found if one.rate == PULSE}:
             grid.entries(sase)
-        with ThreadPoolExecutor(min(THREADS, len(os.sched_getaffinity(0)))) as pool:
-            made = list(pool.map(lambda one: self._variables(one, grid), found))
+        files = Files(planning=True)
+        try:
+            with ThreadPoolExecutor(min(THREADS, len(os.sched_getaffinity(0)))) as pool:
+                made = list(pool.map(lambda one: self._variables(one, grid, files), found))
+        finally:
+            files.close()
         for _, losses in made:
             self.losses += losses
         return {name: variable for variables, _ in made for name, variable in variables.items()}
 
-    def _variables(self, one: Found, grid: Grid) -> tuple[dict[str, Variable], list[Loss]]:
+    def _variables(self, one: Found, grid: Grid, files: Files) -> tuple[dict[str, Variable], list[Loss]]:
         """Return a variable, what says where it has a value, and what could not be read."""
         faults = self._faults()
         if one.rate == PULSE:
-            lists = beams.blocks(one.bound, faults)
+            lists = beams.blocks(one.bound, faults, files)
             values, there = grid.of_lists(lists, one.bound.dtype, one.sase)
             return joining.variables(one.name, (PULSE,), values, there, one.attrs()), faults.losses
-        values, there = one.read(self.source.run, faults)
+        values, there = one.read(self.source.run, faults, files)
         if not one.asked and one.bound.kind == "control" and finding.constant(values, there):
             dims = _axes(one.name, values.shape[1:])
             return joining.variables(one.name, dims, values[0], None, one.attrs(RUN)), faults.losses

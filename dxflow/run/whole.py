@@ -29,20 +29,27 @@ def whole(bound: BoundInput, faults: Faults) -> tuple[NDArray, NDArray]:
     return values, there
 
 
-def stretches(bound: BoundInput, faults: Faults) -> Iterator[tuple[int, int, NDArray, NDArray]]:
-    """Yield the trains from one position to another, the value of each row of these, and which there are."""
+def stretches(
+    bound: BoundInput, faults: Faults, files: Files | None = None
+) -> Iterator[tuple[int, int, NDArray, NDArray]]:
+    """Yield the trains from one position to another, the value of each row of these, and which there are.
+
+    `files` stay open; by default those of each stretch are closed after it.
+    """
     trains = len(bound.index.train_ids)
     spans = [(first, min(first + TRAINS, trains)) for first in range(0, trains, TRAINS)]
     for first, last in spans or [(0, 0)]:
-        yield first, last, *_between(bound, first, last, faults)
+        yield first, last, *_between(bound, first, last, faults, files)
 
 
-def _between(bound: BoundInput, first: int, last: int, faults: Faults) -> tuple[NDArray, NDArray]:
+def _between(
+    bound: BoundInput, first: int, last: int, faults: Faults, files: Files | None = None
+) -> tuple[NDArray, NDArray]:
     """Return the rows of the trains from one position to another, and which there are."""
     rows = bound.index.rows(first, last)
     if not bound.composed:
-        return _read(bound, rows, faults)
-    parts = [first_of_trains(p, *_between(p, first, last, faults), first, last) for p in bound.parts]
+        return _read(bound, rows, faults, files)
+    parts = [first_of_trains(p, *_between(p, first, last, faults, files), first, last) for p in bound.parts]
     declared: Any = bound.declared
     at = Stretch(bound, rows, first, last, bound.index.train_ids[first:last])
     values, there, losses = declared.compose(parts, at)
@@ -70,9 +77,9 @@ def first_of_trains(
     return out, there
 
 
-def _read(bound: BoundInput, rows: slice, faults: Faults) -> tuple[NDArray, NDArray]:
+def _read(bound: BoundInput, rows: slice, faults: Faults, kept: Files | None) -> tuple[NDArray, NDArray]:
     """Read some rows, those of a stretch that fails one by one; those that cannot be read are faults."""
-    files, n = Files(), rows.stop - rows.start
+    files, n = kept or Files(), rows.stop - rows.start
     values, good = np.zeros((n, *bound.location.shape), bound.dtype), np.zeros(n, bool)
     try:
         where = extents(files, bound.location, bound.index, 0, rows)
@@ -86,7 +93,8 @@ def _read(bound: BoundInput, rows: slice, faults: Faults) -> tuple[NDArray, NDAr
                         bound, rows.start + row, piece, row - start, values[row : row + 1], faults
                     )
     finally:
-        files.close()
+        if kept is None:
+            files.close()
     return values, good
 
 
