@@ -165,13 +165,13 @@ def grid(
             else Grid.of_pulses(trains, beam)
         )
         if planned is not None and planned.rows and beam is not None:
-            every, seen, why = _clocked(planned.frames, config, source, beam)
+            every, seen, why = clocked(planned.frames, config, source, beam)
             planned.seen = seen
             if seen is None:
                 raise PlanError(f"rows of pulses: which pulses frames saw is not known: {why}")
         return made, []
     frames = planned.frames if planned is not None and planned.rows else Frames(detector=config.detector)
-    every, seen, why = _clocked(frames, config, source, beam)
+    every, seen, why = clocked(frames, config, source, beam)
     indexes = planned.rows if planned is not None and planned.rows else [every]
     empty = Grid(trains, np.zeros(0, np.int32), np.zeros(0, np.uint32), "frames")
     found = [keys_of_index(index, empty) for index in indexes]
@@ -192,7 +192,7 @@ def grid(
     return Grid(trains, of, pulses, "frames", cells, slots, beam), losses
 
 
-def _clocked(
+def clocked(
     frames: Frames, config: Config, source: OpenedRun, beam: Beam | None
 ) -> tuple[EntryIndex, tuple[NDArray, NDArray] | None, str]:
     """Return all frames of a detector, their keys and the slots that they see, and why that is not known."""

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ..declare.inputs import Frames, Key
 from ..errors import PlanError
 from ..run.findings import Faults
-from ..run.index import EntryIndex
-from ..run.open import OpenedRun, opened
+from ..run.open import opened
 from ..run.selection import FrameSelection
-from . import finding, joining
-from .passing import several
+from . import beam, joining
+from .config import Config
+from .passing import clocked, several
 
 
 def frames_of(
@@ -56,23 +56,19 @@ def frames_of(
             label = "entry_id" if index.pulse_ids is None else "pulse_id"
             if clock is None:
                 return label, pulses, np.ones(len(pulses), bool)
-            known, exposure = _seen(source, index, clock)
+            pulses_of_run = beam.found(source, clock, Faults())
+            _, seen, why = clocked(frames, Config(clock=dict(clock)), source, pulses_of_run)
         except (KeyError, ValueError) as e:
             raise PlanError(f"{run}: which frames are to be read is not known: {e.args[0]}") from e
+    if seen is None:
+        raise PlanError(f"{run}: which frames saw the pulses is not known: {why}")
+    own, slots = seen
+    exposure = slots.shape[1]
+    known = beam.keys(np.repeat(own >> np.uint64(beam.BITS), exposure), np.maximum(slots, 0).ravel())
     mine = np.searchsorted(source.train_ids, trains).clip(max=len(source.train_ids) - 1)
-    at = joining.places(known, joining.keys(mine, pulses))
+    at = joining.places(known, beam.keys(mine, pulses))
     ids = index.entry_ids if index.pulse_ids is None else index.pulse_ids
     return label, ids[at // exposure], (at >= 0) & (source.train_ids[mine] == trains)
-
-
-def _seen(source: OpenedRun, index: EntryIndex, clock: Mapping[str, Any]) -> tuple[NDArray, int]:
-    """Return the key of each slot that frames see, one frame after the other, and how many each sees."""
-    beam = finding.beam(source, clock, Faults())
-    way = finding.clock_of({k: v for k, v in clock.items() if k != "pattern"})
-    every, reference = slice(0, len(index)), way.reference(index)
-    of, slots = way.slots(beam.table, index, every, first=0, reference=reference, sase=beam.sase)
-    exposed = np.maximum(slots[:, None] + np.arange(way.exposure), 0)
-    return joining.keys(np.repeat(of, way.exposure), exposed.ravel()), way.exposure
 
 
 def selection(label: str, trains: NDArray, ids: NDArray) -> FrameSelection:
