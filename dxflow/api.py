@@ -17,6 +17,7 @@ from .driver.tracebacks import Short
 from .errors import PlanError, kinds
 from .planning import make, memory
 from .planning import where as conditions
+from .planning.asked import configuration, spoken_of
 from .planning.binding import Binding, bind
 from .planning.public import Plan
 from .planning.variants import flat
@@ -133,6 +134,24 @@ def plan(
         raise PlanError(f"suspect={suspect!r}: expected one of {list(SUSPECT)}")
     if readers is not None and readers < 0:
         raise PlanError(f"readers={readers!r}: expected a number of threads from 0, or None to find the best")
+    asked = configuration(
+        "",
+        given,
+        frames,
+        where,
+        labels,
+        modules=modules,
+        roi=roi,
+        mask=mask,
+        mask_bits=mask_bits,
+        chunk=chunk,
+        block=block,
+        on_fault=on_fault,
+        suspect=suspect,
+        codec=codec,
+        hook_timeout=hook_timeout,
+        name=str(name),
+    )
     given = narrowed(given, modules, roi)
     selection = FrameSelection.of(frames)
     with Short(), during(f"opening {run}", runs.opened, run, given, mask, quiet=quiet) as opened:
@@ -164,6 +183,7 @@ def plan(
         name=str(name),
         hook_timeout=hook_timeout,
         frames=[frames, modules, roi, where, labels],
+        config=asked | {"run": spoken_of(run, opened.path)},
     )
     return _checked(made, cluster)
 

@@ -109,6 +109,11 @@ ELSEWHERE = (
         "parts of one plan, whose contents and refusals are tried",
     ),
     (
+        "dxflow/declare/spelled.py dxflow/planning/asked.py",
+        "line/test_config.py",
+        "what is spelled is right when it makes the same plan again",
+    ),
+    (
         "dxflow/planning/digests.py dxflow/planning/diskdigests.py dxflow/planning/factwords.py "
         "dxflow/planning/places.py dxflow/planning/same.py",
         "planning/test_fingerprint.py driver/test_journal.py",

@@ -284,11 +284,15 @@ def test_a_delay_scan_goes_from_the_run_to_the_plot_as_printed(tmp_path, monkeyp
     assert (tmp_path / "scan132" / "scan.png").stat().st_size > 20_000
 
 
-def test_everyday_lines_run_as_printed(tmp_path, monkeypatch):
+def test_everyday_lines_run_as_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for words in commands("docs/shell.md"):
         here = ["--cluster", "here"] if words[1] == "reduce" else []
-        assert cli.main([*words[1:], *here]) == 0, words
+        line, _, to = " ".join(words[1:]).partition(" > ") if words[1] == "info" else ("", "", "")
+        capsys.readouterr()
+        assert cli.main(line.split() if to else [*words[1:], *here]) == 0, words
+        if to:
+            (tmp_path / to).write_text(capsys.readouterr().out)
     done = programs.run("\n".join(blocks("docs/shell.md", "python")), folder=tmp_path)
     assert done.returncode == 0, done.stderr
 

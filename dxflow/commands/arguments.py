@@ -4,103 +4,49 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from .. import find
-from ..api import plan
 from ..declare.algorithm import Algorithm
 from ..declare.inputs import Frames, From, Key
 from ..declare.labels import Labels
 from ..errors.usage import OptionParser, UsageError
-from ..line import labels, naming
+from ..line import config, labels
 from ..line.exits import text_of
-from ..line.options import RUN, add_pass_options, cluster_of_pass, narrowed, of_plan, run_of
-from ..line.runs import Run, is_run, refuse_missing, refuse_same, runs_of
+from ..line.options import RUN, add_pass_options, narrowed
+from ..line.runs import Run, is_run
 from .varied import add_variants, parsed
-
-if TYPE_CHECKING:
-    from ..planning.public import Plan
 
 PLUS = "+ stands between two algorithms, the second of which reads the frames that the first makes"
 
 
-@dataclass(frozen=True)
-class Line:
-    """A command line about one run: one of several that a line may mean, with its names filled in."""
-
-    run: Run
-    sections: list[Section]
-
-    @property
-    def to(self) -> str | None:
-        """Where its result goes."""
-        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        parser.add_argument("--to")
-        return parser.parse_known_args(self.sections[0].tokens)[0].to
-
-    def planned(self, cluster: Any = None, *, passes: bool = True) -> tuple[Plan, Any]:
-        """Return its plan, and the cluster where it is to run: that which is given, or the one of its options.
-
-        What is wrong with options, run or result is found here, so that a plain message says it. Unless there are to be
-        no `passes`, names of a condition may need one over the pixels first.
-        """
-        try:
-            options, algorithms = read(self.sections)
-            cluster = cluster_of_pass(options) if cluster is None else cluster
-            naming.take(options, run_of(options.run), algorithms, cluster, passes=passes)
-            algorithms = grouped(options, algorithms)
-            return plan(
-                run_of(options.run), algorithms, options.to, cluster=cluster, **of_plan(options)
-            ), cluster
-        except (ValueError, OSError) as e:
-            raise UsageError(text_of(e)) from e
+def configured(sections: Sequence[Section]) -> list[Section]:
+    """Return sections with what the file of ``--config`` says, where the command line does not say it itself."""
+    first, *own = sections
+    if (path := value_of(first.tokens, "--config")) is None:
+        return list(sections)
+    file = config.load(path)
+    given = [
+        Section(algorithm_parser(one.cls, one.cls.ALG_ID), one.cls, given=one) for one in file.algorithms
+    ]
+    for one in own:
+        same = [n for n, other in enumerate(given) if not one.joined and other.called == one.called]
+        if same:
+            given[same[0]] = replace(given[same[0]], tokens=one.tokens)
+        else:
+            given.append(one)
+    runs = first.runs or file.runs
+    return [replace(first, runs=runs, tokens=[*file.words(first.tokens), *first.tokens], file=file), *given]
 
 
-def lines_of(command: str, doc: str | None, argv: Sequence[str]) -> list[Line]:
-    """Return the lines that a command line means, one for each run; of several, all are there.
-
-    Raises
-    ------
-    UsageError
-        If runs are missing, or two would have the same result.
-    """
-    sections = split(shared_parser(command, doc or ""), argv)
-    runs = runs_of(sections[0].runs)
-    if not runs:
-        # Says what is missing, or shows the help.
-        read(sections)
-    lines = [Line(run, [one.filled(run) for one in sections]) for run in runs]
-    if len(lines) > 1:
-        refuse_missing(runs)
-        _refuse_wrong(lines)
-        if targets := [one.to for one in lines if one.to is not None]:
-            refuse_same(runs, targets)
-    return lines
-
-
-def _refuse_wrong(lines: Sequence[Line]) -> None:
-    """Raise what is wrong with the line itself: with the first run and with the second."""
-    errors = []
-    for line in lines[:2]:
-        try:
-            read(line.sections)
-        except (ValueError, OSError, TypeError) as e:
-            errors.append(e)
-    if len(errors) == 2:
-        raise errors[0]
-
-
-def options_of(line: Line) -> argparse.Namespace:
-    """Return the shared options of a line."""
-    first = line.sections[0]
-    return first.parser.parse_args([*first.runs, *first.tokens])
-
-
-def planned(command: str, argv: Sequence[str]) -> Plan:
-    """Return the plan of the first run of a command line, without any pass over pixels."""
-    return lines_of(command, None, argv)[0].planned(passes=False)[0]
+def value_of(tokens: Sequence[str], flag: str) -> str | None:
+    """Return the value of a shared option."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(flag, dest="value")
+    return parser.parse_known_args(tokens)[0].value
 
 
 def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
@@ -124,6 +70,8 @@ def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
     words = "the result: name.zarr; of several runs r{run}.zarr, p{proposal}_r{run:04}.zarr or {name}.zarr"
     add("--to", metavar="PATH", required=command == "reduce", help=words)
     add_pass_options(parser)
+    words = "options, labels and algorithms as YAML, as 'dxflow info x.zarr --config' prints them; others come first"
+    add("--config", metavar="FILE", help=words)
     add("--traceback", action="store_true", help="show the whole traceback of an error")
     return parser
 
@@ -160,11 +108,24 @@ class Section:
     """Whether it reads the frames that the algorithm before it makes."""
     runs: list[str] = field(default_factory=list)
     """Of the shared options: the runs that are named."""
+    given: config.Given | None = None
+    """What a configuration says of the algorithm."""
+    file: config.Config | None = None
+    """Of the shared options: the configuration."""
+    fill: Callable[[str], str] = str
+    """Puts the names of the run into texts."""
 
     def filled(self, run: Run) -> Section:
         """Return it for one of the runs, with what stands for its names filled in."""
         runs = [run.text] if self.cls is None else []
-        return replace(self, tokens=[run.filled(token) for token in self.tokens], runs=runs)
+        return replace(self, tokens=[run.filled(token) for token in self.tokens], runs=runs, fill=run.filled)
+
+    @property
+    def called(self) -> Any:
+        """What its algorithm is called in the result."""
+        assert self.cls is not None
+        usual = self.given.name if self.given else self.cls.ALG_ID or self.cls.__name__.lower()
+        return value_of(self.tokens, "--name") or usual
 
     def option(self, flag: str) -> argparse.Action | None:
         """Return the option of this name, if there is one."""
@@ -186,7 +147,7 @@ def parse(shared: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[argpars
     NotFoundError
         If there is no such algorithm.
     """
-    options, algorithms = read(split(shared, argv))
+    options, algorithms = read(configured(split(shared, argv)))
     return options, grouped(options, algorithms)
 
 
@@ -200,13 +161,15 @@ def read(sections: Sequence[Section]) -> tuple[argparse.Namespace, list[Algorith
     """Return the shared options, and the algorithms that sections of a command line mean, not grouped yet."""
     first, *sections = sections
     options = first.parser.parse_args([*first.runs, *first.tokens])
+    if first.file is not None:
+        first.file.apply(options, first.fill)
     if not sections:
         raise UsageError(
             f"{first.parser.prog}: no algorithm is given. There are: {', '.join(find.algorithm_names())}"
         )
     algorithms: list[Algorithm] = []
     for section in sections:
-        algorithms += _algorithms(section, options, _before(algorithms) if section.joined else None)
+        algorithms += _algorithms(section, options, algorithms)
     return options, algorithms
 
 
@@ -226,7 +189,9 @@ def split(shared: argparse.ArgumentParser, argv: Sequence[str]) -> list[Section]
             values, more = (0, False) if equals else _wanted(action)
         elif values:
             values -= 1
-        elif not sections[0].runs:
+        elif not (
+            sections[0].runs or (token in known and value_of(argv, "--config") and not Path(token).exists())
+        ):
             sections[0].runs.append(token)
             taker, more = sections[0], False
             continue
@@ -290,25 +255,43 @@ def _before(algorithms: Sequence[Algorithm]) -> str:
 
 
 def _algorithms(
-    section: Section, shared: argparse.Namespace, before: str | None = None
+    section: Section, shared: argparse.Namespace, before: Sequence[Algorithm]
 ) -> Sequence[Algorithm]:
-    """Make the algorithm of a section, or its variants, which read the frames of the one `before` if that is given."""
+    """Make the algorithm of a section, or its variants; joined to the last one before, it reads the frames of that."""
     assert section.cls is not None
-    options, varied = parsed(section.parser, section.tokens)
+    own, several = _of_file(section, shared, before)
+    options, varied = parsed(section.parser, section.tokens, {*own, *several})
     inputs = narrowed(section.cls, shared)
-    if before is not None:
-        inputs[_first_frames(section)] = From(before)
-    inputs |= dict(_rebound(text, section, shared) for text in options.pop("rebound"))
+    if section.joined:
+        inputs[_first_frames(section)] = From(_before(before))
+    rebound = dict(_rebound(text, section, shared) for text in options.pop("rebound"))
+    varied = {k: v for k, v in several.items() if k not in options} | varied
+    options = {k: v for k, v in {**inputs, **own, **options, **rebound}.items() if k not in varied}
     try:
-        if varied:
-            return section.cls.variants(**options, **varied, **inputs)
-        return [section.cls(**options, **inputs)]
+        return section.cls.variants(**options, **varied) if varied else [section.cls(**options)]
     except (TypeError, ValueError, OSError) as e:
-        raise UsageError(
-            f"{section.parser.prog}: {e}".replace(
-                f"{section.parser.prog}: {section.parser.prog}", section.parser.prog
-            )
-        ) from e
+        raise _wrong(section, e) from e
+
+
+def _of_file(
+    section: Section, shared: argparse.Namespace, before: Sequence[Algorithm]
+) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """Return options and inputs that a configuration gives, and options of which it gives several values."""
+    if section.given is None:
+        return {}, {}
+    names = [name for one in before for name in (one.name, *([one.variant.of] if one.variant else []))]
+    return section.given.read(section.fill, names, shared)
+
+
+def _wrong(section: Section, error: Exception) -> UsageError:
+    """Return what is wrong with an algorithm, with the line of a file that may say it."""
+    text = text_of(error)
+    if section.given is not None:
+        words = re.findall(r"\w+", text)
+        blamed = next((key for key in section.given.options if key in words), None)
+        return section.given.wrong(text, blamed)
+    prog = section.parser.prog
+    return UsageError(f"{prog}: {text}".replace(f"{prog}: {prog}", prog))
 
 
 def _first_frames(section: Section) -> str:

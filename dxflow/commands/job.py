@@ -88,7 +88,7 @@ def checked(words: Sequence[str]) -> dict[str, Any]:
     PlanError, ValueError
         As the command itself: a reduction, a copy and a measurement are planned, a recipe's options read.
     """
-    from .arguments import planned
+    from .many import planned
 
     words = list(words[1:]) if words[:1] == ["--"] else list(words)
     if words[0] in ("plan", "reduce"):

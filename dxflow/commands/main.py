@@ -176,7 +176,12 @@ def info(argv: Sequence[str]) -> int:
     parser.add_argument("run", metavar="RUN", help=RUN)
     parser.add_argument("sources", nargs="?", help="only sources like this, in detail: XGM or '*XGM*'")
     parser.add_argument("--all", action="store_true", help="all keys of a run, all that a result depends on")
+    words = "the configuration, as YAML, with which 'dxflow reduce --config' makes a result again"
+    parser.add_argument("--config", action="store_true", help=words)
     args = parser.parse_args(argv)
+    if args.config:
+        print(_configuration(args.run), end="")
+        return OK
     try:
         shown = during("reading", describe, run_of(args.run), args.sources, whole=args.all)
     except (KeyError, OSError) as e:
@@ -193,6 +198,18 @@ def show(argv: Sequence[str]) -> int:
     command.add_arguments(parser)
     print(command.run(parser.parse_args(argv)))
     return OK
+
+
+def _configuration(path: str) -> str:
+    """Return the configuration of a result."""
+    from ..driver.result import open_result
+    from ..line.config import of_result
+
+    _refuse_no_result(path)
+    try:
+        return of_result(open_result(path))
+    except ValueError as e:
+        raise UsageError(text_of(e)) from e
 
 
 def verify(argv: Sequence[str]) -> int:

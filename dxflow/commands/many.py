@@ -2,21 +2,103 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from ..api import plan
 from ..driver.execute import execute
 from ..errors.redact import hidden
 from ..errors.usage import UsageError, spoken
+from ..line import naming
 from ..line.exits import FAILED as EXIT_FAILED
 from ..line.exits import OK, complain, text_of
-from ..line.options import cluster_of_pass
-from ..line.runs import FAILED, Run, Several, table
-from .arguments import Line, lines_of, options_of
+from ..line.options import cluster_of_pass, of_plan, run_of
+from ..line.runs import FAILED, Run, Several, refuse_missing, refuse_same, runs_of, table
+from .arguments import Section, configured, grouped, read, shared_parser, split, value_of
+
+if TYPE_CHECKING:
+    from ..planning.public import Plan
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A command line about one run: one of several that a line may mean, with its names filled in."""
+
+    run: Run
+    sections: list[Section]
+
+    @property
+    def to(self) -> str | None:
+        """Where its result goes."""
+        return value_of(self.sections[0].tokens, "--to")
+
+    def planned(self, cluster: Any = None, *, passes: bool = True) -> tuple[Plan, Any]:
+        """Return its plan, and the cluster where it is to run: that which is given, or the one of its options.
+
+        What is wrong with options, run or result is found here, so that a plain message says it. Unless there are to be
+        no `passes`, names of a condition may need one over the pixels first.
+        """
+        try:
+            options, algorithms = read(self.sections)
+            cluster = cluster_of_pass(options) if cluster is None else cluster
+            naming.take(options, run_of(options.run), algorithms, cluster, passes=passes)
+            algorithms = grouped(options, algorithms)
+            return plan(
+                run_of(options.run), algorithms, options.to, cluster=cluster, **of_plan(options)
+            ), cluster
+        except (ValueError, OSError) as e:
+            raise UsageError(text_of(e)) from e
+
+
+def lines_of(command: str, doc: str | None, argv: Sequence[str]) -> list[Line]:
+    """Return the lines that a command line means, one for each run; of several, all are there.
+
+    Raises
+    ------
+    UsageError
+        If runs are missing, or two would have the same result.
+    """
+    sections = configured(split(shared_parser(command, doc or ""), argv))
+    runs = runs_of(sections[0].runs)
+    if not runs:
+        # Says what is missing, or shows the help.
+        read(sections)
+    lines = [Line(run, [one.filled(run) for one in sections]) for run in runs]
+    if len(lines) > 1:
+        refuse_missing(runs)
+        _refuse_wrong(lines)
+        if targets := [one.to for one in lines if one.to is not None]:
+            refuse_same(runs, targets)
+    return lines
+
+
+def _refuse_wrong(lines: Sequence[Line]) -> None:
+    """Raise what is wrong with the line itself: with the first run and with the second."""
+    errors = []
+    for line in lines[:2]:
+        try:
+            read(line.sections)
+        except (ValueError, OSError, TypeError) as e:
+            errors.append(e)
+    if len(errors) == 2:
+        raise errors[0]
+
+
+def options_of(line: Line) -> argparse.Namespace:
+    """Return the shared options of a line."""
+    first = line.sections[0]
+    return first.parser.parse_args([*first.runs, *first.tokens])
+
+
+def planned(command: str, argv: Sequence[str]) -> Plan:
+    """Return the plan of the first run of a command line, without any pass over pixels."""
+    return lines_of(command, None, argv)[0].planned(passes=False)[0]
 
 
 def plan_all(argv: Sequence[str], doc: str | None, say: Say) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ..errors.near import did_you_mean, listed
@@ -29,9 +29,9 @@ def add_variants(parser: argparse.ArgumentParser) -> None:
 
 
 def parsed(
-    parser: argparse.ArgumentParser, tokens: Sequence[str]
+    parser: argparse.ArgumentParser, tokens: Sequence[str], there: Collection[str] = ()
 ) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """Return the options of an algorithm, and those of which there are several values.
+    """Return the options of an algorithm, and those of which there are several values; some are `there` already.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def parsed(
     options = vars(parser.parse_args(tokens))
     varied = _values(parser, options.pop("varied", ()))
     for action in needed:
-        action.required = action.dest not in varied
+        action.required = action.dest not in varied and action.dest not in there
     # Raises if one of the others is not given.
     parser.parse_args(tokens)
     if twice := sorted(varied.keys() & options.keys()):

@@ -48,6 +48,8 @@ def bins(text: str) -> tuple[Any, bool]:
 
 def of_where(args: argparse.Namespace) -> dict[str, Any]:
     """Return ``--where`` and ``--label`` as keyword arguments of `dxflow.plan`."""
+    if not isinstance(args.where, (str, type(None))):
+        return {"where": args.where}
     if args.where is None:
         if args.label and not args.by and not getattr(args, "labelled", False):
             raise UsageError(f"--label {args.label[0]}: labels are for --where or --by, which are not given")
@@ -69,7 +71,7 @@ def by_of(args: argparse.Namespace) -> Labels:
     if "" in there and re.fullmatch(r"[A-Za-z_]\w*\.\w+", args.by) and not Path(args.by).exists():
         # An output of the result that was given without a name.
         there[args.by] = Labels(there[""].values, args.by)
-    made = there[args.by] if args.by in there else _labels(args.by, args, f"--by {args.by}", there)
+    made = there[args.by] if args.by in there else of_text(args.by, args, f"--by {args.by}", there)
     try:
         if args.by_steps is not None:
             return made.steps(*args.by_steps)
@@ -141,12 +143,12 @@ def known(text: str, args: argparse.Namespace) -> Labels | None:
         return there[text]
     path = text.rpartition(":")[0]
     is_label = text.startswith(PATTERN) or Path(text).exists() or (path and Path(path).exists())
-    return _labels(text, args, f"--input {text}", ()) if is_label else None
+    return of_text(text, args, f"--input {text}", ()) if is_label else None
 
 
 def named(args: argparse.Namespace) -> dict[str, Labels]:
     """Return the labels of ``--label``, by name, that of a result without one under "", and those of other names."""
-    found: dict[str, Labels] = dict(getattr(args, "taken", None) or {})
+    found: dict[str, Labels] = {}
     for text in args.label or ():
         match = re.fullmatch(r"([A-Za-z_][\w.]*)=(.+)", text)
         if match is None and re.match(r"[\w. -]*=", text):
@@ -156,13 +158,13 @@ def named(args: argparse.Namespace) -> dict[str, Labels]:
         name, what = (match[1], match[2]) if match else ("", text)
         if name in found:
             raise UsageError(f"--label {text}: {name or 'a result without a name'} is given twice")
-        found[name] = _labels(what, args, f"--label {text}", ())
+        found[name] = of_text(what, args, f"--label {text}", ())
         if not name and not found[""].of_result:
             raise UsageError(f"--label {text}: expected NAME={text}")
-    return found
+    return {**(getattr(args, "configured", None) or {}), **(getattr(args, "taken", None) or {}), **found}
 
 
-def _labels(text: str, args: argparse.Namespace, said: str, names: Any) -> Labels:
+def of_text(text: str, args: argparse.Namespace, said: str, names: Any) -> Labels:
     """Return the labels that a text means."""
     path, colon, rest = text.rpartition(":")
     if Path(text).exists():

@@ -96,7 +96,7 @@ def take(
 
 def _names(args: argparse.Namespace, algorithms: Sequence[Algorithm]) -> Iterator[str]:
     """Yield the names that need a meaning."""
-    if getattr(args, "where", None) is not None:
+    if isinstance(getattr(args, "where", None), str):
         try:
             yield from Condition(args.where).names()
         except ValueError as e:

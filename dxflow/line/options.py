@@ -250,9 +250,10 @@ def run_of(run: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Selected(FrameSelection):
-    """A selection that knows the result it was made of, so that it is not replaced."""
+    """A selection that knows the result it was made of, so that it is not replaced, and how it was written."""
 
     path: str = ""
+    text: str = ""
 
 
 def frames_of(
@@ -274,6 +275,7 @@ def frames_of(
 
 def _selected_by(path: str) -> FrameSelection:
     """Return what a result selects, or one algorithm of it: ``lit.zarr:litframes_2``."""
+    text = path
     result, of = of_result(path), None
     if result is None and ":" in path:
         before, _, of = path.rpartition(":")
@@ -288,7 +290,7 @@ def _selected_by(path: str) -> FrameSelection:
     except (TypeError, KeyError, ValueError, OSError) as e:
         raise UsageError(f"--frames {path}: {e.args[0] if isinstance(e, KeyError) else e}") from e
     assert selection is not None
-    return Selected(**vars(selection), path=str(result.path))
+    return Selected(**vars(selection), path=str(result.path), text=text)
 
 
 def _selector(text: str) -> tuple[str, Any]:

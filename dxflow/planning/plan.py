@@ -69,6 +69,8 @@ class Plan:
     hook_timeout: float | None = None
     given: Any = None
     """What has the data that are in no file: see `dxflow.worker.source.Given`; inputs are `nowhere` then."""
+    config: Any = None
+    """What was asked for, as plain values."""
     finished: bool = False
     """Whether it is to be resumed and has nothing left to do: its result is there, and intact."""
 
