@@ -206,3 +206,14 @@ def merge_pairs(ours, theirs):  # type: ignore[no-untyped-def]
         zz[p] += vv[p] + dz * dz * weight
         x[p] = u[p] if w[p] == 0 else x[p] + dx * part
         z[p] = v[p] if w[p] == 0 else z[p] + dz * part
+
+
+@njit(cache=True, nogil=True)
+def finish(n, mean, squares, into, error):  # type: ignore[no-untyped-def]
+    """Make means and standard errors, float32, of counts, means and squared deviations; NaN where there is none."""
+    for p in range(len(n)):
+        count, m, q = np.float64(n[p]), mean[p], squares[p]
+        finite = q - q == 0.0
+        into[p] = np.float32(m) if finite and count > 0.0 else np.float32(np.nan)
+        variance = q / (count * (count - 1.0)) if count > 1.0 else np.nan
+        error[p] = np.float32(np.sqrt(variance)) if finite else np.float32(np.nan)

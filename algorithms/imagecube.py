@@ -225,25 +225,22 @@ class ImageCube(Average):
             a += b
 
     def finalize(self, totals: Partial) -> None:
+        from ._imagecube_kernels import finish
+
         flat = [np.reshape(x, -1, copy=False) for x in self._state(totals)]
         made = {name: np.reshape(totals[name], -1, copy=False) for name in RESULTS if name in totals}
         for start in range(0, len(flat[0]), SLAB):
             part = slice(start, start + SLAB)
-            found = dict(zip(RESULTS, self._finished(*(x[part] for x in flat)), strict=False))
+            n, *sums = (x[part] for x in flat)
+            if self._exact:
+                divide_sums(n, *sums)
+            if not self.pairs:
+                finish(n, *sums, made["mean"][part], made["sem"][part])
+                continue
+            weights = sums[:-5] or (n.astype("f8"), n.astype("f8"))
+            found = dict(zip(RESULTS, of_pairs(n, *weights, *sums[-5:]), strict=True))
             for name, into in made.items():
                 into[part] = found[name]
-
-    def _finished(self, n: NDArray, *sums: NDArray) -> tuple[NDArray, ...]:
-        """Return mean and standard error, sum of weights and effective number."""
-        if self.pairs:
-            weights = sums[:-5] or (n.astype("f8"), n.astype("f8"))
-            return of_pairs(n, *weights, *sums[-5:])
-        mean, squares = sums
-        if self._exact:
-            divide_sums(n, mean, squares)
-        good = np.isfinite(squares)
-        mean = np.where((n > 0) & good, mean, np.nan)
-        return mean, np.sqrt(ratio(np.where(good, squares, np.nan), n * np.maximum(n - 1.0, 0)))
 
 
 def of_pairs(
