@@ -119,11 +119,7 @@ class Columns:
             return Column(np.broadcast_to(found.values, shape), np.broadcast_to(found.there, shape))
         if at == RUN:
             raise ValueError(f"{name!r} has a value per train; expected one of the run")
-        of = self._rows.of_train
-        known = (of >= 0).reshape(-1, *(1,) * (found.values.ndim - 1))
-        if not len(self._rows.trains):
-            return Column(np.zeros((len(of), *found.values.shape[1:]), found.values.dtype), known & False)
-        return Column(found.values[of], found.there[of] & known)
+        return self._rows.of_trains(found)
 
 
 def there_is(data: Dataset, name: str, other: DataArray | None = None) -> DataArray | None:

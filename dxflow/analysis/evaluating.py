@@ -52,6 +52,8 @@ def worked_out(node: ast.expr, table: Source, at: str | None = None, known: Know
     """
     known = {} if known is None else known
     own = rate(node, table)
+    if own == TRAIN and at == PULSE and not table.rows.complete:
+        own = PULSE
     found = evaluate(node, lambda name: _column(name, own, table, known))
     if not (isinstance(node, ast.Name) or is_condition(node)):
         found = _filled(found)
@@ -146,8 +148,4 @@ def spread(found: Column, own: str, at: str | None, rows: Rows) -> Column:
     if own == RUN:
         shape = (len(rows) if at == PULSE else len(rows.trains), *np.shape(found.values))
         return Column(np.broadcast_to(found.values, shape), np.broadcast_to(found.there, shape))
-    known = rows.of_train >= 0
-    if not len(rows.trains):
-        return Column(np.zeros((len(rows), *found.values.shape[1:]), found.values.dtype), known)
-    there = found.there[rows.of_train]
-    return Column(found.values[rows.of_train], there & aligned(there, known)[1])
+    return rows.of_trains(found)

@@ -25,6 +25,20 @@ def needed(names: Iterable[str], every: Nodes) -> set[str]:
     return found
 
 
+def taken_apart(nodes: list[ast.expr], every: Nodes) -> list[ast.expr]:
+    """Return conditions that must all hold with those of selections in place of their names, each selection once."""
+    done: set[str] = set()
+    out, todo = [], nodes[::-1]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Name) and node.id in every:
+            todo += [] if node.id in done else every[node.id][::-1]
+            done.add(node.id)
+        else:
+            out.append(node)
+    return out
+
+
 def refuse_circle(name: str, nodes: list[ast.expr], every: Nodes) -> None:
     """Refuse conditions that lead back to the selection that is to be made of them."""
     came, todo = {}, [(one, name) for node in nodes for one in names_in(node)]

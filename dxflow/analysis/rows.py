@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..declare.condition import Column
+from ..run.joined import nothing
+
 if TYPE_CHECKING:
     from xarray import Dataset
 
@@ -67,6 +70,11 @@ class Rows:
         return np.repeat(found, np.diff(np.append(starts, len(ids))))
 
     @cached_property
+    def complete(self) -> bool:
+        """Whether the train of every row is there."""
+        return not (self.of_train < 0).any()
+
+    @cached_property
     def times(self) -> NDArray:
         """When rows were, (pulse,), as whole numbers: slots of 222 ns, or nanoseconds of events with timestamps."""
         return when_of(self.train_ids, self.pulse_ids)
@@ -80,6 +88,18 @@ class Rows:
             for part in parts:
                 made[rate].update(np.ascontiguousarray(part, np.uint64).data)
         return {rate: one.hexdigest() for rate, one in made.items()}
+
+    def of_trains(self, found: Column) -> Column:
+        """Return values of trains for each row; those of trains that are not there are missing."""
+        size, of = len(self), self.of_train
+        if self.complete:
+            return Column(found.values[of], found.there[of])
+        known = (of >= 0).reshape(-1, *(1,) * (found.values.ndim - 1))
+        if not len(self.trains):
+            shape = (size, *found.values.shape[1:])
+            return Column(np.full(shape, nothing(found.values.dtype)), np.zeros(shape, bool))
+        values = np.where(known, found.values[of], nothing(found.values.dtype)).astype(found.values.dtype)
+        return Column(values, found.there[of] & known)
 
 
 def when_of(train_ids: NDArray, pulse_ids: NDArray | int = 0) -> NDArray:

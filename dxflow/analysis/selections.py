@@ -19,7 +19,7 @@ from ..errors.near import did_you_mean, listed
 from . import masks
 from .cutflow import cutflow
 from .evaluating import Known, Source, spread, tried, worked_out
-from .links import needed, refuse_circle, refuse_deep
+from .links import needed, refuse_circle, refuse_deep, taken_apart
 from .rows import PULSE, RUN, TRAIN
 from .values import Value
 
@@ -162,7 +162,7 @@ class Selections(Mapping[str, Selection]):
         """Return for which rows conditions hold; see `Table.mask`."""
         keep = np.ones(self._size(at), bool)
         nodes = [] if where is None else self.cut(where)
-        for node in nodes:
+        for node in taken_apart(nodes, self._nodes):
             keep &= self._held(node, at).values
         if len(keep) and not keep.any():
             counts = "; ".join(f"{n} with {cut}" for cut, n in self.cutflow(where)["alone"].items())

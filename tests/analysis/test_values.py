@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from smalltables import dataset, table
 
+from dxflow.analysis.tables import Table
 from dxflow.analysis.values import parsed
 
 EV = table()
@@ -64,3 +65,18 @@ def test_what_is_missing_passes_neither_a_comparison_nor_its_opposite_and_missin
     np.testing.assert_array_equal(EV.mask(EV.xgm.missing()), np.isnan(XGM))
     np.testing.assert_array_equal(EV.mask(~EV.lit.missing()), valid)
     np.testing.assert_array_equal(EV.mask(EV.xgm.missing() | EV.lit), np.isnan(XGM) | (lit & valid))
+
+
+def test_rows_of_trains_that_are_not_there_have_no_value_and_are_not_those_of_another_train():
+    data = DATA.isel(train=slice(3, None))
+    ev = Table(data)
+    gone = ~np.isin(data.train_id.values, data.train.values)
+    assert gone.any()
+    late = ev.select("late", "delay > -10")
+    for where in ("delay > -10", "~(delay < -10)", late, "late & lit | late", "~missing(delay)"):
+        assert not (ev.mask(where) & gone).any(), where
+    assert ev.mask("missing(delay)")[gone].all()
+    found = ev.evaluate("delay * 2 + 1", at="pulse")
+    assert np.isnan(found.values[gone]).all()
+    assert not found.there[gone].any()
+    assert ev.cutflow("delay > -10")["missing"].iloc[0] == (gone | np.isnan(DELAY)).sum()
