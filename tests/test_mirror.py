@@ -160,6 +160,11 @@ ELSEWHERE = (
         "tried with a real Slurm, where they work together",
     ),
     (
+        "dxflow/analysis/netcdf.py dxflow/analysis/rooms.py",
+        "analysis/test_saved.py",
+        "a dataset is read the same from each format",
+    ),
+    (
         "dxflow/analysis/aligned.py dxflow/analysis/beside.py",
         "analysis/test_added.py",
         "how variables are added, and kept, shows in those that are",

@@ -17,8 +17,9 @@ from ..errors.kinds import PATH, expect
 from ..stores.opening import dataset
 from . import beside
 from .added import with_added
+from .rooms import unfinished
 from .runs import join
-from .saved import read, unfinished
+from .saved import read
 from .tables import Table
 
 RAW = (".xtc", ".xtc2")

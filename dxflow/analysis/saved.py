@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +19,6 @@ from numpy.typing import NDArray
 from ..disk import manifest as _manifest
 from ..disk import ours
 from ..disk.fragments import persist
-from ..disk.lock import held, holder
-from ..disk.replace import appear, replace
 from ..errors.kinds import PATH, expect
 from ..errors.near import listed
 from ..planning.fingerprint import versions
@@ -31,11 +26,12 @@ from ..stores.labels import TIME
 from ..stores.shards import metadata
 from ..stores.shards.shard import Shard
 from ..stores.shards.sharding import chunk_of
+from . import netcdf
+from .rooms import publish, read_from, room
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from ..disk.lock import Lock
 
 FORMAT = 1
 SUFFIX = ".zarr"
@@ -60,7 +56,7 @@ def write(
     data : xarray.Dataset
         Numbers, booleans, times and texts; what is lazy is read some rows at a time.
     to : path
-        Ends with ``.zarr``.
+        Ends with ``.zarr``; cubes and picks also with ``.nc``, or ``.h5`` for the same.
     kind : {"table", "cube", "picks", "added"}
         What `dxflow.open` is to make of it.
     about : mapping
@@ -81,20 +77,35 @@ def write(
     """
     expect(PATH, to, "to=")
     path = Path(to).absolute()
-    if path.suffix != SUFFIX:
-        raise ValueError(f"to={str(to)!r}: a {kind} is written as name{SUFFIX}")
+    known = (SUFFIX, *netcdf.SUFFIXES) if kind in ("cube", "picks") else (SUFFIX,)
+    if path.suffix not in known:
+        raise ValueError(f"to={str(to)!r}: a {kind} is written as {' or '.join(f'name{s}' for s in known)}")
     check(path, data, overwrite)
     told = {"format": FORMAT, "kind": kind, "created": _now(), "versions": versions(), "about": dict(about)}
     json.dumps(told)
-    with _room(path, f"writing {path.name}") as (folder, lock):
+    with room(path, f"writing {path.name}") as (folder, lock):
         made = folder / "store"
-        known = _Zarr(made, data).write()
-        files = _manifest.digests(made, known)
-        _last(made, set(files) - set(known))
-        _manifest.write(made, told, files)
+        _write_zarr(made, data, told) if path.suffix == SUFFIX else _write_netcdf(made, path, data, told)
         lock.check()
-        _publish(made, path, folder / "replaced", overwrite, _read_from(data))
+        publish(made, path, folder / "replaced", overwrite, read_from(data))
     return path
+
+
+def _write_zarr(made: Path, data: xr.Dataset, told: Mapping[str, Any]) -> None:
+    known = _Zarr(made, data).write()
+    files = _manifest.digests(made, known)
+    _last(made, set(files) - set(known))
+    _manifest.write(made, told, files)
+
+
+def _write_netcdf(made: Path, path: Path, data: xr.Dataset, told: Mapping[str, Any]) -> None:
+    variables = {}
+    for name, variable in data.variables.items():
+        stored = _storable(str(name), variable).copy(deep=False)
+        stored.attrs = _own(str(name), variable)
+        variables[_stored_name(name)] = stored
+    labels = {_stored_name(name) for name in data.coords}
+    netcdf.write(made, path, variables, labels, _json("the dataset", data.attrs), told)
 
 
 def check(path: Path, data: xr.Dataset | None = None, overwrite: bool = False) -> None:
@@ -109,7 +120,7 @@ def check(path: Path, data: xr.Dataset | None = None, overwrite: bool = False) -
         raise FileNotFoundError(f"{path}: the folder {parent} does not exist; make it first")
     if why := ours.inside_run(path, ()):
         raise ValueError(why)
-    if why := ours.obstacle(path, [ours.RESULT], () if data is None else _read_from(data)):
+    if why := ours.obstacle(path, [ours.RESULT], () if data is None else read_from(data)):
         raise FileExistsError(why)
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"{path} exists: choose another name, or overwrite=True to replace it")
@@ -131,9 +142,18 @@ def read(path: str | Path) -> xr.Dataset:
     from ..stores.shards.reading import Checked
 
     path = Path(path)
+    if path.is_file():
+        return _named(netcdf.read(path), path)
     _manifest.whole(path)
     store: Any = Checked(path.absolute(), _manifest.read(path)["files"])
     stored = xr.open_zarr(store, chunks=None, decode_times=False, mask_and_scale=False)
+    return _named(stored, path)
+
+
+def _named(stored: xr.Dataset, path: Path) -> xr.Dataset:
+    """Return what was stored with its names."""
+    import xarray as xr
+
     found = {unquote(str(name)): _decoded(v) for name, v in stored.variables.items()}
     labels = {unquote(str(name)) for name in stored.coords}
     made = xr.Dataset(
@@ -144,14 +164,6 @@ def read(path: str | Path) -> xr.Dataset:
     for encoding in (made.encoding, *(v.encoding for v in made.variables.values())):
         encoding["source"] = str(path)
     return made
-
-
-def unfinished(path: Path) -> str:
-    """Say who writes, or did not finish, what should be at a path; "" if nobody began."""
-    for folder in _begun(path):
-        who = holder(folder)
-        return f"{who} is writing it" if who else "it was not finished; make it again"
-    return ""
 
 
 def _decoded(variable: xr.Variable) -> xr.Variable:
@@ -231,7 +243,7 @@ def _texts(name: str, values: NDArray) -> NDArray:
 
 def _facts(name: str, variable: xr.Variable) -> dict[str, Any]:
     """Return the metadata of a variable."""
-    attributes = _json(unquote(name), {k: v for k, v in variable.attrs.items() if k not in CODING})
+    attributes = _own(unquote(name), variable)
     if variable.dtype.kind == "M":
         attributes |= TIME
     dtype, dims = _dtype(variable), [str(d) for d in variable.dims]
@@ -239,6 +251,10 @@ def _facts(name: str, variable: xr.Variable) -> dict[str, Any]:
     return metadata.array(
         variable.shape, dtype, chunk, shard=_shard_shape(variable), dims=dims, attributes=attributes
     )
+
+
+def _own(name: str, variable: xr.Variable) -> dict[str, Any]:
+    return _json(name, {k: v for k, v in variable.attrs.items() if k not in CODING})
 
 
 def _dtype(variable: xr.Variable) -> np.dtype:
@@ -302,57 +318,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (Path, bytes)):
         return os.fsdecode(value)
     raise TypeError(f"{type(value).__name__} is no text, number or list of these")
-
-
-# Names --------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _room(path: Path, what: str) -> Iterator[tuple[Path, Lock]]:
-    """Have a folder beside a path while something is made there; those that dead processes left are removed."""
-    for left in _begun(path):
-        if holder(left) is None:
-            shutil.rmtree(left, ignore_errors=True)
-    folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    with held(folder, what) as lock:
-        try:
-            yield folder, lock
-        except OSError as e:
-            if e.errno is None or e.filename:
-                raise
-            raise OSError(e.errno, f"{path}: {e.strerror}") from e
-        finally:
-            for one in folder.glob("[!.]*"):
-                shutil.rmtree(one, ignore_errors=True)
-
-
-def _begun(path: Path) -> list[Path]:
-    """Return the folders in which somebody makes, or made, what is to have a name."""
-    pattern = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.part")
-    parent = path.absolute().parent
-    if not parent.is_dir():
-        return []
-    return [parent / name for name in os.listdir(parent) if pattern.fullmatch(name)]
-
-
-def _publish(made: Path, path: Path, old: Path, overwrite: bool, inputs: list[Path]) -> None:
-    """Give what was made its name."""
-    if overwrite and os.path.lexists(path):
-        if why := ours.obstacle(path, [ours.RESULT], inputs):
-            raise FileExistsError(why)
-        replace(made, path, old)
-    else:
-        try:
-            appear(made, path)
-        except FileExistsError as e:
-            raise FileExistsError(f"{path} appeared while it was being made; choose another name") from e
-    persist(path.parent)
-
-
-def _read_from(data: xr.Dataset) -> list[Path]:
-    """Return the files from which values of a dataset are still to be read."""
-    lazy = [v for v in data.variables.values() if not v._in_memory]
-    return [p for v in lazy for p in ours.paths_in(v)]
 
 
 def _last(root: Path, files: set[str]) -> None:

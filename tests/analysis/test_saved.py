@@ -98,17 +98,23 @@ def test_what_cannot_be_stored_is_refused_and_nothing_is_left(tmp_path, data, wh
 def test_no_folder_and_no_format_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist; make it first"):
         saved.write(dataset(), tmp_path / "no" / "t.zarr", "table", {})
-    with pytest.raises(ValueError, match=r"a table is written as name\.zarr"):
-        saved.write(dataset(), tmp_path / "t.csv", "table", {})
+    for name in ("t.csv", "t.nc", "t.h5"):
+        with pytest.raises(ValueError, match=r"a table is written as name\.zarr"):
+            saved.write(dataset(), tmp_path / name, "table", {})
+    with pytest.raises(ValueError, match=r"a cube is written as name\.zarr or name\.nc or name\.h5"):
+        saved.write(dataset(), tmp_path / "t.csv", "cube", {})
 
 
 def test_what_a_dead_process_left_is_said_and_goes(tmp_path):
     left = tmp_path / ".t.zarr.0123abcd.part"
     (left / "store").mkdir(parents=True)
+    os.utime(left, (0, 0))
+    new = tmp_path / ".t.zarr.0123abce.part"
+    new.mkdir()
     with pytest.raises(FileNotFoundError, match="it was not finished; make it again"):
         dxflow.open(tmp_path / "t.zarr")
     saved.write(dataset(), tmp_path / "t.zarr", "table", {})
-    assert os.listdir(tmp_path) == ["t.zarr"]
+    assert sorted(os.listdir(tmp_path)) == [new.name, "t.zarr"]
 
 
 def test_of_two_that_write_one_name_at_a_time_one_wins_and_what_is_there_is_whole(tmp_path):
@@ -153,3 +159,34 @@ def test_a_million_rows_are_there_at_once(tmp_path):
     found = saved.read(tmp_path / "t.zarr")
     assert time.process_time() - began < 0.5
     assert found.v3[-1] == rows - 1
+
+
+@pytest.mark.parametrize("name", ["c.nc", "c.h5"])
+def test_cubes_are_saved_as_netcdf_too(name, tmp_path):
+    data, to = odd().drop_vars(["100%/µ", "nothing"]), tmp_path / name
+    data.attrs |= {"of": ["a", "b"], "nested": {"a": [1, None]}, "none": []}
+    saved.write(data, to, "cube", {"run": 3})
+    found = saved.read(to)
+    assert dxflow.verify(to) == []
+    assert found.attrs == data.attrs
+    for one in data.variables:
+        np.testing.assert_array_equal(found[one].values, data[one].values, one)
+        assert found[one].dtype == data[one].dtype or data[one].dtype.kind in "OU"
+        assert found[one].dims == data[one].dims
+    assert set(found.coords) == set(data.coords)
+    assert found.xgm.attrs["units"] == "uJ"
+    alone = xr.open_dataset(to, engine="h5netcdf")
+    np.testing.assert_array_equal(alone.xgm, data.xgm)
+    assert (alone.state == data.state).all()
+    np.testing.assert_array_equal(alone.time, data.time)
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        saved.write(data, to, "cube", {})
+    saved.write(data.isel(pulse=[1]), to, "cube", {}, overwrite=True)
+    assert saved.read(to).sizes["pulse"] == 1
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_netcdf_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(ValueError, match="is complex128, which netCDF does not have"):
+        saved.write(odd(), tmp_path / "c.nc", "cube", {})
+    assert os.listdir(tmp_path) == []

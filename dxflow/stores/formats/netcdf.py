@@ -62,6 +62,10 @@ def _type(dtype: np.dtype, attrs: dict[str, Any]) -> tuple[np.dtype, dict[str, A
         return np.dtype("i8"), attrs | TIME
     if dtype.kind == "b":
         return np.dtype("i1"), attrs | {"dtype": "bool"}
+    if dtype.kind == "S":
+        import h5py
+
+        return h5py.string_dtype(), attrs
     return dtype, attrs
 
 
