@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +122,7 @@ class Columns:
         return self._rows.of_trains(found)
 
 
-def there_is(data: Dataset, name: str, other: DataArray | None = None) -> DataArray | None:
+def there_is(data: Dataset, name: str, other: Any = None) -> Any:
     """Return a variable of a dataset, if it is there, or another.
 
     `Dataset.get` takes ``roi.sum_valid`` for an attribute of an axis ``roi``, and fails.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .cubes import make
+from .onoff import PUMP
 from .plots import maps
 from .plots.bars import bars
 from .plots.correlations import correlations as matrix
@@ -127,11 +128,16 @@ def scan(
 def _points(cube: Cube, x: str, where: Any) -> Any:
     """Return the means of a cube of one variable over one axis."""
     data, (name,) = cube.stored, cube.of
-    kinds_ = data["pump"].values.tolist() if "pump" in data.dims else [name]
-    each = [data.sel(pump=kind) if "pump" in data.dims else data for kind in kinds_]
+    if more := [str(d) for d in data[f"{name}_mean"].dims if d not in (PUMP, x)]:
+        raise ValueError(
+            f"{name} has {', '.join(more)} in each row; expected one value: one of them, '{name}[3]', or draw a cube: "
+            f"ev.cube({{{x!r}: ...}}, of={name!r}).plot('{name}_mean')"
+        )
+    kinds = data[PUMP].values.tolist() if PUMP in data.dims else [name]
+    each = [data.sel({PUMP: kind}) if PUMP in data.dims else data for kind in kinds]
     series = {
         kind: tuple(one[f"{name}_{part}"].values for part in ("mean", "sem", "count"))
-        for kind, one in zip(kinds_, each, strict=True)
+        for kind, one in zip(kinds, each, strict=True)
     }
     mean = data[f"{name}_mean"]
     how = data.attrs.get("normalise", "")
@@ -240,6 +246,7 @@ def _dataset(table: Source, found: Variable, where: Any) -> Dataset:
     rate = found.rate if where is None else PULSE
     keep = slice(None) if where is None else table.selections.mask(where)
     ids = {"train_id": (PULSE, table.rows.train_ids[keep])} if rate == PULSE else {TRAIN: table.rows.trains}
+    ids.pop(found.name, None)
     axes = {dim: axis for dim, axis in found.axes.items() if hasattr(axis, "dims")}
     dims = (rate, *found.axes)
     values = {found.name: (dims, made.values, found.attrs), f"{found.name}{VALID}": (dims, made.there)}

@@ -187,3 +187,11 @@ def test_a_stepped_scan_has_a_bin_for_each_position_and_others_fifty(ev):
     np.testing.assert_allclose(data["x"], np.unique(delay[~np.isnan(delay)]))
     assert data["series"].values.tolist() == ["signal"]
     assert ev.scan("xgm", ev.signal * 2).data.sizes["x"] == 50
+    with pytest.raises(ValueError, match=r"one of them, 'roi\[3\]'"):
+        ev.scan("delay", "roi")
+    assert ev.scan("delay", "roi[0]").data.sizes["series"] == 1
+
+
+def test_ids_and_times_are_drawn_as_variables(ev):
+    assert ev.plot("train_id").data["count"].sum() == len(ev.rows)
+    assert ev.plot("time").data["low"].dtype.kind == "M"

@@ -156,11 +156,11 @@ def borders_of(variable: Sample, values: NDArray, bins: Any = None) -> NDArray:
     low, high = drawn(values)
     if variable.values.dtype.kind in "iub":
         return _whole(np.floor(low), np.ceil(high), bins, len(values))
-    if bins is None and (found := positions(values)) is not None:
-        return style.edges(found)
     if high - low <= SAME * max(abs(low), abs(high)):
         around = max(abs(low) * 1e-3, 0.5)
         low, high = low - around, high + around
+    elif bins is None and (found := positions(values)) is not None:
+        return style.edges(found)
     return np.linspace(low, high, int(bins or usual(len(values))) + 1)
 
 

@@ -100,8 +100,10 @@ def usual(one: Parts) -> str:
         return "image"
     along = [str(d) for d in array.dims if str(d) != rows]
     if rows and not any(array.sizes[d] >= LONG for d in along):
-        texts = "bars" if array.dtype.kind in "USO" else "histogram"
-        return "series" if rows == TRAIN and texts != "bars" or array.dtype.kind == "b" else texts
+        if array.dtype.kind in "USO":
+            return "bars"
+        over = array.dtype.kind == "b" or (rows == TRAIN and array.dtype.kind != "M")
+        return "series" if over else "histogram"
     if rows or len(along) == 1:
         return "line" if rows else _along(one, along[0])
     if len(along) > 1 and one.series:

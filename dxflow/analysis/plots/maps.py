@@ -169,10 +169,10 @@ def density(x: Sample, y: Sample, bins: Any = None, where: str = "") -> Map:
         {f"{a}_edge": (f"{a}_border", v.back(b)) for a, v, b in zip("xy", (x, y), borders, strict=True)},
         {"x": names[0], "y": names[1], "x_units": x.unit, "y_units": y.unit},
     )
-    axes = [Axis(style.label(v.name, v.unit), v.back(b)) for v, b in zip((x, y), borders, strict=True)]
+    of_x, of_y = (Axis(style.label(v.name, v.unit), v.back(b)) for v, b in zip((x, y), borders, strict=True))
     missing = f", {len(good) - n} missing" if n < len(good) else ""
     title = f"{y.name} against {x.name}: {n} {x.counted}{missing}" + (f", {where}" if where else "")
-    return Map(data, "count", *axes, x.counted, title, counts=True)
+    return Map(data, "count", of_x, of_y, x.counted, title, counts=True)
 
 
 def counted(x: NDArray, y: NDArray, x_borders: NDArray, y_borders: NDArray) -> tuple[NDArray, int]:

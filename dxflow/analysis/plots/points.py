@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ class Points:
         return [self.title, *area.lines(), *([legend] * (len(names) > 1))]
 
 
-def points(series: Mapping[str, tuple[Any, Any, Any]], x: Any, about: dict[str, str], title: str) -> Points:
+def points(series: Mapping[str, Sequence[Any]], x: Any, about: dict[str, str], title: str) -> Points:
     """Return points: (mean, standard error, count) by name, and the labels ``x`` and ``y``."""
     import xarray as xr
 

@@ -16,10 +16,12 @@ from .plotted import SIZE
 if TYPE_CHECKING:
     from xarray import DataArray
 
-MODES = {"r": "roi", "m": "mask", "u": "unmask"}
-"""What a drag of the mouse means, by the key that says so."""
+MODES = {"a": "roi", "m": "mask", "u": "unmask"}
+"""What a drag of the mouse means, by the key that says so; keys that windows of matplotlib use themselves are not."""
+KEYS = dict.fromkeys(("move", "rotate", "square", "center"), "not-applicable")
+"""Of the selector itself, so that rectangles are never turned."""
 UNDO = "z"
-HELP = "drag: a region (r), pixels to leave out (m), to use again (u); z takes back"
+HELP = "drag: add a region (a), pixels to leave out (m), to use again (u); z takes back"
 NO_WINDOW = ("agg", "cairo", "inline", "pdf", "pgf", "ps", "svg", "template")
 """Backends that take no mouse."""
 VEIL = (0.84, 0.37, 0.0, 0.6)
@@ -37,7 +39,7 @@ class Roi:
 class Regions:
     """An image on which regions and pixels are picked; use what was picked at any time.
 
-    Keys say what a drag of the mouse means: ``r`` a rectangle that becomes a region, ``m`` a line around pixels that
+    Keys say what a drag of the mouse means: ``a`` a rectangle that becomes a region, ``m`` a line around pixels that
     are not to be used, ``u`` around those that are to be used again; ``z`` takes the last one back.
 
     Parameters
@@ -153,6 +155,7 @@ class Regions:
     # The figure -----------------------------------------------------------------------------------
 
     def _show(self) -> None:
+        from matplotlib.backend_bases import MouseButton
         from matplotlib.widgets import LassoSelector, RectangleSelector
 
         with style.styled():
@@ -160,8 +163,10 @@ class Regions:
         self.axes.set_title(HELP, loc="left", fontsize=8)
         self._veil = self.axes.imshow(np.zeros((1, 1, 4)), zorder=3, **self._placed())
         # Widgets work as long as somebody holds them.
-        self._rectangle = RectangleSelector(self.axes, self._picked, button=[1])
-        self._lasso = LassoSelector(self.axes, self.enclose, button=[1])
+        self._rectangle = RectangleSelector(
+            self.axes, self._picked, button=MouseButton.LEFT, state_modifier_keys=KEYS
+        )
+        self._lasso = LassoSelector(self.axes, self.enclose, button=MouseButton.LEFT)
         self._key = self.axes.figure.canvas.mpl_connect("key_press_event", self._pressed)
         self.mode = "roi"
         self._draw_mask()

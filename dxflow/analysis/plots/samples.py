@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Values with what is to be said of them; `there` is False where one is missing, of the shape of the values."""
+    """Values with what is to be said of them; `there` is False where one is missing, of the shape of the values.
+
+    Durations are in seconds.
+    """
 
     name: str
     values: NDArray
@@ -22,6 +25,12 @@ class Sample:
     unit: str = ""
     doc: str = ""
     counted: str = "values"
+
+    def __post_init__(self) -> None:
+        # Matplotlib has no axes of durations.
+        if self.values.dtype.kind == "m":
+            object.__setattr__(self, "values", self.values / np.timedelta64(1, "s"))
+            object.__setattr__(self, "unit", "s")
 
     @property
     def numbers(self) -> NDArray:
@@ -32,14 +41,14 @@ class Sample:
         TypeError
             If they are texts.
         """
-        if self.values.dtype.kind not in "biufmM":
+        if self.values.dtype.kind not in "biufM":
             raise TypeError(f"{self.name!r} is {self.values.dtype}; expected numbers, booleans or times")
-        values = self.values.astype("i8") if self.values.dtype.kind in "mM" else self.values
+        values = self.values.astype("i8") if self.values.dtype.kind == "M" else self.values
         return np.where(self.there, values, np.nan)
 
     def back(self, numbers: NDArray) -> NDArray:
         """Return numbers as what the values are: times again."""
-        if self.values.dtype.kind not in "mM":
+        if self.values.dtype.kind != "M":
             return numbers
         return np.round(numbers).astype("i8").astype(self.values.dtype)
 

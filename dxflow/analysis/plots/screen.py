@@ -265,7 +265,7 @@ def _joined(x: NDArray, y: NDArray, shape: tuple[int, int]) -> tuple[NDArray, ND
     steps = np.ceil(np.maximum(np.abs(np.diff(column)), np.abs(np.diff(row)))).astype(int).clip(1)
     at = np.concatenate([[0.0], np.cumsum(steps)])
     fine = np.arange(at[-1] + 1)
-    return tuple((np.interp(fine, at, v) + 0.5).astype(int) for v in (column, row))  # type: ignore[return-value]
+    return tuple((np.interp(fine, at, v) + 0.5).astype(int) for v in (column, row))
 
 
 def shaded(image: NDArray, low: float, high: float, screen: Screen, *, both_ways: bool = False) -> list[str]:

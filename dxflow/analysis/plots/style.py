@@ -33,13 +33,14 @@ _UNIT = re.compile(rf"(?<!\w)({'|'.join(UNITS)})(?!\w)")
 def styled() -> AbstractContextManager[Any]:
     """Return a context in which figures look as in papers; outside of it nothing is changed."""
     import matplotlib as mpl
+    from matplotlib.rcsetup import cycler
 
     return mpl.rc_context(
         {
             "font.size": 9,
             "axes.titlesize": 10,
             "axes.labelsize": 9,
-            "axes.prop_cycle": mpl.cycler(color=COLOURS),
+            "axes.prop_cycle": cycler(color=COLOURS),
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.linewidth": 0.8,

@@ -84,6 +84,28 @@ def test_times_stay_times():
     plotted(made)
 
 
+def test_durations_are_in_seconds():
+    axes, data = plotted(histogram(variable(np.arange(20).astype("m8[s]").astype("m8[ns]"), "")))
+    assert data["low"].values[0] == 0
+    assert data["high"].values[-1] == 19
+    assert axes.get_xlabel() == "xgm (s)"
+
+
+def test_values_that_differ_in_their_last_digit_are_constant():
+    data = histogram(variable(1 + np.arange(50) % 3 * 2.3e-16)).data
+    assert data["count"].sum() == 50
+    assert (np.diff(data["bin"]) > 1e-9).all()
+
+
+def test_positions_of_a_stepped_motor_have_a_bin_each():
+    steps = np.repeat([0.0, 0.1, 0.2, 0.4], 10)
+    data = histogram(variable(steps)).data
+    assert data["count"].values.tolist() == [10] * 4
+    np.testing.assert_allclose([*data["low"], data["high"][-1]], [-0.05, 0.05, 0.15, 0.3, 0.5])
+    # As many values as places are no positions.
+    assert histogram(variable(np.linspace(0, 1, 40))).data.sizes["bin"] == 10
+
+
 def test_booleans_and_texts_are_counted_each():
     made = histogram(variable([True, False, True, True], there=np.array([True, True, True, False])))
     assert made.data["name"].values.tolist() == ["False", "True"]
