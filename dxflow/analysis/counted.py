@@ -110,6 +110,7 @@ class Counted:
 
         cells = self.cells()
         self._refuse_large(variables)
+        self.divided.refuse_weights(cells)
         found = moments([self.divided.quantity(one, cells) for one in variables], cells.bins)
         n = np.bincount(cells.flat + 2, minlength=cells.bins + 2)[2:].reshape(self.shape)
         made: dict[str, Any] = {"n": (self.dims, n, {"long_name": f"{self._rows} in the bin"})}

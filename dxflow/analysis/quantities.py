@@ -132,17 +132,23 @@ class Divided:
     def numbers(self, cells: Cells) -> tuple[NDArray | None, NDArray | None]:
         """Return what images are divided by and their weights, of each row."""
         x, w = (None if one is None else cells.values(one, cells.at) for one in (self.by, self.weights))
-        if self.weights is not None and w is not None:
-            _refuse(self.weights.name, w[cells.flat >= 0])
         return x, w
+
+    def refuse_weights(self, cells: Cells) -> None:
+        """Refuse weights below 0, and infinite ones."""
+        if self.weights is None:
+            return
+        w = cells.values(self.weights, cells.at)[cells.flat >= 0]
+        if wrong := int(np.count_nonzero((w < 0) | np.isinf(w))):
+            raise ValueError(
+                f"weights={self.weights.name!r}: {wrong} of {len(w)} rows are below 0 or infinite; expected w >= 0"
+            )
 
     def quantity(self, of: Variable, cells: Cells) -> Quantity:
         """Return what is averaged for a variable."""
         by, rate = self.by_for(of), self.rate(of, cells)
         x, w = (None if one is None else cells.values(one, rate) for one in (by, self.weights))
         flat, read = cells.bins_of(rate), cells.reader(of, rate)
-        if self.weights is not None and w is not None:
-            _refuse(self.weights.name, w[flat >= 0])
         if x is not None and self.how == "each":
             return Quantity(flat, of.width, _each(read, x), None, w)
         return Quantity(flat, of.width, read, x, w)
@@ -178,11 +184,3 @@ def _each(read: Callable[[slice], NDArray], x: NDArray) -> Callable[[slice], NDA
         return read(rows) / np.where(own > 0, own, np.nan)
 
     return divided
-
-
-def _refuse(name: str, weights: NDArray) -> None:
-    """Refuse weights below 0, and infinite ones."""
-    if wrong := int(np.count_nonzero((weights < 0) | np.isinf(weights))):
-        raise ValueError(
-            f"weights={name!r}: {wrong} of {len(weights)} rows are below 0 or infinite; expected w >= 0"
-        )

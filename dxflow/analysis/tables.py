@@ -193,7 +193,7 @@ class Table:
         how : {"ratio", "each"}
             The sum of what is averaged over the sum of `normalise`, or each row by its own first.
         weights : str or Value, optional
-            Statistical weights from 0, such as 1 / variance; rows without one, or with 0, do not count.
+            Statistical weights from 0, of rows that scatter alike; rows without one, or with 0, do not count.
         on, off : selection, optional
             Which rows are pumped, and which are not: by default the others. The cube has an axis ``pump``, and the
             difference of the two.

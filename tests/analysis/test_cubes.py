@@ -94,6 +94,15 @@ def test_a_ratio_of_sums_is_not_the_mean_of_ratios_and_its_error_is_that_of_repe
     assert abs(pulls.mean()) < 0.2
 
 
+def test_the_error_of_a_weighted_mean_is_that_of_repeated_runs():
+    rng = np.random.default_rng(6)
+    ev = rows(x=np.repeat(np.arange(400), 50), y=rng.normal(7, 2, 20000), w=rng.gamma(2, 1, 20000))
+    data = ev.cube({"x": "unique"}, "y", weights="w").data
+    pulls = (data.y_mean.values - 7) / data.y_sem.values
+    assert 0.93 < pulls.std() < 1.12
+    assert abs(pulls.mean()) < 0.2
+
+
 def test_each_row_by_its_own_leaves_out_what_has_none():
     data = rows(x=[0.0] * 4, y=[1.0, 2, 3, 4], i0=[2, 0, np.nan, 1]).cube(
         {"x": [0, 1]}, "y", normalise="i0", how="each"
