@@ -56,8 +56,10 @@ def frames_of(
             label = "entry_id" if index.pulse_ids is None else "pulse_id"
             if clock is None:
                 return label, pulses, np.ones(len(pulses), bool)
-            pulses_of_run = beam.found(source, clock, Faults())
-            _, seen, why = clocked(frames, Config(clock=dict(clock)), source, pulses_of_run)
+            if isinstance(frames, Key):
+                raise ValueError(f"{frames} is no detector with a clock; expected Frames(...)")
+            found = beam.found(source, clock, Faults())
+            _, seen, why = clocked(frames, Config(clock=dict(clock)), source, found)
         except (KeyError, ValueError) as e:
             raise PlanError(f"{run}: which frames are to be read is not known: {e.args[0]}") from e
     if seen is None:

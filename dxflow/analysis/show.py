@@ -100,12 +100,19 @@ def opened(what: Any) -> tuple[Dataset, list[str]]:
 
     from ..driver.result import Result
     from .opening import open as open_
+    from .picked import Picks
     from .tables import Table
 
     found = open_(what) if isinstance(what, (str, Path)) else what
     if isinstance(found, xr.Dataset):
         return found, list(_about(found, None))
-    data = found.dataset if isinstance(found, Result) else found.data
+    data = (
+        found.folded
+        if isinstance(found, Picks)
+        else found.data
+        if not isinstance(found, Result)
+        else found.dataset
+    )
     # Cubes and picks say themselves how they were made.
     told = [] if isinstance(found, (Result, Table)) else repr(found).partition("\n<xarray")[0].splitlines()
     return data, [*_about(data, found.path), *told]

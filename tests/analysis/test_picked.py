@@ -7,6 +7,7 @@ from smalltables import table
 
 from dxflow import analysis
 from dxflow.analysis import Picks, Table, random
+from dxflow.analysis.show import show
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,12 @@ def test_what_is_kept_is_what_there_was(read, tmp_path):
     with pytest.raises(FileExistsError, match="overwrite=True"):
         read.save(path)
     assert again.save(tmp_path / "copy.zarr").exists()
+
+
+def test_images_of_picks_are_shown(read, tmp_path):
+    path = read.save(tmp_path / "picks.zarr")
+    assert "assembled" in show(path)
+    assert "corrected" in show(read, "corrected").splitlines()[-1]
 
 
 def test_picks_without_images_are_kept_as_well(tmp_path):
