@@ -92,7 +92,10 @@ class Selections(Mapping[str, Selection]):
         self.gone: set[str] = set()
         """Names of those that were deleted."""
         if kept := table.data.attrs.get(KEY):
-            self.load(kept)
+            try:
+                self.load(kept)
+            except ValueError as e:
+                warnings.warn(f"the attribute {KEY!r} of the table is not used: {e}", stacklevel=4)
 
     def __getitem__(self, name: str) -> Selection:
         if name not in self._nodes:

@@ -273,9 +273,11 @@ def _indexed(node: ast.Subscript, column: Columns) -> Column:
         there = np.broadcast_to(aligned(found.values, found.there)[1], found.values.shape)
         return Column(found.values[at], there[at])
     except IndexError:
-        raise ValueError(
-            f"{name!r}: there are values of shape {np.shape(found.values)[1:]} for each row"
-        ) from None
+        shape = np.shape(found.values)[1:]
+        said = (
+            f"there are values of shape {shape} for each row" if shape else "there is one value for each row"
+        )
+        raise ValueError(f"{name!r}: {said}") from None
 
 
 def _index(node: ast.expr) -> Any:

@@ -183,6 +183,9 @@ def test_what_is_no_selections_is_refused_and_changes_nothing(ev):
         with pytest.raises(ValueError, match="there are no selections|made of itself"):
             ev.selections.load(wrong)
     assert [*ev.selections] == ["good"]
+    foreign = Table(DATA.assign_attrs(selections="by hand"))
+    with pytest.warns(UserWarning, match="the attribute 'selections' of the table is not used"):
+        assert foreign.mask("lit").any()
 
 
 def test_selections_may_be_made_of_each_other_many_times_over_and_each_is_worked_out_once(ev):

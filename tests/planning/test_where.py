@@ -107,6 +107,18 @@ def test_frames_are_those_of_numpy_and_only_they_are_read(truth):
     np.testing.assert_array_equal(result.dataset["seen.sum"], whole[keep])
 
 
+def test_conditions_may_calculate_and_ranges_are_half_open(truth):
+    x, position = np.where(truth.lit, truth.energy, 0), per_frame(truth, truth.motor)
+    labels = {"xgm": energy(truth), "x": motor(truth)}
+    for where, keep in (
+        ("between(x, 1, 2)", (position >= 1) & (position < 2)),
+        ("sqrt(abs(xgm - 1)) * 2 > x & ~missing(x)", np.sqrt(abs(x - 1)) * 2 > position),
+    ):
+        plan = dxflow.plan(truth.path, Seen(), where=where, labels=labels)
+        assert 0 < keep.sum() < len(keep)
+        assert f"{keep.sum()} with" in str(plan), where
+
+
 def test_the_result_says_what_each_cut_left(truth):
     labels = {"x": motor(truth), "lit": of_truth(truth, truth.lit, keep=slice(3, None))}
     result = reduced(truth, "x > 0 & lit", labels)
