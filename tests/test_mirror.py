@@ -37,7 +37,7 @@ ELSEWHERE = (
         "what a run says of its pulses and frames shows in what becomes of them",
     ),
     (
-        "dxflow/analysis/beam.py dxflow/analysis/passing.py dxflow/analysis/pyconfig.py "
+        "dxflow/analysis/beam.py dxflow/analysis/flags.py dxflow/analysis/passing.py dxflow/analysis/pyconfig.py "
         "dxflow/analysis/template.py",
         "analysis/test_making.py analysis/test_joining.py analysis/test_config.py commands/test_table.py",
         "parts of tables and of their configurations, tried as users meet them",

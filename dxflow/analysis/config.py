@@ -29,6 +29,7 @@ TOP = (
 )
 CLOCK = ("sase", "pattern", "offset", "reference_frame", "exposure", "stride")
 OF_KEY = ("key", "offset", "per", "unit", "doc")
+OF_OUTPUT = ("output", "unit", "doc")
 OF_VALUE = ("value", "unit", "doc")
 OF_PUMPED = ("pumped", "source", "shift", "doc")
 PASS = (
@@ -55,8 +56,15 @@ _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 @dataclass(frozen=True)
+class Of:
+    """An output with a list of values per train, of which the k-th is that of the k-th of our pulses."""
+
+    output: str
+
+
+@dataclass(frozen=True)
 class Wanted:
-    """A variable that is asked for: `what` is a Key, a PulseKey, Pumped or a plain value."""
+    """A variable that is asked for: `what` is a Key, a PulseKey, Pumped, `Of` an algorithm or a plain value."""
 
     what: Any
     per: str = ""
@@ -201,6 +209,10 @@ def _variable(name: str, section: Section) -> Wanted:
             given.only(OF_PUMPED)
             own = {k: v for k, v in given.items() if k in ("source", "shift")}
             return Wanted(Pumped(**own), doc=str(given.get("doc", "")))
+        if "output" in given:
+            given.only(OF_OUTPUT)
+            said = {k: str(given.get(k, "")) for k in ("unit", "doc")}
+            return Wanted(Of(str(given["output"])), "pulse", **said)
         if "value" in given:
             given.only(OF_VALUE)
             return Wanted(
@@ -228,13 +240,13 @@ def _plain(given: Any) -> Any:
     if given == PUMPED:
         return Pumped()
     if isinstance(given, (list, tuple)) and len(given) == 2:
-        return Key(*given)
+        return Key(str(given[0]), str(given[1]))
     if not isinstance(given, str):
         return _number(given)
     text = given.strip()
     for parts in (text.split(), text.split(","), list(text.rpartition(":")[::2])):
         if len(parts) == 2 and all(parts) and "/" in parts[0]:
-            return Key(*parts)
+            return Key(parts[0], parts[1])
     raise ValueError(
         f"{given!r} is no variable: expected SOURCE KEY, such as 'SA1_XTD2_XGM/XGM/DOOCS:output data.intensityTD', "
         f"{PUMPED}, a number, or 'key: SOURCE KEY' with unit, doc, per, offset"

@@ -6,7 +6,7 @@ import keyword
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -172,8 +172,12 @@ def everything(
         else:
             kept.append(one)
     names = short([(f.bound.name, f.bound.key) for f in kept], taken)
-    losses = [Loss(LEFT_OUT, source=s, detail=f"{why}: {listed(keys)}") for (s, why), keys in left.items()]
-    return [replace(f, name=n) for f, n in zip(kept, names, strict=True)], [*faults, *losses]
+    return [replace(f, name=n) for f, n in zip(kept, names, strict=True)], [*faults, *left_out(left)]
+
+
+def left_out(keys: Mapping[tuple[str, str], list[str]]) -> list[Loss]:
+    """Return what is left out, by source and why, as losses."""
+    return [Loss(LEFT_OUT, source=s, detail=f"{why}: {listed(names)}") for (s, why), names in keys.items()]
 
 
 class _Alike:

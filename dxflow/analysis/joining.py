@@ -36,6 +36,8 @@ class Grid:
     cells: NDArray | None = None
     slots: NDArray | None = None
     beam: Beam | None = None
+    unknown: str = "the run has no bunch pattern"
+    """Why `slots` are None."""
 
     def __len__(self) -> int:
         return len(self.of)

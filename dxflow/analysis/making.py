@@ -9,11 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..declare.inputs import Key
 from ..declare.pulses import PulseKey
-from ..declare.pumped import LASER, Pumped
 from ..driver.progress import Progress, during
 from ..errors import PlanError
 from ..errors.near import listed
@@ -23,12 +20,10 @@ from ..run.locate import keys_of
 from ..run.losses import Loss, ordered
 from ..run.open import OpenedRun, opened
 from ..run.selection import First, FrameSelection, among
-from ..run.timing import SLOTS
-from ..run.whole import whole
 from ..sizes import parse, show
 from . import beam as beams
 from . import config as configs
-from . import finding, joining, passing, saved, smalldata_out
+from . import finding, flags, joining, passing, saved, smalldata_out
 from .config import Config, Wanted
 from .finding import Found
 from .joining import Grid
@@ -161,6 +156,8 @@ class _Making:
     events: bool = False
     """Whether all values are there once per row in the end, as LCLS has them."""
     losses: list[Loss] = field(default_factory=list)
+    left: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    """Keys that are left out, by source and why."""
     beam: beams.Beam | None = None
 
     def dataset(
@@ -169,21 +166,27 @@ class _Making:
         """Return the table as a dataset in memory."""
         from xarray import Dataset
 
-        given, values = self._named()
+        planned = passing.plan(run, self.config, self.source, trains, {**options, "quiet": self.quiet})
+        given, values = self._named(passing.rows_of(planned, self.config))
         every = self._everything(given) if self.config.everything else []
         self._find_beam([*given, *every])
-        planned = passing.plan(run, self.config, self.source, trains, {**options, "quiet": self.quiet})
         grid, losses = passing.grid(planned, self.config, self.source, self.beam)
         self.losses += losses
         found = [one for one in (*given, *every) if self._possible(one, grid)]
         trains_ = max(len(grid), len(grid.trains)) if self.events else len(grid.trains)
+        self.losses += finding.left_out(self.left)
         size = sum(one.nbytes(len(grid), trains_) for one in found)
         size += len(grid) * 16 + (planned.nbytes if planned else 0)
         ask(self._words(found, grid, size), size)
-        made = during("reading", self._read, found, grid, quiet=self.quiet) | self._flags(values, grid)
+        others = flags.Flags(self.source, self.config, self.losses, planned.lists if planned else ())
+        more = others.of(values, grid)
         if planned is not None:
-            made |= planned.joined(grid, made)
+            planned.refuse_taken([*more, *(one.name for one in found), *values])
+        made = during("reading", self._read, found, grid, quiet=self.quiet) | more
+        if planned is not None:
+            made |= planned.joined(grid)
             self.losses += planned.losses
+        made |= others.taken_apart(values, made, grid)
         self.losses += [*self.source.faults.losses, *self.source.faults.notes]
         labels = joining.coordinates(grid, finding.times(self.source))
         scan = ", ".join(name for name in self.config.scan if name in made)
@@ -200,12 +203,12 @@ class _Making:
 
     # What is found --------------------------------------------------------------------------------
 
-    def _named(self) -> tuple[list[Found], dict[str, Wanted]]:
+    def _named(self, rows: str) -> tuple[list[Found], dict[str, Wanted]]:
         """Return the variables that were asked for: keys that lie in files, and others."""
         found, others = [], dict[str, Wanted]()
         for name, wanted in self.config.variables.items():
             what = wanted.what
-            if isinstance(what, PulseKey) and self.config.rows != "frames":
+            if isinstance(what, PulseKey) and rows != "frames":
                 what = Key(what.source, what.key)
                 wanted = Wanted(what, PULSE, wanted.unit, wanted.doc)
             if not isinstance(what, Key) or self._of_run(what):
@@ -239,15 +242,8 @@ class _Making:
         run = self.source.run
         if key.source not in run.control_sources or key.key in run[key.source]:
             return False
-        return (
-            key.key.removesuffix(".value") not in keys_of(run, key.source)
-            and self._run_value(key) is not None
-        )
-
-    def _run_value(self, key: Key) -> Any:
-        from ..run.runvalues import RunValues
-
-        return RunValues(self.source.run).get(key.source, key.key)
+        known = key.key.removesuffix(".value") in keys_of(run, key.source)
+        return not known and flags.run_value(run, key) is not None
 
     def _faults(self) -> Faults:
         faults = self.source.faults
@@ -272,17 +268,13 @@ class _Making:
             return True
         why = ""
         if grid.slots is None:
-            why = (
-                "which pulses its entries are of is not known: no bunch pattern, or frames without pulse ids"
-            )
+            why = f"which pulses its entries are of is not known: {grid.unknown}"
         elif one.sase is not None and grid.beam is not None and one.sase != grid.beam.sase:
             why = f"it has the pulses of SASE {one.sase}, the rows are those of SASE {grid.beam.sase}"
         if why and one.asked:
             raise PlanError(str(self.config.wrong(f"{one.source}: {why}", "variables", one.name)))
         if why:
-            self.losses.append(
-                Loss(finding.LEFT_OUT, source=one.bound.name, detail=f"{one.bound.key}: {why}")
-            )
+            self.left.setdefault((one.bound.name, why), []).append(one.bound.key)
         return not why
 
     def _words(self, found: Sequence[Found], grid: Grid, size: int) -> str:
@@ -322,73 +314,6 @@ class _Making:
             return joining.variables(one.name, dims, values[0], None, one.attrs(RUN)), faults.losses
         dims = (TRAIN, *_axes(one.name, values.shape[1:]))
         return joining.variables(one.name, dims, values, there, one.attrs()), faults.losses
-
-    def _flags(self, values: Mapping[str, Wanted], grid: Grid) -> dict[str, Variable]:
-        """Return what is no key of devices: flags of the laser, values of the run, and what rows see of the beam."""
-        out: dict[str, Variable] = {}
-        for name, wanted in values.items():
-            said = {"units": wanted.unit, "long_name": wanted.doc}
-            attrs = {k: v for k, v in said.items() if v}
-            if isinstance(wanted.what, Pumped):
-                out |= self._pumped(name, wanted.what, grid, attrs, asked=True)
-            elif isinstance(wanted.what, PulseKey):
-                out |= self._joined(name, wanted.what, grid, attrs)
-            else:
-                source = {}
-                value = wanted.what
-                if isinstance(value, Key):
-                    source, value = {"source": f"{value.source} {value.key}"}, self._run_value(value)
-                out |= joining.variables(name, (), np.asarray(value), None, {**attrs, **source, "rate": RUN})
-        if self.config.everything and grid.slots is not None and "pumped" not in self.config.variables:
-            out |= self._pumped("pumped", Pumped(), grid, {}, asked=False)
-        if grid.kind == "frames" and grid.slots is not None and "pulses" not in self.config.variables:
-            words = {"long_name": "X-ray pulses in the exposure", "rate": PULSE}
-            out |= joining.variables("pulses", (PULSE,), grid.seen(), None, words)
-        return out
-
-    def _pumped(
-        self, name: str, what: Pumped, grid: Grid, attrs: Mapping[str, str], *, asked: bool
-    ) -> dict[str, Variable]:
-        """Return whether each row saw the pump-probe laser, beside X-rays."""
-        faults = self._faults()
-        try:
-            if grid.slots is None:
-                raise ValueError("which slots the rows see is not known: no bunch pattern")
-            source = what._found(self.source.run)
-            one, two = (
-                Key(source, key).bind(self.source.run, self.source.train_ids, faults) for key in LASER
-            )
-        except (KeyError, ValueError) as e:
-            if not asked:
-                return {}
-            text = e.args[0] if isinstance(e, KeyError) else str(e)
-            raise PlanError(str(self.config.wrong(text, "variables", name))) from e
-        (number, has_number), (ids, has_ids) = (finding.per_train(b, faults) for b in (one, two))
-        laser, slots = np.zeros((len(ids), SLOTS), bool), ids.astype(np.int64) + what.shift
-        came = (np.arange(ids.shape[1]) < number.reshape(-1, 1)) & (slots >= 0) & (slots < SLOTS)
-        laser[np.nonzero(came)[0], slots[came]] = True
-        self.losses += faults.losses
-        if not asked and not laser.any():
-            return {}
-        values, there = grid.flags(laser, has_number & has_ids)
-        said = {"long_name": "whether the pump-probe laser came with it", "source": source, "rate": PULSE}
-        return joining.variables(name, (PULSE,), values, there, {**said, **attrs})
-
-    def _joined(self, name: str, what: PulseKey, grid: Grid, attrs: Mapping[str, str]) -> dict[str, Variable]:
-        """Return the values of frames that an input has found with a clock of its own."""
-        faults = self._faults()
-        try:
-            bound = what.bind(self.source.run, self.source.train_ids, faults)
-        except (KeyError, ValueError) as e:
-            text = e.args[0] if isinstance(e, KeyError) else str(e)
-            raise PlanError(str(self.config.wrong(text, "variables", name))) from e
-        values, there = whole(bound, faults)
-        self.losses += [*faults.losses, *faults.notes]
-        at = joining.places(passing.keys_of_index(bound.index, grid), grid.keys)
-        values, there = joining.with_nothing(values[at], there[at] & (at >= 0))
-        units = {"units": bound.location.unit} if bound.location.unit else {}
-        said = {**units, "source": bound.title, "rate": PULSE, **attrs}
-        return joining.variables(name, (PULSE,), values, there, said)
 
 
 def _axes(name: str, shape: tuple[int, ...]) -> tuple[str, ...]:

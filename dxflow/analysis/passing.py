@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,32 @@ class Pass:
     @property
     def nbytes(self) -> int:
         """Bytes of all that it makes."""
-        return Variables(self.plan).nbytes
+        return self._made.nbytes
+
+    @cached_property
+    def _made(self) -> Variables:
+        return Variables(self.plan)
+
+    @property
+    def lists(self) -> list[str]:
+        """Names of outputs with a list of values per train."""
+        found = [v for v in self._made.variables.values() if v.output == v.name and len(v.dims) == 2]
+        return [v.name for v in found if v.axis == "train" or (v.index is not None and not several(v.index))]
+
+    def refuse_taken(self, names: Iterable[str]) -> None:
+        """Refuse names of variables that outputs, or their axes, have.
+
+        Raises
+        ------
+        PlanError
+        """
+        of = {*Names(self.plan).rows.values(), TRAIN}
+        labels = {n for n, c in self._made.coordinates.items() if not of & set(c.dims)}
+        if twice := sorted({*self._made.variables, *labels} & set(names)):
+            raise PlanError(
+                f"{listed(twice)}: the name of a variable, and of an output or axis of an algorithm: "
+                "give one of them another name"
+            )
 
     @cached_property
     def rows(self) -> list[EntryIndex]:
@@ -68,14 +93,8 @@ class Pass:
         """The frames that are read first."""
         return next((one.declared for one in self.plan.inputs if isinstance(one.declared, Frames)), Frames())
 
-    def joined(self, grid: Grid, taken: Mapping[str, Any]) -> dict[str, Variable]:
-        """Run it, and return its variables for the rows and trains of a table.
-
-        Raises
-        ------
-        PlanError
-            If a name is taken.
-        """
+    def joined(self, grid: Grid) -> dict[str, Variable]:
+        """Run it, and return its variables for the rows and trains of a table."""
         self._result = execute(self.plan, self.options.get("cluster"), quiet=self.options.get("quiet", False))
         self.losses = [*from_json(self._result.manifest["losses"])]
         data = self._result.dataset
@@ -84,11 +103,6 @@ class Pass:
         out = self._variables(data, grid)
         labels = {str(n): c.variable for n, c in data.coords.items() if self._stays(c, grid)}
         self.labels = set(labels)
-        if twice := sorted({*out, *labels} & set(taken)):
-            raise PlanError(
-                f"{listed(twice)}: the name of a variable, and of an output or axis of an algorithm: "
-                "give one of them another name"
-            )
         return out | labels
 
     def _variables(self, data: Dataset, grid: Grid) -> dict[str, Variable]:
@@ -144,6 +158,13 @@ def plan(run: Any, config: Config, source: OpenedRun, trains: Any, options: Mapp
     return Pass(api.plan(run, config.algorithms, None, name=config.title, **given), given)
 
 
+def rows_of(planned: Pass | None, config: Config) -> str:
+    """Return what has a row each: "pulses" or "frames"."""
+    if config.rows != "auto":
+        return config.rows
+    return "frames" if planned is not None and planned.rows else "pulses"
+
+
 def grid(
     planned: Pass | None, config: Config, source: OpenedRun, beam: Beam | None
 ) -> tuple[Grid, list[Loss]]:
@@ -155,10 +176,7 @@ def grid(
         If rows of frames are asked for of a run without.
     """
     trains = source.train_ids
-    kind = config.rows
-    if kind == "auto":
-        kind = "frames" if planned is not None and planned.rows else "pulses"
-    if kind == "pulses":
+    if rows_of(planned, config) == "pulses":
         made = (
             Grid(trains, np.zeros(0, np.int32), np.zeros(0, np.uint32))
             if beam is None
@@ -189,7 +207,7 @@ def grid(
         slots = np.where((at >= 0)[:, None], seen[1][at], -1)
     elif beam is not None:
         losses.append(Loss("no pulses of frames", detail=why))
-    return Grid(trains, of, pulses, "frames", cells, slots, beam), losses
+    return Grid(trains, of, pulses, "frames", cells, slots, beam, why), losses
 
 
 def clocked(
@@ -201,7 +219,7 @@ def clocked(
     except (KeyError, ValueError) as e:
         raise PlanError(f"rows of detector frames: {e.args[0] if isinstance(e, KeyError) else e}") from e
     if beam is None:
-        return index, None, "no bunch pattern"
+        return index, None, Grid.unknown
     given = {k: v for k, v in config.clock.items() if k != "pattern"}
     clock = PulseKey("", "", **given)
     try:
@@ -209,7 +227,7 @@ def clocked(
         late = beam.first - clock.reference(index) if shift is None else np.full(len(beam.known), shift)
         slots = clock.ids(index) + late[of]
     except ValueError as e:
-        return index, None, str(e)
+        return index, None, str(e).partition(": ")[2] or str(e)
     own = keys(of, _pulse_ids(index))
     return index, (own, slots[:, None] + np.arange(clock.exposure)), ""
 

@@ -95,14 +95,13 @@ def _inside(value: Any, path: str, name: str, node: Any, kind: Callable[[], Sect
         nodes = {k.value: v for k, v in keys if isinstance(k, ast.Constant)}
         return placed(value, path, name, nodes, kind)
     if isinstance(value, list):
-        nodes = (
-            node.elts if isinstance(node, ast.List) and len(node.elts) == len(value) else [None] * len(value)
-        )
+        known = isinstance(node, ast.List) and len(node.elts) == len(value)
+        elements: list[Any] = node.elts if known else [None] * len(value)
         made = Items(
             _inside(v, path, f"{name}.{n}", e, kind)
-            for n, (v, e) in enumerate(zip(value, nodes, strict=True))
+            for n, (v, e) in enumerate(zip(value, elements, strict=True))
         )
         made.path, made.name, made.line = path, name, getattr(node, "lineno", 1)
-        made.lines = {n: e.lineno for n, e in enumerate(nodes) if e is not None}
+        made.lines = {n: e.lineno for n, e in enumerate(elements) if e is not None}
         return made
     return value

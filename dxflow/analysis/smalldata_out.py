@@ -133,9 +133,9 @@ class _File:
                     if name == self._scanned()[0]:
                         yield "scan/varStep", _steps(values), {}, ()
         yield from self._damage()
-        for name, label in self.data.coords.items():
+        for name, label in ((str(n), c) for n, c in self.data.coords.items()):
             if not {PULSE, TRAIN} & set(map(str, label.dims)):
-                path = self._unused(f"{OF_RUN}/axes/{_leaf(str(name))}")
+                path = self._unused(f"{OF_RUN}/axes/{_leaf(name)}")
                 yield (
                     path,
                     _plain(label.values),
@@ -195,7 +195,7 @@ class _File:
         if kind in "iub":
             wide = values.astype(_wide(values))
             values = np.where(there, wide, wide.dtype.type(MISSING))
-        return np.ascontiguousarray(_plain(values)), there.reshape(len(there), -1).any(axis=1)
+        return np.ascontiguousarray(_plain(values)), np.asarray(there.reshape(len(there), -1).any(axis=1))
 
     def _scanned(self) -> list[str]:
         said = self.data.attrs.get("scan", "")

@@ -77,7 +77,7 @@ class Pumped:
 
     def bind(self, run: DataCollection, trains: NDArray, faults: Faults) -> BoundInput:
         """Find the pulses of the laser, the bunch pattern and the detector's frames in a run."""
-        sase, source = undulator(self.sase, of_run(run), str(self)), self._found(run)
+        sase, source = undulator(self.sase, of_run(run), str(self)), self.found(run)
         parts = [Key(source, key).bind(run, trains, faults) for key in LASER]
         pattern = Bunches().bind(run, trains, faults)
         frames = self.frames.bind(run, trains, Faults())
@@ -98,7 +98,7 @@ class Pumped:
         kept = [Key(s, key).look_ahead(access) for s in source for key in LASER]
         return all([*kept, Bunches().look_ahead(access), self.frames.look_ahead(access)])
 
-    def _found(self, run: DataCollection) -> str:
+    def found(self, run: DataCollection) -> str:
         """Return the decoder, or say that there is none."""
         if self.source is not None:
             return self.source

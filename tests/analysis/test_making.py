@@ -147,6 +147,68 @@ def test_rows_of_pulses_get_the_values_of_the_frames_that_saw_them(truth, of_fra
     np.testing.assert_array_equal(made.data.xgm, of_frames.data.xgm[lit])
 
 
+def test_frames_see_as_many_pulses_as_their_exposure_says(truth, tmp_path):
+    own = dxflow.PulseKey(*XGM.split(), exposure=9)
+    algorithms = {"algorithms": ["litframes"], "pass": {"cluster": "here", "on_fault": "mask"}}
+    one = {"variables": {"xgm": XGM}, "pulses": {"exposure": 9}, **algorithms}
+    made = analysis.table(truth.path, tmp_path / "t.zarr", one, quiet=True).data
+    other = {"variables": {"xgm": own}, **algorithms}
+    by_itself = analysis.table(truth.path, tmp_path / "u.zarr", other, quiet=True).data
+    energy, lit = (np.array(x).reshape(-1, 8) for x in (truth.energy, truth.lit))
+    # A slot has 222 ns: an exposure of 9 slots holds the pulses of 3 frames, which are 4 slots apart.
+    sums = energy.copy()
+    for later in (1, 2):
+        sums[:, :-later] += energy[:, later:]
+    np.testing.assert_allclose(made.xgm, sums.reshape(-1), rtol=1e-6)
+    np.testing.assert_allclose(by_itself.xgm, made.xgm, rtol=1e-6)
+    seen = lit.astype(int)
+    for later in (1, 2):
+        seen[:, :-later] += lit[:, later:]
+    np.testing.assert_array_equal(made.pulses, seen.reshape(-1))
+
+
+def test_integrals_of_a_digitizer_are_of_pulses(truth, tmp_path):
+    trace = "SPB_UTC1_ADQ/ADC/1:network digitizers.channel_1_A.raw.samples"
+    waveform = {"trace": trace, "pulses": 4, "window": [100, 120], "period": 200}
+    config = {
+        "variables": {"apd": {"output": "waveform.integral", "doc": "diode"}},
+        "algorithms": [{"waveform": waveform}],
+        "pass": {"cluster": "here"},
+    }
+    made = analysis.table(truth.path, tmp_path / "t.zarr", config, quiet=True).data
+    assert made.attrs["rows"] == "pulses"
+    np.testing.assert_array_equal(made.apd, made["waveform.integral"].values.reshape(-1))
+    assert made.apd.attrs["long_name"] == "diode"
+    config["variables"]["apd"]["output"] = "waveform.integrals"
+    with pytest.raises(PlanError, match=r"variables.apd: .* Did you mean 'waveform.integral'"):
+        analysis.table(truth.path, tmp_path / "u.zarr", config, quiet=True)
+    config["variables"] = {"waveform.noise": 3}
+    with pytest.raises(PlanError, match="waveform.noise: the name of a variable, and of an output"):
+        analysis.table(truth.path, tmp_path / "u.zarr", config, quiet=True)
+
+
+def test_frames_without_pulse_ids_need_their_distance(tmp_path):
+    truth = make_run(
+        tmp_path / "r",
+        detector="JUNGFRAU",
+        modules=1,
+        module_shape=(8, 8),
+        trains=3,
+        pulses=4,
+        devices=("xgm", "timeserver", "camera"),
+    )
+    config = {"variables": {"xgm": XGM}, "rows": "frames"}
+    with pytest.raises(PlanError, match=r"variables.xgm: .* no pulse ids to join by; give stride="):
+        analysis.table(truth.path, tmp_path / "t.zarr", config, quiet=True)
+    config["pulses"] = {"stride": 4}
+    made = analysis.table(truth.path, tmp_path / "t.zarr", config, quiet=True).data
+    np.testing.assert_allclose(made.xgm, truth.energy, rtol=1e-6)
+    assert made.pulse_id.values.tolist() == [0, 1, 2, 3] * 3
+    camera = {"img": "SPB_EXP_CAM/CAM/SIDE:daqOutput data.image.pixels", "rois": {"a": [[0, 9], [0, 9]]}}
+    one = {"algorithms": [{"roi": camera}], "pass": {"cluster": "here"}}
+    assert analysis.table(truth.path, tmp_path / "c.zarr", one, quiet=True).data["roi.sum"].dims[0] == "train"
+
+
 def test_a_run_without_bunch_pattern_has_values_of_trains(tmp_path):
     make_run(tmp_path / "r", detector=None, trains=4, devices=("motor", "xgm"))
     made = analysis.table(tmp_path / "r", tmp_path / "t.zarr", quiet=True)
