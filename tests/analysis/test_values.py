@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from smalltables import dataset, table
 
 from dxflow.analysis.tables import Table
@@ -80,3 +82,41 @@ def test_rows_of_trains_that_are_not_there_have_no_value_and_are_not_those_of_an
     assert np.isnan(found.values[gone]).all()
     assert not found.there[gone].any()
     assert ev.cutflow("delay > -10")["missing"].iloc[0] == (gone | np.isnan(DELAY)).sum()
+
+
+def leaf(name, values, there):
+    """Return comparisons of a variable with a number, as a value and as what numpy says: true, and known."""
+    return st.floats(0, 6).map(
+        lambda x: (getattr(EV, name) > x * values.std(), (values > x * values.std()) & there, there)
+    )
+
+
+LEAVES = st.one_of(
+    leaf("xgm", np.nan_to_num(XGM), ~np.isnan(XGM)),
+    leaf("delay", np.nan_to_num(DELAY), ~np.isnan(DELAY)),
+    leaf("photons", PHOTONS, np.ones(len(XGM), bool)),
+    st.just((EV.lit, DATA.lit.values & DATA.lit_valid.values, DATA.lit_valid.values)),
+)
+CONDITIONS = st.recursive(
+    LEAVES,
+    lambda part: (
+        part.map(lambda a: (~a[0], ~a[1] & a[2], a[2]))
+        | st.builds(
+            lambda a, b: (a[0] & b[0], a[1] & b[1], (a[2] & b[2]) | (a[2] & ~a[1]) | (b[2] & ~b[1])),
+            part,
+            part,
+        )
+        | st.builds(lambda a, b: (a[0] | b[0], a[1] | b[1], (a[2] & b[2]) | a[1] | b[1]), part, part)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CONDITIONS)
+@pytest.mark.filterwarnings("ignore:.*holds for none")
+def test_conditions_made_by_operators_and_their_texts_hold_where_numpy_says(condition):
+    value, true, known = condition
+    np.testing.assert_array_equal(EV.mask(value), true)
+    np.testing.assert_array_equal(EV.mask(str(value)), true)
+    np.testing.assert_array_equal(EV.mask(~value), ~true & known)
