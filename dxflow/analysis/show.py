@@ -129,7 +129,9 @@ def _about(data: Dataset, path: Any) -> Iterator[str]:
 
 def _listed(data: Dataset, whole: bool, width: int) -> list[str]:
     """Return a line for each variable, as many as fit beside a picture."""
-    names = [str(n) for n in data.data_vars if not str(n).endswith(VALID)]
+    # Numbers of the whole run, such as what is in no bin, are many and small.
+    every = sorted(data.data_vars, key=lambda n: not data[n].ndim)
+    names = [str(n) for n in every if not str(n).endswith(VALID)]
     wide = min(max(map(len, names), default=0), WIDE)
     lines = [_short(f"  {name:<{wide}}  {_said(data[name])}", width) for name in names]
     if whole or len(lines) <= MOST:

@@ -80,6 +80,7 @@ def picture(
     one, said = one.placed(at or {})
     chosen = kind or usual(one)
     one, more = one.middle(needed(one, chosen))
+    one.load()
     title = ", ".join([one.title, *said, *more])
     return MADE[chosen](one, title, how or How())
 

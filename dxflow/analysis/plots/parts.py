@@ -97,6 +97,11 @@ class Parts:
         """Return whether an axis has names in place of numbers."""
         return dim in self.data.coords and self.data[dim].dtype.kind in "USO"
 
+    def load(self) -> None:
+        """Read what is left of the variable and of its parts, once."""
+        for name in filter(None, {self.name, self.valid, self.error, self.count}):
+            self.data.variables[name].load()
+
     def placed(self, at: Mapping[str, Any]) -> tuple[Parts, list[str]]:
         """Return what is at a place along some axes, and that place in words."""
         data, said = self.data, []
