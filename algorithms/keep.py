@@ -11,8 +11,6 @@ import numpy as np
 from dxflow import Algorithm, Frames, Key, Output, Partial, PlanError, PulseKey, RunInfo, Train
 from dxflow.declare.beside import Beside, EachTrain
 
-from .difference import axes_of
-
 FORM = "NAME=SOURCE:KEY, such as xgm=SA1_XTD2_XGM/XGM/DOOCS:output:data.intensityTD"
 
 
@@ -125,5 +123,6 @@ def _output(name: str, info: RunInfo) -> Output:
             f"keep: {name}, {one.name} {one.key}, is {one.dtype}; expected numbers. Texts, such as states, are for "
             "labels: --by, --where"
         )
-    whole = {**axes_of(one), "dtype": one.dtype, "unit": one.unit, "doc": f"{one.name} {one.key}"}
+    # Each has axes of its own, keep.<name>_0 and so on: what they are is not known.
+    whole = {"shape": one.shape[1:], "dtype": one.dtype, "unit": one.unit, "doc": f"{one.name} {one.key}"}
     return Output(per="train" if one.kind == "control" else name, **whole)

@@ -38,7 +38,9 @@ class Line:
         """Where its result goes."""
         return value_of(self.sections[0].tokens, "--to")
 
-    def planned(self, cluster: Any = None, *, passes: bool = True) -> tuple[Plan, Any]:
+    def planned(
+        self, cluster: Any = None, *, passes: bool = True, say: Callable[[str], Any] = str
+    ) -> tuple[Plan, Any]:
         """Return its plan, and the cluster where it is to run: that which is given, or the one of its options.
 
         What is wrong with options, run or result is found here, so that a plain message says it. Unless there are to be
@@ -47,7 +49,8 @@ class Line:
         try:
             options, algorithms = read(self.sections)
             cluster = cluster_of_pass(options) if cluster is None else cluster
-            naming.take(options, run_of(options.run), algorithms, cluster, passes=passes)
+            if left := naming.take(options, run_of(options.run), algorithms, cluster, passes=passes):
+                say(f"note        {left}")
             algorithms = grouped(options, algorithms)
             return plan(
                 run_of(options.run), algorithms, options.to, cluster=cluster, **of_plan(options)
@@ -105,13 +108,13 @@ def plan_all(argv: Sequence[str], doc: str | None, say: Say) -> int:
     """Show the plan of each run of a command line; return the exit code."""
     lines = lines_of("plan", doc, argv)
     if len(lines) == 1:
-        say(str(lines[0].planned()[0]))
+        say(str(lines[0].planned(passes=False, say=say)[0]))
         return OK
     code, cluster = OK, cluster_of_pass(options_of(lines[0]))
     for line in lines:
         say(f"--- {line.run.text}")
         try:
-            say(str(line.planned(cluster)[0]))
+            say(str(line.planned(cluster, passes=False, say=say)[0]))
         except UsageError as e:
             code = complain(f"{line.run.text}: {text_of(e)}")
     return code

@@ -183,7 +183,8 @@ def _value(node: yaml.Node, path: str, name: str, above: tuple[yaml.Node, ...]) 
 
 def _section(node: yaml.MappingNode, path: str, name: str, above: tuple[yaml.Node, ...]) -> Section:
     """Return a mapping; refuse a key that is there twice."""
-    made, lines = Section(), {}
+    made = Section()
+    lines: dict[Any, int] = {}
     for key_node, value in node.value:
         line = key_node.start_mark.line + 1
         key = _scalar(key_node, path, name) if isinstance(key_node, yaml.ScalarNode) else None

@@ -58,7 +58,7 @@ def take(
     cluster: Any = None,
     *,
     passes: bool = True,
-) -> None:
+) -> str:
     """Find what names of ``--where`` and ``--by`` mean that ``--label`` does not explain; keep them with the options.
 
     Parameters
@@ -66,32 +66,39 @@ def take(
     algorithms : sequence of Algorithm
         Of the line: their outputs are names, too.
     passes : bool
-        Whether passes over pixels may be made; else the condition is left out where it needs one.
+        Whether passes over pixels may be made; else condition and groups are left out where they need one.
+
+    Returns
+    -------
+    str
+        What was left out.
 
     Raises
     ------
     UsageError
         If a name may mean several things, or its first pass fails.
     """
-    if getattr(args, "taken", None) is not None:
-        return
-    args.taken = {}
+    if getattr(args, "taken_of", None) == repr(run):
+        return ""
+    # Of another run they are others.
+    args.taken, args.taken_of = {}, repr(run)
     known = named(args)
     wanted = [n for n in _names(args, algorithms) if n not in known and n.partition(".")[0] not in known]
     if not wanted or "" in known:
-        return
+        return ""
     with opened(run) as there:
         found = {name: _one(name, [*_meanings(name, there.run, algorithms, args)]) for name in wanted}
         _refuse_unknown(args, [name for name, one in found.items() if one is None], known, there.run)
     meant = {name: one for name, one in found.items() if one is not None}
-    if not passes and any(one.reads_pixels for one in meant.values()):
+    if not passes and (first := [name for name, one in meant.items() if one.reads_pixels]):
         args.where = args.by = args.label = None
-        return
+        return f"{listed(first)} would need a first pass over the pixels: without --where, --by and --label"
     made = _first_pass(args, run, [one for one in meant.values() if one.first is not None], cluster)
     for name, one in meant.items():
         labels = one.labels or Labels(made[one.first.name], f"{one.first.name}.{one.output}")  # type: ignore[union-attr]
         labels.said = one.said
         args.taken[name] = labels
+    return ""
 
 
 def _names(args: argparse.Namespace, algorithms: Sequence[Algorithm]) -> Iterator[str]:

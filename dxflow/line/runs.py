@@ -123,12 +123,17 @@ def _meant(text: str) -> Iterator[Run]:
             proposal = int(match[1])
             yield Run(f"{proposal}:{number}", f"p{proposal}_r{number:04}", number, proposal)
     elif has_magic(text):
-        paths = sorted(glob(text))
+        # What is beside runs, such as results of them, has names like theirs.
+        paths = [path for path in sorted(glob(text)) if _holds_data(Path(path))]
         if not paths:
-            raise UsageError(f"{text}: no run fits this pattern")
+            raise UsageError(f"{text}: no run fits this pattern: no folder with .h5 files, and no such file")
         yield from map(_of_path, paths)
     else:
         yield _of_path(text)
+
+
+def _holds_data(path: Path) -> bool:
+    return path.suffix == ".h5" if path.is_file() else next(path.glob("*.h5"), None) is not None
 
 
 def is_run(text: str) -> bool:

@@ -22,6 +22,7 @@ from dxflow.algorithms.g2 import G2
 from dxflow.algorithms.histogram import Histogram
 from dxflow.algorithms.imagecube import ImageCube
 from dxflow.algorithms.integrating import Integrating
+from dxflow.algorithms.keep import Keep
 from dxflow.algorithms.photons import Photonise
 from dxflow.algorithms.photonstats import PhotonStatistics
 from dxflow.algorithms.projection import Projection
@@ -90,6 +91,7 @@ def of_corrected(run):
         Waveform(trace=trace, baseline=(0, 100), window=(130, 190), threshold=300),
         TimeTool(line=line, reference=1),
         Integrating(of=From("roi.sum"), slow=camera),
+        Keep(keys={"xgm": f"{run.devices['xgm']}:output:data.intensityTD", "x": motor, "bits": camera}),
     ]
 
 

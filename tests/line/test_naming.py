@@ -102,7 +102,7 @@ def test_options_of_the_pass_hold_for_the_first_one(run, tmp_path, capsys):
     assert made.sizes["module"] == 4
 
 
-def test_before_it_is_queued_no_pixel_is_read(run, tmp_path, monkeypatch):
+def test_plans_and_what_is_queued_read_no_pixel(run, tmp_path, monkeypatch, capsys):
     def never(*args, **options):
         raise AssertionError("a pass was made")
 
@@ -110,6 +110,8 @@ def test_before_it_is_queued_no_pixel_is_read(run, tmp_path, monkeypatch):
     line = ["reduce", run.path, "--to", str(tmp_path / "q.zarr"), "average", "--where"]
     assert job.checked([*line, "lit & xgm > 900"])["chunks"] == 1
     assert job.checked([*line, "xgm > 900"])["chunks"] == 1
+    assert cli.main(["plan", run.path, "average", "--where", "lit & xgm > 900"]) == 0
+    assert "lit would need a first pass over the pixels: without --where" in capsys.readouterr().out
 
 
 def test_a_name_that_may_mean_several_things_is_refused_with_all_of_them(run):
@@ -129,13 +131,31 @@ def test_an_alias_is_a_name(run):
     assert args.taken["x"].source == f"{MOTOR} actualPosition (an alias of the run)"
 
 
+def test_of_each_run_names_mean_what_they_are_there(run, tmp_path):
+    args = argparse.Namespace(
+        where="lit", by=None, label=None, trains=None, quiet=True, on_fault=None, suspect=None
+    )
+    args.detector = args.modules = args.roi = None
+    size = {"detector": "AGIPD500K", "trains": 2, "pulses": 2, "module_shape": (8, 8), "devices": ()}
+    other = make_run(tmp_path / "r2", lit=0.5, **size)
+    naming.take(args, run.path, [], "here")
+    first = args.taken["lit"].values.dataset["litframes.lit"]
+    naming.take(args, other.path, [], "here")
+    assert len(args.taken["lit"].values.dataset["litframes.lit"]) == 4 < len(first)
+
+
+def test_an_output_that_is_none_is_refused(run, tmp_path, capsys):
+    line = ["reduce", run.path, "--to", str(tmp_path / "x.zarr"), "--cluster", "here", "average"]
+    assert cli.main([*line, "--where", "litframes.nothing > 1"]) == 2
+    assert "no 'litframes.nothing'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
         (["average", "--where", "xgn > 3"], "no label 'xgn'. Did you mean 'xgm'?"),
         (["average", "--where", "stag > 3"], "no label 'stag'. Did you mean 'stage'?"),
         (["average", "--where", "xas.mu > 1"], "xas needs options: give it in the line"),
-        (["average", "--where", "litframes.nothing > 1"], "no 'litframes.nothing'"),
         (["average", "--where", "pumped"], "pulse patterns"),
         (
             ["photons", "+", "roi", "average", "--where", "roi.sum > 1"],

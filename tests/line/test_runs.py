@@ -25,6 +25,8 @@ def test_numbers_of_a_proposal_are_runs():
 def test_paths_and_patterns_are_runs_with_the_numbers_that_they_say(tmp_path):
     for name in ("p900123/proc/r0034", "p900123/proc/r0035", "p900123/proc/dark"):
         os.makedirs(tmp_path / name)
+        (tmp_path / name / "RAW-R0034-DA01-S00000.h5").touch()
+    os.makedirs(tmp_path / "p900123/proc/r0034.zarr")
     found = runs_of([f"{tmp_path}/p900123/proc/r*"])
     assert [(one.name, one.run, one.proposal) for one in found] == [
         ("r0034", 34, 900123),
