@@ -77,7 +77,7 @@ class Cube:
         Parameters
         ----------
         to : path
-            Ends with ``.zarr``.
+            Ends with ``.zarr`` or ``.nc``.
         overwrite : bool
             Whether it may replace another result of dxflow.
         """
