@@ -135,8 +135,7 @@ class Additions(Mapping[str, Added]):
         column, one, dims = (
             self._of_expression(name, what) if isinstance(what, (Value, str)) else self._of_data(name, what)
         )
-        rows = self._digest_of_rows(one.rate)
-        one = renewed(one, unit=unit, doc=doc, rows=rows, stamp=self._stamp)
+        one = renewed(one, unit=unit, doc=doc, stamp=self._stamp)
         self._forget(name)
         self._put(one, self._variables(one, column, dims))
         for other in [n for n in self if name in self._needs(n) and self._is_used(n)]:
@@ -176,10 +175,9 @@ class Additions(Mapping[str, Added]):
         if name in inputs or any(name in self._needs(one) for one in inputs):
             raise ValueError(f"{name} would be made of itself: {written(value.node)}")
         column, rate = value.column(), value.rate
-        digests = {one: self._digest(one) for one in inputs}
         return (
             column,
-            Added(name, rate, expression=str(value), inputs=digests),
+            Added(name, rate, expression=str(value), inputs=dict.fromkeys(inputs, "")),
             self._dims(name, column, rate, inputs),
         )
 
@@ -265,15 +263,22 @@ class Additions(Mapping[str, Added]):
             for n in map(str, self._table.data.data_vars)
             if n.removesuffix(VALID) in new
         }
-        told = {n: _told(renewed(one, digest=self._digest(n))) for n, one in new.items()}
+        new = {n: self._with_digests(one) for n, one in new.items()}
+        told = {n: _told(one) for n, one in new.items()}
         selected, gone = self._table.selections.to_dict(), self._table.selections.gone
         beside.put(path, data, told, of=str(self._table.path or ""), selected=selected, gone=gone)
         # What was read from the store that was replaced is read from the new one.
         self._known = {
-            n: one if one.stale else renewed(one, saved=str(path)) for n, one in self._known.items()
+            n: one if one.stale else renewed(new.get(n, one), saved=str(path))
+            for n, one in self._known.items()
         }
         self._point_to(path)
         return path
+
+    def _with_digests(self, one: Added) -> Added:
+        """Return what is known of a variable with digests of what it depends on: that is as it was when it was made."""
+        inputs = None if one.inputs is None else {name: self._digest(name) for name in one.inputs}
+        return renewed(one, inputs=inputs, rows=self._digest_of_rows(one.rate), digest=self._digest(one.name))
 
     def _place(self, to: str | Path | None) -> Path:
         if to is not None:

@@ -14,7 +14,7 @@ from ..run.joined import nothing
 from ..stores.lazy import Taken, lazy, variable
 from .added import with_added
 from .columns import VALID
-from .rows import PULSE, RUN, TRAIN
+from .rows import PULSE, RUN, TRAIN, in_order
 from .tables import Table
 
 if TYPE_CHECKING:
@@ -107,6 +107,8 @@ class _Result:
             If one is there twice.
         """
         trains, pulses = self._ids(self.base)
+        if in_order((trains, pulses)):
+            return np.arange(len(trains))
         order = np.lexsort((pulses, trains))
         again = (np.diff(trains[order]) == 0) & (np.diff(pulses[order]) == 0)
         if again.any():

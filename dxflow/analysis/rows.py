@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -23,6 +24,14 @@ SLOTS = 451_389
 """Of 222 ns in a tenth of a second: from a train to the next."""
 TIMESTAMPS = 2**40
 """Train ids from here on are times of events: seconds and, in the lower 32 bits, nanoseconds."""
+
+
+def in_order(ids: Sequence[NDArray]) -> bool:
+    """Return whether rows are in order of some ids, the first ones first, and each is there once."""
+    later = np.zeros(max(len(ids[0]) - 1, 0), bool)
+    for one in reversed(ids):
+        later = (one[1:] > one[:-1]) | (one[1:] == one[:-1]) & later
+    return bool(later.all())
 
 
 @dataclass(frozen=True, eq=False)

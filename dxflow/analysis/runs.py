@@ -18,7 +18,7 @@ from ..run.joined import nothing
 from ..stores.lazy import Joined, Stacked, Taken, lazy, variable
 from . import masks
 from .columns import VALID
-from .rows import PULSE, RUN, TRAIN
+from .rows import PULSE, RUN, TRAIN, in_order
 from .selections import KEY
 from .tables import Table
 
@@ -118,6 +118,8 @@ class _Join:
         if not there:
             return None
         ids = [np.concatenate([d[name].values for d in there]).astype(np.uint64) for name in IDS[dim]]
+        if in_order(ids):
+            return None
         order = np.lexsort(ids[::-1])
         again = np.logical_and.reduce([np.diff(one[order]) == 0 for one in ids])
         if again.any():
@@ -131,7 +133,7 @@ class _Join:
                 f"{int(again.sum())} rows along {dim} are there twice, the first is {said} (run "
                 f"{listed(map(str, twice))}): a run is given twice, or tables of it overlap"
             )
-        return None if (order == np.arange(len(order))).all() else order
+        return order
 
     def dataset(self) -> xr.Dataset:
         """Return the dataset of all."""

@@ -20,7 +20,7 @@ from ..errors.near import listed
 from ..stores.lazy import lazy, variable
 from .columns import VALID
 from .h5rows import Ragged, Rows, missing_of
-from .rows import PULSE, RUN
+from .rows import PULSE, RUN, in_order
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -168,6 +168,8 @@ class _File:
     def order(self) -> NDArray | None:
         """The rows in order of time, each event once; None if they are so."""
         first, second = self.ids
+        if in_order(self.ids):
+            return None
         order = np.lexsort((second, first))
         again = (np.diff(first[order]) == 0) & (np.diff(second[order]) == 0)
         if again.any():
@@ -176,8 +178,7 @@ class _File:
                 stacklevel=2,
             )
             order = order[np.concatenate([[True], ~again])]
-        same = len(order) == len(first) and (order == np.arange(len(first))).all()
-        return None if same else order
+        return order
 
     def coordinates(self) -> dict[str, Any]:
         """Return ids and time of all rows."""

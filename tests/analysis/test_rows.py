@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from smalltables import dataset
 
-from dxflow.analysis.rows import Rows
+from dxflow.analysis.rows import Rows, in_order
 
 
 def test_each_row_knows_the_position_of_its_train_in_any_order_of_trains():
@@ -17,3 +17,17 @@ def test_each_row_knows_the_position_of_its_train_in_any_order_of_trains():
 def test_rows_without_ids_are_no_table():
     with pytest.raises(ValueError, match="no table: its dimension 'pulse' has no coordinate 'train_id'"):
         Rows.of(dataset().drop_vars("train_id"))
+
+
+def test_rows_are_in_order_if_each_is_later_than_the_one_before():
+    for pairs, expected in (
+        ([(1, 0), (1, 4), (2, 0)], True),
+        ([(1, 0), (1, 0), (2, 0)], False),
+        ([(1, 4), (1, 0)], False),
+        ([(2, 0), (1, 4)], False),
+        ([(2**63, 3), (2**63 + 1, 0)], True),
+        ([(1, 1)], True),
+    ):
+        ids = np.array(pairs, np.uint64).T
+        assert in_order(ids) == expected, pairs
+    assert in_order((np.zeros(0), np.zeros(0)))
