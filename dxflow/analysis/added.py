@@ -16,6 +16,7 @@ import numpy as np
 from ..declare.condition import Column
 from ..declare.grammar import names as names_in
 from ..declare.grammar import written
+from ..errors.kinds import TEXT, expect_all
 from ..errors.near import did_you_mean, listed
 from ..run.joined import nothing
 from . import beside, masks
@@ -132,6 +133,7 @@ class Additions(Mapping[str, Added]):
     def add(self, name: str, what: Any, unit: str, doc: str, *, replace: bool) -> None:
         """Add a variable; see `Table.add`."""
         self._check_name(name, replace=replace)
+        expect_all({"unit": TEXT, "doc": TEXT}, {"unit": unit, "doc": doc})
         column, one, dims = (
             self._of_expression(name, what) if isinstance(what, (Value, str)) else self._of_data(name, what)
         )

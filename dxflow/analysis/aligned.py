@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from ..declare.condition import Column
 from ..declare.labelled import NAMES, of_array
+from ..errors.kinds import shown
 from ..run.index import EntryIndex
 from .rows import PULSE, RUN, TRAIN, Rows
+from .saved import texts
 
 
 def aligned(name: str, what: Any, rows: Rows) -> tuple[Column, str]:
@@ -32,6 +34,8 @@ def aligned(name: str, what: Any, rows: Rows) -> tuple[Column, str]:
     ValueError
         If there are fewer or more values than rows, or none belongs to a row.
     """
+    if what is None or hasattr(what, "data_vars"):
+        raise TypeError(f"{name} is {shown(what)}: expected an expression, an array or a DataArray")
     ids = hasattr(what, "coords") and any(one in what.coords for one in NAMES["train_id"])
     column, rate = _by_ids(what, rows) if ids else _by_number(name, what, rows)
     if column.values.dtype.kind not in "biufcMU":
@@ -43,7 +47,7 @@ def _by_number(name: str, what: Any, rows: Rows) -> tuple[Column, str]:
     masked = ~np.ma.getmaskarray(what) if isinstance(what, np.ma.MaskedArray) else True
     values = np.asarray(what)
     if values.dtype.kind in "OS":
-        values = values.astype("U")
+        values = texts(name, values)
     pulses, trains = len(rows), len(rows.trains)
     # As many trains as rows: values of rows, if there are any.
     rates = {trains: TRAIN, **({pulses: PULSE} if pulses or not trains else {})}

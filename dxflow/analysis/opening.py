@@ -81,7 +81,10 @@ def _opened(path: Path) -> Any:
         from . import smalldata
 
         data = smalldata.read(path)
-        return with_added(Table(data, path, {"layout": data.attrs["layout"], **_about(path)}))
+        left = data.attrs.get("left_out", "")
+        notes = [f"left out, neither numbers nor texts: {left}"] if left else []
+        about = {"layout": data.attrs["layout"], "notes": notes, **_about(path)}
+        return with_added(Table(data, path, about))
     result = open_result(path)
     if result.manifest.get("kind") == beside.KIND:
         raise ValueError(

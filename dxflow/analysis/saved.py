@@ -222,7 +222,7 @@ def _storable(name: str, variable: xr.Variable) -> xr.Variable:
         If it can not be stored.
     """
     if variable.dtype.kind in "OS" or not isinstance(variable.dtype, np.dtype):
-        variable = variable.copy(data=_texts(name, variable.values))
+        variable = variable.copy(data=texts(name, variable.values))
     if variable.dtype.kind == "U":
         # Texts of no length have no type.
         variable = variable.astype(f"U{max(1, variable.dtype.itemsize // 4)}")
@@ -231,7 +231,7 @@ def _storable(name: str, variable: xr.Variable) -> xr.Variable:
     return variable
 
 
-def _texts(name: str, values: NDArray) -> NDArray:
+def texts(name: str, values: NDArray) -> NDArray:
     """Return objects as texts; missing ones are empty."""
     flat = [one.decode() if isinstance(one, bytes) else one for one in np.ravel(values)]
     if others := {type(one).__name__ for one in flat if not (one is None or isinstance(one, str))}:

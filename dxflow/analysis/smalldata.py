@@ -31,6 +31,8 @@ OF_RUN = ("UserDataCfg", "Sums", "epicsOnce", "epics_archiver")
 """Groups whose arrays are of the whole run, whatever their lengths."""
 FLAGS = ("lightStatus/",)
 """How paths of integers begin that say yes or no."""
+KINDS = "biufSO"
+"""Of values that are taken in: numbers, booleans, texts, arrays of different lengths."""
 VAR, RAGGED, UNALIGNED, LEN = "var_", "ragged_", "unaligned_", "_len"
 EPOCH = {"lcls1": 0, "lcls2": 631152000}
 """Seconds from 1970 to what times are counted from."""
@@ -197,7 +199,10 @@ class _File:
         """Return what is to be said of all of it."""
         found = _RUN.search(self.path.stem)
         run = {RUN: self.run} if self.run else {RUN: int(found[1])} if found else {}
-        return {"title": f"small data of {self.path.name}", "rows": "events", "layout": self.layout, **run}
+        left = sorted(path for path, one in self.found.items() if one.dtype.kind not in KINDS)
+        odd = {"left_out": ", ".join(left)} if left else {}
+        title = f"small data of {self.path.name}"
+        return {"title": title, "rows": "events", "layout": self.layout, **run, **odd}
 
     # Variables ------------------------------------------------------------------------------------
 
@@ -211,7 +216,7 @@ class _File:
                 yield from self._several(one)
             elif h5py.check_vlen_dtype(one.dtype) not in (None, str, bytes):
                 yield from self._ragged(one)
-            elif one.dtype.kind in "biufSO":
+            elif one.dtype.kind in KINDS:
                 yield from self._plain(one)
 
     def _plain(self, one: _Found) -> Iterator[tuple[str, xr.Variable]]:

@@ -41,11 +41,19 @@ def lazy(
     array: Readable, dims: Sequence[str], attrs: Mapping[Any, Any] | None = None, *, kept: bool = False
 ) -> xr.Variable:
     """Return an array as a variable whose values are read when they are used, and `kept` in memory then."""
+    from xarray.core import indexing
+
+    made = indexing.LazilyIndexedArray(behind(array))
+    return variable(dims, indexing.MemoryCachedArray(made) if kept else made, attrs)
+
+
+def behind(array: Readable) -> Any:
+    """Return an array behind xarray's kinds of indexing; it can be sent to other processes if the array can."""
     from xarray.backends import BackendArray
     from xarray.core import indexing
 
     class Lazy(BackendArray):
-        """The array behind xarray's kinds of indexing."""
+        """An array of which parts are read."""
 
         def __init__(self) -> None:
             self.shape, self.dtype = array.shape, array.dtype
@@ -54,8 +62,10 @@ def lazy(
             basic = indexing.IndexingSupport.BASIC
             return indexing.explicit_indexing_adapter(key, self.shape, basic, array.read)
 
-    made = indexing.LazilyIndexedArray(Lazy())
-    return variable(dims, indexing.MemoryCachedArray(made) if kept else made, attrs)
+        def __reduce__(self) -> tuple[Any, ...]:
+            return behind, (array,)
+
+    return Lazy()
 
 
 class Stacked:

@@ -369,3 +369,16 @@ def test_what_was_added_since_is_not_replaced_by_what_is_restored(path, tmp_path
     with pytest.warns(UserWarning, match="another variable of this name was added since"):
         ev.restore(tmp_path / "own.added.zarr")
     np.testing.assert_array_equal(ev.a.values, dataset().signal * 5)
+
+
+@pytest.mark.parametrize(
+    "what", [None, dataset(), np.array([{}] * 141, object)], ids=["none", "dataset", "objects"]
+)
+def test_what_is_no_data_is_refused(what):
+    ev = table()
+    assert len(ev.rows) == 141
+    with pytest.raises((TypeError, ValueError), match="x (is|holds)"):
+        ev.add("x", what)
+    with pytest.raises(TypeError, match="unit=3: expected a text"):
+        ev.add("x", "xgm", unit=3)
+    assert "x" not in ev.names

@@ -1,5 +1,7 @@
 """Small-data files of LCLS, written by h5py alone, are tables: each event once, in order of time, gaps said."""
 
+import pickle
+
 import h5py
 import lclsfiles
 import numpy as np
@@ -182,3 +184,19 @@ def test_names_that_would_be_the_same_are_told_apart(tmp_path):
         f["a/b"].dims[0].label = "a.b"
     ev = dxflow.open(tmp_path / "a.h5")
     assert {name: ev.column(name).values.tolist() for name in ev.names} == {"a.b": [1, 2], "a.b_": [3, 4]}
+
+
+def test_what_is_left_out_is_said_and_events_may_be_none(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as f:
+        f["timestamp"], f["x/y"], f["n"] = np.zeros(0, "u8"), np.zeros((0, 3)), np.zeros(0, "i8")
+        f["record"] = np.zeros(2, [("a", "f4")])
+    ev = dxflow.open(tmp_path / "a.h5")
+    assert repr(ev).splitlines()[-1] == "left out, neither numbers nor texts: record"
+    assert ev.mask("n > 3").shape == (0,)
+
+
+def test_what_is_not_read_yet_may_be_sent_to_other_processes(tmp_path):
+    known = lclsfiles.write(tmp_path / "a.h5", order=np.arange(60)[::-1])
+    data = pickle.loads(pickle.dumps(dxflow.open([tmp_path / "a.h5"]).data))
+    assert not data["ipm2.sum"].variable._in_memory
+    np.testing.assert_array_equal(data["ipm2.sum"], known["sum"])
