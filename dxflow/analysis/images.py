@@ -62,6 +62,8 @@ class Asked:
         Options of it, or its number of bins: I(q) of each frame, and of the mean image.
     geometry : optional
         Mean images are assembled as well; True: by the geometry beside the run.
+    pulses : mapping
+        Where rows are X-ray pulses: which of them frames see, options of `PulseKey` such as ``offset``.
     options : mapping
         Of `dxflow.reduce`, such as ``cluster="here"``.
     """
@@ -70,6 +72,7 @@ class Asked:
     run: Any = None
     azint: Any = None
     geometry: Any = None
+    pulses: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -81,7 +84,9 @@ class Asked:
             raise TypeError(
                 f"{', '.join(f'{name}=' for name in given)}: of images, which are not asked for: images=True"
             )
-        return None if images is None else cls(images, run, azint, geometry, options)
+        rest = dict(options)
+        pulses = rest.pop("pulses", None) or {}
+        return None if images is None else cls(images, run, azint, geometry, pulses, rest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,15 +117,17 @@ def imaged(table: Source, placed: Placed, asked: Asked) -> Imaged:
     used = placed.used()
     if not len(used.bins):
         raise PlanError(f"images=: none of the {len(placed.bins)} rows is selected, in a bin and above 0")
-    used, made = _planned(_run_of(table, asked.run), wanted, used, options)
+    run = _run_of(table, asked.run)
+    found = used.seen(run, wanted.first, asked.pulses if table.data.attrs.get("rows") == "pulses" else None)
+    made = _planned(run, wanted, found, options)
     result = execute(made, options.get("cluster"), quiet=bool(options.get("quiet")))
     data, names = wanted.images(result.dataset, made), [NAME]
     if wanted.assemble is not None:
         names.append(ASSEMBLED)
     if wanted.azint is not None:
-        data = data.assign(wanted.curves(result.dataset, made, used))
+        data = data.assign(wanted.curves(result.dataset, made, found))
         names.append(CURVE)
-    return Imaged(data, names, result, _notes(made, wanted, used))
+    return Imaged(data, names, result, _notes(made, wanted, found, used))
 
 
 def lazily(data: Dataset) -> Dataset:
@@ -149,6 +156,12 @@ class _Pass:
     azint: Any = None
     assemble: Any = None
     cube: str = "imagecube"
+
+    @property
+    def first(self) -> Frames | Key:
+        """What is read of the detector."""
+        inputs = [one for a in self.chain for one in a.inputs.values()] + [self.img]
+        return next((one for one in inputs if isinstance(one, (Frames, Key))), Frames())
 
     @classmethod
     def of(cls, asked: Asked) -> _Pass:
@@ -269,6 +282,8 @@ def _chain(images: Any) -> tuple[list[Algorithm], Any]:
 
 def _run_of(table: Source, run: Any) -> Any:
     """Return the run, or several runs as one, whose images are read."""
+    if table.data.attrs.get("rows") == "events":
+        raise PlanError("images=: rows are events of LCLS, whose raw data are not read")
     if RUN in table.data.coords:
         return _joined(np.unique(table.data[RUN].values).tolist(), run)
     found = table.data.attrs.get("run", "") if run is None else run
@@ -289,14 +304,13 @@ def _joined(numbers: list[Any], run: Any) -> Any:
         return first.union(*others)
 
 
-def _planned(run: Any, wanted: _Pass, placed: Placed, options: Mapping[str, Any]) -> tuple[Placed, Plan]:
-    """Return the plan of the pass; by trains where images have no other ids."""
+def _planned(run: Any, wanted: _Pass, placed: Placed, options: Mapping[str, Any]) -> Plan:
+    """Return the plan of the pass; errors say what to do."""
     try:
-        return placed, _plan(run, wanted, placed, options)
+        return _plan(run, wanted, placed, options)
     except PlanError as e:
-        if (other := _otherwise(run, wanted, placed, options)) is None:
-            raise PlanError(f"images=: {e}{_smaller(e, placed)}") from e
-        return other, _plan(run, wanted, other, options)
+        _refuse_others(run, wanted, placed, options)
+        raise PlanError(f"images=: {e}{_smaller(e, placed)}") from e
 
 
 def _plan(run: Any, wanted: _Pass, placed: Placed, options: Mapping[str, Any]) -> Plan:
@@ -311,48 +325,24 @@ def _smaller(error: PlanError, placed: Placed) -> str:
     )
 
 
-def _otherwise(run: Any, wanted: _Pass, placed: Placed, options: Mapping[str, Any]) -> Placed | None:
-    """Return rows by other ids where the images have no pulse ids, None where they do.
-
-    Raises
-    ------
-    PlanError
-        If that is not possible, or no row is of the run.
-    """
+def _refuse_others(run: Any, wanted: _Pass, placed: Placed, options: Mapping[str, Any]) -> None:
+    """Refuse a run that has none of the trains of the rows."""
     average = find.algorithm("average")(img=wanted.img)
     try:
         made = plan(run, [*wanted.chain, average], **options)
     except PlanError:
-        return None
+        return
     bound = made.algorithms[-1]
-    _refuse_others(placed, made.inputs[bound.stream].index.train_ids, bound.info.path)
-    pulses, cells = len(bound.info["img"].pulses), len(bound.info["img"].cells)
-    if pulses or len(placed.ids) == 1:
-        return None
-    if cells and "cell_id" in placed.ids:
-        return placed.by_cell()
-    if (alike := placed.of_trains()) is None:
+    trains, own = made.inputs[bound.stream].index.train_ids, placed.ids["train_id"]
+    if len(own) and not np.isin(own, trains).any():
         raise PlanError(
-            "images=: the images have no pulse ids, and rows of one train are in different bins, or count differently: "
-            "bin by values per train"
-        )
-    return alike
-
-
-def _refuse_others(placed: Placed, trains: NDArray, path: str) -> None:
-    """Refuse a run that has none of the trains of the rows."""
-    own = placed.ids["train_id"]
-    if not np.isin(own, trains).any():
-        has = f"from {trains.min()} to {trains.max()}" if len(trains) else "none"
-        raise PlanError(
-            f"images=: {path} is not the run of the table: its trains are {has}, those of the table's rows from "
-            f"{own.min()} to {own.max()}"
+            f"images=: {bound.info.path} is not the run of the table: its trains are from {trains.min()} to "
+            f"{trains.max()}, those of the table's rows from {own.min()} to {own.max()}"
         )
 
 
-def _notes(made: Plan, wanted: _Pass, placed: Placed) -> list[str]:
+def _notes(made: Plan, wanted: _Pass, found: Placed, used: Placed) -> list[str]:
     """Say how many rows have no image."""
     index = made.inputs[wanted.bound(made, wanted.cube).stream].index
-    if len(placed.ids) == 1 or (gone := len(placed.bins) - len(index)) <= 0:
-        return []
-    return [f"images: {gone} of {len(placed.bins)} rows in bins have no frame in the run"]
+    gone = found.unseen + max(0, len(found.bins) - len(index)) * (len(found.ids) > 1)
+    return [f"images: {gone} of {len(used.bins)} rows in bins have no frame in the run"] if gone else []

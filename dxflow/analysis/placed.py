@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..declare.inputs import Frames, Key
 from ..declare.labels import Labels
+from ..errors import PlanError
 from ..run.joined import Labelled
 from ..run.selection import FrameSelection
 from .rows import PULSE, TRAIN
+from .seen import frames_of, selection
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from ..run.index import EntryIndex
     from .evaluating import Source
 
-IDS = ("pulse_id", "cell_id", "entry_id")
+IDS = ("pulse_id", "entry_id")
 """Labels of rows that tell the frames of a train apart."""
 ROWS = "row"
 
@@ -43,6 +46,8 @@ class Placed:
         The ratio of sums, or frame by frame.
     unit : str
         Of `norm`.
+    unseen : int
+        Rows that were left out since no frame sees them.
     """
 
     axes: Mapping[str, int]
@@ -52,6 +57,7 @@ class Placed:
     weights: NDArray | None = None
     how: str = "ratio"
     unit: str = ""
+    unseen: int = 0
 
     @classmethod
     def of(
@@ -70,28 +76,47 @@ class Placed:
             keep = keep & (values > 0) & np.isfinite(values)
         return self._rows(keep)
 
-    def of_trains(self) -> Placed | None:
-        """Return the same with one row for each train, if all rows of a train are alike; otherwise None."""
-        _, first, of = np.unique(self.ids["train_id"], return_index=True, return_inverse=True)
-        values = [self.bins, *self._numbers().values()]
-        if any((v != v[first][of]).any() for v in values):
-            return None
-        one = self._rows(first)
-        return replace(one, ids={"train_id": one.ids["train_id"]})
+    def seen(self, run: Any, frames: Frames | Key, clock: Mapping[str, Any] | None) -> Placed:
+        """Return the rows that a frame belongs to, one for each frame, with the ids of these.
+
+        Parameters
+        ----------
+        clock : mapping, optional
+            Which slots of the bunch pattern frames see, as of `PulseKey`; None where rows are frames.
+
+        Raises
+        ------
+        PlanError
+            If rows of one frame are in different bins.
+        """
+        if not (names := [name for name in IDS if name in self.ids]):
+            return self
+        label, ids, there = frames_of(run, frames, self.ids["train_id"], self.ids[names[0]], clock)
+        own = {"train_id": self.ids["train_id"], label: ids}
+        return replace(self, ids=own, unseen=int((~there).sum()))._rows(there)._single()
+
+    def _single(self) -> Placed:
+        """Return one row for each frame; refuse rows of a frame that are not alike."""
+        keys = np.stack([*self.ids.values()], axis=1)
+        _, first, of = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        if len(first) == len(keys):
+            return self
+        if any((v != v[first][of.ravel()]).any() for v in (self.bins, *self._numbers().values())):
+            what = "trains" if len(self.ids) == 1 else "frames"
+            raise PlanError(
+                f"images=: the images have {len(first)} {what} for {len(keys)} rows, and rows of one are in different "
+                "bins, or count differently: bin by what is the same for all of them, such as values per train"
+            )
+        return self._rows(np.sort(first))
 
     def labels(self, values: NDArray) -> Labels:
         """Return values of rows as labels of their frames."""
         return Labels(self._array(values))
 
-    def by_cell(self) -> Placed:
-        """Return the same with memory cells in place of pulses."""
-        return replace(self, ids={name: self.ids[name] for name in ("train_id", "cell_id")})
-
-    def frames(self) -> Any:
+    def frames(self) -> FrameSelection:
         """Return which frames are read."""
-        if "cell_id" in self.ids and len(self.ids) == 2:
-            return FrameSelection(in_cells=(self.ids["train_id"], self.ids["cell_id"]))
-        return self._array(np.ones(len(self.bins), bool))
+        (trains, *ids) = self.ids.values()
+        return selection([*self.ids][-1], trains, ids[0] if ids else trains)
 
     def rows_of(self, index: EntryIndex) -> NDArray:
         """Return the row of each frame of an index, (frame,), -1 of those without."""

@@ -209,7 +209,8 @@ class Table:
         geometry : path, array, extra_geom object or True, optional
             Images are put together as well, ``assembled_mean`` and so on, by this or by what lies beside the run.
         **options
-            Of the pass over images, as of `dxflow.reduce`: ``cluster=``, ``mask=``, ``on_fault=``.
+            Of the pass over images, as of `dxflow.reduce`: ``cluster=``, ``mask=``, ``on_fault=``. Where rows are X-ray
+            pulses, ``pulses={"offset": 96}`` says which frames see them, as of `PulseKey`.
 
         Returns
         -------

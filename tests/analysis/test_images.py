@@ -2,13 +2,14 @@
 
 import os
 
+import h5py
 import numpy as np
 import oracle
 import pytest
 import xarray as xr
 from runs import make_run
 
-from dxflow import Frames, Key, PlanError
+from dxflow import Frames, Key, PlanError, analysis
 from dxflow.algorithms.subtract import Subtract
 from dxflow.analysis.tables import Table
 from dxflow.simulate import Plant
@@ -212,7 +213,7 @@ def test_a_train_whose_rows_are_alike_is_one_image_of_a_camera(tmp_path):
     )
     assert data["n"].values.tolist() == [9, 9]
     assert (data["image_count"] == 3).all()
-    with pytest.raises(PlanError, match="no pulse ids, and rows of one train are in different bins"):
+    with pytest.raises(PlanError, match="6 trains for 14 rows, and rows of one are in different bins"):
         table.cube({"delay": EDGES}, images=key, cluster="here")
 
 
@@ -257,6 +258,33 @@ def test_rows_without_a_frame_are_told(run):
         {"side": "unique"}, images=True, cluster="here"
     )
     assert "images: 1 of 54 rows in bins have no frame in the run" in cube.data.attrs["notes"]
+
+
+def test_pulses_are_the_frames_that_see_them(tmp_path):
+    """Numbers of frames are not slots of the bunch pattern: some slots are numbers of other frames."""
+    truth = make_run(
+        tmp_path / "r0005",
+        detector="AGIPD500K",
+        trains=4,
+        pulses=40,
+        module_shape=(2, 4),
+        lit=0.5,
+        first_slot=96,
+    )
+    for file in tmp_path.glob("r0005/*AGIPD*.h5"):
+        with h5py.File(file, "r+") as f:
+            (source,) = f["INSTRUMENT/SPB_DET_AGIPD500K2G/DET"].values()
+            source["image/pulseId"][...] -= 96
+    ev = analysis.table(truth.path, tmp_path / "t.zarr", quiet=True)
+    assert ev.data.attrs["rows"] == "pulses"
+    frames = oracle.frames(truth.path, truth.sources, truth.key)[1]
+    bins = np.where(truth.lit, np.searchsorted(truth.train_ids, truth.frame_train_ids), -1)
+    close(ev.cube({"train_id": "unique"}, images=True, cluster="here").data, expected(frames, bins, 4))
+    shifted = ev.cube({"train_id": "unique"}, images=True, pulses={"offset": 100}, cluster="here")
+    assert "rows in bins have no frame in the run" in shifted.data.attrs["notes"]
+    events = Table(ev.data.assign_attrs(rows="events"))
+    with pytest.raises(PlanError, match="events of LCLS"):
+        events.cube({"train_id": "unique"}, images=True)
 
 
 def test_several_runs_are_one(tmp_path):
