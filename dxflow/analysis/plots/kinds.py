@@ -16,8 +16,8 @@ axes of the variable                         picture
 (y, x) other axes                            map in colours
 ===========================================  ==========================================================================
 
-Of further axes before these one place is shown: that which is asked for (``at``), or the middle (the first of
-names); the title says which.
+Of further axes before these one place is shown: that which is asked for (``at``), of cubes the bin with most rows,
+otherwise the middle (the first of names); the title says which.
 """
 
 from __future__ import annotations
@@ -222,8 +222,9 @@ MADE: dict[str, Callable[[Parts, str, How], Picture]] = {
 def first(data: Dataset) -> str:
     """Return the variable that says most of a dataset; "" if none can be drawn."""
     names = [str(n) for n in data.data_vars if not str(n).endswith(VALID)]
-    ranked = [(_rank(Parts.of(data, n)), place, n) for place, n in enumerate(names)]
-    return min(((r, p, n) for r, p, n in ranked if r < LAST), default=(0, 0, ""))[2]
+    # Of values of one device the plain one has the shortest name.
+    ranked = [(_rank(Parts.of(data, n)), len(n), place, n) for place, n in enumerate(names)]
+    return min((one for one in ranked if one[0] < LAST), default=(0, 0, 0, ""))[3]
 
 
 LAST = 90

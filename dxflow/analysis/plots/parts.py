@@ -22,19 +22,26 @@ MOST = 2**24
 STRETCHES = 16
 MEANS = ("mean", "average", "difference", "contrast", "mu", "matrix", "spectrum")
 """Outputs of algorithms whose standard error is called ``error``."""
+ROWS_IN_BINS = "n"
+"""Variable of a cube that says how many rows are in each bin."""
 SERIES = 4
 """Named things that are drawn together at most."""
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """A variable and what belongs to it: where it has values, its standard error, of how many values it is the mean."""
+    """A variable and what belongs to it.
+
+    Names of what says where it has values, of its standard error, of how many values it is the mean, and of how many
+    rows are in each bin of its cube; "" of what there is not.
+    """
 
     data: Dataset
     name: str
     valid: str = ""
     error: str = ""
     count: str = ""
+    n: str = ""
 
     @classmethod
     def of(cls, data: Dataset, name: str) -> Parts:
@@ -50,9 +57,14 @@ class Parts:
             raise KeyError(f"no variable {name!r}.{did_you_mean(name, names)} There are: {listed(names)}")
         valid = f"{name}{VALID}" if f"{name}{VALID}" in data else ""
         error, count = (_same(data, name, others) for others in (_errors(name), _counts(name)))
-        names = [n for n in dict.fromkeys((name, valid, error, count)) if n]
+        rows = (
+            ROWS_IN_BINS
+            if ROWS_IN_BINS in data and set(data[ROWS_IN_BINS].dims) <= set(data[name].dims)
+            else ""
+        )
+        names = [n for n in dict.fromkeys((name, valid, error, count, rows)) if n]
         coords = data.coords.to_dataset()
-        return cls(coords.assign({n: data[n] for n in names}), name, valid, error, count)
+        return cls(coords.assign({n: data[n] for n in names}), name, valid, error, count, rows)
 
     @property
     def array(self) -> DataArray:
@@ -123,6 +135,7 @@ class Parts:
         if empty:
             raise ValueError(f"{self.name} has no values: its axis {empty[0]!r} is empty")
         places = {d: 0 if self.named(d) else self.array.sizes[d] // 2 for d in others}
+        places |= self._fullest({d: n for d, n in places.items() if self.named(d)}, others)
         said = [
             f"{_said(self.array, d, n)} ({n + 1} of {self.array.sizes[d]})"
             for d, n in places.items()
@@ -130,6 +143,15 @@ class Parts:
         ]
         one = replace(self, data=self.data.isel(places))
         return one._some(said) if one.rows in needed else (one, said)
+
+    def _fullest(self, named: Mapping[str, int], others: Collection[str]) -> dict[str, int]:
+        """Return the place of the bin with most rows along the axes of a cube that have numbers."""
+        if (n := self.part(self.n)) is None or not n.size:
+            return {}
+        n = n.isel(named, missing_dims="ignore")
+        n = n.sum([d for d in n.dims if d not in others])
+        places = np.unravel_index(int(np.argmax(n.values)), n.shape) if n.values.any() else ()
+        return {str(d): int(at) for d, at in zip(n.dims, places, strict=False)}
 
     def _some(self, said: list[str]) -> tuple[Parts, list[str]]:
         """Return some stretches of rows where there are too many to be read for a picture."""

@@ -235,11 +235,30 @@ def test_of_many_rows_some_stretches_are_read(monkeypatch):
     np.testing.assert_allclose(made.data["value"], values.mean(axis=0))
 
 
+def test_of_a_cube_the_bin_with_most_rows_is_shown():
+    dims = ("pump", "delay", "energy")
+    rows = np.array([[[0, 0], [5, 0], [0, 9], [0, 0], [2, 0]], [[90, 0], [0, 0], [0, 0], [0, 0], [0, 0]]])
+    data = xr.Dataset(
+        {"n": (dims, rows), "image_mean": ((*dims, "ss", "fs"), RNG.random((2, 5, 2, 4, 6)))},
+        {"pump": ["on", "off"], "delay": DATA["delay"]},
+    )
+    made = kinds.picture(data, "image_mean")
+    np.testing.assert_array_equal(made.data["image"], data["image_mean"][0, 2, 1])
+    made = kinds.picture(data, "image_mean", at={"pump": "off", "energy": 0})
+    np.testing.assert_array_equal(made.data["image"], data["image_mean"][1, 0, 0])
+    empty = data.assign(n=data["n"] * 0)
+    made = kinds.picture(empty, "image_mean")
+    np.testing.assert_array_equal(made.data["image"], data["image_mean"][0, 2, 1])
+
+
 def test_what_says_most_is_shown_first():
     assert kinds.first(DATA) == "average.mean"
     assert kinds.first(DATA[["xgm", "azint.intensity", "azint.mean"]]) == "azint.mean"
     assert kinds.first(DATA[["litframes.lit", "litframes.intensity"]]) == "litframes.intensity"
     assert kinds.first(DATA[["one"]]) == ""
+    sigma = DATA[["litframes.intensity"]].rename({"litframes.intensity": "xgm.intensitySigmaTD"})
+    sigma["xgm.intensityTD"] = sigma["xgm.intensitySigmaTD"]
+    assert kinds.first(sigma) == "xgm.intensityTD"
 
 
 def test_every_variable_of_a_table_can_be_drawn():
