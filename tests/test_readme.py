@@ -222,7 +222,7 @@ def test_labels_and_conditions_are_as_printed(tmp_path, monkeypatch):
 def test_tables_are_made_as_printed(tmp_path, monkeypatch):
     done = programs.run("\n".join(blocks("docs/tables.md", "python")), folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "water.png").stat().st_size > 8_000
+    assert (tmp_path / "tables.png").stat().st_size > 8_000
     monkeypatch.chdir(tmp_path)
     all_of_it, new, by_config, every, lcls = (line[1:] for line in commands("docs/tables.md"))
     assert cli.main([*all_of_it, "--overwrite"]) == 0

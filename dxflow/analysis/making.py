@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -108,7 +109,8 @@ def table(
     with during(f"opening {run}", opened, run, wanted.algorithms, None, quiet=quiet) as source:
         made = _Making(_some(source, trains), wanted, quiet, lcls)
         data = made.dataset(run, {**wanted.options, **options}, trains, _asked(limit, agree))
-    about = {"config": wanted.text, "losses": [asdict(one) for one in ordered(made.losses)]}
+    losses = [asdict(one) for one in ordered(made.losses)]
+    about = {"config": wanted.text, "losses": losses}
     with Progress(f"writing {path.name}", quiet=quiet):
         if lcls:
             smalldata_out.write(data, path, about, overwrite)
@@ -195,6 +197,7 @@ class _Making:
             "run": self.source.path,
             "rows": grid.kind or "trains",
             "scan": scan,
+            "pulses": json.dumps(self.config.clock) if self.config.clock else "",
         }
         # The order that somebody gave; labels of other axes are made coordinates by their makers.
         return Dataset(made, labels, {k: v for k, v in attrs.items() if v}).set_coords(

@@ -81,9 +81,10 @@ def _opened(path: Path) -> Any:
         from . import smalldata
 
         data = smalldata.read(path)
-        left = data.attrs.get("left_out", "")
+        left, said = data.attrs.get("left_out", ""), _said(path)
         notes = [f"left out, neither numbers nor texts: {left}"] if left else []
-        about = {"layout": data.attrs["layout"], "notes": notes, **_about(path)}
+        data.attrs.update(said.get("attrs", {}))
+        about = {"layout": data.attrs["layout"], "notes": notes, **said.get("about", {})}
         return with_added(Table(data, path, about))
     result = open_result(path)
     if result.manifest.get("kind") == beside.KIND:
@@ -93,10 +94,10 @@ def _opened(path: Path) -> Any:
     return _made(path, result.manifest) if result.manifest.get("kind") in KINDS else result
 
 
-def _about(path: Path) -> dict[str, Any]:
+def _said(path: Path) -> dict[str, Any]:
     """Return what a table in LCLS's layout says of how dxflow made it; nothing of a file of LCLS."""
     with open_hdf5(path) as file:
-        return dict(json.loads(file.attrs[GROUP])["about"]) if GROUP in file.attrs else {}
+        return dict(json.loads(file.attrs[GROUP])) if GROUP in file.attrs else {}
 
 
 def _ours(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,7 @@ def _of_run(
     first = next((one.first for one in kept if one.first is not None), Frames())
     trains, pulses, clock = flat["train_id"].values, flat["pulse_id"].values, options.pop("pulses", None)
     of_pulses = flat.attrs.get("rows") == "pulses"
+    clock = clock or json.loads(flat.attrs.get("pulses", "{}"))
     label, ids, seen = frames_of(run, first, trains, pulses, dict(clock or {}) if of_pulses else None)
     chosen = selection(label, trains[seen], ids[seen])
     result = reduce(run, [a for one in kept for a in one.algorithms], frames=chosen, **options)

@@ -63,9 +63,9 @@ def write(data: Dataset, to: str | Path, about: Mapping[str, Any], overwrite: bo
     sink = Sink(path)
     try:
         file.write(sink)
-        sink.attributes(
-            "/", {GROUP: json.dumps({"kind": "table", "about": dict(about)}), **_texts(data.attrs)}
-        )
+        attrs = _texts(data.attrs)
+        told = {"kind": "table", "about": dict(about), "attrs": attrs}
+        sink.attributes("/", {GROUP: json.dumps(told), **attrs})
         sink.close()
         sink.publish(os.replace if overwrite else appear)
     except BaseException:

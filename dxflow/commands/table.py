@@ -26,6 +26,7 @@ PASS = (
     "overwrite",
 )
 OF_PASS = ("on_fault", "suspect", "chunk", "block", "hook_timeout")
+WORDS = {"pulse": "per row", "train": "per train", "run": "of the run"}
 SHOWN = 12
 """Variables that are shown of what was made."""
 
@@ -117,12 +118,12 @@ def report(table: Table) -> str:
     from ..sizes import show
 
     sizes = ", ".join(f"{n} {dim}s" for dim, n in table.data.sizes.items() if dim in ("pulse", "train"))
-    names = table.names
-    rates = {rate: sum(table.rate(name) == rate for name in names) for rate in ("pulse", "train", "run")}
+    by_rate = {rate: [n for n in table.names if table.rate(n) == rate] for rate in ("pulse", "train", "run")}
+    names = [name for own in by_rate.values() for name in own]
     said = [
         f"table    {table.path}, {show(table.data.nbytes)} in memory",
         f"rows     {sizes}; rows are {table.data.attrs['rows']}",
-        f"values   {rates['pulse']} per row, {rates['train']} per train, {rates['run']} of the run",
+        f"values   {', '.join(f'{len(own)} {WORDS[rate]}' for rate, own in by_rate.items())}",
         f"names    {', '.join(names[:SHOWN])}{f', and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}",
     ]
     lost = lines(from_json(table.about["losses"])) or ["nothing"]

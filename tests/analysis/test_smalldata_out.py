@@ -45,6 +45,8 @@ def test_what_is_read_again_is_the_same(data, path):
         assert (one.values.dtype == bool) == (other.values.dtype == bool)
         assert ev.data[name].attrs.get("units") == data[name].attrs.get("units")
     assert ev.about["losses"][0]["cause"] == "one"
+    attrs = {"rows": "pulses", "title": "a trial", "scan": "stage.x"}
+    assert {name: ev.data.attrs[name] for name in attrs} == attrs
     np.testing.assert_array_equal(ev.mask("pumped"), old.mask("pumped"))
 
 
