@@ -124,5 +124,10 @@ def _output(name: str, info: RunInfo) -> Output:
             "labels: --by, --where"
         )
     # Each has axes of its own, keep.<name>_0 and so on: what they are is not known.
-    whole = {"shape": one.shape[1:], "dtype": one.dtype, "unit": one.unit, "doc": f"{one.name} {one.key}"}
+    whole: dict[str, Any] = {
+        "shape": one.shape[1:],
+        "dtype": one.dtype,
+        "unit": one.unit,
+        "doc": f"{one.name} {one.key}",
+    }
     return Output(per="train" if one.kind == "control" else name, **whole)

@@ -216,6 +216,19 @@ def test_what_the_line_selects_is_for_each_pass_unless_it_says_otherwise(data, t
     assert [modules[name].values.tolist() for name in ("dark", "own")] == [[2], [5]]
 
 
+def test_names_of_the_line_that_are_known_by_themselves_hold_in_recipes_too(data, tmp_path):
+    class Lit(Recipe):
+        def passes(self, args):
+            self.reduce(data.path, Average(), "mean.zarr")
+            self.reduce(data.path, Average(), "all.zarr", where=None, labels=None)
+
+    line = ["--to", str(tmp_path), "--cluster", "here", "--where", "litframes.lit_pixels >= 0 & lit"]
+    made = Lit.of_line(line).run()
+    lit = dxflow.reduce(data.path, LitFrames(), cluster="here").selection()
+    used = {name: int(result.account["used"].max()) for name, result in made.results.items()}
+    assert used == {"mean": int(lit.sum()), "all": len(lit)}
+
+
 def test_several_recipes_of_a_file_are_told_apart_and_what_is_none_is_said(tmp_path):
     both = tmp_path / "both.py"
     both.write_text(FILE.replace("if __name__", "class Other(LitMean):\n    pass\n\n\nif __name__"))

@@ -48,11 +48,19 @@ UNSPELLED = "not in any file"
 """Stands for what cannot be spelled, with what it is."""
 FEW, LONG = 256, 10_000
 """Values of an array, and of a list, that is spelled."""
-SPECIAL = ("Labels", "Result", "array", "slice", UNSPELLED)
+SPECIAL = ("Labels", "Result", "array", "slice", "pairs", UNSPELLED)
 
 
 def spelled(value: Any) -> Any:
     """Return a value as plain data; what has none becomes ``{UNSPELLED: what it is}``."""
+    try:
+        return _spelled(value)
+    # Whatever objects of users raise when they are compared or taken apart: nobody may need a configuration.
+    except (TypeError, ValueError, AttributeError, RecursionError) as e:
+        return {UNSPELLED: f"{type(value).__name__} ({e})"}
+
+
+def _spelled(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -64,9 +72,10 @@ def spelled(value: Any) -> Any:
             return {UNSPELLED: f"{len(value)} values"}
         return [spelled(one) for one in value]
     if isinstance(value, Mapping):
-        return {
-            key if isinstance(key, (int, float)) else str(key): spelled(one) for key, one in value.items()
-        }
+        if all(isinstance(key, str) for key in value):
+            return {key: spelled(one) for key, one in value.items()}
+        # Keys of JSON are texts.
+        return {"pairs": [[spelled(key), spelled(one)] for key, one in value.items()]}
     return _of_object(value)
 
 
@@ -101,7 +110,11 @@ def _of_object(value: Any) -> Any:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and not isinstance(a, np.ndarray) and bool(a == b)
+    """Return whether two values are the same; those that cannot be compared are not."""
+    try:
+        return a is b or (type(a) is type(b) and not isinstance(a, np.ndarray) and bool(a == b))
+    except (TypeError, ValueError, AttributeError):
+        return False
 
 
 def _of_labels(labels: Labels) -> Any:
@@ -157,6 +170,8 @@ def _read(name: str, given: Any, opened: Callable[[str], Any]) -> Any:
     """Return the object that is spelled under its name."""
     if name == "slice":
         return slice(*given)
+    if name == "pairs":
+        return {key: read(one, opened) for key, one in given}
     if name == "Result":
         return opened(given)
     if name == UNSPELLED:
@@ -228,7 +243,7 @@ def _algorithm(one: Algorithm, varied: Mapping[str, list[Any]]) -> Any:
         if key not in varied and (key not in defaults or not _same(value, defaults[key])):
             own[key] = spelled(value)
     for alias, what in one.inputs.items():
-        if alias in cls.inputs and what != cls.inputs[alias]:
+        if alias in cls.inputs and not _equal(what, cls.inputs[alias]):
             own[alias] = spelled(what)
     if varied:
         own["variants"] = dict(varied)

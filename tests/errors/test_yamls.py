@@ -64,7 +64,7 @@ def test_what_is_wrong_is_said_with_file_line_and_key():
         ("true: 1", "line 1: a key is a word"),
         ("a: 1\n---\nb: 2", "line 2.*another document"),
         ("a: \x00", "x.yaml: "),
-        ("[" * 5000, "x.yaml"),
+        ("[" * 1500, "x.yaml"),
     ],
 )
 def test_what_is_no_configuration_is_refused_with_its_line(text, words):

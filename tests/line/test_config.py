@@ -1,5 +1,7 @@
 """Reductions as YAML files: a result makes its configuration, and that makes the result again."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -36,6 +38,7 @@ from dxflow.algorithms.xas import Xas
 from dxflow.commands import job
 from dxflow.commands import main as cli
 from dxflow.commands.many import lines_of, planned
+from dxflow.declare import spelled
 from dxflow.declare.spelled import lacking
 from dxflow.errors.usage import UsageError
 from dxflow.errors.yamls import dump
@@ -297,6 +300,26 @@ def test_what_is_in_no_file_is_refused_with_what_to_do(run, tmp_path, capsys):
     assert "Write arrays to files (numpy.save" in said
     assert cli.main(["info", run.path, "--config"]) == 2
     assert "is no result of dxflow" in capsys.readouterr().err
+
+
+def test_nothing_that_cannot_be_spelled_stops_a_plan(run):
+    class Strange:
+        def __eq__(self, other):
+            raise ValueError("nobody compares me")
+
+        __hash__ = None
+
+    assert list(spelled.spelled(Strange())) == list(spelled.spelled(b"x")) == [spelled.UNSPELLED]
+    nested = {0: {"a": np.float32(1.5), "b": (1, np.arange(3, dtype="u2"))}, 1: slice(2, None)}
+    found = spelled.read(json.loads(json.dumps(spelled.spelled(nested))), str)
+    assert (found[0]["a"], found[1]) == (1.5, slice(2, None))
+    assert (found[0]["b"][0], found[0]["b"][1].dtype, found[0]["b"][1].tolist()) == (1, "u2", [0, 1, 2])
+    assert list(spelled.spelled(list(range(20_000)))) == [spelled.UNSPELLED]
+    where = xr.DataArray(np.ones(6, bool), {"train": run.train_ids}, ["train"])
+    made = dxflow.plan(run.path, Average(), where=Labels(where), on_fault="mask")
+    assert lacking(made.config) == [
+        "where is labels of an array: write it as a result or a table, and give its path"
+    ]
 
 
 def test_an_algorithm_of_a_file_is_found_again(run, tmp_path):
