@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -175,6 +176,10 @@ class _Join:
             yield name, there[0]
             return
         self._refuse(f"units of {name}", ["" if v is None else str(v.attrs.get("units", "")) for v in found])
+        if any(v.dims[:1] == (TRAIN,) for v in there):
+            # What moves in some runs is kept once in those where it does not.
+            found = [self._of_trains(v, t) for v, t in zip(found, self.tables, strict=True)]
+            there = [v for v in found if v is not None]
         first = self._first(name, there)
         if first in (PULSE, TRAIN, *self.events):
             yield from self._after_each_other(name, found, first)
@@ -187,6 +192,12 @@ class _Join:
             yield from self._filled(name, each, OF_RUN, lambda _: 1)
         else:
             yield from self._apart(name, found)
+
+    def _of_trains(self, one: xr.Variable | None, table: Table) -> xr.Variable | None:
+        """Return a value of the run as one of its trains; others as they are."""
+        if one is None or {PULSE, TRAIN, *self.events} & set(one.dims) or TRAIN not in table.data.dims:
+            return one
+        return _repeated(one, TRAIN, self.size(table, TRAIN))
 
     def _first(self, name: str, there: Sequence[xr.Variable]) -> str:
         """Return the first axis, which all have."""
@@ -210,6 +221,8 @@ class _Join:
     def _after_each_other(
         self, name: str, found: Sequence[xr.Variable | None], dim: str
     ) -> Iterator[tuple[str, xr.Variable]]:
+        like = next(v for v in found if v is not None)
+        found = [v if v is None or set(v.dims) != set(like.dims) else v.transpose(*like.dims) for v in found]
         shapes = {v.shape[1:] for v in found if v is not None}
         if len(shapes) > 1:
             raise ValueError(f"{name} has values of shapes {listed(map(str, shapes))} in different runs")
@@ -226,18 +239,22 @@ class _Join:
         """Yield a number of the run as one of its trains, or of its rows."""
         dim = TRAIN if all(TRAIN in t.data.dims for t in self.tables) else PULSE
         each = [
-            None if v is None else variable([dim], np.broadcast_to(v.values, (self.size(t, dim),)), v.attrs)
+            None if v is None else _repeated(v, dim, self.size(t, dim))
             for v, t in zip(found, self.tables, strict=True)
         ]
         yield from self._filled(name, each, dim, lambda t: self.size(t, dim))
 
     def _apart(self, name: str, found: Sequence[xr.Variable | None]) -> Iterator[tuple[str, xr.Variable]]:
         """Yield arrays of runs that do not fit together, each under a name of its own."""
+        used = Counter[int]()
         for number, v in zip(self.numbers, found, strict=True):
             if v is not None:
+                # Two tables may be of parts of one run.
+                end = f"@{number}{'_' * used[number]}"
+                used[number] += 1
                 own = v.copy(deep=False)
-                own.dims = [f"{d}@{number}" for d in v.dims]
-                yield f"{name}@{number}", own
+                own.dims = [f"{d}{end}" for d in v.dims]
+                yield f"{name}{end}", own
 
     def _filled(
         self, name: str, found: Sequence[xr.Variable | None], dim: str, size: Callable[[Table], int]
@@ -298,6 +315,11 @@ def _names(cuts: Sequence[str]) -> list[str]:
 def _is_lost(name: str, same: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
     """Return whether a name is that of a selection that not all have, or of booleans."""
     return name.startswith(masks.START) or name in first["selections"] and name not in same
+
+
+def _repeated(one: xr.Variable, dim: str, size: int) -> xr.Variable:
+    """Return a value of the run as one of each row or train."""
+    return variable([dim, *map(str, one.dims)], np.broadcast_to(one.values, (size, *one.shape)), one.attrs)
 
 
 def _number(table: Table) -> int | None:

@@ -73,6 +73,38 @@ def test_numbers_of_runs_are_values_of_their_trains_and_arrays_get_an_axis(paths
     np.testing.assert_array_equal(ev.data.image.sel(of_run=36), saved.read(paths[0]).image)
 
 
+def test_motors_that_move_in_some_runs_only_are_values_of_trains_in_all():
+    rest, moves, later = (shifted(run, 5) for run in (34, 35, 36))
+    steps, good = np.arange(5), np.arange(5) > 1
+    rest = rest.assign(stage=((), 3.5, {"rate": "run"}), n=((), 7), roi3=("axis", [1.0, 2.0]))
+    moves = moves.assign(stage=("train", steps / 4), n=("train", steps), n_valid=("train", good))
+    moves = moves.assign(roi3=(("train", "axis"), np.ones((5, 2))))
+    ev = join([Table(one) for one in (rest, moves, later)])
+    assert [ev.rate(name) for name in ("stage", "n", "roi3")] == ["train"] * 3
+    np.testing.assert_array_equal(ev.data.stage, [*[3.5] * 5, *steps / 4, *[np.nan] * 5])
+    np.testing.assert_array_equal(ev.column("n").values, [*[7] * 5, *steps, *[0] * 5])
+    np.testing.assert_array_equal(ev.column("n").there, [*[True] * 5, *good, *[False] * 5])
+    np.testing.assert_array_equal(ev.data.roi3[[0, 5, 10]], [[1, 2], [1, 1], [np.nan, np.nan]])
+
+
+def test_axes_in_another_order_are_put_in_that_of_the_first_run():
+    values = np.arange(9.0).reshape(3, 3)
+    first, second = (
+        shifted(run, 3).assign(p=(("train", *dims), [one] * 3))
+        for run, dims, one in ((34, ("x", "y"), values), (35, ("y", "x"), values.T))
+    )
+    np.testing.assert_array_equal(join([Table(first), Table(second)]).data.p, [values] * 6)
+
+
+def test_arrays_of_two_parts_of_a_run_are_both_there():
+    first, second = (
+        shifted(run, 3).assign(edges=("edge", np.arange(n))).assign_attrs(run=7)
+        for run, n in ((34, 4), (35, 5))
+    )
+    ev = join([Table(first), Table(second)])
+    assert [len(ev.data[name]) for name in ("edges@7", "edges@7_")] == [4, 5]
+
+
 def test_tables_that_overlap_are_put_in_order():
     whole = dataset()
     parts = [
