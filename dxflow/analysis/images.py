@@ -23,6 +23,7 @@ from ..planning.variants import flat as in_one_list
 from ..run.open import opened
 from .moments import Quantity, moments
 from .rows import RUN
+from .seen import clock_of
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -118,7 +119,7 @@ def imaged(table: Source, placed: Placed, asked: Asked) -> Imaged:
     if not len(used.bins):
         raise PlanError(f"images=: none of the {len(placed.bins)} rows is selected, in a bin and above 0")
     run = _run_of(table, asked.run)
-    found = used.seen(run, wanted.first, asked.pulses if table.data.attrs.get("rows") == "pulses" else None)
+    found = used.seen(run, wanted.first, clock_of(table.data.attrs, asked.pulses))
     made = _planned(run, wanted, found, options)
     result = execute(made, options.get("cluster"), quiet=bool(options.get("quiet")))
     data, names = wanted.images(result.dataset, made), [NAME]

@@ -105,6 +105,8 @@ def table(
             raise ValueError(f"rows={rows!r}: expected one of {listed(configs.ROWS)}")
         wanted.rows = rows
     lcls = path.suffix == smalldata_out.SUFFIX
+    if not lcls and path.suffix != saved.SUFFIX:
+        raise PlanError(f"to={str(to)!r}: a table is written as name.zarr, or name.h5 in the layout of LCLS")
     smalldata_out.check(path, overwrite) if lcls else saved.check(path, None, overwrite)
     with during(f"opening {run}", opened, run, wanted.algorithms, None, quiet=quiet) as source:
         made = _Making(_some(source, trains), wanted, quiet, lcls)

@@ -201,7 +201,7 @@ def made(
     data |= {"row": (dims, row), "picked": (dims, row >= 0), "count": (axes.dims, count.reshape(axes.shape))}
     numbers = {dim: np.arange(n) for dim, n in zip(dims, shape, strict=True)}
     coords = numbers | dict(axes.coords)
-    said = {k: table.data.attrs[k] for k in ("run", "rows") if k in table.data.attrs}
+    said = {k: table.data.attrs[k] for k in ("run", "rows", "pulses") if k in table.data.attrs}
     return Picks(xr.Dataset(data, coords, {"title": "picked rows", **said, **about}), table=table)
 
 

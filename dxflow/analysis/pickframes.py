@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from ..errors import PlanError
 from ..errors.kinds import shown
 from ..planning.variants import flat as in_one_list
 from ..run.losses import ranges
-from .seen import frames_of, selection
+from .seen import clock_of, frames_of, selection
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -82,9 +81,7 @@ def _of_run(
     kept = [_Kept.of(name, given, _place(run, where)) for name, given in _named(images).items()]
     first = next((one.first for one in kept if one.first is not None), Frames())
     trains, pulses, clock = flat["train_id"].values, flat["pulse_id"].values, options.pop("pulses", None)
-    of_pulses = flat.attrs.get("rows") == "pulses"
-    clock = clock or json.loads(flat.attrs.get("pulses", "{}"))
-    label, ids, seen = frames_of(run, first, trains, pulses, dict(clock or {}) if of_pulses else None)
+    label, ids, seen = frames_of(run, first, trains, pulses, clock_of(flat.attrs, clock))
     chosen = selection(label, trains[seen], ids[seen])
     result = reduce(run, [a for one in kept for a in one.algorithms], frames=chosen, **options)
     whole = result.dataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,6 +72,19 @@ def frames_of(
     at = joining.places(known, beam.keys(mine, pulses))
     ids = index.entry_ids if index.pulse_ids is None else index.pulse_ids
     return label, ids[at // exposure], (at >= 0) & (source.train_ids[mine] == trains)
+
+
+def clock_of(attrs: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    """Return how slots of rows are found: as given, else as the table was made; None of rows that are frames.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Of the dataset of a table.
+    """
+    if attrs.get("rows") != "pulses":
+        return None
+    return dict(given or json.loads(attrs.get("pulses", "{}")))
 
 
 def selection(label: str, trains: NDArray, ids: NDArray) -> FrameSelection:

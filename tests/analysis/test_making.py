@@ -254,6 +254,11 @@ def test_a_table_that_is_larger_than_the_limit_is_refused_with_its_size(truth, t
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_of_no_format_is_refused_at_once(truth, tmp_path):
+    with pytest.raises(PlanError, match=r"t.nc': a table is written as name.zarr, or name.h5"):
+        analysis.table(truth.path, tmp_path / "t.nc", quiet=True)
+
+
 def test_what_is_there_is_replaced_only_if_asked_and_made_by_dxflow(of_pulses, truth, tmp_path):
     (tmp_path / "t.zarr").mkdir()
     (tmp_path / "t.zarr" / "mine").touch()

@@ -8,7 +8,7 @@ from runs import make_run
 import dxflow
 from dxflow import Frames, PlanError, analysis
 from dxflow.algorithms.frames import KeepFrames
-from dxflow.analysis.seen import frames_of
+from dxflow.analysis.seen import clock_of, frames_of
 
 SHIFT = 96
 """Slots before the first frame."""
@@ -70,3 +70,13 @@ def test_runs_without_a_bunch_pattern_cannot_say_it(tmp_path):
     ).path
     with pytest.raises(PlanError, match="which frames are to be read is not known"):
         frames_of(path, Frames(), np.array([10001], "u8"), np.array([0], "u4"), {})
+
+
+def test_a_table_keeps_how_its_pulses_were_found(run, tmp_path):
+    asked = {"everything": True, "pulses": {"offset": SHIFT + 4}}
+    ev = analysis.table(run, tmp_path / "t.zarr", asked, quiet=True)
+    assert clock_of(ev.data.attrs) == {"offset": SHIFT + 4}
+    assert clock_of(ev.data.attrs, {"offset": SHIFT}) == {"offset": SHIFT}
+    assert clock_of({**ev.data.attrs, "rows": "frames"}) is None
+    picks = ev.pick(3, of="xgm.intensityTD").read(geometry=False, **HERE)
+    np.testing.assert_array_equal(picks.images["frame_id"], picks.images["pulse_id"] - SHIFT - 4)
