@@ -179,7 +179,7 @@ class _Pass:
 
     def algorithms(self, placed: Placed) -> list[Algorithm]:
         """Return all of them."""
-        how = {"ratio": "sums", "each": "each"}[placed.how]
+        how = "each" if placed.how == "each" and placed.norm is not None else "sums"
         cube = find.algorithm(self.cube)
         made = cube(
             by=placed.labels(placed.bins),

@@ -7,13 +7,17 @@ import numpy as np
 import oracle
 import pytest
 import xarray as xr
+from campaign import imagecubes as campaign
 from runs import make_run
 
 from dxflow import Frames, Key, PlanError, analysis
 from dxflow.algorithms.subtract import Subtract
 from dxflow.analysis.tables import Table
-from dxflow.simulate import Plant
+from dxflow.simulate import Plant, PowderRings, Scan
 
+SEED = int(os.environ.get("DXFLOW_SEED", "20261122"))
+EXAMPLES = 8
+"""`python -m campaign.imagecubes` tries 300."""
 EDGES = np.array([-2.0, -1.0, 0.5, 4.0])
 
 
@@ -102,8 +106,13 @@ def test_images_are_those_of_numpy_beside_the_values_of_the_same_bins(run, frame
     np.testing.assert_array_equal(each, cube.data["n"] if not given else cube.data["w_count"])
 
 
+def test_cubes_of_images_of_random_tables_are_what_loops_over_rows_have(tmp_path):
+    campaign.tried(EXAMPLES, SEED, campaign.Runs(tmp_path))()
+
+
 def test_each_frame_over_its_own(run, frames):
     table = table_of(run)
+    close(table.cube(AXES, images=True, how="each", cluster="here").data, expected(frames, bins_of(table), 6))
     cube = table.cube(AXES, images=True, normalise="xgm", how="each", cluster="here")
     i0 = column(table, "xgm")
     bins = np.where(i0 > 0, bins_of(table), -1)
@@ -346,3 +355,43 @@ def test_what_does_not_fit_into_memory_is_refused_with_advice(run, monkeypatch):
     monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**13}.get)
     with pytest.raises(PlanError, match="of this machine.*or fewer bins than 3, modules= or roi= of Frames"):
         table_of(run).cube({"delay": EDGES}, images=True, cluster="here")
+
+
+def test_an_effect_of_one_per_cent_is_found_with_its_error(tmp_path):
+    rings = {"q": (0.8, 1.3), "width": 0.05, "background": 0.5}
+    truth = make_run(
+        tmp_path / "r0006",
+        detector="AGIPD500K",
+        module_shape=(32, 32),
+        trains=54,
+        pulses=8,
+        signal=PowderRings(photons=(40, 30), **rings),
+        pump_signal=PowderRings(photons=(40, 30.3), **rings),
+        pump="pulses",
+        scan=Scan(-1.0, 3.0, steps=9, onset=0.0, rise=0.05, lifetime=1e3),
+        energy_spread=0.1,
+        bad_pixels=0,
+    )
+    config = {
+        "variables": {
+            "delay": "SPB_EXP_SCAN/MOTOR/STAGE actualPosition",
+            "xgm": "SA1_XTD2_XGM/XGM/DOOCS:output data.intensityTD",
+            "pumped": "pumped",
+        }
+    }
+    ev = analysis.table(truth.path, tmp_path / "t.zarr", config, quiet=True)
+    ring = {"nbins": 2, "qrange": (0.75, 1.35)}
+    options = {"normalise": "xgm", "images": True, "azint": ring, "cluster": "here", "quiet": True}
+    found = ev.cube({"delay": "unique"}, on="pumped", **options).relative
+    before, after = found.sel(delay=slice(None, -0.3)), found.sel(delay=slice(0.3, None))
+    weight = after["azint_sem"].isel(q=1) ** -2
+    effect = float((after["azint"].isel(q=1) * weight).sum() / weight.sum())
+    error = float(weight.sum() ** -0.5)
+    wavelength = 12.398 / truth.photon_energy
+    angle = np.arctan2(np.hypot(*np.moveaxis(truth.positions[..., :2], -1, 0)), truth.distance)
+    q = 4 * np.pi * np.sin(angle / 2) / wavelength
+    inside = (q >= 1.05) & (q < 1.35)
+    planted = truth.expected_pump[inside].sum() / truth.expected[inside].sum() - 1
+    assert 0.005 < planted < 0.0101
+    assert abs(effect - planted) < 4 * error < planted
+    assert abs(before["azint"] / before["azint_sem"]).max() < 4
