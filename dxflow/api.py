@@ -134,24 +134,7 @@ def plan(
         raise PlanError(f"suspect={suspect!r}: expected one of {list(SUSPECT)}")
     if readers is not None and readers < 0:
         raise PlanError(f"readers={readers!r}: expected a number of threads from 0, or None to find the best")
-    asked = configuration(
-        "",
-        given,
-        frames,
-        where,
-        labels,
-        modules=modules,
-        roi=roi,
-        mask=mask,
-        mask_bits=mask_bits,
-        chunk=chunk,
-        block=block,
-        on_fault=on_fault,
-        suspect=suspect,
-        codec=codec,
-        hook_timeout=hook_timeout,
-        name=str(name),
-    )
+    wanted = given
     given = narrowed(given, modules, roi)
     selection = FrameSelection.of(frames)
     with Short(), during(f"opening {run}", runs.opened, run, given, mask, quiet=quiet) as opened:
@@ -171,6 +154,24 @@ def plan(
         )
         during("planning", bind, binding, given, quiet=quiet)
     make.check(binding, on_fault)
+    asked = configuration(
+        spoken_of(run, opened.path),
+        wanted,
+        frames,
+        where,
+        labels,
+        modules=modules,
+        roi=roi,
+        mask=mask,
+        mask_bits=mask_bits,
+        chunk=chunk,
+        block=block,
+        on_fault=on_fault,
+        suspect=suspect,
+        codec=codec,
+        hook_timeout=hook_timeout,
+        name=str(name),
+    )
     made = make.plan_of(
         binding,
         store_for(to, codec),
@@ -183,7 +184,7 @@ def plan(
         name=str(name),
         hook_timeout=hook_timeout,
         frames=[frames, modules, roi, where, labels],
-        config=asked | {"run": spoken_of(run, opened.path)},
+        config=asked,
     )
     return _checked(made, cluster)
 
