@@ -57,7 +57,8 @@ def main(argv: list[str] | None = None) -> None:
         cluster = local.start()
         stack.callback(cluster.close)
         # Kernels are loaded, and workers have all they need.
-        measure(make_run(Path(name) / "warm", **_size(True, 0, 0)), args.bins, 1, cluster)
+        if not args.small:
+            measure(make_run(Path(name) / "warm", **_size(True, 0, 0)), args.bins, 1, cluster)
         for number, gb in enumerate(args.gb):
             truth = make_run(Path(name) / f"r{number}", **_size(args.small, gb, number))
             sizes.append(len(truth.pulse_ids) * truth.expected.size * 4 / 1e9)

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +45,8 @@ CURVES = {
     OF_IMAGE: "I(q) of the mean image",
 }
 ASSEMBLED = "assembled"
+ROWS = ("frames", "labels", "to", "resume", "overwrite")
+"""Options of `dxflow.reduce` that are no options of a cube."""
 LARGE = 2**24
 """Bytes of a variable that is in memory as a whole."""
 
@@ -87,6 +89,10 @@ class Asked:
             )
         rest = dict(options)
         pulses = rest.pop("pulses", None) or {}
+        if others := [name for name in ROWS if name in rest]:
+            raise TypeError(
+                f"{others[0]}=: frames are those of the table's rows: select rows by where=, save the cube"
+            )
         return None if images is None else cls(images, run, azint, geometry, pulses, rest)
 
 
@@ -115,20 +121,30 @@ def imaged(table: Source, placed: Placed, asked: Asked) -> Imaged:
         If it cannot work: no run, no frame in any bin, bins beyond the memory of this machine.
     """
     wanted, options = _Pass.of(asked), asked.options
-    used = placed.used()
+    # Axes of bins may have names that images have as well, or that results cannot have.
+    inner = {f"bin_{n}": size for n, size in enumerate(placed.axes.values())}
+    used = replace(placed, axes=inner).used()
     if not len(used.bins):
         raise PlanError(f"images=: none of the {len(placed.bins)} rows is selected, in a bin and above 0")
     run = _run_of(table, asked.run)
     found = used.seen(run, wanted.first, clock_of(table.data.attrs, asked.pulses))
     made = _planned(run, wanted, found, options)
+    place = wanted.place(made)
     result = execute(made, options.get("cluster"), quiet=bool(options.get("quiet")))
-    data, names = wanted.images(result.dataset, made), [NAME]
-    if wanted.assemble is not None:
+    data, names = wanted.images(result.dataset), [NAME]
+    if place is not None:
+        data = data.assign(_assembled(data, data[f"{NAME}_mean"].dims[-3:], *place))
         names.append(ASSEMBLED)
     if wanted.azint is not None:
         data = data.assign(wanted.curves(result.dataset, made, found))
         names.append(CURVE)
-    return Imaged(data, names, result, _notes(made, wanted, found, used))
+    return Imaged(_outward(data, placed.axes), names, result, _notes(made, wanted, found, used))
+
+
+def _outward(data: Dataset, axes: Mapping[str, int]) -> Dataset:
+    """Return images with the axes of bins as the cube has them; axes of images that are called so get another name."""
+    others = data.rename({dim: f"{NAME}_{dim}" for dim in data.dims if dim in axes})
+    return others.rename({f"bin_{n}": name for n, name in enumerate(axes)})
 
 
 def lazily(data: Dataset) -> Dataset:
@@ -169,8 +185,12 @@ class _Pass:
         """Return what a user asks for."""
         (chain, img), azint, geometry = _chain(asked.images), asked.azint, asked.geometry
         if azint is not None and not isinstance(azint, Algorithm):
+            if not (isinstance(azint, (Mapping, int, np.integer))):
+                raise TypeError(
+                    f"azint={shown(azint)}: expected a number of bins, or options of AzimuthalIntegration"
+                )
             own = azint if isinstance(azint, Mapping) else {} if azint is True else {"nbins": azint}
-            where = {} if geometry in (None, True) else {"geometry": geometry}
+            where = {} if geometry is None or geometry is True else {"geometry": geometry}
             azint = find.algorithm("azint")(img=img, **where, **own)
         if geometry is not None:
             assemble = find.algorithm("assemble")
@@ -194,14 +214,20 @@ class _Pass:
         """Return what the plan knows of one of its algorithms."""
         return next(one for one in made.algorithms if one.name == name)
 
-    def images(self, data: Dataset, made: Plan) -> Dataset:
-        """Return images by the names that cubes have, lazily, and as they are put together."""
+    def place(self, made: Plan) -> Any:
+        """Return what puts images together, and the middles of rows and columns; None if they are not to be.
+
+        Raises
+        ------
+        PlanError
+            If there is no geometry, or it does not fit.
+        """
+        return None if self.assemble is None else self.assemble.table(self.bound(made, self.cube).info)
+
+    def images(self, data: Dataset) -> Dataset:
+        """Return images by the names that cubes have, lazily."""
         found = {f"{self.cube}.{part}": f"{NAME}_{part}" for part in PARTS if f"{self.cube}.{part}" in data}
-        out = lazily(data[[*found]].rename(found).drop_attrs(deep=False))
-        pixels = out[f"{NAME}_mean"].dims[-3:]
-        if self.assemble is None:
-            return out
-        return out.assign(_assembled(out, pixels, *self.assemble.table(self.bound(made, self.cube).info)))
+        return lazily(data[[*found]].rename(found).drop_attrs(deep=False))
 
     def curves(self, data: Dataset, made: Plan, placed: Placed) -> dict[str, Any]:
         """Return averages of I(q) of frames, as those of variables of a table, and I(q) of mean images."""

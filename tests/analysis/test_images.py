@@ -16,7 +16,7 @@ from dxflow.analysis.tables import Table
 from dxflow.simulate import Plant, PowderRings, Scan
 
 SEED = int(os.environ.get("DXFLOW_SEED", "20261122"))
-EXAMPLES = 8
+EXAMPLES = 5
 """`python -m campaign.imagecubes` tries 300."""
 EDGES = np.array([-2.0, -1.0, 0.5, 4.0])
 
@@ -118,6 +118,15 @@ def test_each_frame_over_its_own(run, frames):
     bins = np.where(i0 > 0, bins_of(table), -1)
     close(cube.data, expected(frames / i0[:, None, None, None], bins, 6))
     assert "image_weight" not in cube.data
+
+
+def test_axes_may_have_any_names(run, frames):
+    table = table_of(
+        run, module=("pulse", np.arange(len(run.pulse_ids)) % 3), **{"a b/c": ("train", np.arange(9) % 2)}
+    )
+    data = table.cube({"module": "unique", "a b/c": "unique"}, images=True, cluster="here").data
+    assert data["image_mean"].dims == ("module", "a b/c", "image_module", "ss", "fs")
+    close(data, expected(frames, 2 * column(table, "module") + column(table, "a b/c"), 6))
 
 
 def test_sum_and_spread_follow_from_what_is_stored(run, frames):
@@ -327,6 +336,9 @@ def test_several_runs_are_one(tmp_path):
         ({"images": True, "where": "xgm > 1e9"}, "none of the 54 rows"),
         ({"images": []}, "expected Frames"),
         ({"images": 3}, "expected Frames"),
+        ({"images": True, "to": "x.zarr"}, "to=: frames are those of the table's rows"),
+        ({"images": True, "azint": "q"}, "expected a number of bins, or options"),
+        ({"images": True, "geometry": "/nowhere.geom"}, "there is no file"),
         ({"run": "r"}, "run=: of images, which are not asked for"),
         ({"images": True, "run": "/nowhere/r0009"}, "r0009"),
         ({"images": True, "of": {"image": "w"}}, "image_count, image_mean, image_sem are of images="),
