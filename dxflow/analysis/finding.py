@@ -99,7 +99,7 @@ def _texts(run: DataCollection, bound: BoundInput) -> tuple[NDArray, NDArray]:
     """Return the texts of a device, such as its state, as EXtra-data reads them."""
     data, trains = run[bound.name, bound.key], bound.index.train_ids
     read = [one.decode(errors="replace") if isinstance(one, bytes) else str(one) for one in data.ndarray()]
-    ids = data.train_id_coordinates().astype(np.uint64)
+    ids = (data.train_id_coordinates().astype(np.int64) + bound.declared.offset).astype(np.uint64)
     out, there = np.zeros(len(trains), f"U{max(map(len, read), default=1) or 1}"), np.isin(trains, ids)
     out[there] = np.array(read, out.dtype)[np.searchsorted(ids, trains[there])]
     return out, there

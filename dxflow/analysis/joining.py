@@ -81,6 +81,9 @@ class Grid:
             They have the pulses of this undulator; by default all that the gas monitor sees.
         """
         assert self.beam is not None
+        if self.entries(sase).shape[1] > 1:
+            # Sums of several do not fit where each of them does.
+            dtype = np.zeros(0, dtype).sum().dtype
         values, missing = np.zeros(len(self), dtype), list[NDArray]()
         for first, block, there in lists:
             start, stop = np.searchsorted(self.of, [first, first + len(block)])
@@ -90,7 +93,8 @@ class Grid:
                 np.take(block.reshape(-1), places[rows], out=values[rows], mode="clip")
                 good = known[self.of[rows] - first] if not known.all() else None
             else:
-                values[rows], good = self._sums(block, known, self.of[rows] - first, self.entries(sase)[rows])
+                own = self.of[rows] - first, self.entries(sase)[rows]
+                values[rows], good = self._sums(block.astype(dtype, copy=False), known, *own)
             if good is not None:
                 missing.append(np.flatnonzero(~good) + start)
         if not missing:

@@ -135,11 +135,7 @@ class Pass:
         assert self.seen is not None
         every, slots = self.seen
         at = joining.places(every, own)
-        width = slots.shape[1]
-        trains = np.repeat(own >> np.uint64(BITS), width)
-        seen = keys(trains, np.clip(slots[at], 0, None).reshape(-1))
-        found = joining.places(seen, grid.keys)
-        return np.where(found >= 0, found // width, -1)
+        return places_of_seen(own, np.where((at >= 0)[:, None], slots[at], -1), grid.keys)
 
     def _stays(self, label: DataArray, grid: Grid) -> bool:
         """Return whether a label is of axes that tables have as they are."""
@@ -230,6 +226,23 @@ def clocked(
         return index, None, str(e).partition(": ")[2] or str(e)
     own = keys(of, _pulse_ids(index))
     return index, (own, slots[:, None] + np.arange(clock.exposure)), ""
+
+
+def places_of_seen(own: NDArray, slots: NDArray, wanted: NDArray) -> NDArray:
+    """Return which frame saw each of the wanted slots, the first of several, -1 where none did.
+
+    Parameters
+    ----------
+    own : ndarray of uint64, (frame,)
+        Keys of frames; of which only the trains count.
+    slots : ndarray of int, (frame, exposure)
+        That they see; those below 0 are none.
+    wanted : ndarray of uint64
+        Keys of slots.
+    """
+    frame, number = np.nonzero(slots >= 0)
+    found = joining.places(keys(own[frame] >> np.uint64(BITS), slots[frame, number]), wanted)
+    return np.where(found >= 0, frame[found], -1) if len(frame) else found
 
 
 def several(index: EntryIndex) -> bool:

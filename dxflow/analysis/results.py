@@ -130,7 +130,9 @@ class _Result:
             return PULSE
         if self._of_trains(dim):
             return TRAIN if TRAIN in self.data.dims else ""
-        return PULSE if self.base and self.axes[dim] + PULSE_ID in self.data.coords else ""
+        # Numbers of frames in a train are no pulse ids, even where they are the same.
+        both = self.base and all(self.axes[one] + PULSE_ID in self.data.coords for one in (self.base, dim))
+        return PULSE if both else ""
 
     def _places(self, dim: str) -> NDArray:
         if dim == self.base:

@@ -14,9 +14,9 @@ from ..errors import PlanError
 from ..run.findings import Faults
 from ..run.open import opened
 from ..run.selection import FrameSelection
-from . import beam, joining
+from . import beam
 from .config import Config
-from .passing import clocked, several
+from .passing import clocked, places_of_seen, several
 
 
 def frames_of(
@@ -65,13 +65,10 @@ def frames_of(
             raise PlanError(f"{run}: which frames are to be read is not known: {e.args[0]}") from e
     if seen is None:
         raise PlanError(f"{run}: which frames saw the pulses is not known: {why}")
-    own, slots = seen
-    exposure = slots.shape[1]
-    known = beam.keys(np.repeat(own >> np.uint64(beam.BITS), exposure), np.maximum(slots, 0).ravel())
     mine = np.searchsorted(source.train_ids, trains).clip(max=len(source.train_ids) - 1)
-    at = joining.places(known, beam.keys(mine, pulses))
+    at = places_of_seen(*seen, beam.keys(mine, pulses))
     ids = index.entry_ids if index.pulse_ids is None else index.pulse_ids
-    return label, ids[at // exposure], (at >= 0) & (source.train_ids[mine] == trains)
+    return label, ids[at], (at >= 0) & (source.train_ids[mine] == trains)
 
 
 def clock_of(attrs: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> dict[str, Any] | None:

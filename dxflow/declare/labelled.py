@@ -92,7 +92,7 @@ class Asked:
                 f"{bound.title} has texts of shape {read.shape[1:]}; expected one for each train"
             )
         values = np.array([one.decode() if isinstance(one, bytes) else str(one) for one in read], dtype="U")
-        ids = data.train_id_coordinates().astype(np.uint64) + np.uint64(offset)
+        ids = (data.train_id_coordinates().astype(np.int64) + offset).astype(np.uint64)
         return Labelled(values, np.ones(len(values), bool), {"train_id": ids})
 
 

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from dxflow.analysis.beam import Beam, keys
 from dxflow.analysis.joining import Grid, places
+from dxflow.analysis.passing import Pass, places_of_seen
+from dxflow.run.index import EntryIndex
 
 OURS, NEIGHBOUR, NOBODY = 4 << 18, (4 << 18) | (1 << 27), 0
 
@@ -70,3 +72,29 @@ def test_lists_of_one_undulator_have_its_pulses_alone():
     assert grid.of_lists(lists, np.dtype(float))[0].tolist() == [2, 3]
     assert grid.of_lists(lists, np.dtype(float), 1)[0].tolist() == [1, 2]
     assert beam.first.tolist() == [1]
+
+
+def test_sums_of_small_integers_over_an_exposure_do_not_overflow():
+    beam = Beam.made([(0, np.full((1, 4), OURS, np.uint32), np.ones(1, bool))], 1)
+    slots = np.array([[0, 1], [2, 3]])
+    grid = Grid(np.arange(1), np.zeros(2, int), np.arange(2), "frames", None, slots, beam)
+    for dtype in (np.uint16, np.int16, np.int8):
+        most = np.iinfo(dtype).max
+        lists = [(0, np.full((1, 4), most, dtype), np.ones(1, bool))]
+        assert grid.of_lists(lists, np.dtype(dtype))[0].tolist() == [2 * int(most)] * 2
+    alone = Grid(np.arange(1), np.zeros(2, int), np.arange(2), "frames", None, slots[:, :1], beam)
+    assert alone.of_lists(lists, np.dtype(np.int8))[0].dtype == np.int8
+
+
+def test_frames_before_the_first_slot_and_those_not_known_saw_no_pulse():
+    own = keys(np.array([0, 0, 0, 1]), np.arange(4))
+    slots = np.array([[-2, -1], [-1, 0], [0, 1], [5, 6]])
+    wanted = keys(np.array([0, 0, 0, 1]), np.array([0, 1, 2, 6]))
+    assert places_of_seen(own, slots, wanted).tolist() == [1, 2, -1, 3]
+    assert places_of_seen(own, slots[:1].repeat(4, 0), wanted).tolist() == [-1] * 4
+    at = EntryIndex(np.arange(1), np.array([0, 3]), np.zeros((1, 3), "i4"), np.array([0, 1, 7], "u4"))
+    beam = Beam.made([(0, np.full((1, 4), OURS, np.uint32), np.ones(1, bool))], 1)
+    # Frame 7 is of another detector: which slot it saw is not known.
+    known = own[:2], np.array([[0], [1]])
+    made = Pass(None, {}, seen=known)._places(at, Grid.of_pulses(np.arange(1), beam))
+    assert made.tolist() == [0, 1, -1, -1]

@@ -104,6 +104,21 @@ def test_entries_without_pulses_are_numbered_and_rows_are_put_in_order():
     assert ev.column("cam.x").values.tolist() == [2, 3, 0, 1]
 
 
+def test_frames_without_pulse_ids_are_not_joined_to_those_with_the_same_numbers():
+    number = np.array([0, 1], np.uint32)
+    data = xr.Dataset(
+        {"jungfrau.x": ("frame", [1.0, 2.0]), "agipd.x": ("frame_2", [3.0, 4.0])},
+        {
+            "train_id": ("frame", np.array([1, 1], np.uint64)),
+            "entry_id": ("frame", number),
+            **frames([(1, 0), (1, 1)], "frame_2_"),
+        },
+    )
+    ev = Table(_Result(data).table())
+    assert ev.data["agipd.x"].dims == ("frame_2",)
+    assert ev.data["frame_2_pulse_id"].values.tolist() == [0, 1]
+
+
 def test_two_rows_of_one_pulse_are_refused():
     data = xr.Dataset({"a.x": ("frame", [1.0, 2.0])}, frames([(1, 4), (1, 4)]))
     with pytest.raises(ValueError, match="two rows are of train 1 and pulse 4"):
