@@ -59,8 +59,16 @@ class Axis:
 
         out = np.empty(len(values), np.int32)
         x = _fold(numbers(values, there), self.start, self.spec.period)
-        sums.find(still(x), still(self.lo), still(self.hi), self.discrete, out)
+        lo, hi = (self._in_precision_of(values.dtype, edges) for edges in (self.lo, self.hi))
+        sums.find(still(x), still(lo), still(hi), self.discrete, out)
         return out
+
+    def _in_precision_of(self, dtype: np.dtype, edges: NDArray) -> NDArray:
+        """Return edges that somebody gave as values of a type are: 0.9 is in the bin from 0.9 also as float32."""
+        given = self.spec.kind == "edges" or bool(self.spec.numbers and self.spec.kind == "equal")
+        if not given or self.spec.period or dtype.kind != "f" or dtype.itemsize >= 8:
+            return edges
+        return edges.astype(dtype).astype(np.float64)
 
 
 def axes(table: Source, bins: Mapping[str, Any], mask: NDArray, at: str = "pulse") -> list[Axis]:

@@ -190,3 +190,11 @@ def test_texts_and_arrays_are_no_axes():
         axis(["a", "b"], "unique")
     with pytest.raises(TypeError, match=r"x has \(2,\) values in each row"):
         axis(np.zeros((1, 2)), 3)
+
+
+def test_edges_are_compared_in_the_precision_of_the_variable():
+    values = np.array([0.1, 0.7, 0.9, 1.0, 1.1], np.float32)
+    made = axis(values, [0, 0.1, 0.9, 1.0, 1.1])
+    assert made.index(values).tolist() == [1, 1, 2, 3, 3]
+    assert made.lo.tolist() == [0, 0.1, 0.9, 1.0]
+    assert axis(values.astype("f8"), [0, 0.9, 1.1]).index(values.astype("f8")).tolist() == [0, 0, 0, 1, OVER]
