@@ -22,6 +22,7 @@ from ..errors.kinds import shown
 from ..planning.variants import flat as in_one_list
 from ..run.open import opened
 from .moments import Quantity, moments
+from .options import refuse_unknown
 from .rows import RUN
 from .seen import clock_of
 
@@ -47,6 +48,10 @@ CURVES = {
 ASSEMBLED = "assembled"
 ROWS = ("frames", "labels", "to", "resume", "overwrite")
 """Options of `dxflow.reduce` that are no options of a cube."""
+OWN = (
+    *("bins", "of", "where", "normalise", "how", "weights", "on", "off"),
+    *("images", "run", "azint", "geometry", "pulses"),
+)
 LARGE = 2**24
 """Bytes of a variable that is in memory as a whole."""
 
@@ -81,6 +86,7 @@ class Asked:
     @classmethod
     def of(cls, images: Any, run: Any, azint: Any, geometry: Any, options: Mapping[str, Any]) -> Asked | None:
         """Return what is asked for, None without images."""
+        refuse_unknown("cube", options, (*OWN, *ROWS))
         others = {"run": run, "azint": azint, "geometry": geometry} | dict(options)
         given = [name for name, what in others.items() if what is not None]
         if images is None and given:

@@ -29,6 +29,7 @@ from .config import Config, Wanted
 from .finding import Found
 from .joining import Grid
 from .opening import open as open_table
+from .options import refuse_unknown
 from .rows import PULSE, RUN, TRAIN
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def table(
     FileExistsError
         If there is something at `to` that may not be replaced.
     """
+    refuse_unknown("table", options, ("config", "overwrite", "rows", "limit", "agree"))
     wanted, path = configs.of(config), Path(to)
     if rows is not None:
         if rows not in configs.ROWS:

@@ -136,8 +136,10 @@ class Picks:
         PlanError
             If the run has none of these frames, or they cannot be read.
         """
+        from .options import refuse_unknown
         from .pickframes import read
 
+        refuse_unknown("read", options, ("run", "images", "geometry", "pulses"))
         found, results = read(self.flat, run, images, geometry, {"pulses": pulses, **options})
         made = Picks(self.data, about=self.about, table=self.table, images=found)
         made.results = results
