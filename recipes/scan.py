@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from dxflow import PlanError
+from dxflow import Frames, PlanError
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.calibrate import Calibrate
 from dxflow.algorithms.subtract import Subtract
+from dxflow.driver.journal import restarted
 from dxflow.errors.usage import UsageError
 from dxflow.line import options as shared
 from dxflow.recipe import Parser, Recipe
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 AZINT = ("geometry", "distance", "energy", "nbins", "qrange", "polarization")
 OF_TABLE = ("on_fault", "suspect", "hook_timeout", "quiet")
 OF_IMAGES = (*OF_TABLE, "chunk", "block", "mask_bits")
-OF_CUBE = ("where", "trains", "detector", "mask", *OF_IMAGES[4:])
+OF_CUBE = ("where", "trains", "detector", "mask", "suspect", *OF_IMAGES[4:])
 """Options of a pass that change the cube."""
 NOT_HERE = ("frames", "label", "by", "by_steps", "by_bins", "roi", "modules", "codec", "name")
 GOOD = "good"
@@ -77,7 +78,8 @@ class DelayScan(Recipe):
                 f"--{given[0].replace('_', '-')}: this recipe selects rows of its table, --where 'xgm > 800'"
             )
         chain, config = self._chain(args), self._config(args)
-        config.text += f"\n# {shared.run_of(args.run)}, trains {args.trains}"
+        self._refuse_there()
+        config.text += f"\n# {shared.run_of(args.run)}, trains {args.trains}, suspect {args.suspect or 'use'}"
         self.table: Table = self._there("table.zarr", "config", config.text) or analysis.table(
             shared.run_of(args.run),
             self.folder / "table.zarr",
@@ -93,6 +95,15 @@ class DelayScan(Recipe):
         told = {name: str(getattr(args, name)) for name in sorted({*self._own(), *OF_CUBE})}
         self.cube: Cube = self._there("cube.zarr", "recipe", told) or self._cube(args, chain, told)
 
+    def _refuse_there(self) -> None:
+        """Refuse to begin what could not be saved."""
+        there = [path for name in ("table.zarr", "cube.zarr") if (path := self.folder / name).exists()]
+        if there and not (self.args.overwrite or self.args.resume or restarted()):
+            raise PlanError(
+                f"{there[0]} exists: --resume takes what this recipe made before, --overwrite replaces it; or give "
+                "another folder"
+            )
+
     def _there(self, name: str, key: str, told: Any) -> Any:
         """Return what an interrupted run of this recipe has finished.
 
@@ -104,7 +115,7 @@ class DelayScan(Recipe):
         from dxflow import analysis
 
         path = self.folder / name
-        if not self.args.resume or not path.exists():
+        if not (self.args.resume or restarted()) or not path.exists():
             return None
         found = analysis.open(path)
         if found.about.get(key) != told:
@@ -121,7 +132,7 @@ class DelayScan(Recipe):
             normalise=i0,
             on=args.on,
             off=args.off,
-            images=chain or True,
+            images=chain or Frames(**shared.of_frames(args)),
             run=shared.run_of(args.run),
             azint=self.options_of(AzimuthalIntegration, *AZINT) or True,
             cluster=self.cluster,
@@ -137,9 +148,10 @@ class DelayScan(Recipe):
         if args.dark and args.constants:
             raise PlanError("scan: dark= and constants= were given; expected one of them")
         if args.dark:
-            return [Subtract(dark=args.dark)]
+            return [Subtract(dark=args.dark, **shared.narrowed(Subtract, args))]
         if args.constants:
-            return [Calibrate(constants=args.constants, **self.options_of(Calibrate, "stage"))]
+            own = self.options_of(Calibrate, "stage") | shared.narrowed(Calibrate, args)
+            return [Calibrate(constants=args.constants, **own)]
         return []
 
     def _config(self, args: argparse.Namespace) -> Any:
@@ -161,7 +173,9 @@ class DelayScan(Recipe):
                 f"--{twice[0]} {keys[twice[0]]}: {args.config} has a variable {twice[0]!r}; give its name"
             )
         made.variables |= config.of(own).variables if keys else {}
+        made.detector = args.detector or made.detector
         made.text += "".join(f"\n# {name}: {key}" for name, key in keys.items())
+        made.text += f"\n# detector: {args.detector}" if args.detector else ""
         return made
 
     @staticmethod

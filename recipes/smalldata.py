@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dxflow import PlanError
+from dxflow.analysis import config as configs
+from dxflow.driver.journal import restarted
 from dxflow.errors.usage import UsageError
 from dxflow.line import options as shared
 from dxflow.line.exits import complain, text_of
@@ -64,6 +68,8 @@ class SmallData(Recipe):
                 f"--{given[0].replace('_', '-')}: all runs have the same configuration: say it there, below pass:, or "
                 "select rows of the tables"
             )
+        # What is wrong with it is said once, before any run.
+        self._text = configs.of(args.config).text
         runs = runs_of([args.runs] if isinstance(args.runs, str) else args.runs)
         refuse_missing(runs)
         refuse_same(runs, [str(self._path(run)) for run in runs])
@@ -99,13 +105,34 @@ class SmallData(Recipe):
         from dxflow import analysis
 
         path, args = self._path(run), self.args
-        if args.resume and path.exists():
-            return analysis.open(path), True
+        if (args.resume or restarted()) and path.exists():
+            return self._there(path, run), True
         given = {name: value for name in OF_PASS if (value := getattr(args, name)) is not None}
         where = {"trains": args.trains, "limit": args.limit, "cluster": self.cluster}
-        return analysis.table(
-            shared.run_of(run.text), path, args.config, args.overwrite, **where, **given
-        ), False
+        config = configs.of(args.config)
+        config.text = self._told(run)
+        return analysis.table(shared.run_of(run.text), path, config, args.overwrite, **where, **given), False
+
+    def _there(self, path: Path, run: Run) -> Table:
+        """Return a table that was made before.
+
+        Raises
+        ------
+        PlanError
+            If it is of another configuration, run or other trains.
+        """
+        from dxflow import analysis
+
+        found = analysis.open(path)
+        if found.about.get("config") != self._told(run):
+            raise PlanError(f"{path}: it was made with other options; --overwrite makes it anew")
+        return found
+
+    def _told(self, run: Run) -> str:
+        """Return what a table is made of, as it is kept with it."""
+        args, path = self.args, Path(run.text)
+        which = path.absolute() if path.exists() else run.text
+        return f"{self._text}\n# {which}, trains {args.trains}, suspect {args.suspect or 'use'}"
 
 
 def _said(run: Run, error: Exception) -> None:

@@ -71,7 +71,8 @@ class Asked:
     geometry : optional
         Mean images are assembled as well; True: by the geometry beside the run.
     pulses : mapping
-        Where rows are X-ray pulses: which of them frames see, options of `PulseKey` such as ``offset``.
+        Where rows are X-ray pulses: which of them frames see, options of `PulseKey` such as ``offset``; those of the
+        configuration of the table by default.
     options : mapping
         Of `dxflow.reduce`, such as ``cluster="here"``.
     """

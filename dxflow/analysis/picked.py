@@ -118,8 +118,8 @@ class Picks:
         geometry : path, array or extra_geom object, optional
             Images are assembled as well, where this is given or lies beside the run; False: they are not.
         pulses : mapping, optional
-            Of a table whose rows are X-ray pulses: how their slots are found in frames, as the configuration of the
-            table has it, such as ``{"offset": 4}``; see `PulseKey`.
+            Of a table whose rows are X-ray pulses: how their slots are found in frames, such as ``{"offset": 4}``; see
+            `PulseKey`. As the configuration of the table has it by default.
         **options
             As of `dxflow.reduce`: ``cluster=``, ``mask=``, ``on_fault=``.
 

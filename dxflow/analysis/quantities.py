@@ -51,9 +51,13 @@ class Cells:
             return np.arange(len(self.flat)), self.flat
         from . import sums
 
-        chosen, of = np.empty(len(self.flat), bool), self.table.rows.of_train
-        sums.once(self.flat, of, np.full(self.bins, -1), chosen)
-        return of[chosen], self.flat[chosen]
+        chosen, flat, of = np.empty(len(self.flat), bool), self.flat, self.table.rows.of_train
+        if (of[1:] < of[:-1]).any():
+            # Rows of a train are to follow each other.
+            order = np.argsort(of, kind="stable")
+            flat, of = flat[order], of[order]
+        sums.once(flat, of, np.full(self.bins, -1), chosen)
+        return of[chosen], flat[chosen]
 
     def rate(self, *variables: Variable | None) -> str:
         """Return of what some variables together have a value each: of a train only if all do."""

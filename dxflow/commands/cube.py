@@ -31,6 +31,9 @@ PASS = (
 OF_PASS = ("on_fault", "suspect", "chunk", "block", "hook_timeout")
 WORDS = ("normalise", "how", "weights", "on", "off")
 """Options that mean what they do to `Table.cube`."""
+OF_IMAGES = ("run", "azint", "geometry", "detector", "modules", "roi", "mask", "mask_bits")
+OF_RUN = ("config", "table")
+"""Options that mean nothing where there is a table already."""
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -96,8 +99,9 @@ def run(argv: Sequence[str], description: str, say: Callable[[str], None]) -> No
     args, chain = read(argv, description)
     try:
         saved.check(Path(args.to), None, args.overwrite)
+        asked, bins = _asked(args, chain), bins_of(args.bins)
         table = _table(args, say)
-        cube = table.cube(bins_of(args.bins), _of(args.of), _where(args, table), **_asked(args, chain))
+        cube = table.cube(bins, _of(args.of), _where(args, table), **asked)
         path = cube.save(args.to, overwrite=args.overwrite)
     except (KeyError, ValueError, TypeError, OSError) as e:
         raise UsageError(text_of(e).replace("overwrite=True", "--overwrite")) from e
@@ -132,6 +136,7 @@ def _asked(args: argparse.Namespace, chain: list[Any]) -> dict[str, Any]:
     """Return the options of `Table.cube` that were given."""
     given = {name: value for name in WORDS if (value := getattr(args, name)) is not None}
     if not (args.images or chain):
+        _refuse(args, OF_IMAGES, "of images, which are not asked for: --images, or algorithms that make them")
         return given
     images = {
         name: value for name in ("run", "azint", "geometry") if (value := getattr(args, name)) is not None
@@ -145,6 +150,12 @@ def _asked(args: argparse.Namespace, chain: list[Any]) -> dict[str, Any]:
     return given | images | masks | _pass(args) | {"images": chain or Frames(**of_frames(args))}
 
 
+def _refuse(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """Refuse options that would change nothing."""
+    if given := [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) is not None]:
+        raise UsageError(f"{', '.join(given)}: {why}")
+
+
 def _pass(args: argparse.Namespace) -> dict[str, Any]:
     given = {name: value for name in OF_PASS if (value := getattr(args, name)) is not None}
     return given | {"quiet": args.quiet, "cluster": cluster_of_pass(args)}
@@ -156,6 +167,7 @@ def _table(args: argparse.Namespace, say: Callable[[str], None]) -> Table:
 
     sources = args.source
     if len(sources) > 1 or _is_table(sources[0]):
+        _refuse(args, OF_RUN, f"of tables that are made of a run; {sources[0]} is a table")
         found = opening.open(sources if len(sources) > 1 else sources[0])
         table = getattr(found, "table", found)
         if not hasattr(table, "cube"):
@@ -163,7 +175,8 @@ def _table(args: argparse.Namespace, say: Callable[[str], None]) -> Table:
         return table
     to = Path(args.to)
     kept = Path(args.table) if args.table else to.with_name(f"{to.stem}_table.zarr")
-    if kept.exists() and journal.restarted():
+    # With --overwrite it may be an older one of other options.
+    if kept.exists() and journal.restarted() and not args.overwrite:
         say(f"table    {kept}: made before this was interrupted")
     else:
         say(table_command.report(_made(args, kept)))

@@ -279,3 +279,11 @@ def test_kernels_are_compiled_once_for_all_kinds_of_numbers():
     root = Path(__file__).parents[2]
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert out.stdout.strip() == "[1, 1, 1, 1, 1]"
+
+
+def test_values_per_train_count_once_wherever_the_rows_of_a_train_are():
+    data = dataset()
+    mixed = data.isel(pulse=np.random.default_rng(0).permutation(data.sizes["pulse"]))
+    found, same = (Table(one).cube({"xgm": 4}, of="delay").data for one in (mixed, data))
+    np.testing.assert_array_equal(found["delay_count"], same["delay_count"])
+    np.testing.assert_allclose(found["delay_mean"], same["delay_mean"], rtol=1e-12)

@@ -80,3 +80,10 @@ def test_a_table_keeps_how_its_pulses_were_found(run, tmp_path):
     assert clock_of({**ev.data.attrs, "rows": "frames"}) is None
     picks = ev.pick(3, of="xgm.intensityTD").read(geometry=False, **HERE)
     np.testing.assert_array_equal(picks.images["frame_id"], picks.images["pulse_id"] - SHIFT - 4)
+    cubes = [
+        ev.cube({"train_id": "unique"}, images=True, **HERE, **more)
+        for more in ({}, {"pulses": asked["pulses"]}, {"pulses": {"offset": SHIFT}})
+    ]
+    first, same, other = (cube.stored["image_mean"] for cube in cubes)
+    np.testing.assert_array_equal(first, same)
+    assert (first != other).any()

@@ -96,3 +96,28 @@ def test_it_can_be_submitted():
     assert job.checked(["cube", "r0001", "--bins", "delay=unique", "--to", "c.zarr", "--images"]) == {}
     with pytest.raises(ValueError, match="expected a number of bins"):
         job.checked(["cube", "r0001", "--bins", "delay=often", "--to", "c.zarr"])
+
+
+def test_options_that_would_change_nothing_are_refused(made, tmp_path, capsys):
+    line = ["cube", f"{made}/c_table.zarr", "--bins", "delay=unique", "--to", f"{tmp_path}/n.zarr", *HERE]
+    given = {"azint": "12", "geometry": "run", "run": f"{made}/r0001", "modules": "0", "mask": "none"}
+    for name, value in given.items():
+        assert main([*line, f"--{name}", value]) == 2
+        assert f"--{name}: of images, which are not asked for" in capsys.readouterr().err
+    assert main([*line, "--config", f"{made}/exp.yaml"]) == 2
+    assert "--config: of tables that are made of a run" in capsys.readouterr().err
+    assert not (tmp_path / "n.zarr").exists()
+
+
+def test_what_slurm_starts_again_takes_no_table_of_other_options(made, tmp_path, monkeypatch, capsys):
+    line = ["cube", f"{made}/r0001", "--bins", "delay=unique", "--to", f"{tmp_path}/n.zarr", *HERE]
+    config = ["--config", f"{made}/exp.yaml"]
+    assert main([*line, *config, "--trains", "3"]) == 0
+    monkeypatch.setenv("DXFLOW_DRIVER", "1")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert main([*line, *config, "--overwrite"]) == 0
+    assert dxflow.open(tmp_path / "n_table.zarr").data.sizes["train"] == 6
+    (tmp_path / "n.zarr").rename(tmp_path / "done.zarr")
+    capsys.readouterr()
+    assert main([*line, *config]) == 0
+    assert "made before this was interrupted" in capsys.readouterr().out

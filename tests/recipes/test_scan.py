@@ -108,3 +108,24 @@ def test_what_cannot_be_compared_is_refused(tmp_path, options, says):
     run = make_run(tmp_path / "r0001", **SIZE, **{**EUXFEL, "trains": 4})
     with pytest.raises((PlanError, UsageError, KeyError, ValueError), match=says):
         made(run, tmp_path / "x", **options)
+
+
+def test_a_detector_is_that_of_the_table_and_of_the_images(tmp_path):
+    run = make_run(tmp_path / "r0001", **SIZE, **{**EUXFEL, "trains": 4})
+    (tmp_path / "exp.yaml").write_text(f"variables: {{stage: '{' '.join(MOTOR)}', laser: pumped}}\n")
+    own = {"config": str(tmp_path / "exp.yaml"), "delay": ["stage"], "on": "laser"}
+    for given in ({}, own):
+        with pytest.raises(PlanError, match="no such detector"):
+            made(run, tmp_path / "x", detector="AGIPD9", **given)
+    recipe = made(run, tmp_path / "x", detector=run.detector, **own)
+    recipe.args.detector = "AGIPD9"
+    with pytest.raises(PlanError, match="no such detector"):
+        recipe._cube(recipe.args, [], {})
+
+
+def test_what_could_not_be_saved_is_not_begun(tmp_path):
+    run = make_run(tmp_path / "r0001", **SIZE, **{**EUXFEL, "trains": 4})
+    (tmp_path / "x" / "cube.zarr").mkdir(parents=True)
+    with pytest.raises(PlanError, match="cube.zarr exists: --resume takes"):
+        made(run, tmp_path / "x")
+    assert not (tmp_path / "x" / "table.zarr").exists()

@@ -73,3 +73,36 @@ def test_what_would_differ_between_runs_belongs_into_the_configuration(runs, tmp
         made(runs, tmp_path / "x", where="xgm > 1")
     with pytest.raises(UsageError, match="not there"):
         SmallData(runs=str(runs / "r0009"), to=str(tmp_path / "x"), cluster="here").run()
+
+
+def test_tables_of_another_configuration_are_not_taken_for_those_that_are_asked_for(runs, tmp_path, capsys):
+    line = [
+        f"{runs}/r0001",
+        "--to",
+        str(tmp_path / "x"),
+        "--config",
+        str(tmp_path / "exp.yaml"),
+        "--cluster",
+        "here",
+    ]
+    (tmp_path / "exp.yaml").write_text("variables: {xgm: 'SA1_XTD2_XGM/XGM/DOOCS:output data.intensityTD'}\n")
+    assert SmallData.main([*line, "--quiet", "--trains", "3"]) == 0
+    assert SmallData.main([*line, "--quiet", "--trains", "3", "--resume"]) == 0
+    assert SmallData.main([*line, "--quiet", "--resume"]) == 1
+    (tmp_path / "exp.yaml").write_text(
+        "variables: {xgm: 'SA1_XTD2_XGM/XGM/DOOCS:output data.intensitySa1SigmaTD'}\n"
+    )
+    assert SmallData.main([*line, "--quiet", "--trains", "3", "--resume"]) == 1
+    assert "made with other options; --overwrite makes it anew" in capsys.readouterr().err
+
+
+def test_a_configuration_that_is_wrong_is_said_once_before_any_run(runs, tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        made(runs, tmp_path / "x", config=str(tmp_path / "none.yaml"))
+
+
+def test_what_slurm_starts_again_goes_on(runs, tmp_path, monkeypatch):
+    made(runs, tmp_path / "x")
+    monkeypatch.setenv("DXFLOW_DRIVER", "1")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert [one.state for one in made(runs, tmp_path / "x").outcomes] == ["was there"] * 2
