@@ -139,7 +139,7 @@ class Table:
                 good = (y == y) & (number < len(which))
                 for total, values in zip(sums, (y, self.weights[module]), strict=True):
                     total[which] += np.bincount(number[good], values[good], len(which))
-            np.divide(*sums, out=out[n], where=sums[1] != 0)
+            np.divide(sums[0], sums[1], out=out[n], where=sums[1] != 0)
         return out.reshape(len(images), *shape)
 
 

@@ -184,6 +184,7 @@ class ImageCube(Average):
         self._exact = self._exact and not self.pairs
 
     def process_module_data(self, block: ModuleBlock, out: Partial) -> None:
+        assert self._groups is not None
         slots, frames, masked = self._groups.slots(block), *self._frames(block)
         if not self.pairs:
             self._add(frames, masked, slots, out)
@@ -207,8 +208,10 @@ class ImageCube(Average):
         return np.broadcast_to(values, len(block)).astype("f8")
 
     def _state(self, out: Partial) -> tuple[NDArray, ...]:
+        assert self._groups is not None
         # Several axes of bins are one, without a copy.
-        return tuple(np.reshape(out[name], (len(self._groups), -1), copy=False) for name in self._sums)
+        flat: Any = (len(self._groups), -1)
+        return tuple(np.reshape(out[name], flat, copy=False) for name in self._sums)
 
     def merge(self, into: Partial, other: Partial) -> None:
         if not self.pairs:
@@ -225,8 +228,9 @@ class ImageCube(Average):
             a += b
 
     def finalize(self, totals: Partial) -> None:
-        from ._imagecube_kernels import finish
+        from . import _imagecube_kernels
 
+        finish: Any = _imagecube_kernels.finish
         flat = [np.reshape(x, -1, copy=False) for x in self._state(totals)]
         made = {name: np.reshape(totals[name], -1, copy=False) for name in RESULTS if name in totals}
         for start in range(0, len(flat[0]), SLAB):

@@ -96,9 +96,9 @@ class Asked:
             )
         rest = dict(options)
         pulses = rest.pop("pulses", None) or {}
-        if others := [name for name in ROWS if name in rest]:
+        if wrong := [name for name in ROWS if name in rest]:
             raise TypeError(
-                f"{others[0]}=: frames are those of the table's rows: select rows by where=, save the cube"
+                f"{wrong[0]}=: frames are those of the table's rows: select rows by where=, save the cube"
             )
         return None if images is None else cls(images, run, azint, geometry, pulses, rest)
 
@@ -207,7 +207,7 @@ class _Pass:
     def algorithms(self, placed: Placed) -> list[Algorithm]:
         """Return all of them."""
         how = "each" if placed.how == "each" and placed.norm is not None else "sums"
-        cube = find.algorithm(self.cube)
+        cube: Any = find.algorithm(self.cube)
         made = cube(
             by=placed.labels(placed.bins),
             axes=dict(placed.axes),
