@@ -88,8 +88,9 @@ class Added:
 
     def again(self) -> str:
         """Say what to do with one that is out of date."""
-        anew = f"ev.add({self.name!r}, {self.expression or 'data'!r})"
-        return f"{anew} makes it anew, ev.drop({self.name!r}) removes it"
+        anew = f"ev.add({self.name!r}, {repr(self.expression) if self.expression else 'values'})"
+        made = "makes it anew" if self.expression else "gives it anew, of these rows"
+        return f"{anew} {made}, ev.drop({self.name!r}) removes it"
 
 
 def with_added(table: Any) -> Any:

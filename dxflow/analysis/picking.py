@@ -90,8 +90,9 @@ def pick(
     if places.size * k > MOST:
         raise ValueError(f"pick: k={k} of each of {places.size} bins; expected up to {MOST:.0e} rows in all")
     bins = np.where(keep, np.maximum(places.index, -1), -1)
-    keys = _keys(rule, column, bins, places.size, _ids(table))
-    rows, count = _best(bins, keys, k, places.size, _ids(table)[-2:])
+    ids = [table.rows.train_ids, table.rows.pulse_ids]
+    keys = _keys(rule, column, bins, places.size, ids)
+    rows, count = _best(bins, keys, k, places.size, ids)
     about = {
         "rule": str(rule),
         "of": _name(of),
@@ -226,12 +227,6 @@ def _mixed(x: NDArray) -> NDArray:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
-
-
-def _ids(table: Any) -> list[NDArray]:
-    """Return the ids of each row: of the run where there are several, train and pulse."""
-    runs = [table.data["run"].values] if "run" in table.data.coords and table.data["run"].ndim else []
-    return [*runs, table.rows.train_ids, table.rows.pulse_ids]
 
 
 def _column(table: Any, of: Any, rule: Rule) -> tuple[Column | None, dict[str, str]]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 OF_RUN = "of_run"
 """The axis of what there is once for each run, such as images."""
 EVENT, OFFSET = "_event", "_offset"
+OTHERS = "tables that are joined have the same; open these runs one by one, or make their tables alike"
 IDS = {PULSE: ("train_id", "pulse_id"), TRAIN: (TRAIN,)}
 _NUMBERS = (re.compile(r"(?<![A-Za-z])[rR](?:un)?[-_]?(\d+)"), re.compile(r"(\d+)(?!.*\d)"))
 """How names say the number of a run: r0034, Run0034; or by their last number."""
@@ -39,7 +40,7 @@ def join(tables: Sequence[Table]) -> Table:
 
     ``run`` says of which run a row is, ``train_run`` of which a train is. A variable that only some have is missing in
     the others. A number of the run becomes one of its trains (of its rows, where there are no trains); an array of the
-    run gets an axis ``of_run``, or, where its shape differs, ``@`` and the number of the run in its name.
+    run gets an axis ``of_run``, or, where its shape or labels differ, ``@`` and the number of the run in its name.
 
     Parameters
     ----------
@@ -141,10 +142,10 @@ class _Join:
         import xarray as xr
 
         names = dict.fromkeys(str(n) for t in self.tables for n in t.data.variables)
-        labels = self.labels
-        made = {name: one for asked in names for name, one in self._joined(asked)}
-        coords = {n: v for n, v in made.items() if n in labels} | dict(self._runs())
-        rest = {n: v for n, v in made.items() if n not in labels}
+        made = {asked: dict(self._joined(asked)) for asked in names}
+        coords = {n: v for asked in names if asked in self.labels for n, v in made[asked].items()}
+        coords |= dict(self._runs())
+        rest = {n: v for asked in names if asked not in self.labels for n, v in made[asked].items()}
         if any(OF_RUN in v.dims for v in rest.values()):
             coords[OF_RUN] = variable([OF_RUN], np.array(self.numbers, np.int64), {"long_name": "run"})
         first, *others = (t.data.attrs for t in self.tables)
@@ -171,9 +172,11 @@ class _Join:
         """Yield a variable of all runs, and where it has a value."""
         found = [t.data.variables.get(name) for t in self.tables]
         there = [v for v in found if v is not None]
-        if name in self.labels and not {PULSE, TRAIN, *self.events} & set(there[0].dims):
-            self._refuse_other_labels(name, there)
-            yield name, there[0]
+        if name in self.labels and not self._has_rows(there[0]):
+            if self.differing.keys() & set(there[0].dims):
+                yield from self._apart(name, found)
+            else:
+                yield name, there[0]
             return
         self._refuse(f"units of {name}", ["" if v is None else str(v.attrs.get("units", "")) for v in found])
         if any(v.dims[:1] == (TRAIN,) for v in there):
@@ -181,7 +184,11 @@ class _Join:
             found = [self._of_trains(v, t) for v, t in zip(found, self.tables, strict=True)]
             there = [v for v in found if v is not None]
         first = self._first(name, there)
-        if first in (PULSE, TRAIN, *self.events):
+        if other := sorted(self.differing.keys() & {str(d) for v in there for d in v.dims}):
+            if any(self._has_rows(v) for v in there):
+                raise ValueError(f"{name} has {self.differing[other[0]]}: {OTHERS}")
+            yield from self._apart(name, found)
+        elif first in (PULSE, TRAIN, *self.events):
             yield from self._after_each_other(name, found, first)
         elif all(not v.ndim for v in there):
             yield from self._repeated(name, found)
@@ -211,12 +218,33 @@ class _Join:
             )
         return rates.pop()
 
-    def _refuse_other_labels(self, name: str, there: Sequence[xr.Variable]) -> None:
-        first = there[0]
-        if not all(v.dims == first.dims and _equal(v.values, first.values) for v in there[1:]):
-            raise ValueError(
-                f"the labels {name!r} differ from run to run; tables that are joined have the same"
-            )
+    def _has_rows(self, one: xr.Variable) -> bool:
+        """Return whether something has values of rows, trains or events."""
+        return bool({PULSE, TRAIN, *self.events} & set(one.dims))
+
+    @cached_property
+    def differing(self) -> dict[str, str]:
+        """By axis whose labels are others in some runs, which labels, and two of these runs.
+
+        Raises
+        ------
+        ValueError
+            If a label of no axis differs.
+        """
+        out: dict[str, str] = {}
+        for name in sorted(self.labels):
+            found = [t.data.variables.get(name) for t in self.tables]
+            (first, run), *rest = [(v, n) for v, n in zip(found, self.numbers, strict=True) if v is not None]
+            if self._has_rows(first):
+                continue
+            for v, n in rest:
+                if v.dims != first.dims or not _equal(v.values, first.values):
+                    said = f"other labels {name!r} in run {n} than in run {run}"
+                    if not first.dims and not v.dims:
+                        raise ValueError(f"{said}: {OTHERS}")
+                    out |= {str(d): said for d in (*first.dims, *v.dims)}
+                    break
+        return out
 
     def _after_each_other(
         self, name: str, found: Sequence[xr.Variable | None], dim: str

@@ -245,8 +245,10 @@ def test_other_rows_make_all_out_of_date(path):
     ev.add("late", "delay + 1")
     ev.save()
     saved.write(dataset().isel(pulse=slice(1, None)), path, "table", {}, overwrite=True)
-    with pytest.warns(UserWarning, match="'given'.*: the pulses of the table are others now"):
+    with pytest.warns(UserWarning, match="'given'.*: the pulses of the table are others now") as said:
         ev = dxflow.open(path)
+    # Data are no expression that could be given again.
+    assert "ev.add('given', values) gives it anew, of these rows" in str(said[0].message)
     assert set(ev.names) & set(ev.added) == {"late"}
     saved.write(
         dataset().drop_vars("delay").assign(late=("train", np.ones(20))), path, "table", {}, overwrite=True

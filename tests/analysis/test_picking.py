@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from smalltables import dataset, table
 
 from dxflow.analysis import Table, nearest, random
+from dxflow.analysis.runs import join
 
 BINS = 3
 
@@ -76,6 +77,16 @@ def test_chance_follows_from_seed_and_ids_whatever_else_there_is():
         np.testing.assert_array_equal(whole[label][inside][:7], few[label])
     other = Table(data).pick(10**4, rule=random(6)).flat
     assert (whole["row"].values != other["row"].values).mean() > 0.9
+
+
+def test_chance_picks_the_same_rows_of_a_run_alone_and_beside_others():
+    one, other = dataset(10).assign_attrs(run=21), dataset(10, seed=1).assign_attrs(run=22)
+    later = np.uint64(1000)
+    other = other.assign_coords(train=other.train + later, train_id=other.train_id + later)
+    alone = Table(one).pick(5, rule=random(3)).data
+    joined = join([Table(one), Table(other)]).pick(5, rule=random(3), where="run == 21").data
+    for label in ("train_id", "pulse_id"):
+        np.testing.assert_array_equal(joined[label], alone[label])
 
 
 def test_chance_prefers_no_pulse_and_no_train():

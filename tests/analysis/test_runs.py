@@ -105,6 +105,24 @@ def test_arrays_of_two_parts_of_a_run_are_both_there():
     assert [len(ev.data[name]) for name in ("edges@7", "edges@7_")] == [4, 5]
 
 
+def test_arrays_of_runs_with_other_labels_are_kept_apart():
+    """Runs of one configuration with other fillings: averages of their cells."""
+    fills = {34: [0, 4, 8], 35: [0, 8, 16], 36: [0, 4]}
+    parts = [
+        shifted(run, 3).assign(
+            mean=("cell", np.arange(len(cells)) + 1.0 * run), cell=cells, side=("cell", cells), v=((), run)
+        )
+        for run, cells in fills.items()
+    ]
+    ev = join([Table(one.set_coords("side")) for one in parts])
+    for run, cells in fills.items():
+        mean = ev.data[f"mean@{run}"]
+        assert mean[f"cell@{run}"].values.tolist() == mean[f"side@{run}"].values.tolist() == cells
+        np.testing.assert_array_equal(mean, np.arange(len(cells)) + run)
+    np.testing.assert_array_equal(ev.data.xgm, np.concatenate([one.xgm for one in parts]))
+    np.testing.assert_array_equal(ev.data.v, np.repeat([34, 35, 36], 3))
+
+
 def test_tables_that_overlap_are_put_in_order():
     whole = dataset()
     parts = [
@@ -158,7 +176,10 @@ def test_one_table_is_as_it_was_but_for_its_run():
             "xgm has numbers and texts",
         ),
         (lambda d: d.assign_attrs(rows="frames"), "rows: pulses in run 34, frames in run 35"),
-        (lambda d: d.assign_coords(region=("region", [1, 2, 4])), "the labels 'region' differ"),
+        (
+            lambda d: d.assign_coords(region=("region", [1, 2, 4])),
+            "roi has other labels 'region' in run 35 than in run 34: .* one by one",
+        ),
         (lambda d: shifted(34).assign_attrs(run=35), r"rows along pulse are there twice.*\(run 34, 35\)"),
         (lambda d: d.assign_coords(run=("pulse", d.photons.values)), "are of several runs already"),
     ],
