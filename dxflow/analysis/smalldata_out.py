@@ -191,8 +191,9 @@ class _File:
     def _values(self, name: str) -> tuple[NDArray, NDArray]:
         """Return a variable for each event, missing integers as LCLS writes them, and which there are."""
         values, there = self._column(name)
-        kind = values.dtype.kind
-        if kind in "iub":
+        if values.dtype.kind == "M":
+            values = values.astype("M8[ns]").astype(np.int64)
+        if values.dtype.kind in "iub":
             wide = values.astype(_wide(values))
             values = np.where(there, wide, wide.dtype.type(MISSING))
         return np.ascontiguousarray(_plain(values)), np.asarray(there.reshape(len(there), -1).any(axis=1))

@@ -90,6 +90,16 @@ def as_smalldataana_does(file):
     return xr.Dataset({k: v if hasattr(v, "dims") else ("time", v) for k, v in out.items()})
 
 
+def test_times_are_nanoseconds_and_missing_where_there_are_none(data, tmp_path):
+    times = data["time"].values.astype("M8[ms]")
+    times[3] = np.datetime64("NaT")
+    path = smalldata_out.write(data.assign(moved=("train", times)), tmp_path / "t.h5", {})
+    found, of = dxflow.open(path).column("moved"), Table(data).rows.of_train
+    np.testing.assert_array_equal(found.there, of != 3)
+    wanted = times.astype("M8[ns]").astype("i8")[of]
+    np.testing.assert_array_equal(found.values[found.there], wanted[found.there])
+
+
 def test_smalldataana_opens_it(data, path):
     with h5py.File(path) as file:
         found = as_smalldataana_does(file)
