@@ -62,6 +62,7 @@ def _by_number(name: str, what: Any, rows: Rows) -> tuple[Column, str]:
 
 def _by_ids(what: Any, rows: Rows) -> tuple[Column, str]:
     """Join values by train and pulse, or by train."""
+    rows.refuse_disorder()
     labelled = of_array(what).labelled
     of_trains = len(labelled.ids) == 1 and len(rows.trains) > 0
     found = labelled.to(_index(rows.trains, None) if of_trains else _index(rows.train_ids, rows.pulse_ids))

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..declare.inputs import Key
 from ..declare.pulses import PulseKey
 from ..driver.progress import Progress, during
@@ -128,7 +130,8 @@ def _some(source: OpenedRun, trains: Any) -> OpenedRun:
     if trains is None:
         return source
     ids = source.train_ids
-    which: Any = FrameSelection(trains=First(trains) if isinstance(trains, int) else trains).trains
+    first = isinstance(trains, (int, np.integer))
+    which: Any = FrameSelection(trains=First(trains) if first else trains).trains
     kept = ids[among(ids, which.ids(ids) if isinstance(which, First) else which)]
     if not len(kept):
         raise PlanError(f"trains={trains!r}: the run has none of these; it has {ids[0]} to {ids[-1]}")

@@ -125,6 +125,7 @@ def given(what: Any, rows: Rows) -> Mask:
 
 def _joined(array: Any, rows: Rows) -> Mask:
     """Return the booleans of an array with ids for each row, not known where it has none."""
+    rows.refuse_disorder()
     labelled = of_array(array).labelled
     if labelled.values.dtype != bool or labelled.values.ndim != 1:
         shape = labelled.values.shape[1:]

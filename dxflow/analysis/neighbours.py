@@ -53,6 +53,7 @@ def _windows(table: Source, on: NDArray, off: NDArray, n: int) -> tuple[NDArray,
 
     Rows without enough of them are left out.
     """
+    table.rows.refuse_disorder()
     coords, pulses = table.data.coords, table.selections.at == PULSE
     when = table.rows.times if pulses else when_of(table.rows.trains)
     name = "run" if pulses else "train_run"

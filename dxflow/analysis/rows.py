@@ -78,6 +78,21 @@ class Rows:
         found = np.where(self.trains[found] == wanted, found, -1)
         return np.repeat(found, np.diff(np.append(starts, len(ids))))
 
+    def refuse_disorder(self) -> None:
+        """Refuse rows that are not in order, where values would be at other rows without a word.
+
+        Raises
+        ------
+        ValueError
+        """
+        given = (((self.train_ids, self.pulse_ids), ["train_id", "pulse_id"]), ((self.trains,), [TRAIN]))
+        for ids, names in given:
+            if not in_order(ids):
+                raise ValueError(
+                    f"the rows of the table are not in order of {' and '.join(names)}, each once, as it is needed to "
+                    f"join by ids or find neighbours: make it of data.sortby({names})"
+                )
+
     @cached_property
     def complete(self) -> bool:
         """Whether the train of every row is there."""

@@ -30,6 +30,7 @@ OF_RUN = "of_run"
 """The axis of what there is once for each run, such as images."""
 EVENT, OFFSET = "_event", "_offset"
 OTHERS = "tables that are joined have the same; open these runs one by one, or make their tables alike"
+EXPRESSION = "expression"
 IDS = {PULSE: ("train_id", "pulse_id"), TRAIN: (TRAIN,)}
 _NUMBERS = (re.compile(r"(?<![A-Za-z])[rR](?:un)?[-_]?(\d+)"), re.compile(r"(\d+)(?!.*\d)"))
 """How names say the number of a run: r0034, Run0034; or by their last number."""
@@ -295,10 +296,18 @@ class _Join:
         both = list(zip(found, self.tables, strict=True))
         parts = [self._nothing(name, like, t, size(t)) if v is None else v for v, t in both]
         rate = {"rate": dim if dim in IDS else RUN} if "rate" in like.attrs else {}
-        yield name, self._ordered(parts, dim, {**like.attrs, **rate})
+        yield name, self._ordered(parts, dim, {**like.attrs, **rate, **self._expressions(found)})
         if like.dtype.kind in "iub" and self._has_gaps(name, both, size):
             there = [variable([dim], np.broadcast_to(v is not None, (size(t),))) for v, t in both]
             yield name + VALID, self._ordered(there, dim, {"long_name": f"where {name} has a value"})
+
+    def _expressions(self, found: Sequence[xr.Variable | None]) -> dict[str, str]:
+        """Return of what a variable that was added was made, where runs do not have the same."""
+        of = [str(v.attrs.get(EXPRESSION, "data")) if v is not None else "" for v in found]
+        if not any(v is not None and EXPRESSION in v.attrs for v in found) or len({*of} - {""}) == 1:
+            return {}
+        said = [f"{text} (run {number})" for text, number in zip(of, self.numbers, strict=True) if text]
+        return {EXPRESSION: "; ".join(said)}
 
     def _has_gaps(self, name: str, both: Sequence[tuple[Any, Table]], size: Callable[[Table], int]) -> bool:
         """Return whether integers are missing in some runs, and nothing else says so."""

@@ -35,6 +35,10 @@ class First:
 
     count: int
 
+    def __post_init__(self) -> None:
+        if isinstance(self.count, bool) or self.count < 0:
+            raise ValueError(f"trains={self.count!r}: expected how many from the start, or ids")
+
     def ids(self, trains: NDArray) -> slice:
         """Return the range of ids that these are, of all trains of a run.
 

@@ -242,6 +242,12 @@ def test_unknown_sources_and_keys_are_named_with_near_ones(truth, variable, word
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("trains", [-1, True])
+def test_numbers_of_trains_that_are_none_are_refused(truth, trains, tmp_path):
+    with pytest.raises(ValueError, match="expected how many from the start"):
+        analysis.table(truth.path, tmp_path / "t.zarr", trains=trains, quiet=True)
+
+
 def test_a_table_that_is_larger_than_the_limit_is_refused_with_its_size(truth, tmp_path):
     with pytest.raises(
         PlanError, match=r"\d+ variables .* 11 trains: about .* kB, more than the limit of 1 kB"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from smalltables import dataset
 
+from dxflow.analysis import Table
 from dxflow.analysis.rows import Rows, in_order
 
 
@@ -17,6 +18,29 @@ def test_each_row_knows_the_position_of_its_train_in_any_order_of_trains():
 def test_rows_without_ids_are_no_table():
     with pytest.raises(ValueError, match="no table: its dimension 'pulse' has no coordinate 'train_id'"):
         Rows.of(dataset().drop_vars("train_id"))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda d: d.isel(pulse=slice(None, None, -1)), "in order of train_id and pulse_id"),
+        (lambda d: d.isel(pulse=[0, 1, 1, 2]), "in order of train_id and pulse_id"),
+        (lambda d: d.isel(train=slice(None, None, -1)), "in order of train, each once"),
+    ],
+)
+def test_nothing_is_joined_by_ids_to_rows_in_another_order(change, why):
+    # It would be at other rows without a word.
+    data = dataset()
+    ev, one = Table(change(data)), Table(data)
+    for use in (
+        lambda: ev.add("y", data.xgm),
+        lambda: ev.mask(data.xgm > 800),
+        lambda: ev.nearest("xgm", on="lit", off="~lit"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            use()
+    some = Table(data.isel(pulse=[2, 5, 9], train=[1, 4]))
+    np.testing.assert_array_equal(some.mask(data.xgm > 800), one.mask("xgm > 800")[[2, 5, 9]])
 
 
 def test_rows_are_in_order_if_each_is_later_than_the_one_before():

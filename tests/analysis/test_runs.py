@@ -96,6 +96,16 @@ def test_axes_in_another_order_are_put_in_that_of_the_first_run():
     np.testing.assert_array_equal(join([Table(first), Table(second)]).data.p, [values] * 6)
 
 
+def test_added_variables_say_of_what_they_were_made_in_each_run():
+    first, second, third = (Table(shifted(run, 3)) for run in (34, 35, 36))
+    for ev, made in ((first, "xgm * 2"), (second, "xgm * 3")):
+        ev.add("y", made)
+        ev.add("z", "xgm + 1")
+    ev = join([first, second, third])
+    assert ev.data.y.attrs["expression"] == "xgm * 2 (run 34); xgm * 3 (run 35)"
+    assert ev.data.z.attrs["expression"] == "xgm + 1"
+
+
 def test_arrays_of_two_parts_of_a_run_are_both_there():
     first, second = (
         shifted(run, 3).assign(edges=("edge", np.arange(n))).assign_attrs(run=7)
