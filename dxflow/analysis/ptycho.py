@@ -23,6 +23,7 @@ from ..hdf5.process import Writer
 from ..planning.fingerprint import versions
 from ..stores.hdf5.file import WORK, Fact
 from . import cxifile, saved
+from .columns import VALID
 from .cxifile import BEAM, DETECTOR, ENTRY, GEOMETRY, LABELS, MOTORS
 from .rows import PULSE
 from .variables import Variable
@@ -90,7 +91,7 @@ def write(
     if picks.images is None:
         raise ValueError(f"{path}: there are no images yet: picks.read(...).save({str(path)!r})")
     saved.check(path, picks.images, overwrite)
-    scan = _Scan(picks, _image(picks.images, images))
+    scan = _Scan(picks, *_image(picks.images, images))
     if positions is not None:
         lacking = [name for name, one in (("energy", energy), ("distance", distance)) if one is None]
         if lacking:
@@ -106,19 +107,21 @@ def write(
     return path
 
 
-def _image(found: xr.Dataset, name: str | None) -> xr.DataArray:
-    """Return the images that are meant, as they are seen along the beam."""
-    known = [str(n) for n, v in found.data_vars.items() if v.ndim in (3, 4) and v.dims[0] == PICK]
+def _image(found: xr.Dataset, name: str | None) -> tuple[xr.DataArray, xr.DataArray | None]:
+    """Return the images that are meant, as they are seen along the beam, and where they have values, if it is said."""
+    like = [str(n) for n, v in found.data_vars.items() if v.ndim in (3, 4) and v.dims[0] == PICK]
+    known = [n for n in like if not n.endswith(VALID)]
     if name is None:
         name = "assembled" if "assembled" in known else known[0] if len(known) == 1 else None
     if name not in known:
         raise ValueError(f"images={name!r}: expected one of {known}")
-    image = found[name]
-    if image.ndim == 4 and image.sizes["module"] == 1:
-        image = image.isel(module=0)
-    if {"y", "x"} <= set(image.coords):
-        image = image.isel(y=slice(None, None, -1), x=slice(None, None, -1))
-    return image
+    valid = f"{name}{VALID}"
+    found = found[[name, valid] if valid in found else [name]]
+    if found[name].ndim == 4 and found.sizes["module"] == 1:
+        found = found.isel(module=0)
+    if {"y", "x"} <= set(found[name].coords):
+        found = found.isel(y=slice(None, None, -1), x=slice(None, None, -1))
+    return found[name], found.get(valid)
 
 
 @dataclass
@@ -127,6 +130,7 @@ class _Scan:
 
     picks: Any
     image: xr.DataArray
+    valid: xr.DataArray | None = None
     arrays: dict[str, tuple[str, xr.Variable]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
 
@@ -323,6 +327,8 @@ def _values(scan: _Scan, image: xr.DataArray) -> Iterator[tuple[str, list[int], 
     for n in range(image.sizes[PICK]):
         frame = image[n].values
         lost = np.isnan(frame) if frame.dtype.kind == "f" else np.zeros(frame.shape, bool)
+        if scan.valid is not None:
+            lost |= ~scan.valid[n].broadcast_like(image[n]).transpose(*image.dims[1:]).values
         nowhere &= lost
         any_lost |= lost
         yield "data", [n, *[0] * frame.ndim], np.where(lost, frame.dtype.type(0), frame)[None]

@@ -211,3 +211,19 @@ def test_what_is_not_known_is_refused_and_nothing_is_left(picks, tmp_path, chang
 def test_picks_without_images_have_none_to_write(picks, tmp_path):
     with pytest.raises(ValueError, match="there are no images yet"):
         picks.table.pick(1, of="v").save(tmp_path / "x.cxi")
+
+
+def test_modules_that_images_of_integers_lack_are_masked(picks, tmp_path):
+    whole = picks.images["corrected"].fillna(7).astype("u2")
+    there = xr.DataArray(np.ones(whole.shape[:2], bool), dims=whole.dims[:2])
+    there[:, 1] = False
+    there[0, 2] = False
+    images = picks.images[[]].assign(raw=whole.where(there, 0).astype("u2"), raw_valid=there)
+    made = Picks(picks.data, table=picks.table, images=images)
+    with pytest.warns(UserWarning, match="no value in some of the images"):
+        made.save(tmp_path / "x.cxi")
+    with h5py.File(tmp_path / "x.cxi") as f:
+        mask = f[f"{DETECTOR}/mask"][()]
+    assert (mask[1] == 0x201).all()
+    assert (mask[2] == 0x1).all()
+    assert (np.delete(mask, [1, 2], axis=0) == 0).all()
