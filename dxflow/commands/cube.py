@@ -123,13 +123,20 @@ def _of(text: str | None) -> list[str]:
 
 
 def _where(args: argparse.Namespace, table: Table) -> Any:
-    """Return which rows are used: those of ``--where`` and, of tables, of ``--trains``."""
+    """Return which rows are used: those of ``--where`` and, of each run of a table, of ``--trains``."""
     if args.trains is None:
         return args.where
     ids = table.rows.train_ids if len(table.rows) else table.rows.trains
-    which = args.trains.ids(np.unique(ids)) if isinstance(args.trains, First) else args.trains
-    keep = among(ids, which)
+    keep = among(ids, _first(table, args.trains) if isinstance(args.trains, First) else args.trains)
     return keep if args.where is None else [args.where, keep]
+
+
+def _first(table: Table, count: First) -> list[int]:
+    """Return the first trains of each run."""
+    trains, data = table.rows.trains, table.data
+    of = data["train_run"].values if "train_run" in data.coords else np.zeros(len(trains), int)
+    every = [trains[of == run] for run in np.unique(of)]
+    return [int(one) for own in every for one in own[among(own, count.ids(own))]]
 
 
 def _asked(args: argparse.Namespace, chain: list[Any]) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from runs import make_run
+from smalltables import dataset
 
 import dxflow
+from dxflow.analysis import saved
 from dxflow.commands import job
 from dxflow.commands.main import main
 from dxflow.simulate import PowderRings, Scan
@@ -121,3 +123,15 @@ def test_what_slurm_starts_again_takes_no_table_of_other_options(made, tmp_path,
     capsys.readouterr()
     assert main([*line, *config]) == 0
     assert "made before this was interrupted" in capsys.readouterr().out
+
+
+def test_the_first_trains_are_those_of_each_run(tmp_path):
+    for run in (1, 2):
+        data = dataset(trains=4)
+        later = np.uint64(100 * run)
+        data = data.assign_coords(train=data.train + later, train_id=data.train_id + later)
+        saved.write(data.assign_attrs(run=run), tmp_path / f"r{run}.zarr", "table", {})
+    line = ["cube", f"{tmp_path}/r1.zarr", f"{tmp_path}/r2.zarr", "--bins", "train_id=unique"]
+    assert main([*line, "--trains", "3", "--to", f"{tmp_path}/c.zarr", *HERE]) == 0
+    found = dxflow.open(tmp_path / "c.zarr").data["train_id"].values
+    np.testing.assert_array_equal(found, [10101, 10102, 10103, 10201, 10202, 10203])
