@@ -62,7 +62,7 @@ class DelayScan(Recipe):
         add(
             "--bins",
             default="unique(0.001)",
-            help="of the delay: 50, -1:5:50 or unique(TOLERANCE), the default",
+            help="of the delay: 50, --bins=-1:5:50 (with the =) or unique(TOLERANCE), the default",
         )
         add("--dark", help="Zarr store of average, per cell, or of dark: subtracted from raw data")
         add("--constants", help="of calibrate, for raw data: Zarr store of dark, a folder, HDF5 file")
@@ -77,6 +77,7 @@ class DelayScan(Recipe):
             raise UsageError(
                 f"--{given[0].replace('_', '-')}: this recipe selects rows of its table, --where 'xgm > 800'"
             )
+        args.delay, args.i0 = (self._words(getattr(args, name), name) for name in ("delay", "i0"))
         chain, config = self._chain(args), self._config(args)
         self._refuse_there()
         config.text += f"\n# {shared.run_of(args.run)}, trains {args.trains}, suspect {args.suspect or 'use'}"
@@ -91,7 +92,10 @@ class DelayScan(Recipe):
             **self._given(OF_TABLE),
         )
         lit = ["pulses > 0"] if "pulses" in self.table.names else []
-        self.good = self.table.select(GOOD, *lit, *([args.where] if args.where else []))
+        try:
+            self.good = self.table.select(GOOD, *lit, *([args.where] if args.where else []))
+        except (KeyError, ValueError) as e:
+            raise UsageError(f"--where {args.where}: {e.args[0] if e.args else e}") from e
         told = {name: str(getattr(args, name)) for name in sorted({*self._own(), *OF_CUBE})}
         self.cube: Cube = self._there("cube.zarr", "recipe", told) or self._cube(args, chain, told)
 
@@ -179,14 +183,20 @@ class DelayScan(Recipe):
         return made
 
     @staticmethod
+    def _words(given: list[str] | None, name: str) -> list[str] | None:
+        """Return what an option says as a source and a key, also where both are one word of the line; or a name."""
+        words = None if given is None else [word for one in given for word in str(one).split()]
+        if words is not None and not 0 < len(words) < 3:
+            raise UsageError(
+                f"--{name} {' '.join(words)}: expected SOURCE KEY, or the name of a variable of --config"
+            )
+        return words
+
+    @staticmethod
     def _named(given: list[str] | None, name: str) -> str | None:
         """Return the variable of the table that an option means."""
         if given is None:
             return None
-        if len(given) > 2:
-            raise UsageError(
-                f"--{name} {' '.join(given)}: expected SOURCE KEY, or the name of a variable of --config"
-            )
         return given[0] if len(given) == 1 else name
 
     def _given(self, names: tuple[str, ...]) -> dict[str, Any]:

@@ -50,6 +50,8 @@ PASS = (
 )
 """Options of `dxflow.reduce` that the pass of a table takes."""
 PUMPED = "pumped"
+SEEN = "pulses"
+"""A variable that tables have of their own."""
 LABELS = ("train", "train_id", "pulse", "pulse_id", "cell_id", "time", "run")
 """Names that each table has."""
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -196,6 +198,8 @@ def _variables(given: Section) -> list[tuple[str, Section]]:
             raise found.wrong(f"{name!r} is no name: expected letters, digits and _, with dots between", name)
         if name in LABELS:
             raise found.wrong(f"{name!r} labels rows and trains: choose another name", name)
+        if name == SEEN:
+            raise found.wrong(f"{name!r} is how many X-ray pulses a row saw: choose another name", name)
     return [(name, found) for name in found]
 
 

@@ -54,7 +54,7 @@ class Flags:
                 raise PlanError(str(self.config.wrong(text, "variables", name))) from e
         if self.config.everything and grid.slots is not None and "pumped" not in self.config.variables:
             out |= self._found_pumped(grid)
-        if grid.kind == "frames" and grid.slots is not None and "pulses" not in self.config.variables:
+        if grid.kind == "frames" and grid.slots is not None:
             words = {"long_name": "X-ray pulses in the exposure", "rate": PULSE}
             out |= joining.variables("pulses", (PULSE,), grid.seen(), None, words)
         return out

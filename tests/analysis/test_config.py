@@ -80,6 +80,7 @@ WRONG = [
     ("variables:\n  xgm: data.intensityTD", r"line 2, variables.xgm: .* is no variable: expected SOURCE KEY"),
     ("variables:\n  x gm: A/B/C d", r"line 2, variables.x gm: .* is no name"),
     ("variables:\n  train_id: A/B/C d", r"line 2, variables.train_id: .* labels rows"),
+    ("variables:\n  pulses: A/B/C d", r"line 2, variables.pulses: .* X-ray pulses a row saw"),
     ("variables:\n  d:\n    key: A/B/C d\n    uni: ps", r"line 4, variables.d.uni: .*Did you mean 'unit'"),
     ("variables:\n  d: {unit: ps}", r"line 2, variables.d: expected 'key"),
     ("algorithms:\n  - litframe", r"line 2, algorithms.0: no algorithm 'litframe'.*Did you mean 'litframes'"),

@@ -65,7 +65,8 @@ def test_rows_are_selected_and_what_is_there_is_taken(tmp_path):
     run = make_run(tmp_path / "r0001", energy_spread=0.2, **SIZE, **EUXFEL)
     energy = run.energy[run.lit]
     middle = float(np.median(energy))
-    recipe = made(run, tmp_path / "x", i0=XGM, where=f"i0 > {middle}", on="pumped", bins="-1.5:2.5:4")
+    words = {"delay": [" ".join(MOTOR)], "i0": [" ".join(XGM)]}
+    recipe = made(run, tmp_path / "x", where=f"i0 > {middle}", on="pumped", bins="-1.5:2.5:4", **words)
     assert recipe.cube.data["n"].sum() == (energy > middle).sum()
     before = (recipe.folder / "cube.zarr" / "dxflow.json").read_bytes()
     again = made(run, tmp_path / "x", i0=XGM, where=f"i0 > {middle}", bins="-1.5:2.5:4", resume=True)
@@ -102,6 +103,7 @@ def test_raw_data_are_dark_subtracted_and_variables_are_those_of_the_configurati
         ({"dark": "a", "constants": "b"}, "expected one of them"),
         ({"frames": ["pulses=0:1"]}, "--frames: this recipe selects rows of its table"),
         ({"where": "delay >"}, "'delay >': invalid syntax"),
+        ({"where": "dealy > 1"}, "--where dealy > 1: .*'dealy'. Did you mean 'delay'"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(tmp_path, options, says):
