@@ -163,7 +163,7 @@ class ImageCube(Average):
         by, count = info["by"], math.prod(self.axes.values())
         if by.dtype.kind not in "biu" or len(by.shape) > 1:
             raise PlanError(f"imagecube: by= has {by.dtype} values; expected numbers of bins, below {count}")
-        if by.values is not None and not (by.values < count).any():
+        if by.values is not None and not ((by.values >= 0) & (by.values < count)).any():
             raise PlanError(f"imagecube: no frame is in one of the {count} bins")
         return groups.Groups("bin", np.arange(count))
 

@@ -172,6 +172,8 @@ def grid(
         If rows of frames are asked for of a run without.
     """
     trains = source.train_ids
+    if planned is not None:
+        refuse_mixed(planned.rows)
     if rows_of(planned, config) == "pulses":
         made = (
             Grid(trains, np.zeros(0, np.int32), np.zeros(0, np.uint32))
@@ -226,6 +228,20 @@ def clocked(
         return index, None, str(e).partition(": ")[2] or str(e)
     own = keys(of, _pulse_ids(index))
     return index, (own, slots[:, None] + np.arange(clock.exposure)), ""
+
+
+def refuse_mixed(indexes: Iterable[EntryIndex]) -> None:
+    """Refuse frames with pulse ids beside others that are numbered in their trains: equal ones are not the same.
+
+    Raises
+    ------
+    PlanError
+    """
+    if len({index.pulse_ids is None for index in indexes}) > 1:
+        raise PlanError(
+            "frames of one detector have pulse ids, those of another only numbers in their trains: they cannot be "
+            "joined; make a table of each detector"
+        )
 
 
 def places_of_seen(own: NDArray, slots: NDArray, wanted: NDArray) -> NDArray:

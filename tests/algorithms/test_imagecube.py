@@ -169,6 +169,7 @@ def test_what_makes_no_sense_is_refused(options, said):
         ImageCube(**options, **by)
 
 
-def test_a_bin_that_no_frame_has_is_refused(tiny):
+@pytest.mark.parametrize("number", [7, -1])
+def test_a_bin_that_no_frame_has_is_refused(tiny, number):
     with pytest.raises(PlanError, match="no frame is in one of the 4 bins"):
-        cube(tiny, np.full(len(tiny.pulse_ids), 7), axes={"bin": 4})
+        cube(tiny, np.full(len(tiny.pulse_ids), number), axes={"bin": 4})

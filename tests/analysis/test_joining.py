@@ -1,12 +1,14 @@
 """Values joined to rows: against loops over trains and pulses."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dxflow import PlanError
 from dxflow.analysis.beam import Beam, keys
 from dxflow.analysis.joining import Grid, places
-from dxflow.analysis.passing import Pass, places_of_seen
+from dxflow.analysis.passing import Pass, places_of_seen, refuse_mixed
 from dxflow.run.index import EntryIndex
 
 OURS, NEIGHBOUR, NOBODY = 4 << 18, (4 << 18) | (1 << 27), 0
@@ -98,3 +100,13 @@ def test_frames_before_the_first_slot_and_those_not_known_saw_no_pulse():
     known = own[:2], np.array([[0], [1]])
     made = Pass(None, {}, seen=known)._places(at, Grid.of_pulses(np.arange(1), beam))
     assert made.tolist() == [0, 1, -1, -1]
+
+
+def test_frames_with_pulse_ids_are_not_joined_to_those_that_are_numbered():
+    entry, offsets = np.zeros((1, 2), "i4"), np.array([0, 2])
+    one = EntryIndex(np.arange(1), offsets, entry, np.array([0, 1], "u4"))
+    other = EntryIndex(np.arange(1), offsets, entry)
+    refuse_mixed([one, one])
+    refuse_mixed([other, other])
+    with pytest.raises(PlanError, match="they cannot be joined"):
+        refuse_mixed([one, other])
