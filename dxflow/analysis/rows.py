@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PULSE, TRAIN, RUN = "pulse", "train", "run"
 """Rates, and the first dimensions, of variables: of a row, of a train, and of the whole run (no such dimension)."""
 
+CLOCK, DIFFER = "pulses", "differ"
+"""Attribute of tables: how slots of pulses are found in frames, JSON; what it says of runs where that differs."""
 SLOTS = 451_389
 """Of 222 ns in a tenth of a second: from a train to the next."""
 TIMESTAMPS = 2**40

@@ -19,7 +19,7 @@ from ..run.joined import nothing
 from ..stores.lazy import Joined, Stacked, Taken, lazy, variable
 from . import masks
 from .columns import VALID
-from .rows import PULSE, RUN, TRAIN, in_order
+from .rows import CLOCK, DIFFER, PULSE, RUN, TRAIN, in_order
 from .selections import KEY
 from .tables import Table
 
@@ -151,6 +151,8 @@ class _Join:
             coords[OF_RUN] = variable([OF_RUN], np.array(self.numbers, np.int64), {"long_name": "run"})
         first, *others = (t.data.attrs for t in self.tables)
         known = {k: v for k, v in first.items() if k != KEY and all(o.get(k) == v for o in others)}
+        if len({t.data.attrs.get(CLOCK) for t in self.tables}) > 1:
+            known[CLOCK] = DIFFER
         title = f"{len(self.tables)} tables, runs {listed(map(str, self.numbers))}"
         return xr.Dataset(rest, coords, {**known, "title": title, RUN: self.numbers})
 

@@ -17,6 +17,7 @@ from ..run.selection import FrameSelection
 from . import beam
 from .config import Config
 from .passing import clocked, places_of_seen, several
+from .rows import CLOCK, DIFFER
 
 
 def frames_of(
@@ -78,10 +79,20 @@ def clock_of(attrs: Mapping[str, Any], given: Mapping[str, Any] | None = None) -
     ----------
     attrs : mapping
         Of the dataset of a table.
+
+    Raises
+    ------
+    ValueError
+        If it is of several runs that were made differently.
     """
     if attrs.get("rows") != "pulses":
         return None
-    return dict(given or json.loads(attrs.get("pulses", "{}")))
+    if not given and attrs.get(CLOCK) == DIFFER:
+        raise ValueError(
+            "the tables of these runs find pulses in frames differently (pulses: of their configurations): read the "
+            "images of each run by its own table, or give pulses="
+        )
+    return dict(given or json.loads(attrs.get(CLOCK, "{}")))
 
 
 def selection(label: str, trains: NDArray, ids: NDArray) -> FrameSelection:

@@ -10,6 +10,7 @@ from smalltables import dataset
 import dxflow
 from dxflow.analysis import Table, saved
 from dxflow.analysis.runs import join
+from dxflow.analysis.seen import clock_of
 
 
 def shifted(run, trains=20, **options):
@@ -241,3 +242,15 @@ def test_selections_that_all_have_are_those_of_the_joined(paths):
     assert set(ev.selections) == {"late", "bright"}
     signal, delay = ev.data.signal.values, ev.column("delay", at="pulse").values
     np.testing.assert_array_equal(ev.mask("bright"), (signal > 3) & (delay > 2))
+
+
+def test_runs_whose_pulses_are_found_differently_say_so_when_images_are_read():
+    one, other = (Table(shifted(run).assign_attrs(pulses=f'{{"offset": {run}}}')) for run in (1, 2))
+    both = join([one, other])
+    with pytest.raises(ValueError, match="find pulses in frames differently"):
+        clock_of(both.data.attrs)
+    assert clock_of(both.data.attrs, {"offset": 3}) == {"offset": 3}
+    alike = Table(other.data.assign_attrs(pulses=one.data.attrs["pulses"]))
+    assert clock_of(join([one, alike]).data.attrs) == {"offset": 1}
+    with pytest.raises(ValueError, match="find pulses in frames differently"):
+        clock_of(join([one, Table(shifted(2))]).data.attrs)
