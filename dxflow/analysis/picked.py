@@ -115,8 +115,9 @@ class Picks:
         images : Frames, sequence of Algorithm, or mapping of names to these, optional
             ``Frames("image.data")`` by default; ``[Calibrate(constants=...)]`` makes corrected images of raw ones: the
             last algorithm makes images.
-        geometry : path, array or extra_geom object, optional
-            Images are assembled as well, where this is given or lies beside the run; False: they are not.
+        geometry : path, array, extra_geom object or bool, optional
+            Images are assembled as well, where this is given or lies beside the run; True: it has to lie there; False:
+            they are not.
         pulses : mapping, optional
             Of a table whose rows are X-ray pulses: how their slots are found in frames, such as ``{"offset": 4}``; see
             `PulseKey`. As the configuration of the table has it by default.

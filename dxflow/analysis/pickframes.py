@@ -16,6 +16,7 @@ from ..declare.algorithm import Algorithm
 from ..declare.inputs import Frames, From, Key
 from ..errors import PlanError
 from ..errors.kinds import shown
+from ..errors.near import listed
 from ..planning.variants import flat as in_one_list
 from ..run.losses import ranges
 from .seen import clock_of, frames_of, selection
@@ -50,7 +51,9 @@ def read(
     lacking = "; ".join(text for one in images if (text := one.attrs["lacking"]))
     whole = xr.concat([one.chunk({PICK: 1}) for one in images], PICK, combine_attrs="override")
     order = np.argsort(whole["number"].values, kind="stable")
-    return whole.isel({PICK: order}).drop_vars("number").assign_attrs(lacking=lacking), results
+    runs = sorted({one.attrs["run"] for one in images})
+    said = {"title": f"picked frames of {listed(runs)}", "run": ", ".join(runs), "lacking": lacking}
+    return whole.isel({PICK: order}).drop_vars("number").assign_attrs(said), results
 
 
 def _runs(flat: Dataset, run: Any) -> Iterator[tuple[Any, NDArray]]:
@@ -163,9 +166,16 @@ class _Kept:
 
 def _place(run: Any, where: Any) -> Any:
     """Return where pixels are: what was given, or lies beside the run; None if images are not to be assembled."""
-    if where is not None:
+    if where is not None and where is not True:
         return None if where is False else where
     path = Path(run) if isinstance(run, (str, Path)) else None
+    if where is True:
+        if path is None:
+            raise PlanError(f"geometry=True: {shown(run)} is no folder that has one; give its path")
+        try:
+            return geometry.beside(str(path))
+        except ValueError as e:
+            raise PlanError(f"geometry=True: {e}") from e
     return geometry.beside(str(path)) if path is not None and _has_geometry(path) else None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..declare.inputs import Frames
 from ..disk.manifest import MANIFEST
@@ -54,7 +55,11 @@ def parser(description: str) -> argparse.ArgumentParser:
     words = f"variables and their bins: {EXPECTED}".replace("%", "%%")
     add("--bins", nargs="+", required=True, metavar="NAME=BINS", help=words)
     add("--of", metavar="A,B", help="variables that are averaged")
-    add("--where", metavar="CONDITION", help="only these rows: 'xgm > 800 & lit', or the name of a selection")
+    add(
+        "--where",
+        metavar="CONDITION",
+        help="only these rows: 'xgm.intensityTD > 800', or the name of a selection",
+    )
     add("--normalise", metavar="NAME", help="what each is divided by, such as the incoming intensity")
     add("--how", choices=("ratio", "each"), help="ratio of sums, or row by row; default ratio")
     add("--weights", metavar="NAME", help="statistical weights of rows")
@@ -128,7 +133,17 @@ def _where(args: argparse.Namespace, table: Table) -> Any:
         return args.where
     ids = table.rows.train_ids if len(table.rows) else table.rows.trains
     keep = among(ids, _first(table, args.trains) if isinstance(args.trains, First) else args.trains)
-    return keep if args.where is None else [args.where, keep]
+    if keep.all():
+        return args.where
+    rule = _in_words(ids, keep) if len(table.rows) else keep
+    return rule if args.where is None else [args.where, rule]
+
+
+def _in_words(ids: NDArray, keep: NDArray) -> Any:
+    """Return that rows are of a range of trains as a condition, which tells what was done; else which they are."""
+    first, last = (int(one[0]) if len(one) else 0 for one in (ids[keep][:1], ids[keep][-1:]))
+    same = np.array_equal(keep, (ids >= first) & (ids <= last))
+    return f"train_id >= {first} & train_id <= {last}" if same else keep
 
 
 def _first(table: Table, count: First) -> list[int]:

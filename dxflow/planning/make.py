@@ -145,7 +145,8 @@ def _missing(binding: Binding) -> list[Loss]:
         for loss in i.index.missing(i.modules, i.location.sources)
     ]
     read = [part for bound in binding.inputs for part in leaves(bound)]
-    empty = [loss for bound in read for loss in _empty_trains(bound, binding.trains, binding.faults)]
+    asked = np.isin(binding.trains, asked_for(binding.selection, binding.trains))
+    empty = [loss for bound in read for loss in _empty_trains(bound, binding.trains, asked, binding.faults)]
     # A source and key that is read twice lacks the same.
     return list(dict.fromkeys(modules + empty))
 
@@ -160,9 +161,14 @@ def _filed(loss: Loss, bound: BoundInput, trains: NDArray) -> Loss:
     return replace(loss, file=bound.location.files[files[0]]) if len(files) == 1 else loss
 
 
-def _empty_trains(bound: BoundInput, trains: NDArray, faults: Faults) -> list[Loss]:
-    """Return a loss of the trains in which no file has anything of an input, but for those of which that is known."""
+def _empty_trains(bound: BoundInput, trains: NDArray, asked: NDArray, faults: Faults) -> list[Loss]:
+    """Return a loss of the trains in which no file has anything of an input, but for those of which that is known.
+
+    Labels count in trains that are asked for only: they are given for the frames that are read.
+    """
     nothing = (bound.location.count == 0).all(axis=0)
+    if bound.joined is not None:
+        nothing &= asked
     if len(bound.location.sources) == 1:
         nothing &= ~faults.told(bound.location.sources[0], trains)
     empty = trains[nothing]

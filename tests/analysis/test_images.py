@@ -160,6 +160,16 @@ def test_frames_that_are_in_no_bin_are_not_read(run):
     assert cube.result.times["bytes"] == int(cube.data["n"].sum()) * both < len(run.pulse_ids) * both / 3
 
 
+def test_trains_without_a_selected_row_are_not_lost(run):
+    table = table_of(run)
+    last = int(np.sort(np.unique(table.rows.train_ids))[1])
+    cube = table.cube(
+        {"side": "unique"}, where=f"train_id <= {last}", images=True, cluster="here", quiet=True
+    )
+    assert cube.about["losses"] == []
+    assert "lost     nothing" in cube.result.report()
+
+
 def test_algorithms_come_before(run, frames):
     table, dark = table_of(run), frames.mean(axis=0).astype("f4")
     chain = [Subtract(dark=np.nan_to_num(dark, nan=1.0))]

@@ -17,7 +17,7 @@ from dxflow.algorithms.frames import KeepFrames
 from dxflow.algorithms.photons import Photonise
 from dxflow.algorithms.roi import RoiSum
 from dxflow.algorithms.subtract import Subtract
-from dxflow.analysis import Table, random
+from dxflow.analysis import Table, random, smalldata_out
 from dxflow.simulate import Plant
 
 TRAINS, PULSES, MODULES, SHAPE = 5, 6, 8, (16, 24)
@@ -191,6 +191,27 @@ def test_several_runs_are_read_one_after_the_other(raw, corrected):
     np.testing.assert_array_equal(found.images["raw"], stored(raw)[at][:, :, 0])
     assert found.images["run"].values.tolist() == flat["run"].values.tolist()
     assert len(found.results) == 2
+    assert found.images.attrs["run"] == str(raw)
+    two = picks.read({1: raw, 2: corrected}, geometry=False, images={"a": Frames(modules=[0])}, **HERE)
+    for said in ("title", "run"):
+        assert all(str(path) in two.images.attrs[said] for path in (raw, corrected))
+
+
+def test_the_geometry_beside_the_run_may_be_asked_for_as_of_a_cube(corrected):
+    picks = table(corrected).pick(2, of="v")
+    own, asked = (picks.read(geometry=given, **HERE).images["assembled"] for given in (None, True))
+    np.testing.assert_array_equal(asked, own)
+    with pytest.raises(
+        PlanError, match="geometry=True: no geometry was given, and there is no geometry.geom"
+    ):
+        picks.read(corrected.parent, geometry=True, **HERE)
+
+
+def test_tables_in_the_layout_of_lcls_know_their_frames(raw, tmp_path):
+    ev = dxflow.open(smalldata_out.write(table(raw).data, tmp_path / "exp_Run0001.h5", {}))
+    picks = ev.pick(3, of="v").read(geometry=False, **HERE)
+    at = picks.flat["train_id"].values - 10001, picks.flat["pulse_id"].values // 4
+    np.testing.assert_array_equal(picks.images["raw"], stored(raw)[at][:, :, 0])
 
 
 @pytest.mark.filterwarnings("ignore:.*holds for none")

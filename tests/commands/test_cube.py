@@ -65,6 +65,7 @@ def test_of_a_table_what_is_done_is_said(made, tmp_path, capsys):
     assert main([*line, "--overwrite", "--trains", "3", "--where", "xgm > 0"]) == 0
     assert "imagecube" not in capsys.readouterr().out
     assert int(dxflow.open(to).data["n"].sum()) == 12
+    assert dxflow.open(to).data.attrs["where"] == "xgm > 0 & train_id >= 10001 & train_id <= 10003"
 
 
 def test_algorithms_make_the_images(made, tmp_path, capsys):
