@@ -101,3 +101,15 @@ def test_a_picture_takes_most_of_the_terminal():
         lines = show(data, "y", screen=Screen(60, height)).splitlines()
         assert height - 4 <= len(lines) <= height + 1
         assert max(map(len, lines)) <= 60
+
+
+def test_a_dollar_in_a_name_is_a_dollar_in_a_picture(tmp_path):
+    about = {"long_name": "$\\no{such", "units": "$x$"}
+    data = xr.Dataset(
+        {"$\\frac": ("q", np.arange(20.0), about), "b": ("s", [1.0, 2.0])}, {"s": ["$\\a", "$"]}
+    )
+    for name in data.data_vars:
+        show(data, name, png=tmp_path / "x.svg")
+        drawn = (tmp_path / "x.svg").read_text()
+        assert "$" in drawn
+        (tmp_path / "x.svg").unlink()

@@ -90,7 +90,32 @@ def plotted(picture: Picture, ax: Any = None) -> Plot:
         axes = figure().subplots() if ax is None else ax
         picture.draw(axes)
         axes.set_title(picture.title, loc="left", wrap=True)
+        literal(axes.figure)
     return Plot(axes, picture.data, given=ax is not None)
+
+
+def literal(made: Any) -> None:
+    """Have names in a figure stand as they are: a dollar begins a formula only in the numbers along axes."""
+    for axes in made.axes:
+        both = (axes.xaxis, axes.yaxis)
+        named = filter(has_names, both)
+        legend = axes.get_legend()
+        for text in [
+            *(axes.title, axes._left_title, axes._right_title),
+            *(axis.label for axis in both),
+            *axes.texts,
+            *(text for axis in named for text in axis.get_ticklabels()),
+            *([*legend.get_texts(), legend.get_title()] if legend else []),
+        ]:
+            text.set_parse_math(False)
+
+
+def has_names(axis: Any) -> bool:
+    """Return whether there are names along an axis, and no numbers."""
+    from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+    # The latter is what set_yticks makes of labels.
+    return isinstance(axis.get_major_formatter(), (FixedFormatter, FuncFormatter))
 
 
 def figure(size: tuple[float, float] = SIZE) -> Any:
