@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from ..deaths import search as deaths
 from ..deaths.notes import Attempt, Note
@@ -58,8 +60,19 @@ def _followed(
     return run_chunk(work, number)
 
 
-def run_chunk(work: Workspace, number: int, without: Without = (), losses: Sequence[Loss] = ()) -> Summary:
-    """Read a chunk while the algorithms work on what was read; leave a fragment.
+Leave = Callable[["Address", Mapping[str, Any], Mapping[str, NDArray]], None]
+"""Takes what a fragment is made of: where, meta, arrays by name."""
+
+
+def run_chunk(
+    work: Workspace,
+    number: int,
+    without: Without = (),
+    losses: Sequence[Loss] = (),
+    *,
+    leave: Leave | None = None,
+) -> Summary:
+    """Read a chunk while the algorithms work on what was read; leave a fragment, or hand over what it is made of.
 
     A chunk whose fragment is there is not done again. Trains in which a hook raised are left out, if faults are to
     be masked, by doing the chunk again without them: what is left is exactly the result without these trains. The
@@ -87,7 +100,7 @@ def run_chunk(work: Workspace, number: int, without: Without = (), losses: Seque
                 out = dict.fromkeys(attempt.excluded, deaths.CAUSE) | dict(without)
                 done = _work(work, attempt.of(chunk), out, say, follow=attempt.what == "whole" and not say)
             if attempt.what == "whole":
-                return _write(work, done, [*lost, *losses], at)
+                return _write(work, done, [*lost, *losses], at, leave or work.leave)
             note.survived(attempt)
         raise deaths.of_whole(work.plan, chunk, note.history)
 
@@ -138,7 +151,7 @@ def _loaded(work: Workspace, one: Pass, *, follow: bool) -> Iterator[Loaded]:
         work.tuner.note(threads, one.account.bytes - before, perf_counter() - start, len(now))
 
 
-def _write(work: Workspace, made: Done, before: list[Loss], at: Address) -> Summary:
+def _write(work: Workspace, made: Done, before: list[Loss], at: Address, leave: Leave) -> Summary:
     """Leave the fragment of a finished chunk, and return its summary; `before`: of trains that were left out before."""
     start, done = perf_counter(), made.last
     done.account.leave_out(made.left_out)
@@ -146,7 +159,7 @@ def _write(work: Workspace, made: Done, before: list[Loss], at: Address) -> Summ
     known = left(done) if apart else done.account.arrays() | done.presence.arrays()
     arrays = known | done.shares.kept(every=apart)
     summary = _summary(work, made, before)
-    work.leave(at, summary.json(done.chunk), arrays)
+    leave(at, summary.json(done.chunk), arrays)
     summary.times["write"] = perf_counter() - start
     return summary
 

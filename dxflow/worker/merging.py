@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -24,9 +26,29 @@ if TYPE_CHECKING:
 
 
 def run_part(work: Workspace, number: int) -> Summary:
-    """Do a chunk that is the only one of its part, and finalize that: nobody has to wait for what is there."""
-    summary, plan = run_chunk(work, number), work.plan
-    finalize(work, [(plan.chunks[number].part, plan.address(work.folder, number))])
+    """Do a chunk that is the only one of its part, and finalize that: nobody has to wait for what is there.
+
+    What is finalized is taken as the chunk made it. A result without a name, which nobody goes on with, has no use
+    for it later: then it is not in the fragment, which is left when all is done.
+    """
+    held: list[tuple[Address, Mapping[str, Any], Mapping[str, NDArray]]] = []
+    summary = run_chunk(work, number, leave=lambda *made: held.append(made))
+    part, address = work.plan.chunks[number].part, work.plan.address(work.folder, number)
+    if not held:
+        finalize(work, [(part, address)])
+        return summary
+    ((at, meta, arrays),) = held
+    found = _partials(work.plan, lambda o: arrays[o.name])
+    own = {o.name for outputs in _whole_run(work.plan).values() for o in outputs}
+    forgets = work.plan.store.temporary and not work.plan.chunk_trains
+    start = perf_counter()
+    if not forgets:
+        work.leave(at, meta, arrays)
+    with _finalizing(work, part):
+        _finalize(work, part, found)
+    if forgets:
+        work.leave(at, meta, {name: array for name, array in arrays.items() if name not in own})
+    summary.times["write"] += perf_counter() - start
     return summary
 
 
@@ -43,7 +65,9 @@ def merged(work: Workspace, part: int, children: Sequence[tuple[int, Address]]) 
     work.prepare(work.plan.parts[part], "merge")
     tree = Tree(partial(_merge, work))
     for place, at in children:
-        tree.add(place, place + 1, totals(work.plan, part, at))
+        found = totals(work.plan, part, at)
+        assert found is not None, "fragments that are merged are those of whole chunks"
+        tree.add(place, place + 1, found)
     return _arrays(work.plan, tree.result(), stored=False)
 
 
@@ -57,15 +81,25 @@ def _merge(work: Workspace, into: dict[str, Partial], other: dict[str, Partial])
 def finalize(work: Workspace, parts: Sequence[tuple[int, Address]]) -> int:
     """Finalize some parts of the result, given with the fragments of their totals; return how many."""
     for part, total in parts:
-        with alone(work, "finalize()", str(part)):
-            work.prepare(work.plan.parts[part], "finalize")
-            _finalize(work, part, total)
+        if (found := totals(work.plan, part, total)) is None:
+            # It was finalized for a cluster that is lost, and what was made of it with it.
+            total.path.unlink()
+            run_part(work, next(c.number for c in work.plan.chunks if c.part == part))
+            continue
+        with _finalizing(work, part):
+            _finalize(work, part, found)
     return len(parts)
 
 
-def _finalize(work: Workspace, part: int, total: Address) -> None:
+@contextmanager
+def _finalizing(work: Workspace, part: int) -> Iterator[None]:
+    with alone(work, "finalize()", str(part)):
+        work.prepare(work.plan.parts[part], "finalize")
+        yield
+
+
+def _finalize(work: Workspace, part: int, found: dict[str, Partial]) -> None:
     """Let the algorithms turn the totals of one part of the result into results, and hand them to the store."""
-    found = totals(work.plan, part, total)
     for bound in work.plan.algorithms:
         if bound.name in found:
             with named(work.doing, f"in {bound.name}.finalize(), run {work.plan.run}"):
@@ -73,13 +107,17 @@ def _finalize(work: Workspace, part: int, total: Address) -> None:
     work.plan.store.keep(work.contents, part, _arrays(work.plan, found, stored=True))
 
 
-def totals(plan: Plan, part: int, at: Address) -> dict[str, Partial]:
-    """Return the whole-run outputs of a fragment of a part, by algorithm."""
+def totals(plan: Plan, part: int, at: Address) -> dict[str, Partial] | None:
+    """Return the whole-run outputs of a fragment of a part, by algorithm; None if it was left without them."""
     with fragments.Fragment(*at) as fragment:
-        return {
-            name: Partial({o.key: fragment.of(o.name, _shape(plan, o, part), o.output.dtype) for o in own})
-            for name, own in _whole_run(plan).items()
-        }
+        own = {o.name for outputs in _whole_run(plan).values() for o in outputs}
+        if own.isdisjoint(fragment.names()):
+            return None
+        return _partials(plan, lambda o: fragment.of(o.name, _shape(plan, o, part), o.output.dtype))
+
+
+def _partials(plan: Plan, array: Callable[[BoundOutput], NDArray]) -> dict[str, Partial]:
+    return {name: Partial({o.key: array(o) for o in own}) for name, own in _whole_run(plan).items()}
 
 
 def _whole_run(plan: Plan) -> dict[str, list[BoundOutput]]:

@@ -15,6 +15,7 @@ from samples import Picky, Stats
 
 import dxflow
 from dxflow.clusters import ClusterLost, Here
+from dxflow.disk import fragments
 from dxflow.disk.fragments import Address
 from dxflow.driver import execute as execution
 from dxflow.driver.merges import TASKS, Merges
@@ -194,6 +195,25 @@ def test_parts_of_one_chunk_are_finalized_with_it_unless_the_modules_have_to_agr
     for name, variable in later.dataset.variables.items():
         assert result.dataset.variables[name].values.tobytes() == variable.values.tobytes(), name
     assert np.isfinite(result.dataset["average.mean"]).any()
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_what_is_finalized_at_once_is_kept_for_later_only_where_somebody_may_go_on(
+    run, tmp_path, monkeypatch, named
+):
+    left, write = [], fragments.write
+
+    def note(path, meta, arrays, **how):
+        # Those of chunks say what was done.
+        left.extend([[*arrays]] if meta else [])
+        write(path, meta, arrays, **how)
+
+    monkeypatch.setattr(fragments, "write", note)
+    plan, _ = by_module(run, tmp_path)
+    dxflow.execute(replace(plan, store=store_for(tmp_path / "r.zarr")) if named else plan, "here")
+    assert [any("average." in name for name in one) for one in left[: len(plan.parts)]] == [named] * len(
+        plan.parts
+    )
 
 
 def test_the_only_chunk_is_finalized_by_who_did_it(run, tmp_path, monkeypatch):

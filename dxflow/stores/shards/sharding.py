@@ -24,7 +24,9 @@ SHARD_BYTES = 2**27
 """Rows that are one file, and one task to write, unless that would be too many files."""
 PART_BYTES = 2**25
 """Pixels that are one file, written by one thread, where modules are not reduced apart."""
-MOST_SHARDS = 40
+APART_BYTES = 2**23
+"""Pixels that are one file where modules are reduced apart: it is written where they are made, and not copied again."""
+MOST_SHARDS = 50
 """Of a result, and one more per array: larger results have larger shards. With metadata it stays below 100 files."""
 READ_BYTES = 2**26
 """Rows that are taken from fragments at once."""
@@ -72,7 +74,7 @@ class Sharding:
             step = math.ceil(shape[self.modules] * min(1.0, max(PART_BYTES, least) / max(1, v.nbytes)))
         else:
             step = plan.parts[0].stop - plan.parts[0].start
-            parts = math.ceil(max(PART_BYTES, least) / max(1, v.nbytes / len(plan.parts)))
+            parts = math.ceil(max(APART_BYTES, least) / max(1, v.nbytes / len(plan.parts)))
             self.parts = min(max(1, parts), len(plan.parts))
             step = min(step * self.parts, shape[self.modules])
         return tuple(step if axis == self.modules else n for axis, n in enumerate(shape))

@@ -266,7 +266,7 @@ def test_parts_that_share_a_shard_and_shards_that_end_beyond_the_array_are_read_
     size = 20 * 16 * 16 * 6
     monkeypatch.setattr(cutting, "PARTIAL_LIMIT", 3 * size)
     monkeypatch.setattr(sharding, "CHUNK_BYTES", 5 * 256 * 8)
-    monkeypatch.setattr(sharding, "PART_BYTES", 1)
+    monkeypatch.setattr(sharding, "APART_BYTES", 1)
     for most in (1, 7, 1000):
         monkeypatch.setattr(sharding, "MOST_SHARDS", most)
         plan = dxflow.plan(run.path, Average(per="cell"), tmp_path / f"{most}.zarr")
