@@ -23,13 +23,18 @@ def extents(files: Files, at: Location, index: EntryIndex, module: int, rows: sl
     entry = index.entries(module, rows)
     file = np.where(entry >= 0, at.file[module, trains], -1)
     lines = at.first[module, trains] * at.per_entry + entry
-    wanted = Wanted(files, at.stored, at.dtype, at.per_entry, at.plane, *_region(at))
+    asked = wanted(files, at)
     out: list[tuple[int, Extent]] = []
     for start, stop in stretches(file[1:] == file[:-1], len(file)):
         if file[start] >= 0:
             path = at.files[int(file[start])]
-            out += of_file(wanted, path, at.datasets[module], lines[start:stop], start)
+            out += of_file(asked, path, at.datasets[module], lines[start:stop], start)
     return Extents(out)
+
+
+def wanted(files: Files, at: Location) -> Wanted:
+    """Return what is wanted of the rows of a dataset, whichever file it is in."""
+    return Wanted(files, at.stored, at.dtype, at.per_entry, at.plane, *_region(at))
 
 
 def _region(at: Location) -> tuple[slice, slice | None]:

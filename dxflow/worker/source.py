@@ -48,11 +48,12 @@ class Loaded:
 class Given(Protocol):
     """What a plan may have in place of files, such as what came of a stream: it travels to workers with the plan."""
 
-    def extents(self, bound: BoundInput, module: int, rows: slice, *, mask: bool) -> Extents:
+    def extents(self, bound: BoundInput, module: int, rows: slice, *, mask: bool) -> Extents | None:
         """Return what there is of some rows of a module, or of their masks, which are counted from the first.
 
-        The ids of rows are those of `bound.index`. Extents raise a `ReadFault` where there is nothing to be had: it
-        says what these frames count as, such as "dropped". Only rows of which the index has no entry have no extent.
+        None: they are in files. The ids of rows are those of `bound.index`. Extents raise a `ReadFault` where there is
+        nothing to be had: it says what these frames count as, such as "dropped". Only rows of which the index has no
+        entry have no extent.
         """
 
 
@@ -194,9 +195,9 @@ class Source:
             if (bound, module, mask) not in self._extents:
                 rows = bound.index.rows(self.chunk.first, self.chunk.last)
                 at = (bound.mask.location if mask and bound.mask else None) or bound.location
-                if self.plan.given is not None:
-                    found = self.plan.given.extents(bound, module, rows, mask=mask)
-                else:
+                given = self.plan.given
+                found = given and given.extents(bound, module, rows, mask=mask)
+                if found is None:
                     found = extents(self.files, at, bound.index, module, rows)
                 self._extents[bound, module, mask] = found, rows.start
             return self._extents[bound, module, mask]

@@ -1,0 +1,182 @@
+"""A stream as a run that grows: its receiver, the chunks that came, and plans of them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from subprocess import Popen, TimeoutExpired
+from typing import TYPE_CHECKING, Self
+
+from ..disk.process import start
+from ..hdf5.wire import put, take
+from .parcels import Parcels
+from .receiving import Asked, Report
+
+if TYPE_CHECKING:
+    from ..planning.public import Plan
+    from .received import Piece
+
+MEMORY = "/dev/shm"  # noqa: S108 - memory that processes share
+PATIENCE = 10.0
+"""Seconds in which the receiver ends when it is asked to."""
+
+
+class StreamFailed(RuntimeError):
+    """Nothing can be received, or not any more."""
+
+
+@dataclass
+class _Said:
+    """What the receiver said last."""
+
+    report: Report | None = None
+    pieces: list[Piece] = field(default_factory=list)
+    ended: str = ""
+    failed: str = ""
+
+
+class Stream:
+    """Trains that are received by a process of its own, while this one plans and reduces those of before.
+
+    Parameters
+    ----------
+    asked : Asked
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self._said, self._changed = _Said(), threading.Condition()
+        self._process: Popen | None = None
+        self._freed: set[int] = set()
+
+    def __enter__(self) -> Self:
+        self._process = start("dxflow.live.receiving")
+        assert self._process.stdin is not None
+        put(self._process.stdin.fileno(), self.asked)
+        self._process.stdin.flush()
+        threading.Thread(target=self._listen, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        # Its input ends, and so does it; what it has in memory goes with it.
+        with suppress(OSError):
+            self._process.stdin.close()  # type: ignore[union-attr]
+        try:
+            self._process.wait(PATIENCE)
+        except TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _listen(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        with suppress(EOFError, OSError, ValueError):
+            while True:
+                word, what = take(self._process.stdout.fileno())[0]
+                with self._changed:
+                    if word == "report":
+                        self._said.report = what
+                    elif word == "piece":
+                        self._said.pieces.append(what)
+                    elif word == "ended":
+                        self._said.ended = what
+                    elif word == "failed":
+                        self._said.failed = what
+                    self._changed.notify_all()
+        with self._changed:
+            if not (self._said.ended or self._said.failed):
+                self._said.failed = f"{self.asked.endpoint}: the process that receives trains has ended"
+            self._changed.notify_all()
+
+    # What there is --------------------------------------------------------------------------------
+
+    @property
+    def report(self) -> Report | None:
+        """What the receiver said last of itself."""
+        return self._said.report
+
+    @property
+    def ended(self) -> str:
+        """Why no more trains come; "" while some may."""
+        return self._said.ended
+
+    @property
+    def pieces(self) -> Sequence[Piece]:
+        """The chunks that are complete, in order."""
+        return tuple(self._said.pieces)
+
+    def wait(self, pieces: int, seconds: float) -> bool:
+        """Wait until there are more than so many pieces, or no more will come; return whether one of these is so.
+
+        Raises
+        ------
+        StreamFailed
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: len(self._said.pieces) > pieces or self._said.ended or self._said.failed, seconds
+            )
+            if self._said.failed:
+                raise StreamFailed(self._said.failed)
+            return len(self._said.pieces) > pieces or bool(self._said.ended)
+
+    def stop(self) -> None:
+        """Receive no more; what came is a piece soon."""
+        self._tell("stop", 0)
+
+    def free(self, piece: Piece) -> None:
+        """Give the memory of a piece back: all is done that needs its trains."""
+        if piece.number not in self._freed:
+            self._freed.add(piece.number)
+            self._tell("free", piece.number)
+
+    def _tell(self, word: str, number: int) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError, ValueError):
+            put(self._process.stdin.fileno(), (word, number))
+
+    # Plans ----------------------------------------------------------------------------------------
+
+    def given(self) -> Parcels:
+        """Return what plans have in place of large datasets."""
+        pieces = self.pieces
+        large = sorted({name for piece in pieces for name in piece.at})
+        return Parcels([p for p in pieces if p.number not in self._freed], large)
+
+    def planned(self, plan: Plan) -> Plan:
+        """Return a plan of the folder of files as one of the stream: with its data, and with what did not come."""
+        report = self.report
+        assert report is not None
+        lost = tuple(loss for loss in plan.losses if loss.cause != "missing trains")
+        return replace(
+            plan,
+            run=self.asked.endpoint,
+            given=self.given(),
+            losses=(*lost, *report.account.losses(self.asked.endpoint)),
+        )
+
+
+def memory_for(limit: int, beside: Path) -> str:
+    """Return a folder for parcels: in memory, if as much as that is free there, else on a disk."""
+    with suppress(OSError):
+        there = os.statvfs(MEMORY)
+        if there.f_bavail * there.f_frsize > limit and os.access(MEMORY, os.W_OK):
+            return MEMORY
+    return str(beside)
+
+
+def cleared(folder: Path) -> Path:
+    """Return a folder for the files of a stream, without those of one before."""
+    if folder.is_symlink():
+        raise StreamFailed(f"{folder} is a link: move it away")
+    if folder.is_dir():
+        for path in folder.glob("*LIVE01-S*.h5*"):
+            path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
