@@ -6,7 +6,6 @@ with the one that started it, however that ends, and leaves nothing in memory.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import shutil
@@ -14,304 +13,22 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..hdf5.wire import put, take
-from .account import FAST, FULL, LATE, Account
-from .bridge import Bridge, Broken, Message, NoBridge, train_id, train_of
-from .mapping import Group, Mapper, said
-from .received import PARCEL, Form, Open, dataset
+from .account import Account
+from .bridge import PATTERNS, Bridge, Broken, NoBridge
+from .receiver import Asked, Receiver
 
 INPUT = 0
 PREFIX = "dxflow-stream-"
 LOCK = "lock"
-SHARE = 8
-"""Chunks that fit into the memory for trains, if nobody says how many trains a chunk has."""
-LONGEST = 64
-"""Trains of a chunk at most, if nobody says how many."""
-FAR = 10**8
-"""Ids so far from those of other trains (a third of a year) are none."""
-PATIENCE = 5
-"""Seconds in which a disk that is full at the end may get room."""
 EVERY = 0.25
 """Seconds between two reports."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is to be received, and how.
-
-    Parameters
-    ----------
-    endpoint, pattern : str
-        See `Bridge`.
-    folder : str
-        For files; they stay.
-    memory : str
-        For parcels, in a folder of their own there.
-    limit : int
-        Bytes of parcels at most.
-    chunk : int
-        Trains of a chunk: of so many ids, from multiples of that number on. 0: a power of two, by the first train.
-    wait : float
-        Seconds until the first train must have come.
-    idle : float
-        Seconds without a train after which the stream has ended; 0: it has no end.
-    names, axes : mapping
-        See `Mapper`.
-    """
-
-    endpoint: str
-    pattern: str
-    folder: str
-    memory: str
-    limit: int
-    chunk: int = 0
-    wait: float = 60
-    idle: float = 0
-    names: Mapping[str, str] = field(default_factory=dict)
-    axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-@dataclass
-class Report:
-    """What the process says of itself, several times a second.
-
-    Attributes
-    ----------
-    chunk : int
-        Trains of a chunk; 0 before the first train.
-    connected : bool
-    silent : float
-        Seconds since the last train, or since the start.
-    in_use : int
-        Bytes of parcels.
-    waiting : str
-        What it waits for, if that is not the next train.
-    """
-
-    account: Account
-    chunk: int
-    connected: bool
-    silent: float
-    in_use: int
-    waiting: str
-    orders: tuple[str, ...]
-    refused: Mapping[str, str]
-    unlike: Mapping[str, tuple[int, str]]
-
-
-class Receiver:
-    """Takes trains, and keeps them in pieces of one chunk each."""
-
-    def __init__(self, asked: Asked, parcels: Path, say: Any) -> None:
-        self.asked, self._parcels, self._say = asked, parcels, say
-        self.account, self._mapper, self._form = Account(), Mapper(asked.names, asked.axes), Form()
-        self.chunk = asked.chunk
-        self._held: dict[int, int] = {}
-        """Bytes of parcels that are not freed, by number."""
-        self._open: Open | None = None
-        self._number = self._block = 0
-        self._stuck, self._tried = "", 0.0
-        self._largest = 0
-        self.last = time.monotonic()
-
-    @property
-    def in_use(self) -> int:
-        """Bytes of parcels."""
-        return sum(self._held.values()) + (self._open.nbytes if self._open else 0)
-
-    @property
-    def has_room(self) -> bool:
-        """Whether a train is likely to find room; where only it would help that the chunk ends, the answer is yes."""
-        return not self._stuck and (self.in_use + self._largest <= self.asked.limit or not self._held)
-
-    @property
-    def stuck(self) -> str:
-        """Why nothing can be kept; "" if it can."""
-        return self._stuck
-
-    def take(self, message: Message) -> None:
-        """Keep the train of a message, or count why not."""
-        self.account.nbytes += message.nbytes
-        try:
-            train = train_of(message, self._mapper.is_detector)
-            if self.account.came and abs(train - self.account.ids.last) > FAR:
-                raise Broken(f"its train id {train} is far from {self.account.ids.last}")
-        except Broken as e:
-            self.broken(e)
-            return
-        self.last = time.monotonic()
-        if not self.account.ids.add(train):
-            self.account.repeated += 1
-            return
-        groups = dict(self._accepted(self._mapper.train(_of_train(message, train))))
-        nbytes = sum(
-            a.nbytes
-            for p, g in groups.items()
-            for k, a in g.values.items()
-            if self._form.keeps(dataset(p, k))
-        )
-        self._largest = max(self._largest, nbytes)
-        self._begin(nbytes)
-        if (why := self._refusal(train, nbytes)) is None:
-            why = self._keep(train, _timestamp(message), groups)
-        if why is not None:
-            self.account.drop(train, why)
-        else:
-            self.account.kept += 1
-
-    def broken(self, why: object) -> None:
-        """Count a message that is no train."""
-        self.account.broken += 1
-        self.account.why = str(why)
-
-    def _accepted(self, groups: Mapping[str, Group]) -> Iterator[tuple[str, Group]]:
-        for place, group in groups.items():
-            if (fitting := self._form.accept(place, group)) is not None:
-                yield place, fitting
-
-    def _begin(self, nbytes: int) -> None:
-        """Decide how many trains a chunk has, by the first one.
-
-        Raises
-        ------
-        NoBridge
-            If two of the chunks that were asked for do not fit.
-        """
-        if self.account.kept or self._number or not nbytes:
-            return
-        fit = self.asked.limit // nbytes
-        if not fit:
-            raise NoBridge(
-                f"a train has {nbytes} bytes, more than the {self.asked.limit} bytes that trains may take in memory "
-                "(--buffer): give more"
-            )
-        if not self.chunk:
-            while self.chunk * 2 <= min(LONGEST, max(1, fit // SHARE)):
-                self.chunk = max(1, self.chunk * 2)
-        elif 2 * self.chunk > fit:
-            raise NoBridge(
-                f"a chunk of {self.chunk} trains has {self.chunk * nbytes} bytes, and two of them do not fit into the "
-                f"{self.asked.limit} bytes that trains may take in memory (--buffer): give more, or a smaller --chunk"
-            )
-
-    def _refusal(self, train: int, nbytes: int) -> str | None:
-        """Return why a train is dropped, None if it is not."""
-        if not self.chunk:
-            self.chunk = LONGEST
-        if self._stuck:
-            return FULL
-        if self._number and train // self.chunk < self._block:
-            return LATE
-        if self.in_use + nbytes > self.asked.limit:
-            return FAST
-        return None
-
-    def _keep(self, train: int, timestamp: int, groups: Mapping[str, Group]) -> str | None:
-        """Keep a train; return why that was not possible."""
-        block = train // self.chunk
-        if self._open is not None and block > self._block:
-            self.close()
-            if self._stuck:
-                return FULL
-        if self._open is None:
-            self._number, self._block = self._number + 1, block
-            self._open = Open(self._number - 1, self._parcels, self._form)
-        try:
-            self._open.add(train, timestamp, groups)
-        except OSError as e:
-            if e.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            return FULL
-        return None
-
-    def close(self) -> None:
-        """End the piece that is open, and hand it over; if the disk is full it is tried again."""
-        if self._open is None:
-            return
-        self._tried = time.monotonic()
-        try:
-            piece = self._open.close(Path(self.asked.folder))
-        except OSError as e:
-            self._stuck = f"{self.asked.folder}: {e.strerror or e}"
-            return
-        self._stuck, self._open = "", None
-        self._held[piece.number] = piece.nbytes
-        self._say(piece)
-
-    def again(self) -> None:
-        """Try once more what a full disk did not let happen."""
-        if self._stuck and time.monotonic() > self._tried + 1:
-            self.close()
-
-    def finish(self) -> None:
-        """End the last piece; if the disk stays full its trains are lost, and counted."""
-        for _ in range(PATIENCE):
-            self.close()
-            if not self._stuck:
-                return
-            time.sleep(1)
-        if self._open is not None:
-            for train in self._open.trains:
-                self.account.drop(train, FULL)
-            self.account.kept -= len(self._open.trains)
-            self._open.discard()
-            self._open = None
-
-    def told(self, word: str, what: Any) -> None:
-        """Do what the parent says: give memory back, or keep some large datasets only."""
-        if word == "free":
-            self._free(what)
-        elif word == "only":
-            self._form.only = frozenset(what)
-
-    def _free(self, number: int) -> None:
-        """Give the memory of a piece back, also if somebody has its parcel open."""
-        if self._held.pop(number, None) is not None:
-            path = self._parcels / PARCEL.format(number)
-            with suppress(FileNotFoundError):
-                os.truncate(path, 0)
-                path.unlink()
-
-    def report(self, connected: bool) -> Report:
-        """Return how it stands."""
-        waiting = self._stuck or ("" if connected else f"there is no connection to {self.asked.endpoint}")
-        return Report(
-            self.account,
-            self.chunk,
-            connected,
-            time.monotonic() - self.last,
-            self.in_use,
-            waiting,
-            tuple(said(self._mapper.orders.values())),
-            dict(self._mapper.refused),
-            {place: (n, why) for place, (n, why) in self._form.unlike.items()},
-        )
-
-
-def _of_train(message: Message, train: int) -> dict[str, Mapping[str, Any]]:
-    """Return the sources of a message that have this train, or say none, or are set now and then."""
-    ids = {source: train_id(message.meta.get(source, {})) for source in message.data}
-    return {
-        s: v for s, v in message.data.items() if ids[s] in (train, None) or ":" not in s and "/DET/" not in s
-    }
-
-
-def _timestamp(message: Message) -> int:
-    """Return when a train was, in nanoseconds since 1970; 0 if no source says it."""
-    for meta in message.meta.values():
-        sec, frac = meta.get("timestamp.sec"), meta.get("timestamp.frac")
-        with suppress(TypeError, ValueError, OverflowError):
-            # The fraction counts attoseconds.
-            found = int(sec) * 10**9 + int(str(frac).ljust(18, "0")[:9])
-            if 0 < found < 2**63:
-                return found
-    return 0
+ABANDONED = 60
+"""Seconds after which a folder without a lock is not one that begins."""
 
 
 def main() -> None:
@@ -353,7 +70,7 @@ def clear(memory: str) -> None:
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
             # Without a lock it is of one that begins, unless it is old.
-            if time.time() - folder.stat().st_mtime > 60:
+            if time.time() - folder.stat().st_mtime > ABANDONED:
                 shutil.rmtree(folder, ignore_errors=True)
             continue
         try:
@@ -429,7 +146,7 @@ def _nobody(asked: Asked, bridge: Bridge, account: Account) -> str:
             f"{asked.endpoint}: nobody answers there in {asked.wait:g} s (--wait); is the bridge running, and is the "
             "port right?"
         )
-    others = ", ".join(p for p in ("REQ", "SUB", "PULL") if p != asked.pattern)
+    others = ", ".join(p for p in PATTERNS if p != asked.pattern)
     return (
         f"{asked.endpoint}: there is a server, but no train came in {asked.wait:g} s (--wait). This client is a "
         f"{asked.pattern}; if the server sends in another way, say so (--socket {others})"

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Self
 
 from ..disk.process import start
 from ..hdf5.wire import put, take
+from .account import Account
 from .parcels import Parcels
-from .receiving import Asked, Report
+from .receiver import Asked, Report
 
 if TYPE_CHECKING:
     from ..planning.public import Plan
@@ -25,6 +26,10 @@ PATIENCE = 10.0
 """Seconds in which the receiver ends when it is asked to."""
 
 
+NOTHING = Report(Account(), 0, False, 0.0, 0, "the process that receives trains starts", (), {}, {})
+"""What is said before the first report."""
+
+
 class StreamFailed(RuntimeError):
     """Nothing can be received, or not any more."""
 
@@ -33,7 +38,7 @@ class StreamFailed(RuntimeError):
 class _Said:
     """What the receiver said last."""
 
-    report: Report | None = None
+    report: Report = field(default_factory=lambda: NOTHING)
     pieces: list[Piece] = field(default_factory=list)
     ended: str = ""
     failed: str = ""
@@ -96,7 +101,7 @@ class Stream:
     # What there is --------------------------------------------------------------------------------
 
     @property
-    def report(self) -> Report | None:
+    def report(self) -> Report:
         """What the receiver said last of itself."""
         return self._said.report
 
@@ -152,7 +157,6 @@ class Stream:
     def planned(self, plan: Plan) -> Plan:
         """Return a plan of the folder of files as one of the stream: with its data, and with what did not come."""
         report = self.report
-        assert report is not None
         lost = tuple(loss for loss in plan.losses if loss.cause != "missing trains")
         return replace(
             plan,
