@@ -42,6 +42,12 @@ ELSEWHERE = (
         "analysis/test_making.py analysis/test_joining.py analysis/test_config.py commands/test_table.py",
         "parts of tables and of their configurations, tried as users meet them",
     ),
+    (
+        "dxflow/live/blocks.py dxflow/live/collecting.py dxflow/live/layout.py dxflow/live/sending.py "
+        "dxflow/live/shares.py",
+        "live/test_publish.py live/test_feed.py",
+        "the two ends of feedback, tried with a real server between them",
+    ),
     ("dxflow/analysis/cxifile.py", "analysis/test_ptycho.py", "what is in the file is read as programs do"),
     ("dxflow/commands/copy.py", "copying/test_command.py", "beside the other tests of copies"),
     (

@@ -14,6 +14,7 @@ from ..disk.marks import GROUP
 from ..disk.openhdf5 import open_hdf5
 from ..driver.result import Result, open_result
 from ..errors.kinds import PATH, expect
+from ..errors.redact import hidden
 from ..stores.opening import dataset
 from . import beside
 from .added import with_added
@@ -28,6 +29,7 @@ HDF5 = (".h5", ".hdf5", ".hdf")
 
 KINDS = {"table": ("tables", "Table"), "cube": ("cubes", "Cube"), "picks": ("picked", "Picks")}
 """By the kind in a manifest, what holds it: a class of a file of this room, made of dataset, path and ``about``."""
+FEEDBACK = ("redis", "rediss", "unix")
 _ADDRESS = re.compile(r"([a-z][a-z0-9+]+)://")
 
 
@@ -39,7 +41,8 @@ def open(what: Any) -> Any:  # noqa: A001 - as in xarray and zarr
     what : path, or list of paths
         What `dxflow.reduce`, `dxflow.analysis.table`, or the ``save`` of a cube was given as `to`; or a small-data file
         of LCLS. Several, or a pattern such as ``"r*.zarr"``, are tables of several runs, which become one: see
-        `dxflow.analysis.runs.join`.
+        `dxflow.analysis.runs.join`. ``"redis://host:port/db?name=r0034"`` is the feedback of a live run: a table that
+        grows, see `dxflow.live.feed.LiveTable`.
 
     Returns
     -------
@@ -59,8 +62,12 @@ def open(what: Any) -> Any:  # noqa: A001 - as in xarray and zarr
         return _joined([*what])
     expect(PATH, what, "path=")
     if isinstance(what, str) and (found := _ADDRESS.match(what)):
+        if found[1] in FEEDBACK:
+            # Of what stands beside, and needs tables itself.
+            return import_module("dxflow.live.feed").open_feed(what)
         raise ValueError(
-            f"{what!r}: {found[1]}:// is not known; expected the path of a result, or of a table of dxflow"
+            f"{hidden(what)!r}: {found[1]}:// is not known; expected the path of a result, of a table of "
+            "dxflow, or the feedback of a live run, redis://host:port/db?name=..."
         )
     if not Path(what).exists() and has_magic(str(what)):
         # What was added to tables lies beside them.

@@ -37,9 +37,14 @@ def table(result: Result) -> Table:
     ValueError
         If two of its frames have the ids of one.
     """
-    made = _Result(result.dataset)
-    data = made.table()
-    return with_added(Table(data, result.path, {"result": str(result.path), "notes": made.notes}))
+    data, notes = tabled(result.dataset)
+    return with_added(Table(data, result.path, {"result": str(result.path), "notes": notes}))
+
+
+def tabled(data: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
+    """Return the dataset of a result as that of a table, and what is to be said of it."""
+    made = _Result(data)
+    return made.table(), made.notes
 
 
 @dataclass

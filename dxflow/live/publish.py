@@ -1,0 +1,162 @@
+"""Publish: snapshots of a live run on a Redis server, by a thread that the run never waits for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..errors.redact import hidden, logger
+from .sending import Refused, Sender
+
+if TYPE_CHECKING:
+    from .address import Address
+    from .observers import Snapshot, Status
+
+LOG = logger(__name__)
+PAUSES = (1.0, 2.0, 5.0, 10.0)
+"""Seconds after the first, second, ... try that failed."""
+SHARE = 4
+"""Of the time, so many times as long as writing a snapshot took, nothing is written."""
+AGAIN = 60.0
+"""Seconds after which a trouble that lasts is said again."""
+END = 10.0
+"""Seconds for which the end of a run waits for the server."""
+
+
+class Publisher:
+    """Writes feedback: an observer of a live run.
+
+    What it is told is written by a thread of its own. While the server is away or refuses, snapshots are left out, and
+    the newest one is written when it is back. Nothing of this raises.
+
+    Parameters
+    ----------
+    address : Address
+        With a name.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._address, self._sender = address, Sender(address)
+        self._news = threading.Condition()
+        self._about: Mapping[str, Any] | None = None
+        self._snapshot: Snapshot | None = None
+        self._last: Snapshot | None = None
+        """The newest one of all: for a server that comes back empty."""
+        self._status: Status | None = None
+        self._closing = 0.0
+        self._trouble, self._said, self._failures = "", 0.0, 0
+        self._refused = False
+        """Whether that is not for want of a server."""
+        self._thread = threading.Thread(target=self._work, name="dxflow-publish", daemon=True)
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written at present, "" if it can."""
+        return self._trouble
+
+    def begin(self, about: Mapping[str, Any]) -> None:
+        """Say what runs, and begin to write."""
+        with self._news:
+            self._about = about
+        self._thread.start()
+
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """Have a snapshot written soon, unless there is a newer one by then."""
+        with self._news:
+            self._snapshot = self._last = snapshot
+            self._news.notify()
+
+    def status(self, status: Status) -> None:
+        """Have a status written soon."""
+        with self._news:
+            self._status = status
+            self._news.notify()
+
+    def close(self) -> None:
+        """Write what is left, for some seconds at most, and let go of the name."""
+        if not self._thread.is_alive():
+            return
+        with self._news:
+            self._closing = time.monotonic() + END
+            self._news.notify()
+        self._thread.join(END + 10)
+
+    # Of the thread -----------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        rest = 0.0
+        while True:
+            with self._news:
+                if rest:
+                    self._news.wait_for(lambda: self._closing, rest)
+                if not (self._snapshot or self._status or self._closing or self._trouble):
+                    self._news.wait(1.0)
+                snapshot, self._snapshot = self._snapshot, None
+                status, self._status = self._status, None
+                closing = self._closing
+            begun = time.monotonic()
+            done = self._try(snapshot, status)
+            if closing and (done or self._refused or time.monotonic() > closing):
+                if done:
+                    self._try(None, None, end=True)
+                return
+            took = time.monotonic() - begun
+            rest = SHARE * took if done else self._pause(closing)
+
+    def _pause(self, closing: float) -> float:
+        if closing:
+            time.sleep(0.5)
+            return 0.0
+        return PAUSES[min(self._failures, len(PAUSES)) - 1]
+
+    def _try(self, snapshot: Snapshot | None, status: Status | None, end: bool = False) -> bool:
+        """Write something, and return whether that went well; what was not written is kept for the next time."""
+        try:
+            self._write(snapshot, status, end)
+        # Whatever feedback raises, the run does not suffer.
+        except Exception as e:  # noqa: BLE001
+            self._keep(snapshot, status)
+            self._refused = isinstance(e, Refused)
+            if snapshot is None or isinstance(e, Refused) or snapshot.path.exists():
+                self._say(str(e) if isinstance(e, Refused) else f"{type(e).__name__}: {e}")
+            return False
+        self._recovered()
+        return True
+
+    def _write(self, snapshot: Snapshot | None, status: Status | None, end: bool) -> None:
+        if self._sender.hold(self._about or {}) and snapshot is None:
+            snapshot = self._last
+        if snapshot is not None and snapshot.path.exists():
+            # Another one than the newest may be gone.
+            self._sender.snapshot(snapshot)
+        if status is not None:
+            self._sender.status(asdict(status))
+        if end:
+            self._sender.end()
+
+    def _keep(self, snapshot: Snapshot | None, status: Status | None) -> None:
+        with self._news:
+            self._snapshot = self._snapshot or snapshot
+            self._status = self._status or status
+
+    def _say(self, trouble: str) -> None:
+        """Log a trouble when it is new, or has lasted for a minute again."""
+        self._failures += 1
+        trouble = hidden(trouble)
+        now = time.monotonic()
+        if trouble != self._trouble or now - self._said > AGAIN:
+            self._log(logging.WARNING, f"no feedback: {trouble}. The run goes on, and tries again")
+            self._said = now
+        self._trouble = trouble
+
+    def _recovered(self) -> None:
+        if self._trouble:
+            self._log(logging.WARNING, "feedback goes on")
+        self._trouble, self._failures = "", 0
+
+    def _log(self, level: int, text: str) -> None:
+        LOG.log(level, "%s: %s", self._address, text)

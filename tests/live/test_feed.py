@@ -1,0 +1,146 @@
+"""Feedback opened as a table: it is what the reduction of these trains gives, and changes when it is told to."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import dxflow
+from dxflow.live.observers import Status
+
+
+def agree(ev, result):
+    """Compare a live table with that of a reduction."""
+    table = result.table.data.drop_vars([n for n in result.table.data.variables if n.endswith("_offset")])
+    assert set(ev.data.variables) == set(table.variables)
+    for name, one in table.variables.items():
+        xr.testing.assert_identical(one, ev.data[name].variable)
+
+
+def test_a_feed_is_the_table_of_the_same_trains_after_each_snapshot(server, live, results, tools):
+    run = live(f"{server.url}?name=same")
+    run.shown(0)
+    ev = tools.opened(run.address)
+    agree(ev, results[0])
+    assert len(ev["litframes.intensity"].values) == 24
+    run.shown(1)
+    agree(ev, results[0])
+    assert ev.refresh()
+    agree(ev, results[1])
+    run.shown(2)
+    assert ev.refresh()
+    assert not ev.refresh()
+    agree(ev, results[2])
+    assert ev.snapshot["chunk"] == "4 trains"
+
+
+def test_selections_and_expressions_hold_for_new_rows(server, live, results, tools):
+    run = live(f"{server.url}?name=selected")
+    run.shown(0)
+    ev = tools.opened(run.address)
+    ratio = ev["litframes.intensity"] / ev["litframes.valid_pixels"]
+    ev.add("ratio", ratio)
+    ev.select("high", ev["ratio"] > ev["ratio"].values.min())
+    assert ev.mask("high").sum() == 23
+    ev.add("given", np.arange(24))
+    run.shown(1)
+    with pytest.warns(UserWarning, match="'given'.*gone: it was given as data"):
+        ev.refresh()
+    wanted = results[1].table
+    expected = wanted["litframes.intensity"].values / wanted["litframes.valid_pixels"].values
+    np.testing.assert_array_equal(ev["ratio"].values, expected)
+    np.testing.assert_array_equal(ratio.values, expected)
+    assert ev.mask("high").sum() == 47
+
+
+def test_follow_yields_each_snapshot_and_ends_with_the_run(server, live, tools):
+    run = live(f"{server.url}?name=followed")
+    run.shown(0)
+    seen = []
+    for ev in tools.opened(run.address).follow():
+        seen.append(len(ev.rows))
+        if len(seen) == 1:
+            run.show(1)
+        elif len(seen) == 2:
+            run.show(2, final=True)
+            run.publisher.close()
+    assert seen == [24, 48, 72]
+    assert ev.finished
+    assert ev.snapshot["final"]
+
+
+def test_a_late_module_changes_rows_that_were_there(server, live, results, tools):
+    """The same trains with other values: each row is there once, as it is now."""
+    run = live(f"{server.url}?name=late")
+    run.shown(1)
+    ev = tools.opened(run.address)
+    before = ev["litframes.lit_pixels"].values
+    run.shown(3)
+    ev.refresh()
+    agree(ev, results[3])
+    assert (ev["litframes.lit_pixels"].values[:48] != before).any()
+
+
+def test_rows_that_the_server_let_go_of_stay_with_those_who_have_read_them(server, live, results, tools):
+    run = live(f"{server.url}?name=short&trains=3")
+    run.shown(0)
+    ev = tools.opened(run.address)
+    assert sorted(set(ev.rows.train_ids)) == list(results[0].dataset["train"].values[-3:])
+    run.shown(1)
+    ev.refresh()
+    others = tools.opened(run.address)
+    assert len(set(others.rows.train_ids)) == 3
+    # Of four new trains the server has kept three.
+    assert len(set(ev.rows.train_ids)) == 6
+    assert ev["average.mean"].values.shape == (8, 16, 16)
+
+
+def test_another_version_of_parameters_is_not_mixed_with_the_one_before(server, live, results, tools):
+    run = live(f"{server.url}?name=versions")
+    run.shown(1)
+    ev = tools.opened(run.address)
+    run.shown(results[3], version=2)
+    ev.refresh()
+    agree(ev, results[3])
+    assert ev.snapshot["version"] == 2
+
+
+def test_what_is_not_there_is_said_in_words(server, own_server, live, tools):
+    own_server.stop()
+    with pytest.raises(ConnectionError, match="no Redis server answers"):
+        dxflow.open(own_server.url)
+    run = live(f"{server.url}?name=only")
+    run.shown(0)
+    with pytest.raises(FileNotFoundError, match="no live run has published.*only"):
+        dxflow.open(f"{server.url}?name=another")
+    with pytest.raises(ValueError, match="'nam' is no option of feedback"):
+        dxflow.open(f"{server.url}?nam=only")
+    with pytest.raises(ValueError, match="ftp:// is not known"):
+        dxflow.open("ftp://host/x")
+
+
+def test_a_run_that_has_just_begun_is_an_empty_table(server, live, tools):
+    run = live(f"{server.url}?name=begun", source="r0001")
+    tools.until(lambda: len(tools.opened(run.address).rows) == 0)
+    ev = tools.opened(run.address)
+    assert ev.about["what"] == {"source": "r0001"}
+    assert not ev.finished
+    run.shown(0)
+    assert ev.refresh()
+    assert len(ev.rows) == 24
+
+
+def test_feedback_is_read_as_printed(server, live, tools, capsys):
+    page = (Path(__file__).parents[2] / "docs/feedback.md").read_text()
+    first, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    run = live(f"{server.url}?name=r0034")
+    run.shown(0, final=True)
+    run.publisher.status(Status("finished"))
+    tools.until(lambda: tools.opened(run.address).finished)
+    exec(first.replace("redis://exflonc12:6379", server.url), {})
+    assert capsys.readouterr().out.startswith("4 0.0 ")
+    second = second.replace('"exflonc12"', f"port={server.port}").replace('"$"', '"0"')
+    exec(second.replace("while True", "for _ in range(2)").replace("block=5000", "block=1"), {})
+    assert capsys.readouterr().out.startswith("10004 ")
