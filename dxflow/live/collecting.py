@@ -187,7 +187,7 @@ class Collected:
         parts = self._rows[axis]
         trains = np.concatenate([part[""] for part in parts])
         order = np.argsort(trains, kind="stable")
-        found = {}
+        found: dict[str, xr.Variable] = {}
         for name, one in self.snapshot["variables"].items():
             if one["axis"] != axis:
                 continue

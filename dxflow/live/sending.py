@@ -67,8 +67,8 @@ class Sender:
         """
         client, keys = self._client, self._keys
         if not client.set(keys.owner, self._me, nx=True, ex=HELD):
-            held = client.get(keys.owner)
-            if held is None or held.decode(errors="replace") != self._me:
+            held: Any = client.get(keys.owner)
+            if held is None or held != self._me.encode():
                 who = "somebody" if held is None else held.decode(errors="replace").rpartition(" ")[0]
                 raise Refused(
                     f"another live run ({who}) publishes under this name; give this one another, with ?name=..."
@@ -146,8 +146,8 @@ class Sender:
                 pipe.xrevrange(keys.rows(axis), count=1)
             for one in [keys.snapshot, keys.totals] if self._sent else []:
                 pipe.exists(one)
-            found = pipe.execute()
-        ends, there = found[: len(self._streams)], found[len(self._streams) :]
+            answers = pipe.execute()
+        ends, there = answers[: len(self._streams)], answers[len(self._streams) :]
         lasts = [rows[0][0].decode() if rows else "0-0" for rows in ends]
         return bool(all(there) and lasts == [stream.last for stream in self._streams.values()])
 
@@ -221,13 +221,13 @@ class Sender:
     # What a snapshot has ---------------------------------------------------------------------------------
 
     def _rows(
-        self, pipe: Pipeline, axis: str, shares: Shares, wanted: np.ndarray, snapshot: Snapshot, sent: int
+        self, pipe: Any, axis: str, shares: Shares, wanted: np.ndarray, snapshot: Snapshot, sent: int
     ) -> None:
         """Have the new rows along an axis written, and old ones removed."""
         stream, key = self._streams[axis], self._keys.rows(axis)
         for n, entry in enumerate(stream.entries(shares, wanted) if len(wanted) else ()):
             block = Block(f"{sent}-{n + 1}", entry.trains, entry.crc, entry.size)
-            pipe.xadd(key, {**_head(entry, snapshot), **entry.fields}, id=block.id)
+            pipe.xadd(key, _head(entry, snapshot) | entry.fields, id=block.id)
             stream.blocks.append(block)
         if stream.blocks:
             keep = stream.trim(int(wanted[0]), self._address.memory // 2)
@@ -248,9 +248,9 @@ class Sender:
                 fields[VALUE + name] = packed(shares.turned(name)[mine])
         self._replace(pipe, self._keys.provisional, fields)
 
-    def _replace(self, pipe: Pipeline, key: str, fields: Mapping[str, Any]) -> None:
+    def _replace(self, pipe: Any, key: str, fields: Mapping[str, Any]) -> None:
         pipe.delete(key)
-        pipe.hset(key, mapping=dict(fields))
+        pipe.hset(key, mapping={**fields})
         pipe.expire(key, self._stay)
 
     def _told(self, snapshot: Snapshot, shares: Shares, wanted: np.ndarray, sent: int) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Shares:
     @cached_property
     def trains(self) -> dict[str, NDArray]:
         """The train id of each row, by axis."""
-        out = {}
+        out: dict[str, NDArray] = {}
         for name, ids in self.data.coords.items():
             # Of frames, "train_id"; of other rows with a name before it.
             if ids.ndim == 1 and (str(name) == TRAIN or str(name).endswith(TRAIN_ID)):
