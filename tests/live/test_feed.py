@@ -10,6 +10,8 @@ import xarray as xr
 import dxflow
 from dxflow.live.observers import Status
 
+pytest_plugins = ["feedback"]
+
 
 def agree(ev, result):
     """Compare a live table with that of a reduction."""

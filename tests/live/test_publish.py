@@ -19,6 +19,8 @@ from dxflow.live.address import Address
 from dxflow.live.observers import Status
 from dxflow.live.publish import Publisher
 
+pytest_plugins = ["feedback"]
+
 
 def keys(server, name):
     """Return the keys of a run's feedback, without what all begin with."""

@@ -1,4 +1,4 @@
-"""A Redis server, and results that stand for snapshots."""
+"""Fixtures for feedback: a Redis server, results that stand for snapshots, and a live run that shows them."""
 
 import time
 from itertools import count
