@@ -8,7 +8,6 @@ import pytest
 import xarray as xr
 
 import dxflow
-from dxflow.live.observers import Status
 
 pytest_plugins = ["feedback"]
 
@@ -139,7 +138,7 @@ def test_feedback_is_read_as_printed(server, live, tools, capsys):
     first, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     run = live(f"{server.url}?name=r0034")
     run.shown(0, final=True)
-    run.publisher.status(Status("finished"))
+    run.publisher.status(tools.Status("finished"))
     tools.until(lambda: tools.opened(run.address).finished)
     exec(first.replace("redis://exflonc12:6379", server.url), {})
     assert capsys.readouterr().out.startswith("4 0.0 ")

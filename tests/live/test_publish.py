@@ -16,7 +16,6 @@ import redis
 import dxflow
 from dxflow.live import address
 from dxflow.live.address import Address
-from dxflow.live.observers import Status
 from dxflow.live.publish import Publisher
 
 pytest_plugins = ["feedback"]
@@ -108,7 +107,7 @@ def test_the_newest_snapshot_is_there_again_without_a_new_one(own_server, live, 
     run = live(f"{own_server.url}?name=again")
     run.shown(1)
     own_server.client().flushall()
-    run.publisher.status(Status("waiting"))
+    run.publisher.status(tools.Status("waiting"))
     tools.until(lambda: len(tools.opened(run.address).rows) == 48)
 
 
