@@ -123,6 +123,14 @@ def _options(name: str, texts: Sequence[str]) -> dict[str, Any]:
     return options
 
 
+def options_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return parsed options as keyword arguments of `copy_run`, but for where it runs."""
+    names = ["sources", "modules", "trains", "detector", "quiet", "resume", "overwrite", "sync"]
+    names += ["region", "outside", "codec", "round"]
+    options: dict[str, Any] = {name: getattr(args, name) for name in names} | {"name": args.name or ""}
+    return options | {"frames": _frames(args), "dry_run": args.dry_run}
+
+
 def run(args: argparse.Namespace) -> str:
     """Make the copy that parsed options describe and return a summary of it.
 
@@ -131,11 +139,7 @@ def run(args: argparse.Namespace) -> str:
     PlanError, WriteError
         As `copy_run`.
     """
-    names = ["sources", "modules", "trains", "detector", "quiet", "resume", "overwrite", "sync"]
-    names += ["region", "outside", "codec", "round"]
-    options: dict[str, Any] = {name: getattr(args, name) for name in names} | {"name": args.name or ""}
-    options |= {"frames": _frames(args), "dry_run": args.dry_run}
     cluster = cluster_of_pass(args) if args.cluster or args.workers else None
-    report = copy_run(run_of(args.run), args.to, cluster=cluster, **options)
+    report = copy_run(run_of(args.run), args.to, cluster=cluster, **options_of(args))
     note = "\n(nothing was written: sizes of files that are cut are estimates)" if args.dry_run else ""
     return f"{report}{note}"

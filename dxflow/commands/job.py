@@ -133,9 +133,22 @@ def _check_cube(words: Sequence[str]) -> None:
     cube.bins_of(cube.read(words)[0].bins)
 
 
-CHECKS = {"copy": _check_copy, "bench": _check_bench, "recipe": _check_recipe, "cube": _check_cube}
+def _check_red(words: Sequence[str]) -> None:
+    """Read the file of a volume, and the options of its runs."""
+    from . import red
+
+    red.checked(words)
+
+
+CHECKS = {
+    "red": _check_red,
+    "copy": _check_copy,
+    "bench": _check_bench,
+    "recipe": _check_recipe,
+    "cube": _check_cube,
+}
 QUEUED = (
-    *("simulate", "plan", "reduce", "copy", "table", "cube", "recipe"),
+    *("simulate", "plan", "reduce", "copy", "red", "table", "cube", "recipe"),
     *("list", "info", "show", "verify", "codecs", "bench"),
 )
 """Commands that can be put into the queue: all that are not about the queue itself."""

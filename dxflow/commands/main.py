@@ -129,6 +129,13 @@ def copy(argv: Sequence[str]) -> int:
     return OK
 
 
+def red(argv: Sequence[str]) -> int:
+    """Make the volume of reduced data that remains of a proposal: red plan | run | verify FILE."""
+    from . import red as command
+
+    return command.run(argv, red.__doc__ or "", lambda text: print(spoken(text)))
+
+
 def codecs(argv: Sequence[str]) -> int:
     """Try codecs on frames of a run: what each saves, how fast it is, what it changes."""
     from . import codecs as command
@@ -281,6 +288,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "plan": plan,
     "reduce": reduce,
     "copy": copy,
+    "red": red,
     "codecs": codecs,
     "table": table,
     "cube": cube,

@@ -89,6 +89,18 @@ def missing(run: Any) -> str:
         return str(e)
 
 
+def places(run: Any) -> list[str]:
+    """Return the folders, or the file, of a run that a user names; only those that are there.
+
+    Raises
+    ------
+    PlanError
+        If there is no such proposal, or a folder does not answer.
+    """
+    meant = _asked(_folders_of, run) if isinstance(run, tuple) else [os.path.abspath(run)]
+    return [place for place in meant if _asked(os.path.exists, place)]
+
+
 def _meant(path: str) -> str:
     """Return what is beside a path that is not there, and has a name like it."""
     folder, name = os.path.split(path)

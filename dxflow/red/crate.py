@@ -1,0 +1,312 @@
+"""The volume as an RO-Crate 1.1: what each file is, of whom, by which instrument, and how it was made of which run."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+from urllib.parse import quote
+
+from ..sizes import show
+from .asked import KEEP, NOTHING
+from .facts import Facts, Person
+from .folder import CRATE, OWN, RESULTS, RUNS, SUMS
+from .panet import ONTOLOGY
+
+VERSION = "https://w3id.org/ro/crate/1.1"
+CONTEXT = f"{VERSION}/context"
+MORE = {"sha256": "http://schema.org/sha256"}
+"""Terms of schema.org that the context of RO-Crate 1.1 is too old for."""
+SOFTWARE = "#dxflow"
+TYPES = {".h5": "application/x-hdf5", ".nxs": "application/x-hdf5", ".cxi": "application/x-hdf5"}
+TYPES |= {".md": "text/markdown", ".yaml": "application/yaml", ".json": "application/json"}
+TYPES |= {".nc": "application/x-netcdf"}
+Entity = dict[str, Any]
+
+
+def crate(
+    facts: Facts,
+    created: date,
+    runs: Sequence[Mapping[str, Any]],
+    own: Mapping[str, Mapping[str, Any]],
+    versions: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return the crate of a volume.
+
+    Parameters
+    ----------
+    created : date
+        When the volume was made.
+    runs : sequence of mapping
+        What was noted of each run.
+    own : mapping
+        Size and SHA-256 of the files that are about all, by name.
+    versions : mapping
+        Of the software.
+    """
+    graph: dict[str, Entity] = {}
+
+    def add(one: Entity) -> Entity:
+        graph.setdefault(one["@id"], one)
+        return _ref(one["@id"])
+
+    software = add(
+        {
+            "@id": SOFTWARE,
+            "@type": "SoftwareApplication",
+            "name": "dxflow",
+            "softwareVersion": versions.get("dxflow", ""),
+            "description": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        }
+    )
+    parts = [add(_own(name, own.get(name, {}))) for name in OWN if name != CRATE]
+    actions, mentioned = [], []
+    for one in runs:
+        if one["keep"] == NOTHING:
+            mentioned.append(add(_source(one)))
+            continue
+        made, files = _parts(one)
+        for entity in [*files, *made]:
+            add(entity)
+        parts += [_ref(entity["@id"]) for entity in made]
+        actions.append(add(_action(one, made, software, add)))
+    root = _root(facts, created, add)
+    root["hasPart"] = parts
+    root["mentions"] = [*root["mentions"], *actions, *mentioned]
+    descriptor = {
+        "@id": CRATE,
+        "@type": "CreativeWork",
+        "conformsTo": {"@id": VERSION},
+        "about": {"@id": "./"},
+    }
+    return {"@context": [CONTEXT, MORE], "@graph": [descriptor, root, *graph.values()]}
+
+
+def _ref(identifier: str) -> Entity:
+    return {"@id": identifier}
+
+
+def _path(path: str) -> str:
+    """Return a path as it is written in addresses."""
+    return quote(os.fsencode(path))
+
+
+def _own(name: str, known: Mapping[str, Any]) -> Entity:
+    made: Entity = {"@id": _path(name), "@type": "File", "name": name, "encodingFormat": _type(name)}
+    made["description"] = {
+        "README.md": "what this is, for people",
+        "datacite.json": "what is needed for a DOI, schema 4.5 of DataCite",
+        "red.json": "size, SHA-256 and origin of every file",
+        "red.yaml": "what was asked for",
+        SUMS: "SHA-256 of every file, for sha256sum -c",
+    }[name]
+    return made | _sized(known)
+
+
+def _sized(known: Mapping[str, Any]) -> Entity:
+    return {"contentSize": str(known["size"]), "sha256": known["sha256"]} if known else {}
+
+
+def _type(name: str) -> str:
+    ending = os.path.splitext(name)[1].lower()
+    return TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+# Runs ---------------------------------------------------------------------------------------------
+
+
+def _parts(one: Mapping[str, Any]) -> tuple[list[Entity], list[Entity]]:
+    """Return the folder of a run's copy and its results, and the files that are listed one by one."""
+    name, made, files = one["name"], [], []
+    copied = {path: known for path, known in one["files"].items() if path.startswith(f"{RUNS}/")}
+    if copied:
+        files = [_file(path, known, one) for path, known in copied.items()]
+        made.append(
+            {
+                "@id": _path(f"{RUNS}/{name}/"),
+                "@type": "Dataset",
+                "name": f"run {one['run']}",
+                "description": f"{KEEP[one['keep']]}; files of EuXFEL's format, which EXtra-data opens",
+                "hasPart": [_ref(file["@id"]) for file in files],
+                "isBasedOn": _ref(_local("source", name)),
+            }
+        )
+    of_results: dict[str, list[str]] = {}
+    for path in one["files"]:
+        if path.startswith(f"{RESULTS}/"):
+            of_results.setdefault("/".join(path.split("/")[:3]), []).append(path)
+    for result, paths in of_results.items():
+        if paths == [result]:
+            made.append(_file(result, one["files"][result], one))
+            continue
+        size = sum(one["files"][path]["size"] for path in paths)
+        words = f"a result of dxflow, {show(size)} in {len(paths)} files, which {SUMS} and red.json list"
+        folder = {
+            "@id": _path(f"{result}/"),
+            "@type": "Dataset",
+            "name": result.split("/")[2],
+            "description": words,
+        }
+        made.append(folder | {"isBasedOn": _ref(_local("source", name))})
+    return made, files
+
+
+def _file(path: str, known: Mapping[str, Any], one: Mapping[str, Any]) -> Entity:
+    made: Entity = {
+        "@id": _path(path),
+        "@type": "File",
+        "name": path.split("/")[-1],
+        "encodingFormat": _type(path),
+    }
+    done = known.get("reductions")
+    how = f"{known['how']}{'; REDUCTION: ' + ', '.join(done) if done else ''}"
+    return made | _sized(known) | {"description": f"of run {one['run']}: {how}"}
+
+
+def _local(kind: str, name: str) -> str:
+    return f"#{kind}-{_path(name)}"
+
+
+def _source(one: Mapping[str, Any]) -> Entity:
+    size, files = sum(file["size"] for file in one["source"]), len(one["source"])
+    words = f"{show(size)} in {files} files, before the reduction"
+    if one["keep"] == NOTHING:
+        words = f"{words}; nothing of it remains: {one['why']}"
+    return {
+        "@id": _local("source", one["name"]),
+        "@type": "Dataset",
+        "name": f"run {one['run']}",
+        "description": words,
+    }
+
+
+def _action(one: Mapping[str, Any], made: Sequence[Entity], software: Entity, add: Any) -> Entity:
+    """Return how what remains of a run was made."""
+    options = [
+        add(
+            {
+                "@id": _local("option", f"{one['name']}-{key}"),
+                "@type": "PropertyValue",
+                "name": key,
+                "value": value if isinstance(value, (str, int, float)) else repr(value),
+            }
+        )
+        for key, value in {"keep": one["keep"], **one["options"]}.items()
+    ]
+    return {
+        "@id": _local("reduction", one["name"]),
+        "@type": "CreateAction",
+        "name": f"Reduction of run {one['run']}",
+        "description": KEEP[one["keep"]],
+        "instrument": software,
+        "object": [add(_source(one)), *options],
+        "result": [_ref(entity["@id"]) for entity in made],
+        "startTime": one["began"],
+        "endTime": one["ended"],
+    }
+
+
+# What the volume says of itself ---------------------------------------------------------------------
+
+
+def _root(facts: Facts, created: date, add: Any) -> Entity:
+    name, address = facts.licence
+    terms = {
+        "@id": ONTOLOGY,
+        "@type": "DefinedTermSet",
+        "name": "PaNET, photon and neutron experimental techniques",
+    }
+    techniques = [
+        add(
+            {
+                "@id": one.iri,
+                "@type": "DefinedTerm",
+                "name": one.label,
+                "termCode": one.code,
+                "inDefinedTermSet": add(terms),
+            }
+        )
+        for one in facts.techniques
+    ]
+    publisher = add(_organisation(facts.publisher, facts.publisher_ror))
+    made: Entity = {
+        "@id": "./",
+        "@type": "Dataset",
+        "name": facts.title,
+        "description": facts.description,
+        # As for an embargo at DataCite: when the data are, or will be, there for all.
+        "datePublished": facts.available.isoformat(),
+        "dateCreated": created.isoformat(),
+        "conditionsOfAccess": facts.access,
+        "license": add({"@id": address, "@type": "CreativeWork", "name": name}),
+        "creator": [_person(one, n, add) for n, one in enumerate(facts.creators, 1)],
+        "publisher": publisher,
+        "about": techniques,
+        "mentions": [add(_measured(facts, add))],
+    }
+    if facts.doi:
+        made["identifier"] = f"https://doi.org/{facts.doi}"
+    if facts.keywords:
+        made["keywords"] = list(facts.keywords)
+    if facts.collected:
+        made["temporalCoverage"] = facts.collected
+    if facts.version:
+        made["version"] = facts.version
+    if facts.raw_doi:
+        raw = {
+            "@id": f"https://doi.org/{facts.raw_doi}",
+            "@type": "Dataset",
+            "name": "the data before the reduction",
+        }
+        made["isBasedOn"] = add(raw)
+    if facts.publications:
+        papers = [
+            {"@id": f"https://doi.org/{doi}", "@type": "ScholarlyArticle", "name": doi}
+            for doi in facts.publications
+        ]
+        made["citation"] = [add(paper) for paper in papers]
+    return made
+
+
+def _person(one: Person, number: int, add: Any) -> Entity:
+    made: Entity = {"@id": one.orcid or f"#creator-{number}", "@type": "Person", "name": one.name}
+    if one.affiliation or one.ror:
+        made["affiliation"] = add(_organisation(one.affiliation or one.ror, one.ror))
+    return add(made)
+
+
+def _organisation(name: str, ror: str) -> Entity:
+    return {"@id": ror or _local("organisation", name), "@type": "Organization", "name": name}
+
+
+def _measured(facts: Facts, add: Any) -> Entity:
+    """Return the measurement, with its instrument and samples."""
+    instrument: Entity = {
+        "@id": facts.instrument_pid or "#instrument",
+        "@type": "IndividualProduct",
+        "name": facts.instrument,
+        "description": f"instrument at {facts.facility}",
+    }
+    made: Entity = {
+        "@id": "#measurement",
+        "@type": "CreateAction",
+        "name": f"Measurement{f', proposal {facts.proposal}' if facts.proposal else ''}",
+        "instrument": add(instrument),
+        "object": [add(_sample(one, n)) for n, one in enumerate(facts.samples, 1)],
+        "result": _ref("./"),
+    }
+    first, _, last = facts.collected.partition("/")
+    return made | ({"startTime": first, "endTime": last or first} if first else {})
+
+
+def _sample(one: Any, number: int) -> Entity:
+    made: Entity = {
+        "@id": f"#sample-{number}",
+        "@type": "Thing",
+        "additionalType": "sample",
+        "name": one.name,
+    }
+    made |= {"identifier": one.identifier} if one.identifier else {}
+    return made | ({"description": one.description} if one.description else {})

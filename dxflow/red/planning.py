@@ -1,0 +1,316 @@
+"""What becomes of each run, before anything is written: sizes, what is lost, and what stands against it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..copying.plan import CopyPlan, plan_copy
+from ..disk import ours
+from ..driver.copied import CopyReport
+from ..errors import PlanError
+from ..errors.yamls import Section
+from ..sizes import show
+from .asked import COPIES, NOTHING, Asked
+from .folder import Volume
+from .source import Source, fingerprint, source_of
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One run, and what is to remain of it.
+
+    Parameters
+    ----------
+    text : str
+        The run, as it is given to a command.
+    name : str
+        Of its folder in the volume.
+    run
+        As `dxflow.copy_run` takes it.
+    keep : str
+        One of `dxflow.red.asked.KEEP`.
+    options : mapping
+        Of the copy, as they are written.
+    copy : callable
+        Returns the options of the copy as keyword arguments of `copy_run`.
+    results : tuple of Path
+    why : str
+    given : Section
+        Where the file says it.
+    """
+
+    text: str
+    name: str
+    run: Any
+    keep: str
+    options: Mapping[str, Any]
+    copy: Callable[[], Mapping[str, Any]]
+    results: tuple[Path, ...]
+    why: str
+    given: Section
+
+
+@dataclass(frozen=True)
+class ResultPlan:
+    """A result that is copied: a folder that dxflow made, or one file."""
+
+    path: Path
+    files: Mapping[str, Path]
+    """By their paths in the volume, below the folder of the run."""
+    bytes: int
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What becomes of a run; `problem` says why nothing can."""
+
+    wanted: Wanted
+    source: Source | None = None
+    fingerprint: str = ""
+    copy: CopyPlan | None = None
+    results: tuple[ResultPlan, ...] = ()
+    problem: str = ""
+    noted: Mapping[str, Any] | None = None
+    """What was noted, if it is done."""
+
+    @property
+    def report(self) -> CopyReport | None:
+        """What the copy will be, or is."""
+        if self.noted is not None:
+            return CopyReport.from_json(self.noted["report"]) if self.noted["report"] else None
+        return self.copy.report if self.copy else None
+
+    @property
+    def before(self) -> int:
+        """Bytes of the run."""
+        return self.source.bytes if self.source else 0
+
+    @property
+    def after(self) -> int:
+        """Bytes in the volume."""
+        if self.noted is not None:
+            return sum(one["size"] for one in self.noted["files"].values())
+        return (self.copy.report.after if self.copy else 0) + sum(one.bytes for one in self.results)
+
+
+@dataclass(frozen=True)
+class VolumePlan:
+    """A volume before it is made; print it to see what it will be."""
+
+    asked: Asked
+    runs: tuple[RunPlan, ...]
+    beside: tuple[str, ...] = ()
+    """Runs in the same folders that the file does not name."""
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def failed(self) -> list[RunPlan]:
+        """Runs of which nothing can become what is asked for."""
+        return [one for one in self.runs if one.problem]
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this plan from any other: the file, and the files of all runs."""
+        said = [self.asked.text, *(f"{one.wanted.name} {one.fingerprint}" for one in self.runs)]
+        return hashlib.sha256("\n".join(said).encode()).hexdigest()
+
+    def json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        runs = {one.wanted.name: one.fingerprint for one in self.runs}
+        sizes = {one.wanted.name: [one.before, one.after] for one in self.runs}
+        return {"fingerprint": self.fingerprint, "to": str(self.asked.to), "runs": runs, "bytes": sizes}
+
+    def __str__(self) -> str:
+        head = [("run", "keep", "before", "after", "lost")]
+        rows = [(one.wanted.name, one.wanted.keep, *_sizes(one), lost(one)[0]) for one in self.runs]
+        widths = [max(len(row[n]) for row in [*head, *rows]) for n in range(4)]
+        lines = []
+        for row, rest in zip([*head, *rows], [[], *(lost(one)[1:] for one in self.runs)], strict=True):
+            lines.append(
+                "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[4]]).rstrip()
+            )
+            lines += [f"{' ' * (sum(widths) + 8)}{more}" for more in rest]
+        before, after = (sum(getattr(one, size) for one in self.runs) for size in ("before", "after"))
+        share = f", {after / before:.1%}" if before else ""
+        lines += ["", f"total    {show(before)} -> {show(after)}{share}, {len(self.runs)} runs"]
+        if self.failed:
+            names = ", ".join(one.wanted.name for one in self.failed)
+            lines.append(f"failed   {len(self.failed)} of them cannot be done: {names}")
+        if self.beside:
+            more = f", ... ({len(self.beside)} in all)" if len(self.beside) > 10 else ""
+            lines.append(f"beside   runs that are not named: {', '.join(self.beside[:10])}{more}")
+        lines += [f"note     {note}" for note in self.notes]
+        return "\n".join([*lines, f"volume   {self.asked.to}", f"plan     {self.fingerprint[:16]}"])
+
+
+def _sizes(one: RunPlan) -> tuple[str, str]:
+    return (show(one.before) if one.source else "?", "-" if one.problem else show(one.after))
+
+
+def lost(one: RunPlan) -> list[str]:
+    """Return in words what of a run does not remain."""
+    if one.problem:
+        return [one.problem]
+    if one.wanted.keep == NOTHING:
+        return [f"everything: {one.wanted.why}"]
+    if one.wanted.keep not in COPIES:
+        return [f"all data of the run; {len(one.wanted.results)} results remain"]
+    return lost_by(one.report) if one.report else ["?"]
+
+
+def lost_by(report: CopyReport) -> list[str]:
+    """Return in words what a copy leaves out or changes."""
+    lines = [
+        f"{before - after} of {before} frames of {name}"
+        for name, (before, after) in report.frames.items()
+        if after < before
+    ]
+    before, after = report.trains
+    lines += [f"{before - after} of {before} trains"] if after < before else []
+    lines += [f"{len(report.sources)} sources"] if report.sources else []
+    lines += [
+        f"{total - inside} of {total} pixels of {name}, outside of the region"
+        for name, (total, inside) in report.pixels.items()
+    ]
+    gone = sum(file.how == "left out" for file in report.files)
+    lines += [f"{gone} files"] if gone else []
+    lines += [f"pixels are stored as {report.codec}"] if report.codec else []
+    return lines or ["nothing"]
+
+
+def survey(asked: Asked, wanted: Sequence[Wanted], volume: Volume) -> VolumePlan:
+    """Return which files each run has, and what was done of it; none is opened, so that this takes no time."""
+    runs = tuple(_looked_at(one, volume) for one in wanted)
+    return VolumePlan(asked, runs, _beside(runs))
+
+
+def plan(
+    surveyed: VolumePlan, place: Path | None = None, *, again: bool = False, cluster: Any = None
+) -> VolumePlan:
+    """Return what becomes of runs; one that cannot be read has a problem, and does not stop the others.
+
+    Parameters
+    ----------
+    surveyed : VolumePlan
+        What `survey` returned.
+    place : path, optional
+        Folder of the copies; by default nothing will be written.
+    again : bool
+        Runs that are in the volume as they were are copied anew.
+    cluster : optional
+        As of `copy_run`: where lit frames are looked for.
+    """
+    folder = place or _above(surveyed.asked.to)
+    return replace(surveyed, runs=tuple(_planned(one, folder, again, cluster) for one in surveyed.runs))
+
+
+def _above(path: Path) -> Path:
+    """Return the nearest folder above a path that is there."""
+    return next(p for p in path.absolute().parents if p.is_dir())
+
+
+def _looked_at(wanted: Wanted, volume: Volume) -> RunPlan:
+    """Return the files of a run, and what was done of it."""
+    try:
+        source = source_of(wanted.run)
+        tells = fingerprint(source, wanted.options, tuple(map(str, wanted.results)), wanted.keep)
+    except (OSError, ValueError) as e:
+        return RunPlan(wanted, problem=brief(e))
+    return RunPlan(wanted, source, tells, noted=volume.noted(wanted.name))
+
+
+def _planned(one: RunPlan, place: Path, again: bool, cluster: Any) -> RunPlan:
+    """Return what becomes of a run."""
+    if one.problem:
+        return one
+    wanted, noted = one.wanted, one.noted
+    if noted is not None and noted["fingerprint"] == one.fingerprint:
+        return one
+    try:
+        if noted is not None and not again:
+            assert one.source is not None
+            raise PlanError(_changed(wanted, noted, one.source))
+        copy = _copy(wanted, place, cluster) if wanted.keep in COPIES else None
+        return replace(one, copy=copy, results=tuple(map(result_plan, wanted.results)), noted=None)
+    # Whatever a broken run raises: it is listed, and the others go on.
+    except Exception as e:  # noqa: BLE001
+        return replace(one, problem=brief(e), noted=None)
+
+
+def _copy(wanted: Wanted, place: Path, cluster: Any) -> CopyPlan:
+    """Return the plan of a copy; one that is there already is no obstacle yet."""
+    options = {**wanted.copy(), "overwrite": True, "resume": True, "quiet": True}
+    made = plan_copy(wanted.run, place / wanted.name, cluster=cluster, **options)
+    if made.refused:
+        raise PlanError(made.refused)
+    return made
+
+
+def _changed(wanted: Wanted, noted: Mapping[str, Any], source: Source) -> str:
+    """Return that a run is not as it was when it was copied, or that something else is asked for now."""
+    if (noted["keep"], noted["options"]) != (wanted.keep, dict(wanted.options)):
+        return "is in the volume already, by other options: 'dxflow red run --again' copies it anew"
+    was = {one["path"]: (one["size"], one["changed"]) for one in noted["source"]}
+    now = {one.path: (one.size, one.changed) for one in source.files}
+    other = sorted(
+        os.path.basename(path) for path in was.keys() | now.keys() if was.get(path) != now.get(path)
+    )
+    what = ", ".join(other[:3]) or "a result"
+    return f"has changed since it was copied ({what}): 'dxflow red run --again' copies it anew"
+
+
+def result_plan(path: Path) -> ResultPlan:
+    """Return the files of a result.
+
+    Raises
+    ------
+    PlanError
+        If it is nothing that can be kept.
+    """
+    if path.is_symlink() or not path.exists():
+        what = "is a symbolic link: give the path it leads to" if path.is_symlink() else "is not there"
+        raise PlanError(f"result {path} {what}")
+    if path.is_file():
+        return ResultPlan(path, {path.name: path}, path.stat().st_size)
+    if ours.kind_of(path) != ours.RESULT:
+        raise PlanError(f"result {path} is no result of dxflow, and no file; of other folders give each file")
+    files = {}
+    for root, folders, names in os.walk(path):
+        for name in [*names, *(f for f in folders if os.path.islink(os.path.join(root, f)))]:
+            one = Path(root, name)
+            if one.is_symlink() or not one.is_file():
+                raise PlanError(f"result {path}: {one.relative_to(path)} is no regular file")
+            files[str(Path(path.name) / one.relative_to(path))] = one
+    return ResultPlan(path, files, sum(one.stat().st_size for one in files.values()))
+
+
+def _beside(runs: Iterable[RunPlan]) -> tuple[str, ...]:
+    """Return the runs in the same folders that are not named."""
+    named = {folder for one in runs if one.source for folder in one.source.folders}
+    above = {os.path.dirname(folder) for folder in named}
+    found = []
+    for folder in sorted(above):
+        try:
+            there = [entry.path for entry in os.scandir(folder) if entry.is_dir() and entry.path not in named]
+            found += [path for path in sorted(there) if _is_run(path)]
+        except OSError:
+            continue
+    return tuple(os.path.relpath(path) for path in found)
+
+
+def _is_run(path: str) -> bool:
+    from ..disk.marks import PATTERN
+
+    return any(PATTERN.fullmatch(entry.name) for entry in os.scandir(path))
+
+
+def brief(error: Exception) -> str:
+    """Return an error in one line."""
+    said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
+    return f"{kind}{' '.join(said.split())}"

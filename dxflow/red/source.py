@@ -1,0 +1,104 @@
+"""The files that a run is read from: how large they are, and what tells whether they are still the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import PlanError
+from ..run.open import missing, places
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of a run: its path, bytes, and when it was last changed, in ns."""
+
+    path: str
+    size: int
+    changed: int
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return os.path.basename(self.path)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of a run, by name."""
+
+    files: tuple[SourceFile, ...]
+    folders: tuple[str, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(file.size for file in self.files)
+
+
+def source_of(run: Any) -> Source:
+    """Return the files of a run; none is opened.
+
+    Raises
+    ------
+    PlanError
+        If there is no such run, or it has no files.
+    """
+    if why := missing(run):
+        raise PlanError(why)
+    found = places(run)
+    try:
+        paths = [path for place in found for path in _data(Path(place))]
+        files = tuple(_looked_at(path) for path in paths)
+    except OSError as e:
+        raise PlanError(f"{e.filename}: {e.strerror}") from e
+    if not files:
+        raise PlanError(f"{', '.join(found)}: no files of data (.h5) are there")
+    return Source(files, tuple(sorted({os.path.dirname(file.path) for file in files})))
+
+
+def _data(place: Path) -> list[Path]:
+    """Return the files of data in a folder; a file is one itself."""
+    if place.is_dir():
+        return sorted(path for path in place.iterdir() if path.suffix == ".h5" and path.is_file())
+    return [place]
+
+
+def _looked_at(path: Path) -> SourceFile:
+    found = path.stat()
+    return SourceFile(str(path), found.st_size, found.st_mtime_ns)
+
+
+def fingerprint(source: Source, options: Mapping[str, Any], results: tuple[str, ...], keep: str) -> str:
+    """Return what tells files and options from any others, without reading the files: names, sizes, times."""
+    files = [(file.name, file.size, file.changed) for file in source.files]
+    said = [keep, files, options, [_of_path(path) for path in _paths_in([options, list(results)])]]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _paths_in(value: Any) -> list[str]:
+    """Return the texts of plain values that are paths of what is there, such as results that select."""
+    if isinstance(value, Mapping):
+        return [path for one in value.values() for path in _paths_in(one)]
+    if isinstance(value, (list, tuple)):
+        return [path for one in value for path in _paths_in(one)]
+    return [value] if isinstance(value, str) and _there(value) else []
+
+
+def _there(text: str) -> bool:
+    try:
+        return "\0" not in text and os.path.lexists(text)
+    except (OSError, ValueError):
+        return False
+
+
+def _of_path(path: str) -> list[Any]:
+    """Return what tells a result from another one of the same name: its manifest, else its size and time."""
+    manifest = Path(path, "dxflow.json")
+    found = (manifest if manifest.is_file() else Path(path)).stat()
+    return [path, found.st_size, found.st_mtime_ns]
