@@ -250,6 +250,22 @@ ELSEWHERE = (
         "analysis/test_plotting.py",
         "beside the other plots of tables",
     ),
+    (
+        "dxflow/red/finishing.py dxflow/red/folder.py dxflow/red/planning.py dxflow/red/source.py "
+        "dxflow/red/readme.py dxflow/commands/red.py",
+        "red/test_making.py",
+        "parts of making a volume, tried as users meet them: by lines that are typed",
+    ),
+    (
+        "dxflow/red/checking.py dxflow/red/citing.py",
+        "red/test_crate.py red/test_verifying.py",
+        "what a volume says of itself to programs, and how that is checked",
+    ),
+    (
+        "dxflow/red/facts.py dxflow/red/template.py",
+        "red/test_asked.py",
+        "what is in the file, and a file to begin with",
+    ),
     ("dxflow/analysis/placed.py", "analysis/test_images.py", "it says where images go"),
     ("dxflow/commands/show.py", "analysis/test_show.py", "tried as users meet it: by lines that are typed"),
     ("recipes/_xpcs_plot.py", "recipes/test_xpcs.py", "the plot that the recipe draws"),

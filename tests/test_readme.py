@@ -327,7 +327,7 @@ def test_tables_are_drawn_and_shown_as_printed(tmp_path, monkeypatch, capsys):
 
 def files_of(page):
     """The files that a table of a page lists, and folders: names with a dot or a slash."""
-    names = re.findall(r"^\| `([\w./]+)` \|", (ROOT / page).read_text(), re.MULTILINE)
+    names = re.findall(r"^\| `([\w./-]+)` \|", (ROOT / page).read_text(), re.MULTILINE)
     return {name.strip("/") for name in names if "." in name or "/" in name}
 
 
@@ -364,3 +364,34 @@ def test_the_commands_that_the_readme_promises_exist():
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"`?make (\w+)", (ROOT / "README.md").read_text()):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_what_remains_of_a_proposal_is_planned_made_and_verified_as_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2, 3):
+        line = [
+            "simulate",
+            f"raw/r{number:04}",
+            "--run",
+            str(number),
+            "--detector",
+            "AGIPD500K",
+            "--pool",
+            "4",
+        ]
+        assert cli.main([*line, "--trains", "4", "--pulses", "4", "--module-shape", "16", "16"]) == 0
+    line = ["reduce", "raw/r0002", "--to", "mean.zarr", "average", "--cluster", "here", "--quiet"]
+    assert cli.main(line) == 0
+    (new, *others) = commands("docs/red.md")
+    assert cli.main([new[1], new[2], new[3], *sorted(str(p) for p in Path("raw").iterdir())]) == 0
+    assert Path("red.yaml").read_text().count("keep: raw}") == 3
+    Path("red.yaml").write_text(blocks("docs/red.md", "yaml")[0])
+    capsys.readouterr()
+    for words in others:
+        assert cli.main(words[1:]) == 0
+    shown = capsys.readouterr().out
+    rows = [line.split()[:2] for line in blocks("docs/red.md", "text")[0].splitlines()]
+    assert [line.split()[:2] for line in shown.splitlines()[: len(rows)]] == rows
+    assert {path.name for path in Path("red").iterdir()} == files_of("docs/red.md")
+    assert (Path("red/results/r0002/mean.zarr") / "dxflow.json").is_file()
+    assert len(RunDirectory("red/runs/r0002").train_ids) == 4

@@ -22,6 +22,8 @@ FILE = "a file of a FileWriter"
 RUN = "a simulated run"
 _COPYING = re.compile(r"\.+(dxflow|done)-[^/]*(/[^/]*)?")
 """What is in the folder of a copy until it is complete."""
+_UNNAMED = re.compile(r"\.dxflow-[0-9a-f]{12}\.part")
+"""The manifest of a copy that begins, until it has its name."""
 EMPTY = "an empty folder"
 BENCH = "a measurement of dxflow bench"
 PICTURE = "a picture of dxflow"
@@ -129,7 +131,7 @@ def _kind_of_folder(path: Path) -> str:
 
 def _begins(path: Path) -> bool:
     """Return whether something is what a journal or a copy begins with, and holds nothing yet."""
-    if path.name.startswith(f".{PLAN}."):
+    if path.name.startswith(f".{PLAN}.") or (_UNNAMED.fullmatch(path.name) and _regular(path)):
         return True
     return bool(_COPYING.fullmatch(path.name)) and path.is_dir() and not any(path.iterdir())
 

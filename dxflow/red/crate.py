@@ -258,7 +258,8 @@ def _root(facts: Facts, created: date, add: Any) -> Entity:
         raw = {
             "@id": f"https://doi.org/{facts.raw_doi}",
             "@type": "Dataset",
-            "name": "the data before the reduction",
+            "name": facts.raw_doi,
+            "description": "the data before the reduction",
         }
         made["isBasedOn"] = add(raw)
     if facts.publications:

@@ -15,7 +15,7 @@ from ..errors import PlanError
 from . import checking
 from .citing import datacite
 from .crate import crate
-from .folder import ABOUT, ASKED, CRATE, DATACITE, JOURNAL, OWN, README, SUMS, Volume, files_in
+from .folder import ABOUT, ASKED, CRATE, DATACITE, OWN, README, SUMS, Volume, files_in
 from .hashed import hashed, listed
 from .planning import VolumePlan
 from .readme import readme
@@ -154,4 +154,4 @@ def sums(volume: Volume) -> str:
 
 def unfinished(folder: Path) -> bool:
     """Return whether a volume was begun in a folder and is not complete."""
-    return (folder / JOURNAL).exists()
+    return Volume(folder).begun

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,7 @@ class Volume:
     @property
     def complete(self) -> bool:
         """Whether it is a volume that was finished."""
-        return (
-            (self.path / ABOUT).is_file()
-            and (self.path / SUMS).is_file()
-            and not os.path.lexists(self.journal)
-        )
+        return (self.path / ABOUT).is_file() and (self.path / SUMS).is_file() and not self.begun
 
     @property
     def begun(self) -> bool:
@@ -149,13 +145,17 @@ class Volume:
         return self.journal / f"run-{name}.json"
 
     def finish(self) -> None:
-        """Remove the notes: from now on the volume is complete."""
-        for path in sorted(self.journal.glob("run-*.json")):
-            path.unlink()
+        """Make the volume complete, and remove the notes."""
         (self.journal / BEGUN).unlink(missing_ok=True)
-        for path in self.journal.iterdir():
-            if path.name.startswith((".run-", f".{BEGUN}.")):
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what a process left that was killed when the volume was complete."""
+        for path in self.journal.glob("*"):
+            if path.name.startswith(("run-", ".run-", f".{BEGUN}.", SUMS)):
                 path.unlink()
+        with suppress(OSError):
+            self.journal.rmdir()
 
 
 def files_in(folder: Path) -> dict[str, Path]:

@@ -71,6 +71,7 @@ def make(
     if expected is not None:
         _refuse_other(surveyed, expected)
     if volume.complete and finishing.fingerprint_of(volume) == surveyed.fingerprint:
+        volume.tidy()
         there = dict.fromkeys((one.wanted.name for one in surveyed.runs), THERE)
         return Made(surveyed, there, {}, complete=True)
     volume.check([folder for one in surveyed.runs if one.source for folder in one.source.folders])

@@ -1,0 +1,336 @@
+"""Volumes: what is in one, and that kills, changes, two at a time, no room and files of others do no harm."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import programs
+import pytest
+from disks import mounted
+from dying import dies
+from extra_data import RunDirectory
+
+import dxflow
+from dxflow import Frames
+from dxflow.algorithms.average import Average
+from dxflow.commands.red import wanted_of
+from dxflow.red import making
+from dxflow.red.asked import asked
+from dxflow.red.making import make
+from dxflow.red.verifying import verify
+
+KILLS = 5
+
+
+def made_of(file, **options):
+    return make(read := asked(file), wanted_of(read), quiet=True, **options)
+
+
+def contents(folder):
+    """SHA-256 of all files below a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in Path(folder).rglob("*")
+        if path.is_file()
+    }
+
+
+def data(folder):
+    """SHA-256 of the data of a volume."""
+    return {name: sha for name, sha in contents(folder).items() if name.endswith(".h5")}
+
+
+def test_each_run_keeps_what_was_asked_for_and_its_origin_is_known(proposal, cli):
+    made = proposal(
+        5,
+        [
+            "{run: raw/r0001, keep: raw, results: [mean.zarr]}",
+            "{run: raw/r0002, keep: frames, frames: 'pulses=0:5', codec: deflate, round: abs=0.5, why: dark}",
+            "{run: raw/r0003, keep: regions, modules: [0], as: '{name}_one'}",
+            "{run: raw/r0004, keep: processed, results: [mean.zarr, notes.txt]}",
+            "{run: raw/r0005, keep: nothing, why: 'the shutter | was closed'}",
+        ],
+    )
+    dxflow.reduce("raw/r0001", Average(img=Frames(modules=(0, 1))), "mean.zarr", cluster="here", quiet=True)
+    Path("notes.txt").write_text("by hand")
+    before = contents("raw"), contents("mean.zarr")
+    code, said = cli("plan", "red.yaml")
+    assert code == 0
+    assert "4 of 12 frames of SPB_DET" in said, said
+    assert "everything: the shutter | was closed" in said
+    assert not made.volume.exists()
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, (contents("raw"), contents("mean.zarr"))) == (0, before), said
+    volume = made.volume
+    assert data(volume / "runs/r0001") == data("raw/r0001")
+    kept = RunDirectory(volume / "runs/r0002")
+    source = next(s for s in kept.instrument_sources if "/CORR/" in s)
+    original = RunDirectory("raw/r0002")[source, "image.data"].ndarray().reshape(4, 3, 8, 8)[:, :2]
+    assert np.nanmax(np.abs(kept[source, "image.data"].ndarray().reshape(original.shape) - original)) <= 0.5
+    assert len({s for s in RunDirectory(volume / "runs/r0003_one").instrument_sources if "/CORR/" in s}) == 1
+    assert contents(volume / "results/r0004/mean.zarr") == before[1]
+    assert (volume / "results/r0004/notes.txt").read_text() == "by hand"
+    assert {path.name for path in volume.iterdir()} == {
+        *("runs", "results", "README.md", "red.json", "red.yaml", "manifest-sha256.txt"),
+        *("ro-crate-metadata.json", "datacite.json"),
+    }
+    about = json.loads((volume / "red.json").read_text())
+    assert [one["keep"] for one in about["runs"]] == ["raw", "frames", "regions", "processed", "nothing"]
+    (name,) = [
+        name for name in about["files"] if "r0002" in name and "AGIPD00" in name and name.endswith("0.h5")
+    ]
+    one = about["files"][name]
+    assert one["sha256"] == contents(volume)[name]
+    assert one["inputs"][0]["path"] == str(made.folder / "raw/r0002" / Path(name).name)
+    assert any("FRAME_REDUCTION" in section for section in one["reductions"])
+    with h5py.File(volume / name) as file:
+        assert any("FRAME_REDUCTION" in n.decode() for n in file["METADATA/auxiliarySources/REDUCTION"][:])
+    assert about["runs"][1]["options"] == {"frames": "pulses=0:5", "codec": "deflate", "round": "abs=0.5"}
+    assert set(about["versions"]) >= {"dxflow", "h5py", "extra-data"}
+    done = subprocess.run(["sha256sum", "--quiet", "-c", "manifest-sha256.txt"], cwd=volume, check=False)
+    assert done.returncode == 0
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "complete" in said) == (0, True)
+
+
+def test_ten_runs_are_whole_although_they_were_killed_five_times(proposal):
+    lines = [f"{{run: raw/r{n:04}, keep: raw}}" for n in range(1, 8)]
+    lines += [f"{{run: raw/r{n:04}, keep: frames, frames: 'pulses=0:2'}}" for n in (8, 9)]
+    lines += [f"{{run: raw/r{n:04}, keep: regions, modules: [1]}}" for n in (10,)]
+    made = proposal(10, lines)
+    before = contents("raw")
+    code = "import sys; from dxflow.commands.main import main; sys.exit(main(['red', 'run', 'red.yaml', '--quiet']))"
+    for kill in range(1, KILLS + 1):
+        process = programs.Program(code, folder=made.folder)
+        wanted, deadline = 6 * kill, time.monotonic() + 120
+        while len(list(made.volume.rglob("*.h5"))) < wanted and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert not (made.volume / "manifest-sha256.txt").exists()
+    done = programs.run(code, folder=made.folder)
+    assert done.returncode == 0, done.stderr
+    assert "was there" in done.stdout
+    assert contents("raw") == before
+    found = verify(made.volume, quiet=True)
+    assert (found.problems, found.notes) == ((), ())
+    assert not list(made.volume.rglob("*.partial"))
+    assert not (made.volume / ".red").exists()
+    whole = {
+        name.removeprefix("runs/"): sha for name, sha in data(made.volume).items() if name < "runs/r0008"
+    }
+    assert whole == {name: sha for name, sha in before.items() if name.endswith(".h5") and name < "r0008"}
+    for number in (8, 9):
+        kept = RunDirectory(made.volume / f"runs/r{number:04}")
+        counts = {kept[s, "image.data"].shape[0] for s in kept.instrument_sources if "/CORR/" in s}
+        assert (counts, len(kept.train_ids)) == ({4}, 4)
+    (module,) = {s for s in RunDirectory(made.volume / "runs/r0010").instrument_sources if "/CORR/" in s}
+    assert "/1CH0" in module
+
+
+def test_a_volume_goes_on_wherever_it_was_cut_off(proposal):
+    made = proposal(1, ["{run: raw/r0001, keep: raw, results: [a.txt]}"])
+    Path("a.txt").write_text("a")
+    functions = [(os, "replace"), (Path, "rename"), (Path, "mkdir"), (Path, "unlink"), (making, "hashed")]
+    calls = 0
+    while dies(calls + 1, functions, (making.Volume, "check"), lambda: made_of(made.file, cluster="here")):
+        calls += 1
+        assert calls < 200
+        went_on = proposal(1, ["{run: raw/r0001, keep: raw, results: [a.txt]}"])
+        assert made_of(went_on.file, cluster="here").complete
+        assert verify(made.volume, quiet=True).problems == ()
+        shutil.rmtree(made.volume)
+    assert calls > 15
+
+
+def test_a_run_that_is_not_there_or_broken_is_told_and_the_others_go_on(proposal, cli):
+    made = proposal(3)
+    shutil.move("raw/r0001", "gone")
+    broken = next(Path("raw/r0002").glob("*AGIPD*.h5"))
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:1000])
+    for words in (("plan", "red.yaml"), ("run", "red.yaml", "--quiet")):
+        code, said = cli(*words)
+        assert code == 1
+        assert "r0001" in said
+        assert "no such run" in said
+        assert broken.name in said
+    assert "r0003  done" in said
+    assert "not complete" in said
+    assert sorted(os.listdir(made.volume / "runs")) == ["r0003"]
+    assert cli("verify", "red.yaml")[0] == 2
+    shutil.move("gone", "raw/r0001")
+    broken.write_bytes(whole)
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "r0003  was there" in said) == (0, True)
+    assert cli("verify", "red.yaml")[0] == 0
+
+
+def test_a_run_that_changed_since_is_told_and_copied_anew_only_if_that_is_asked_for(proposal, cli):
+    made = proposal(2)
+    os.rename("raw/r0002", "later")
+    assert cli("plan", "red.yaml", "--save", "plan.json")[0] == 1
+    assert cli("run", "red.yaml", "--quiet")[0] == 1
+    first = data(made.volume)
+    os.rename("later", "raw/r0002")
+    code, said = cli("run", "red.yaml", "--quiet", "--expect", "plan.json")
+    assert code == 2
+    assert "runs r0002 changed since" in said
+    file = next(Path("raw/r0001").glob("*AGIPD00*.h5"))
+    with file.open("ab") as f:
+        f.write(b"more")
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert code == 1
+    assert f"r0001  failed: has changed since it was copied ({file.name})" in said
+    assert first.items() <= data(made.volume).items()
+    code, said = cli("run", "red.yaml", "--quiet", "--again")
+    assert code == 0, said
+    assert data(made.volume)[f"runs/r0001/{file.name}"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert cli("verify", "red.yaml", "--deep")[0] == 0
+
+
+def test_a_plan_that_was_saved_is_followed_as_long_as_nothing_changed(proposal, cli):
+    made = proposal(1)
+    assert cli("plan", "red.yaml", "--save", "plan.json")[0] == 0
+    made.file.write_text(made.file.read_text().replace("Water", "Wine"))
+    code, said = cli("run", "red.yaml", "--quiet", "--expect", "plan.json")
+    assert (code, "red.yaml changed since" in said) == (2, True)
+    assert not made.volume.exists()
+    made.file.write_text(made.file.read_text().replace("Wine", "Water"))
+    assert cli("run", "red.yaml", "--quiet", "--expect", "plan.json")[0] == 0
+    assert cli("run", "red.yaml", "--quiet", "--expect", "red.yaml")[0] == 2
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_nothing_of_others_is_overwritten(proposal, cli, begun):
+    made = proposal(2)
+    if begun:
+        os.rename("raw/r0002", "later")
+        assert cli("run", "red.yaml", "--quiet")[0] == 1
+        os.rename("later", "raw/r0002")
+    made.volume.mkdir(exist_ok=True)
+    (made.volume / "precious.txt").write_text("mine")
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "precious.txt, which is no part" in said) == (2, True)
+    assert begun or os.listdir(made.volume) == ["precious.txt"]
+    (made.volume / "precious.txt").unlink()
+    assert cli("run", "red.yaml", "--quiet")[0] == 0
+    made.file.write_text(made.file.read_text().replace("Water", "Wine"))
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "is a complete volume; nothing is overwritten" in said) == (2, True)
+
+
+def test_a_file_that_somebody_left_deep_inside_keeps_a_volume_from_being_complete(proposal, cli):
+    made = proposal(2)
+    os.rename("raw/r0002", "later")
+    assert cli("run", "red.yaml", "--quiet")[0] == 1
+    os.rename("later", "raw/r0002")
+    (made.volume / "runs/r0001/mine.txt").write_text("mine")
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "runs/r0001/mine.txt, which is no part" in said) == (2, True)
+    assert (made.volume / "runs/r0001/mine.txt").read_text() == "mine"
+
+
+def test_a_volume_is_never_made_in_what_is_read_nor_through_a_link(proposal, cli):
+    made = proposal(1, to="raw/r0001/red")
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "which is read" in said) == (2, True)
+    made = proposal(1, to="raw")
+    assert cli("run", "red.yaml", "--quiet")[0] == 2
+    made = proposal(1, to="link")
+    (made.folder / "place").mkdir()
+    made.volume.symlink_to("place")
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "symbolic link" in said) == (2, True)
+    proposal(1, to="no/such/red")
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "make it first" in said) == (2, True)
+
+
+def test_a_second_one_at_a_time_is_refused(proposal, cli):
+    made = proposal(1)
+    code = (
+        "import sys, time; from pathlib import Path; from dxflow.red.folder import Volume\n"
+        "with Volume(Path('red')).held():\n    print('held', flush=True); time.sleep(60)"
+    )
+    process = programs.Program(code, folder=made.folder)
+    deadline = time.monotonic() + 60
+    while "held" not in process.printed():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, f"process {process.pid} on" in said) == (2, True)
+    process.kill()
+    process.wait()
+    assert cli("run", "red.yaml", "--quiet")[0] == 0
+
+
+def test_without_room_nothing_is_written_and_with_room_it_goes_on(proposal, cli, tmp_path):
+    with mounted(tmp_path / "disk", size="17m") as disk:
+        made = proposal(1, to="disk/red")
+        (disk / "filling").write_bytes(b"x" * 10**6)
+        code, said = cli("run", "red.yaml", "--quiet")
+        assert (code, "are needed there" in said) == (2, True)
+        assert not list(made.volume.rglob("*.h5"))
+        (disk / "filling").unlink()
+        assert cli("run", "red.yaml", "--quiet")[0] == 0
+
+
+def test_results_that_are_links_damaged_or_no_results_are_told(proposal, cli):
+    proposal(1, ["{run: raw/r0001, keep: processed, results: [mean.zarr]}"])
+    assert "is not there" in cli("run", "red.yaml", "--quiet")[1]
+    Path("mean.zarr").mkdir()
+    assert "is no result of dxflow" in cli("run", "red.yaml", "--quiet")[1]
+    Path("mean.zarr").rmdir()
+    dxflow.reduce("raw/r0001", Average(img=Frames(modules=(0, 1))), "there.zarr", cluster="here", quiet=True)
+    Path("mean.zarr").symlink_to("there.zarr")
+    assert "symbolic link" in cli("run", "red.yaml", "--quiet")[1]
+    Path("mean.zarr").unlink()
+    Path("there.zarr").rename("mean.zarr")
+    chunk = max(Path("mean.zarr").rglob("c.*"), key=lambda path: path.stat().st_size)
+    raw = chunk.read_bytes()
+    chunk.write_bytes(bytes([raw[0] ^ 1]) + raw[1:])
+    assert "is not as it was written" in cli("run", "red.yaml", "--quiet")[1]
+    chunk.write_bytes(raw)
+    assert cli("run", "red.yaml", "--quiet")[0] == 0
+
+
+def test_hostile_names_of_results_and_runs_stay_names(proposal, cli):
+    name = "a|b](x) <i>\n$(rm -rf)`\\ü.txt"
+    proposal(
+        1, [f"{{run: raw/r0001, keep: processed, results: [{json.dumps(name)}], as: 'r [1](x)|<b> $(x)'}}"]
+    )
+    Path(name).write_text("x")
+    assert cli("run", "red.yaml", "--quiet")[0] == 0
+    code, said = cli("verify", "red.yaml")
+    assert code == 0, said
+    shown = Path("red/README.md").read_text()
+    assert "r \\[1\\]\\(x\\)\\|\\<b\\> $\\(x\\)".replace("$", "\\$") in shown
+    assert (
+        subprocess.run(
+            ["sha256sum", "--quiet", "-c", "manifest-sha256.txt"], cwd="red", check=False
+        ).returncode
+        == 0
+    )
+
+
+def test_it_is_said_where_slurm_would_run_it_that_the_file_is_wrong(proposal):
+    from dxflow.commands.job import checked, command
+    from dxflow.errors.usage import UsageError
+
+    made = proposal(1)
+    assert command(["red", "run", str(made.file)])[-3:] == ["red", "run", str(made.file)]
+    assert checked(["red", "run", str(made.file)]) == {}
+    made.file.write_text(made.file.read_text().replace("keep: raw", "keep: raw, foo: 1"))
+    with pytest.raises(UsageError, match="foo"):
+        checked(["red", "run", str(made.file)])
+    assert sys.executable
