@@ -48,6 +48,12 @@ ELSEWHERE = (
         "live/test_publish.py live/test_feed.py",
         "the two ends of feedback, tried with a real server between them",
     ),
+    (
+        "dxflow/handover/asarrays.py dxflow/handover/asrows.py dxflow/handover/needed.py dxflow/handover/parts.py "
+        "dxflow/handover/spelled.py",
+        "handover/test_exporting.py commands/test_export.py",
+        "parts of an export: right when other programs read what there was",
+    ),
     ("dxflow/analysis/cxifile.py", "analysis/test_ptycho.py", "what is in the file is read as programs do"),
     ("dxflow/commands/copy.py", "copying/test_command.py", "beside the other tests of copies"),
     (

@@ -149,7 +149,7 @@ CHECKS = {
 }
 QUEUED = (
     *("simulate", "plan", "reduce", "copy", "red", "table", "cube", "recipe"),
-    *("list", "info", "show", "verify", "codecs", "bench"),
+    *("list", "info", "show", "export", "verify", "codecs", "bench"),
 )
 """Commands that can be put into the queue: all that are not about the queue itself."""
 

@@ -207,6 +207,16 @@ def show(argv: Sequence[str]) -> int:
     return OK
 
 
+def export(argv: Sequence[str]) -> int:
+    """Write what is small of a result, table or cube for others: CSV, Parquet, .npz, .mat."""
+    from . import export as command
+
+    parser = OptionParser(prog="dxflow export", description=export.__doc__, allow_abbrev=False)
+    command.add_arguments(parser)
+    print(command.run(parser.parse_args(argv)))
+    return OK
+
+
 def _configuration(path: str) -> str:
     """Return the configuration of a result."""
     from ..driver.result import open_result
@@ -296,6 +306,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "list": list_,
     "info": info,
     "show": show,
+    "export": export,
     "verify": verify,
     "bench": bench,
     "cluster": cluster,

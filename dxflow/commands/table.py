@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> str:
             rows=args.rows,
             trains=args.trains,
             limit=None if args.yes or _terminal() else args.limit,
-            agree=None if args.yes or args.config else _asking(),
+            agree=None if args.yes or args.config else asking(),
             quiet=args.quiet,
             **given,
         )
@@ -99,7 +99,7 @@ def _terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _asking() -> Callable[[str], bool] | None:
+def asking() -> Callable[[str], bool] | None:
     """Return what asks whether a table of some size is wanted; nobody is asked without a terminal."""
     if not _terminal():
         return None
