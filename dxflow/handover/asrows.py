@@ -124,8 +124,8 @@ def as_text(values: NDArray) -> NDArray:
 
 def write_parquet(source: Source, part: Part, path: Path) -> None:
     """Write a part as Parquet: null where there is no value, units among the metadata of the fields."""
-    arrow = needed("pyarrow", path)
-    parquet = needed("pyarrow.parquet", path)
+    arrow = needed("pyarrow", path.suffix)
+    parquet = needed("pyarrow.parquet", path.suffix)
     fields, arrays = [], []
     for one in columns(source, part):
         array = _arrow(arrow, one)

@@ -224,7 +224,7 @@ def test_what_is_not_installed_is_said_with_how_to_get_it(table, tmp_path, monke
     for module, name in (("pyarrow", "y.parquet"), ("scipy.io", "y.mat")):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(
-            ModuleNotFoundError, match=rf"{name} needs {module[:5]}.*pip install 'dxflow\[export\]'"
+            ModuleNotFoundError, match=rf"\.{name[2:]} needs {module[:5]}.*pip install 'dxflow\[export\]'"
         ):
             export(table, tmp_path / name, "xgm")
     assert list(tmp_path.iterdir()) == []
