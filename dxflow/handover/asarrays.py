@@ -69,7 +69,7 @@ def _member(file: zipfile.ZipFile, name: str, values: NDArray) -> None:
 
 def write_mat(source: Source, names: list[str], path: Path) -> None:
     """Write arrays for MATLAB's ``load``; the cell array ``about_dxflow`` has the name that each had, and its unit."""
-    scipy_io = needed("scipy.io", path.suffix)
+    scipy_io = needed("scipy.io", ".mat")
     made: dict[str, Any] = {ABOUT: None}
     rows = [FIELDS]
     for name, variable, values, dims in _arrays(source, chosen(source, names)):

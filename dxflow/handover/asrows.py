@@ -50,12 +50,8 @@ def columns(source: Source, part: Part) -> list[OneColumn]:
         found, inner = part.column(source, name)
         for place, text in _places(source, inner, found.values.shape[1:]):
             told = unit_of(source, name), doc_of(source, name)
-            add(
-                f"{name}{text}",
-                found.values[(slice(None), *place)],
-                found.there[(slice(None), *place)],
-                *told,
-            )
+            own: Any = (slice(None), *place)
+            add(f"{name}{text}", found.values[own], found.there[own], *told)
     return out
 
 
@@ -124,8 +120,8 @@ def as_text(values: NDArray) -> NDArray:
 
 def write_parquet(source: Source, part: Part, path: Path) -> None:
     """Write a part as Parquet: null where there is no value, units among the metadata of the fields."""
-    arrow = needed("pyarrow", path.suffix)
-    parquet = needed("pyarrow.parquet", path.suffix)
+    arrow = needed("pyarrow", ".parquet")
+    parquet = needed("pyarrow.parquet", ".parquet")
     fields, arrays = [], []
     for one in columns(source, part):
         array = _arrow(arrow, one)
