@@ -9,10 +9,13 @@ from pathlib import Path
 from dxflow import Algorithm, From, PlanError, Result, crystfel, geometry
 from dxflow.algorithms.peaks import PeakFinder8
 from dxflow.algorithms.subtract import Subtract
+from dxflow.handover import xwiz
+from dxflow.line.options import run_of
 from dxflow.recipe import Parser, Recipe
 from dxflow.recipes._sfx_files import Corrected, Images, events, modules, stacked
 
 TEXTS = ("hits.geom", "hits.lst", "index.sh")
+TOOLS = ("indexamajig", "xwiz")
 
 
 class Sfx(Recipe):
@@ -21,6 +24,7 @@ class Sfx(Recipe):
     The run is read once for peaks.zarr: peaks, hits, their sum and maximum. Hits are copied to a run of their own,
     ``hits``, which is read again for hits.cxi: peak lists and images, with a geometry (hits.geom), a list of events
     (hits.lst) and the command line to index them (index.sh). Of raw data, ``--dark`` is subtracted first.
+    ``--for xwiz`` adds what extra-xwiz begins with (xwiz_conf.toml).
     """
 
     PLOTS = ("sfx.png",)
@@ -37,10 +41,20 @@ class Sfx(Recipe):
         )
         parser.add_argument("--cell", metavar="FILE", help="unit cell that indexamajig is told")
         parser.add_argument("--indexing", default="xgandalf", help="methods of indexamajig; default xgandalf")
+        parser.add_argument(
+            "--for",
+            dest="tool",
+            choices=TOOLS,
+            default=TOOLS[0],
+            help=f"who goes on with it; default {TOOLS[0]}",
+        )
 
     def passes(self, args: argparse.Namespace) -> None:
         """Find peaks, copy the hits, and write what indexamajig needs."""
         energy = self._energy(args)
+        if args.tool == "xwiz":
+            xwiz.origin(run_of(args.run))
+            xwiz.check(self.positions(), args.cell)
         self._refuse(args)
         found = self.reduce(args.run, self._chain(args), "peaks.zarr")
         if found.selection().any():
@@ -61,7 +75,10 @@ class Sfx(Recipe):
         if "hits" not in self.results:
             none = "no hits: nothing was copied, and there is nothing to index"
             return "\n".join([super().report(), none, *self.earlier("hits"), *self.earlier("hits.cxi")])
-        return f"{super().report()}\nindex    {self.command(self.args)}"
+        words = f"cd {shlex.quote(str(self.folder))} && {xwiz.COMMAND}"
+        return (
+            f"{super().report()}\nindex    {words if self.args.tool == 'xwiz' else self.command(self.args)}"
+        )
 
     def _chain(self, args: argparse.Namespace) -> list[Algorithm]:
         """Return the algorithms that find peaks."""
@@ -81,7 +98,7 @@ class Sfx(Recipe):
 
     def _refuse(self, args: argparse.Namespace) -> None:
         """Refuse to replace what is there; what is replaced goes first: there may be no hits this time."""
-        there = [name for name in TEXTS if (self.folder / name).exists()]
+        there = [name for name in (*TEXTS, xwiz.NAME) if (self.folder / name).exists()]
         if there and not (args.overwrite or args.resume):
             raise PlanError(
                 f"{self.folder / there[0]} exists already: choose another folder, or overwrite=True (--overwrite)"
@@ -102,6 +119,12 @@ class Sfx(Recipe):
         )
         for name, text in zip(TEXTS, texts, strict=True):
             (self.folder / name).write_text(text, encoding="utf-8")
+        if args.tool == "xwiz":
+            found, finest = vars(finder), xwiz.resolution(positions, geometry.HC / energy)
+            text = xwiz.configuration(
+                xwiz.origin(run_of(args.run)), found, finest, args.indexing, args.cell, len(numbers)
+            )
+            (self.folder / xwiz.NAME).write_text(text, encoding="utf-8")
 
     def command(self, args: argparse.Namespace) -> str:
         """Return the command line that indexes the hits."""

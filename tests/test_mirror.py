@@ -54,6 +54,7 @@ ELSEWHERE = (
         "handover/test_exporting.py commands/test_export.py",
         "parts of an export: right when other programs read what there was",
     ),
+    ("dxflow/handover/cells.py", "handover/test_damnit.py", "what is in a cell is what DAMNIT reads of it"),
     ("dxflow/analysis/cxifile.py", "analysis/test_ptycho.py", "what is in the file is read as programs do"),
     ("dxflow/commands/copy.py", "copying/test_command.py", "beside the other tests of copies"),
     (

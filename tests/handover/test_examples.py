@@ -8,6 +8,7 @@ import pandas as pd
 import programs
 import pytest
 import scipy.io
+from damnit.context import ContextFile
 
 from dxflow.commands.main import main
 
@@ -37,6 +38,15 @@ def test_a_table_is_exported_as_printed(folder, monkeypatch):
     assert {"xgm (uJ)", "delay (ps)"} < set(pd.read_csv("one.csv").columns)
     assert "water.sum[ring]" in pd.read_parquet("r0070.parquet")
     assert "water_sum" in scipy.io.loadmat("r0070.mat")
+
+
+def test_the_lines_of_a_context_file_are_those_that_damnit_takes(folder):
+    text = blocks("python")[1].replace(
+        "/gpfs/exfel/exp/SPB/202601/p900123/usr/results/r{run:04}", f"{folder}/r{{run:04}}"
+    )
+    variables = ContextFile.from_str(text).vars
+    assert {"xgm", "water_sum", "average_mean"} == set(variables)
+    assert variables["water_sum"].title == "water.sum"
 
 
 def test_a_cube_is_exported_as_printed(folder):
