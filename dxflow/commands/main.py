@@ -285,6 +285,24 @@ def cancel(argv: Sequence[str]) -> int:
     return _slurm("cancel", argv)
 
 
+def watch(argv: Sequence[str]) -> int:
+    """Do what a file says with every run as it appears, once: tables, reductions, recipes, copies."""
+    from . import watch as command
+
+    parser = OptionParser(prog="dxflow watch", description=watch.__doc__, allow_abbrev=False)
+    command.add_arguments(parser)
+    return command.run(parser.parse_args(argv), COMMANDS, main, partial(print, flush=True))
+
+
+def runs(argv: Sequence[str]) -> int:
+    """Show what a watcher has done with which run, and how it went; ask for something again."""
+    from . import runs as command
+
+    parser = OptionParser(prog="dxflow runs", description=runs.__doc__, allow_abbrev=False)
+    command.add_arguments(parser)
+    return command.run(parser.parse_args(argv), print)
+
+
 def _slurm(name: str, argv: Sequence[str]) -> int:
     from . import slurm as command
 
@@ -309,6 +327,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "export": export,
     "verify": verify,
     "bench": bench,
+    "watch": watch,
+    "runs": runs,
     "cluster": cluster,
     "submit": submit,
     "jobs": jobs,

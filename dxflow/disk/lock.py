@@ -104,6 +104,11 @@ def holder(folder: Path) -> Holder | None:
         os.close(handle)
 
 
+def here(found: Holder) -> bool:
+    """Return whether a process is one of this machine that still runs: its number means this very process."""
+    return found.space == _space() and bool(found.began) and _began(found.pid) == found.began
+
+
 class Lock:
     """The lock of a folder: a file that says who holds it, locked where that is possible, touched every few seconds."""
 
@@ -212,7 +217,7 @@ class Lock:
 def _alive(found: Holder, path: Path, job: str) -> bool:
     """Return whether a process that says to hold a lock still is there, as far as can be known."""
     if found.space == _space():
-        return bool(found.began) and _began(found.pid) == found.began
+        return here(found)
     again = int(os.environ.get("SLURM_RESTART_COUNT", "0")) > found.start
     if found.job and found.job == job and again:
         # Slurm starts a job again only when it has ended.

@@ -1,0 +1,207 @@
+"""What is asked of file systems that may hang: a process of its own looks, and answers line by line."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import re
+import stat
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ORIGINS = ("raw", "proc")
+NAMED = re.compile(r"\w+-R\d+-(?P<who>.+)-S(?P<number>\d+)\.h5")
+"""Files of a run: who wrote them, and which in order of time they are."""
+HIDDEN = re.compile(r"[-.]|.*[\x00-\x1f\x7f]", re.DOTALL)
+"""Names that no run has: they would be taken for options, or break lines."""
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+DETECTOR = re.compile(r"(\w+_DET_\w+)/(?:DET|CORR)/")
+TEXTS = {"type": "runType", "sample": "sample", "version": "dataFormatVersion"}
+NUMBERS = {"proposal": "proposalNumber", "run": "runNumber"}
+
+
+class Eyes:
+    """Answers questions, and remembers what it has seen."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._closed: dict[tuple[str, int, int], str] = {}
+
+    def proposal(self, number: int) -> str:
+        """Return the folder of a proposal."""
+        from extra_data.read_machinery import find_proposal
+
+        return find_proposal(number)
+
+    def runs(self, place: str, pattern: str) -> dict[str, Any] | None:
+        """Return the folders of runs with when each was changed; None if all is as it was before."""
+        roots = {o: os.path.join(place, o) for o in ORIGINS if os.path.isdir(os.path.join(place, o))}
+        found = {}
+        for origin, root in (roots or {"": place}).items():
+            for name, changed in _folders(root, pattern):
+                found[f"{origin}/{name}".lstrip("/")] = changed
+        said = json.dumps(found)
+        if said == self._last:
+            return None
+        self._last = said
+        return found
+
+    def look(self, path: str) -> dict[str, Any]:
+        """Return the files of a run: what tells whether they change, and those that are not closed."""
+        files, unclosed = [], []
+        with os.scandir(path) as entries:
+            for entry in sorted(entries, key=lambda e: e.name):
+                if not entry.name.endswith(".h5") or HIDDEN.match(entry.name):
+                    continue
+                found = entry.stat()
+                files.append((entry.name, found.st_size, found.st_mtime_ns))
+                if why := self._unclosed(entry.path, found):
+                    unclosed.append(f"{entry.name} {why}")
+        return {"files": files, "unclosed": unclosed, "gaps": gaps([name for name, _, _ in files])}
+
+    def _unclosed(self, path: str, found: os.stat_result) -> str:
+        key = (path, found.st_size, found.st_mtime_ns)
+        if key not in self._closed:
+            self._closed[key] = unclosed(path, found.st_size)
+        return self._closed[key]
+
+    def forget(self) -> None:
+        """Forget files: their runs are complete."""
+        self._closed.clear()
+
+    def describe(self, path: str, keys: Sequence[str]) -> dict[str, Any]:
+        """Return what a run is: type, sample, detectors, trains, the values of some keys; where its writers end."""
+        return described(Path(path), keys)
+
+
+def _folders(root: str, pattern: str) -> list[tuple[str, int]]:
+    """Return names of folders that may be runs, in order, with the time of their last change in nanoseconds."""
+    found = []
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if fnmatch.fnmatchcase(entry.name, pattern) and not HIDDEN.match(entry.name):
+                try:
+                    about = entry.stat()
+                except FileNotFoundError:
+                    # A link to nothing, or removed at this moment.
+                    continue
+                if stat.S_ISDIR(about.st_mode):
+                    found.append((entry.name, about.st_mtime_ns))
+    return sorted(found)
+
+
+def unclosed(path: str, size: int) -> str:
+    """Return why an HDF5 file is still being written, by its first bytes; "" if it is closed."""
+    with open(path, "rb") as file:
+        head = file.read(64)
+    if len(head) < 64 or not head.startswith(SIGNATURE):
+        return "is no HDF5 file yet"
+    version = head[8]
+    if version >= 2:
+        if version >= 3 and head[11] & 0b101:
+            return "is open for writing"
+        base, end = head[12:20], head[28:36]
+    else:
+        shift = 4 * version
+        base, end = head[24 + shift : 32 + shift], head[40 + shift : 48 + shift]
+    wanted = int.from_bytes(end, "little")
+    if int.from_bytes(base, "little") == 0 and wanted > size:
+        return f"has {size} of its bytes" if wanted == 2**64 - 1 else f"has {size} of {wanted} bytes"
+    return ""
+
+
+def gaps(names: Sequence[str]) -> list[str]:
+    """Return the files that are missing between others of the same writer."""
+    numbers: dict[str, set[int]] = {}
+    for match in filter(None, map(NAMED.fullmatch, names)):
+        numbers.setdefault(match["who"], set()).add(int(match["number"]))
+    missing = ((who, sorted(set(range(max(own))) - own)) for who, own in sorted(numbers.items()))
+    return [f"{who}-S{least[0]:05d} is missing" for who, least in missing if least]
+
+
+def described(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """Return what the files of a run say of it; those that cannot be read say nothing."""
+    by_writer: dict[str, list[Path]] = {}
+    for file in sorted(path.glob("*.h5")):
+        match = NAMED.fullmatch(file.name)
+        by_writer.setdefault(match["who"] if match else file.name, []).append(file)
+    facts: dict[str, Any] = {"values": {}, "unreadable": []}
+    sources: set[str] = set()
+    ends: dict[str, tuple[int, int]] = {}
+    for who, files in by_writer.items():
+        try:
+            first = _of_file(files[0], keys, facts, sources)
+            last = first if files[-1] == files[0] else _trains(files[-1])
+        # What HDF5 raises of damage has many classes.
+        except (OSError, KeyError, ValueError, RuntimeError, TypeError, IndexError) as e:
+            facts["unreadable"].append(f"{who}: {e}")
+            continue
+        if first and last:
+            ends[who] = (first[0], last[1])
+    began = min((a for a, _ in ends.values()), default=0)
+    ended = max((b for _, b in ends.values()), default=-1)
+    facts["trains"] = ended - began + 1 if ends else 0
+    facts["ends"] = {who: b for who, (_, b) in ends.items()}
+    facts["sources"] = sorted(sources)
+    facts["detectors"] = sorted({m[1] for s in sources if (m := DETECTOR.match(s))})
+    return facts
+
+
+def _of_file(path: Path, keys: Sequence[str], facts: dict[str, Any], sources: set[str]) -> Any:
+    """Add what one file says to facts; return its first and last train."""
+    from ..disk.openhdf5 import open_hdf5
+
+    with open_hdf5(path) as file:
+        about = file["METADATA"]
+        for name, key in {**TEXTS, **NUMBERS}.items():
+            if name not in facts and key in about:
+                value = about[key][()].ravel()[0]
+                facts[name] = int(value) if name in NUMBERS else bytes(value).decode("utf-8", "replace")
+        listed = about["dataSources/dataSourceId"] if "dataSources" in about else about["dataSourceId"]
+        own = [bytes(s).decode("utf-8", "replace").partition("/")[2] for s in listed[()]]
+        sources.update(s for s in own if s)
+        for text in keys:
+            source, _, key = text.partition(" ")
+            place = f"RUN/{source}/{key.strip().replace('.', '/')}/value"
+            if text not in facts["values"] and place in file:
+                value = file[place][()].ravel()[0]
+                facts["values"][text] = (
+                    bytes(value).decode("utf-8", "replace") if isinstance(value, bytes) else value.item()
+                )
+        return _of_index(file)
+
+
+def _trains(path: Path) -> Any:
+    from ..disk.openhdf5 import open_hdf5
+
+    with open_hdf5(path) as file:
+        return _of_index(file)
+
+
+def _of_index(file: Any) -> tuple[int, int] | None:
+    """Return the first and last train of a file; 0 stands for none."""
+    ids = file["INDEX/trainId"][()]
+    ids = ids[ids > 0]
+    return (int(ids.min()), int(ids.max())) if ids.size else None
+
+
+def answer(eyes: Eyes, request: dict[str, Any]) -> dict[str, Any]:
+    """Return what is answered to a request, or the error in words."""
+    ask: Callable[..., Any] = getattr(eyes, request["what"])
+    try:
+        return {"id": request["id"], "answer": ask(*request["of"], **request["with"])}
+    # A process that ends for whatever a file system or a file may raise sees nothing more.
+    except Exception as e:  # noqa: BLE001
+        words = (e.strerror and f"{e.filename}: {e.strerror}") if isinstance(e, OSError) else str(e)
+        return {"id": request["id"], "error": words or repr(e)}
+
+
+def main() -> None:
+    """Answer requests, a line each, until there are no more."""
+    eyes = Eyes()
+    for line in sys.stdin.buffer:
+        sys.stdout.write(json.dumps(answer(eyes, json.loads(line))) + "\n")
+        sys.stdout.flush()

@@ -1,0 +1,162 @@
+"""The runs of a proposal or folder: which there are, which are complete, which were changed since or are gone."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..errors.usage import UsageError
+from . import whole
+from .orders import Orders
+from .sight import Sight, SightError, SilentError
+from .state import GONE, Run
+
+SPAN = 2.0
+"""Seconds for which runs are looked at before other things are done."""
+_NUMBER = re.compile(r"r?0*(\d+)")
+
+
+class Seeing:
+    """Sees runs.
+
+    Parameters
+    ----------
+    place : str or int
+        A folder, or the number of a proposal.
+    runs : dict
+        Those that are complete, by name.
+    said
+        Takes words about what can be seen and what not.
+    """
+
+    def __init__(
+        self, place: str | int, orders: Orders, runs: dict[str, Run], said: Callable[[str], None]
+    ) -> None:
+        self.place, self.orders, self.runs, self._said = place, orders, runs, said
+        self.sight = Sight()
+        self.unsettled: dict[str, whole.Watched] = {}
+        self.trouble = ""
+        """Why nothing can be seen now."""
+        self.seen = False
+        """Whether runs were ever listed."""
+        self._folder = place if isinstance(place, str) else ""
+        self._listed: dict[str, int] = {}
+        self._origins = {task.origin for task in orders.tasks.values()} | {""}
+
+    def look(self) -> list[Run]:
+        """Look once; return runs that are to be written down: complete, changed, gone, or there again.
+
+        Raises
+        ------
+        UsageError
+            If there is no such place when it is looked at for the first time.
+        """
+        try:
+            found = self._list()
+            self._clear()
+        except SilentError:
+            where = self._folder or f"proposal {self.place}"
+            self._trouble(
+                f"{where} does not answer; everything else goes on, and so do we as soon as it does"
+            )
+            return []
+        except SightError as e:
+            if not self.seen:
+                raise UsageError(
+                    f"{self.place}: {e}; expected a folder of runs, or the number of a proposal"
+                ) from e
+            self._trouble(f"{e}; waiting for it")
+            return []
+        return [*found, *self._settle()]
+
+    def _list(self) -> list[Run]:
+        """Find out which runs there are."""
+        if not self._folder:
+            self._folder = self.sight.ask("proposal", self.place)
+        found = self.sight.ask("runs", self._folder, self.orders.runs)
+        self.seen = True
+        if found is not None:
+            self._listed = {run: at for run, at in found.items() if run.rpartition("/")[0] in self._origins}
+        now, changes = time.monotonic(), []
+        for run, at in self._listed.items():
+            known = self.runs.get(run)
+            if known is None or known.changed != at:
+                self.unsettled.setdefault(run, whole.Watched(now))
+            if known is not None and known.state == GONE:
+                changes.append(replace(known, state=""))
+        for run in [run for run in self.unsettled if run not in self._listed]:
+            del self.unsettled[run]
+        gone = [one for run, one in self.runs.items() if run not in self._listed and one.state != GONE]
+        return [*changes, *(replace(one, state=GONE) for one in gone)]
+
+    def _settle(self) -> list[Run]:
+        """Look at runs that are not complete; return those that are now."""
+        done: list[Run] = []
+        until = time.monotonic() + SPAN
+        for run in list(self.unsettled):
+            # What was not looked at is next.
+            watched = self.unsettled.pop(run)
+            self.unsettled[run] = watched
+            try:
+                if made := self._looked(run, watched):
+                    done.append(made)
+                    del self.unsettled[run]
+            except SilentError:
+                break
+            except SightError as e:
+                watched.why = str(e)
+            if time.monotonic() > until:
+                break
+        if done and not self.unsettled:
+            self._forget()
+        return done
+
+    def _forget(self) -> None:
+        try:
+            self.sight.ask("forget")
+        except (SilentError, SightError):
+            return
+
+    def _looked(self, run: str, watched: whole.Watched) -> Run | None:
+        """Look at a run; return it if it is complete."""
+        path, orders = f"{self._folder}/{run}", self.orders
+        seen = self.sight.ask("look", path)
+        now = time.monotonic()
+        complete = watched.judge(seen, now, orders.quiet, orders.patience)
+        if watched.still(now, orders.quiet):
+            watched.facts = self.sight.ask("describe", path, orders.keys)
+            watched.ends = watched.facts.pop("ends")
+            complete = watched.judge(seen, now, orders.quiet, orders.patience)
+        return self._completed(run, path, watched) if complete else None
+
+    def _completed(self, run: str, path: str, watched: whole.Watched) -> Run:
+        origin, _, name = run.rpartition("/")
+        number = _NUMBER.fullmatch(name)
+        facts = dict(watched.facts)
+        facts |= {
+            "name": name,
+            "origin": origin,
+            "files": len(watched.files),
+            "bytes": sum(size for _, size, _ in watched.files),
+            "run": int(number[1]) if number else facts.get("run"),
+            "proposal": facts.get("proposal", self.place if isinstance(self.place, int) else None),
+        }
+        odd = [watched.why] if watched.why else []
+        odd += [f"unreadable: {text}" for text in facts.pop("unreadable")]
+        return Run(run, path, self._listed[run], time.time(), whole.listed(odd), "", facts)
+
+    def _trouble(self, words: str) -> None:
+        if words != self.trouble:
+            self.trouble = words
+            self._said(words)
+
+    def _clear(self) -> None:
+        if self.trouble:
+            self._said(f"{self._folder} can be seen again")
+            self.trouble = ""
+
+    def close(self) -> None:
+        """End what looks."""
+        self.sight.close()

@@ -1,0 +1,122 @@
+"""The watcher's side of its eyes: questions with a deadline, to a process that may hang where a file system does."""
+
+from __future__ import annotations
+
+import json
+import queue
+import signal
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from typing import IO, Any
+
+from ..disk import process
+
+DEADLINE = 5.0
+"""Seconds to wait for an answer before going on with other things."""
+LAST = 1.0
+"""Seconds that the process has to end."""
+
+
+class SilentError(Exception):
+    """There is no answer yet; it may still come."""
+
+
+class SightError(Exception):
+    """What was asked cannot be seen; the message has the words of the system."""
+
+
+class Sight:
+    """Asks the process that looks, one question at a time.
+
+    An answer that comes late is kept: who asks the same again gets it.
+    """
+
+    def __init__(self, deadline: float = DEADLINE) -> None:
+        self.deadline = deadline
+        self._process: subprocess.Popen | None = None
+        self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._asked, self._number = "", 0
+        self._since = 0.0
+        self._late: dict[str, dict[str, Any]] = {}
+
+    @property
+    def silent(self) -> float:
+        """Seconds for which there is no answer; 0 if nothing is asked."""
+        return time.monotonic() - self._since if self._asked else 0.0
+
+    def ask(self, what: str, *of: Any, **options: Any) -> Any:
+        """Return the answer to a question.
+
+        Raises
+        ------
+        SilentError
+            If there is none within the deadline, or another question still has none.
+        SightError
+            If what is asked for cannot be seen.
+        """
+        question = json.dumps([what, of, options])
+        if self._asked and self._asked != question:
+            # Nothing else is answered before that one is.
+            self._late[self._asked] = self._wait(self.deadline)
+        if question in self._late:
+            return _said(self._late.pop(question))
+        if not self._asked:
+            self._send(question, {"what": what, "of": of, "with": options})
+        return _said(self._wait(self.deadline))
+
+    def _send(self, question: str, request: dict[str, Any]) -> None:
+        process_ = self._process or self._begin()
+        self._number += 1
+        # One that has ended says so where answers are read.
+        with suppress(OSError):
+            if process_.stdin is not None:
+                process_.stdin.write(json.dumps({"id": self._number, **request}).encode() + b"\n")
+                process_.stdin.flush()
+        self._asked, self._since = question, time.monotonic()
+
+    def _begin(self) -> subprocess.Popen:
+        # Ctrl-C of a terminal goes to all its processes: this one is ended by us.
+        self._process = process.start("dxflow.watch.eyes", start_new_session=True)
+        self._answers = queue.Queue()
+        out = self._process.stdout
+        threading.Thread(target=_read, args=(out, self._answers), name="dxflow-sight", daemon=True).start()
+        return self._process
+
+    def _wait(self, seconds: float) -> dict[str, Any]:
+        try:
+            found = self._answers.get(timeout=seconds)
+        except queue.Empty:
+            raise SilentError from None
+        self._asked = ""
+        if found is not None:
+            return found
+        code = self._process.wait() if self._process else 0
+        self._process = None
+        return {"error": f"the process that looks {process.ended(code)}; it is started again"}
+
+    def close(self) -> None:
+        """End the process; one that hangs in a file system is left to the system."""
+        if self._process is None:
+            return
+        with suppress(OSError):
+            self._process.send_signal(signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(LAST)
+        self._process, self._asked = None, ""
+
+
+def _said(found: dict[str, Any]) -> Any:
+    if "error" in found:
+        raise SightError(found["error"])
+    return found["answer"]
+
+
+def _read(out: IO[bytes] | None, answers: queue.Queue) -> None:
+    """Put answers into a queue, and None at the end."""
+    if out is not None:
+        with suppress(ValueError, OSError):
+            for line in out:
+                answers.put(json.loads(line))
+    answers.put(None)

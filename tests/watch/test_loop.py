@@ -1,0 +1,271 @@
+"""A watcher with tasks that take no time: each done once, whatever is killed; failures, Ctrl-C, two watchers."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from campaign.watching import Killed
+from runs import make_run
+
+from dxflow.commands.main import main
+from dxflow.watch import attempt, hands, orders, state
+from dxflow.watch.loop import Watcher
+
+CHEAP = Path(__file__).with_name("cheap.py")
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    path = tmp_path_factory.mktemp("one") / "r0001"
+    make_run(path, detector=None, trains=2, pulses=2, devices=("xgm",))
+    return path
+
+
+@pytest.fixture
+def place(one, tmp_path):
+    """A folder with two runs, and a function that starts a watcher of it."""
+    for name in ("r0001", "r0002"):
+        shutil.copytree(one, tmp_path / "raw" / name)
+    (tmp_path / "out" / "tables").mkdir(parents=True)
+    return Place(tmp_path)
+
+
+class Place:
+    def __init__(self, folder):
+        self.folder, self.out = folder, folder / "out"
+
+    def configure(self, do="table {path} 0", more="", top="", wait=0.1):
+        (self.folder / "what.yaml").write_text(
+            f"results: out\nevery: 0.1\nquiet: 0.2\n{top}\n"
+            f"tasks:\n  table: {{do: '{do}', to: 'tables/{{name}}.zarr', wait: {wait} {more}}}\n"
+        )
+
+    def start(self, *options):
+        words = [sys.executable, CHEAP, self.folder / "raw", self.folder / "what.yaml", *options]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def once(self):
+        watcher = self.start("--once")
+        said = watcher.communicate(timeout=120)[0]
+        assert watcher.returncode == 0, said
+        return said
+
+    def rows(self):
+        return state.read(self.out)[1]
+
+    def states(self):
+        with contextlib.suppress(FileNotFoundError):
+            return {row.state for row in self.rows().values()}
+
+    def lines(self, word):
+        file = self.out / "tables" / word
+        return sorted(file.read_text().split()) if file.exists() else []
+
+    def until(self, condition, watcher):
+        end = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < end
+            assert watcher.poll() is None, watcher.stdout.read()
+            time.sleep(0.02)
+
+
+def test_runs_that_appear_while_the_watcher_is_killed_are_each_done_once(tmp_path):
+    killed = Killed(tmp_path, 0.2, at_once=3)
+    code = killed.run(runs=8, kills=3, every=1.0)
+    assert killed.problems() == []
+    assert code == 0
+
+
+def test_what_always_fails_is_tried_again_and_fails_with_its_reason(place, capsys):
+    place.configure("table {path} fail", ", tries: 3")
+    said = place.once()
+    row = place.rows()["r0001", "table"]
+    assert (row.state, row.tries, row.failures, row.code) == (state.FAILED, 3, 3, 1)
+    assert row.reason == "it never works\n  because"
+    assert "try 2 of 3, again in 0.4 s" in said
+    assert place.lines("begun") == ["r0001"] * 3 + ["r0002"] * 3
+    # Nothing happens until it is asked for.
+    place.once()
+    assert place.lines("begun").count("r0001") == 3
+    place.configure("table {path} 0")
+    assert main(["runs", str(place.out), "--retry", "r0001"]) == 0
+    place.once()
+    assert place.rows()["r0001", "table"].state == state.DONE
+    assert place.rows()["r0002", "table"].state == state.FAILED
+    capsys.readouterr()
+    assert main(["runs", str(place.folder / "what.yaml")]) == 0
+    said = capsys.readouterr().out
+    assert "r0002  table  failed  3" in said
+    assert "it never works because" in said
+    assert "1 done, 1 failed; nobody watches" in said
+
+
+def test_ctrl_c_ends_what_runs_and_the_next_watcher_goes_on(place):
+    place.configure("table {path} 60")
+    watcher = place.start()
+    place.until(lambda: place.lines("begun") == ["r0001", "r0002"], watcher)
+    pids = [row.pid for row in place.rows().values()]
+    watcher.send_signal(signal.SIGINT)
+    said = watcher.communicate(timeout=60)[0]
+    assert watcher.returncode == 130
+    assert "2 under way are asked to end" in said
+    assert "the state is kept" in said
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+    assert {(row.state, row.failures) for row in place.rows().values()} == {(state.WAITING, 0)}
+    place.configure("table {path} 0")
+    place.once()
+    assert place.lines("ended") == ["r0001", "r0002"]
+
+
+def test_a_second_watcher_refuses_and_says_who_is_there(place):
+    place.configure("table {path} 0")
+    watcher = place.start()
+    try:
+        place.until(lambda: place.lines("ended") == ["r0001", "r0002"], watcher)
+        second = place.start()
+        said = second.communicate(timeout=60)[0]
+        assert second.returncode != 0
+        assert f"process {watcher.pid} on " in said
+        assert "watches there already" in said
+    finally:
+        watcher.kill()
+        watcher.communicate()
+    # One that was killed holds nothing.
+    place.once()
+    assert place.lines("begun") == ["r0001", "r0002"]
+
+
+def test_a_task_that_is_killed_is_tried_again_unless_its_result_is_complete(place):
+    place.configure("table {path} 60")
+    watcher = place.start()
+    place.until(lambda: place.lines("begun") == ["r0001", "r0002"], watcher)
+    place.until(lambda: all(row.pid for row in place.rows().values()), watcher)
+    rows = place.rows()
+    watcher.kill()
+    watcher.communicate()
+    # As a process that has renamed its result, and no more.
+    (place.out / "tables" / "r0001.zarr").write_text("complete")
+    for row in rows.values():
+        os.kill(row.pid, signal.SIGKILL)
+    place.configure("table {path} 0")
+    place.once()
+    assert place.lines("begun") == ["r0001", "r0002", "r0002"]
+    assert (place.out / "tables" / "r0001.zarr").read_text() == "complete"
+    assert {row.state for row in place.rows().values()} == {state.DONE}
+
+
+def test_a_start_that_happened_twice_works_once(place, monkeypatch):
+    monkeypatch.setattr(hands, "PROGRAM", (sys.executable, str(CHEAP)))
+    place.configure("table {path} 0.5")
+    wanted = orders.of(place.folder / "what.yaml")
+    folder = place.out / "watch" / "r0001" / "table" / "1"
+    with Watcher(str(place.folder / "raw"), wanted, None, str) as watcher:
+        while not watcher.work.runs:
+            watcher.tick()
+            time.sleep(0.05)
+        order = json.loads((folder / attempt.ORDER).read_text())
+        assert order["to"] == str(place.out / "tables" / "r0001.zarr")
+        twice = [subprocess.Popen([sys.executable, CHEAP, "watch", "--attempt", folder]) for _ in range(4)]
+        while not watcher.finished:
+            watcher.tick()
+            time.sleep(0.05)
+    assert [one.wait() for one in twice] == [0] * 4
+    assert place.lines("begun") == ["r0001", "r0002"]
+    subprocess.run([sys.executable, CHEAP, "watch", "--attempt", folder], check=True)
+    assert place.lines("begun") == ["r0001", "r0002"]
+
+
+def test_what_was_done_is_known_though_the_file_is_lost(place):
+    place.configure()
+    place.once()
+    (place.out / state.FILE).unlink()
+    place.once()
+    assert place.lines("begun") == ["r0001", "r0002"]
+    assert {row.state for row in place.rows().values()} == {state.DONE}
+
+
+def test_a_run_that_is_appended_is_done_again_if_that_is_asked_for(place, capsys):
+    place.configure()
+    place.once()
+    raw = place.folder / "raw" / "r0001"
+    shutil.copy(sorted(raw.glob("*.h5"))[0], raw / "RAW-R0001-DA09-S00000.h5")
+    place.once()
+    assert place.lines("begun") == ["r0001", "r0002"]
+    assert "the run was changed since: it had 2 files" in (place.out / "index.html").read_text()
+    assert main(["runs", str(place.out), "--again", "changed"]) == 0
+    assert "done when it is started" in capsys.readouterr().out
+    place.once()
+    assert place.lines("begun") == ["r0001", "r0001", "r0002"]
+    assert "the run was changed since" not in (place.out / "index.html").read_text()
+
+
+def test_a_task_that_was_changed_holds_for_new_runs_and_old_ones_are_asked_for(place, one):
+    place.configure()
+    place.once()
+    before = place.rows()["r0001", "table"].content
+    place.configure("table {path} 0.01")
+    shutil.copytree(one, place.folder / "raw" / "r0003")
+    place.once()
+    assert place.lines("begun") == ["r0001", "r0002", "r0003"]
+    rows = place.rows()
+    assert rows["r0001", "table"].content == before != rows["r0003", "table"].content
+    assert "by an older configuration" in (place.out / "index.html").read_text()
+    assert main(["runs", str(place.out), "--again", "changed"]) == 0
+    place.once()
+    assert place.lines("begun") == ["r0001", "r0001", "r0002", "r0002", "r0003"]
+
+
+def test_runs_that_are_gone_are_said_and_go_on_when_they_are_back(place):
+    place.configure("table {path} fail", ", tries: 2", wait=1000)
+    watcher = place.start()
+    place.until(lambda: place.states() == {state.AGAIN}, watcher)
+    (place.folder / "raw" / "r0002").rename(place.folder / "r0002")
+    place.until(lambda: state.read(place.out)[0]["r0002"].state == state.GONE, watcher)
+    (place.folder / "r0002").rename(place.folder / "raw" / "r0002")
+    place.until(lambda: state.read(place.out)[0]["r0002"].state == "", watcher)
+    watcher.send_signal(signal.SIGINT)
+    assert "r0002 is gone" in watcher.communicate(timeout=60)[0]
+
+
+def test_after_says_which_task_comes_first(place):
+    (place.folder / "what.yaml").write_text(
+        "results: out\nevery: 0.1\nquiet: 0.2\nat_once: 4\ntasks:\n"
+        "  second: {do: 'table {path} 0', to: 'tables/{name}-2.zarr', after: [first]}\n"
+        "  first: {do: 'table {path} 0.3', to: 'tables/{name}.zarr', where: {run: 1}}\n"
+        "  third: {do: 'table {path} fail', to: 'tables/{name}-3.zarr', tries: 1}\n"
+        "  never: {do: 'table {path} 0', to: 'tables/{name}-4.zarr', after: third}\n"
+    )
+    place.once()
+    rows = place.rows()
+    assert rows["r0001", "first"].ended < rows["r0001", "second"].began
+    assert rows["r0002", "first"].state == state.SKIPPED
+    assert rows["r0002", "first"].reason.startswith("run: ")
+    assert rows["r0001", "never"].state == rows["r0002", "second"].state == state.WAITING
+
+
+def test_what_takes_too_long_is_ended_and_fails(place):
+    place.configure("table {path} 60", ", limit: 0.3, tries: 1")
+    place.once()
+    row = place.rows()["r0001", "table"]
+    assert (row.state, row.reason) == (state.FAILED, "it took more than 0.3 s and was ended")
+
+
+def test_a_place_that_is_not_there_is_refused_and_other_results_are_not_taken_over(place):
+    place.configure()
+    watcher = subprocess.run(
+        [sys.executable, CHEAP, place.folder / "rwa", place.folder / "what.yaml"], capture_output=True, text=True
+    )  # fmt: skip
+    assert "No such file" in watcher.stderr
+    place.once()
+    (place.folder / "other").mkdir()
+    other = subprocess.run(
+        [sys.executable, CHEAP, place.folder / "other", place.folder / "what.yaml"], capture_output=True, text=True
+    )  # fmt: skip
+    assert "has the results of" in other.stderr
