@@ -59,7 +59,9 @@ def main(argv: list[str] | None = None) -> None:
         f"processor time a minute {a_minute:.3f} s{told}; memory {memory / 1e6:.0f} MB"
     )
     if args.json:
-        args.json.write_text(json.dumps({"size": size, "cpu_s_per_minute": a_minute, **machine.facts()}, indent=1))
+        args.json.write_text(
+            json.dumps({"size": size, "cpu_s_per_minute": a_minute, **machine.facts()}, indent=1)
+        )
 
 
 def prepare(folder: Path, runs: int, files: int, every: float | None) -> None:
