@@ -149,11 +149,8 @@ CHECKS = {
 }
 QUEUED = (
     *("simulate", "plan", "reduce", "copy", "red", "table", "cube", "recipe"),
-<<<<<<< HEAD
     *("list", "info", "show", "export", "verify", "codecs", "bench"),
-=======
-    *("list", "info", "show", "verify", "codecs", "bench", "watch", "runs"),
->>>>>>> 738a9f2 (dxflow watch: every run as it appears, each task done once over restarts and kills)
+    *("watch", "runs"),
 )
 """Commands that can be put into the queue: all that are not about the queue itself."""
 
