@@ -92,6 +92,11 @@ ELSEWHERE = (
         "analysis/test_bins.py analysis/test_cubes.py campaign/cubes.py",
         "parts of a cube, which is compared with loops over rows",
     ),
+    (
+        "dxflow/live/folder.py dxflow/live/observers.py dxflow/run/part.py",
+        "live/test_following.py",
+        "what they do shows in a run that is followed from its first file to its end",
+    ),
     ("dxflow/declare/narrowed.py", "run/test_regions.py", "beside the regions that it narrows frames to"),
     (
         "dxflow/codecs/kernels.py dxflow/codecs/rounding.py dxflow/codecs/samples.py "

@@ -68,7 +68,7 @@ def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
         help=f"{RUN}; several, one after the other: 900123:34-40,42, paths, or 'proc/r00*'",
     )
     words = "the result: name.zarr; of several runs r{run}.zarr, p{proposal}_r{run:04}.zarr or {name}.zarr"
-    add("--to", metavar="PATH", required=command == "reduce", help=words)
+    add("--to", metavar="PATH", required=command in ("reduce", "live"), help=words)
     add_pass_options(parser)
     words = "options, labels and algorithms as YAML, as 'dxflow info x.zarr --config' prints them; others come first"
     add("--config", metavar="FILE", help=words)

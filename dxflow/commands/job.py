@@ -148,7 +148,7 @@ CHECKS = {
     "cube": _check_cube,
 }
 QUEUED = (
-    *("simulate", "plan", "reduce", "copy", "red", "table", "cube", "recipe"),
+    *("simulate", "plan", "reduce", "live", "copy", "red", "table", "cube", "recipe"),
     *("list", "info", "show", "export", "verify", "codecs", "bench"),
     *("watch", "runs"),
 )

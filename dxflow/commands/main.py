@@ -90,6 +90,13 @@ def reduce(argv: Sequence[str]) -> int:
     return reduce_all(argv, reduce.__doc__, print)
 
 
+def live(argv: Sequence[str]) -> int:
+    """Reduce a run while it is taken: results of the trains so far, and in the end those of the run."""
+    from . import live as command
+
+    return command.run(argv, live.__doc__ or "", print)
+
+
 def table(argv: Sequence[str]) -> int:
     """Make one table of everything small in a run: pulses, motors, what algorithms make."""
     from . import table as command
@@ -315,6 +322,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "simulate": simulate,
     "plan": plan,
     "reduce": reduce,
+    "live": live,
     "copy": copy,
     "red": red,
     "codecs": codecs,

@@ -8,6 +8,10 @@ class PlanError(ValueError):
     """A plan that cannot work; the message says what was wrong, what exists and what to do."""
 
 
+class NoRoom(PlanError):
+    """A plan whose result has no room where it is to go."""
+
+
 class ClusterLost(RuntimeError):
     """A cluster that is gone, or on which nothing gets done; finished chunks are in the journal.
 

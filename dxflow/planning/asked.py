@@ -10,6 +10,7 @@ import numpy as np
 from ..declare.labels import Labels
 from ..declare.spelled import UNSPELLED, algorithms, spelled
 from ..errors.redact import hidden_in
+from ..run.part import Part
 from ..run.selection import First, FrameSelection
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def configuration(
 
 def spoken_of(run: Any, path: str) -> str:
     """Return a run as it is given to a command: ``900123:34``, or where it is."""
+    run = run.run if isinstance(run, Part) else run
     return f"{run[0]}:{run[1]}" if isinstance(run, tuple) else path
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +71,8 @@ class Plan:
     """What has the data that are in no file: see `dxflow.worker.source.Given`; inputs are `nowhere` then."""
     config: Any = None
     """What was asked for, as plain values."""
+    live: Mapping[str, Any] | None = None
+    """What the result says of the run that it is of so far, as plain values: "final", "version", "chunk"..."""
     finished: bool = False
     """Whether it is to be resumed and has nothing left to do: its result is there, and intact."""
 

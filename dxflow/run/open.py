@@ -20,6 +20,7 @@ from ..reader.faults import ReadFault
 from ..reader.files import Files
 from . import ahead, answers, gaps
 from .findings import Faults
+from .part import Part
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -69,6 +70,8 @@ def opened(run: Any, algorithms: Sequence[Any] = (), mask: Any = None) -> Opened
         return _Opening(inputs).of_collection(run)
     if isinstance(run, tuple) and len(run) == 2:
         return _Opening(inputs).of_proposal(*run)
+    if isinstance(run, Part):
+        return _Opening(inputs).of_part(run)
     words = "a run directory, one file, (proposal, run) or an extra_data.DataCollection"
     expect(Kind(words, PATH.fits), run, "run=", PlanError)
     return _Opening(inputs).of_path(os.path.abspath(run))
@@ -141,6 +144,12 @@ class _Opening:
             )
         return self._described(_joined([_collected(self.folder(f)) for f in folders]), name)
 
+    def of_part(self, part: Part) -> OpenedRun:
+        """Open some files of a run, and no others."""
+        runs = [_collected(self._opened(folder, files)) for folder, files in part.folders.items()]
+        name = "p{} r{}".format(*part.run) if isinstance(part.run, tuple) else os.path.abspath(part.run)
+        return self._described(_joined(runs, part), name)
+
     def of_collection(self, run: DataCollection) -> OpenedRun:
         """Open the files of a collection again: what EXtra-data left out, or read long ago, is seen."""
         paths = sorted({f.filename for f in run.files})
@@ -170,6 +179,9 @@ class _Opening:
             raise PlanError(
                 f"{path}: no .h5 files in this directory; is it a run directory (such as .../raw/r0012)?"
             )
+        return self._opened(path, paths)
+
+    def _opened(self, path: str, paths: Sequence[str]) -> list[RunFile]:
         found = self._open(paths)
         if not found:
             whys = "\n".join(f"- {f.file}: {f.detail}" for f in self.faults.losses[:20])
@@ -301,11 +313,12 @@ def _mirrored(run: DataCollection, files: Sequence[RunFile], *, anywhere: bool) 
     )
 
 
-def _joined(runs: Sequence[DataCollection]) -> DataCollection:
+def _joined(runs: Sequence[DataCollection], part: Part | None = None) -> DataCollection:
     """Return what is in several folders of a proposal as one run; sources of the last one count."""
     sources = {name: copy(one) for run in runs for name, one in run._sources_data.items()}
     files = {f.filename: f for one in sources.values() for f in one.files}
     trains = sorted(set().union(*(f.train_ids for f in files.values())))
+    trains = trains if part is None else [train for train in trains if train in part]
     for one in sources.values():
         one.train_ids = trains
     return _run_class()(list(files.values()), sources_data=sources, train_ids=trains, is_single_run=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..disk import ours
 from ..disk.fragments import persist
 from ..disk.replace import appear, replace
-from ..errors import PlanError
+from ..errors import NoRoom, PlanError
 from ..planning.places import inputs_of, run_folders
 from ..planning.reads import reads
 from ..planning.variants import families
@@ -212,13 +212,11 @@ def _check_room(store: Store, plan: Plan, folder: Path) -> None:
         raise PlanError(f"{store.path}: the folder {folder} is read-only; choose another")
     need, free = output_bytes(plan), shutil.disk_usage(folder).free
     if need * 1.1 > free:
-        raise PlanError(f"{store.path}: {show(need)} may be needed there, {show(free)} are free")
+        raise NoRoom(f"{store.path}: {show(need)} may be needed there, {show(free)} are free")
     # Fragments and a directory per file; file systems without a fixed number of files say 0.
     files, there = 3 * store.file_count(plan) + len(plan.chunks), os.statvfs(folder)
     if there.f_files and files > there.f_favail:
-        raise PlanError(
-            f"{store.path}: up to {files} files are needed there, {there.f_favail} more are allowed"
-        )
+        raise NoRoom(f"{store.path}: up to {files} files are needed there, {there.f_favail} more are allowed")
 
 
 def room(plan: Plan) -> str:
@@ -260,6 +258,8 @@ def described(contents: Contents) -> dict[str, Any]:
     chosen = (f"{a.name}.{a.algorithm.SELECTS}" for a in plan.algorithms if a.algorithm.SELECTS)
     if names := ", ".join(chosen):
         attributes["selection"] = names
+    if plan.live is not None:
+        attributes["live"] = json.dumps(plan.live)
     if varied := families(plan):
         attributes["variants"] = json.dumps(varied)
     return attributes

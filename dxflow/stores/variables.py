@@ -24,6 +24,9 @@ USED = {
     "modules_used": "modules of the frame that were used",
 }
 
+PROVISIONAL = "made of all rows so far: those of before may change when there are more"
+"""Said of what `finalize_rows` made, where the run goes on."""
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -126,6 +129,8 @@ class Variables:
     def _of_output(self, o: BoundOutput) -> Iterator[Variable]:
         out, dtype = o.output, np.dtype(o.output.dtype)
         dims, attrs = self._names.value_dims(o), _attrs(o) | self._names.detector(o)
+        if out.stage == "rows" and self.plan.live and not self.plan.live["final"]:
+            attrs |= {"provisional": PROVISIONAL}
         trains, pixels = len(self.plan.train_ids), o.pixels
         match out.kind:
             case "run":

@@ -1,0 +1,260 @@
+"""A run that grows, file by file, for `dxflow.live.following`: what of it is closed and complete is planned."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import sizes
+from ..errors import PlanError
+from ..planning.fingerprint import locations
+from ..reader.faults import ReadFault
+from ..reader.files import Files
+from ..run.open import places
+from ..run.part import Part
+from .closed import QUIET, Closing, Identity, Seen
+from .following import Standing, Step
+from .frontier import File, Frontier
+
+if TYPE_CHECKING:
+    from ..planning.public import Plan
+
+CHUNK, WAIT, END = "64 trains", 60.0, 300.0
+"""What is taken where nothing is said: trains of a chunk, seconds that others wait for what lags, seconds without any
+change after which a run has ended."""
+SETTLED = 1.0
+"""Seconds after the first file of an aggregator until it is found out who reads it: others come with it."""
+
+
+class Planner(Protocol):
+    """Makes plans: what is asked for, of a run or of a part of it."""
+
+    def __call__(self, run: Any, to: Path | None, *, chunk: str, resume: bool = False) -> Plan:
+        """Return a plan."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """When a run has ended: after so many seconds without a change, or at once with what is closed."""
+
+    seconds: float = END
+
+    @classmethod
+    def of(cls, text: str) -> Ending:
+        """Read ``--end``: seconds, "now" or "never".
+
+        Raises
+        ------
+        ValueError
+            If it is none of these.
+        """
+        named = {"now": 0.0, "never": np.inf}
+        try:
+            seconds = named[text] if text in named else float(text)
+        except ValueError:
+            seconds = -1.0
+        if not seconds >= 0:
+            raise ValueError(f"--end {text}: expected seconds without a new file, now, or never")
+        return cls(seconds)
+
+
+class GrowingRun:
+    """The trains of a run whose files are being written.
+
+    Parameters
+    ----------
+    run : path or (proposal, run)
+        It need not be there yet.
+    planner : Planner
+    about : mapping
+        What runs, as plain values.
+    chunk : str
+        ``"64 trains"``.
+    wait : float
+        Seconds that others wait for aggregators whose files come later.
+    end : Ending
+    quiet : float, optional
+        Seconds without a change after which a file is closed that has no newer sequence.
+    """
+
+    def __init__(
+        self,
+        run: Any,
+        planner: Planner,
+        about: Mapping[str, Any],
+        *,
+        chunk: str = CHUNK,
+        wait: float = WAIT,
+        end: Ending | None = None,
+        quiet: float | None = None,
+    ) -> None:
+        if not sizes.trains(chunk):
+            raise PlanError(f"chunk={chunk!r}: a run that grows is cut by train ids, such as {CHUNK!r}")
+        _refuse_wrong(run)
+        self.run, self.planner, self.about = run, planner, about
+        self._chunk, self._end = chunk, end or Ending()
+        # What has not changed until the run has ended is closed.
+        self._closing = Closing(min(QUIET, self._end.seconds or QUIET) if quiet is None else quiet)
+        self._frontier = Frontier(sizes.trains(chunk), wait)
+        self._files: dict[str, tuple[Identity, File]] = {}
+        self._streams: tuple[frozenset[str], float] = (frozenset(), 0.0)
+        self._judged: set[str] = set()
+        self._done = -1
+        self._fresh, self._late = False, 0
+        """Whether something came for chunks that are done, and how much did."""
+        self._open = 0
+        self._behind: tuple[int, float] = (0, np.inf)
+
+    def chunk(self) -> str:
+        """Return how trains are cut."""
+        return self._chunk
+
+    def look(self) -> Step | str:
+        """Return what can be done now, or what is waited for."""
+        now = time.monotonic()
+        folders = [folder for folder in places(self.run) if os.path.isdir(folder)]
+        if not folders:
+            return f"{self._named()}, which is not there yet"
+        self._take(self._look(folders), now)
+        ended = self._ended()
+        if not self._files:
+            if ended and self._end.seconds == 0:
+                raise PlanError(
+                    f"{self._named()}: no file of it is closed yet; without --end now it is waited for"
+                )
+            return f"the first files of {self._named()} to be closed"
+        if why := self._judge(now, ended):
+            return why
+        last = self._frontier.last() if ended else self._frontier.complete(now)
+        self._behind = self._frontier.after(self._done)
+        if ended or last > self._done or (self._fresh and self._done >= 0):
+            return self._step(max(last, self._done), ended)
+        return self._frontier.waiting(now) or "more files of the run"
+
+    def plan(self, step: Step, to: Path, *, resume: bool = False) -> Plan:
+        """Plan a result of the trains of a step; that of a whole run in the end, as nobody would plan it otherwise."""
+        of = self.run if step.final and not self._open else Part(self.run, step.what, last=step.last)
+        return self.planner(of, to, chunk=self._chunk, resume=resume)
+
+    def done(self, step: Step) -> None:
+        """Take note that the result of a step is there."""
+        self._done = step.last
+        self._behind = self._frontier.after(step.last)
+
+    def standing(self) -> Standing:
+        """Return how far the work is behind."""
+        trains, since = self._behind
+        seconds = max(0.0, time.monotonic() - since) if trains else 0.0
+        return Standing(trains, seconds, late=self._late)
+
+    def close(self) -> None:
+        """Do nothing: no file is open."""
+
+    # What is there ----------------------------------------------------------------------------------
+
+    def _named(self) -> str:
+        if isinstance(self.run, tuple):
+            return "proposal {}, run {}".format(*self.run)
+        return f"the run directory {self.run}"
+
+    def _look(self, folders: Sequence[str]) -> list[Seen]:
+        try:
+            return self._closing.look(folders)
+        except OSError as e:
+            raise PlanError(f"{self._named()}: {e.strerror}") from e
+
+    def _take(self, seen: Sequence[Seen], now: float) -> None:
+        """Note files that are new, closed or written again."""
+        streams = frozenset(one.stream for one in seen)
+        if streams != self._streams[0]:
+            self._streams = streams, now
+        self._open = sum(not one.closed for one in seen)
+        for one in seen:
+            before = self._files.get(one.path)
+            if not one.closed:
+                self._files.pop(one.path, None)
+                self._frontier.note(one.stream, one.sequence, None)
+            elif before is None or before[0] != one.identity:
+                file = File(one.path, trains_of(one.path), now)
+                self._files[one.path] = one.identity, file
+                self._frontier.note(one.stream, one.sequence, file)
+                self._count_late(one.stream, file)
+
+    def _count_late(self, stream: str, file: File) -> None:
+        """Count the trains of a new file whose chunks are done: they are worked on again."""
+        if self._done >= 0 and stream not in self._frontier.unneeded:
+            late = int(np.count_nonzero(file.trains <= self._done))
+            self._late, self._fresh = self._late + late, self._fresh or late > 0
+
+    def _ended(self) -> bool:
+        """Return whether the run has ended."""
+        return time.time() - self._closing.changed >= self._end.seconds
+
+    def _judge(self, now: float, ended: bool) -> str:
+        """Find out which aggregators are read; return what is waited for before that."""
+        there = {
+            one.name for one in self._frontier.streams.values() if any(len(f.trains) for f in one.closed)
+        }
+        if there <= self._judged:
+            return ""
+        since = now - self._streams[1]
+        if since < SETTLED and not ended:
+            return "the first files of other aggregators"
+        try:
+            plan = self.planner(Part(self.run, self._paths()), None, chunk=self._chunk)
+        except PlanError as e:
+            if there == self._streams[0] or since >= self._frontier.wait or ended:
+                raise
+            return f"files of other aggregators, as without them: {e}"
+        read = {os.path.abspath(f) for bound in plan.inputs for at in locations(bound) for f in at.files}
+        for name in there:
+            own = {os.path.abspath(file.path) for file in self._frontier.streams[name].closed}
+            (self._frontier.unneeded.discard if own & read else self._frontier.unneeded.add)(name)
+        self._judged = there
+        return ""
+
+    def _paths(self) -> tuple[str, ...]:
+        return tuple(sorted(self._files))
+
+    def _step(self, last: int, ended: bool) -> Step | str:
+        """Return what can be done up to a train."""
+        self._fresh = False
+        ids = [file.trains[file.trains <= last] for file in self._frontier.files()]
+        ids = [some for some in ids if len(some)]
+        if not ids:
+            return "trains"
+        return Step(int(min(some.min() for some in ids)), last, ended, self._paths())
+
+
+def _refuse_wrong(run: Any) -> None:
+    """Raise if there can never be a run directory."""
+    if isinstance(run, tuple):
+        places(run)
+        return
+    path = Path(run).absolute()
+    if path.is_file():
+        raise PlanError(
+            f"{run} is a file: expected a run directory, whose files are closed one after the other"
+        )
+    if not path.parent.is_dir():
+        raise PlanError(f"{run}: not even the folder {path.parent} is there; it would be waited for in vain")
+
+
+def trains_of(path: str) -> NDArray:
+    """Return the train ids of a file that is closed; none of one that cannot be read, which its plan will say."""
+    from ..run.file import RunFile
+
+    files = Files(planning=True)
+    try:
+        return np.asarray(RunFile(path, files).train_ids, np.int64)
+    except (ReadFault, OSError):
+        return np.zeros(0, np.int64)
+    finally:
+        files.close()

@@ -1,0 +1,289 @@
+"""Follow what grows: one plan after the other, each of the trains so far, a snapshot after each, the result in the end.
+
+What grows is any object with the methods of `Grows`: a run whose files are closed one after the other
+(`dxflow.live.folder.GrowingRun`), or trains that are received. It says when there is something to do (`look`), and
+makes a plan of it (`plan`), whose chunks train ids decide (``chunk="64 trains"``) and whose trains are all so far:
+`dxflow.driver.growing` works only on chunks that are new or changed. Where data are in no file, a plan has them in
+`given` (`dxflow.worker.source.Given`): those of chunks that are done are asked for no more, as `done` says.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..clusters.kept import kept
+from ..driver.execute import execute
+from ..driver.growing import Growing, growing
+from ..driver.result import Result
+from ..errors import NoRoom
+from ..run import losses
+from .observers import Observer, Snapshot, Status, Told
+from .snapshots import Place
+
+if TYPE_CHECKING:
+    from ..planning.public import Plan
+
+POLL = 0.5
+"""Seconds between looks at what grows."""
+PAUSE = 5.0
+"""Seconds between looks whether there is room again."""
+RECENT = 8
+"""Snapshots over which the rate is measured."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What can be done now: a result of all trains up to one.
+
+    Parameters
+    ----------
+    first, last : int
+        Ids of the first and the last train.
+    final : bool
+        Whether nothing comes after it.
+    what : optional
+        Of what grows, for its plan.
+    """
+
+    first: int
+    last: int
+    final: bool = False
+    what: Any = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is there and not done yet, and what was lost on the way: see `Status`."""
+
+    behind_trains: int = 0
+    behind_s: float = 0.0
+    dropped: int = 0
+    not_received: int = 0
+    late: int = 0
+
+
+class Grows(Protocol):
+    """What grows, as `follow` sees it; `standing` is called from another thread."""
+
+    about: Mapping[str, Any]
+    """What runs, as plain values: "source", "algorithms", "options"; the same when it is gone on with."""
+
+    def look(self) -> Step | str:
+        """Return what can be done now, or in words what is waited for; called about twice a second."""
+
+    def chunk(self) -> str:
+        """Return how trains are cut, such as "64 trains"; called after the first step."""
+
+    def plan(self, step: Step, to: Path, *, resume: bool = False) -> Plan:
+        """Plan a result of the trains of a step; with `resume` go on with what an interrupted process did."""
+
+    def done(self, step: Step) -> None:
+        """Take note that the result of a step is there."""
+
+    def standing(self) -> Standing:
+        """Return how far the work is behind."""
+
+    def close(self) -> None:
+        """End: no more is asked for."""
+
+
+@dataclass
+class _State:
+    """What is said of a live reduction; `now` puts it together."""
+
+    source: Grows
+    began: float = field(default_factory=time.monotonic)
+    state: str = "waiting"
+    waiting_for: str = ""
+    trains: int = 0
+    losses: Mapping[str, int] = field(default_factory=dict)
+    version: int = 1
+    rates: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    def now(self) -> Status:
+        """Return the status."""
+        standing, rates = self.source.standing(), list(self.rates)
+        seconds = rates[-1][0] - rates[0][0] if len(rates) > 1 else 0.0
+        per_s = [(rates[-1][n] - rates[0][n]) / seconds if seconds else 0.0 for n in (1, 2)]
+        return Status(
+            state=self.state,
+            waiting_for=self.waiting_for,
+            elapsed_s=time.monotonic() - self.began,
+            trains=self.trains,
+            trains_per_s=per_s[0],
+            bytes_per_s=per_s[1],
+            losses=self.losses,
+            version=self.version,
+            **vars(standing),
+        )
+
+    def worked(self, plan: Plan, result: Result) -> None:
+        """Note a result."""
+        self.trains = len(plan.train_ids)
+        self.rates.append((time.monotonic(), self.trains, int(plan.bytes_to_read)))
+        lost: dict[str, int] = {}
+        for one in losses.from_json(result.manifest["losses"]):
+            lost[one.cause] = lost.get(one.cause, 0) + one.frames
+        self.losses = lost
+
+
+def follow(
+    source: Grows,
+    to: str | Path,
+    observers: Sequence[Observer] = (),
+    cluster: Any = None,
+    *,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Result:
+    """Reduce what grows until it ends; return the final result.
+
+    Parameters
+    ----------
+    source : Grows
+    to : path
+        Of the final result, ``x.zarr``: a link to the newest snapshot until then.
+    observers : sequence of Observer
+        Told of each snapshot, and about once a second how it goes.
+    cluster : optional
+        As of `dxflow.execute`; workers stay until the end.
+    overwrite : bool
+        Replace what is there: a result, or what is left of another live reduction.
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    PlanError
+        If it cannot work, or another process works at the same place.
+    KeyboardInterrupt
+        If it is interrupted; the same call goes on then.
+    """
+    place, state = Place(to), _State(source)
+    with place.held(dict(source.about), overwrite=overwrite):
+        if place.finished:
+            place.clear()
+            return Result(place.to)
+        told = Told(observers, state.now)
+        told.begin({**source.about, "to": str(place.to)})
+        try:
+            with told.ticking(), kept(cluster), _kept_on_interrupt(place):
+                _Following(source, place, state, told, cluster, quiet).run()
+            place.clear()
+        except BaseException:
+            state.state = "failed"
+            raise
+        finally:
+            source.close()
+            told.status()
+            told.close()
+    return Result(place.to)
+
+
+@contextmanager
+def _kept_on_interrupt(place: Place) -> Iterator[None]:
+    """Say what is left of an interrupted live reduction, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as e:
+        e.__notes__ = [
+            f"{place.to} is the newest snapshot, if there was one; the same command goes on where this was, and "
+            "with --end now makes the final result of what is there"
+        ]
+        raise
+
+
+class _Following:
+    """The loop of `follow`."""
+
+    def __init__(
+        self, source: Grows, place: Place, state: _State, told: Told, cluster: Any, quiet: bool
+    ) -> None:
+        self.source, self.place, self.state, self.told = source, place, state, told
+        self.cluster, self.quiet = cluster, quiet
+
+    def run(self) -> None:
+        """Work until the final result is there."""
+        step = self._next()
+        plan = partial(self.source.plan, step, self.place.work, resume=self.place.resumed)
+        first = self._with_room(plan)
+        with growing(first) as known:
+            while not step.final:
+                self._with_room(partial(self._snapshot, step, known))
+                step = self._next()
+            self._with_room(partial(self._final, step, known))
+
+    def _next(self) -> Step:
+        """Wait for the next thing to do."""
+        while isinstance(found := self.source.look(), str):
+            self.state.state, self.state.waiting_for = "waiting", found
+            time.sleep(POLL)
+        self.state.state, self.state.waiting_for = "running", ""
+        return found
+
+    def _snapshot(self, step: Step, known: Growing) -> None:
+        number, path = self.place.next()
+        plan = self._planned(step, path, number)
+        result = execute(plan, self.cluster, quiet=True, within=known)
+        self.place.show(path)
+        self._tell(step, plan, result, number)
+
+    def _final(self, step: Step, known: Growing) -> None:
+        number, _ = self.place.next()
+        plan = self._planned(step, self.place.result, number)
+        execute(plan, self.cluster, quiet=True, within=known)
+        path = self.place.finish()
+        self.state.state = "finished"
+        self._tell(step, plan, Result(path), number)
+
+    def _planned(self, step: Step, path: Path, number: int) -> Plan:
+        """Return the plan of a result that says what it is."""
+        plan = self.source.plan(step, path)
+        ids = plan.train_ids
+        said = {
+            "final": step.final,
+            "number": number,
+            "version": self.state.version,
+            "chunk": self.source.chunk(),
+            "first_train": int(ids[0]),
+            "last_train": int(ids[-1]),
+        }
+        return replace(plan, live=said)
+
+    def _tell(self, step: Step, plan: Plan, result: Result, number: int) -> None:
+        self.source.done(step)
+        self.state.worked(plan, result)
+        self.told.snapshot(
+            Snapshot(
+                number=number,
+                path=result.path,
+                version=self.state.version,
+                trains=len(plan.train_ids),
+                first_train=int(plan.train_ids[0]),
+                last_train=int(plan.train_ids[-1]),
+                chunk=self.source.chunk(),
+                final=step.final,
+                status=self.state.now(),
+            )
+        )
+
+    def _with_room(self, work: Callable[[], Any]) -> Any:
+        """Do something; where the disk is full, wait until there is room, and do it again."""
+        while True:
+            try:
+                return work()
+            except (OSError, NoRoom) as e:
+                if isinstance(e, OSError) and e.errno not in FULL:
+                    raise
+                self.state.state, self.state.waiting_for = "paused", f"room on the disk: {e}"
+            time.sleep(PAUSE)
+            self.state.state, self.state.waiting_for = "running", ""

@@ -1,0 +1,197 @@
+"""The folder of a live reduction beside its result: snapshots, the last two of which are kept, and what it is about.
+
+``x.live/`` holds ``live.json``, snapshots ``0001.zarr``, and the journal. ``x.zarr`` is a symbolic link to the newest
+snapshot until the end, when the final result takes its place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+from ..disk import lock, ours
+from ..disk.replace import appear, put, replace
+from ..errors import PlanError
+
+ABOUT, DONE = "live.json", "done.json"
+KEPT = 2
+"""Snapshots."""
+WORK, RESULT, BEFORE, OLD = "work.zarr", "result.zarr", "before.zarr", "old-"
+"""Name of the journal, of the final result until it has its own name, of what was there before, and of what goes."""
+OWN = (RESULT, BEFORE, f"{WORK}.partial")
+_NUMBER = re.compile(r"(\d{4,})\.zarr")
+
+
+class Place:
+    """Where a live reduction leaves its results.
+
+    Parameters
+    ----------
+    to : path
+        Of the final result, ``x.zarr``.
+
+    Attributes
+    ----------
+    folder : path
+        ``x.live``.
+    resumed : bool
+        Whether a live reduction that was interrupted is gone on with.
+    finished : bool
+        Whether that was interrupted in the very end, and has nothing left to do.
+    """
+
+    def __init__(self, to: str | Path) -> None:
+        self.to = Path(to).absolute()
+        if self.to.suffix != ".zarr":
+            raise PlanError(f"{to}: a live result is name.zarr; copy it to another format in the end")
+        self.folder = self.to.with_suffix(".live")
+        self.resumed = self.finished = False
+
+    @contextmanager
+    def held(self, about: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Self]:
+        """Work there, alone; go on with what was interrupted, if it was about the same.
+
+        Raises
+        ------
+        PlanError
+            If another process works there, or there is something that is not to be replaced.
+        """
+        if not self.to.parent.is_dir():
+            raise PlanError(f"{self.to}: the folder {self.to.parent} does not exist; make it first")
+        if why := self._foreign():
+            raise PlanError(why)
+        with lock.held(self.folder, f"live reduction to {self.to.name}"):
+            self._begin(about, overwrite)
+            yield self
+
+    def _foreign(self) -> str:
+        """Return why the folder cannot be used, "" if it can."""
+        if not os.path.lexists(self.folder) or self._is_ours():
+            return ""
+        return f"{self.folder} is nothing that dxflow live made: choose another name for the result, or move it away"
+
+    def _is_ours(self) -> bool:
+        if self.folder.is_symlink() or not self.folder.is_dir():
+            return False
+        left = set(os.listdir(self.folder)) - {lock.NAME}
+        return not left or (self.folder / ABOUT).is_file()
+
+    def _begin(self, about: Mapping[str, Any], overwrite: bool) -> None:
+        """Take the place for something new, or go on with the same."""
+        now, before = json.loads(json.dumps(about)), self.about()
+        same = before == now
+        if before is not None and not same and not overwrite:
+            self._refuse_other(before, now)
+        if same and (self.folder / DONE).exists():
+            # It was killed in the very end.
+            self._publish()
+            self.finished = True
+            return
+        there = os.path.lexists(self.to) and not self._own_link()
+        if there and (why := ours.obstacle(self.to, [ours.RESULT])):
+            raise PlanError(why)
+        if there and not overwrite:
+            raise PlanError(
+                f"{self.to} exists: choose another name, or overwrite=True (--overwrite) to replace it"
+            )
+        if not same:
+            self._empty()
+        self._remove(self.result)
+        self.resumed = same
+        put(self.folder / ABOUT, json.dumps(now, indent=1))
+
+    def _refuse_other(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        names = [k for k in {**before, **now} if before.get(k) != now.get(k)]
+        was = "; ".join(f"{k}: {before.get(k)} -> {now.get(k)}" for k in names)
+        raise PlanError(
+            f"{self.folder} holds an interrupted live reduction of something else ({was}): give the same to go on "
+            "with it, choose another name, or overwrite=True (--overwrite) to start afresh"
+        )
+
+    def about(self) -> dict[str, Any] | None:
+        """Return what was begun there, None if nothing was."""
+        with suppress(OSError, ValueError):
+            return dict(json.loads((self.folder / ABOUT).read_text()))
+        return None
+
+    # Snapshots --------------------------------------------------------------------------------------
+
+    @property
+    def work(self) -> Path:
+        """What the journal is named after."""
+        return self.folder / WORK
+
+    @property
+    def result(self) -> Path:
+        """The final result until it has its name."""
+        return self.folder / RESULT
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of the snapshots that are there."""
+        return sorted(int(m[1]) for name in os.listdir(self.folder) if (m := _NUMBER.fullmatch(name)))
+
+    def next(self) -> tuple[int, Path]:
+        """Return number and path of the next snapshot."""
+        number = max(self.numbers(), default=0) + 1
+        return number, self.folder / f"{number:04d}.zarr"
+
+    def show(self, path: Path) -> None:
+        """Have the name of the result lead to a snapshot that is there; remove those before the last two."""
+        link = self.folder / f"{OLD}link"
+        link.unlink(missing_ok=True)
+        os.symlink(os.path.join(self.folder.name, path.name), link)
+        if os.path.lexists(self.to) and not self._own_link():
+            # With --overwrite: it is there until the final result is.
+            replace(link, self.to, self.folder / BEFORE)
+        else:
+            os.replace(link, self.to)
+        for number in self.numbers()[:-KEPT]:
+            self._remove(self.folder / f"{number:04d}.zarr")
+
+    def finish(self) -> Path:
+        """Give the final result its name; return where it is."""
+        put(self.folder / DONE, "{}")
+        self._publish()
+        return self.to
+
+    def _publish(self) -> None:
+        if not self.result.exists():
+            return
+        if os.path.lexists(self.to):
+            replace(self.result, self.to, self.folder / (f"{OLD}link" if self._own_link() else BEFORE))
+        else:
+            appear(self.result, self.to)
+
+    def clear(self) -> None:
+        """Remove what is not needed when the final result is there."""
+        self._empty()
+
+    def _own_link(self) -> bool:
+        """Return whether the name of the result is a link to a snapshot."""
+        return self.to.is_symlink() and os.readlink(self.to).startswith(f"{self.folder.name}{os.sep}")
+
+    def _empty(self) -> None:
+        """Remove what was made there; what says whose it is goes last."""
+        for path in list(self.folder.iterdir()):
+            if path.name in OWN or path.name.startswith(OLD) or _NUMBER.fullmatch(path.name):
+                self._remove(path)
+        for name in (ABOUT, DONE):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _remove(self, path: Path) -> None:
+        """Remove a result or journal of ours: under another name first, as a kill may come in between."""
+        if path.is_symlink():
+            path.unlink()
+        elif path.name.startswith(OLD):
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.exists() and not ours.obstacle(path, [ours.RESULT, ours.JOURNAL, ours.EMPTY]):
+            old = path.with_name(f"{OLD}{path.name}")
+            shutil.rmtree(old, ignore_errors=True)
+            os.rename(path, old)
+            shutil.rmtree(old, ignore_errors=True)
