@@ -1,0 +1,84 @@
+"""The command ``dxflow live``, as it is typed."""
+
+import os
+import shutil
+
+import pytest
+import xarray as xr
+
+import dxflow
+from dxflow.algorithms.average import Average
+from dxflow.commands.main import main
+
+CHUNK = ["--chunk", "2 trains", "--cluster", "here"]
+
+
+@pytest.fixture(scope="module")
+def old(tiny, tmp_path_factory):
+    """A run whose files have not changed for long, in a proposal."""
+    root = tmp_path_factory.mktemp("root")
+    folder = root / "SPB" / "202601" / "p900123" / "proc" / "r0034"
+    shutil.copytree(tiny.path, folder)
+    for file in folder.glob("*.h5"):
+        os.utime(file, (1, 1))
+    return root, folder
+
+
+@pytest.fixture(scope="module")
+def expected(old):
+    options = {"chunk": "2 trains", "on_fault": "mask", "cluster": "here", "quiet": True}
+    return dxflow.reduce(old[1], Average(), **options).dataset.load()
+
+
+def test_a_run_that_is_there_is_reduced_at_once(old, expected, tmp_path, capsys):
+    to = tmp_path / "x.zarr"
+    assert main(["live", str(old[1]), "average", "--to", str(to), "--end", "now", *CHUNK]) == 0
+    assert xr.open_zarr(to).drop_vars([]).equals(expected)
+    said = capsys.readouterr().out
+    assert f"live     {old[1]} -> {to}" in said
+    assert "result   5 trains, 10001 to 10005" in said
+    assert main(["live", str(old[1]), "average", "--to", str(to), "--end", "now", *CHUNK]) == 2
+    assert "exists: choose another name" in capsys.readouterr().err
+
+
+def test_a_run_is_named_by_its_numbers(old, expected, tmp_path, monkeypatch):
+    monkeypatch.setenv("EXTRA_DATA_DATA_ROOT", str(old[0]))
+    to = tmp_path / "x.zarr"
+    assert main(["live", "900123:34", "average", "--to", str(to), "--end", "now", *CHUNK]) == 0
+    assert xr.open_zarr(to).equals(expected)
+
+
+def test_names_that_are_known_by_themselves_are_those_of_the_run(half, tmp_path, capsys):
+    folder, to = tmp_path / "run", tmp_path / "x.zarr"
+    shutil.copytree(half.path, folder)
+    for file in folder.glob("*.h5"):
+        os.utime(file, (1, 1))
+    words = ["average", "--where", "xgm > 900", "--to"]
+    assert main(["live", str(folder), *words, str(to), "--end", "now", *CHUNK]) == 0
+    assert main(["reduce", str(folder), *words, str(tmp_path / "y.zarr"), "--on-fault", "mask", *CHUNK]) == 0
+    assert xr.open_zarr(to).equals(xr.open_zarr(tmp_path / "y.zarr"))
+    assert 0 < int(xr.open_zarr(to)["average.count"].max()) < 72
+
+
+WRONG = {
+    "--end soon": "--end soon: expected seconds without a new file, now, or never",
+    "--chunk 1GiB": "is cut by train ids",
+    "--cells": "unknown option --cells",
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_what_is_wrong_is_said_before_anything_is_waited_for(old, tmp_path, capsys, words):
+    line = ["live", str(old[1]), "average", "--to", str(tmp_path / "x.zarr"), *words.split()]
+    assert main(line) == 2
+    assert WRONG[words] in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_that_can_never_be_are_refused(tmp_path, capsys):
+    for run, words in (
+        (tmp_path / "no" / "r0001", "not even the folder"),
+        (__file__, "expected a run directory"),
+    ):
+        assert main(["live", str(run), "average", "--to", str(tmp_path / "x.zarr")]) == 2
+        assert words in capsys.readouterr().err
