@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api import plan
-from ..errors.usage import UsageError, spoken
+from ..errors.usage import OptionParser, UsageError, spoken
 from ..line import naming
 from ..line.exits import OK, text_of
 from ..line.options import cluster_of_pass, of_plan, run_of
 from ..live.folder import CHUNK, END, WAIT, Ending, GrowingRun
 from ..live.following import follow
+from ..live.parameters import answered, ask
+from ..live.snapshots import Place
 from .arguments import Section, configured, grouped, read, shared_parser, split
 
 if TYPE_CHECKING:
     from ..live.observers import Snapshot, Status
+    from ..live.parameters import Asked
     from ..planning.public import Plan
 
 Say = Callable[[str], None]
 SAID = 30.0
 """Seconds between lines that say what is waited for."""
+ANSWER = 20.0
+"""Seconds that an answer is waited for."""
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
@@ -73,7 +81,28 @@ class Line:
             },
         }
 
-    def planned(self, run: Any, to: Path | None, *, chunk: str, resume: bool = False) -> Plan:
+    def changed(self, asked: Asked) -> Line:
+        """Return the line with other options of an algorithm.
+
+        Raises
+        ------
+        UsageError
+            If there is no such algorithm, or it has no such option.
+        """
+        first, *own = self.sections
+        names = [one.called for one in own]
+        if asked.algorithm not in names:
+            raise UsageError(f"no algorithm {asked.algorithm!r}; there are: {', '.join(names)}")
+        at = names.index(asked.algorithm)
+        words = [w for name, value in asked.options.items() for w in (f"--{name}", *shlex.split(value))]
+        for flag in (f"--{name}" for name in asked.options):
+            if own[at].option(flag) is None:
+                listed = ", ".join(f for f in own[at].parser._option_string_actions if f.startswith("--"))
+                raise UsageError(f"{asked.algorithm}: unknown option {flag}. Its options: {listed}")
+        own[at] = replace(own[at], tokens=[*own[at].tokens, *words])
+        return Line([first, *own])
+
+    def __call__(self, run: Any, to: Path | None, *, chunk: str, resume: bool = False) -> Plan:
         """Return a plan of a run, or of a part of it."""
         options, algorithms = read(self.sections)
         naming.take(options, run, algorithms, self.cluster)
@@ -90,7 +119,7 @@ def run(argv: Sequence[str], doc: str, say: Say) -> int:
         args = line.options
         source = GrowingRun(
             run_of(args.run),
-            line.planned,
+            line,
             line.about(),
             chunk=args.chunk or CHUNK,
             wait=args.wait,
@@ -133,3 +162,47 @@ class Said:
 
     def close(self) -> None:
         """Say nothing more."""
+
+
+def change(argv: Sequence[str], doc: str, say: Say) -> int:
+    """Ask a live reduction for other options of an algorithm; return the exit code."""
+    out = OptionParser(prog="dxflow set", description=doc, allow_abbrev=False)
+    out.add_argument(
+        "result", metavar="x.zarr", help="of a live reduction that runs, or that is to be gone on with"
+    )
+    out.add_argument("algorithm", metavar="NAME", help="the algorithm, as it is called in the result")
+    words = "from the first train on: files that are closed are read again (default: from the next chunk on)"
+    out.add_argument("--again", action="store_true", help=words)
+    out.add_argument("options", nargs=argparse.REMAINDER, metavar="--OPTION VALUE", help="its options")
+    args = out.parse_args(argv)
+    options, again = _options(args.options)
+    if not options:
+        raise UsageError("dxflow set: no option is given, such as --per cell")
+    folder = Place(args.result).folder
+    number = ask(folder, args.algorithm, options, again or args.again)
+    until = time.monotonic() + ANSWER
+    while (said := answered(folder, number)) is None and time.monotonic() < until:
+        time.sleep(0.1)
+    if said is None:
+        say(f"asked for: it is taken when the chunk is done that is being worked on, see {folder}")
+        return OK
+    error, version = said
+    if error:
+        raise UsageError(error)
+    say(f"version {version} has begun")
+    return OK
+
+
+def _options(words: Sequence[str]) -> tuple[dict[str, str], bool]:
+    """Return options with their values as one text each, and whether --again is among them."""
+    found: dict[str, list[str]] = {}
+    for word in words:
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            found[name] = [value] if equals else []
+        elif not found:
+            raise UsageError(f"dxflow set: {word!r}: expected options of the algorithm, such as --per cell")
+        else:
+            found[list(found)[-1]].append(word)
+    again = found.pop("--again", None) is not None
+    return {name: shlex.join(values) for name, values in found.items()}, again

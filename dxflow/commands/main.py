@@ -97,6 +97,13 @@ def live(argv: Sequence[str]) -> int:
     return command.run(argv, live.__doc__ or "", print)
 
 
+def set_(argv: Sequence[str]) -> int:
+    """Change options of an algorithm while dxflow live runs: dxflow set x.zarr NAME [--again] --OPTION VALUE."""
+    from . import live as command
+
+    return command.change(argv, set_.__doc__ or "", print)
+
+
 def table(argv: Sequence[str]) -> int:
     """Make one table of everything small in a run: pulses, motors, what algorithms make."""
     from . import table as command
@@ -323,6 +330,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "plan": plan,
     "reduce": reduce,
     "live": live,
+    "set": set_,
     "copy": copy,
     "red": red,
     "codecs": codecs,

@@ -22,6 +22,7 @@ from ..run.part import Part
 from .closed import QUIET, Closing, Identity, Seen
 from .following import Standing, Step
 from .frontier import File, Frontier
+from .parameters import Asked
 
 if TYPE_CHECKING:
     from ..planning.public import Plan
@@ -73,6 +74,8 @@ class GrowingRun:
     run : path or (proposal, run)
         It need not be there yet.
     planner : Planner
+        Where it has a method ``changed(asked)``, which returns another one or raises a ValueError, options can be
+        changed.
     about : mapping
         What runs, as plain values.
     chunk : str
@@ -99,6 +102,7 @@ class GrowingRun:
             raise PlanError(f"chunk={chunk!r}: a run that grows is cut by train ids, such as {CHUNK!r}")
         _refuse_wrong(run)
         self.run, self.planner, self.about = run, planner, about
+        self._first: int | None = None
         self._chunk, self._end = chunk, end or Ending()
         # What has not changed until the run has ended is closed.
         self._closing = Closing(min(QUIET, self._end.seconds or QUIET) if quiet is None else quiet)
@@ -140,8 +144,26 @@ class GrowingRun:
 
     def plan(self, step: Step, to: Path, *, resume: bool = False) -> Plan:
         """Plan a result of the trains of a step; that of a whole run in the end, as nobody would plan it otherwise."""
-        of = self.run if step.final and not self._open else Part(self.run, step.what, last=step.last)
+        whole = step.what is None and self._first is None
+        files = self._paths() if step.what is None else step.what
+        of = self.run if whole else Part(self.run, files, self._first, step.last)
         return self.planner(of, to, chunk=self._chunk, resume=resume)
+
+    def check(self, asked: Asked) -> None:
+        """Raise a ValueError if options cannot be changed so."""
+        planner = self._changed(asked)
+        if self._files:
+            planner(Part(self.run, self._paths()), None, chunk=self._chunk)
+
+    def change(self, asked: Asked, after: int | None) -> None:
+        """Plan with other options from now on: all trains if they are asked for again, else those after one."""
+        self.planner = self._changed(asked)
+        self._judged, self._fresh = set(), False
+        if asked.again:
+            self._first, self._done = None, -1
+        elif after is not None:
+            self._first = after + 1
+            self._done = max(self._done, after)
 
     def done(self, step: Step) -> None:
         """Take note that the result of a step is there."""
@@ -156,6 +178,12 @@ class GrowingRun:
 
     def close(self) -> None:
         """Do nothing: no file is open."""
+
+    def _changed(self, asked: Asked) -> Planner:
+        if not hasattr(self.planner, "changed"):
+            raise PlanError("the options of this reduction cannot be changed")
+        changed: Planner = self.planner.changed(asked)
+        return changed
 
     # What is there ----------------------------------------------------------------------------------
 
@@ -225,12 +253,17 @@ class GrowingRun:
 
     def _step(self, last: int, ended: bool) -> Step | str:
         """Return what can be done up to a train."""
-        self._fresh = False
-        ids = [file.trains[file.trains <= last] for file in self._frontier.files()]
+        self._fresh, first = False, self._first or 0
+        ids = [file.trains[(file.trains <= last) & (file.trains >= first)] for file in self._frontier.files()]
         ids = [some for some in ids if len(some)]
-        if not ids:
-            return "trains"
-        return Step(int(min(some.min() for some in ids)), last, ended, self._paths())
+        files = None if ended and not self._open else self._paths()
+        if ids:
+            return Step(int(min(some.min() for some in ids)), last, ended, files)
+        if ended and first:
+            return Step(last + 1, last, ended, files)
+        if ended:
+            raise PlanError(f"{self._named()}: no train is in any of its files")
+        return "trains"
 
 
 def _refuse_wrong(run: Any) -> None:

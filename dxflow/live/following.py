@@ -5,6 +5,9 @@ What grows is any object with the methods of `Grows`: a run whose files are clos
 makes a plan of it (`plan`), whose chunks train ids decide (``chunk="64 trains"``) and whose trains are all so far:
 `dxflow.driver.growing` works only on chunks that are new or changed. Where data are in no file, a plan has them in
 `given` (`dxflow.worker.source.Given`): those of chunks that are done are asked for no more, as `done` says.
+
+Options of algorithms may be changed meanwhile (`dxflow.live.parameters`), where what grows has `check` and `change`.
+Then the result so far is made final as ``x.v1.zarr``, and another version of it begins.
 """
 
 from __future__ import annotations
@@ -25,7 +28,9 @@ from ..driver.growing import Growing, growing
 from ..driver.result import Result
 from ..errors import NoRoom
 from ..run import losses
+from . import parameters
 from .observers import Observer, Snapshot, Status, Told
+from .parameters import Asked
 from .snapshots import Place
 
 if TYPE_CHECKING:
@@ -52,6 +57,8 @@ class Step:
         Whether nothing comes after it.
     what : optional
         Of what grows, for its plan.
+
+    The last one may have no trains, its `first` is beyond its `last` then: all are in an earlier version.
     """
 
     first: int
@@ -94,6 +101,16 @@ class Grows(Protocol):
 
     def close(self) -> None:
         """End: no more is asked for."""
+
+
+class Changes(Grows, Protocol):
+    """What grows, and can be reduced with other options from some train on."""
+
+    def check(self, asked: Asked) -> None:
+        """Raise a ValueError if options cannot be changed so."""
+
+    def change(self, asked: Asked, after: int | None) -> None:
+        """Plan with other options from now on: all trains if they are asked for again, else those after one."""
 
 
 @dataclass
@@ -206,29 +223,96 @@ class _Following:
     """The loop of `follow`."""
 
     def __init__(
-        self, source: Grows, place: Place, state: _State, told: Told, cluster: Any, quiet: bool
+        self, source: Any, place: Place, state: _State, told: Told, cluster: Any, quiet: bool
     ) -> None:
         self.source, self.place, self.state, self.told = source, place, state, told
         self.cluster, self.quiet = cluster, quiet
 
     def run(self) -> None:
         """Work until the final result is there."""
-        step = self._next()
-        plan = partial(self.source.plan, step, self.place.work, resume=self.place.resumed)
-        first = self._with_room(plan)
-        with growing(first) as known:
-            while not step.final:
-                self._with_room(partial(self._snapshot, step, known))
-                step = self._next()
-            self._with_room(partial(self._final, step, known))
+        for asked, after in self.place.changes():
+            self.source.change(asked, after)
+            self.state.version += 1
+        found: Step | Asked = self._next()
+        while True:
+            while isinstance(found, Asked):
+                self._begin_version(found, None)
+                found = self._next()
+            if found.final and found.first > found.last:
+                self._take_back(found)
+                return
+            plan = partial(self.source.plan, found, self.place.work(self.state.version), resume=True)
+            with growing(self._with_room(plan)) as known:
+                ended = self._version(found, known)
+            if ended is None:
+                return
+            found = ended
 
-    def _next(self) -> Step:
-        """Wait for the next thing to do."""
-        while isinstance(found := self.source.look(), str):
+    def _version(self, step: Step, known: Growing) -> Asked | Step | None:
+        """Work on one version of the result; return what is to be done next, None if all is done."""
+        while not step.final:
+            self._with_room(partial(self._snapshot, step, known))
+            found = self._next()
+            if isinstance(found, Asked):
+                self._with_room(partial(self._settle, step, known))
+                self._begin_version(found, step)
+                return self._next()
+            step = found
+        self._with_room(partial(self._final, step, known))
+        return None
+
+    def _next(self) -> Step | Asked:
+        """Wait for the next thing to do, or for other options that can be taken."""
+        while True:
+            if (asked := self._asked()) is not None:
+                return asked
+            found = self.source.look()
+            if not isinstance(found, str):
+                self.state.state, self.state.waiting_for = "running", ""
+                return found
             self.state.state, self.state.waiting_for = "waiting", found
             time.sleep(POLL)
-        self.state.state, self.state.waiting_for = "running", ""
-        return found
+
+    # Versions ---------------------------------------------------------------------------------------
+
+    def _asked(self) -> Asked | None:
+        """Return what is asked for, if it can be; say of other things why they cannot."""
+        for asked in parameters.waiting(self.place.folder):
+            try:
+                if not hasattr(self.source, "check"):
+                    raise ValueError("options of a stream cannot be changed")
+                self.source.check(asked)
+                self.place.refuse_version(self.state.version)
+            except (ValueError, OSError) as e:
+                parameters.answer(self.place.folder, asked.number, str(e))
+            else:
+                return asked
+        return None
+
+    def _settle(self, step: Step, known: Growing) -> None:
+        """Make the result of a version that ends: that of the trains of its last snapshot, final."""
+        plan = self._planned(replace(step, final=True), self.place.result, 0)
+        execute(plan, self.cluster, quiet=True, within=known)
+        self.place.keep_version(self.state.version)
+
+    def _begin_version(self, asked: Asked, step: Step | None) -> None:
+        """Begin another version, after a step of the one before if it has any."""
+        after = None if step is None or asked.again else step.last
+        self.place.note_change(asked, after)
+        self.source.change(asked, after)
+        self.state.version += 1
+        self.state.rates.clear()
+        parameters.answer(self.place.folder, asked.number, version=self.state.version)
+
+    def _take_back(self, step: Step) -> None:
+        """Have the version before be the result: this one has no trains."""
+        while self.state.version > 1:
+            self.state.version -= 1
+            if self.place.take_back(self.state.version):
+                break
+        self.state.state = "finished"
+
+    # Results ----------------------------------------------------------------------------------------
 
     def _snapshot(self, step: Step, known: Growing) -> None:
         number, path = self.place.next()
@@ -256,6 +340,7 @@ class _Following:
             "chunk": self.source.chunk(),
             "first_train": int(ids[0]),
             "last_train": int(ids[-1]),
+            "changes": [str(asked) for asked, _ in self.place.changes()],
         }
         return replace(plan, live=said)
 

@@ -12,19 +12,22 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 from ..disk import lock, ours
 from ..disk.replace import appear, put, replace
 from ..errors import PlanError
+from .parameters import FOLDER, Asked
 
 ABOUT, DONE = "live.json", "done.json"
 KEPT = 2
 """Snapshots."""
-WORK, RESULT, BEFORE, OLD = "work.zarr", "result.zarr", "before.zarr", "old-"
-"""Name of the journal, of the final result until it has its own name, of what was there before, and of what goes."""
-OWN = (RESULT, BEFORE, f"{WORK}.partial")
+RESULT, BEFORE, OLD, CHANGES = "result.zarr", "before.zarr", "old-", "changes.json"
+"""Name of the final result until it has its own name, of what was there before, of what goes, of changed options."""
+_OWN = re.compile(r"result\.zarr|before\.zarr|work-\d+\.zarr\.partial|old-.*|\d{4,}\.zarr")
+_ASKED = re.compile(r"\d{4,}(\.answer)?\.json|\..*")
 _NUMBER = re.compile(r"(\d{4,})\.zarr")
 
 
@@ -122,10 +125,9 @@ class Place:
 
     # Snapshots --------------------------------------------------------------------------------------
 
-    @property
-    def work(self) -> Path:
-        """What the journal is named after."""
-        return self.folder / WORK
+    def work(self, version: int) -> Path:
+        """Return what the journal of a version is named after."""
+        return self.folder / f"work-{version}.zarr"
 
     @property
     def result(self) -> Path:
@@ -172,6 +174,44 @@ class Place:
         """Remove what is not needed when the final result is there."""
         self._empty()
 
+    # Versions ---------------------------------------------------------------------------------------
+
+    def version(self, number: int) -> Path:
+        """Return where the result of an earlier version is: beside the newest."""
+        return self.to.with_name(f"{self.to.stem}.v{number}.zarr")
+
+    def refuse_version(self, number: int) -> None:
+        """Raise a PlanError if there is something where the result of a version is to go."""
+        if os.path.lexists(self.version(number)):
+            raise PlanError(
+                f"{self.version(number)} exists: move it away, version {number} of the result is to be kept there"
+            )
+
+    def keep_version(self, number: int) -> None:
+        """Keep the result of a version that has ended."""
+        appear(self.result, self.version(number))
+
+    def take_back(self, number: int) -> bool:
+        """Have the result of an earlier version be the final one; return whether there is one."""
+        if not self.version(number).exists():
+            return False
+        os.rename(self.version(number), self.result)
+        self.finish()
+        return True
+
+    def changes(self) -> list[tuple[Asked, int | None]]:
+        """Return the changes of options so far, and the train after which each began."""
+        try:
+            said = json.loads((self.folder / CHANGES).read_text())
+        except FileNotFoundError:
+            return []
+        return [(Asked(**asked), after) for asked, after in said]
+
+    def note_change(self, asked: Asked, after: int | None) -> None:
+        """Note a change, so that it is there when an interrupted reduction is gone on with."""
+        made = [(asdict(one), last) for one, last in [*self.changes(), (asked, after)]]
+        put(self.folder / CHANGES, json.dumps(made))
+
     def _own_link(self) -> bool:
         """Return whether the name of the result is a link to a snapshot."""
         return self.to.is_symlink() and os.readlink(self.to).startswith(f"{self.folder.name}{os.sep}")
@@ -179,9 +219,15 @@ class Place:
     def _empty(self) -> None:
         """Remove what was made there; what says whose it is goes last."""
         for path in list(self.folder.iterdir()):
-            if path.name in OWN or path.name.startswith(OLD) or _NUMBER.fullmatch(path.name):
+            if _OWN.fullmatch(path.name):
                 self._remove(path)
-        for name in (ABOUT, DONE):
+        asked = self.folder / FOLDER
+        for path in list(asked.iterdir()) if asked.is_dir() else ():
+            if _ASKED.fullmatch(path.name):
+                path.unlink()
+        with suppress(OSError):
+            asked.rmdir()
+        for name in (CHANGES, ABOUT, DONE):
             (self.folder / name).unlink(missing_ok=True)
 
     def _remove(self, path: Path) -> None:

@@ -37,13 +37,20 @@ def options(chunk=CHUNK):
     return {"chunk": chunk, "on_fault": "mask", "quiet": True}
 
 
-def planner(makers=COMPANY):
-    """Return what makes plans of some algorithms."""
+class Planner:
+    """Makes plans of some algorithms."""
 
-    def planned(run, to, *, chunk, resume=False):
-        return dxflow.plan(run, [make(img=TWO) for make in makers], to, resume=resume, **options(chunk))
+    def __init__(self, makers=COMPANY, **own):
+        self.makers, self.own = makers, own
 
-    return planned
+    def __call__(self, run, to, *, chunk, resume=False):
+        made = [make(img=TWO, **self.own.get(make.ALG_ID, {})) for make in self.makers]
+        return dxflow.plan(run, made, to, resume=resume, **options(chunk))
+
+    def changed(self, asked):
+        if asked.algorithm != "above":
+            raise ValueError(f"no algorithm {asked.algorithm!r}")
+        return Planner(self.makers, above={"ss": tuple(int(n) for n in asked.options["ss"].split())})
 
 
 class Fed(GrowingRun):
@@ -59,7 +66,7 @@ class Fed(GrowingRun):
 
     def __init__(self, whole, run, batches, makers=COMPANY, **given):
         given = {"chunk": CHUNK, "quiet": 0, "end": Ending(np.inf)} | given
-        super().__init__(run, planner(makers), {"source": str(run)}, **given)
+        super().__init__(run, Planner(makers), {"source": str(run)}, **given)
         self.whole, self.batches, self.said = Path(whole), [list(one) for one in batches], []
 
     def get(self, parts):

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from extra_data import RunDirectory, by_id
-from growth import COMPANY, Fed, Kept, options, planner
+from growth import COMPANY, Fed, Kept, Planner, options
 from samples import Stats
 
 import dxflow
@@ -20,7 +20,7 @@ SEQUENCES = [[f"S{n:05d}"] for n in range(7)]
 def offline(whole, snapshot, makers=COMPANY):
     """Return the values of an offline pass over the trains of a snapshot."""
     part = RunDirectory(whole.path).select_trains(by_id[snapshot.first_train : snapshot.last_train + 1])
-    plan = planner(makers)(part, None, chunk=snapshot.chunk)
+    plan = Planner(makers)(part, None, chunk=snapshot.chunk)
     return {
         k: v.values.tobytes() for k, v in dxflow.execute(plan, "here", quiet=True).dataset.variables.items()
     }
@@ -52,7 +52,7 @@ def test_each_snapshot_has_the_bits_of_an_offline_pass_over_its_trains(whole, fo
 
 def test_the_result_is_that_of_the_run_and_nothing_is_left_beside(whole, followed):
     folder, _, kept, result = followed
-    expected = dxflow.execute(planner()(whole.path, None, chunk="3 trains"), "here", quiet=True)
+    expected = dxflow.execute(Planner()(whole.path, None, chunk="3 trains"), "here", quiet=True)
     assert result.dataset.equals(expected.dataset)
     assert result.losses.drop(columns="file").equals(expected.losses.drop(columns="file"))
     assert sorted(path.name for path in folder.iterdir()) == ["run", "x.zarr"]
@@ -123,7 +123,7 @@ def test_what_comes_late_is_caught_up(whole, now, tmp_path, case):
     kept, batches = Kept(), [*LATE[case], ["S0000"]]
     source = Fed(whole.path, tmp_path / "run", batches, [Stats], wait=0)
     result = follow(source, tmp_path / "x.zarr", [kept], "here")
-    expected = dxflow.execute(planner([Stats])(whole.path, None, chunk="3 trains"), "here", quiet=True)
+    expected = dxflow.execute(Planner([Stats])(whole.path, None, chunk="3 trains"), "here", quiet=True)
     assert result.dataset.equals(expected.dataset)
     assert kept.statuses[-1].late > 0
     assert len(kept.snapshots) > 2
@@ -169,7 +169,7 @@ def test_what_was_interrupted_is_gone_on_with(whole, now, tmp_path):
         follow(other, to, [], "here")
     result = follow(Fed(whole.path, tmp_path / "run", SEQUENCES[4:]), to, [], "here")
     assert result.manifest["chunks"]["reused"] > 3
-    expected = dxflow.execute(planner()(whole.path, None, chunk="3 trains"), "here", quiet=True)
+    expected = dxflow.execute(Planner()(whole.path, None, chunk="3 trains"), "here", quiet=True)
     assert result.dataset.equals(expected.dataset)
     assert not to.with_suffix(".live").exists()
 
