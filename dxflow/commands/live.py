@@ -6,11 +6,15 @@ import argparse
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api import plan
+from ..driver.execute import execute
+from ..driver.growing import Growing, growing
 from ..errors.usage import OptionParser, UsageError, spoken
 from ..line import naming
 from ..line.exits import OK, text_of
@@ -22,6 +26,7 @@ from ..live.snapshots import Place
 from .arguments import Section, configured, grouped, read, shared_parser, split
 
 if TYPE_CHECKING:
+    from ..driver.result import Result
     from ..live.observers import Snapshot, Status
     from ..live.parameters import Asked
     from ..planning.public import Plan
@@ -68,6 +73,8 @@ class Line:
         if len(self.sections[0].runs) != 1:
             raise UsageError(f"expected one run, got {', '.join(self.sections[0].runs)}")
         self.cluster = cluster_of_pass(self.options)
+        self._first_passes = ExitStack()
+        self._grown: dict[tuple[str, ...], Growing] = {}
 
     def about(self) -> dict[str, Any]:
         """Return what runs, as plain values."""
@@ -105,10 +112,23 @@ class Line:
     def __call__(self, run: Any, to: Path | None, *, chunk: str, resume: bool = False) -> Plan:
         """Return a plan of a run, or of a part of it."""
         options, algorithms = read(self.sections)
-        naming.take(options, run, algorithms, self.cluster)
+        naming.take(options, run, algorithms, self.cluster, reduced=partial(self._before, chunk))
         given = of_plan(options) | {"chunk": chunk, "resume": resume, "overwrite": False, "quiet": True}
         given["on_fault"] = given.get("on_fault") or "mask"
         return plan(run, grouped(options, algorithms), to, cluster=self.cluster, **given)
+
+    def _before(self, chunk: str, run: Any, algorithms: Sequence[Any], **given: Any) -> Result:
+        """Make a first pass over the run so far, which says what a name means: only what is new of it is read."""
+        cluster, names = given.pop("cluster"), tuple(one.name for one in algorithms)
+        made = plan(run, algorithms, cluster=cluster, chunk=chunk, **given | {"on_fault": "mask"})
+        if names not in self._grown:
+            first = plan(run, algorithms, cluster=cluster, chunk=chunk, **given | {"on_fault": "mask"})
+            self._grown[names] = self._first_passes.enter_context(growing(first))
+        return execute(made, cluster, quiet=True, within=self._grown[names])
+
+    def close(self) -> None:
+        """Forget first passes."""
+        self._first_passes.close()
 
 
 def run(argv: Sequence[str], doc: str, say: Say) -> int:
@@ -128,7 +148,10 @@ def run(argv: Sequence[str], doc: str, say: Say) -> int:
     except (ValueError, OSError) as e:
         raise UsageError(text_of(e)) from e
     observers = [] if args.quiet else [Said(say)]
-    result = follow(source, args.to, observers, line.cluster, overwrite=args.overwrite, quiet=args.quiet)
+    try:
+        result = follow(source, args.to, observers, line.cluster, overwrite=args.overwrite)
+    finally:
+        line.close()
     say(spoken(result.report()))
     return OK
 

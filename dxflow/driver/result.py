@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from ..run.losses import Loss
 
 
+def _led_to(path: Path) -> Path:
+    """Return the snapshot of a live reduction that a path leads to now: soon it leads to another one."""
+    return path.resolve() if path.is_symlink() and path.readlink().parent.suffix == ".live" else path
+
+
 class Result:
     """A finished reduction.
 
@@ -34,7 +39,7 @@ class Result:
     """
 
     def __init__(self, path: str | Path, keep: Any = None) -> None:
-        self.path, self._keep = Path(path), keep
+        self.path, self._keep = _led_to(Path(path)), keep
 
     @cached_property
     def manifest(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,7 @@ def take(
     cluster: Any = None,
     *,
     passes: bool = True,
+    reduced: Callable[..., Any] = api.reduce,
 ) -> str:
     """Find what names of ``--where`` and ``--by`` mean that ``--label`` does not explain; keep them with the options.
 
@@ -67,6 +68,8 @@ def take(
         Of the line: their outputs are names, too.
     passes : bool
         Whether passes over pixels may be made; else condition and groups are left out where they need one.
+    reduced : callable
+        Makes a first pass.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def take(
     if not passes and (first := [name for name, one in meant.items() if one.reads_pixels]):
         args.where = args.by = args.label = None
         return f"{listed(first)} would need a first pass over the pixels: without --where, --by and --label"
-    made = _first_pass(args, run, [one for one in meant.values() if one.first is not None], cluster)
+    made = _first_pass(args, run, [one for one in meant.values() if one.first is not None], cluster, reduced)
     for name, one in meant.items():
         labels = one.labels or Labels(made[one.first.name], f"{one.first.name}.{one.output}")  # type: ignore[union-attr]
         labels.said = one.said
@@ -233,7 +236,13 @@ def _devices(name: str, run: DataCollection) -> Iterator[Meaning]:
                 yield Meaning(f"{source} {wanted}", Labels(Key(source, wanted)))
 
 
-def _first_pass(args: argparse.Namespace, run: Any, meant: Sequence[Meaning], cluster: Any) -> dict[str, Any]:
+def _first_pass(
+    args: argparse.Namespace,
+    run: Any,
+    meant: Sequence[Meaning],
+    cluster: Any,
+    reduced: Callable[..., Any],
+) -> dict[str, Any]:
     """Make what is needed of the run, in one pass; return the result by the name of each algorithm."""
     algorithms = list({one.first.name: one.first for one in meant if one.first is not None}.values())
     if not algorithms:
@@ -243,7 +252,7 @@ def _first_pass(args: argparse.Namespace, run: Any, meant: Sequence[Meaning], cl
         name: value for name in ("on_fault", "suspect") if (value := getattr(args, name, None)) is not None
     }
     try:
-        result = api.reduce(run, algorithms, cluster=cluster, frames=chosen, quiet=bool(args.quiet), **rest)
+        result = reduced(run, algorithms, cluster=cluster, frames=chosen, quiet=bool(args.quiet), **rest)
     except PlanError as e:
         raise UsageError(f"the first pass, for {', '.join(a.name for a in algorithms)}: {e}") from e
     return {one.name: result for one in algorithms}

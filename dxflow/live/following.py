@@ -160,7 +160,6 @@ def follow(
     cluster: Any = None,
     *,
     overwrite: bool = False,
-    quiet: bool = False,
 ) -> Result:
     """Reduce what grows until it ends; return the final result.
 
@@ -175,8 +174,6 @@ def follow(
         As of `dxflow.execute`; workers stay until the end.
     overwrite : bool
         Replace what is there: a result, or what is left of another live reduction.
-    quiet : bool
-        Show no progress.
 
     Raises
     ------
@@ -194,7 +191,7 @@ def follow(
         told.begin({**source.about, "to": str(place.to)})
         try:
             with told.ticking(), kept(cluster), _kept_on_interrupt(place):
-                _Following(source, place, state, told, cluster, quiet).run()
+                _Following(source, place, state, told, cluster).run()
             place.clear()
         except BaseException:
             state.state = "failed"
@@ -222,11 +219,9 @@ def _kept_on_interrupt(place: Place) -> Iterator[None]:
 class _Following:
     """The loop of `follow`."""
 
-    def __init__(
-        self, source: Any, place: Place, state: _State, told: Told, cluster: Any, quiet: bool
-    ) -> None:
+    def __init__(self, source: Any, place: Place, state: _State, told: Told, cluster: Any) -> None:
         self.source, self.place, self.state, self.told = source, place, state, told
-        self.cluster, self.quiet = cluster, quiet
+        self.cluster = cluster
 
     def run(self) -> None:
         """Work until the final result is there."""
@@ -251,14 +246,14 @@ class _Following:
     def _version(self, step: Step, known: Growing) -> Asked | Step | None:
         """Work on one version of the result; return what is to be done next, None if all is done."""
         while not step.final:
-            self._with_room(partial(self._snapshot, step, known))
+            self._snapshot(step, known)
             found = self._next()
             if isinstance(found, Asked):
-                self._with_room(partial(self._settle, step, known))
+                self._settle(step, known)
                 self._begin_version(found, step)
                 return self._next()
             step = found
-        self._with_room(partial(self._final, step, known))
+        self._final(step, known)
         return None
 
     def _next(self) -> Step | Asked:
@@ -291,9 +286,8 @@ class _Following:
 
     def _settle(self, step: Step, known: Growing) -> None:
         """Make the result of a version that ends: that of the trains of its last snapshot, final."""
-        plan = self._planned(replace(step, final=True), self.place.result, 0)
-        execute(plan, self.cluster, quiet=True, within=known)
-        self.place.keep_version(self.state.version)
+        self._made(replace(step, final=True), self.place.result, 0, known)
+        self._with_room(partial(self.place.keep_version, self.state.version))
 
     def _begin_version(self, asked: Asked, step: Step | None) -> None:
         """Begin another version, after a step of the one before if it has any."""
@@ -316,18 +310,26 @@ class _Following:
 
     def _snapshot(self, step: Step, known: Growing) -> None:
         number, path = self.place.next()
-        plan = self._planned(step, path, number)
-        result = execute(plan, self.cluster, quiet=True, within=known)
-        self.place.show(path)
+        plan, result = self._made(step, path, number, known)
+        self._with_room(partial(self.place.show, path))
         self._tell(step, plan, result, number)
 
     def _final(self, step: Step, known: Growing) -> None:
         number, _ = self.place.next()
-        plan = self._planned(step, self.place.result, number)
-        execute(plan, self.cluster, quiet=True, within=known)
-        path = self.place.finish()
+        plan, _ = self._made(step, self.place.result, number, known)
+        path = self._with_room(self.place.finish)
         self.state.state = "finished"
         self._tell(step, plan, Result(path), number)
+
+    def _made(self, step: Step, path: Path, number: int, known: Growing) -> tuple[Plan, Result]:
+        """Plan and make a result."""
+
+        def work() -> tuple[Plan, Result]:
+            plan = self._planned(step, path, number)
+            return plan, execute(plan, self.cluster, quiet=True, within=known)
+
+        made: tuple[Plan, Result] = self._with_room(work)
+        return made
 
     def _planned(self, step: Step, path: Path, number: int) -> Plan:
         """Return the plan of a result that says what it is."""

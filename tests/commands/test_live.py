@@ -8,7 +8,11 @@ import xarray as xr
 
 import dxflow
 from dxflow.algorithms.average import Average
+from dxflow.commands import live
+from dxflow.commands.live import Said
 from dxflow.commands.main import main
+from dxflow.live import parameters
+from dxflow.live.folder import GrowingRun
 
 CHUNK = ["--chunk", "2 trains", "--cluster", "here"]
 
@@ -58,6 +62,53 @@ def test_names_that_are_known_by_themselves_are_those_of_the_run(half, tmp_path,
     assert main(["reduce", str(folder), *words, str(tmp_path / "y.zarr"), "--on-fault", "mask", *CHUNK]) == 0
     assert xr.open_zarr(to).equals(xr.open_zarr(tmp_path / "y.zarr"))
     assert 0 < int(xr.open_zarr(to)["average.count"].max()) < 72
+
+
+def test_a_name_that_needs_a_first_pass_over_pixels_grows_with_the_run(half, tmp_path, monkeypatch):
+    """The first pass is of the trains so far as well, and chunks that are done are kept."""
+    folder, to = tmp_path / "run", tmp_path / "x.zarr"
+    shutil.copytree(half.path, folder)
+    for file in folder.glob("*.h5"):
+        os.utime(file, (1, 1))
+    told, words = [], ["average", "--where", "lit", "--modules", "0,1"]
+    monkeypatch.setattr(GrowingRun, "_ended", lambda self: self._done > 0)
+    monkeypatch.setattr(Said, "snapshot", lambda self, one: told.append((one.trains, chunks(to))))
+    assert main(["live", str(folder), *words, "--to", str(to), *CHUNK]) == 0
+    assert [trains for trains, _ in told] == [11, 12]
+    assert told[0][1] < told[1][1]
+    assert main(["reduce", str(folder), *words, "--to", str(tmp_path / "y.zarr"), *CHUNK]) == 0
+    assert xr.open_zarr(to).equals(xr.open_zarr(tmp_path / "y.zarr"))
+
+
+def chunks(to):
+    return {(path.name, path.stat().st_ino) for path in to.with_suffix(".live").glob("work-1.*/chunk-*")}
+
+
+def test_options_are_changed_by_a_command(old, tmp_path, capsys, monkeypatch):
+    to, answers = tmp_path / "x.zarr", []
+    asked = [["average", "--per", "cell", "--again"], ["average", "--cells", "2"], ["nobody", "--x", "1"]]
+    monkeypatch.setattr(live, "ANSWER", 0.0)
+    monkeypatch.setattr(GrowingRun, "_ended", lambda self: self._done > 0 and not asked)
+    real = parameters.answer
+    monkeypatch.setattr(
+        parameters, "answer", lambda *a, **more: answers.append((a[2:], more)) or real(*a, **more)
+    )
+
+    def ask(self, one):
+        while asked:
+            assert main(["set", str(to), *asked.pop(0)]) == 0
+
+    monkeypatch.setattr(Said, "snapshot", ask)
+    assert main(["live", str(old[1]), "average", "--to", str(to), *CHUNK]) == 0
+    assert [more["version"] for _, more in answers if more] == [2]
+    said = [words[0] for words, _ in answers if words]
+    assert "average: unknown option --cells. Its options: " in said[0]
+    assert said[1] == "no algorithm 'nobody'; there are: average"
+    assert "cell" in xr.open_zarr(to)["average.mean"].dims
+    assert "cell" not in xr.open_zarr(tmp_path / "x.v1.zarr")["average.mean"].dims
+    capsys.readouterr()
+    assert main(["set", str(to), "average", "--per", "cell"]) == 2
+    assert "no live reduction is there" in capsys.readouterr().err
 
 
 WRONG = {

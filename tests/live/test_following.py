@@ -1,17 +1,22 @@
 """What is followed: each snapshot has the bits of an offline pass over its trains, and so has the result."""
 
 import json
+import os
 import threading
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from dying import dies
 from extra_data import RunDirectory, by_id
 from growth import COMPANY, Fed, Kept, Planner, options
 from samples import Stats
 
 import dxflow
 from dxflow import PlanError
+from dxflow.disk import replace as disk
+from dxflow.live import following, observers
 from dxflow.live.following import follow
 
 SEQUENCES = [[f"S{n:05d}"] for n in range(7)]
@@ -215,3 +220,57 @@ def test_options_are_for_train_ids(whole):
         Fed(whole.path, "run", [], chunk="1 GiB")
     assert np.isinf(Fed(whole.path, "run", [])._end.seconds)
     assert options()["chunk"] == "3 trains"
+
+
+class Filling(Kept):
+    """Fills the disk after the first snapshot, and makes room when that is said."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.file, self.states = folder / "filler", []
+
+    def snapshot(self, snapshot):
+        super().snapshot(snapshot)
+        if len(self.snapshots) == 1:
+            with suppress(OSError), open(self.file, "wb", buffering=0) as file:
+                for size in (2**20, 2**12):
+                    with suppress(OSError):
+                        while file.write(bytes(size)):
+                            pass
+
+    def status(self, status):
+        self.states.append((status.state, status.waiting_for))
+        if status.state == "paused":
+            self.file.unlink(missing_ok=True)
+
+
+def test_a_disk_that_is_full_is_waited_for(whole, now, tmp_path, small_disk, monkeypatch):
+    monkeypatch.setattr(observers, "SECOND", 0.02)
+    monkeypatch.setattr(following, "PAUSE", 0.1)
+    filling = Filling(small_disk)
+    source = Fed(whole.path, tmp_path / "run", SEQUENCES[:3], [Stats])
+    result = follow(source, small_disk / "x.zarr", [filling], "here")
+    said = [words for state, words in filling.states if state == "paused"]
+    assert said
+    assert said[0].startswith("room on the disk: ")
+    assert len(filling.snapshots) == 3
+    assert result.dataset.sizes["train"] == 10
+    assert not dxflow.verify(small_disk / "x.zarr")
+
+
+@pytest.mark.parametrize("call", [1, 3, 5, 9])
+def test_what_was_killed_anywhere_is_gone_on_with(whole, now, tmp_path, call):
+    """Before a call that gives something its name."""
+    to, batches = tmp_path / "x.zarr", SEQUENCES[:2]
+    names = [(os, "replace"), (os, "rename"), (disk, "_rename"), (os, "symlink")]
+    killed = dies(
+        call,
+        names,
+        (following, "growing"),
+        lambda: follow(Fed(whole.path, tmp_path / "run", batches, [Stats]), to, [], "here"),
+    )
+    assert killed
+    result = follow(Fed(whole.path, tmp_path / "run", [["S00000", "S00001"]], [Stats]), to, [], "here")
+    expected = dxflow.execute(Planner([Stats])(tmp_path / "run", None, chunk="3 trains"), "here", quiet=True)
+    assert result.dataset.equals(expected.dataset)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "x.zarr"]
