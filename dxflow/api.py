@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 from .clusters.kept import Kept
@@ -234,6 +235,7 @@ def reduce(
     hook_timeout: float | None = None,
     quiet: bool = False,
     name: str = "",
+    report: Any = False,
 ) -> Result:
     """Reduce a run in one pass and return the result: `plan` it, then `execute` the plan.
 
@@ -286,6 +288,9 @@ def reduce(
         Show no progress.
     name : str
         What this pass is called: in its report, and kept with the result.
+    report : bool or path
+        Write a page about the result when it is there: ``x.html`` beside ``x.zarr``, or what is given, in place of an
+        earlier report at most.
 
     Returns
     -------
@@ -331,4 +336,20 @@ def reduce(
         quiet=quiet,
         name=name,
     )
-    return execute(planned, cluster, quiet=quiet)
+    reports = reporting(planned, report)
+    return reports(execute(planned, cluster, quiet=quiet))
+
+
+def reporting(planned: Plan, report: Any) -> Callable[[Result], Result]:
+    """Return what writes the page about the result of a plan, if one is wanted, and returns the result.
+
+    Raises
+    ------
+    PlanError
+        If it could not be written.
+    """
+    if report is None or report is False:
+        return lambda result: result
+    # What stands above the names of this file.
+    found: Callable[[Result], Result] = import_module("dxflow.pages.report").reporting(planned, report)
+    return found

@@ -287,6 +287,13 @@ ELSEWHERE = (
     ),
     ("dxflow/analysis/placed.py", "analysis/test_images.py", "it says where images go"),
     ("dxflow/commands/show.py", "analysis/test_show.py", "tried as users meet it: by lines that are typed"),
+    ("dxflow/commands/report.py", "pages/test_report.py", "tried as users meet it: by lines that are typed"),
+    ("dxflow/pages/drawn.py", "pages/test_figures.py", "a figure is a picture that is drawn"),
+    (
+        "dxflow/html/bars.py dxflow/html/page.py",
+        "pages/test_sections.py pages/test_report.py pages/test_looks.py",
+        "parts of pages, seen in pages",
+    ),
     ("recipes/_xpcs_plot.py", "recipes/test_xpcs.py", "the plot that the recipe draws"),
     ("recipes/_pumpprobe_plot.py", "recipes/test_pumpprobe.py", "the plot that the recipe draws"),
     ("recipes/_spectroscopy_plot.py", "recipes/test_spectroscopy.py", "the plot that the recipe draws"),

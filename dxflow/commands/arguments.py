@@ -70,6 +70,9 @@ def shared_parser(command: str, description: str) -> argparse.ArgumentParser:
     words = "the result: name.zarr; of several runs r{run}.zarr, p{proposal}_r{run:04}.zarr or {name}.zarr"
     add("--to", metavar="PATH", required=command in ("reduce", "live"), help=words)
     add_pass_options(parser)
+    if command == "reduce":
+        words = "also write a page about the result: x.html beside x.zarr, as 'dxflow report' does"
+        add("--report", action="store_true", help=words)
     words = "options, labels and algorithms as YAML, as 'dxflow info x.zarr --config' prints them; others come first"
     add("--config", metavar="FILE", help=words)
     add("--traceback", action="store_true", help="show the whole traceback of an error")

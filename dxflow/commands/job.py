@@ -149,7 +149,7 @@ CHECKS = {
 }
 QUEUED = (
     *("simulate", "plan", "reduce", "live", "copy", "red", "table", "cube", "recipe"),
-    *("list", "info", "show", "export", "verify", "codecs", "bench"),
+    *("list", "info", "show", "report", "export", "verify", "codecs", "bench"),
     *("watch", "runs"),
 )
 """Commands that can be put into the queue: all that are not about the queue itself."""

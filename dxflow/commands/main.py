@@ -231,6 +231,16 @@ def export(argv: Sequence[str]) -> int:
     return OK
 
 
+def report(argv: Sequence[str]) -> int:
+    """Write a result, table or cube as one page for browsers: how it was made, losses, times, all pictures."""
+    from . import report as command
+
+    parser = OptionParser(prog="dxflow report", description=report.__doc__, allow_abbrev=False)
+    command.add_arguments(parser)
+    print(spoken(command.run(parser.parse_args(argv))))
+    return OK
+
+
 def _configuration(path: str) -> str:
     """Return the configuration of a result."""
     from ..driver.result import open_result
@@ -341,6 +351,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "info": info,
     "show": show,
     "export": export,
+    "report": report,
     "verify": verify,
     "bench": bench,
     "watch": watch,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..api import plan
+from ..api import plan, reporting
 from ..driver.execute import execute
 from ..errors.redact import hidden
 from ..errors.usage import UsageError, spoken
@@ -126,8 +126,9 @@ def reduce_all(argv: Sequence[str], doc: str | None, say: Say) -> int:
     quiet, trace = "--quiet" in argv, "--traceback" in argv
     if len(lines) == 1:
         made, cluster = lines[0].planned()
+        reports = reporting(made, options_of(lines[0]).report)
         say(str(made))
-        say(spoken(execute(made, cluster, quiet=quiet).report(said=made.losses)))
+        say(spoken(reports(execute(made, cluster, quiet=quiet)).report(said=made.losses)))
         return OK
     return _several(lines, quiet, trace, say)
 
@@ -140,7 +141,8 @@ def _several(lines: Sequence[Line], quiet: bool, trace: bool, say: Say) -> int:
     def reduced(run: Run) -> tuple[Any, bool]:
         say(f"--- {run.text} -> {of_run[run].to}")
         made, _ = of_run[run].planned(cluster)
-        return execute(made, cluster, quiet=quiet), made.finished
+        reports = reporting(made, options.report)
+        return reports(execute(made, cluster, quiet=quiet)), made.finished
 
     def failed(run: Run, error: Exception) -> None:
         if trace:

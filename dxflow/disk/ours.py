@@ -27,8 +27,13 @@ _UNNAMED = re.compile(r"\.dxflow-[0-9a-f]{12}\.part")
 EMPTY = "an empty folder"
 BENCH = "a measurement of dxflow bench"
 PICTURE = "a picture of dxflow"
+REPORT = "a report of dxflow"
 SOFTWARE = {"Software": "dxflow"}
-"""What pictures say of themselves, by which they are known."""
+"""What pictures, and in other words reports, say of themselves, by which they are known."""
+_REPORT = re.compile(
+    rb'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+    rb'<meta name="generator" content="dxflow [^"]* report">'
+)
 JOBS = "the folder of a run's Slurm jobs"
 SCRIPT = "job.sh"
 """In the folder of a run's jobs: what Slurm is to start."""
@@ -62,7 +67,7 @@ def obstacle(path: Path, kinds: Iterable[str], inputs: Iterable[str | Path] = ()
     ----------
     path : path
     kinds : iterable of str
-        What may be replaced there: some of RESULT, COPY, JOURNAL, BEGUN, FILE, RUN, EMPTY, JOBS, PICTURE, BENCH.
+        What may be replaced there: RESULT, COPY, JOURNAL, BEGUN, FILE, RUN, EMPTY, JOBS, PICTURE, REPORT, BENCH.
     inputs : iterable of path
         Files and folders that are read.
     """
@@ -161,6 +166,8 @@ def _kind_of_file(path: Path) -> str:
         head = raw.read(2**14)
     if head.startswith(b"\x89PNG"):
         return PICTURE * (b"Software\0dxflow" in head)
+    if head.startswith(b"<!DOCTYPE"):
+        return REPORT * bool(_REPORT.match(head))
     if head.startswith(b"{"):
         return BENCH * ({"rows", "groups", "processor"} <= json.loads(path.read_bytes()).keys())
     return _kind_of_hdf5(path)

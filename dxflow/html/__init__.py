@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from itertools import groupby
+
+from .escaped import escaped
 
 # Jupyter aligns cells right, stripes rows and breaks no words; colours are its own, so that dark themes work.
 TABLE = "color:inherit;border-collapse:collapse;margin:0;font-size:13px;max-width:100%"
@@ -27,7 +28,7 @@ def table(title: str, rows: Iterable[tuple[str, str]], note: str = "") -> str:
     """
     groups = [(label, [what for _, what in same]) for label, same in groupby(rows, key=lambda row: row[0])]
     body = "".join(
-        f'<tr style="background:none"><th style="{LABEL}">{escape(label)}</th>'
+        f'<tr style="background:none"><th style="{LABEL}">{escaped(label)}</th>'
         f'<td style="{CELL}">{"<br>".join(_line(what) for what in lines)}</td></tr>'
         for label, lines in groups
     )
@@ -48,21 +49,21 @@ def columns(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], note
 
 
 def _row(tag: str, style: str, cells: Sequence[str]) -> str:
-    made = "".join(f'<{tag} style="{style}">{escape(cell)}</{tag}>' for cell in cells)
+    made = "".join(f'<{tag} style="{style}">{escaped(cell)}</{tag}>' for cell in cells)
     return f'<tr style="background:none">{made}</tr>'
 
 
 def _title(title: str, note: str) -> str:
-    said = f' <span style="{MUTED}">{escape(note)}</span>' if note else ""
-    return f'<div style="{TITLE}">{escape(title)}{said}</div>'
+    said = f' <span style="{MUTED}">{escaped(note)}</span>' if note else ""
+    return f'<div style="{TITLE}">{escaped(title)}{said}</div>'
 
 
 def _line(text: str) -> str:
     """Return escaped text; what is indented stays so."""
     spaces = len(text) - len(text.lstrip(" "))
-    return "&emsp;" * (spaces // 2) + escape(text.lstrip(" "))
+    return "&emsp;" * (spaces // 2) + escaped(text.lstrip(" "))
 
 
 def folded(summary: str, html: str) -> str:
     """Return something that opens when its title is clicked."""
-    return f'<details style="margin-top:6px"><summary>{escape(summary)}</summary>{html}</details>'
+    return f'<details style="margin-top:6px"><summary>{escaped(summary)}</summary>{html}</details>'

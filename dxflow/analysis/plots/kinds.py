@@ -31,7 +31,7 @@ import numpy as np
 from ...errors.near import did_you_mean
 from . import histogram, images, lines, maps, points, samples, series
 from .bars import Bars, bars
-from .parts import TRAIN, VALID, Parts
+from .parts import MOST, TRAIN, VALID, Parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,19 +79,24 @@ def picture(
     one = Parts.of(data, name)
     one, said = one.placed(at or {})
     chosen = kind or usual(one)
-    one, more = one.middle(needed(one, chosen))
+    how = how or How()
+    one, more = one.middle(needed(one, chosen), how.most)
     one.load()
     title = ", ".join([one.title, *said, *more])
-    return MADE[chosen](one, title, how or How())
+    return MADE[chosen](one, title, how)
 
 
 @dataclass(frozen=True, eq=False)
 class How:
-    """What some kinds of pictures need to know: pixel centres (module, ss, fs, 3) in m, bins, which rows in words."""
+    """What some kinds of pictures need to know: pixel centres (module, ss, fs, 3) in m, bins, which rows in words.
+
+    And how many values of rows are read at most.
+    """
 
     positions: NDArray | None = None
     bins: Any = None
     where: str = ""
+    most: int = MOST
 
 
 def usual(one: Parts) -> str:

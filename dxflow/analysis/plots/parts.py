@@ -128,8 +128,8 @@ class Parts:
             data = data.isel({dim: number})
         return replace(self, data=data), said
 
-    def middle(self, needed: Collection[str]) -> tuple[Parts, list[str]]:
-        """Return one place along all axes but some, and of many rows a part."""
+    def middle(self, needed: Collection[str], most: int = MOST) -> tuple[Parts, list[str]]:
+        """Return one place along all axes but some, and of more than `most` values those of a part of the rows."""
         others = [str(d) for d in self.array.dims if str(d) not in needed]
         empty = [d for d in others if not self.array.sizes[d]]
         if empty:
@@ -142,7 +142,7 @@ class Parts:
             if self.array.sizes[d] > 1
         ]
         one = replace(self, data=self.data.isel(places))
-        return one._some(said) if one.rows in needed else (one, said)
+        return one._some(said, most) if one.rows in needed else (one, said)
 
     def _fullest(self, named: Mapping[str, int], others: Collection[str]) -> dict[str, int]:
         """Return the place of the bin with most rows along the axes of a cube that have numbers."""
@@ -153,13 +153,13 @@ class Parts:
         places = np.unravel_index(int(np.argmax(n.values)), n.shape) if n.values.any() else ()
         return {str(d): int(at) for d, at in zip(n.dims, places, strict=False)}
 
-    def _some(self, said: list[str]) -> tuple[Parts, list[str]]:
+    def _some(self, said: list[str], most: int) -> tuple[Parts, list[str]]:
         """Return some stretches of rows where there are too many to be read for a picture."""
         rows, n = self.rows, self.array.sizes[self.rows]
         each = self.array.size // max(n, 1)
-        if self.array.size <= MOST or not each:
+        if self.array.size <= most or not each:
             return self, said
-        kept = max(MOST // each // STRETCHES, 1)
+        kept = max(most // each // STRETCHES, 1)
         starts = np.arange(STRETCHES) * (n - kept) // (STRETCHES - 1)
         at = np.unique(starts[:, None] + np.arange(kept))
         return replace(self, data=self.data.isel({rows: at})), [*said, f"{len(at)} of {n} {rows}s"]

@@ -1,0 +1,191 @@
+"""Figures: a picture of each variable of a dataset as its kind deserves, with what it is and the numbers behind it.
+
+For a page that shows what changes, each part has an id of its own, always the same for the same name::
+
+    figures = Figures(result.dataset, result.path)
+    figures.groups                  # {"average": ["average.mean", ...]}: what belongs together
+    str(figures.section("average")) # '<section id="variables-average-..."> ... </section>' with all of its figures
+    figures.figure("average.mean")  # '<figure id="variable-average-mean-..."> ... </figure>' alone
+    figures.id("average.mean")      # that id
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..analysis.plots import kinds
+from ..analysis.plots.drawing import positions
+from ..analysis.plots.parts import VALID, Parts
+from ..html import page
+from ..html.escaped import escaped, ident
+from .drawn import drawing, svg
+from .numbers import MOST, file_of
+from .thinned import thinned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+    from xarray import DataArray, Dataset
+
+    from ..analysis.plots.plotted import Picture
+
+FIGURES = 120
+"""Variables of a page that have a picture; others are listed."""
+VALUES = 2**21
+"""Of rows, that are read at most for a picture."""
+MANY = 16
+"""Groups on a page at most."""
+FILES = 1_200_000
+"""Bytes of all files with numbers of images and maps, about."""
+FINE, COARSE = 170.0, 60.0
+"""Dots per inch of images: of a few, and of very many."""
+AREAS = ("image", "modules", "map")
+OFFSET, COUNT = "_offset", "_count"
+"""Ends of the names of variables that say where the events of each frame are in a table of events, and how many."""
+
+
+class Figures:
+    """The pictures of a dataset.
+
+    Parameters
+    ----------
+    data : xarray.Dataset
+        Of a result, a table, a cube or picked events.
+    path : path, optional
+        Where it is: the page says how it is opened.
+    geometry, distance
+        As of `dxflow.analysis.show`: by default the geometry beside the run, if it is there.
+    """
+
+    def __init__(
+        self, data: Dataset, path: Any = None, geometry: Any = None, distance: float | None = None
+    ) -> None:
+        self.data, self.path = data, None if path is None else Path(path)
+        self._geometry, self._distance = geometry, distance
+        self._places: dict[Any, NDArray | None] = {}
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What there is, without what says where other variables have values or where their events are."""
+        every = [str(n) for n in self.data.data_vars]
+        hidden = {n for n in every if n.endswith(VALID) and n.removesuffix(VALID) in self.data}
+        hidden |= {n for n in every if n.endswith(OFFSET) and f"{n.removesuffix(OFFSET)}{COUNT}" in self.data}
+        return [n for n in every if n not in hidden]
+
+    @cached_property
+    def groups(self) -> dict[str, list[str]]:
+        """Names by the algorithm that made them; "" of what none has made."""
+        found: dict[str, list[str]] = {}
+        for name in self.names:
+            found.setdefault(name.partition(".")[0] if "." in name else "", []).append(name)
+        return found if len(found) <= MANY else {"": self.names}
+
+    @cached_property
+    def drawn(self) -> frozenset[str]:
+        """What has a picture: all that is no single value, but for what is too much for a page."""
+        return frozenset([n for n in self.names if self.data[n].ndim][:FIGURES])
+
+    @cached_property
+    def _areas(self) -> int:
+        """How many images and maps there are."""
+        return sum(kinds.usual(Parts.of(self.data, n)) in AREAS for n in self.drawn)
+
+    def id(self, name: str) -> str:
+        """Return the id of the figure of a variable."""
+        return ident(name, "variable")
+
+    def section(self, group: str) -> page.Section:
+        """Return all of a group: its single values as a table, and a figure for each other variable."""
+        names = self.groups[group]
+        with drawing():
+            made = [self.figure(n) for n in names if n in self.drawn]
+        html = self._values([n for n in names if not self.data[n].ndim])
+        html += f'<div class="figures">{"".join(made)}</div>' if made else ""
+        if rest := [n for n in names if self.data[n].ndim and n not in self.drawn]:
+            html += f"<p>Without a picture: {escaped(', '.join(rest))}.</p>"
+        return page.Section(ident(group, "variables"), group or "variables", html)
+
+    def sections(self) -> Iterable[page.Section]:
+        """Yield all groups."""
+        return map(self.section, self.groups)
+
+    def figure(self, name: str) -> str:
+        """Return the picture of a variable; in its place what is wrong with it."""
+        array = self.data[name]
+        try:
+            title, picture, said = self._drawn(name)
+        # One variable that is damaged, or of a kind that nobody has thought of, is no reason to have no page.
+        except Exception as e:  # noqa: BLE001
+            title, picture, said = "", f'<p class="warn">not drawn: {escaped(e, 300)}</p>', []
+        heading = f"<h3>{escaped(name)}</h3>"
+        lines = [escaped(one) for one in ([title] if title and title != name else [])]
+        lines += [f'<span class="muted">{escaped(_about(array))}</span>', *said]
+        caption = "".join(f"<p>{line}</p>" for line in lines)
+        return f'<figure id="{self.id(name)}">{heading}{picture}<figcaption>{caption}</figcaption></figure>'
+
+    def _drawn(self, name: str) -> tuple[str, str, list[str]]:
+        """Return title, picture and further lines of a variable."""
+        kind = "series" if self._rate_of(name) else None
+        how = kinds.How(self._positions(name), most=VALUES)
+        full = kinds.picture(self.data, name, kind=kind, how=how)
+        dots = float(np.clip(120 * np.sqrt(20 / max(self._areas, 1)), COARSE, FINE))
+        picture, fewer = thinned(full, int(2.6 * dots))
+        with drawing():
+            made = svg(picture, f"{name}: {full.title}", dots)
+        return full.title, made, [self._numbers(full, name), *([escaped(f"drawn: {fewer}")] if fewer else [])]
+
+    def _rate_of(self, name: str) -> bool:
+        """Return whether a variable says how many events each frame has: their rate is what changes in a run."""
+        own = name.endswith(COUNT) and f"{name.removesuffix(COUNT)}{OFFSET}" in self.data
+        return own and bool(Parts.of(self.data, name).rows)
+
+    def _numbers(self, picture: Picture, name: str) -> str:
+        """Return where the numbers behind a picture are: all of them, or as many as a page has room for."""
+        most = int(np.clip(FILES / max(self._areas, 1), 20_000, MOST))
+        found = file_of(picture.data, name, MOST)
+        # Tables of one axis are small, whatever else there is.
+        if found and (found.kind == "text/csv" or len(found.content) <= most):
+            return f'<span class="screen">numbers: {found.link}</span>'
+        fewer, said = thinned(picture, max(int(np.sqrt(most / 4.6)), 8))
+        found = file_of(fewer.data, name, most) if said else None
+        if found is None:
+            return '<span class="muted screen">more numbers than a page has room for</span>'
+        return (
+            f'<span class="screen">numbers: {found.link}, {escaped(said.removeprefix("drawn with "))}</span>'
+        )
+
+    def _positions(self, name: str) -> Any:
+        """Return where pixels of a variable are, worked out once for all with the same modules."""
+        array = self.data[name]
+        key = array.shape[-2:] if array.dims[-2:] == ("ss", "fs") else None
+        if key is None:
+            return None
+        if key not in self._places:
+            self._places[key] = positions(self.data, name, self._geometry, self._distance)
+        return self._places[key]
+
+    def _values(self, names: list[str]) -> str:
+        """Return single values as a table."""
+        if not names:
+            return ""
+        rows = [[n, _value(self.data[n]), str(self.data[n].attrs.get("long_name", ""))] for n in names]
+        return page.grid(["", "value", "meaning"], rows, texts=3)
+
+
+def _value(array: DataArray) -> str:
+    """Return a single value with its unit."""
+    value = array.values[()]
+    shown = f"{value:.6g}" if array.dtype.kind == "f" else str(value)
+    return f"{shown} {array.attrs.get('units', '')}".rstrip()
+
+
+def _about(array: DataArray) -> str:
+    """Return type, axes and unit of a variable."""
+    axes = " x ".join(f"{n} {dim}" for dim, n in array.sizes.items())
+    unit = array.attrs.get("units")
+    return f"{array.dtype} {axes}" + (f" ({unit})" if unit else "")

@@ -1,0 +1,277 @@
+"""Sections: what a result says of how it was made: what ran, what became of each frame, what was lost, where time went.
+
+Each is a `dxflow.html.page.Section` with an id that never changes, so that a page can replace it alone::
+
+    heading(result, title)   # id "top": title, where it is, numbers that are seen first
+    made(result)             # id "run": what was run, with which options and versions
+    account(result)          # id "account": expected = used + masked by cause, for each module
+    losses(result)           # id "losses"
+    times(result)            # id "time": a bar of the workers' time, what bounds the run, each worker
+    of_result(result)        # all of them, in this order
+
+They take anything with `manifest` and `path`, and leave out what a manifest of an earlier version does not say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from itertools import groupby
+from typing import Any
+
+from .. import html, sizes
+from ..driver import words
+from ..html import bars, page
+from ..html.escaped import escaped, plain
+from ..run import losses as lost
+from ..run.losses import Loss
+
+Manifest = Mapping[str, Any]
+TIME = {
+    "wait": ("waiting for data", bars.YELLOW),
+    "compute": ("computing", bars.BLUE),
+    "write": ("writing partial results", bars.PURPLE),
+}
+"""What workers are busy with: in words, and in which colour."""
+CAUSES = (bars.ORANGE, bars.YELLOW, bars.PURPLE, bars.SKY)
+WORKERS = 32
+"""That have a bar of their own."""
+OPTION = 160
+"""Signs of the value of an option."""
+
+
+def of_result(result: words.Finished) -> list[page.Section]:
+    """Return all that a result says of how it was made."""
+    return [heading(result), *(part(result) for part in (made, account, losses, times))]
+
+
+def heading(result: words.Finished, title: str = "") -> page.Section:
+    """Return what is seen first."""
+    m = result.manifest
+    run = str(_facts(m).get("run") or m.get("config", {}).get("run", ""))
+    name = title or str(m.get("name") or "") or f"Reduction of {_short(run) or result.path.name}"
+    when = str(m.get("created", "")).replace("T", " ").replace("Z", " UTC")
+    said = "".join(
+        f'<p class="muted">{escaped(line)}</p>'
+        for line in (str(result.path), f"{run}, {when}".strip(", "))
+        if line
+    )
+    return page.Section("top", "", f"<h1>{escaped(name)}</h1>{said}{page.tiles(_tiles(m))}")
+
+
+def _short(run: str) -> str:
+    return run.rstrip("/").rpartition("/")[2]
+
+
+def _tiles(m: Manifest) -> list[tuple[str, str]]:
+    """Return the numbers that are seen first."""
+    rows, t = m.get("account", ()), m.get("times", {})
+    expected, used = (sum(r.get(k, 0) for r in rows) for k in ("expected", "used"))
+    trains = _facts(m).get("trains")
+    shown = []
+    if expected:
+        what = "of frames of all modules used" if rows[0].get("module", -1) >= 0 else "of entries used"
+        shown.append((_percent(used, expected), what))
+    if isinstance(trains, (list, tuple)) and trains:
+        shown.append((f"{trains[0]}", "train" if trains[0] == 1 else "trains"))
+    if "losses" in m:
+        causes = {row.get("cause") for row in m["losses"]}
+        shown.append(
+            (str(len(causes)) if causes else "nothing", "causes of losses" if causes else "was lost")
+        )
+    if "bytes" in t:
+        shown.append((sizes.show(t["bytes"]), "read"))
+    if "wall" in t:
+        shown.append((_seconds(t["wall"]), f"in all, {sizes.show(t.get('rate', 0))}/s"))
+    return shown
+
+
+def _percent(part: float, whole: float) -> str:
+    """Return a share; what is almost all is not said to be all."""
+    if not whole or part == whole:
+        return "100 %" if whole else "0 %"
+    return f"{min(100 * part / whole, 99.9):.3g} %"
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _facts(m: Manifest) -> Mapping[str, Any]:
+    """Return what the plan depended on, as far as it is said."""
+    found = m.get("plan")
+    return found if isinstance(found, Mapping) else {}
+
+
+# What was run ---------------------------------------------------------------------------------------
+
+
+def made(result: words.Finished) -> page.Section:
+    """Return what was run, with which options and versions."""
+    m = result.manifest
+    facts, chunks = _facts(m), m.get("chunks", {})
+    rows = [("run", str(facts.get("run", "")))]
+    rows += [
+        (str(one.get("name", "?")), _options(one, m.get("reads", {}))) for one in facts.get("algorithms", ())
+    ]
+    rows += [("where", line) for line in m.get("where", ())]
+    rows += [("check", line) for line in m.get("unasked", ())]
+    rows += [("restart", line) for line in m.get("restarts", ())]
+    if chunks:
+        again = f", {chunks['reused']} of an interrupted run" if chunks.get("reused") else ""
+        rows.append(("chunks", f"{chunks.get('computed', 0)} computed{again}"))
+    if spared := m.get("spared"):
+        rows.append(("spared", f"{sizes.show(spared)} that were not selected"))
+    versions = facts.get("versions", {})
+    rows.append(("versions", ", ".join(f"{k} {v}" for k, v in versions.items()) or "not said"))
+    folds = [
+        html.folded(title, f"<pre>{escaped(text, 100_000)}</pre>")
+        for title, text in (
+            ("configuration, as of dxflow reduce --config", _yaml(m.get("config"))),
+            ("the plan", str(m.get("table", ""))),
+        )
+        if text
+    ]
+    return page.Section("run", "What was run", html.table("", [r for r in rows if r[1]]) + "".join(folds))
+
+
+def _options(one: Mapping[str, Any], reads: Mapping[str, str]) -> str:
+    """Return an algorithm with its options and what it reads."""
+    options = ", ".join(f"{k}={_value(v)}" for k, v in one.get("options", {}).items())
+    cls = str(one.get("class", "")).rpartition(".")[2]
+    read = f"; reads {reads[one['name']]}" if one.get("name") in reads else ""
+    return f"{cls}({options}){read}"
+
+
+def _value(value: Any) -> str:
+    text = plain(value if not isinstance(value, str) else repr(value))
+    return text if len(text) <= OPTION else f"{text[: OPTION - 3]}..."
+
+
+def _yaml(config: Any) -> str:
+    """Return a configuration as it may be given again."""
+    import yaml
+
+    return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True)) if config else ""
+
+
+# What became of the frames --------------------------------------------------------------------------
+
+
+def account(result: words.Finished) -> page.Section:
+    """Return what became of each frame: expected = used + masked by cause, for each module."""
+    rows = result.manifest.get("account", ())
+    groups = [
+        (name, [row for _, row in same]) for name, same in groupby(words.by_reader(rows), key=lambda r: r[0])
+    ]
+    shown = "".join(_group(name, own) for name, own in groups)
+    wrong = [f"{name}, module {r['module']}" for name, own in groups for r in own if _rest(r)]
+    if wrong:
+        said = f'<p class="warn">It does not add up: {escaped(", ".join(wrong))}.</p>'
+    elif shown:
+        said = "<p>Expected = used + masked, by cause: it adds up for every module.</p>"
+    else:
+        said = "<p>Nothing in this result is counted by module.</p>"
+    return page.Section("account", "What became of the frames", said + shown)
+
+
+def _rest(row: Mapping[str, Any]) -> int:
+    """Return the frames of which nobody said what became of them."""
+    return int(row["expected"] - row["used"] - sum(row["masked"].values()))
+
+
+def _group(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the account of an input: a bar of all modules, and a row for each."""
+    causes = list(dict.fromkeys(cause for r in rows for cause in r["masked"]))
+    colours = {cause: CAUSES[n % len(CAUSES)] for n, cause in enumerate(causes)}
+    total: Counter[str] = Counter()
+    for r in rows:
+        total.update({"used": r["used"], **r["masked"]})
+    expected = sum(r["expected"] for r in rows)
+
+    def parts(of: Mapping[str, int], whole: int) -> list[bars.Part]:
+        named = [("used", of.get("used", 0), bars.GREEN), *((c, of.get(c, 0), colours[c]) for c in causes)]
+        return [
+            bars.Part(n, v, f"{v} ({_percent(v, whole)})", colour)
+            for n, v, colour in named
+            if v or n == "used"
+        ]
+
+    by = ", ".join(rows[0].get("algorithms", ()))
+    out = f"<h3>{escaped(name)}</h3>" + (
+        f'<p class="muted">used by {escaped(by)}</p>' if by and by not in name else ""
+    )
+    out += bars.told(parts(total, expected), expected)
+    head = ["module", "expected", "used", *causes, ""]
+    body = [
+        [
+            str(r["module"]) if r["module"] >= 0 else "entries",
+            *(str(n) for n in (r["expected"], r["used"], *(r["masked"].get(c, 0) for c in causes))),
+            bars.bar(parts({"used": r["used"], **r["masked"]}, r["expected"]), r["expected"], 10),
+        ]
+        for r in rows
+    ]
+    return out + page.grid(head, body, bars=True)
+
+
+def losses(result: words.Finished) -> page.Section:
+    """Return what could not be used, and why."""
+    found = lost.lines(_losses(result.manifest.get("losses", ())))
+    if not found:
+        return page.Section("losses", "Losses", "<p>Nothing was lost.</p>")
+    return page.Section(
+        "losses", "Losses", f"<ul>{''.join(f'<li>{escaped(line)}</li>' for line in found)}</ul>"
+    )
+
+
+def _losses(rows: Iterable[Mapping[str, Any]]) -> list[Loss]:
+    """Return losses, also those of another version, which may say more of each."""
+    known = {f.name for f in fields(Loss)}
+    return [Loss(**{k: v for k, v in row.items() if k in known}) for row in rows]
+
+
+# Where the time went --------------------------------------------------------------------------------
+
+
+def times(result: words.Finished) -> page.Section:
+    """Return where the time went, what bounds the run, and what would help."""
+    m = result.manifest
+    t, cluster = m.get("times", {}), m.get("cluster", {})
+    if not t.get("sum"):
+        return page.Section(
+            "time", "Where the time went", "<p>Nothing was computed, or this result does not say.</p>"
+        )
+    said = [
+        str(t.get("bound", "")).capitalize()[:1] + str(t.get("bound", ""))[1:],
+        str(cluster.get("advice", "")),
+    ]
+    out = "".join(f"<p>{escaped(line)}{'' if line.endswith('.') else '.'}</p>" for line in said if line)
+    workers: Mapping[str, Mapping[str, float]] = t.get("workers", {})
+    wall, each = t.get("wall", 0.0), t.get("pass", t.get("wall", 0.0))
+    whole = [
+        ("the pass over the data", each, bars.GREEN),
+        ("before and after", max(wall - each, 0.0), bars.GREY),
+    ]
+    out += f"<h3>All of it, {_seconds(wall)}</h3>" + bars.told([_time(*one) for one in whole])
+    count = len(workers) or 1
+    noun = "worker" if count == 1 else f"{count} workers"
+    out += f"<h3>The pass, time of the {noun}</h3>" + bars.told(_busy(t["sum"], count * each))
+    if len(workers) > 1:
+        rows = [[name, bars.bar(_busy(own, each), each, 10)] for name, own in list(workers.items())[:WORKERS]]
+        more = f"<p>And {len(workers) - WORKERS} more.</p>" if len(workers) > WORKERS else ""
+        out += html.folded("each worker", page.grid(["worker", ""], rows, bars=True) + more)
+    rows_ = [*words.cost.rows(cluster)] if cluster.get("nodes") else []
+    return page.Section("time", "Where the time went", out + (html.table("", rows_) if rows_ else ""))
+
+
+def _busy(seconds: Mapping[str, float], there: float) -> list[bars.Part]:
+    """Return what workers did in the time that they had, and how long they had nothing to do."""
+    parts = [_time(TIME[k][0], seconds.get(k, 0.0), TIME[k][1]) for k in TIME]
+    return [*parts, _time("idle", max(there - sum(p.value for p in parts), 0.0), bars.GREY)]
+
+
+def _time(name: str, seconds: float, colour: str) -> bars.Part:
+    return bars.Part(name, seconds, _seconds(seconds), colour)

@@ -1,0 +1,171 @@
+"""Pictures of each variable as parts of a page: every kind, hostile names, nothing there, too much there."""
+
+import io
+import re
+from base64 import b64decode
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from dxflow.html.escaped import plain
+from dxflow.pages import figures
+from dxflow.pages.figures import Figures
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</style><img src=x onerror=alert(1)>",
+    "\"'><svg onload=alert(1)>",
+    "$\\frac{1}{0}$ and $x",
+    "&lt;b&gt;",
+    "👩‍🔬 \u202egnp.exe \x00\x1b[31m",
+    "]]> --> <!-- {{7*7}} %s",
+    "=HYPERLINK(1)",
+    "x" * 500,
+]
+
+
+SVG = {"svg", "defs", "style", "g", "path", "text", "use", "rect", "image", "clippath"}
+
+
+class Tags(HTMLParser):
+    """Collects the names of elements and of their attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.attributes = set(), []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.found.add(tag)
+        self.attributes += [name for name, _ in attrs]
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    frames, trains, q = 60, 10, 40
+    row = ("frame", rng.gamma(2, 1, frames))
+    return xr.Dataset(
+        {
+            "a.intensity": row,
+            "a.lit": ("frame", rng.random(frames) > 0.3),
+            "a.lit_valid": ("frame", np.ones(frames, bool)),
+            "a.profile": (("frame", "q"), rng.gamma(2, 1, (frames, q))),
+            "a.image": (("module", "ss", "fs"), rng.gamma(2, 1, (3, 64, 32))),
+            "a.total": ((), 3.25, {"units": "mJ", "long_name": "in all"}),
+            "a.mean": ("q", rng.gamma(2, 1, q)),
+            "a.error": ("q", np.full(q, 0.1)),
+            "a.map": (("train", "q"), rng.normal(size=(trains, q))),
+            "b.peaks_count": ("frame", rng.poisson(3, frames)),
+            "b.peaks_offset": ("frame", np.arange(frames)),
+            "b.names": ("frame", np.array(["on", "off"] * 30)),
+            "b.nothing": ("frame", np.full(frames, np.nan)),
+            "b.no_rows": ("event", np.zeros(0)),
+            "b.dark": (("y", "x"), np.full((8, 8), np.nan)),
+            "b.complex": (("y", "x"), np.ones((8, 8), complex)),
+            "xgm": ("train", rng.normal(900, 10, trains)),
+        },
+        {
+            "train_id": ("frame", np.repeat(np.arange(trains) + 10001, 6)),
+            "train": np.arange(trains) + 10001,
+            "q": ("q", np.linspace(0.1, 3, q), {"units": "1/angstrom"}),
+        },
+    )
+
+
+def svg_of(html):
+    found = re.search(r"<svg.*</svg>", html, re.DOTALL)
+    return ElementTree.fromstring(
+        found[0].replace("<svg ", '<svg xmlns:xlink="http://www.w3.org/1999/xlink" ', 1)
+    )
+
+
+def test_each_variable_has_one_figure_in_the_section_of_its_algorithm(data):
+    made = Figures(data, "x.zarr")
+    assert list(made.groups) == ["a", "b", ""]
+    assert "a.lit_valid" not in made.names
+    assert "b.peaks_offset" not in made.names
+    text = "".join(map(str, made.sections()))
+    for name in made.names:
+        assert text.count(f'id="{made.id(name)}"') == (data[name].ndim > 0)
+    assert "3.25 mJ" in text
+    ids = re.findall(r'\bid="([^"]+)"', re.sub(r"<defs>.*?</defs>", "", text, flags=re.DOTALL))
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a.intensity", "60 values"),
+        ("a.lit", "share of a.lit"),
+        ("a.profile", "90 % of 60 frames"),
+        ("a.mean", "standard error"),
+        ("a.image", "fs (pixels"),
+        ("a.map", "q (Å⁻¹)"),
+        ("b.names", "off"),
+        ("b.peaks_count", ">train<"),
+        ("xgm", ">train<"),
+        ("b.nothing", "no values"),
+        ("b.dark", "no values"),
+    ],
+)
+def test_each_kind_has_its_picture_and_numbers(data, name, said):
+    html = Figures(data, "x.zarr").figure(name)
+    assert said in html
+    assert "not drawn" not in html
+    svg_of(html)
+    assert "currentColor" in html
+    assert re.search(
+        r'download="[\w.-]+" href="data:(text/csv|application/octet-stream);base64,[\w+/=]+"', html
+    )
+
+
+def test_what_cannot_be_drawn_says_why_and_others_are(data):
+    html = Figures(data).section("b").html
+    assert "b.complex" in html
+    assert html.count("<figure") == 6
+    assert "not drawn" in Figures(data).figure("b.no_rows") or "no values" in Figures(data).figure(
+        "b.no_rows"
+    )
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_texts(name):
+    data = xr.Dataset(
+        {name: ((name + "q"), np.arange(50.0), {"units": name, "long_name": name})},
+        {name + "q": np.arange(50.0)},
+    )
+    names = xr.Dataset({name: ("kind", np.arange(3.0))}, {"kind": [name, "b", "c"]})
+    for one in (data, names):
+        html = Figures(one, name).figure(name)
+        assert "not drawn" not in html
+        tags = Tags(html)
+        assert tags.found <= SVG | {"figure", "h3", "p", "figcaption", "span", "a"}
+        assert not [name for name in tags.attributes if name.startswith("on")]
+        texts = "".join(svg_of(html).itertext())
+        assert plain(name)[:20] in texts
+        assert "\x00" not in html
+        assert "\u202e" not in html
+
+
+def test_numbers_of_an_image_are_those_that_are_drawn(data):
+    html = Figures(data).figure("a.image")
+    content = b64decode(re.search(r"octet-stream;base64,([\w+/=]+)", html)[1])
+    image = np.load(io.BytesIO(content))["image"]
+    assert np.isclose(np.nanmean(image), data["a.image"].mean(), rtol=1e-5)
+
+
+def test_a_page_of_very_many_variables_draws_the_first_and_names_the_others(data, monkeypatch):
+    monkeypatch.setattr(figures, "FIGURES", 3)
+    html = Figures(data).section("a").html
+    assert html.count("<figure") == 3
+    assert "Without a picture: " in html
+    assert "a.map" in html
+
+
+def test_the_same_picture_has_the_same_bits(data):
+    assert Figures(data).figure("a.mean") == Figures(data).figure("a.mean")

@@ -1,0 +1,151 @@
+"""Reports of results, tables and copies as files: what is in them, what they replace, and what is refused."""
+
+import warnings
+from html.parser import HTMLParser
+
+import pytest
+
+import dxflow
+from dxflow import reduce
+from dxflow.algorithms.average import Average
+from dxflow.algorithms.litframes import LitFrames
+from dxflow.commands.main import main
+from dxflow.disk import ours
+from dxflow.errors import PlanError
+from dxflow.pages.report import page_of, write
+from dxflow.simulate import make_run
+
+
+class Elements(HTMLParser):
+    """Counts elements, and collects what they load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.loads = [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.loads += [v for k, v in attrs if k in ("src", "href", "xlink:href", "action", "srcset", "data")]
+        assert not [k for k, _ in attrs if k.startswith("on")]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    make_run(folder / "r0001", detector="AGIPD500K", trains=4, pulses=2, module_shape=(16, 16))
+    return folder / "r0001"
+
+
+@pytest.fixture(scope="module")
+def made(run):
+    """A result with its report."""
+    return reduce(
+        run, [Average(), LitFrames()], run.parent / "x.zarr", cluster="here", quiet=True, report=True
+    )
+
+
+def test_a_report_is_one_file_that_loads_nothing_and_has_every_variable(made):
+    text = made.path.with_suffix(".html").read_text("utf-8")
+    found = Elements(text)
+    assert not {"script", "iframe", "link", "object", "embed", "form", "base"} & set(found.tags)
+    assert all(one.startswith(("#", "data:")) for one in found.loads)
+    assert found.tags.count("figure") == len(
+        [n for n in made.dataset if made.dataset[n].ndim and not n.endswith("_valid")]
+    )
+    # Modules are put together by the geometry beside the run.
+    assert "x (mm)" in text
+    assert made.times["bound"].split(":")[0] in text.lower() or "Nothing" in text
+    assert text == page_of(dxflow.open(made.path))
+
+
+def test_a_report_takes_the_place_of_a_report_and_of_nothing_else(made, tmp_path, capsys):
+    page = tmp_path / "x.html"
+    for _ in range(2):
+        assert main(["report", str(made.path), "--to", str(page), "--quiet"]) == 0
+    assert capsys.readouterr().out.count(f"{page}: ") == 2
+    assert ours.kind_of(page) == ours.REPORT
+    page.write_text("<!DOCTYPE html>\n<html>mine</html>")
+    assert main(["report", str(made.path), "--to", str(page), "--quiet"]) == 2
+    assert page.read_text().endswith("mine</html>")
+    assert "not replaced" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [page]
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        ("x.pdf", "x.html"),
+        ("nowhere/x.html", "no folder"),
+        ("x.zarr/x.html", "choose another folder"),
+        ("r0001/x.html", "run"),
+    ],
+)
+def test_a_report_has_no_place_where_it_would_be_in_the_way(made, run, monkeypatch, to, said):
+    monkeypatch.chdir(run.parent)
+    with pytest.raises(PlanError, match=said):
+        reduce(run, Average(), "other.zarr", cluster="here", quiet=True, report=to)
+    assert not (run.parent / "other.zarr").exists()
+
+
+def test_a_result_without_a_name_needs_one_for_its_report(run, tmp_path):
+    with pytest.raises(PlanError, match="report='x.html'"):
+        reduce(run, Average(), cluster="here", quiet=True, report=True)
+    result = reduce(run, Average(), cluster="here", quiet=True, report=tmp_path / "y.html")
+    assert (tmp_path / "y.html").exists()
+    assert result.dataset["average.mean"].size
+
+
+def test_a_report_that_fails_leaves_the_result(run, tmp_path, monkeypatch):
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dxflow.pages.report.page_of", full)
+    with pytest.warns(UserWarning, match="No space left"):
+        result = reduce(run, Average(), tmp_path / "z.zarr", cluster="here", quiet=True, report=True)
+    assert result.dataset["average.mean"].size
+    assert not (tmp_path / "z.html").exists()
+
+
+def test_the_command_reduces_and_reports(run, tmp_path):
+    words = [
+        "reduce",
+        str(run),
+        "--to",
+        str(tmp_path / "c.zarr"),
+        "--cluster",
+        "here",
+        "--quiet",
+        "--report",
+        "litframes",
+    ]
+    assert main(words) == 0
+    assert "litframes.lit" in (tmp_path / "c.html").read_text()
+
+
+def test_other_things_have_reports_too(made, run, tmp_path):
+    table = made.table
+    assert "Table" in page_of(table)
+    copy = dxflow.copy_run(run, tmp_path / "copy", quiet=True)
+    text = page_of(dxflow.open(copy.path))
+    assert "Copy copy" in text
+    with pytest.raises(ValueError, match="to='x.html'"):
+        write(table.data)
+
+
+def test_a_manifest_of_an_earlier_version_and_damaged_data_still_have_a_page(made, tmp_path):
+    import shutil
+
+    old = tmp_path / "old.zarr"
+    shutil.copytree(made.path, old)
+    result = dxflow.open(old)
+    for key in ("reads", "where", "unasked", "spared", "config", "restarts", "name", "table"):
+        result.manifest.pop(key, None)
+    for row in result.manifest["account"]:
+        row.pop("algorithms")
+        row.pop("there")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        text = page_of(result)
+    assert "average.mean" in text
