@@ -9,10 +9,10 @@ from .escaped import escaped
 
 # Jupyter aligns cells right, stripes rows and breaks no words; colours are its own, so that dark themes work.
 TABLE = "color:inherit;border-collapse:collapse;margin:0;font-size:13px;max-width:100%"
-LABEL = (
-    "text-align:left;vertical-align:top;padding:2px 14px 2px 0;font-weight:600;white-space:nowrap;"
-    "background:none;border:0"
-)
+LABEL = "text-align:left;vertical-align:top;padding:2px 14px 2px 0;font-weight:600;background:none;border:0;"
+SHORT, WRAPPED = "white-space:nowrap", "overflow-wrap:anywhere;min-width:8em;max-width:20em"
+LINE = 30
+"""Signs of a label that stays in one line."""
 CELL = "text-align:left;vertical-align:top;padding:2px 0;background:none;border:0;overflow-wrap:anywhere"
 TITLE = "font-weight:600;font-size:14px;padding:4px 0;border-bottom:1px solid currentColor;margin-bottom:4px"
 MUTED = "opacity:0.65;font-weight:400"
@@ -28,7 +28,7 @@ def table(title: str, rows: Iterable[tuple[str, str]], note: str = "") -> str:
     """
     groups = [(label, [what for _, what in same]) for label, same in groupby(rows, key=lambda row: row[0])]
     body = "".join(
-        f'<tr style="background:none"><th style="{LABEL}">{escaped(label)}</th>'
+        f'<tr style="background:none"><th style="{_of_label(label)}">{escaped(label)}</th>'
         f'<td style="{CELL}">{"<br>".join(_line(what) for what in lines)}</td></tr>'
         for label, lines in groups
     )
@@ -43,7 +43,7 @@ def columns(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], note
     note : str
         Behind the title, fainter.
     """
-    first = _row("th", LABEL, head)
+    first = _row("th", f"{LABEL}{SHORT}", head)
     rest = "".join(_row("td", f"{CELL};padding-right:14px", row) for row in rows)
     return f'{_title(title, note)}<table style="{TABLE}"><thead>{first}</thead><tbody>{rest}</tbody></table>'
 
@@ -53,7 +53,13 @@ def _row(tag: str, style: str, cells: Sequence[str]) -> str:
     return f'<tr style="background:none">{made}</tr>'
 
 
+def _of_label(label: str) -> str:
+    return LABEL + (SHORT if len(label) <= LINE else WRAPPED)
+
+
 def _title(title: str, note: str) -> str:
+    if not (title or note):
+        return ""
     said = f' <span style="{MUTED}">{escaped(note)}</span>' if note else ""
     return f'<div style="{TITLE}">{escaped(title)}{said}</div>'
 

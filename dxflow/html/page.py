@@ -33,7 +33,7 @@ STYLE = (
     "pre{background:var(--soft);border:1px solid var(--line);border-radius:6px;padding:8px 10px;margin:.5em 0;"
     "overflow-x:auto;font-size:.85em;line-height:1.4;overflow-wrap:normal}"
     "summary{cursor:pointer;color:var(--link)}details{margin:.5em 0}"
-    ".figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,370px),1fr));gap:16px 22px}"
+    ".figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));gap:16px 22px}"
     "figure{margin:0;min-width:0;border:1px solid var(--line);border-radius:8px;padding:10px 12px 8px}"
     "figure svg.plot{display:block;width:100%;height:auto;max-height:70vh;margin:4px auto}"
     "figure h3{margin:0;font-size:.95em}figcaption{font-size:.86em}figcaption p{margin:.15em 0}"

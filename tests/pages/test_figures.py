@@ -9,23 +9,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import xarray as xr
+from pagesamples import HOSTILE
 
 from dxflow.html.escaped import plain
 from dxflow.pages import figures
 from dxflow.pages.figures import Figures
-
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "</style><img src=x onerror=alert(1)>",
-    "\"'><svg onload=alert(1)>",
-    "$\\frac{1}{0}$ and $x",
-    "&lt;b&gt;",
-    "👩‍🔬 \u202egnp.exe \x00\x1b[31m",
-    "]]> --> <!-- {{7*7}} %s",
-    "=HYPERLINK(1)",
-    "x" * 500,
-]
-
 
 SVG = {"svg", "defs", "style", "g", "path", "text", "use", "rect", "image", "clippath"}
 
