@@ -5,7 +5,7 @@ import pytest
 import smalltables
 import xarray as xr
 
-from dxflow.analysis.plots import kinds, parts
+from dxflow.analysis.plots import kinds
 from dxflow.analysis.plots.bars import Bars
 from dxflow.analysis.plots.histogram import Histogram
 from dxflow.analysis.plots.images import Image
@@ -227,9 +227,8 @@ def test_empty_and_missing_values_are_no_errors():
         plotted(made)
 
 
-def test_of_many_rows_some_stretches_are_read(monkeypatch):
-    monkeypatch.setattr(parts, "MOST", 20 * 20)
-    made = kinds.picture(DATA, "azint.intensity")
+def test_of_many_rows_some_stretches_are_read():
+    made = kinds.picture(DATA, "azint.intensity", how=kinds.How(most=20 * 20))
     assert "16 of 40 frames" in made.title
     values = DATA["azint.intensity"].values[(np.arange(16) * 39 // 15)]
     np.testing.assert_allclose(made.data["value"], values.mean(axis=0))
