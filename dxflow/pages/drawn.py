@@ -26,6 +26,8 @@ INK = "#010203"
 """Stands for the colour of the text around."""
 LABEL, NAME = 44, 24
 """Signs of the name of an axis, and of a name along one."""
+TICKS = 5
+"""Along an axis."""
 DOTS = 120
 """Per inch, of what is no line."""
 _STYLE = {
@@ -67,6 +69,7 @@ def svg(picture: Picture, about: str, dots: float = DOTS) -> str:
     """
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+    from matplotlib.ticker import AutoLocator
 
     words = isinstance(picture, Bars) or (isinstance(picture, Map) and _words(picture))
     figure = Figure(figsize=SIZE, dpi=dots, layout="constrained" if words else None)
@@ -74,6 +77,10 @@ def svg(picture: Picture, about: str, dots: float = DOTS) -> str:
         figure.subplots_adjust(**MARGINS)
     axes = figure.add_subplot()
     picture.draw(axes)
+    for axis in (axes.xaxis, axes.yaxis):
+        # There is room for few, and each takes as long as all that is drawn.
+        if isinstance(locator := axis.get_major_locator(), AutoLocator):
+            locator.set_params(nbins=TICKS)
     literal(figure)
     _shorten(figure)
     out = io.StringIO()

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..analysis.plots import kinds
 from ..analysis.plots.drawing import positions
+from ..analysis.plots.images import Places
 from ..analysis.plots.parts import VALID, Parts
 from ..html import page
 from ..html.escaped import escaped, ident
@@ -29,7 +30,6 @@ from .thinned import thinned
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from numpy.typing import NDArray
     from xarray import DataArray, Dataset
 
     from ..analysis.plots.plotted import Picture
@@ -67,7 +67,7 @@ class Figures:
     ) -> None:
         self.data, self.path = data, None if path is None else Path(path)
         self._geometry, self._distance = geometry, distance
-        self._places: dict[Any, NDArray | None] = {}
+        self._places: dict[Any, Places | None] = {}
 
     @cached_property
     def names(self) -> list[str]:
@@ -159,14 +159,15 @@ class Figures:
             f'<span class="screen">numbers: {found.link}, {escaped(said.removeprefix("drawn with "))}</span>'
         )
 
-    def _positions(self, name: str) -> Any:
+    def _positions(self, name: str) -> Places | None:
         """Return where pixels of a variable are, worked out once for all with the same modules."""
         array = self.data[name]
         key = array.shape[-2:] if array.dims[-2:] == ("ss", "fs") else None
         if key is None:
             return None
         if key not in self._places:
-            self._places[key] = positions(self.data, name, self._geometry, self._distance)
+            found = positions(self.data, name, self._geometry, self._distance)
+            self._places[key] = None if found is None else Places(found)
         return self._places[key]
 
     def _values(self, names: list[str]) -> str:

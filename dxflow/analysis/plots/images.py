@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,12 +73,12 @@ def _fitting(shape: tuple[int, ...], rows: int, columns: int, fine: int) -> tupl
     return max(round(shape[0] * scale), 1), max(round(shape[1] * across * scale), 1)
 
 
-def of_array(array: DataArray, positions: NDArray | None, title: str) -> Image:
+def of_array(array: DataArray, positions: NDArray | Places | None, title: str) -> Image:
     """Return an array of ([module,] ss, fs) or (y, x) as an image.
 
     Parameters
     ----------
-    positions : ndarray, (module, ss, fs, 3), optional
+    positions : Places or ndarray, (module, ss, fs, 3), optional
         Pixel centres of the modules of the array, or of all of the detector, m.
     """
     what = style.label(str(array.name), array.attrs.get("units"))
@@ -115,10 +115,11 @@ def _plane(array: DataArray, what: str, title: str) -> Image:
     return _image(array.values, tuple(ends), tuple(labels), what, title, up=True)
 
 
-def _assembled(array: DataArray, positions: NDArray, what: str, title: str) -> Image:
+def _assembled(array: DataArray, positions: NDArray | Places, what: str, title: str) -> Image:
     values = array.values if array.ndim == 3 else array.values[None]
-    image, extent = assemble(values, of_modules(array, positions))
-    return _image(image, extent, ("x (mm)", "y (mm)"), what, title, up=True)
+    places = positions if isinstance(positions, Places) else Places(positions)
+    grid = places.grid(array)
+    return _image(grid.filled(values), grid.extent, ("x (mm)", "y (mm)"), what, title, up=True)
 
 
 def of_modules(array: DataArray, positions: NDArray) -> NDArray:
@@ -186,19 +187,59 @@ def assemble(image: NDArray, positions: NDArray) -> tuple[NDArray, tuple[float, 
     -----
     Grid points are as large as a pixel and a bit, so that rounding leaves no empty lines inside a module.
     """
-    points = positions[..., :2].reshape(-1, 2) * 1e3
-    fine = np.isfinite(points).all(axis=1)
-    pitch = 1.05 * _pitch(positions) * 1e3
-    low = points[fine].min(axis=0) - pitch / 2
-    columns, rows = np.ceil((points[fine].max(axis=0) - low) / pitch).astype(int) + 1
-    column, row = ((points[fine] - low) / pitch).astype(int).T
-    cell, values = row * columns + column, image.reshape(-1)[fine]
-    good = np.isfinite(values)
-    total = np.bincount(cell[good], values[good], minlength=rows * columns)
-    count = np.bincount(cell[good], minlength=rows * columns)
-    assembled = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    extent = (low[0], low[0] + columns * pitch, low[1], low[1] + rows * pitch)
-    return assembled.reshape(rows, columns), extent
+    grid = Grid.of(positions)
+    return grid.filled(image), grid.extent
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A regular grid in the plane across the beam: in which of its points the centre of each pixel is."""
+
+    shape: tuple[int, int]
+    cell: NDArray
+    """Of each pixel whose centre is known."""
+    known: NDArray | None
+    """Which those are; None: all."""
+    extent: tuple[float, float, float, float]
+    """Left, right, bottom, top, mm."""
+
+    @classmethod
+    def of(cls, positions: NDArray) -> Grid:
+        """Return the grid of pixels whose centres, (module, ss, fs, 3) in m, are these."""
+        points = positions[..., :2].reshape(-1, 2) * 1e3
+        known = np.isfinite(points).all(axis=1)
+        pitch = 1.05 * _pitch(positions) * 1e3
+        points = points if known.all() else points[known]
+        low = points.min(axis=0) - pitch / 2
+        columns, rows = (int(n) for n in np.ceil((points.max(axis=0) - low) / pitch).astype(int) + 1)
+        column, row = ((points - low) / pitch).astype(int).T
+        extent = (low[0], low[0] + columns * pitch, low[1], low[1] + rows * pitch)
+        return cls((rows, columns), row * columns + column, None if known.all() else known, extent)
+
+    def filled(self, image: NDArray) -> NDArray:
+        """Return the mean of the pixels in each point of the grid, (y, x); NaN where there are none."""
+        values = image.reshape(-1)
+        values = values if self.known is None else values[self.known]
+        good, size = np.isfinite(values), self.shape[0] * self.shape[1]
+        cell, values = (self.cell, values) if good.all() else (self.cell[good], values[good])
+        total, count = np.bincount(cell, values, minlength=size), np.bincount(cell, minlength=size)
+        return np.divide(total, count, out=np.full(size, np.nan), where=count > 0).reshape(self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Pixel centres, (module, ss, fs, 3) in m, and the grids of images that were put together with them."""
+
+    positions: NDArray
+    grids: dict[tuple[int, ...], Grid] = field(default_factory=dict)
+
+    def grid(self, array: DataArray) -> Grid:
+        """Return the grid of the modules of an array."""
+        named = array.ndim == 3 and array.dims[0] in array.coords
+        key = (*array.shape, *(array[array.dims[0]].values.tolist() if named else ()))
+        if key not in self.grids:
+            self.grids[key] = Grid.of(of_modules(array, self.positions))
+        return self.grids[key]
 
 
 def _pitch(positions: NDArray) -> float:

@@ -93,7 +93,7 @@ class How:
     And how many values of rows are read at most.
     """
 
-    positions: NDArray | None = None
+    positions: NDArray | images.Places | None = None
     bins: Any = None
     where: str = ""
     most: int = MOST

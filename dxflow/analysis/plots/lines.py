@@ -95,14 +95,26 @@ def of_array(array: DataArray, error: DataArray | None, title: str) -> Line:
 
 def of_rows(array: DataArray, rows: str, title: str) -> Line:
     """Return the mean of rows, (row, x), and between which values nine of ten of them are."""
-    values = array.values.astype(float)
+    values = array.values
     x = _x(array.isel({rows: 0}, missing_dims="ignore")) if len(values) else np.zeros(0)
-    mean, low, high = np.full((3, values.shape[1]), np.nan)
-    if (used := np.isfinite(values).any(axis=0)).any():
-        mean[used] = np.nanmean(values[:, used], axis=0)
-        low[used], high[used] = np.nanpercentile(values[:, used], NINE_OF_TEN, axis=0)
+    mean, low, high = _spread(values)
     about = {"line": "mean", "band": f"90 % of {len(values)} {rows}s", **_labels(array, str(array.dims[1]))}
     return line(x if len(values) else np.arange(values.shape[1]), mean, (low, high), about, title)
+
+
+def _spread(values: NDArray) -> NDArray:
+    """Return mean, and between which values nine of ten of them are, (3, x), of rows (row, x)."""
+    found = np.full((3, values.shape[1]), np.nan)
+    if values.dtype.kind == "f" and len(values) and np.isfinite(values).all():
+        # Several times as fast where nothing is missing and each x is one stretch of memory.
+        found[0] = values.mean(axis=0, dtype=float)
+        found[1:] = np.percentile(np.ascontiguousarray(values.T), NINE_OF_TEN, axis=1, overwrite_input=True)
+        return found
+    values = values.astype(float)
+    if (used := np.isfinite(values).any(axis=0)).any():
+        found[0, used] = np.nanmean(values[:, used], axis=0)
+        found[1:, used] = np.nanpercentile(values[:, used], NINE_OF_TEN, axis=0)
+    return found
 
 
 def _labels(array: DataArray, dim: str) -> dict[str, str]:
