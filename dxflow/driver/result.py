@@ -198,7 +198,7 @@ class Result:
         if self.is_copy:
             return html.table("Copy", [("", line) for line in self.report().splitlines()], str(self.path))
         about = html.table("Result", words.of_result(self), str(self.path))
-        return about + html.folded("dataset", self.dataset._repr_html_())
+        return about + words.drawn(self.manifest) + html.folded("dataset", self.dataset._repr_html_())
 
 
 def open_result(path: str | Path) -> Result:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .. import sizes
+from .. import html, sizes
+from ..html import bars
 from ..planning.words import SOME, Row, some
 from ..run import losses
 from . import cost
@@ -87,6 +88,23 @@ def lost_lines(found: Sequence[Loss], said: frozenset[Loss]) -> list[str]:
         return ["nothing"]
     new = [loss for loss in found if loss not in said]
     return [*losses.lines(new), *(["what the plan says above"] if len(new) < len(found) else [])]
+
+
+def drawn(manifest: Mapping[str, Any]) -> str:
+    """Return, as HTML, bars of what became of the frames of each input, and of what workers did."""
+    out = ""
+    for name, same in groupby(by_reader(manifest["account"]), key=lambda row: row[0]):
+        rows = [row for _, row in same]
+        masked: Counter[str] = Counter()
+        for row in rows:
+            masked.update(row["masked"])
+        expected, taken = (sum(r[k] for r in rows) for k in ("expected", "used"))
+        out += bars.told(bars.frames(expected, taken, masked), expected, title=name)
+    t = manifest["times"]
+    if t.get("sum"):
+        busy = bars.working(t["sum"], max(len(t["workers"]), 1) * t.get("pass", t["wall"]))
+        out += bars.told(busy, title="time of the workers in the pass")
+    return html.folded("frames and time", out, opened=True) if out else ""
 
 
 def used(account: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -70,6 +70,6 @@ def _line(text: str) -> str:
     return "&emsp;" * (spaces // 2) + escaped(text.lstrip(" "))
 
 
-def folded(summary: str, html: str) -> str:
-    """Return something that opens when its title is clicked."""
-    return f'<details style="margin-top:6px"><summary>{escaped(summary)}</summary>{html}</details>'
+def folded(summary: str, html: str, *, opened: bool = False) -> str:
+    """Return something that opens, or closes, when its title is clicked."""
+    return f'<details style="margin-top:6px"{" open" * opened}><summary>{escaped(summary)}</summary>{html}</details>'

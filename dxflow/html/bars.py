@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .escaped import escaped
@@ -12,6 +12,13 @@ BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY = (
     "#8a8a8a",
 )
 """Colours that people with every kind of colour vision tell apart, on white and on black."""
+CAUSES = (ORANGE, YELLOW, PURPLE, SKY)
+TIME = {
+    "wait": ("waiting for data", YELLOW),
+    "compute": ("computing", BLUE),
+    "write": ("writing partial results", PURPLE),
+}
+"""What workers are busy with: in words, and in which colour."""
 HIGH = 14
 """Pixels."""
 SEEN = 0.004
@@ -63,6 +70,49 @@ def legend(parts: Sequence[Part]) -> str:
     )
 
 
+def percent(part: float, whole: float) -> str:
+    """Return a share; what is almost all is not said to be all."""
+    if not whole or part == whole:
+        return "100 %" if whole else "0 %"
+    return f"{min(100 * part / whole, 99.9):.3g} %"
+
+
+def seconds(many: float) -> str:
+    """Return a time as text."""
+    if many < 120:
+        return f"{many:.3g} s"
+    return f"{many / 60:.0f} min" if many < 7200 else f"{many / 3600:.1f} h"
+
+
+def frames(expected: int, used: int, masked: Mapping[str, int], causes: Sequence[str] = ()) -> list[Part]:
+    """Return what became of some frames: used, and masked by cause.
+
+    Parameters
+    ----------
+    causes : sequence of str
+        All that there are, in an order that gives them their colours.
+    """
+    order = [*causes, *(c for c in masked if c not in causes)]
+    named = [
+        ("used", used, GREEN),
+        *((c, masked.get(c, 0), CAUSES[n % len(CAUSES)]) for n, c in enumerate(order)),
+    ]
+    return [
+        Part(name, n, f"{n} ({percent(n, expected)})", colour)
+        for name, n, colour in named
+        if n or name == "used"
+    ]
+
+
+def working(busy: Mapping[str, float], there: float) -> list[Part]:
+    """Return what workers did in the seconds that they had, and how long they had nothing to do."""
+    parts = [
+        Part(what, n, seconds(n), colour) for k, (what, colour) in TIME.items() for n in [busy.get(k, 0.0)]
+    ]
+    idle = max(there - sum(p.value for p in parts), 0.0)
+    return [*parts, Part("idle", idle, seconds(idle), GREY)]
+
+
 def _square(colour: str) -> str:
     return (
         '<svg aria-hidden="true" width="10" height="10" style="margin-right:5px">'
@@ -70,6 +120,7 @@ def _square(colour: str) -> str:
     )
 
 
-def told(parts: Sequence[Part], total: float | None = None) -> str:
-    """Return a bar with its legend."""
-    return f'<div style="max-width:760px">{bar(parts, total)}{legend(parts)}</div>'
+def told(parts: Sequence[Part], total: float | None = None, title: str = "") -> str:
+    """Return a bar with its legend, below a title."""
+    heading = f'<div style="font-size:13px;margin:6px 0 3px">{escaped(title)}</div>' if title else ""
+    return f'<div style="max-width:760px">{heading}{bar(parts, total)}{legend(parts)}</div>'

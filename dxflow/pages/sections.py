@@ -28,13 +28,6 @@ from ..run import losses as lost
 from ..run.losses import Loss
 
 Manifest = Mapping[str, Any]
-TIME = {
-    "wait": ("waiting for data", bars.YELLOW),
-    "compute": ("computing", bars.BLUE),
-    "write": ("writing partial results", bars.PURPLE),
-}
-"""What workers are busy with: in words, and in which colour."""
-CAUSES = (bars.ORANGE, bars.YELLOW, bars.PURPLE, bars.SKY)
 WORKERS = 32
 """That have a bar of their own."""
 OPTION = 160
@@ -72,7 +65,7 @@ def _tiles(m: Manifest) -> list[tuple[str, str]]:
     shown = []
     if expected:
         what = "of frames of all modules used" if rows[0].get("module", -1) >= 0 else "of entries used"
-        shown.append((_percent(used, expected), what))
+        shown.append((bars.percent(used, expected), what))
     if isinstance(trains, (list, tuple)) and trains:
         shown.append((f"{trains[0]}", "train" if trains[0] == 1 else "trains"))
     if "losses" in m:
@@ -83,21 +76,8 @@ def _tiles(m: Manifest) -> list[tuple[str, str]]:
     if "bytes" in t:
         shown.append((sizes.show(t["bytes"]), "read"))
     if "wall" in t:
-        shown.append((_seconds(t["wall"]), f"in all, {sizes.show(t.get('rate', 0))}/s"))
+        shown.append((bars.seconds(t["wall"]), f"in all, {sizes.show(t.get('rate', 0))}/s"))
     return shown
-
-
-def _percent(part: float, whole: float) -> str:
-    """Return a share; what is almost all is not said to be all."""
-    if not whole or part == whole:
-        return "100 %" if whole else "0 %"
-    return f"{min(100 * part / whole, 99.9):.3g} %"
-
-
-def _seconds(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _facts(m: Manifest) -> Mapping[str, Any]:
@@ -186,31 +166,22 @@ def _rest(row: Mapping[str, Any]) -> int:
 def _group(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the account of an input: a bar of all modules, and a row for each."""
     causes = list(dict.fromkeys(cause for r in rows for cause in r["masked"]))
-    colours = {cause: CAUSES[n % len(CAUSES)] for n, cause in enumerate(causes)}
-    total: Counter[str] = Counter()
+    masked: Counter[str] = Counter()
     for r in rows:
-        total.update({"used": r["used"], **r["masked"]})
+        masked.update(r["masked"])
     expected = sum(r["expected"] for r in rows)
-
-    def parts(of: Mapping[str, int], whole: int) -> list[bars.Part]:
-        named = [("used", of.get("used", 0), bars.GREEN), *((c, of.get(c, 0), colours[c]) for c in causes)]
-        return [
-            bars.Part(n, v, f"{v} ({_percent(v, whole)})", colour)
-            for n, v, colour in named
-            if v or n == "used"
-        ]
 
     by = ", ".join(rows[0].get("algorithms", ()))
     out = f"<h3>{escaped(name)}</h3>" + (
         f'<p class="muted">used by {escaped(by)}</p>' if by and by not in name else ""
     )
-    out += bars.told(parts(total, expected), expected)
+    out += bars.told(bars.frames(expected, sum(r["used"] for r in rows), masked, causes), expected)
     head = ["module", "expected", "used", *causes, ""]
     body = [
         [
             str(r["module"]) if r["module"] >= 0 else "entries",
             *(str(n) for n in (r["expected"], r["used"], *(r["masked"].get(c, 0) for c in causes))),
-            bars.bar(parts({"used": r["used"], **r["masked"]}, r["expected"]), r["expected"], 10),
+            bars.bar(bars.frames(r["expected"], r["used"], r["masked"], causes), r["expected"], 10),
         ]
         for r in rows
     ]
@@ -255,23 +226,20 @@ def times(result: words.Finished) -> page.Section:
         ("the pass over the data", each, bars.GREEN),
         ("before and after", max(wall - each, 0.0), bars.GREY),
     ]
-    out += f"<h3>All of it, {_seconds(wall)}</h3>" + bars.told([_time(*one) for one in whole])
+    out += f"<h3>All of it, {bars.seconds(wall)}</h3>" + bars.told([_time(*one) for one in whole])
     count = len(workers) or 1
     noun = "worker" if count == 1 else f"{count} workers"
-    out += f"<h3>The pass, time of the {noun}</h3>" + bars.told(_busy(t["sum"], count * each))
+    out += f"<h3>The pass, time of the {noun}</h3>" + bars.told(bars.working(t["sum"], count * each))
     if len(workers) > 1:
-        rows = [[name, bars.bar(_busy(own, each), each, 10)] for name, own in list(workers.items())[:WORKERS]]
+        rows = [
+            [name, bars.bar(bars.working(own, each), each, 10)]
+            for name, own in list(workers.items())[:WORKERS]
+        ]
         more = f"<p>And {len(workers) - WORKERS} more.</p>" if len(workers) > WORKERS else ""
         out += html.folded("each worker", page.grid(["worker", ""], rows, bars=True) + more)
     rows_ = [*words.cost.rows(cluster)] if cluster.get("nodes") else []
     return page.Section("time", "Where the time went", out + (html.table("", rows_) if rows_ else ""))
 
 
-def _busy(seconds: Mapping[str, float], there: float) -> list[bars.Part]:
-    """Return what workers did in the time that they had, and how long they had nothing to do."""
-    parts = [_time(TIME[k][0], seconds.get(k, 0.0), TIME[k][1]) for k in TIME]
-    return [*parts, _time("idle", max(there - sum(p.value for p in parts), 0.0), bars.GREY)]
-
-
 def _time(name: str, seconds: float, colour: str) -> bars.Part:
-    return bars.Part(name, seconds, _seconds(seconds), colour)
+    return bars.Part(name, seconds, bars.seconds(seconds), colour)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from .. import html
+from .. import html, sizes
 from ..disk.fragments import Address, chunk_path, gathered_path
+from ..html import bars
 from . import words
 from .chunkdigests import chunk_digests
 from .explain import explain
@@ -81,4 +82,7 @@ class Plan(Record):
         return f"<dxflow.Plan of {len(self.chunks)} chunks>\n{self}"
 
     def _repr_html_(self) -> str:
-        return html.table("Plan", words.of_plan(self, self.memory))
+        said, n = words.of_plan(self, self.memory), len(self.chunks)
+        about = html.table("Plan", [row for row in said if row[0] != "memory"], f"{n} chunk{'s' * (n != 1)}")
+        whole = f"memory of a worker: {sizes.show(self.memory.total)}"
+        return about + bars.told(words.memory_parts(self.memory), title=whole)

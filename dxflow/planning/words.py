@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from .. import sizes
+from ..html import bars
 from ..run import losses
 from .hints import hints
 from .reads import reads
@@ -54,6 +56,13 @@ def of_plan(plan: Plan, memory: Memory) -> list[Row]:
         ("result", _place(plan)),
         *(("loss", line) for line in losses.lines(plan.losses)),
     ]
+
+
+def memory_parts(memory: Memory) -> list[bars.Part]:
+    """Return what a worker needs memory for, as parts of a bar."""
+    colours = (bars.BLUE, bars.ORANGE, bars.GREEN, bars.PURPLE, bars.YELLOW, bars.GREY)
+    each = zip(asdict(memory).items(), colours, strict=True)
+    return [bars.Part(what, n, sizes.show(n), colour) for (what, n), colour in each if n]
 
 
 def of_where(cut: Cut | None) -> list[Row]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import html
 from ..errors import PlanError
 from ..errors.kinds import flat, shown
+from ..html import bars
 from .index import EntryIndex
 from .losses import ranges
 from .variants import refuse_several
@@ -190,6 +192,36 @@ class FrameSelection:
             out.append(np.setdiff1d(np.asarray(self.trains).astype(np.uint64), index.train_ids))
         return np.concatenate(out)
 
+    def _repr_html_(self) -> str:
+        rows = list(self._said())
+        drawn = ""
+        if self.mask is not None and len(self.mask):
+            many = int(self.mask.sum())
+            parts = [bars.Part("read", many, f"{many}", bars.GREEN)]
+            drawn = bars.told(parts, len(self.mask))
+        return html.table("FrameSelection", rows or [("", "all frames")], "all of this must hold") + drawn
+
+    def _said(self) -> Iterator[tuple[str, str]]:
+        """Yield what is selected, (label, words)."""
+        for name in ("pulses", "cells", "trains"):
+            if (which := getattr(self, name)) is not None:
+                yield name, f"the first {which.count}" if isinstance(which, First) else _ids_said(which)
+        for name, pairs, ids in (
+            ("frames", self.frames, "pulses"),
+            ("entries", self.entries, "entries"),
+            ("in cells", self.in_cells, "cells"),
+        ):
+            if pairs is not None:
+                trains = np.unique(np.asarray(pairs[0]))
+                yield (
+                    name,
+                    f"{len(pairs[0])}, named by trains and {ids}, of {len(trains)} trains: {_listed(trains)}",
+                )
+        if self.mask is not None:
+            yield "mask", f"{int(self.mask.sum())} of {len(self.mask)} frames"
+        for n, one in enumerate(self.also):
+            yield from ((f"also {n + 1}: {label}", said) for label, said in one._said())
+
     def _mask_for(self, index: EntryIndex) -> NDArray:
         """Return the mask if it fits."""
         assert self.mask is not None
@@ -198,6 +230,15 @@ class FrameSelection:
                 f"frames: a boolean array of {len(self.mask)} was given, but there are {len(index)} frames"
             )
         return self.mask
+
+
+def _ids_said(which: slice | Sequence[int] | NDArray) -> str:
+    """Return ids as a user would write them."""
+    if isinstance(which, slice):
+        last = "the last" if which.stop is None else f"{which.stop - 1}"
+        step = f", each {which.step}." if which.step not in (None, 1) else ""
+        return f"{which.start or 0} to {last}{step}"
+    return _listed(np.atleast_1d(np.asarray(which))) if np.size(which) else "none"
 
 
 def _label(labels: dict[str, NDArray], name: str) -> NDArray:
