@@ -31,7 +31,8 @@ SCRIPT = "live.js"
 LOOKING = 15.0
 """Seconds since a page has asked for which somebody looks at it; without, nothing is drawn."""
 SHARE = 4
-"""Of the time, so many times as long as drawing took, nothing is drawn."""
+"""Of the time, so many times as long as drawing took, nothing is drawn, but for `LONGEST` seconds at most."""
+LONGEST = 10.0
 END = 10.0
 """Seconds for which the end waits until a page that is looked at has the result."""
 STYLE = (
@@ -142,7 +143,7 @@ class LivePage:
             self._asked = time.monotonic()
             self._news.notify()
             return {
-                "html": self._past.html(),
+                "html": self._past.html(self._drawn),
                 "trouble": self._trouble,
                 "parts": [
                     {"id": one, "title": plain(title), "digest": _digest(html)}
@@ -209,7 +210,7 @@ class LivePage:
     def _rest(self, seconds: float) -> None:
         """Leave the processor to the run; not when it has ended."""
         with self._news:
-            self._news.wait_for(lambda: self._over, max(seconds, 0.2))
+            self._news.wait_for(lambda: self._over, min(max(seconds, 0.2), LONGEST))
 
 
 def _digest(html: str) -> str:

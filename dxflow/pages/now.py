@@ -40,11 +40,13 @@ class Past:
         self.status = status
         self._seen.append((status.elapsed_s, status.trains_per_s, status.behind_s))
 
-    def html(self) -> str:
-        """Return what is to be seen now."""
+    def html(self, drawn: Snapshot | None = None) -> str:
+        """Return what is to be seen now; `drawn` is the snapshot that the pictures are of."""
         if self.status is None:
             return "<p>Nothing is known yet.</p>"
-        return f"{_said(self.status)}{page.tiles(_tiles(self.status))}{self._drawn()}{_of(self.snapshot)}"
+        return (
+            f"{_said(self.status)}{page.tiles(_tiles(self.status))}{self._drawn()}{_of(self.snapshot, drawn)}"
+        )
 
     def _drawn(self) -> str:
         seen = list(self._seen)
@@ -87,8 +89,8 @@ def _tiles(status: Status) -> list[tuple[str, str]]:
     return [*rows, (f"{status.version}", "version of parameters")] if status.version > 1 else rows
 
 
-def _of(snapshot: Snapshot | None) -> str:
-    """Return which trains the pictures are of."""
+def _of(snapshot: Snapshot | None, drawn: Snapshot | None) -> str:
+    """Return which trains the result has, and the pictures, if these are of an earlier one."""
     if snapshot is None:
         return '<p class="muted">There is no result yet.</p>'
     what = "The result" if snapshot.final else f"Result {snapshot.number}"
@@ -96,7 +98,11 @@ def _of(snapshot: Snapshot | None) -> str:
         f"{what}: {snapshot.trains} trains, {snapshot.first_train} to {snapshot.last_train}; the same bits as "
         f"dxflow reduce --chunk '{snapshot.chunk}' of these"
     )
-    return f'<p class="muted">{escaped(said)}</p>'
+    if drawn is None:
+        said += "; it is being drawn"
+    elif drawn is not snapshot:
+        said += f"; the pictures are of result {drawn.number}, {drawn.trains} trains"
+    return f'<p class="muted">{escaped(said)}.</p>'
 
 
 def _duration(seconds: float) -> str:

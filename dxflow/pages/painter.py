@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-NICE = 10
+NICE = 5
 """What it does comes after what the run does."""
 Parts = list[tuple[str, str, str]]
 """Id, title and HTML of each part."""
