@@ -84,7 +84,7 @@ def test_without_the_token_there_is_no_hint_of_anything(door):
         own[:-1],
         f"/x{own}",
         "/" + "a" * 32 + "/",
-        "/é/",
+        "/%C3%A9/",
         "//",
     ]
     answers = {

@@ -25,7 +25,7 @@ def test_all_numbers_of_a_status_are_shown():
         *(
             "running",
             "",
-            3700.0,
+            3720.0,
             1200,
             9.87,
             2.65e9,

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -12,7 +13,7 @@ from dxflow.pages.painter import Failed, Painter
 pytest_plugins = ["feedback"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def painter():
     made = Painter()
     yield made
@@ -36,8 +37,8 @@ def test_what_cannot_be_drawn_is_said_and_the_next_one_is_drawn(painter, results
     assert painter._process.pid != first
 
 
-def test_it_ends_while_it_draws_and_does_not_begin_again(painter, results):
-    caught = []
+def test_it_ends_while_it_draws_and_does_not_begin_again(results):
+    painter, caught = Painter(), []
 
     def draw():
         try:
@@ -49,7 +50,7 @@ def test_it_ends_while_it_draws_and_does_not_begin_again(painter, results):
     thread = threading.Thread(target=draw)
     thread.start()
     while painter._process is None:
-        pass
+        time.sleep(0.01)
     painter.close()
     thread.join(60)
     assert caught
