@@ -152,7 +152,11 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = SECONDS
+
+    def setup(self) -> None:
+        """Begin; what does not come in time is not waited for."""
+        self.timeout = SECONDS
+        super().setup()
 
     def do_GET(self) -> None:
         self._answer(lambda path: self.server.house.get(path))

@@ -166,7 +166,7 @@ def test_tokens_are_long_and_never_the_same(door):
 
 
 def test_who_says_nothing_holds_up_nobody_for_long(door, monkeypatch):
-    monkeypatch.setattr(doors._Handler, "timeout", 0.5)
+    monkeypatch.setattr(doors, "SECONDS", 0.5)
     port = urlsplit(door.address).port
     with contextlib.ExitStack() as kept:
         silent = [
