@@ -13,7 +13,7 @@ from ..errors.near import listed
 from ..errors.redact import hidden
 from ..run.joined import nothing
 from .address import Address
-from .layout import FORMAT, PREFIX, PROVISIONAL, VALUE, Keys, unpacked
+from .layout import FORMAT, OFFSETS, PREFIX, PROVISIONAL, VALUE, Keys, unpacked
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -170,6 +170,7 @@ class Collected:
         for axis in self._rows:
             found |= self._along(axis)
         described = self.snapshot.get("variables", {})
+        found |= self._offsets()
         for name, one in described.items():
             if one["kind"] == "total" and (data := self._totals.get(f"{VALUE}{name}".encode())):
                 found[name] = xr.Variable(one["dims"], unpacked(data), one["attrs"])
@@ -193,9 +194,23 @@ class Collected:
                 continue
             if one["kind"] == PROVISIONAL:
                 found |= self._later(name, one, trains[order])
-            elif all(name in part for part in parts):
+            elif one["kind"] == "rows" and all(name in part for part in parts):
                 values = np.concatenate([part[name] for part in parts])[order]
                 found[name] = xr.Variable(one["dims"], values, one["attrs"])
+        return found
+
+    def _offsets(self) -> dict[str, Any]:
+        """Return where the events of each train begin."""
+        import xarray as xr
+
+        found = {}
+        for name, one in self.snapshot.get("variables", {}).items():
+            if one["kind"] == OFFSETS and one["axis"] in self._rows and one["dims"][0] in self._rows:
+                trains, rows = (
+                    np.sort(np.concatenate([part[""] for part in self._rows[axis]]))
+                    for axis in (one["dims"][0], one["axis"])
+                )
+                found[name] = xr.Variable(one["dims"], np.searchsorted(rows, trains), one["attrs"])
         return found
 
     def _later(self, name: str, one: Mapping[str, Any], trains: NDArray) -> dict[str, Any]:

@@ -21,6 +21,8 @@ VALUE = "data:"
 """What the fields with values begin with, before the name of a variable."""
 PROVISIONAL = "provisional"
 """Attribute of variables that later trains may change."""
+OFFSETS = "offset"
+"""Kind of what is worked out of rows: where those of each train begin."""
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,16 @@ class Publisher:
         self._thread = threading.Thread(target=self._work, name="dxflow-publish", daemon=True)
 
     @property
+    def address(self) -> Address:
+        """Where it writes; as a text it has no password."""
+        return self._address
+
+    @property
+    def alive(self) -> bool:
+        """Whether it works."""
+        return self._thread.is_alive()
+
+    @property
     def trouble(self) -> str:
         """Why nothing can be written at present, "" if it can."""
         return self._trouble
@@ -146,7 +156,7 @@ class Publisher:
     def _say(self, trouble: str) -> None:
         """Log a trouble when it is new, or has lasted for a minute again."""
         self._failures += 1
-        trouble = hidden(trouble)
+        trouble = hidden(trouble).rstrip(".")
         now = time.monotonic()
         if trouble != self._trouble or now - self._said > AGAIN:
             self._log(logging.WARNING, f"no feedback: {trouble}. The run goes on, and tries again")

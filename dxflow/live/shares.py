@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sizes import show
-from .layout import PROVISIONAL
+from .layout import OFFSETS, PROVISIONAL
 
 if TYPE_CHECKING:
     import xarray as xr
 
 TRAIN = "train"
 TRAIN_ID = "train_id"
+OFFSET, EVENT = "_offset", "_event"
 OF_A_TRAIN, OF_THE_RUN = 1 / 64, 1 / 4
 """Shares of the memory that a variable may take: of a train's rows, and of the run."""
 
@@ -40,15 +41,21 @@ class Shares:
     totals: list[str] = field(init=False, default_factory=list)
     provisional: dict[str, list[str]] = field(init=False, default_factory=dict)
     """As `rows`."""
+    offsets: dict[str, str] = field(init=False, default_factory=dict)
+    """What says where the events of each train begin, and the axis of these: worked out where it is read."""
     left_out: dict[str, str] = field(init=False, default_factory=dict)
     """By name, why."""
 
     def __post_init__(self) -> None:
         for name, one in self.data.variables.items():
-            if (why := self._unfit(str(name), one)) is None:
-                self._sort(str(name), one)
-            elif why:
+            events = f"{str(name).removesuffix(OFFSET)}{EVENT}"
+            if name in self.data.coords and str(name).endswith(OFFSET) and events in self.trains:
+                # It counts from the first train of the run, which may be gone.
+                self.offsets[str(name)] = events
+            elif why := self._unfit(one):
                 self.left_out[str(name)] = why
+            else:
+                self._sort(str(name), one)
         self._spare()
 
     @cached_property
@@ -88,11 +95,12 @@ class Shares:
         kinds = [(n, "rows", axis) for axis, names in self.rows.items() for n in names]
         kinds += [(n, PROVISIONAL, axis) for axis, names in self.provisional.items() for n in names]
         kinds += [(n, "total", "") for n in self.totals]
+        kinds += [(n, OFFSETS, axis) for n, axis in self.offsets.items()]
         return {name: self._described(name, kind, axis) for name, kind, axis in kinds}
 
     def _described(self, name: str, kind: str, axis: str) -> dict[str, Any]:
         one = self.data.variables[name]
-        dims = [str(d) for d in (one.transpose(axis, ...) if axis else one).dims]
+        dims = [str(d) for d in (one.transpose(axis, ...) if axis in one.dims else one).dims]
         return {
             "kind": kind,
             "axis": axis,
@@ -102,12 +110,9 @@ class Shares:
             "attrs": dict(one.attrs),
         }
 
-    def _unfit(self, name: str, one: xr.Variable) -> str | None:
-        """Return why a variable is not published; "" if nobody misses it."""
+    def _unfit(self, one: xr.Variable) -> str:
+        """Return why a variable is not published, "" if it is."""
         axis = self.axis(one)
-        if axis and name in self.data.coords and name.endswith("_offset"):
-            # They count from the first train of the run, which may be gone.
-            return ""
         if one.dtype.kind not in "biufcMmUSO":
             return f"it is {one.dtype}"
         size, limit = one.nbytes, int(self.memory * OF_THE_RUN)
@@ -115,7 +120,7 @@ class Shares:
             size = size // max(len(np.unique(self.trains[axis])), 1)
             limit = int(self.memory * OF_A_TRAIN)
         if size <= limit:
-            return None
+            return ""
         return f"{show(size)}{' a train' if axis else ''}: feedback has up to {show(limit)}"
 
     def _sort(self, name: str, one: xr.Variable) -> None:

@@ -60,7 +60,7 @@ def test_the_page_follows_a_run_to_its_end(browser, page, results):
     before = shown.evaluate("document.querySelector('[id^=variables-litframes]').innerText")
     assert "24 values" in before
     # What was opened stays open.
-    shown.wait("document.querySelector('#run details')")
+    shown.wait("document.querySelector('#run details') !== null")
     shown.evaluate("document.querySelector('#run details').open = true")
     page.status(Status("running", trains=12, elapsed_s=2))
     page.snapshot(replace(snapshot(results, 2), final=True))
