@@ -1,7 +1,6 @@
 """Fixtures for feedback: a Redis server, results that stand for snapshots, and a live run that shows them."""
 
 import time
-from dataclasses import dataclass
 from itertools import count
 from types import SimpleNamespace
 from urllib.parse import quote
@@ -17,22 +16,13 @@ from dxflow.algorithms.average import Average
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.live import publish
 from dxflow.live.address import Address
+from dxflow.live.observers import Snapshot, Status
 from dxflow.live.publish import Publisher
 
 STEPS = (4, 8, 12)
 """Trains of snapshots."""
 NUMBERS = count(1)
 """Of snapshots: no two runs of a name have the same ones."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """How a live run goes, as its observers are told."""
-
-    state: str = "waiting"
-    waiting_for: str = ""
-    trains: int = 0
-    behind_s: float = 0.0
 
 
 class Bright(Algorithm):
@@ -116,7 +106,7 @@ class Live:
         result = self._results[result] if isinstance(result, int) else result
         ids = result.dataset["train"].values
         told = {"version": 1, "trains": len(ids), "final": False, "status": Status(), **facts}
-        snapshot = SimpleNamespace(
+        snapshot = Snapshot(
             number=number, path=result.path, first_train=ids[0], last_train=ids[-1], chunk="4 trains", **told
         )
         self.publisher.snapshot(snapshot)

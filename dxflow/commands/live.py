@@ -19,6 +19,7 @@ from ..errors.usage import OptionParser, UsageError, spoken
 from ..line import naming
 from ..line.exits import OK, text_of
 from ..line.options import cluster_of_pass, of_plan, run_of
+from ..line.watching import add_watching, unwatched, watching
 from ..live.folder import CHUNK, END, WAIT, Ending, GrowingRun
 from ..live.following import follow
 from ..live.parameters import answered, ask
@@ -55,6 +56,7 @@ def parser(doc: str) -> argparse.ArgumentParser:
         metavar="SECONDS|now|never",
         help=f"the run has ended when no file has changed for so long (default: {END:g}); now: with what is closed",
     )
+    add_watching(out)
     return out
 
 
@@ -83,7 +85,7 @@ class Line:
             "source": str(self.options.run),
             "algorithms": [{"name": one.name, "class": type(one).__name__} for one in self._first],
             "options": {
-                "shared": [t for t in first.tokens if t not in ("--overwrite", "--quiet")],
+                "shared": [t for t in unwatched(first.tokens) if t not in ("--overwrite", "--quiet")],
                 "own": [one.tokens for one in own],
             },
         }
@@ -147,11 +149,14 @@ def run(argv: Sequence[str], doc: str, say: Say) -> int:
         )
     except (ValueError, OSError) as e:
         raise UsageError(text_of(e)) from e
-    observers = [] if args.quiet else [Said(say)]
-    try:
+    observers: list[Any] = [] if args.quiet else [Said(say)]
+    with ExitStack() as stack:
+        stack.callback(line.close)
+        try:
+            observers += stack.enter_context(watching(args, say))
+        except (ValueError, OSError, ImportError) as e:
+            raise UsageError(text_of(e)) from e
         result = follow(source, args.to, observers, line.cluster, overwrite=args.overwrite)
-    finally:
-        line.close()
     say(spoken(result.report()))
     return OK
 

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import time
 from urllib.parse import quote
@@ -12,10 +13,14 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 import redis
+import xarray as xr
+from growth import Fed, Planner
 
 import dxflow
+from dxflow.commands.main import main
 from dxflow.live import address
 from dxflow.live.address import Address
+from dxflow.live.following import follow
 from dxflow.live.publish import Publisher
 
 pytest_plugins = ["feedback"]
@@ -279,3 +284,81 @@ def test_a_snapshot_that_is_gone_already_is_left_out(server, live, tools, result
 
 def test_a_publisher_that_never_began_ends():
     Publisher(Address.of("redis://127.0.0.1:1?name=x")).close()
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_the_command_publishes(server, tiny, tmp_path, capsys):
+    folder, to = tmp_path / "r0001", tmp_path / "x.zarr"
+    shutil.copytree(tiny.path, folder)
+    for file in folder.glob("*.h5"):
+        os.utime(file, (1, 1))
+    url = f"redis://any:n0body@127.0.0.1:{server.port}"
+    line = ["live", str(folder), "litframes", "--to", str(to), "--end", "now", "--chunk", "2 trains"]
+    server.client().acl_setuser("any", enabled=True, passwords=["+n0body"], keys=["*"], commands=["+@all"])
+    assert main([*line, "--cluster", "here", "--publish", url]) == 0
+    said = capsys.readouterr().out
+    assert f"publish  redis://127.0.0.1:{server.port}?name=x" in said
+    ev = dxflow.open(f"{url}?name=x")
+    assert ev.finished
+    assert ev.snapshot["final"]
+    assert ev.status["state"] == "finished"
+    xr.testing.assert_identical(ev.data.drop_attrs(), dxflow.open(to).table.data.load().drop_attrs())
+    # Neither what is left on the disk nor on the server has the password.
+    assert "n0body" not in said
+    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(b"n0body" in one for one in kept)
+    assert b"n0body" not in server.client().get("dxflow:x:about")
+
+
+class Meddler:
+    """An observer of a live run that stops its server after the second snapshot and starts it after the fifth."""
+
+    def __init__(self, server, publisher, tools):
+        self.server, self.publisher, self.tools, self.seen = server, publisher, tools, []
+
+    def begin(self, about):
+        pass
+
+    def snapshot(self, snapshot):
+        self.seen.append(snapshot.number)
+        if snapshot.number == 2:
+            self.look(snapshot)
+            self.server.stop()
+        elif snapshot.number == 4:
+            self.tools.until(lambda: self.publisher.trouble)
+        elif snapshot.number == 5:
+            self.server.start()
+            self.look(snapshot)
+
+    def look(self, snapshot):
+        """Compare what is published with the snapshot."""
+        address = self.publisher.address
+        self.tools.until(lambda: self.tools.opened(address).snapshot["number"] == snapshot.number)
+        ev, table = self.tools.opened(address), dxflow.open(snapshot.path).table
+        for name in ("above.bright", "above.intensity", "stats.mean", "train_id", "pulse_id"):
+            xr.testing.assert_identical(ev.data[name].variable, table.data[name].variable.load())
+        assert "provisional" in ev.data["above.bright"].attrs
+
+    def status(self, status):
+        pass
+
+    def close(self):
+        pass
+
+
+@pytest.mark.usefixtures("now", "_at_once")
+def test_a_live_run_loses_nothing_when_its_server_stops_and_feedback_goes_on(
+    own_server, tools, whole, tmp_path
+):
+    """As a whole: a run that grows, followed, with a server that is away for three snapshots."""
+    publisher = Publisher(Address.of(f"{own_server.url}?name=r0001"))
+    meddler = Meddler(own_server, publisher, tools)
+    source = Fed(whole.path, tmp_path / "run", [[f"S{n:05d}"] for n in range(7)])
+    result = follow(source, tmp_path / "x.zarr", [publisher, meddler], "here")
+    assert meddler.seen == [1, 2, 3, 4, 5, 6, 7]
+    expected = dxflow.execute(Planner()(whole.path, None, chunk="3 trains"), "here", quiet=True)
+    assert result.dataset.equals(expected.dataset)
+    ev = tools.opened(publisher.address)
+    assert ev.finished
+    assert ev.snapshot["final"]
+    xr.testing.assert_identical(ev.data.drop_attrs(), result.table.data.load().drop_attrs())
