@@ -36,7 +36,10 @@ class Exported:
 
     def __str__(self) -> str:
         lines = [f"wrote    {path}: {words}" for path, words in self.files.items()]
-        return "\n".join([*lines, *(f"left out {name} {why}" for name, why in self.left.items())])
+        why: dict[str, list[str]] = {}
+        for name, reason in self.left.items():
+            why.setdefault(reason, []).append(name)
+        return "\n".join([*lines, *(f"left out {listed(names)}: {reason}" for reason, names in why.items())])
 
 
 def export(
@@ -122,7 +125,7 @@ class _Asked:
             own = self._file(part, writers) if len(made) > 1 else self.path
             writers[own] = partial(write, self.source, part, **more)
             rows, own_names = part.rows(self.source), [*self.source.labels(part.dims), *part.variables]
-            words[own] = f"{rows} {'row' if rows == 1 else 'rows'}, {len(own_names)} variables"
+            words[own] = f"{_counted(rows, 'row')}, {_counted(len(own_names), 'variable')}"
             for name in part.variables:
                 self.sizes[name] = Part(part.name, part.dims, [name], part.at).size(self.source)
         return writers, words, left
@@ -142,7 +145,7 @@ class _Asked:
         self.sizes = {name: asarrays.size(self.source, [name]) for name in every}
         return (
             {self.path: lambda path: write(self.source, names, path)},
-            {self.path: f"{len(every)} arrays"},
+            {self.path: _counted(len(every), "array")},
             {},
         )
 
@@ -159,6 +162,10 @@ class _Asked:
         raise ValueError(
             f"{words} are more than the limit of {show(most)}: name those that are needed, or give limit=None"
         )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _inputs(what: Any, source: Source) -> list[str]:
@@ -186,12 +193,18 @@ def _check(paths: Sequence[Path], inputs: Sequence[str], overwrite: bool) -> Non
 def _write(writers: dict[Path, Writer], overwrite: bool) -> None:
     """Write all files under other names first, then rename them."""
     made: dict[Path, Path] = {}
+    placed: list[Path] = []
     try:
         for path, write in writers.items():
             made[path] = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
             write(made[path])
         for path, temporary in made.items():
             os.replace(temporary, path) if overwrite else replace.appear(temporary, path)
+            placed.append(path)
+    except BaseException:
+        for path in () if overwrite else placed:
+            path.unlink(missing_ok=True)
+        raise
     finally:
         for temporary in made.values():
             temporary.unlink(missing_ok=True)

@@ -204,7 +204,7 @@ def parts(source: Source, names: Sequence[str], at: str | None) -> tuple[list[Pa
             continue
         if why := _refused(source, name, at, bool(names)):
             if names and not any(has_magic(n) for n in names):
-                raise ValueError(f"{name!r} {why}")
+                raise ValueError(f"{name!r}: {why}")
             left[name] = why
             continue
         rows = _rows_of(source, name, at)
@@ -230,13 +230,13 @@ def _refused(source: Source, name: str, at: str | None, asked: bool) -> str:
     inner = prod(s for d, s in array.sizes.items() if d not in rows and d not in RATES)
     shape = ", ".join(f"{d} {s}" for d, s in array.sizes.items())
     if at == TRAIN and array.dims[:1] == (PULSE,):
-        return "has values per pulse, and at='train' asks for one per train"
+        return "values per pulse, and at='train' asks for one per train"
     if at is not None and source.columns.rate(name) == RUN and array.ndim and not asked:
-        return f"is of the run ({shape}), and not repeated in each row unless it is named"
+        return f"of the run ({shape}), not repeated in each row unless it is named"
     if inner > MOST:
-        return f"has {inner} values in each row ({shape}), {MOST} at most become columns: write .npz or .mat"
+        return f"{inner} values in each row ({shape}); {MOST} at most become columns: write .npz or .mat"
     if len(rows) > 1 and not source.binned and not asked:
-        return f"is no list ({shape}): write .npz or .mat, or name it for a line of each value"
+        return f"no list ({shape}): write .npz or .mat, or name it for a line of each value"
     return ""
 
 

@@ -12,6 +12,7 @@ from dxflow.algorithms.litframes import LitFrames
 from dxflow.algorithms.peaks import PeakFinder8
 from dxflow.analysis import saved
 from dxflow.commands.main import main
+from dxflow.handover.damnit import variables
 from dxflow.simulate import Spots
 
 
@@ -34,7 +35,7 @@ def test_a_result_is_exported_by_its_rows_and_what_is_too_large_is_said(results,
     assert export(results / "r.zarr", tmp_path / "y.csv") == 0
     said = capsys.readouterr().out
     assert f"wrote    {tmp_path}/y.pulse.csv: 24 rows" in said
-    assert "left out average.mean is no list" in said
+    assert "no list (module 8, ss 64, fs 32): write .npz or .mat" in said
     data = dxflow.open(results / "r.zarr").dataset
     frames = pd.read_csv(tmp_path / "y.pulse.csv")
     np.testing.assert_array_equal(frames["train_id"], data["train_id"])
@@ -58,6 +59,15 @@ def test_arrays_of_any_shape_go_into_one_file(results, tmp_path):
         np.testing.assert_array_equal(
             read["average.mean"], dxflow.open(results / "r.zarr").dataset["average.mean"]
         )
+
+
+def test_a_run_table_shows_the_same_result(results):
+    made, data = variables(results / "r.zarr"), dxflow.open(results / "r.zarr").dataset
+    lit, mean = (made[name].func(None, 1, 900123) for name in ("litframes_lit", "average_mean"))
+    np.testing.assert_array_equal(lit.data["train_id"], data["train_id"])
+    assert lit.get_summary() == data["litframes.lit"].values.mean()
+    assert type(mean.preview).__name__ == "Figure"
+    assert "peaks_peaks" not in made
 
 
 def test_what_cannot_be_is_said_in_the_words_of_the_line(results, tmp_path, capsys):

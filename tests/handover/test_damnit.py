@@ -1,6 +1,7 @@
 """Variables of DAMNIT, run by DAMNIT's own context runner and read by its own API."""
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -136,6 +137,14 @@ def test_a_damaged_result_is_an_error_of_its_run_alone(place, tmp_path):
     damaged = results_of(tmp_path, 2, ', "xgm"').errors["xgm"]
     assert type(damaged).__name__ != "Skip"
     assert "r0002.zarr" in str(damaged)
+
+
+def test_a_context_file_can_be_handed_from_its_runner_to_the_rest_of_damnit(place):
+    context = Pipeline.from_str(CONTEXT.format(path=place / "results/r{run:04}.zarr", more="")).context
+    for one in context.vars.values():
+        # So does the runner: functions are not handed on.
+        one.func = None
+    assert pickle.loads(pickle.dumps(context)).vars["xgm"].title == "xgm"
 
 
 def test_before_there_is_any_result_variables_that_are_named_are_there(tmp_path):

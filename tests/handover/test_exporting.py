@@ -12,8 +12,9 @@ import smalltables
 import xarray as xr
 from pyarrow import parquet
 
+from dxflow.analysis import saved
 from dxflow.analysis.tables import Table
-from dxflow.handover import export
+from dxflow.handover import export, exporting
 
 LARGE = 2**53 + 1
 """No float is this number."""
@@ -144,19 +145,19 @@ def test_values_of_trains_and_of_the_run_are_repeated_where_that_is_asked_for(ta
     np.testing.assert_array_equal(read["delay (ps)"], table.column("delay", at="pulse").values)
     assert read["state"].tolist() == table.column("state", at="pulse").values.tolist()
     assert set(read["energy (keV)"]) == {9.3}
-    with pytest.raises(ValueError, match="has values per pulse, and at='train' asks for one per train"):
+    with pytest.raises(ValueError, match="values per pulse, and at='train' asks for one per train"):
         export(table, tmp_path / "z.csv", "xgm", at="train")
 
 
 def test_an_image_is_no_column_unless_each_value_may_have_a_line(table, data, tmp_path):
     made = export(table, tmp_path / "y.csv")
-    assert "is no list (ss 4, fs 6): write .npz or .mat" in made.left["image"]
+    assert "no list (ss 4, fs 6): write .npz or .mat" in made.left["image"]
     export(table, tmp_path / "image.csv", "image")
     read = pd.read_csv(tmp_path / "image.csv")
     np.testing.assert_array_equal(read["image"].astype("f4").to_numpy().reshape(4, 6), data["image"])
     np.testing.assert_array_equal(read["fs"][:7], [0, 1, 2, 3, 4, 5, 0])
     wide = Table(data.assign(wide=(("pulse", "k"), np.zeros((data.sizes["pulse"], 65)))))
-    with pytest.raises(ValueError, match=r"'wide' has 65 values in each row .*64 at most.*\.npz or \.mat"):
+    with pytest.raises(ValueError, match=r"'wide': 65 values in each row .*64 at most.*\.npz or \.mat"):
         export(wide, tmp_path / "w.csv", "wide")
 
 
@@ -218,6 +219,46 @@ def test_nothing_is_left_where_writing_fails(table, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         export(table, tmp_path / "y.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_several_files_that_are_new_all_or_none_are_there(table, tmp_path, monkeypatch):
+    """As another process would that makes one of them in between."""
+    wait = exporting._check
+    monkeypatch.setattr(
+        exporting, "_check", lambda *given: wait(*given) or (tmp_path / "y.run.csv").write_text("mine")
+    )
+    with pytest.raises(FileExistsError):
+        export(table, tmp_path / "y.csv")
+    assert [p.name for p in tmp_path.iterdir()] == ["y.run.csv"]
+    assert (tmp_path / "y.run.csv").read_text() == "mine"
+
+
+def test_tables_of_several_runs_say_of_which_run_a_row_is(tmp_path):
+    one, other = smalltables.dataset(), smalltables.dataset(seed=1)
+    other = other.assign_coords(train=other.train + 100, train_id=("pulse", other.train_id.values + 100))
+    for number, data in ((1, one), (2, other)):
+        saved.write(data.assign_attrs(run=f"r{number:04}"), tmp_path / f"r{number:04}.zarr", "table", {})
+    export([tmp_path / "r0001.zarr", tmp_path / "r0002.zarr"], tmp_path / "y.csv")
+    pulses, trains = (pd.read_csv(tmp_path / f"y.{rate}.csv") for rate in ("pulse", "train"))
+    assert pulses["run"].tolist() == [1] * one.sizes["pulse"] + [2] * other.sizes["pulse"]
+    np.testing.assert_array_equal(pulses["xgm (uJ)"], np.concatenate([one["xgm"], other["xgm"]]))
+    assert trains["train_run"].tolist() == [1] * 20 + [2] * 20
+
+
+def test_a_table_without_rows_has_a_header(data, tmp_path):
+    empty = Table(data.isel(pulse=slice(0), train=slice(0)))
+    for suffix in ("csv", "parquet", "npz", "mat"):
+        export(empty, tmp_path / f"y.{suffix}")
+    assert (tmp_path / "y.pulse.csv").read_text().startswith("train_id,pulse_id,xgm (uJ)")
+    assert len(pd.read_parquet(tmp_path / "y.pulse.parquet")) == 0
+
+
+def test_picked_events_have_a_row_each(table, tmp_path):
+    picks = table.pick(5, of="signal")
+    export(picks, tmp_path / "y.csv")
+    read = pd.read_csv(tmp_path / "y.csv")
+    np.testing.assert_array_equal(read["train_id"], picks.flat["train_id"])
+    assert len(read) == 5
 
 
 def test_what_is_not_installed_is_said_with_how_to_get_it(table, tmp_path, monkeypatch):
