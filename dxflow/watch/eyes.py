@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..live.closed import in_writing
+
 ORIGINS = ("raw", "proc")
 NAMED = re.compile(r"\w+-R\d+-(?P<who>.+)-S(?P<number>\d+)\.h5")
 """Files of a run: who wrote them, and which in order of time they are."""
@@ -28,7 +30,7 @@ class Eyes:
 
     def __init__(self) -> None:
         self._last = ""
-        self._closed: dict[tuple[str, int, int], str] = {}
+        self._closed: set[tuple[str, int, int]] = set()
 
     def proposal(self, number: int) -> str:
         """Return the folder of a proposal."""
@@ -64,9 +66,12 @@ class Eyes:
 
     def _unclosed(self, path: str, found: os.stat_result) -> str:
         key = (path, found.st_size, found.st_mtime_ns)
-        if key not in self._closed:
-            self._closed[key] = unclosed(path, found.st_size)
-        return self._closed[key]
+        if key in self._closed:
+            return ""
+        if why := unclosed(path, found.st_size):
+            return why
+        self._closed.add(key)
+        return ""
 
     def forget(self) -> None:
         """Forget files: their runs are complete."""
@@ -94,23 +99,21 @@ def _folders(root: str, pattern: str) -> list[tuple[str, int]]:
 
 
 def unclosed(path: str, size: int) -> str:
-    """Return why an HDF5 file is still being written, by its first bytes; "" if it is closed."""
+    """Return why an HDF5 file is still being written, by its lock and its first bytes; "" if it is closed."""
     with open(path, "rb") as file:
         head = file.read(64)
     if len(head) < 64 or not head.startswith(SIGNATURE):
         return "is no HDF5 file yet"
-    version = head[8]
-    if version >= 2:
-        if version >= 3 and head[11] & 0b101:
-            return "is open for writing"
-        base, end = head[12:20], head[28:36]
-    else:
-        shift = 4 * version
-        base, end = head[24 + shift : 32 + shift], head[40 + shift : 48 + shift]
+    if in_writing(path):
+        return "is open for writing"
+    shift = 4 * head[8]
+    base, end = (
+        (head[12:20], head[28:36])
+        if head[8] >= 2
+        else (head[24 + shift : 32 + shift], head[40 + shift : 48 + shift])
+    )
     wanted = int.from_bytes(end, "little")
-    if int.from_bytes(base, "little") == 0 and wanted > size:
-        return f"has {size} of its bytes" if wanted == 2**64 - 1 else f"has {size} of {wanted} bytes"
-    return ""
+    return f"has {size} of {wanted} bytes" if wanted > size and not any(base) else ""
 
 
 def gaps(names: Sequence[str]) -> list[str]:

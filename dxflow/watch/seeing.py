@@ -141,7 +141,7 @@ class Seeing:
             "files": len(watched.files),
             "bytes": sum(size for _, size, _ in watched.files),
             "run": int(number[1]) if number else facts.get("run"),
-            "proposal": facts.get("proposal", self.place if isinstance(self.place, int) else None),
+            "proposal": self.place if isinstance(self.place, int) else facts.get("proposal"),
         }
         odd = [watched.why] if watched.why else []
         odd += [f"unreadable: {text}" for text in facts.pop("unreadable")]

@@ -33,8 +33,8 @@ class Sight:
     An answer that comes late is kept: who asks the same again gets it.
     """
 
-    def __init__(self, deadline: float = DEADLINE) -> None:
-        self.deadline = deadline
+    def __init__(self, deadline: float | None = None) -> None:
+        self.deadline = DEADLINE if deadline is None else deadline
         self._process: subprocess.Popen | None = None
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._asked, self._number = "", 0

@@ -63,8 +63,8 @@ def test_open_and_cut_files_are_not_closed(tmp_path, libver):
     with h5py.File(path, "w", libver=libver) as file:
         file["x"] = range(1000)
         file.flush()
-        if libver == "latest":
-            assert unclosed(str(path), path.stat().st_size) == "is open for writing"
+        assert unclosed(str(path), path.stat().st_size) == "is open for writing"
+        assert Eyes().look(str(tmp_path))["unclosed"] == ["a.h5 is open for writing"]
     size = path.stat().st_size
     assert unclosed(str(path), size) == ""
     os.truncate(path, size - 10)

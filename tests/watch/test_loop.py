@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 from campaign.watching import Killed
+from disks import mounted
 from runs import make_run
 
 from dxflow.commands.main import main
-from dxflow.watch import attempt, hands, orders, state
+from dxflow.watch import attempt, hands, orders, sight, state
 from dxflow.watch.loop import Watcher
 
 CHEAP = Path(__file__).with_name("cheap.py")
@@ -248,6 +249,89 @@ def test_after_says_which_task_comes_first(place):
     assert rows["r0002", "first"].state == state.SKIPPED
     assert rows["r0002", "first"].reason.startswith("run: ")
     assert rows["r0001", "never"].state == rows["r0002", "second"].state == state.WAITING
+
+
+def test_a_file_system_that_does_not_answer_is_said_and_waited_for(place, one, monkeypatch):
+    monkeypatch.setattr(sight, "DEADLINE", 0.1)
+    monkeypatch.setattr(hands, "PROGRAM", (sys.executable, str(CHEAP)))
+    place.configure("table {path} 1")
+    said = []
+    watcher = Watcher(str(place.folder / "raw"), orders.of(place.folder / "what.yaml"), None, said.append)
+    with watcher:
+        ticked(watcher, lambda: place.lines("begun") == ["r0001", "r0002"])
+        os.kill(watcher.seeing.sight._process.pid, signal.SIGSTOP)
+        shutil.copytree(one, place.folder / "raw" / "r0003")
+        # What is under way goes on and is noted.
+        ticked(watcher, lambda: {row.state for row in watcher.work.rows.values()} == {state.DONE})
+        ticked(watcher, lambda: watcher.seeing.trouble != "")
+        assert "does not answer" in (place.out / "index.html").read_text()
+        os.kill(watcher.seeing.sight._process.pid, signal.SIGCONT)
+        ticked(watcher, lambda: place.lines("ended") == ["r0001", "r0002", "r0003"])
+        os.kill(watcher.seeing.sight._process.pid, signal.SIGSTOP)
+        began = time.monotonic()
+    # Nor is it waited for at the end.
+    assert time.monotonic() - began < 20
+    assert [line.split(" ", 1)[1] for line in said if "answer" in line or "again" in line] == [
+        f"{place.folder}/raw does not answer; everything else goes on, and so do we as soon as it does",
+        f"{place.folder}/raw can be seen again",
+    ]
+
+
+def test_on_a_full_disk_nothing_is_begun_until_there_is_room(place, monkeypatch):
+    monkeypatch.setattr(hands, "PROGRAM", (sys.executable, str(CHEAP)))
+    place.configure("table {path} 0")
+    shutil.rmtree(place.out)
+    with mounted(place.out, size="400k"):
+        (place.out / "tables").mkdir()
+        said = []
+        watcher = Watcher(str(place.folder / "raw"), orders.of(place.folder / "what.yaml"), None, said.append)
+        with watcher:
+            (place.out / "filling").write_bytes(b"x" * 290_000)
+            with contextlib.suppress(OSError), (place.out / "rest").open("ab", buffering=0) as rest:
+                while rest.write(b"x" * 512):
+                    pass
+            ticked(watcher, lambda: any("nothing is begun" in line for line in said))
+            assert place.lines("begun") == []
+            (place.out / "filling").unlink()
+            (place.out / "rest").unlink()
+            ticked(watcher, lambda: watcher.finished)
+        assert place.lines("ended") == ["r0001", "r0002"]
+
+
+def test_raw_and_proc_of_a_proposal_by_its_number(place, one, monkeypatch):
+    proposal = place.folder / "exp" / "SPB" / "202601" / "p900123"
+    for origin in ("raw", "proc"):
+        shutil.copytree(place.folder / "raw", proposal / origin)
+    monkeypatch.setenv("EXTRA_DATA_DATA_ROOT", str(place.folder / "exp"))
+    (place.folder / "what.yaml").write_text(
+        "results: out\nevery: 0.1\nquiet: 0.2\ntasks:\n"
+        "  raw: {do: 'table {path} 0', to: 'tables/{origin}-{proposal}-{run:04}'}\n"
+        "  proc: {do: 'table {path} 0', to: 'tables/{origin}-{name}', from: proc, where: {run: '> 1'}}\n"
+    )
+    monkeypatch.setattr(hands, "PROGRAM", (sys.executable, str(CHEAP)))
+    with Watcher(900123, orders.of(place.folder / "what.yaml"), None, str) as watcher:
+        ticked(watcher, lambda: watcher.finished)
+        states = {key: row.state for key, row in watcher.work.rows.items()}
+    assert states == {
+        ("proc/r0001", "proc"): state.SKIPPED,
+        ("proc/r0002", "proc"): state.DONE,
+        ("raw/r0001", "raw"): state.DONE,
+        ("raw/r0002", "raw"): state.DONE,
+    }
+    assert {p.name for p in (place.out / "tables").glob("*-*")} == {
+        "proc-r0002",
+        "raw-900123-0001",
+        "raw-900123-0002",
+    }
+
+
+def ticked(watcher, condition):
+    """Have a watcher of this process look until something holds."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        watcher.tick()
+        time.sleep(0.02)
 
 
 def test_what_takes_too_long_is_ended_and_fails(place):

@@ -1,0 +1,78 @@
+"""Tasks as jobs of a real Slurm: each is one job, also when the watcher is killed between."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+from runs import make_run
+
+import dxflow
+from dxflow.commands import watch as command
+from dxflow.watch import hands, orders, state
+from dxflow.watch.loop import Watcher
+
+SLURM = "{slurm: {partition: upex, cores: 1, memory: 500MB}}"
+CONFIG = f"""\
+results: out
+every: 0.3
+quiet: 0.2
+tasks:
+  table: {{do: "table {{path}} --quiet", to: "tables/{{name}}.zarr", on: {SLURM}}}
+  bad: {{do: "reduce {{path}} average", to: "bad/{{name}}.zarr", tries: 1, on: {SLURM}}}
+"""
+
+
+def test_each_task_is_one_job_though_the_watcher_is_killed(slurm, tmp_path):
+    make_run(tmp_path / "raw" / "r0001", detector=None, trains=2, pulses=2, devices=("xgm",))
+    shutil.copytree(tmp_path / "raw" / "r0001", tmp_path / "raw" / "r0002")
+    (tmp_path / "what.yaml").write_text(CONFIG)
+    words = [sys.executable, "-m", "dxflow", "watch", "raw", "--do", "what.yaml"]
+    watcher = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    slurm.wait(lambda: len(slurm.jobs()) >= 2)
+    os.kill(watcher.pid, signal.SIGKILL)
+    watcher.wait()
+    done = subprocess.run([*words, "--once"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    # What cannot work has failed.
+    assert done.returncode == 1, done.stdout + done.stderr
+    rows = state.read(tmp_path / "out")[1]
+    assert [row.state for row in rows.values()] == [state.FAILED, state.DONE] * 2, done.stdout
+    assert "no such detector" in rows["r0001", "bad"].reason
+    assert all(row.job and row.tries == 1 for row in rows.values())
+    names = slurm("squeue", "-h", "-t", "all", "-o", "%j").split()
+    wanted = [hands.name_of(tmp_path / "out" / "watch" / run / task / "1") for run, task in rows]
+    assert sorted(n for n in names if "watch-" in n) == sorted(f"dxflow-driver-{name}" for name in wanted)
+    for run in ("r0001", "r0002"):
+        assert dxflow.open(tmp_path / "out" / "tables" / f"{run}.zarr").names
+        log = (tmp_path / "out" / "watch" / run / "table" / "1" / "log.txt").read_text()
+        assert log.count("dxflow watch: table") == 1
+
+
+def test_a_job_that_is_cancelled_has_failed_and_says_so(slurm, tmp_path, monkeypatch):
+    make_run(tmp_path / "raw" / "r0001", detector=None, trains=2, pulses=2, devices=("xgm",))
+    one = CONFIG.replace("cores: 1, memory", "cores: 1, directives: ['--begin=now+1hour'], memory")
+    (tmp_path / "what.yaml").write_text(
+        "".join(line for line in one.splitlines(keepends=True) if "bad" not in line)
+    )
+    words = [sys.executable, "-m", "dxflow", "watch", "raw", "--do", "what.yaml"]
+    watcher = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+
+    def queued():
+        with contextlib.suppress(FileNotFoundError):
+            return [row.job for row in state.read(tmp_path / "out")[1].values() if row.job]
+
+    (job,) = slurm.wait(queued)
+    watcher.send_signal(signal.SIGINT)
+    assert f"jobs that stay in the queue and are found again: {job}" in watcher.communicate()[0]
+    assert slurm.jobs() == [job]
+    slurm("scancel", job)
+    text = (tmp_path / "what.yaml").read_text()
+    (tmp_path / "what.yaml").write_text(text.replace('.zarr"', '.zarr", tries: 1'))
+    monkeypatch.setattr(hands, "GRACE", 0.5)
+    monkeypatch.setattr(hands, "ASKED", 0.2)
+    with Watcher(str(tmp_path / "raw"), orders.of(tmp_path / "what.yaml"), command.submit, str) as again:
+        slurm.wait(lambda: again.tick() or again.finished)
+        row = again.work.rows["r0001", "table"]
+    assert (row.state, row.reason) == (state.FAILED, f"job {job} ended: CANCELLED")
