@@ -271,7 +271,7 @@ ELSEWHERE = (
     ),
     (
         "dxflow/red/finishing.py dxflow/red/folder.py dxflow/red/planning.py dxflow/red/source.py "
-        "dxflow/red/readme.py dxflow/commands/red.py",
+        "dxflow/red/following.py dxflow/red/readme.py dxflow/commands/red.py",
         "red/test_making.py",
         "parts of making a volume, tried as users meet them: by lines that are typed",
     ),

@@ -51,6 +51,8 @@ def parser(description: str) -> argparse.ArgumentParser:
     run.add_argument("--expect", metavar="PLAN.json", help=words)
     words = "copy runs anew that have changed, or are asked for otherwise, since they were copied"
     run.add_argument("--again", action="store_true", help=words)
+    words = "write anew what a volume says of itself, such as its DOI; neither data nor runs are touched"
+    run.add_argument("--metadata", action="store_true", help=words)
     for one in (plan, run):
         add_pass_options(one, PASS)
     verify = kind("verify", "whether a volume is as it was written, wherever it lies now")
@@ -120,6 +122,12 @@ def _make(args: argparse.Namespace, say: Say) -> int:
     from ..red.making import make
 
     asked = _asked(args.file)
+    if args.metadata:
+        from ..red.finishing import anew
+
+        sums = anew(asked)
+        say(f"volume   {asked.to}: says of itself what {asked.path} says\n{_list(sums)}")
+        return OK
     made = make(
         asked,
         wanted_of(asked),
@@ -158,9 +166,13 @@ def report(made: Made) -> str:
         return "\n".join(
             [*lines, last, "         (of a run that will not come: write keep: nothing, and why)"]
         )
-    if set(made.states.values()) == {"was there"} and not made.plan.failed and not made.sums:
+    if not made.sums:
         return f"volume   {to}: complete"
-    return f"volume   {to}: complete, {len(made.states)} runs\nlist     SHA-256 {made.sums} of manifest-sha256.txt"
+    return f"volume   {to}: complete, {len(made.states)} runs\n{_list(made.sums)}"
+
+
+def _list(sums: str) -> str:
+    return f"list     SHA-256 {sums} of manifest-sha256.txt"
 
 
 def _verify(args: argparse.Namespace, say: Say) -> int:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ..disk.replace import put
-from ..errors import PlanError
+from ..errors import PlanError, yamls
 from . import checking
+from .asked import Asked
 from .citing import datacite
 from .crate import crate
-from .folder import ABOUT, ASKED, CRATE, DATACITE, OWN, README, SUMS, Volume, files_in
+from .folder import ABOUT, ASKED, CRATE, DATACITE, OWN, README, RESULTS, RUNS, SUMS, Volume, files_in
 from .hashed import hashed, listed
-from .planning import VolumePlan
+from .planning import fingerprint_of_all
 from .readme import readme
 
 FORMAT = 1
@@ -29,8 +30,23 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in PACKAGES}
 
 
-def finish(volume: Volume, plan: VolumePlan) -> str:
+def finish(
+    volume: Volume,
+    asked: Asked,
+    names: Sequence[str],
+    not_named: Sequence[str] = (),
+    created: date | None = None,
+) -> str:
     """Write all that is about the data, check it, and make the volume complete; return the SHA-256 of the list.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the runs, all of which are noted.
+    not_named : sequence of str
+        Runs beside them.
+    created : date, optional
+        When the data were copied: today.
 
     Raises
     ------
@@ -39,7 +55,7 @@ def finish(volume: Volume, plan: VolumePlan) -> str:
     ValueError
         If what was written is not what it must be.
     """
-    records = [_noted(volume, one.wanted.name) for one in plan.runs]
+    records = [_noted(volume, name) for name in names]
     files = {path: facts for one in records for path, facts in one["files"].items()}
     _refuse_foreign(volume, files)
     own: dict[str, dict[str, Any]] = {}
@@ -49,24 +65,54 @@ def finish(volume: Volume, plan: VolumePlan) -> str:
         made = hashed(volume.path / name)
         own[name] = {"size": made.size, "sha256": made.sha256}
 
-    facts, today = plan.asked.facts, date.today()
+    facts, day = asked.facts, created or date.today()
     size = sum(one["size"] for one in files.values())
-    write(ASKED, plan.asked.text)
-    write(README, readme(facts, today, records, versions()))
-    write(DATACITE, _json(datacite(facts, today, records, size, len(files))))
-    write(ABOUT, _json(_about(plan, records, files, today)))
-    write(CRATE, _json(crate(facts, today, records, own, versions())))
-    sums = {path: one["sha256"] for path, one in {**files, **own}.items()}
-    raw = listed(sums)
+    write(ASKED, asked.text)
+    write(README, readme(facts, day, records, versions()))
+    write(DATACITE, _json(datacite(facts, day, records, size, len(files))))
+    write(ABOUT, _json(_about(asked, records, files, day, not_named)))
+    write(CRATE, _json(crate(facts, day, records, own, versions())))
+    raw = listed({path: one["sha256"] for path, one in {**files, **own}.items()})
     part = volume.journal / SUMS
     part.write_bytes(raw)
     part.replace(volume.path / SUMS)
     if problems := metadata_problems(volume.path):
         raise ValueError(f"what was written is not what it must be, which is a mistake of dxflow: {problems}")
-    for folder in ("runs", "results"):
+    for folder in (RUNS, RESULTS):
         _remove_empty(volume.path / folder)
     volume.finish()
     return hashlib.sha256(raw).hexdigest()
+
+
+def anew(asked: Asked) -> str:
+    """Write all that is about the data of a volume anew, by a file that says the same of runs; return as `finish`.
+
+    Neither the data nor the runs they were made of are read.
+
+    Raises
+    ------
+    PlanError
+        If there is no volume, or the file says something else of its runs.
+    """
+    volume = Volume(asked.to)
+    try:
+        about = json.loads((volume.path / ABOUT).read_bytes())
+        records, created = about["runs"], date.fromisoformat(about["created"])
+        before = yamls.load((volume.path / ASKED).read_text(encoding="utf-8"))["runs"]
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise PlanError(f"{volume.path}: no complete volume is there: {e}") from e
+    if before != yamls.load(asked.text)["runs"]:
+        raise PlanError(
+            f"{asked.path}: says something else of runs than {volume.path / ASKED}, by which the volume was made: only "
+            "what it says of itself can be written anew"
+        )
+    _refuse_foreign(volume, about["files"])
+    with volume.held():
+        for one in records:
+            inside = [f"{folder}/{one['name']}/" for folder in (RUNS, RESULTS)]
+            own = {path: facts for path, facts in about["files"].items() if path.startswith(tuple(inside))}
+            volume.note(one["name"], {**one, "files": own})
+        return finish(volume, asked, [one["name"] for one in records], about["not_named"], created)
 
 
 def _noted(volume: Volume, name: str) -> dict[str, Any]:
@@ -93,20 +139,24 @@ def _refuse_foreign(volume: Volume, files: Mapping[str, Any]) -> None:
 
 
 def _about(
-    plan: VolumePlan, records: list[dict[str, Any]], files: Mapping[str, Any], today: date
+    asked: Asked,
+    records: Sequence[Mapping[str, Any]],
+    files: Mapping[str, Any],
+    day: date,
+    not_named: Sequence[str],
 ) -> dict[str, Any]:
     """Return the origin of all, as JSON values."""
     return {
         "kind": "red volume",
         "format": FORMAT,
-        "created": today.isoformat(),
-        "fingerprint": plan.fingerprint,
-        "title": plan.asked.facts.title,
-        "available": plan.asked.facts.available.isoformat(),
+        "created": day.isoformat(),
+        "fingerprint": fingerprint_of_all(asked, [(one["name"], one["fingerprint"]) for one in records]),
+        "title": asked.facts.title,
+        "available": asked.facts.available.isoformat(),
         "versions": versions(),
         "runs": [{key: value for key, value in one.items() if key != "files"} for one in records],
         "files": dict(files),
-        "not_named": list(plan.beside),
+        "not_named": list(not_named),
     }
 
 

@@ -19,6 +19,7 @@ from ..hdf5.errors import WriteError
 from . import finishing
 from .asked import Asked
 from .folder import RESULTS, RUNS, Volume
+from .following import Following
 from .hashed import Hashed, each, hashed
 from .planning import ResultPlan, RunPlan, VolumePlan, Wanted, brief, plan, survey
 
@@ -82,7 +83,8 @@ def make(
             volume.check_space(_need(planned, volume))
             made = _all(planned, volume, cluster, quiet, say)
             if made.complete:
-                made = replace(made, sums=finishing.finish(volume, planned))
+                names = [one.wanted.name for one in planned.runs]
+                made = replace(made, sums=finishing.finish(volume, asked, names, planned.beside))
     except KeyboardInterrupt as e:
         e.add_note(f"what is done is kept in {volume.path}: the same command goes on with the rest")
         raise
@@ -136,8 +138,8 @@ def _one(one: RunPlan, volume: Volume, cluster: Any, quiet: bool) -> dict[str, A
     assert one.source is not None
     wanted, begun = one.wanted, time.strftime(CLOCK)
     volume.forget(wanted.name)
-    manifest = _copied(one, volume, cluster, quiet) if one.copy else {}
-    files = _files_of_copy(one, volume, manifest, quiet) if manifest else {}
+    manifest, known = _copied(one, volume, cluster, quiet) if one.copy else ({}, {})
+    files = _files_of_copy(one, volume, manifest, known, quiet) if manifest else {}
     for result in one.results:
         files |= _result(result, volume, wanted.name)
     return {
@@ -158,17 +160,20 @@ def _one(one: RunPlan, volume: Volume, cluster: Any, quiet: bool) -> dict[str, A
     }
 
 
-def _copied(one: RunPlan, volume: Volume, cluster: Any, quiet: bool) -> dict[str, Any]:
-    """Copy a run unless it is there; return the manifest of the copy."""
+def _copied(
+    one: RunPlan, volume: Volume, cluster: Any, quiet: bool
+) -> tuple[dict[str, Any], Mapping[str, Hashed]]:
+    """Copy a run unless it is there; return the manifest of the copy, and what was hashed meanwhile."""
     assert one.copy is not None
     place, tells = volume.path / RUNS / one.wanted.name, one.copy.fingerprint()
-    there = _begun_as(place)
-    if there != tells:
-        partial = _begun_as(one.copy.folder.partial)
-        # A copy of what the run was before is ours, and is replaced, whole or begun.
-        afresh = there is not None or partial not in (None, tells)
+    there, partial = _begun_as(place), one.copy.folder.partial
+    if there == tells:
+        return read(place), {}
+    # A copy of what the run was before is ours, and is replaced, whole or begun.
+    afresh = there is not None or _begun_as(partial) not in (None, tells)
+    with Following(partial) as following:
         execute(replace(one.copy, overwrite=afresh, resume=True, quiet=quiet), cluster)
-    return read(place)
+    return read(place), following.found
 
 
 def _begun_as(folder: Path) -> str | None:
@@ -182,11 +187,12 @@ def _begun_as(folder: Path) -> str | None:
 
 
 def _files_of_copy(
-    one: RunPlan, volume: Volume, manifest: Mapping[str, Any], quiet: bool
+    one: RunPlan, volume: Volume, manifest: Mapping[str, Any], known: Mapping[str, Hashed], quiet: bool
 ) -> dict[str, dict[str, Any]]:
     """Return what each file of a copy is, and what it was made of.
 
-    The bytes are compared with the checksum that was noted while they were written.
+    The bytes are compared with the checksum that was noted while they were written. Files that are `known` are not
+    read again, if what was hashed has that checksum.
     """
     assert one.source is not None
     place, name = volume.path / RUNS / one.wanted.name, one.wanted.name
@@ -196,8 +202,10 @@ def _files_of_copy(
     written = {**manifest["files"], MANIFEST: None}
     found: dict[str, dict[str, Any]] = {}
     with Progress(f"SHA-256 of {name}", quiet=quiet) as progress:
-        progress.phase(f"SHA-256 of {name}", report.after, "bytes")
-        for file, digest in each(((file, place / file) for file in written), progress.add):
+        progress.phase(f"SHA-256 of {name}", report.after)
+        good = {file: digest for file, digest in known.items() if _as_written(digest, written.get(file))}
+        rest = each(((file, place / file) for file in written if file not in good), progress.add)
+        for file, digest in (*good.items(), *rest):
             if isinstance(digest, OSError):
                 raise digest
             _refuse_damage(place / file, digest, written[file])
@@ -212,8 +220,12 @@ def _files_of_copy(
 
 def _refuse_damage(path: Path, digest: Hashed, written: Iterable[int] | None) -> None:
     """Raise if a file is not as it was written."""
-    if written is not None and [digest.size, digest.crc] != list(written):
+    if written is not None and not _as_written(digest, written):
         raise Damage(f"{path}: is not as it was written: remove its folder, and it is copied again")
+
+
+def _as_written(digest: Hashed, written: Iterable[int] | None) -> bool:
+    return written is not None and [digest.size, digest.crc] == list(written)
 
 
 def reductions(path: Path) -> list[str]:

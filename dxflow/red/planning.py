@@ -116,8 +116,7 @@ class VolumePlan:
     @property
     def fingerprint(self) -> str:
         """What tells this plan from any other: the file, and the files of all runs."""
-        said = [self.asked.text, *(f"{one.wanted.name} {one.fingerprint}" for one in self.runs)]
-        return hashlib.sha256("\n".join(said).encode()).hexdigest()
+        return fingerprint_of_all(self.asked, [(one.wanted.name, one.fingerprint) for one in self.runs])
 
     def json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -146,6 +145,12 @@ class VolumePlan:
             lines.append(f"beside   runs that are not named: {', '.join(self.beside[:10])}{more}")
         lines += [f"note     {note}" for note in self.notes]
         return "\n".join([*lines, f"volume   {self.asked.to}", f"plan     {self.fingerprint[:16]}"])
+
+
+def fingerprint_of_all(asked: Asked, runs: Iterable[tuple[str, str]]) -> str:
+    """Return what tells a file, and the fingerprints of runs by their names, from any others."""
+    said = [asked.text, *(f"{name} {fingerprint}" for name, fingerprint in runs)]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
 def _sizes(one: RunPlan) -> tuple[str, str]:

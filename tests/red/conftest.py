@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from runs import make_run
 
-SMALL = {"trains": 4, "pulses": 3, "modules": 2, "module_shape": (8, 8), "devices": ("xgm",)}
+SMALL = {"trains": 4, "pulses": 3, "modules": 2, "sequences": 1, "module_shape": (8, 8), "devices": ("xgm",)}
 FACTS = """\
 title: "Water"
 description: "Scattering of water."

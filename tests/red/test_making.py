@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -22,12 +23,28 @@ import dxflow
 from dxflow import Frames
 from dxflow.algorithms.average import Average
 from dxflow.commands.red import wanted_of
-from dxflow.red import making
+from dxflow.copying import notes
+from dxflow.red import finishing, making
 from dxflow.red.asked import asked
+from dxflow.red.following import Following
+from dxflow.red.hashed import hashed
 from dxflow.red.making import make
 from dxflow.red.verifying import verify
 
 KILLS = 5
+KILLED = """\
+import itertools, os, signal, sys
+from dxflow.commands.main import main
+calls, real = itertools.count(1), os.replace
+
+def replace(*names, **options):
+    if next(calls) == {call}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*names, **options)
+
+os.replace = replace
+sys.exit(main(["red", "run", "red.yaml", "--quiet"]))
+"""
 
 
 def made_of(file, **options):
@@ -107,16 +124,12 @@ def test_ten_runs_are_whole_although_they_were_killed_five_times(proposal):
     lines += [f"{{run: raw/r{n:04}, keep: regions, modules: [1]}}" for n in (10,)]
     made = proposal(10, lines)
     before = contents("raw")
-    code = "import sys; from dxflow.commands.main import main; sys.exit(main(['red', 'run', 'red.yaml', '--quiet']))"
-    for kill in range(1, KILLS + 1):
-        process = programs.Program(code, folder=made.folder)
-        wanted, deadline = 6 * kill, time.monotonic() + 120
-        while len(list(made.volume.rglob("*.h5"))) < wanted and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-        os.kill(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+    for kill in range(KILLS):
+        # Whatever it does then: each file and each note gets its name by this.
+        done = programs.run(KILLED.format(call=random.Random(kill).randrange(8, 17)), folder=made.folder)
+        assert done.returncode == -signal.SIGKILL, done.stderr
         assert not (made.volume / "manifest-sha256.txt").exists()
+    code = KILLED.format(call=0)
     done = programs.run(code, folder=made.folder)
     assert done.returncode == 0, done.stderr
     assert "was there" in done.stdout
@@ -143,7 +156,7 @@ def test_a_volume_goes_on_wherever_it_was_cut_off(proposal):
     functions = [(os, "replace"), (Path, "rename"), (Path, "mkdir"), (Path, "unlink"), (making, "hashed")]
     calls = 0
     while dies(calls + 1, functions, (making.Volume, "check"), lambda: made_of(made.file, cluster="here")):
-        calls += 1
+        calls += 1 if calls < 8 else 3
         assert calls < 200
         went_on = proposal(1, ["{run: raw/r0001, keep: raw, results: [a.txt]}"])
         assert made_of(went_on.file, cluster="here").complete
@@ -334,3 +347,144 @@ def test_it_is_said_where_slurm_would_run_it_that_the_file_is_wrong(proposal):
     with pytest.raises(UsageError, match="foo"):
         checked(["red", "run", str(made.file)])
     assert sys.executable
+
+
+def test_what_it_says_of_itself_is_written_anew_without_the_runs(proposal, cli):
+    made = proposal(2, ["{run: raw/r0001, keep: raw}", "{run: raw/r0002, keep: nothing, why: dark}"])
+    assert cli("run", "red.yaml", "--quiet", "--metadata")[0] == 2
+    assert cli("run", "red.yaml", "--quiet")[0] == 0
+    before = data(made.volume)
+    shutil.rmtree("raw")
+    text = made.file.read_text()
+    made.file.write_text(text.replace("Water", "Ice") + "doi: 10.22003/XFEL.EU-DATA-900123-00\n")
+    code, said = cli("run", "red.yaml", "--quiet", "--metadata")
+    assert code == 0, said
+    assert data(made.volume) == before
+    assert json.loads((made.volume / "datacite.json").read_text())["doi"] == "10.22003/XFEL.EU-DATA-900123-00"
+    assert (made.volume / "README.md").read_text().startswith("# Ice\n")
+    assert cli("verify", "red.yaml")[0] == 0
+    made.file.write_text(text.replace("why: dark", "why: bright"))
+    code, said = cli("run", "red.yaml", "--quiet", "--metadata")
+    assert (code, "says something else of runs" in said) == (2, True)
+    made.file.write_text(text)
+    (made.volume / "mine.txt").write_text("x")
+    assert "mine.txt, which is no part" in cli("run", "red.yaml", "--quiet", "--metadata")[1]
+    (made.volume / "mine.txt").unlink()
+    assert cli("verify", "red.yaml")[0] == 0
+
+
+def test_metadata_that_are_cut_off_are_written_by_the_next_try(proposal):
+    made = proposal(1)
+    assert made_of(made.file).complete
+    functions, calls = [(os, "replace"), (Path, "unlink"), (Path, "mkdir")], 0
+    start = (finishing, "_refuse_foreign")
+    while dies(calls + 1, functions, start, lambda: finishing.anew(asked(made.file))):
+        calls += 1
+        finishing.anew(asked(made.file))
+        assert verify(made.volume, quiet=True).problems == ()
+    assert calls > 5
+
+
+def test_who_stops_it_is_told_that_it_goes_on(proposal, cli, monkeypatch):
+    proposal(2)
+    real, names = making._one, []
+
+    def once(one, *rest):
+        names.append(one.wanted.name)
+        if len(names) == 2:
+            raise KeyboardInterrupt
+        return real(one, *rest)
+
+    monkeypatch.setattr(making, "_one", once)
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "the same command goes on with the rest" in said) == (130, True)
+    assert cli("run", "red.yaml", "--quiet")[0] == 0
+    assert names == ["r0001", "r0002", "r0002"]
+
+
+def test_files_that_were_hashed_meanwhile_are_not_read_again_unless_they_changed(proposal, monkeypatch):
+    made = proposal(1)
+    read, real = [], making.each
+    monkeypatch.setattr(making, "each", lambda paths, say: real((read.append(p) or p for p in paths), say))
+
+    def all_of_it(self, *error):
+        for note in self.partial.with_name("r0001").glob("*.h5"):
+            self.found[note.name] = hashed(note)
+        self.found[max(self.found)] = hashed(made.file)
+
+    monkeypatch.setattr(making.Following, "__exit__", all_of_it)
+    assert made_of(made.file, cluster="here").complete
+    names = sorted(path.name for path in Path("raw/r0001").glob("*.h5"))
+    assert sorted(name for name, _ in read) == sorted(["dxflow.json", names[-1]])
+    assert verify(made.volume, quiet=True).problems == ()
+
+
+def test_a_thread_hashes_what_is_noted_and_leaves_out_what_it_cannot_read(tmp_path):
+    for name in ("a.h5", "gone.h5"):
+        (tmp_path / name).write_bytes(os.urandom(100))
+        notes.write(tmp_path, name, (100, 0))
+    (tmp_path / "gone.h5").unlink()
+    (tmp_path / ".done-0").write_text("[")
+    with Following(tmp_path) as following:
+        deadline = time.monotonic() + 30
+        while len(following._seen) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert following.found == {"a.h5": hashed(tmp_path / "a.h5")}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("keep: frames, frames: 'pulses=0:2', codek: x", "codek: there is no such option of a copy. Did you"),
+        ("keep: frames, frames: none.zarr", "no result of dxflow is there"),
+        ("keep: frames, frames: 'pulses=x'", "expected one of trains, pulses, cells"),
+        ("keep: frames, trains: {a: 1}", "runs.0.trains: expected a text, a number, or a list"),
+        ("keep: frames, frames: lit, keep_empty: 3", "runs.0.keep_empty: expected true or false"),
+        ("keep: frames, frames: lit, overwrite: true", "there is no such option"),
+        ("keep: regions, region: none.zarr", "no result of dxflow is there"),
+        ("keep: raw, as: ../out", "is no name of a folder"),
+        ("keep: raw, as: .red", "is no name of a folder"),
+        ("keep: raw, as: '{run}x{proposal}'", "does not say its proposal number"),
+        ("keep: raw, results: [a/x.zarr, b/x.zarr]", "two results have the same name"),
+    ],
+)  # fmt: skip
+def test_options_that_cannot_be_are_named_with_their_line(proposal, cli, row, said):
+    made = proposal(1, [f"{{run: raw/r0001, {row}}}"])
+    code, shown = cli("run", "red.yaml", "--quiet")
+    assert (code, said in shown, "red.yaml, line 13" in shown) == (2, True, True), shown
+    assert not made.volume.exists()
+
+
+def test_runs_of_one_name_and_patterns_that_fit_nothing_are_refused(proposal, cli):
+    proposal(1, ["{run: raw/r0001, keep: raw}", "{run: 'raw/r000?', keep: frames, trains: 1}"])
+    code, said = cli("plan", "red.yaml")
+    assert (code, "red.yaml, line 14, runs.1.run: raw/r0001: its folder would be 'r0001'" in said) == (
+        2,
+        True,
+    )
+    proposal(1, ["{run: 'raw/x*', keep: raw}"])
+    assert "no run fits this pattern" in cli("plan", "red.yaml")[1]
+    proposal(2, ["{run: 'raw/r000?', keep: frames, trains: 1, as: '{name}_{run:03}'}"])
+    code, said = cli("plan", "red.yaml")
+    assert (code, "r0002_002  frames" in said, "3 of 4 trains" in said) == (0, True, True)
+
+
+def test_new_files_and_techniques_are_shown(proposal, cli):
+    proposal(2)
+    code, said = cli("new", "new.yaml", "raw/r*")
+    assert (code, "dxflow red plan new.yaml" in said) == (0, True)
+    assert Path("new.yaml").read_text().count("keep: raw}") == 2
+    assert cli("plan", "other.yaml", "--new")[0] == 0
+    assert Path("other.yaml").read_text().startswith("# What remains")
+    assert cli("new", "new.yaml")[0] == 2
+    code, said = cli("techniques")
+    assert "PaNET01188  small angle x-ray scattering; SAXS\n" in said
+    assert cli("plan", "none.yaml")[0] == 2
+
+
+def test_runs_that_the_file_does_not_name_are_told(proposal, cli):
+    proposal(3, ["{run: raw/r0002, keep: raw}"])
+    assert "beside   runs that are not named: raw/r0001, raw/r0003" in cli("plan", "red.yaml")[1]
+    assert cli("run", "red.yaml", "--dry-run")[0] == 0
+    assert not Path("red").exists()
