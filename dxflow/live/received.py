@@ -58,8 +58,8 @@ class Form:
     keys: dict[str, dict[str, tuple[np.dtype, tuple[int, ...]]]] = field(default_factory=dict)
     large: dict[str, int] = field(default_factory=dict)
     """Datasets that go into parcels, and the bytes of one of their rows."""
-    only: frozenset[str] | None = None
-    """Large datasets that anybody reads, if that is known: others are there without values."""
+    unread: set[str] = field(default_factory=set)
+    """Large datasets that nobody reads: they are there without values."""
     unlike: dict[str, list[Any]] = field(default_factory=dict)
     """Groups that came in another form: in how many trains, and what was the matter the first time."""
     _datasets: set[str] = field(default_factory=set)
@@ -69,7 +69,7 @@ class Form:
 
     def keeps(self, name: str) -> bool:
         """Return whether the values of a dataset go into parcels."""
-        return name in self.large and (self.only is None or name in self.only)
+        return name in self.large and name not in self.unread
 
     def accept(self, place: str, group: Group) -> Group | None:
         """Return a group as all others of its place are; None, and that is counted, where it is not."""

@@ -34,10 +34,8 @@ class Asked:
     ----------
     endpoint, pattern : str
         See `Bridge`.
-    folder : str
-        For files; they stay.
-    memory : str
-        For parcels, in a folder of their own there.
+    folder, memory : str
+        Where files and parcels are while it goes on, in folders of their own.
     limit : int
         Bytes of parcels at most.
     chunk : int
@@ -93,8 +91,8 @@ class Report:
 class Receiver:
     """Takes trains, and keeps them in pieces of one chunk each."""
 
-    def __init__(self, asked: Asked, parcels: Path, say: Any) -> None:
-        self.asked, self._parcels, self._say = asked, parcels, say
+    def __init__(self, asked: Asked, files: Path, parcels: Path, say: Any) -> None:
+        self.asked, self._files, self._parcels, self._say = asked, files, parcels, say
         self.account, self._mapper, self._form = Account(), Mapper(asked.names, asked.axes), Form()
         self.chunk = asked.chunk
         self._held: dict[int, int] = {}
@@ -221,9 +219,9 @@ class Receiver:
             return
         self._tried = time.monotonic()
         try:
-            piece = self._open.close(Path(self.asked.folder))
+            piece = self._open.close(self._files)
         except OSError as e:
-            self._stuck = f"{self.asked.folder}: {e.strerror or e}"
+            self._stuck = f"{self._files}: {e.strerror or e}"
             return
         self._stuck, self._open = "", None
         self._held[piece.number] = piece.nbytes
@@ -249,11 +247,12 @@ class Receiver:
             self._open = None
 
     def told(self, word: str, what: Any) -> None:
-        """Do what the parent says: give memory back, or keep some large datasets only."""
+        """Do what the parent says: give memory back, or keep some large datasets no more."""
         if word == "free":
             self._free(what)
-        elif word == "only":
-            self._form.only = frozenset(what)
+        elif word == "unread":
+            self._form.unread |= {*what}
+            self._largest = 0
 
     def _free(self, number: int) -> None:
         """Give the memory of a piece back, also if somebody has its parcel open."""

@@ -23,7 +23,7 @@ from .bridge import PATTERNS, Bridge, Broken, NoBridge
 from .receiver import Asked, Receiver
 
 INPUT = 0
-PREFIX = "dxflow-stream-"
+PREFIX = ".dxflow-stream-"
 LOCK = "lock"
 EVERY = 0.25
 """Seconds between two reports."""
@@ -38,32 +38,35 @@ def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)
     asked: Asked = take(INPUT)[0]
-    parcels = begun(asked.memory)
+    files, parcels = (begun(where) for where in (asked.folder, asked.memory))
     code = 0
     try:
-        put(answers, ("parcels", str(parcels[0])))
-        _receive(asked, parcels[0], lambda said: put(answers, said))
+        put(answers, ("folder", str(files)))
+        _receive(asked, files, parcels, lambda said: put(answers, said))
     except (EOFError, BrokenPipeError):
         code = 1
     except NoBridge as e:
         put(answers, ("failed", str(e)))
     finally:
-        shutil.rmtree(parcels[0], ignore_errors=True)
+        for folder in (files, parcels):
+            shutil.rmtree(folder, ignore_errors=True)
     sys.exit(code)
 
 
-def begun(memory: str) -> tuple[Path, int]:
-    """Make a folder for parcels, and hold it; what others left that are dead is removed."""
-    clear(memory)
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getuid()}-", dir=memory))
+def begun(where: str) -> Path:
+    """Make a folder, and hold it until the process ends; what others left that are dead is removed."""
+    clear(where)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getuid()}-", dir=where))
     held = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(held, fcntl.LOCK_EX)
-    return folder, held
+    # Where the file system has no locks nothing is removed that is not this process's own.
+    with suppress(OSError):
+        fcntl.flock(held, fcntl.LOCK_EX)
+    return folder
 
 
-def clear(memory: str) -> None:
-    """Remove folders of parcels of this user that nobody holds."""
-    for folder in Path(memory).glob(f"{PREFIX}{os.getuid()}-*"):
+def clear(where: str) -> None:
+    """Remove folders of streams of this user that nobody holds."""
+    for folder in Path(where).glob(f"{PREFIX}{os.getuid()}-*"):
         if folder.is_symlink() or folder.stat().st_uid != os.getuid():
             continue
         try:
@@ -82,12 +85,12 @@ def clear(memory: str) -> None:
             os.close(lock)
 
 
-def _receive(asked: Asked, parcels: Path, say: Any) -> None:
+def _receive(asked: Asked, files: Path, parcels: Path, say: Any) -> None:
     """Receive until the end of the stream, or until that is asked for."""
     import zmq
 
     bridge = Bridge(asked.endpoint, asked.pattern, max(asked.limit, 2**20))
-    receiver = Receiver(asked, parcels, lambda piece: say(("piece", piece)))
+    receiver = Receiver(asked, files, parcels, lambda piece: say(("piece", piece)))
     began, told, ended = time.monotonic(), 0.0, ""
     while not ended:
         bridge.look()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..disk.process import start
 from ..hdf5.wire import put, take
@@ -40,6 +41,9 @@ class _Said:
 
     report: Report = field(default_factory=lambda: NOTHING)
     pieces: list[Piece] = field(default_factory=list)
+    came: list[float] = field(default_factory=list)
+    """When each was complete."""
+    folder: Path | None = None
     ended: str = ""
     failed: str = ""
 
@@ -57,6 +61,8 @@ class Stream:
         self._said, self._changed = _Said(), threading.Condition()
         self._process: Popen | None = None
         self._freed: set[int] = set()
+        self._unread: set[str] = set()
+        self._telling = threading.Lock()
 
     def __enter__(self) -> Self:
         self._process = start("dxflow.live.receiving")
@@ -88,6 +94,9 @@ class Stream:
                         self._said.report = what
                     elif word == "piece":
                         self._said.pieces.append(what)
+                        self._said.came.append(time.monotonic())
+                    elif word == "folder":
+                        self._said.folder = Path(what)
                     elif word == "ended":
                         self._said.ended = what
                     elif word == "failed":
@@ -104,6 +113,12 @@ class Stream:
     def report(self) -> Report:
         """What the receiver said last of itself."""
         return self._said.report
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are, as those of a run, until it is closed."""
+        assert self._said.folder is not None
+        return self._said.folder
 
     @property
     def ended(self) -> str:
@@ -140,11 +155,24 @@ class Stream:
             self._freed.add(piece.number)
             self._tell("free", piece.number)
 
-    def _tell(self, word: str, number: int) -> None:
+    def reads(self, names: Collection[str]) -> None:
+        """Keep no values any more of large datasets that came and are not among those that are read."""
+        came = {name for piece in self.pieces for name in piece.at}
+        unread = came - {name.lstrip("/") for name in names}
+        if unread - self._unread:
+            self._unread |= unread
+            self._tell("unread", sorted(unread))
+
+    def age(self, piece: int) -> float:
+        """Return for how many seconds a piece, by its place, has been complete; 0 if it is not."""
+        came = self._said.came
+        return time.monotonic() - came[piece] if piece < len(came) else 0.0
+
+    def _tell(self, word: str, what: Any) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError, ValueError):
-            put(self._process.stdin.fileno(), (word, number))
+        with self._telling, suppress(BrokenPipeError, ValueError):
+            put(self._process.stdin.fileno(), (word, what))
 
     # Plans ----------------------------------------------------------------------------------------
 
@@ -166,21 +194,10 @@ class Stream:
         )
 
 
-def memory_for(limit: int, beside: Path) -> str:
+def memory_for(limit: int, beside: str) -> str:
     """Return a folder for parcels: in memory, if as much as that is free there, else on a disk."""
     with suppress(OSError):
         there = os.statvfs(MEMORY)
         if there.f_bavail * there.f_frsize > limit and os.access(MEMORY, os.W_OK):
             return MEMORY
-    return str(beside)
-
-
-def cleared(folder: Path) -> Path:
-    """Return a folder for the files of a stream, without those of one before."""
-    if folder.is_symlink():
-        raise StreamFailed(f"{folder} is a link: move it away")
-    if folder.is_dir():
-        for path in folder.glob("*LIVE01-S*.h5*"):
-            path.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return beside

@@ -21,7 +21,7 @@ def receiver(folder, said=None, **options):
     parcels.mkdir()
     usual = {"limit": 64 * BYTES, "chunk": 4}
     asked = Asked("tcp://host:1", "SUB", str(folder), "", **{**usual, **options})
-    return Receiver(asked, parcels, (said if said is not None else []).append)
+    return Receiver(asked, folder, parcels, (said if said is not None else []).append)
 
 
 def message(tid, **options):
@@ -61,7 +61,7 @@ def test_only_what_is_read_takes_room(tmp_path):
     pieces = []
     made = receiver(tmp_path, pieces)
     made.take(message(10000))
-    made.told("only", [f"INSTRUMENT/{DET.format(1)}/image/data"])
+    made.told("unread", [f"INSTRUMENT/{DET.format(0)}/image/data"])
     made.take(message(10001))
     made.take(message(10004))
     assert made.in_use == BYTES + 2 * BYTES // 2

@@ -1,0 +1,194 @@
+"""A stream that grows, for `dxflow.live.following`: chunks that came are planned, and freed when they are done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PlanError
+from ..planning.fingerprint import locations
+from ..run.part import Part
+from .account import LATE
+from .following import Standing, Step
+from .snapshots import Place
+from .stream import Stream, StreamFailed
+
+if TYPE_CHECKING:
+    from ..planning.public import Plan
+    from .folder import Planner
+
+SCHEME = "tcp://"
+POLL = 0.5
+"""Seconds that a look waits for a chunk to be complete."""
+
+
+def is_stream(source: Any) -> bool:
+    """Return whether a source is the address of a stream."""
+    return isinstance(source, str) and source.startswith(SCHEME)
+
+
+class GrowingStream:
+    """The trains that come from a bridge.
+
+    Parameters
+    ----------
+    stream : Stream
+        It has begun.
+    planner : Planner
+    about : mapping
+        What runs, as plain values.
+    """
+
+    def __init__(self, stream: Stream, planner: Planner, about: Mapping[str, Any]) -> None:
+        # What came before is gone: one that begins again is another one.
+        self.about = {**about, "began": time.strftime("%Y-%m-%d %H:%M:%S"), "process": os.getpid()}
+        self._stream, self._planner = stream, planner
+        self._done = self._trains = 0
+        """Pieces and trains of which there is a snapshot."""
+        self._began, self._fits = 0.0, False
+        """When the first chunk came, and whether there is a plan of what came."""
+
+    def chunk(self) -> str:
+        """Return how trains are cut."""
+        return f"{self._stream.report.chunk} trains"
+
+    def look(self) -> Step | str:
+        """Return what can be done now, or what is waited for.
+
+        Raises
+        ------
+        PlanError
+            If nobody answers, or a stream ended without a train.
+        """
+        try:
+            self._stream.wait(self._done, POLL)
+        except StreamFailed as e:
+            raise PlanError(str(e)) from e
+        # In this order: what ends a stream comes after its last piece.
+        ended, pieces = self._stream.ended, self._stream.pieces
+        if len(pieces) > self._done or (ended and pieces):
+            ids = [p.train_ids for p in pieces]
+            first, last = int(min(i[0] for i in ids)), int(max(i[-1] for i in ids))
+            step = Step(first, last, bool(ended), len(pieces))
+            return self._judged(step) or step
+        report = self._stream.report
+        if ended:
+            raise PlanError(f"{self._stream.asked.endpoint}: {ended}, and no train came that could be kept")
+        if report.waiting:
+            return report.waiting
+        silent = (
+            f", the last came {report.silent:.0f} s ago" if report.account.came and report.silent > 2 else ""
+        )
+        return f"trains from {self._stream.asked.endpoint}{silent}"
+
+    def _judged(self, step: Step) -> str:
+        """Return why there is no plan yet: a detector may begin to send after others."""
+        self._began = self._began or time.monotonic()
+        if not self._fits:
+            try:
+                self.plan(step, None)
+            except PlanError as e:
+                if step.final or time.monotonic() > self._began + self._stream.asked.wait:
+                    raise
+                time.sleep(POLL)
+                return f"other sources, as without them: {e}"
+            self._fits = True
+        return ""
+
+    def plan(self, step: Step, to: Path | None, *, resume: bool = False) -> Plan:
+        """Plan a result of the trains that came; `resume` means nothing, as what was not done is gone."""
+        pieces = self._stream.pieces[: step.what]
+        part = Part(str(self._stream.folder), tuple(p.file for p in pieces), last=step.last)
+        made = self._stream.planned(self._planner(part, to, chunk=self.chunk()))
+        self._stream.reads({name for one in made.inputs for at in locations(one) for name in at.datasets})
+        return made
+
+    def done(self, step: Step) -> None:
+        """Free the memory of chunks that are done."""
+        pieces = self._stream.pieces[: step.what]
+        for piece in pieces[self._done :]:
+            self._stream.free(piece)
+        self._done, self._trains = len(pieces), sum(len(p.train_ids) for p in pieces)
+
+    def standing(self) -> Standing:
+        """Return how far the work is behind, and what was lost on the way."""
+        report = self._stream.report
+        account = report.account
+        late = account.dropped[LATE].trains if LATE in account.dropped else 0
+        behind = account.kept - self._trains
+        return Standing(
+            behind,
+            self._stream.age(self._done) if behind else 0.0,
+            account.trains_dropped - late,
+            account.not_received,
+            late,
+        )
+
+    def close(self) -> None:
+        """Receive no more."""
+        self._stream.stop()
+
+
+def set_aside(to: Path) -> Path | None:
+    """Move the newest snapshot of a stream that was interrupted away, as nothing can be added to it; return where.
+
+    Raises
+    ------
+    PlanError
+        If another process works there.
+    """
+    place = Place(to)
+    about = place.about()
+    if about is None or not is_stream(about.get("source")):
+        return None
+    with place.held(about):
+        kept = None
+        if not place.finished:
+            if numbers := place.numbers():
+                kept = _free(place.to)
+                os.rename(place.folder / f"{numbers[-1]:04d}.zarr", kept)
+            if place.to.is_symlink() and not place.to.exists():
+                place.to.unlink()
+        place.clear()
+    return kept
+
+
+def _free(to: Path) -> Path:
+    """Return a name like one that is to be free."""
+    n = 1
+    while os.path.lexists(path := to.with_name(f"{to.stem}-{n}{to.suffix}")):
+        n += 1
+    return path
+
+
+@contextmanager
+def ending(stream: Stream, say: Callable[[str], None]) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM end a stream, so that there is a result of what came; a second one ends the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def first(*_: object) -> None:
+        for number in numbers:
+            signal.signal(number, before[number])
+        say(
+            "ending   no more trains are received: the result is made of those that came (once more: at once)"
+        )
+        # Whatever is being written to the receiver just now comes first.
+        threading.Thread(target=stream.stop, daemon=True).start()
+
+    for number in numbers:
+        signal.signal(number, first)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
