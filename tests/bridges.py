@@ -31,11 +31,11 @@ def served(path, sources="*", keys="*", **options):
 class Server:
     """A bridge that sends what a test says, when it says it."""
 
-    def __init__(self, kind, port=0, version="2.2"):
+    def __init__(self, kind, port=0, version="2.2", hwm=None):
         self.context, self.version = zmq.Context(), version
         self.socket = self.context.socket(getattr(zmq, kind))
         self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.set_hwm(10_000 if kind == "PUB" else 2)
+        self.socket.set_hwm(hwm or (10_000 if kind == "PUB" else 2))
         self.socket.bind(f"tcp://127.0.0.1:{port or free_port()}")
         self.endpoint = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self.kind = kind

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import sizes
 from ..clusters.kinds.local import Local
+from ..errors import PlanError
 from ..errors.usage import UsageError
 from ..line.exits import text_of
 from ..live.arriving import GrowingStream, ending, set_aside
@@ -32,8 +33,14 @@ SHARE, LEAST, MOST = 4, 2**28, 4 * 2**30
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that only streams have."""
     add = parser.add_argument_group("streams (dxflow live tcp://HOST:PORT ...)").add_argument
-    add("--socket", choices=PATTERNS, default="REQ", help="what the client is; the server is REP, PUB or PUSH")
-    add("--buffer", metavar="SIZE", help="what trains may take in memory (default: a quarter of it, at most 4 GiB)")
+    add(
+        "--socket", choices=PATTERNS, default="REQ", help="what the client is; the server is REP, PUB or PUSH"
+    )
+    add(
+        "--buffer",
+        metavar="SIZE",
+        help="what trains may take in memory (default: a quarter of it, at most 4 GiB)",
+    )
     add(
         "--source",
         nargs=2,
@@ -70,7 +77,15 @@ def reduce(
         say(f"kept     {kept} is what there was of a stream that was interrupted: nothing can be added to it")
     with Stream(asked) as stream, ending(stream, say):
         source = GrowingStream(stream, line.planned, line.about())
-        result = follow(source, args.to, observers, line.cluster, overwrite=args.overwrite, quiet=args.quiet)
+        try:
+            result = follow(
+                source, args.to, observers, line.cluster, overwrite=args.overwrite, quiet=args.quiet
+            )
+        except PlanError:
+            if not source.snapshots:
+                # Nobody was there, or nothing can be made of what came: nothing is left.
+                set_aside(Path(args.to))
+            raise
         for words in said(stream.report):
             say(words)
     return result

@@ -43,13 +43,18 @@ class GrowingStream:
     planner : Planner
     about : mapping
         What runs, as plain values.
+
+    Attributes
+    ----------
+    snapshots : int
+        How many there were.
     """
 
     def __init__(self, stream: Stream, planner: Planner, about: Mapping[str, Any]) -> None:
         # What came before is gone: one that begins again is another one.
         self.about = {**about, "began": time.strftime("%Y-%m-%d %H:%M:%S"), "process": os.getpid()}
         self._stream, self._planner = stream, planner
-        self._done = self._trains = 0
+        self.snapshots = self._done = self._trains = 0
         """Pieces and trains of which there is a snapshot."""
         self._began, self._fits = 0.0, False
         """When the first chunk came, and whether there is a plan of what came."""
@@ -114,6 +119,7 @@ class GrowingStream:
         pieces = self._stream.pieces[: step.what]
         for piece in pieces[self._done :]:
             self._stream.free(piece)
+        self.snapshots += 1
         self._done, self._trains = len(pieces), sum(len(p.train_ids) for p in pieces)
 
     def standing(self) -> Standing:

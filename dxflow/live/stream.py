@@ -20,6 +20,7 @@ from .receiver import Asked, Report
 
 if TYPE_CHECKING:
     from ..planning.public import Plan
+    from ..run.bound import BoundInput
     from .received import Piece
 
 MEMORY = "/dev/shm"  # noqa: S108 - memory that processes share
@@ -189,9 +190,24 @@ class Stream:
         return replace(
             plan,
             run=self.asked.endpoint,
+            inputs=tuple(_with_axes(bound, report.orders) for bound in plan.inputs),
             given=self.given(),
             losses=(*lost, *report.account.losses(self.asked.endpoint)),
         )
+
+
+def _with_axes(bound: BoundInput, orders: Sequence[str]) -> BoundInput:
+    """Return an input that says in which order its axes came, where that is another one than in files."""
+    mine = [order for order in orders if order.startswith(f"{bound.name}/") and f", {bound.key}: " in order]
+    other = [
+        order
+        for order in mine
+        if ": (frame, ss, fs)" not in order and ": (frame, plane, ss, fs)" not in order
+    ]
+    if bound.kind != "frames" or not other:
+        return bound
+    axes = "; ".join(order.partition(": ")[2] for order in other)
+    return replace(bound, masked=f"{bound.masked}, axes of the stream {axes}".removeprefix(", "))
 
 
 def memory_for(limit: int, beside: str) -> str:

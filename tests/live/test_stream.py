@@ -100,6 +100,7 @@ def test_stacked_raw_modules_make_the_same_bits_as_files_also_in_another_process
         for plane in ("data", "gain"):
             made = Stats(img=Frames("image.data", plane=plane, mask=None))
             planned = stream.planned(dxflow.plan(stream.folder, made, **options))
+            assert "axes of the stream (frame, plane, module, ss, fs) = (6, 2, 16, 32, 32)" in str(planned)
             # As workers get it.
             planned = replace(planned, given=pickle.loads(pickle.dumps(planned.given)))
             same(
