@@ -20,10 +20,12 @@ from ..line import naming
 from ..line.exits import OK, text_of
 from ..line.options import cluster_of_pass, of_plan, run_of
 from ..line.watching import add_watching, unwatched, watching
+from ..live.arriving import is_stream
 from ..live.folder import CHUNK, END, WAIT, Ending, GrowingRun
 from ..live.following import follow
 from ..live.parameters import answered, ask
 from ..live.snapshots import Place
+from . import streaming
 from .arguments import Section, configured, grouped, read, shared_parser, split
 
 if TYPE_CHECKING:
@@ -48,15 +50,18 @@ def parser(doc: str) -> argparse.ArgumentParser:
         type=float,
         default=WAIT,
         metavar="SECONDS",
-        help=f"how long trains wait for aggregators that lag behind, once for each of them (default: {WAIT:g})",
+        help="how long trains wait for aggregators that lag behind, and a stream for its first train "
+        f"(default: {WAIT:g})",
     )
     add(
         "--end",
         default=f"{END:g}",
         metavar="SECONDS|now|never",
-        help=f"the run has ended when no file has changed for so long (default: {END:g}); now: with what is closed",
+        help=f"it has ended when no file has changed, or no train has come, for so long (default: {END:g}); "
+        "now: with what is closed",
     )
     add_watching(out)
+    streaming.add_arguments(out)
     return out
 
 
@@ -77,6 +82,8 @@ class Line:
         self.cluster = cluster_of_pass(self.options)
         self._first_passes = ExitStack()
         self._grown: dict[tuple[str, ...], Growing] = {}
+        self.made: Callable[[Plan], Plan] = lambda plan: plan
+        """Makes a plan of a run that of what it is read from: of a stream, whose data are in no file."""
 
     def about(self) -> dict[str, Any]:
         """Return what runs, as plain values."""
@@ -109,7 +116,9 @@ class Line:
                 listed = ", ".join(f for f in own[at].parser._option_string_actions if f.startswith("--"))
                 raise UsageError(f"{asked.algorithm}: unknown option {flag}. Its options: {listed}")
         own[at] = replace(own[at], tokens=[*own[at].tokens, *words])
-        return Line([first, *own])
+        line = Line([first, *own])
+        line.made = self.made
+        return line
 
     def __call__(self, run: Any, to: Path | None, *, chunk: str, resume: bool = False) -> Plan:
         """Return a plan of a run, or of a part of it."""
@@ -117,14 +126,16 @@ class Line:
         naming.take(options, run, algorithms, self.cluster, reduced=partial(self._before, chunk))
         given = of_plan(options) | {"chunk": chunk, "resume": resume, "overwrite": False, "quiet": True}
         given["on_fault"] = given.get("on_fault") or "mask"
-        return plan(run, grouped(options, algorithms), to, cluster=self.cluster, **given)
+        return self.made(plan(run, grouped(options, algorithms), to, cluster=self.cluster, **given))
 
     def _before(self, chunk: str, run: Any, algorithms: Sequence[Any], **given: Any) -> Result:
         """Make a first pass over the run so far, which says what a name means: only what is new of it is read."""
         cluster, names = given.pop("cluster"), tuple(one.name for one in algorithms)
-        made = plan(run, algorithms, cluster=cluster, chunk=chunk, **given | {"on_fault": "mask"})
+        made = self.made(plan(run, algorithms, cluster=cluster, chunk=chunk, **given | {"on_fault": "mask"}))
         if names not in self._grown:
-            first = plan(run, algorithms, cluster=cluster, chunk=chunk, **given | {"on_fault": "mask"})
+            first = self.made(
+                plan(run, algorithms, cluster=cluster, chunk=chunk, **given | {"on_fault": "mask"})
+            )
             self._grown[names] = self._first_passes.enter_context(growing(first))
         return execute(made, cluster, quiet=True, within=self._grown[names])
 
@@ -139,26 +150,35 @@ def run(argv: Sequence[str], doc: str, say: Say) -> int:
     try:
         line = Line(sections)
         args = line.options
-        source = GrowingRun(
-            run_of(args.run),
-            line,
-            line.about(),
-            chunk=args.chunk or CHUNK,
-            wait=args.wait,
-            end=Ending.of(args.end),
-        )
+        observers: list[Any] = [] if args.quiet else [Said(say)]
+        source = None if is_stream(args.run) else _growing(line)
     except (ValueError, OSError) as e:
         raise UsageError(text_of(e)) from e
-    observers: list[Any] = [] if args.quiet else [Said(say)]
     with ExitStack() as stack:
         stack.callback(line.close)
         try:
             observers += stack.enter_context(watching(args, say))
         except (ValueError, OSError, ImportError) as e:
             raise UsageError(text_of(e)) from e
-        result = follow(source, args.to, observers, line.cluster, overwrite=args.overwrite)
+        if source is None:
+            result = streaming.reduce(line, args, observers, say)
+        else:
+            result = follow(source, args.to, observers, line.cluster, overwrite=args.overwrite)
     say(spoken(result.report()))
     return OK
+
+
+def _growing(line: Line) -> GrowingRun:
+    """Return the run of a command line."""
+    args = line.options
+    return GrowingRun(
+        run_of(args.run),
+        line,
+        line.about(),
+        chunk=args.chunk or CHUNK,
+        wait=args.wait,
+        end=Ending.of(args.end),
+    )
 
 
 class Said:

@@ -70,17 +70,16 @@ def reduce(
     Parameters
     ----------
     line : object
-        Has a `cluster`, says what runs (`about`), and makes plans (`planned`).
+        Has a `cluster`, says what runs (`about`), and makes plans, each of which goes through `made`.
     """
     asked = asked_for(args, line.cluster)
     if (kept := set_aside(Path(args.to))) is not None:
         say(f"kept     {kept} is what there was of a stream that was interrupted: nothing can be added to it")
     with Stream(asked) as stream, ending(stream, say):
-        source = GrowingStream(stream, line.planned, line.about())
+        line.made = stream.planned
+        source = GrowingStream(stream, line, line.about())
         try:
-            result = follow(
-                source, args.to, observers, line.cluster, overwrite=args.overwrite, quiet=args.quiet
-            )
+            result = follow(source, args.to, observers, line.cluster, overwrite=args.overwrite)
         except PlanError:
             if not source.snapshots:
                 # Nobody was there, or nothing can be made of what came: nothing is left.

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PlanError
-from ..planning.fingerprint import locations
 from ..run.part import Part
 from .account import LATE
 from .following import Standing, Step
+from .parameters import Asked as Change
 from .snapshots import Place
 from .stream import Stream, StreamFailed
 
@@ -41,6 +41,7 @@ class GrowingStream:
     stream : Stream
         It has begun.
     planner : Planner
+        What it makes has gone through `Stream.planned`.
     about : mapping
         What runs, as plain values.
 
@@ -56,6 +57,8 @@ class GrowingStream:
         self._stream, self._planner = stream, planner
         self.snapshots = self._done = self._trains = 0
         """Pieces and trains of which there is a snapshot."""
+        self._from = 0
+        """The first piece of this version of the result."""
         self._began, self._fits = 0.0, False
         """When the first chunk came, and whether there is a plan of what came."""
 
@@ -78,7 +81,9 @@ class GrowingStream:
         # In this order: what ends a stream comes after its last piece.
         ended, pieces = self._stream.ended, self._stream.pieces
         if len(pieces) > self._done or (ended and pieces):
-            ids = [p.train_ids for p in pieces]
+            ids = [p.train_ids for p in pieces[self._from :]]
+            if not ids:
+                return Step(1, 0, True, len(pieces))
             first, last = int(min(i[0] for i in ids)), int(max(i[-1] for i in ids))
             step = Step(first, last, bool(ended), len(pieces))
             return self._judged(step) or step
@@ -108,11 +113,33 @@ class GrowingStream:
 
     def plan(self, step: Step, to: Path | None, *, resume: bool = False) -> Plan:
         """Plan a result of the trains that came; `resume` means nothing, as what was not done is gone."""
-        pieces = self._stream.pieces[: step.what]
-        part = Part(str(self._stream.folder), tuple(p.file for p in pieces), last=step.last)
-        made = self._stream.planned(self._planner(part, to, chunk=self.chunk()))
-        self._stream.reads({name for one in made.inputs for at in locations(one) for name in at.datasets})
+        made = self._planner(self._part(step.what), to, chunk=self.chunk())
+        self._stream.read()
         return made
+
+    def _part(self, stop: int) -> Part:
+        """Return the pieces of this version up to one, as part of a run."""
+        pieces = self._stream.pieces[self._from : stop]
+        return Part(str(self._stream.folder), tuple(p.file for p in pieces))
+
+    def check(self, asked: Change) -> None:
+        """Raise a ValueError if options cannot be changed so."""
+        if asked.again:
+            raise PlanError("the trains of a stream are gone when they are done: without --again")
+        changed = self._changed(asked)
+        if self._stream.pieces[self._from :]:
+            changed(self._part(len(self._stream.pieces)), None, chunk=self.chunk())
+
+    def change(self, asked: Change, after: int | None) -> None:
+        """Plan with other options from now on."""
+        self._planner = self._changed(asked)
+        self._from, self._fits = self._done, False
+
+    def _changed(self, asked: Change) -> Planner:
+        if not hasattr(self._planner, "changed"):
+            raise PlanError("the options of this reduction cannot be changed")
+        changed: Planner = self._planner.changed(asked)
+        return changed
 
     def done(self, step: Step) -> None:
         """Free the memory of chunks that are done."""

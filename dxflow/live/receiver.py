@@ -251,7 +251,7 @@ class Receiver:
         if word == "free":
             self._free(what)
         elif word == "unread":
-            self._form.unread |= {*what}
+            self._form.unread = {*what}
             self._largest = 0
 
     def _free(self, number: int) -> None:

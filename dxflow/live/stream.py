@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..disk.process import start
 from ..hdf5.wire import put, take
+from ..planning.fingerprint import locations
 from .account import Account
 from .parcels import Parcels
 from .receiver import Asked, Report
@@ -62,7 +63,10 @@ class Stream:
         self._said, self._changed = _Said(), threading.Condition()
         self._process: Popen | None = None
         self._freed: set[int] = set()
+        self._came: set[str] = set()
+        self._read: set[str] = set()
         self._unread: set[str] = set()
+        """Large datasets that came, that some plan reads, and of which the values are not kept."""
         self._telling = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -156,13 +160,12 @@ class Stream:
             self._freed.add(piece.number)
             self._tell("free", piece.number)
 
-    def reads(self, names: Collection[str]) -> None:
-        """Keep no values any more of large datasets that came and are not among those that are read."""
-        came = {name for piece in self.pieces for name in piece.at}
-        unread = came - {name.lstrip("/") for name in names}
-        if unread - self._unread:
-            self._unread |= unread
-            self._tell("unread", sorted(unread))
+    def read(self) -> None:
+        """Keep no values any more of large datasets that came and that no plan reads."""
+        self._came |= {name for piece in self.pieces for name in piece.at}
+        if self._came - self._read != self._unread:
+            self._unread = self._came - self._read
+            self._tell("unread", sorted(self._unread))
 
     def age(self, piece: int) -> float:
         """Return for how many seconds a piece, by its place, has been complete; 0 if it is not."""
@@ -186,6 +189,7 @@ class Stream:
     def planned(self, plan: Plan) -> Plan:
         """Return a plan of the folder of files as one of the stream: with its data, and with what did not come."""
         report = self.report
+        self._read |= {n.lstrip("/") for one in plan.inputs for at in locations(one) for n in at.datasets}
         lost = tuple(loss for loss in plan.losses if loss.cause != "missing trains")
         return replace(
             plan,

@@ -157,11 +157,13 @@ def run(args):
 
                 def planner(part, to, *, chunk, resume=False):
                     made = Slow(seconds=workers / args.work)
-                    return dxflow.plan(part, made, to, chunk=chunk, on_fault="mask", quiet=True)
+                    return stream.planned(
+                        dxflow.plan(part, made, to, chunk=chunk, on_fault="mask", quiet=True)
+                    )
 
                 source = GrowingStream(stream, planner, {"source": endpoint})
                 seen = Snapshots()
-                result = follow(source, Path(folder, "x.zarr"), [seen], cluster, quiet=True)
+                result = follow(source, Path(folder, "x.zarr"), [seen], cluster)
                 account = stream.report.account
                 trains = int(result.dataset["slow.trains"])
                 means = result.dataset["slow.mean"].values
@@ -244,7 +246,7 @@ def main(argv=None):
         f"work     {account.kept / found['seconds']:.1f} trains/s, {found['snapshots']} snapshots",
         f"account  {account}",
         f"parcels  {mib['buffer']:.0f} MiB at most, of {mib['limit']:.0f}",
-        f"others   {mib['middle']:.0f} MiB in the middle third, {mib['late']:.0f} in the last, at most {mib['most']:.0f}",
+        f"others   {mib['middle']:.0f} MiB in the middle, {mib['late']:.0f} in the end, at most {mib['most']:.0f}",
         *(f"WRONG    {words}" for words in wrong),
     ]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -15,6 +15,8 @@ from dxflow import Frames
 from dxflow.errors import PlanError
 from dxflow.live.arriving import GrowingStream, ending, is_stream, set_aside
 from dxflow.live.following import follow
+from dxflow.live.parameters import Asked as Change
+from dxflow.live.parameters import ask
 from dxflow.live.receiver import Asked
 from dxflow.live.stream import Stream
 
@@ -22,10 +24,18 @@ SHAPE = (64, 64)
 BYTES = 2 * 3 * 64 * 64 * 4
 
 
-def planner(run, to, *, chunk, resume=False):
-    """Plan as the command does."""
-    made = Stats(img=Frames("image.data", mask=None))
-    return dxflow.plan(run, made, to, chunk=chunk, resume=resume, on_fault="mask", quiet=True)
+class Planner:
+    """Plans as the command does; an option of it can be changed."""
+
+    def __init__(self, stream, mask=None):
+        self.stream, self.mask = stream, mask
+
+    def __call__(self, run, to, *, chunk, resume=False):
+        made = Stats(img=Frames("image.data", mask=self.mask))
+        return self.stream.planned(dxflow.plan(run, made, to, chunk=chunk, on_fault="mask", quiet=True))
+
+    def changed(self, asked):
+        return Planner(self.stream, self.mask)
 
 
 class Seen:
@@ -52,7 +62,7 @@ def followed(stream, to, seen):
     """Follow a stream in this process."""
     with ending(stream, lambda text: None):
         about = {"source": stream.asked.endpoint, "algorithms": []}
-        return follow(GrowingStream(stream, planner, about), to, [seen], "here", quiet=True)
+        return follow(GrowingStream(stream, Planner(stream), about), to, [seen], "here")
 
 
 @pytest.fixture
@@ -105,6 +115,32 @@ def test_snapshots_come_with_chunks_and_their_memory_is_given_back(server, tmp_p
     assert max(used) <= 5 * BYTES
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.zarr"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_options_are_changed_from_the_next_chunk_on(server, tmp_path):
+    """Nothing of what is gone is asked for again, and the versions together have all trains."""
+    to, sent = tmp_path / "x.zarr", iter(range(10000, 10100))
+
+    def more(snapshot):
+        if len(seen.snapshots) == 2:
+            with pytest.raises(ValueError, match="without --again"):
+                source.check(Change("stats", {}, again=True))
+            ask(to.with_suffix(".live"), "stats", {"x": "1"})
+        if len(seen.snapshots) < 5 and not snapshot.final:
+            for _ in range(2):
+                server.send(*train(next(sent), shape=SHAPE))
+
+    with Stream(asked(server, tmp_path)) as stream:
+        for _ in range(3):
+            server.send(*train(next(sent), shape=SHAPE))
+        seen, source = Seen(more), GrowingStream(stream, Planner(stream), {"source": stream.asked.endpoint})
+        second = follow(source, to, [seen], "here")
+        kept = stream.report.account.kept
+    assert {s.version for s in seen.snapshots} == {1, 2}
+    first = dxflow.open(tmp_path / "x.v1.zarr").dataset
+    assert first.sizes["train"] + second.dataset.sizes["train"] == kept
+    assert "not kept any more" not in set(second.losses["cause"])
+    assert second.dataset["stats.count"].values.max() == 3 * second.dataset.sizes["train"]
 
 
 def test_the_status_says_what_is_dropped_and_what_is_waited_for(server, tmp_path):
