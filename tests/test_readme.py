@@ -382,16 +382,16 @@ def test_what_remains_of_a_proposal_is_planned_made_and_verified_as_printed(tmp_
         assert cli.main([*line, "--trains", "4", "--pulses", "4", "--module-shape", "16", "16"]) == 0
     line = ["reduce", "raw/r0002", "--to", "mean.zarr", "average", "--cluster", "here", "--quiet"]
     assert cli.main(line) == 0
-    (new, *others) = commands("docs/volumes.md")
+    (new, *others) = commands("docs/red.md")
     assert cli.main([new[1], new[2], new[3], *sorted(str(p) for p in Path("raw").iterdir())]) == 0
     assert Path("red.yaml").read_text().count("keep: raw}") == 3
-    Path("red.yaml").write_text(blocks("docs/volumes.md", "yaml")[0])
+    Path("red.yaml").write_text(blocks("docs/red.md", "yaml")[0])
     capsys.readouterr()
     for words in others:
         assert cli.main(words[1:]) == 0
     shown = capsys.readouterr().out
-    rows = [line.split()[:2] for line in blocks("docs/volumes.md", "text")[0].splitlines()]
+    rows = [line.split()[:2] for line in blocks("docs/red.md", "text")[0].splitlines()]
     assert [line.split()[:2] for line in shown.splitlines()[: len(rows)]] == rows
-    assert {path.name for path in Path("red").iterdir()} == files_of("docs/volumes.md")
+    assert {path.name for path in Path("red").iterdir()} == files_of("docs/red.md")
     assert (Path("red/results/r0002/mean.zarr") / "dxflow.json").is_file()
     assert len(RunDirectory("red/runs/r0002").train_ids) == 4

@@ -257,7 +257,8 @@ def _root(facts: Facts, created: date, add: Any) -> Entity:
     if facts.raw_doi:
         raw = {
             "@id": f"https://doi.org/{facts.raw_doi}",
-            "@type": "Dataset",
+            # A Dataset would be taken for a part of the volume.
+            "@type": "CreativeWork",
             "name": facts.raw_doi,
             "description": "the data before the reduction",
         }

@@ -14,7 +14,7 @@ TEXT = """\
 #   dxflow red plan {file}      sizes, and what is lost; nothing is written
 #   dxflow red run {file}       makes the volume; the same again goes on with it
 #   dxflow red verify {file}    whether it is as it was written
-# All of it is explained in docs/volumes.md. Mistakes are found before anything is read, and named with their line.
+# All of it is explained in docs/red.md. Mistakes are found before anything is read, and named with their line.
 
 to: red                         # the volume: a folder that is empty, or not there yet
 

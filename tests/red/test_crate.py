@@ -68,6 +68,7 @@ def test_the_context_is_that_of_ro_crate_byte_by_byte():
     assert json.loads(raw)["@id"] == "https://w3id.org/ro/crate/1.1/context"
 
 
+@pytest.mark.filterwarnings("error")
 def test_rocrate_reads_all_that_was_said(made, tmp_path):
     for name in ("runs/r 1/a#ü.h5", "results/r 1/x.zarr/c/0", *OWN, "manifest-sha256.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -488,3 +488,14 @@ def test_runs_that_the_file_does_not_name_are_told(proposal, cli):
     assert "beside   runs that are not named: raw/r0001, raw/r0003" in cli("plan", "red.yaml")[1]
     assert cli("run", "red.yaml", "--dry-run")[0] == 0
     assert not Path("red").exists()
+
+
+def test_slurm_makes_it_as_a_job(proposal, cli, slurm, capsys):
+    from dxflow.commands.main import main
+
+    made = proposal(1)
+    assert main(["submit", "--cores", "1", "red", "run", "red.yaml", "--quiet"]) == 0
+    job = capsys.readouterr().out.split()[1]
+    slurm.wait(lambda: slurm("squeue", "-h", "-t", "all", "-j", job, "-o", "%T").strip() == "COMPLETED")
+    assert made.volume.is_dir()
+    assert cli("verify", "red.yaml")[0] == 0

@@ -1,34 +1,53 @@
 """Damage to a volume, each kind named; and volumes that were moved, without the runs they were made of."""
 
+import hashlib
 import json
 import os
 import shutil
-from pathlib import Path
 
 import pytest
+from proposals import FACTS, SMALL
+from runs import make_run
 
+from dxflow.commands.main import main
 from dxflow.red.hashed import listed, read_list
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A folder with the runs of a proposal, and a volume."""
+    folder = tmp_path_factory.mktemp("whole")
+    for number in (1, 2):
+        make_run(folder / f"raw/r{number:04}", run=number, **SMALL)
+    lines = ["{run: raw/r0001, keep: raw}", "{run: raw/r0002, keep: frames, frames: 'pulses=0:1'}"]
+    (folder / "red.yaml").write_text(f"to: red\n{FACTS}runs: [{', '.join(lines)}]\n")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        assert main(["red", "run", "red.yaml", "--quiet"]) == 0
+    return folder
+
+
 @pytest.fixture
-def volume(proposal, cli):
-    made = proposal(
-        2, ["{run: raw/r0001, keep: raw}", "{run: raw/r0002, keep: frames, frames: 'pulses=0:1'}"]
-    )
-    assert cli("run", "red.yaml", "--quiet")[0] == 0
-    return made.volume
+def volume(whole, tmp_path, monkeypatch):
+    """A volume that may be damaged; it knows where its runs are, which are where it was made."""
+    shutil.copytree(whole / "red", tmp_path / "red")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "red"
 
 
-def test_a_volume_is_whole_wherever_it_lies_and_whatever_became_of_the_runs(volume, cli, tmp_path):
+def test_a_volume_is_whole_wherever_it_lies_and_whatever_became_of_the_runs(volume, whole, cli, tmp_path):
     code, said = cli("verify", "red", "--deep")
     assert (code, "files are compared with their originals" in said) == (0, True)
-    shutil.rmtree("raw")
     (tmp_path / "other place").mkdir()
     shutil.move(volume, tmp_path / "other place/moved")
     os.chdir(tmp_path / "other place")
     code, said = cli("verify", "moved")
     assert (code, "as it was written" in said) == (0, True)
-    code, said = cli("verify", "moved", "--deep")
+    (whole / "raw").rename(whole / "gone")
+    try:
+        code, said = cli("verify", "moved", "--deep")
+    finally:
+        (whole / "gone").rename(whole / "raw")
     assert (code, "originals are not there" in said) == (0, True)
 
 
@@ -58,11 +77,13 @@ def test_what_readers_leave_beside_data_is_no_damage(volume, cli):
     assert cli("verify", "red")[0] == 0
 
 
-def test_originals_that_changed_are_told_if_asked(volume, cli):
-    file = next(Path("raw/r0001").glob("*.h5"))
-    file.write_bytes(file.read_bytes() + b"x")
+def test_originals_that_changed_are_told_if_asked(volume, whole, cli):
+    file = next((whole / "raw/r0001").glob("*.h5"))
+    raw = file.read_bytes()
+    file.write_bytes(raw + b"x")
     assert cli("verify", "red")[0] == 0
     code, said = cli("verify", "red", "--deep")
+    file.write_bytes(raw)
     assert (code, f"runs/r0001/{file.name}: is not its original" in said) == (1, True)
 
 
@@ -71,8 +92,6 @@ def again(volume, name, change):
     made = json.loads((volume / name).read_text())
     change(made)
     (volume / name).write_text(json.dumps(made))
-    import hashlib
-
     sums = read_list((volume / "manifest-sha256.txt").read_bytes())
     sums[name] = hashlib.sha256((volume / name).read_bytes()).hexdigest()
     (volume / "manifest-sha256.txt").write_bytes(listed(sums))
