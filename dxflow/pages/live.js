@@ -73,6 +73,28 @@
     if (!over) timer = setTimeout(run, SECOND * (document.hidden ? HIDDEN : Math.min(1 + failed, HIDDEN)));
   };
 
+  // Options are changed by the page alone: no other page may send this header.
+  const ask = async (event) => {
+    event.preventDefault();
+    const form = event.target;
+    const what = {
+      algorithm: form.elements.algorithm.value,
+      options: form.elements.options.value,
+      again: form.elements.again.checked,
+    };
+    const headers = { "Content-Type": "application/json", "X-Dxflow": "1" };
+    try {
+      const answer = await fetch("ask", { method: "POST", headers, body: JSON.stringify(what) });
+      const error = (await answer.json()).error;
+      at("asked").textContent = error ? "Not asked for: " + error : "";
+      if (!error) form.reset();
+    } catch (error) {
+      at("asked").textContent = "No answer from dxflow live.";
+    }
+    run();
+  };
+
+  if (at("ask")) at("ask").addEventListener("submit", ask);
   document.addEventListener("visibilitychange", () => { if (!document.hidden && !over) run(); });
   run();
 })();

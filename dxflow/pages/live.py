@@ -20,6 +20,7 @@ from urllib.parse import unquote
 from ..errors.redact import hidden, hidden_in
 from ..html import page
 from ..html.escaped import escaped, plain
+from .asking import Asking
 from .doors import Answer, Door
 from .now import Past
 from .painter import Failed, Painter
@@ -64,6 +65,7 @@ class LivePage:
     def __init__(self, port: int = 0) -> None:
         self._past, self._painter = Past(), Painter()
         self._about: Mapping[str, Any] = {}
+        self._asking = Asking(Path(), {})
         self._parts: dict[str, tuple[str, str]] = {}
         """Title and HTML, by id."""
         self._drawn: Snapshot | None = None
@@ -83,6 +85,11 @@ class LivePage:
     def begin(self, about: Mapping[str, Any]) -> None:
         """Say what runs."""
         self._about = hidden_in({str(k): v for k, v in about.items()})
+        names = [str(one["name"]) for one in about.get("algorithms", ())]
+        own = about.get("options", {}).get("own", ())
+        # What has no options of its own that are known cannot be changed.
+        given = dict(zip(names, own, strict=True)) if len(own) == len(names) else {}
+        self._asking = Asking(Path(str(about.get("to", ""))).with_suffix(".live"), given)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Show a snapshot, if somebody looks."""
@@ -134,8 +141,8 @@ class LivePage:
         return Answer(made.body, made.kind, headers={"X-Digest": _digest(found[1])})
 
     def post(self, path: str, what: Mapping[str, Any]) -> Answer | None:
-        """Take nothing."""
-        return None
+        """Take what a browser asks for: other options."""
+        return self._asking.take(what) if path == "ask" else None
 
     def _now(self) -> dict[str, Any]:
         """Return what is so now, and which parts of the page there are."""
@@ -143,7 +150,7 @@ class LivePage:
             self._asked = time.monotonic()
             self._news.notify()
             return {
-                "html": self._past.html(self._drawn),
+                "html": self._past.html(self._drawn) + self._asking.said(),
                 "trouble": self._trouble,
                 "parts": [
                     {"id": one, "title": plain(title), "digest": _digest(html)}
@@ -167,8 +174,8 @@ class LivePage:
             f'<script src="{SCRIPT}" defer></script></head><body>'
             f'<h1>{escaped(name)}</h1><p class="muted">{escaped(said)}</p>'
             '<p id="news" hidden></p><section id="now"><p>Loading.</p></section><nav id="links"></nav>'
-            '<div id="parts"></div><noscript><p class="warn">This page needs JavaScript, its own alone.</p></noscript>'
-            "</body></html>\n"
+            f'<div id="parts"></div>{self._asking.form()}'
+            '<noscript><p class="warn">This page needs JavaScript, its own alone.</p></noscript></body></html>\n'
         )
 
     # Of the thread that has parts made ---------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The live page in a real browser: it follows a run, looks right at two widths, and names stay texts."""
 
+import json
 import threading
 import time
 import urllib.request
@@ -11,6 +12,7 @@ import chromium
 import pytest
 
 from dxflow.live.observers import Snapshot, Status
+from dxflow.live.parameters import waiting
 from dxflow.pages import live
 from dxflow.pages.live import LivePage
 from dxflow.pages.painter import Painter
@@ -102,6 +104,27 @@ def test_a_page_that_loses_its_run_says_so_and_finds_it_again(browser, page):
     shown.wait("document.querySelector('#news').innerText.includes('No answer from dxflow live')")
     page._now = real
     shown.wait("document.querySelector('#news').hidden")
+
+
+def test_options_are_changed_on_the_page(browser, page, tmp_path):
+    folder = tmp_path / "x.live"
+    folder.mkdir()
+    (folder / "live.json").write_text("{}")
+    made = {"name": "peaks", "class": "Peaks"}
+    page.begin({"to": str(tmp_path / "x.zarr"), "algorithms": [made], "options": {"own": [["--snr", "5"]]}})
+    page.status(Status())
+    shown = browser.open(page.address, width=400)
+    shown.wait("document.querySelector('#now').innerText.includes('trains')")
+    assert "peaks --snr 5" in shown.text("#ask")
+    for text, said in (("5", "Not asked for: '5' is no option"), ("--snr 7", "begins with the next chunk")):
+        shown.evaluate(f"document.querySelector('[name=options]').value = {text!r}")
+        shown.evaluate("document.querySelector('#ask button').click()")
+        shown.wait(f"document.body.innerText.includes({json.dumps(said)})")
+    (one,) = waiting(folder)
+    assert (one.algorithm, one.options, one.again) == ("peaks", {"snr": "7"}, False)
+    assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not shown.errors
+    shown.close()
 
 
 def get(address):

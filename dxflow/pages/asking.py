@@ -1,0 +1,122 @@
+"""Asking: a form on the live page by which options of algorithms are changed while a run is taken."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors.redact import hidden
+from ..html.escaped import escaped, plain
+from ..live.parameters import answered, ask
+from .doors import Answer
+
+LONGEST = 2000
+"""Characters of options."""
+SHOWN = 5
+"""Changes that are listed, the newest ones."""
+
+
+class Asking:
+    """What is asked for on a page, and what became of it.
+
+    Parameters
+    ----------
+    folder : path
+        Of the live reduction, ``x.live``.
+    algorithms : mapping of str to sequence of str
+        Names in the result, with the words of the command line that they were given.
+    """
+
+    def __init__(self, folder: Path, algorithms: Mapping[str, Sequence[str]]) -> None:
+        self._folder, self._algorithms = folder, algorithms
+        self._asked: list[tuple[int, str]] = []
+
+    def form(self) -> str:
+        """Return the form."""
+        if not self._algorithms:
+            return ""
+        names = "".join(f"<option>{escaped(name)}</option>" for name in self._algorithms)
+        given = "".join(
+            f"<li><code>{escaped(name)} {escaped(hidden(shlex.join(words)))}</code></li>"
+            for name, words in self._algorithms.items()
+        )
+        return (
+            '<form id="ask" class="screen"><h2>Options</h2>'
+            f'<p class="muted">As the run was begun:</p><ul>{given}</ul><p>'
+            f'<label>Change <select name="algorithm">{names}</select></label> '
+            '<label>to <input name="options" size="36" placeholder="--option value" autocomplete="off" '
+            f'maxlength="{LONGEST}" spellcheck="false"></label> '
+            '<label><input type="checkbox" name="again"> from the first train on</label> '
+            "<button>Change</button></p>"
+            '<p id="asked" class="warn"></p>'
+            '<p class="muted">A change begins another version of the result, with the next chunk. The version before '
+            "is kept; nothing of the two is mixed.</p></form>"
+        )
+
+    def take(self, what: Mapping[str, Any]) -> Answer:
+        """Ask for what was posted; what is wrong with it is answered in words."""
+        try:
+            algorithm, options, again = self._checked(what)
+            number = ask(self._folder, algorithm, options, again)
+        except (ValueError, OSError) as e:
+            return Answer.json({"error": hidden(plain(e))})
+        said = " ".join(f"--{name} {value}".rstrip() for name, value in options.items())
+        self._asked.append((number, f"{algorithm} {said}{', from the first train on' * again}"))
+        return Answer.json({"error": ""})
+
+    def said(self) -> str:
+        """Return as HTML what was asked for here, and what became of it."""
+        lines = [
+            f"<li>{escaped(hidden(f'{what}: {self._became(n)}'))}</li>" for n, what in self._asked[-SHOWN:]
+        ]
+        return f"<ul>{''.join(lines)}</ul>" if lines else ""
+
+    def _became(self, number: int) -> str:
+        found = answered(self._folder, number)
+        if found is None:
+            return "begins with the next chunk"
+        error, version = found
+        return f"not changed: {error}" if error else f"version {version}"
+
+    def _checked(self, what: Mapping[str, Any]) -> tuple[str, dict[str, str], bool]:
+        """Return algorithm, options and whether they are of all trains.
+
+        Raises
+        ------
+        ValueError
+            If something is missing, or is none of these.
+        """
+        algorithm, text, again = what.get("algorithm"), what.get("options"), what.get("again")
+        if not isinstance(algorithm, str) or algorithm not in self._algorithms:
+            raise ValueError(f"no algorithm {algorithm!r}; there are: {', '.join(self._algorithms)}")
+        if not isinstance(text, str) or not isinstance(again, bool) or len(text) > LONGEST:
+            raise ValueError("expected options as they are typed, and whether they are of all trains")
+        options = parsed(text)
+        if not options:
+            raise ValueError("no option is given; expected words such as --threshold 0.5")
+        return algorithm, options, again
+
+
+def parsed(text: str) -> dict[str, str]:
+    """Return options as they are typed by name: of each its values, as they are typed.
+
+    Raises
+    ------
+    ValueError
+        If there is a value without an option, or a quotation mark without another.
+    """
+    options: dict[str, list[str]] = {}
+    values: list[str] | None = None
+    for word in shlex.split(text):
+        if word.startswith("--") and len(word) > 2:
+            name, equals, value = word[2:].partition("=")
+            if name in options:
+                raise ValueError(f"--{name} is given twice")
+            values = options[name] = [value] if equals else []
+        elif values is None:
+            raise ValueError(f"{word!r} is no option; expected words such as --threshold 0.5")
+        else:
+            values.append(word)
+    return {name: shlex.join(own) for name, own in options.items()}
