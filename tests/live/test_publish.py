@@ -295,9 +295,10 @@ def test_the_command_publishes(server, tiny, tmp_path, capsys):
     url = f"redis://any:n0body@127.0.0.1:{server.port}"
     line = ["live", str(folder), "litframes", "--to", str(to), "--end", "now", "--chunk", "2 trains"]
     server.client().acl_setuser("any", enabled=True, passwords=["+n0body"], keys=["*"], commands=["+@all"])
-    assert main([*line, "--cluster", "here", "--publish", url]) == 0
+    assert main([*line, "--cluster", "here", "--publish", url, "--page"]) == 0
     said = capsys.readouterr().out
     assert f"publish  redis://127.0.0.1:{server.port}?name=x" in said
+    assert "page     http://127.0.0.1:" in said
     ev = dxflow.open(f"{url}?name=x")
     assert ev.finished
     assert ev.snapshot["final"]
