@@ -65,9 +65,7 @@ def merged(work: Workspace, part: int, children: Sequence[tuple[int, Address]]) 
     work.prepare(work.plan.parts[part], "merge")
     tree = Tree(partial(_merge, work))
     for place, at in children:
-        found = totals(work.plan, part, at)
-        assert found is not None, "fragments that are merged are those of whole chunks"
-        tree.add(place, place + 1, found)
+        tree.add(place, place + 1, totals(work.plan, part, at))
     return _arrays(work.plan, tree.result(), stored=False)
 
 
@@ -81,13 +79,13 @@ def _merge(work: Workspace, into: dict[str, Partial], other: dict[str, Partial])
 def finalize(work: Workspace, parts: Sequence[tuple[int, Address]]) -> int:
     """Finalize some parts of the result, given with the fragments of their totals; return how many."""
     for part, total in parts:
-        if (found := totals(work.plan, part, total)) is None:
+        if _without_totals(work.plan, total):
             # It was finalized for a cluster that is lost, and what was made of it with it.
             total.path.unlink()
             run_part(work, next(c.number for c in work.plan.chunks if c.part == part))
             continue
         with _finalizing(work, part):
-            _finalize(work, part, found)
+            _finalize(work, part, totals(work.plan, part, total))
     return len(parts)
 
 
@@ -107,13 +105,16 @@ def _finalize(work: Workspace, part: int, found: dict[str, Partial]) -> None:
     work.plan.store.keep(work.contents, part, _arrays(work.plan, found, stored=True))
 
 
-def totals(plan: Plan, part: int, at: Address) -> dict[str, Partial] | None:
-    """Return the whole-run outputs of a fragment of a part, by algorithm; None if it was left without them."""
+def totals(plan: Plan, part: int, at: Address) -> dict[str, Partial]:
+    """Return the whole-run outputs of a fragment of a part, by algorithm."""
     with fragments.Fragment(*at) as fragment:
-        own = {o.name for outputs in _whole_run(plan).values() for o in outputs}
-        if own.isdisjoint(fragment.names()):
-            return None
         return _partials(plan, lambda o: fragment.of(o.name, _shape(plan, o, part), o.output.dtype))
+
+
+def _without_totals(plan: Plan, at: Address) -> bool:
+    own = {o.name for outputs in _whole_run(plan).values() for o in outputs}
+    with fragments.Fragment(*at) as fragment:
+        return own.isdisjoint(fragment.names())
 
 
 def _partials(plan: Plan, array: Callable[[BoundOutput], NDArray]) -> dict[str, Partial]:
