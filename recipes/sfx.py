@@ -15,7 +15,7 @@ from dxflow.recipe import Parser, Recipe
 from dxflow.recipes._sfx_files import Corrected, Images, events, modules, stacked
 
 TEXTS = ("hits.geom", "hits.lst", "index.sh")
-TOOLS = ("indexamajig", "xwiz")
+TOOLS = ("indexamajig", *xwiz.TOOLS)
 
 
 class Sfx(Recipe):
@@ -52,7 +52,7 @@ class Sfx(Recipe):
     def passes(self, args: argparse.Namespace) -> None:
         """Find peaks, copy the hits, and write what indexamajig needs."""
         energy = self._energy(args)
-        if args.tool == "xwiz":
+        if args.tool in xwiz.TOOLS:
             xwiz.origin(run_of(args.run))
             xwiz.check(self.positions(), args.cell)
         self._refuse(args)
@@ -76,9 +76,7 @@ class Sfx(Recipe):
             none = "no hits: nothing was copied, and there is nothing to index"
             return "\n".join([super().report(), none, *self.earlier("hits"), *self.earlier("hits.cxi")])
         words = f"cd {shlex.quote(str(self.folder))} && {xwiz.COMMAND}"
-        return (
-            f"{super().report()}\nindex    {words if self.args.tool == 'xwiz' else self.command(self.args)}"
-        )
+        return f"{super().report()}\nindex    {words if self.args.tool in xwiz.TOOLS else self.command(self.args)}"
 
     def _chain(self, args: argparse.Namespace) -> list[Algorithm]:
         """Return the algorithms that find peaks."""
@@ -119,10 +117,16 @@ class Sfx(Recipe):
         )
         for name, text in zip(TEXTS, texts, strict=True):
             (self.folder / name).write_text(text, encoding="utf-8")
-        if args.tool == "xwiz":
+        if args.tool in xwiz.TOOLS:
             found, finest = vars(finder), xwiz.resolution(positions, geometry.HC / energy)
             text = xwiz.configuration(
-                xwiz.origin(run_of(args.run)), found, finest, args.indexing, args.cell, len(numbers)
+                xwiz.origin(run_of(args.run)),
+                found,
+                finest,
+                args.indexing,
+                args.cell,
+                len(numbers),
+                args.tool == "xwiz-old",
             )
             (self.folder / xwiz.NAME).write_text(text, encoding="utf-8")
 

@@ -25,6 +25,10 @@ LAST_ROW = 511
 PER_NODE = 1000
 """Hits that a node is given, about; as many nodes at most:"""
 NODES = 20
+TOOLS = ("xwiz", "xwiz-old")
+"""What the recipe calls it; "xwiz-old" has the names of sections and keys of 2022."""
+OLDER = {"indexamajig_run": "proc_coarse", "file_path": "file"}
+"""How an older extra-xwiz calls that section, and the file of ``unit_cell``."""
 BLANK = re.compile(r"\s")
 
 
@@ -81,7 +85,13 @@ def resolution(positions: NDArray, wavelength: float) -> float:
 
 
 def configuration(
-    run: tuple[int, int], peaks: Mapping[str, Any], finest: float, indexing: str, cell: str | None, hits: int
+    run: tuple[int, int],
+    peaks: Mapping[str, Any],
+    finest: float,
+    indexing: str,
+    cell: str | None,
+    hits: int,
+    older: bool = False,
 ) -> str:
     """Return the text of ``xwiz_conf.toml``.
 
@@ -101,6 +111,8 @@ def configuration(
         Unit cell.
     hits : int
         How many there are.
+    older : bool
+        With the names that extra-xwiz had before.
     """
     proposal, number = run
     images = STACKED[0]
@@ -148,6 +160,10 @@ def configuration(
         f"# hits.cxi has peak lists, and images of all modules behind one another in {images}, as hits.geom says.",
         "",
     ]
+    if older:
+        sections = {OLDER.get(title, title): values for title, values in sections.items()}
+        cells = sections["unit_cell"]
+        sections["unit_cell"] = {OLDER.get(key, key): value for key, value in cells.items()}
     for title, values in sections.items():
         lines += [f"[{title}]", *(f"{key} = {_toml(value)}" for key, value in values.items()), ""]
     merging = ('point_group = "422"', 'scaling_model = "unity"', "scaling_iterations = 1", "max_adu = 100000")

@@ -116,6 +116,15 @@ def test_its_files_are_in_the_folder_and_as_it_checks_them(made, read):
     assert f"cd {folder} && xwiz-workflow -a -p" in made[0].report()
 
 
+def test_images_are_found_through_the_link_that_it_makes_in_the_folder_of_its_jobs(made, read, tmp_path):
+    (name,) = read["data"]["cxi_names"]
+    (tmp_path / name).symlink_to(made[0].folder / name)
+    with h5py.File(tmp_path / name) as linked, h5py.File(made[0].folder / name) as file:
+        images = file["/entry_1/data_1/stacked"][()]
+        np.testing.assert_array_equal(linked["/entry_1/data_1/stacked"], images)
+    assert np.nanmax(images) > 4
+
+
 def test_the_number_of_a_run_is_that_of_its_files_or_its_path(made, tmp_path):
     assert xwiz.origin((900123, 34)) == (900123, 34)
     old = make_run(tmp_path / "p900200/proc/r0007", detector=None, trains=1, devices=("xgm",), version="0.5")
@@ -132,6 +141,23 @@ def test_what_extra_xwiz_cannot_take_is_refused_before_anything_is_done(tmp_path
         xwiz.check(whole, "/a/my cell.cell")
     with pytest.raises(PlanError, match="512 rows that are apart: leave --for xwiz out"):
         xwiz.check(whole[:1], None)
+
+
+def test_an_older_one_finds_its_own_names():
+    """Those of `Workflow.__init__` at commit 20053a6 as they are."""
+    peaks = {
+        "threshold": 0.5,
+        "min_snr": 5,
+        "min_pixels": 2,
+        "max_pixels": 200,
+        "local_bg_radius": 3,
+        "min_peaks": 9,
+    }
+    given = (1234, 5), {**peaks, "max_res": None}, 1.8, "mosflm", "/x/a.cell", 10
+    new, old = (toml.loads(xwiz.configuration(*given, older)) for older in (False, True))
+    assert old["proc_coarse"] == new["indexamajig_run"]
+    assert old["unit_cell"] == {"file": "/x/a.cell", "run_refine": False}
+    assert set(old) == set(new) - {"indexamajig_run"} | {"proc_coarse"}
 
 
 def test_no_text_of_the_user_breaks_the_file():
