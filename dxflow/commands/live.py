@@ -30,7 +30,8 @@ from .arguments import Section, configured, grouped, read, shared_parser, split
 
 if TYPE_CHECKING:
     from ..driver.result import Result
-    from ..live.observers import Snapshot, Status
+    from ..live.following import Grows
+    from ..live.observers import Observer, Snapshot, Status
     from ..live.parameters import Asked
     from ..planning.public import Plan
 
