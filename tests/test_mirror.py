@@ -93,7 +93,7 @@ ELSEWHERE = (
         "parts of a cube, which is compared with loops over rows",
     ),
     (
-        "dxflow/live/folder.py dxflow/live/observers.py dxflow/run/part.py",
+        "dxflow/live/folder.py dxflow/live/observers.py dxflow/live/state.py dxflow/run/part.py",
         "live/test_following.py",
         "what they do shows in a run that is followed from its first file to its end",
     ),

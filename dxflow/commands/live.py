@@ -21,7 +21,7 @@ from ..line.exits import OK, text_of
 from ..line.options import cluster_of_pass, of_plan, run_of
 from ..line.watching import add_watching, unwatched, watching
 from ..live.arriving import is_stream
-from ..live.folder import CHUNK, END, WAIT, Ending, GrowingRun
+from ..live.folder import END, WAIT, Ending, GrowingRun
 from ..live.following import follow
 from ..live.parameters import answered, ask
 from ..live.snapshots import Place
@@ -30,8 +30,7 @@ from .arguments import Section, configured, grouped, read, shared_parser, split
 
 if TYPE_CHECKING:
     from ..driver.result import Result
-    from ..live.following import Grows
-    from ..live.observers import Observer, Snapshot, Status
+    from ..live.observers import Snapshot, Status
     from ..live.parameters import Asked
     from ..planning.public import Plan
 
@@ -176,7 +175,7 @@ def _growing(line: Line) -> GrowingRun:
         run_of(args.run),
         line,
         line.about(),
-        chunk=args.chunk or CHUNK,
+        chunk=args.chunk or "",
         wait=args.wait,
         end=Ending.of(args.end),
     )

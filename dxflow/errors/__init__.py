@@ -8,6 +8,10 @@ class PlanError(ValueError):
     """A plan that cannot work; the message says what was wrong, what exists and what to do."""
 
 
+class NothingToRead(PlanError):
+    """A plan of which an algorithm has nothing to work on."""
+
+
 class NoRoom(PlanError):
     """A plan whose result has no room where it is to go."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,23 +15,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import sizes
-from ..errors import PlanError
+from ..errors import NothingToRead, PlanError
+from ..planning import memory
 from ..planning.fingerprint import locations
 from ..reader.faults import ReadFault
 from ..reader.files import Files
+from ..run.bound import train_bytes
 from ..run.open import places
 from ..run.part import Part
 from .closed import QUIET, Closing, Identity, Seen
-from .following import Standing, Step
+from .following import Step
 from .frontier import File, Frontier
 from .parameters import Asked
+from .state import Standing
 
 if TYPE_CHECKING:
     from ..planning.public import Plan
 
-CHUNK, WAIT, END = "64 trains", 60.0, 300.0
-"""What is taken where nothing is said: trains of a chunk, seconds that others wait for what lags, seconds without any
+LONGEST, LARGEST = 64, 4 * 2**30
+"""Trains of a chunk, and its bytes, where nothing is said: a power of two."""
+WAIT, END = 60.0, 300.0
+"""What is taken where nothing is said: seconds that others wait for what lags, seconds without any
 change after which a run has ended."""
+SOON = 0.1
+"""Seconds that somebody waits who wants to say how it goes."""
 SETTLED = 1.0
 """Seconds after the first file of an aggregator until it is found out who reads it: others come with it."""
 
@@ -78,8 +87,8 @@ class GrowingRun:
         changed.
     about : mapping
         What runs, as plain values.
-    chunk : str
-        ``"64 trains"``.
+    chunk : str, optional
+        ``"64 trains"``; by default what suits the data, 64 trains at most.
     wait : float
         Seconds that others wait for aggregators whose files come later.
     end : Ending
@@ -93,40 +102,48 @@ class GrowingRun:
         planner: Planner,
         about: Mapping[str, Any],
         *,
-        chunk: str = CHUNK,
+        chunk: str = "",
         wait: float = WAIT,
         end: Ending | None = None,
         quiet: float | None = None,
     ) -> None:
-        if not sizes.trains(chunk):
-            raise PlanError(f"chunk={chunk!r}: a run that grows is cut by train ids, such as {CHUNK!r}")
+        if chunk and not sizes.trains(chunk):
+            raise PlanError(f"chunk={chunk!r}: a run that grows is cut by train ids, such as '64 trains'")
         _refuse_wrong(run)
         self.run, self.planner, self.about = run, planner, about
         self._first: int | None = None
         self._chunk, self._end = chunk, end or Ending()
+        self._lock = threading.Lock()
+        """Held while it is looked what is there: by the one that works, or by the one that says how it goes."""
         # What has not changed until the run has ended is closed.
         self._closing = Closing(min(QUIET, self._end.seconds or QUIET) if quiet is None else quiet)
-        self._frontier = Frontier(sizes.trains(chunk), wait)
+        self._frontier = Frontier(sizes.trains(chunk) or LONGEST, wait)
         self._files: dict[str, tuple[Identity, File]] = {}
         self._streams: tuple[frozenset[str], float] = (frozenset(), 0.0)
         self._judged: set[str] = set()
-        self._done = -1
+        self._done = self._taken = -1
+        """The ids at which what is done ends, and what is being done."""
         self._fresh, self._late = False, 0
         """Whether something came for chunks that are done, and how much did."""
         self._open = 0
-        self._behind: tuple[int, float] = (0, np.inf)
+        self._standing = Standing()
 
     def chunk(self) -> str:
         """Return how trains are cut."""
-        return self._chunk
+        return self._chunk or f"{LONGEST} trains"
+
+    def cut(self, chunk: str) -> None:
+        """Cut trains as they were cut before an interruption."""
+        self._chunk, self._frontier.step = chunk, sizes.trains(chunk)
 
     def look(self) -> Step | str:
         """Return what can be done now, or what is waited for."""
-        now = time.monotonic()
-        folders = [folder for folder in places(self.run) if os.path.isdir(folder)]
-        if not folders:
+        with self._lock:
+            return self._found(time.monotonic())
+
+    def _found(self, now: float) -> Step | str:
+        if not self._scan(now):
             return f"{self._named()}, which is not there yet"
-        self._take(self._look(folders), now)
         ended = self._ended()
         if not self._files:
             if ended and self._end.seconds == 0:
@@ -137,7 +154,6 @@ class GrowingRun:
         if why := self._judge(now, ended):
             return why
         last = self._frontier.last() if ended else self._frontier.complete(now)
-        self._behind = self._frontier.after(self._done)
         if ended or last > self._done or (self._fresh and self._done >= 0):
             return self._step(max(last, self._done), ended)
         return self._frontier.waiting(now) or "more files of the run"
@@ -147,34 +163,42 @@ class GrowingRun:
         whole = step.what is None and self._first is None
         files = self._paths() if step.what is None else step.what
         of = self.run if whole else Part(self.run, files, self._first, step.last)
-        return self.planner(of, to, chunk=self._chunk, resume=resume)
+        return self.planner(of, to, chunk=self.chunk(), resume=resume)
 
     def check(self, asked: Asked) -> None:
         """Raise a ValueError if options cannot be changed so."""
         planner = self._changed(asked)
         if self._files:
-            planner(Part(self.run, self._paths()), None, chunk=self._chunk)
+            with suppress(NothingToRead):
+                planner(Part(self.run, self._paths()), None, chunk=self.chunk())
 
     def change(self, asked: Asked, after: int | None) -> None:
         """Plan with other options from now on: all trains if they are asked for again, else those after one."""
         self.planner = self._changed(asked)
         self._judged, self._fresh = set(), False
         if asked.again:
-            self._first, self._done = None, -1
+            self._first, self._done, self._taken = None, -1, -1
         elif after is not None:
             self._first = after + 1
-            self._done = max(self._done, after)
+            self._done = self._taken = max(self._done, after)
 
     def done(self, step: Step) -> None:
         """Take note that the result of a step is there."""
         self._done = step.last
-        self._behind = self._frontier.after(step.last)
 
     def standing(self) -> Standing:
         """Return how far the work is behind."""
-        trains, since = self._behind
-        seconds = max(0.0, time.monotonic() - since) if trains else 0.0
-        return Standing(trains, seconds, late=self._late)
+        # Files are closed while others are worked on; what has to be found out first is said the next time.
+        if self._lock.acquire(timeout=SOON):
+            try:
+                with suppress(PlanError):
+                    self._scan(time.monotonic())
+                trains, since = self._frontier.after(self._done)
+                seconds = max(0.0, time.monotonic() - since) if trains else 0.0
+                self._standing = Standing(trains, seconds, late=self._late)
+            finally:
+                self._lock.release()
+        return self._standing
 
     def close(self) -> None:
         """Do nothing: no file is open."""
@@ -198,6 +222,13 @@ class GrowingRun:
         except OSError as e:
             raise PlanError(f"{self._named()}: {e.strerror}") from e
 
+    def _scan(self, now: float) -> bool:
+        """Take note of all files; return whether there is a run directory."""
+        folders = [folder for folder in places(self.run) if os.path.isdir(folder)]
+        if folders:
+            self._take(self._look(folders), now)
+        return bool(folders)
+
     def _take(self, seen: Sequence[Seen], now: float) -> None:
         """Note files that are new, closed or written again."""
         streams = frozenset(one.stream for one in seen)
@@ -217,8 +248,8 @@ class GrowingRun:
 
     def _count_late(self, stream: str, file: File) -> None:
         """Count the trains of a new file whose chunks are done: they are worked on again."""
-        if self._done >= 0 and stream not in self._frontier.unneeded:
-            late = int(np.count_nonzero(file.trains <= self._done))
+        if self._taken >= 0 and stream not in self._frontier.unneeded:
+            late = int(np.count_nonzero(file.trains <= self._taken))
             self._late, self._fresh = self._late + late, self._fresh or late > 0
 
     def _ended(self) -> bool:
@@ -236,7 +267,10 @@ class GrowingRun:
         if since < SETTLED and not ended:
             return "the first files of other aggregators"
         try:
-            plan = self.planner(Part(self.run, self._paths()), None, chunk=self._chunk)
+            plan = self.planner(Part(self.run, self._paths()), None, chunk=self.chunk())
+        except NothingToRead:
+            self._judged = there
+            return ""
         except PlanError as e:
             if there == self._streams[0] or since >= self._frontier.wait or ended:
                 raise
@@ -246,6 +280,8 @@ class GrowingRun:
             own = {os.path.abspath(file.path) for file in self._frontier.streams[name].closed}
             (self._frontier.unneeded.discard if own & read else self._frontier.unneeded.add)(name)
         self._judged = there
+        if not self._chunk:
+            self.cut(f"{suitable(plan)} trains")
         return ""
 
     def _paths(self) -> tuple[str, ...]:
@@ -258,6 +294,7 @@ class GrowingRun:
         ids = [some for some in ids if len(some)]
         files = None if ended and not self._open else self._paths()
         if ids:
+            self._taken = last
             return Step(int(min(some.min() for some in ids)), last, ended, files)
         if ended and first:
             return Step(last + 1, last, ended, files)
@@ -278,6 +315,14 @@ def _refuse_wrong(run: Any) -> None:
         )
     if not path.parent.is_dir():
         raise PlanError(f"{run}: not even the folder {path.parent} is there; it would be waited for in vain")
+
+
+def suitable(plan: Plan) -> int:
+    """Return how many trains a chunk of a plan should have: some GB, and more than it leaves of outputs of the run."""
+    per_train = np.sum([train_bytes(one) for one in plan.inputs], axis=0)
+    partials = memory.partial_bytes(plan.algorithms, slice(0, max(len(i.modules) for i in plan.inputs)))
+    fit = int(max(LARGEST, 32 * partials) // max(1, per_train.max()))
+    return min(LONGEST, 1 << max(0, fit.bit_length() - 1))
 
 
 def trains_of(path: str) -> NDArray:

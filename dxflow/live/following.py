@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import errno
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,12 +25,12 @@ from ..clusters.kept import kept
 from ..driver.execute import execute
 from ..driver.growing import Growing, growing
 from ..driver.result import Result
-from ..errors import NoRoom
-from ..run import losses
+from ..errors import NoRoom, NothingToRead
 from . import parameters
-from .observers import Observer, Snapshot, Status, Told
+from .observers import Observer, Snapshot, Told
 from .parameters import Asked
 from .snapshots import Place
+from .state import Standing, State
 
 if TYPE_CHECKING:
     from ..planning.public import Plan
@@ -40,8 +39,6 @@ POLL = 0.5
 """Seconds between looks at what grows."""
 PAUSE = 5.0
 """Seconds between looks whether there is room again."""
-RECENT = 8
-"""Snapshots over which the rate is measured."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -65,17 +62,6 @@ class Step:
     last: int
     final: bool = False
     what: Any = None
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What is there and not done yet, and what was lost on the way: see `Status`."""
-
-    behind_trains: int = 0
-    behind_s: float = 0.0
-    dropped: int = 0
-    not_received: int = 0
-    late: int = 0
 
 
 class Grows(Protocol):
@@ -113,46 +99,6 @@ class Changes(Grows, Protocol):
         """Plan with other options from now on: all trains if they are asked for again, else those after one."""
 
 
-@dataclass
-class _State:
-    """What is said of a live reduction; `now` puts it together."""
-
-    source: Grows
-    began: float = field(default_factory=time.monotonic)
-    state: str = "waiting"
-    waiting_for: str = ""
-    trains: int = 0
-    losses: Mapping[str, int] = field(default_factory=dict)
-    version: int = 1
-    rates: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=RECENT))
-
-    def now(self) -> Status:
-        """Return the status."""
-        standing, rates = self.source.standing(), list(self.rates)
-        seconds = rates[-1][0] - rates[0][0] if len(rates) > 1 else 0.0
-        per_s = [(rates[-1][n] - rates[0][n]) / seconds if seconds else 0.0 for n in (1, 2)]
-        return Status(
-            state=self.state,
-            waiting_for=self.waiting_for,
-            elapsed_s=time.monotonic() - self.began,
-            trains=self.trains,
-            trains_per_s=per_s[0],
-            bytes_per_s=per_s[1],
-            losses=self.losses,
-            version=self.version,
-            **vars(standing),
-        )
-
-    def worked(self, plan: Plan, result: Result) -> None:
-        """Note a result."""
-        self.trains = len(plan.train_ids)
-        self.rates.append((time.monotonic(), self.trains, int(plan.bytes_to_read)))
-        lost: dict[str, int] = {}
-        for one in losses.from_json(result.manifest["losses"]):
-            lost[one.cause] = lost.get(one.cause, 0) + one.frames
-        self.losses = lost
-
-
 def follow(
     source: Grows,
     to: str | Path,
@@ -182,7 +128,7 @@ def follow(
     KeyboardInterrupt
         If it is interrupted; the same call goes on then.
     """
-    place, state = Place(to), _State(source)
+    place, state = Place(to), State(source.standing)
     with place.held(dict(source.about), overwrite=overwrite):
         if place.finished:
             place.clear()
@@ -219,12 +165,14 @@ def _kept_on_interrupt(place: Place) -> Iterator[None]:
 class _Following:
     """The loop of `follow`."""
 
-    def __init__(self, source: Any, place: Place, state: _State, told: Told, cluster: Any) -> None:
+    def __init__(self, source: Any, place: Place, state: State, told: Told, cluster: Any) -> None:
         self.source, self.place, self.state, self.told = source, place, state, told
         self.cluster = cluster
 
     def run(self) -> None:
         """Work until the final result is there."""
+        if (chunk := self.place.chunk()) and hasattr(self.source, "cut"):
+            self.source.cut(chunk)
         for asked, after in self.place.changes():
             self.source.change(asked, after)
             self.state.version += 1
@@ -237,7 +185,13 @@ class _Following:
                 self._take_back(found)
                 return
             plan = partial(self.source.plan, found, self.place.work(self.state.version), resume=True)
-            with growing(self._with_room(plan)) as known:
+            try:
+                first = self._with_room(plan)
+            except NothingToRead:
+                found = self._more(found)
+                continue
+            self.place.note_chunk(self.source.chunk())
+            with growing(first) as known:
                 ended = self._version(found, known)
             if ended is None:
                 return
@@ -246,8 +200,11 @@ class _Following:
     def _version(self, step: Step, known: Growing) -> Asked | Step | None:
         """Work on one version of the result; return what is to be done next, None if all is done."""
         while not step.final:
-            self._snapshot(step, known)
-            found = self._next()
+            try:
+                self._snapshot(step, known)
+                found = self._next()
+            except NothingToRead:
+                found = self._more(step)
             if isinstance(found, Asked):
                 self._settle(step, known)
                 self._begin_version(found, step)
@@ -255,6 +212,19 @@ class _Following:
             step = found
         self._final(step, known)
         return None
+
+    def _more(self, step: Step) -> Step | Asked:
+        """Wait for more trains, where those of a step have no frame that is selected.
+
+        Raises
+        ------
+        NothingToRead
+            If none come.
+        """
+        if step.final:
+            raise
+        self.source.done(step)
+        return self._next()
 
     def _next(self) -> Step | Asked:
         """Wait for the next thing to do, or for other options that can be taken."""

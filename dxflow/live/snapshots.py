@@ -24,8 +24,9 @@ from .parameters import FOLDER, Asked
 ABOUT, DONE = "live.json", "done.json"
 KEPT = 2
 """Snapshots."""
-RESULT, BEFORE, OLD, CHANGES = "result.zarr", "before.zarr", "old-", "changes.json"
-"""Name of the final result until it has its own name, of what was there before, of what goes, of changed options."""
+RESULT, BEFORE, OLD = "result.zarr", "before.zarr", "old-"
+"""Name of the final result until it has its own name, of what was there before, of what goes."""
+CHUNK, CHANGES = "chunk.json", "changes.json"
 _OWN = re.compile(r"result\.zarr|before\.zarr|work-\d+\.zarr\.partial|old-.*|\d{4,}\.zarr")
 _ASKED = re.compile(r"\d{4,}(\.answer)?\.json|\..*")
 _NUMBER = re.compile(r"(\d{4,})\.zarr")
@@ -122,6 +123,17 @@ class Place:
         with suppress(OSError, ValueError):
             return dict(json.loads((self.folder / ABOUT).read_text()))
         return None
+
+    def chunk(self) -> str:
+        """Return how trains were cut before an interruption, "" if none were."""
+        with suppress(OSError, ValueError):
+            return str(json.loads((self.folder / CHUNK).read_text()))
+        return ""
+
+    def note_chunk(self, chunk: str) -> None:
+        """Note how trains are cut: for good, as it decides the bits."""
+        if self.chunk() != chunk:
+            put(self.folder / CHUNK, json.dumps(chunk))
 
     # Snapshots --------------------------------------------------------------------------------------
 
@@ -227,7 +239,7 @@ class Place:
                 path.unlink()
         with suppress(OSError):
             asked.rmdir()
-        for name in (CHANGES, ABOUT, DONE):
+        for name in (CHUNK, CHANGES, ABOUT, DONE):
             (self.folder / name).unlink(missing_ok=True)
 
     def _remove(self, path: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import sizes
 from ..disk import ours
-from ..errors import PlanError
+from ..errors import NothingToRead, PlanError
 from ..run.bound import BoundInput, leaves
 from ..run.findings import Faults
 from ..run.losses import Loss
@@ -129,7 +129,7 @@ def _refuse_nothing(binding: Binding) -> None:
         if not len(lead.index):
             every = lead.declared.bind(binding.run, binding.trains, Faults()).index
             why = none_of(every) if binding.selection and len(every) else "it has no data in these trains"
-            raise PlanError(f"{bound.name}: nothing to read from {lead.name} {lead.key}: {why}")
+            raise NothingToRead(f"{bound.name}: nothing to read from {lead.name} {lead.key}: {why}")
 
 
 def _missing(binding: Binding) -> list[Loss]:
