@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 SAID = 30.0
 """Seconds between lines that say what is waited for."""
+INDIFFERENT = ("--wait", "--end", "--cluster", "--workers", "--to", "--buffer")
+FLAGS = ("--overwrite", "--quiet", "--resume", "--traceback")
+"""Options that may differ when an interrupted reduction is gone on with."""
 ANSWER = 20.0
 """Seconds that an answer is waited for."""
 
@@ -92,7 +95,7 @@ class Line:
             "source": str(self.options.run),
             "algorithms": [{"name": one.name, "class": type(one).__name__} for one in self._first],
             "options": {
-                "shared": [t for t in unwatched(first.tokens) if t not in ("--overwrite", "--quiet")],
+                "shared": _deciding(unwatched(first.tokens)),
                 "own": [one.tokens for one in own],
             },
         }
@@ -117,7 +120,7 @@ class Line:
                 raise UsageError(f"{asked.algorithm}: unknown option {flag}. Its options: {listed}")
         own[at] = replace(own[at], tokens=[*own[at].tokens, *words])
         line = Line([first, *own])
-        line.made = self.made
+        line.made, line._first_passes = self.made, self._first_passes
         return line
 
     def __call__(self, run: Any, to: Path | None, *, chunk: str, resume: bool = False) -> Plan:
@@ -142,6 +145,16 @@ class Line:
     def close(self) -> None:
         """Forget first passes."""
         self._first_passes.close()
+
+
+def _deciding(tokens: Sequence[str]) -> list[str]:
+    """Return words of a command line without options that change nothing of the result."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in INDIFFERENT:
+        parser.add_argument(name)
+    for name in FLAGS:
+        parser.add_argument(name, action="store_true")
+    return parser.parse_known_args(list(tokens))[1]
 
 
 def run(argv: Sequence[str], doc: str, say: Say) -> int:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from ..errors import PlanError
 from ..run.part import Part
 from .account import LATE
-from .following import Standing, Step
+from .following import Step
 from .parameters import Asked as Change
 from .snapshots import Place
+from .state import Standing
 from .stream import Stream, StreamFailed
 
 if TYPE_CHECKING:

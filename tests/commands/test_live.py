@@ -84,6 +84,26 @@ def chunks(to):
     return {(path.name, path.stat().st_ino) for path in to.with_suffix(".live").glob("work-1.*/chunk-*")}
 
 
+def test_what_was_interrupted_is_ended_by_the_same_command(old, expected, tmp_path, capsys, monkeypatch):
+    """Options that change nothing of the result may be others."""
+    to = tmp_path / "x.zarr"
+    line = ["live", str(old[1]), "average", "--to", str(to), "--chunk", "2 trains"]
+
+    def interrupt(self, one):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Said, "snapshot", interrupt)
+        patched.setattr(GrowingRun, "_ended", lambda self: False)
+        assert main([*line, "--cluster", "here", "--wait", "5"]) == 130
+    assert "the same command goes on where this was" in capsys.readouterr().err
+    assert to.is_symlink()
+    assert main([*line, "--per", "cell", "--cluster", "here", "--end", "now"]) == 2
+    assert "interrupted live reduction of something else" in capsys.readouterr().err
+    assert main([*line, "--workers", "1", "--end", "now", "--cluster", "local"]) == 0
+    assert xr.open_zarr(to).equals(expected)
+
+
 def test_options_are_changed_by_a_command(old, tmp_path, capsys, monkeypatch):
     to, answers = tmp_path / "x.zarr", []
     asked = [["average", "--per", "cell", "--again"], ["average", "--cells", "2"], ["nobody", "--x", "1"]]

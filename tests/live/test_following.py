@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from dying import dies
 from extra_data import RunDirectory, by_id
-from growth import COMPANY, Fed, Kept, Planner, options
+from growth import COMPANY, TWO, Fed, Kept, Planner, options
 from samples import Stats
 
 import dxflow
 from dxflow import PlanError
+from dxflow.algorithms.litframes import LitFrames
 from dxflow.disk import replace as disk
-from dxflow.live import following, observers
+from dxflow.live import folder, following, observers
 from dxflow.live.following import follow
 
 SEQUENCES = [[f"S{n:05d}"] for n in range(7)]
@@ -213,6 +214,40 @@ def test_a_result_that_is_there_is_replaced_only_when_asked_for(whole, now, tmp_
     with pytest.raises(PlanError, match="dxflow did not make"):
         follow(Fed(whole.path, tmp_path / "run", []), to2, [], "here", overwrite=True)
     assert (to2 / "mine").exists()
+
+
+class Picky(Planner):
+    """Reads frames of the last sequences alone."""
+
+    def __call__(self, run, to, *, chunk, resume=False):
+        made = [make(img=TWO) for make in self.makers]
+        frames = dxflow.FrameSelection(trains=slice(10013, 10100))
+        return dxflow.plan(run, made, to, frames=frames, resume=resume, **options(chunk))
+
+
+def test_frames_that_nothing_selects_yet_are_waited_for(whole, now, tmp_path):
+    kept, source = Kept(), Fed(whole.path, tmp_path / "run", SEQUENCES, [Stats])
+    source.planner = Picky([Stats])
+    result = follow(source, tmp_path / "x.zarr", [kept], "here")
+    expected = dxflow.execute(source.planner(whole.path, None, chunk="3 trains"), "here", quiet=True)
+    assert result.dataset.equals(expected.dataset)
+    assert [one.last_train for one in kept.snapshots][0] > 10013
+
+
+def test_chunks_suit_the_data_and_stay_as_they_are(whole, now, tmp_path, monkeypatch):
+    """A chunk has no more than some bytes, and at most 64 trains; who goes on does not choose again."""
+    monkeypatch.setattr(folder, "LARGEST", 5 * 2 * 3 * 8 * 8 * 4)
+    kept = Kept()
+    source = Fed(whole.path, tmp_path / "run", SEQUENCES[:3], [LitFrames], chunk="")
+    with pytest.raises(KeyboardInterrupt):
+        follow(source, tmp_path / "x.zarr", [Stopping(1)], "here")
+    assert source.chunk() == "4 trains"
+    monkeypatch.setattr(folder, "LARGEST", 2**30)
+    again = Fed(whole.path, tmp_path / "run", SEQUENCES[3:4], [LitFrames], chunk="")
+    result = follow(again, tmp_path / "x.zarr", [kept], "here")
+    assert {one.chunk for one in kept.snapshots} == {"4 trains"}
+    assert result.manifest["chunks"]["reused"] > 0
+    assert Fed(whole.path, tmp_path / "run", [], chunk="").chunk() == "64 trains"
 
 
 def test_options_are_for_train_ids(whole):
