@@ -111,8 +111,9 @@ def _plan(args: argparse.Namespace, say: Say) -> int:
     surveyed = survey(asked, wanted_of(asked), volume)
     made = during("planning", plan, surveyed, cluster=_cluster(args), quiet=args.quiet)
     if (save := getattr(args, "save", None)) is not None:
-        if Path(save).exists() and Path(save).suffix != ".json":
-            raise UsageError(f"--save {save}: exists; expected a name such as plan.json")
+        if Path(save).exists():
+            # Only an older plan is replaced.
+            _kept_plan(save, "--save")
         put(Path(save), json.dumps(made.json(), indent=1))
     say(f"{made}\n(nothing was written: sizes of files that are cut are estimates)")
     return FAILED if made.failed else OK
@@ -145,14 +146,14 @@ def _cluster(args: argparse.Namespace) -> Any:
     return cluster_of_pass(args) if args.cluster or args.workers else None
 
 
-def _kept_plan(path: str) -> dict[str, Any]:
+def _kept_plan(path: str, option: str = "--expect") -> dict[str, Any]:
     try:
         found = json.loads(Path(path).read_bytes())
         if not isinstance(found["runs"], dict):
             raise ValueError("is no plan")
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise UsageError(
-            f"--expect {path}: expected what 'dxflow red plan --save' wrote: {text_of(e)}"
+            f"{option} {path}: expected what 'dxflow red plan --save' wrote: {text_of(e)}"
         ) from e
     return found
 

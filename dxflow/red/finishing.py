@@ -107,7 +107,7 @@ def anew(asked: Asked) -> str:
             "what it says of itself can be written anew"
         )
     _refuse_foreign(volume, about["files"])
-    with volume.held():
+    with volume.held(complete=True):
         for one in records:
             inside = [f"{folder}/{one['name']}/" for folder in (RUNS, RESULTS)]
             own = {path: facts for path, facts in about["files"].items() if path.startswith(tuple(inside))}

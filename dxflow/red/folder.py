@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ..disk import lock, ours
-from ..disk.manifest import CACHES
+from ..disk.manifest import CACHES, MANIFEST
 from ..disk.replace import put
 from ..errors import PlanError
 from ..sizes import show
@@ -110,16 +110,23 @@ class Volume:
             )
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, *, complete: bool = False) -> Iterator[None]:
         """Hold the folder, which is made if it is not there: no other process works there meanwhile.
+
+        Parameters
+        ----------
+        complete : bool
+            Whether it may be a complete volume, which is not complete then until it is finished again.
 
         Raises
         ------
         PlanError
-            If another one does.
+            If another one does, or has made it complete.
         """
         self.path.mkdir(exist_ok=True)
         with lock.held(self.journal, f"red run to {self.path.name}"):
+            if self.complete and not complete:
+                raise PlanError(f"{self.path} is a complete volume; nothing is overwritten")
             if not self.begun:
                 put(self.journal / BEGUN, json.dumps({"kind": "red volume", "state": "partial"}))
             for name in (RUNS, RESULTS):
@@ -140,6 +147,43 @@ class Volume:
     def forget(self, name: str) -> None:
         """Forget what was noted of a run."""
         self._noted(name).unlink(missing_ok=True)
+
+    def has(self, noted: Mapping[str, Any]) -> bool:
+        """Return whether all files that were noted of a run are there, and have their sizes."""
+        try:
+            return all(
+                (self.path / name).lstat().st_size == one["size"] for name, one in noted["files"].items()
+            )
+        except OSError:
+            return False
+
+    def clear(self, names: Iterable[str]) -> None:
+        """Remove folders of runs in which nothing is: one was killed that removed what was in them."""
+        for name in names:
+            with suppress(OSError):
+                (self.path / RUNS / name).rmdir()
+
+    def others(self, names: Collection[str]) -> list[str]:
+        """Return the runs that are noted beside some."""
+        there = (
+            path.name.removeprefix("run-").removesuffix(".json") for path in self.journal.glob("run-*.json")
+        )
+        return sorted(set(there) - set(names))
+
+    def remove(self, noted: Mapping[str, Any]) -> None:
+        """Remove the files that were noted of a run, and nothing else; what says what they are goes last."""
+        self.forget(noted["name"])
+        inside = [self.path / folder / noted["name"] for folder in (RUNS, RESULTS)]
+        for name in sorted(noted["files"], key=lambda name: name.endswith(f"/{MANIFEST}")):
+            path = self.path / name
+            if ".." not in path.parts and any(folder in path.parents for folder in inside):
+                path.unlink(missing_ok=True)
+        for folder in inside:
+            for below in sorted(folder.rglob("*/"), key=lambda path: -len(path.parts)):
+                with suppress(OSError):
+                    below.rmdir()
+            with suppress(OSError):
+                folder.rmdir()
 
     def _noted(self, name: str) -> Path:
         return self.journal / f"run-{name}.json"

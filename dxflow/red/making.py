@@ -10,18 +10,19 @@ from typing import Any
 
 from ..clusters.kept import kept
 from ..copying.copy import execute
-from ..disk.manifest import MANIFEST, Damage, read
+from ..disk import ours
+from ..disk.manifest import MANIFEST, Damage, read, whole
 from ..disk.openhdf5 import open_hdf5
 from ..driver.copied import CopyReport
 from ..driver.progress import Progress
 from ..errors import PlanError
 from ..hdf5.errors import WriteError
 from . import finishing
-from .asked import Asked
+from .asked import COPIES, Asked
 from .folder import RESULTS, RUNS, Volume
 from .following import Following
 from .hashed import Hashed, each, hashed
-from .planning import ResultPlan, RunPlan, VolumePlan, Wanted, brief, plan, survey
+from .planning import ResultPlan, RunPlan, VolumePlan, Wanted, brief, copy_plan, plan, survey
 
 DONE, THERE, FAILED = "done", "was there", "failed"
 CLOCK = "%Y-%m-%dT%H:%M:%S%z"
@@ -75,9 +76,12 @@ def make(
         volume.tidy()
         there = dict.fromkeys((one.wanted.name for one in surveyed.runs), THERE)
         return Made(surveyed, there, {}, complete=True)
-    volume.check([folder for one in surveyed.runs if one.source for folder in one.source.folders])
+    read_from = [Path(file.path) for one in surveyed.runs if one.source for file in one.source.files]
+    volume.check([*ours.folders_of(read_from), *read_from])
     try:
         with volume.held(), kept(cluster):
+            _refuse_unnamed(volume, wanted, again=again)
+            volume.clear(one.name for one in wanted)
             # Another process may have done more meanwhile.
             planned = plan(survey(asked, wanted, volume), volume.path / RUNS, again=again, cluster=cluster)
             volume.check_space(_need(planned, volume))
@@ -103,6 +107,21 @@ def _refuse_other(now: VolumePlan, expected: Mapping[str, Any]) -> None:
         f"this is not the plan that was kept: {what} changed since. Nothing was written: look at 'dxflow red plan' "
         "again, and keep that one"
     )
+
+
+def _refuse_unnamed(volume: Volume, wanted: Sequence[Wanted], *, again: bool) -> None:
+    """Raise if runs are in the volume that the file does not name any more; remove them if `again`."""
+    for name in volume.others([one.name for one in wanted]):
+        noted = volume.noted(name)
+        if noted is None:
+            volume.forget(name)
+        elif again:
+            volume.remove(noted)
+        else:
+            raise PlanError(
+                f"{volume.path} has {name}, which the file does not name any more: name it, or 'dxflow red run "
+                "--again' removes what was copied of it"
+            )
 
 
 def _need(planned: VolumePlan, volume: Volume) -> int:
@@ -138,7 +157,9 @@ def _one(one: RunPlan, volume: Volume, cluster: Any, quiet: bool) -> dict[str, A
     assert one.source is not None
     wanted, begun = one.wanted, time.strftime(CLOCK)
     volume.forget(wanted.name)
-    manifest, known = _copied(one, volume, cluster, quiet) if one.copy else ({}, {})
+    if one.replaced is not None:
+        volume.remove(one.replaced)
+    manifest, known = _copied(one, volume, cluster, quiet) if wanted.keep in COPIES else ({}, {})
     files = _files_of_copy(one, volume, manifest, known, quiet) if manifest else {}
     for result in one.results:
         files |= _result(result, volume, wanted.name)
@@ -164,16 +185,24 @@ def _copied(
     one: RunPlan, volume: Volume, cluster: Any, quiet: bool
 ) -> tuple[dict[str, Any], Mapping[str, Hashed]]:
     """Copy a run unless it is there; return the manifest of the copy, and what was hashed meanwhile."""
-    assert one.copy is not None
-    place, tells = volume.path / RUNS / one.wanted.name, one.copy.fingerprint()
-    there, partial = _begun_as(place), one.copy.folder.partial
-    if there == tells:
+    place = volume.path / RUNS / one.wanted.name
+    copy = one.copy or copy_plan(one.wanted, place, cluster)
+    there, partial, tells = _begun_as(place), copy.folder.partial, copy.fingerprint()
+    if there == tells and _whole(place):
         return read(place), {}
     # A copy of what the run was before is ours, and is replaced, whole or begun.
     afresh = there is not None or _begun_as(partial) not in (None, tells)
     with Following(partial) as following:
-        execute(replace(one.copy, overwrite=afresh, resume=True, quiet=quiet), cluster)
+        execute(replace(copy, overwrite=afresh, resume=True, quiet=quiet), cluster)
     return read(place), following.found
+
+
+def _whole(place: Path) -> bool:
+    """Return whether all files of a copy are there, and have their sizes."""
+    try:
+        return bool(whole(place))
+    except OSError:
+        return False
 
 
 def _begun_as(folder: Path) -> str | None:

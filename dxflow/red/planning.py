@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,9 @@ from ..sizes import show
 from .asked import COPIES, NOTHING, Asked
 from .folder import Volume
 from .source import Source, fingerprint, source_of
+
+KEPT = 2**28
+"""Bytes of plans of copies that are in memory until they are made; others are planned again then."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +81,17 @@ class RunPlan:
     problem: str = ""
     noted: Mapping[str, Any] | None = None
     """What was noted, if it is done."""
+    sized: CopyReport | None = None
+    """What the copy will be, where its plan is made again."""
+    replaced: Mapping[str, Any] | None = None
+    """What was noted of what is in the volume, and is to be removed."""
 
     @property
     def report(self) -> CopyReport | None:
         """What the copy will be, or is."""
         if self.noted is not None:
             return CopyReport.from_json(self.noted["report"]) if self.noted["report"] else None
-        return self.copy.report if self.copy else None
+        return self.copy.report if self.copy else self.sized
 
     @property
     def before(self) -> int:
@@ -95,7 +103,7 @@ class RunPlan:
         """Bytes in the volume."""
         if self.noted is not None:
             return sum(one["size"] for one in self.noted["files"].values())
-        return (self.copy.report.after if self.copy else 0) + sum(one.bytes for one in self.results)
+        return (self.report.after if self.report else 0) + sum(one.bytes for one in self.results)
 
 
 @dataclass(frozen=True)
@@ -210,8 +218,26 @@ def plan(
     cluster : optional
         As of `copy_run`: where lit frames are looked for.
     """
-    folder = place or _above(surveyed.asked.to)
-    return replace(surveyed, runs=tuple(_planned(one, folder, again, cluster) for one in surveyed.runs))
+    kept, runs = 0, []
+    # No copy is made there, so that nothing that has the name of a run is in the way.
+    nowhere = _above(surveyed.asked.to) / f".dxflow-red-{uuid.uuid4().hex[:12]}"
+    for one in surveyed.runs:
+        made = _planned(one, place / one.wanted.name if place else nowhere, again, cluster)
+        if made.copy and (own := _weight(made.copy)):
+            if kept + own > KEPT:
+                made = replace(made, copy=None, sized=made.copy.report)
+            else:
+                kept += own
+        runs.append(made)
+    return replace(surveyed, runs=tuple(runs))
+
+
+def _weight(copy: CopyPlan) -> int:
+    """Return the bytes of what a plan says of frames; modules have it in common."""
+    arrays = {
+        id(a): a.nbytes for t in copy.tasks for c in t.cuts.values() for a in (c.before, c.counts, c.entries)
+    }
+    return sum(arrays.values())
 
 
 def _above(path: Path) -> Path:
@@ -226,7 +252,8 @@ def _looked_at(wanted: Wanted, volume: Volume) -> RunPlan:
         tells = fingerprint(source, wanted.options, tuple(map(str, wanted.results)), wanted.keep)
     except (OSError, ValueError) as e:
         return RunPlan(wanted, problem=brief(e))
-    return RunPlan(wanted, source, tells, noted=volume.noted(wanted.name))
+    noted = volume.noted(wanted.name)
+    return RunPlan(wanted, source, tells, noted=noted if noted and volume.has(noted) else None)
 
 
 def _planned(one: RunPlan, place: Path, again: bool, cluster: Any) -> RunPlan:
@@ -240,17 +267,18 @@ def _planned(one: RunPlan, place: Path, again: bool, cluster: Any) -> RunPlan:
         if noted is not None and not again:
             assert one.source is not None
             raise PlanError(_changed(wanted, noted, one.source))
-        copy = _copy(wanted, place, cluster) if wanted.keep in COPIES else None
-        return replace(one, copy=copy, results=tuple(map(result_plan, wanted.results)), noted=None)
+        copy = copy_plan(wanted, place, cluster) if wanted.keep in COPIES else None
+        results = tuple(map(result_plan, wanted.results))
+        return replace(one, copy=copy, results=results, noted=None, replaced=noted)
     # Whatever a broken run raises: it is listed, and the others go on.
     except Exception as e:  # noqa: BLE001
         return replace(one, problem=brief(e), noted=None)
 
 
-def _copy(wanted: Wanted, place: Path, cluster: Any) -> CopyPlan:
+def copy_plan(wanted: Wanted, place: Path, cluster: Any) -> CopyPlan:
     """Return the plan of a copy; one that is there already is no obstacle yet."""
     options = {**wanted.copy(), "overwrite": True, "resume": True, "quiet": True}
-    made = plan_copy(wanted.run, place / wanted.name, cluster=cluster, **options)
+    made = plan_copy(wanted.run, place, cluster=cluster, **options)
     if made.refused:
         raise PlanError(made.refused)
     return made

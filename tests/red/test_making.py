@@ -499,3 +499,94 @@ def test_slurm_makes_it_as_a_job(proposal, cli, slurm, capsys):
     slurm.wait(lambda: slurm("squeue", "-h", "-t", "all", "-j", job, "-o", "%T").strip() == "COMPLETED")
     assert made.volume.is_dir()
     assert cli("verify", "red.yaml")[0] == 0
+
+
+def test_what_is_asked_for_otherwise_takes_the_place_of_what_was_copied_only_if_asked(proposal, cli):
+    lines = [
+        "{run: raw/r0001, keep: raw, results: [a.txt]}",
+        "{run: raw/r0002, keep: raw}",
+        "{run: gone, keep: raw}",
+    ]
+    made = proposal(2, lines)
+    Path("a.txt").write_text("a")
+    assert cli("run", "red.yaml", "--quiet")[0] == 1
+    first = contents(made.volume / "runs")
+    lines = ["{run: raw/r0001, keep: processed, results: [b.txt]}"]
+    proposal(2, lines)
+    Path("b.txt").write_text("b")
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "has r0002, which the file does not name any more" in said) == (2, True)
+    proposal(2, [*lines, "{run: raw/r0002, keep: frames, frames: 'pulses=0:1'}"])
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "r0001  failed: is in the volume already, by other options" in said) == (1, True)
+    assert contents(made.volume / "runs") == first
+    proposal(2, lines)
+    assert cli("run", "red.yaml", "--quiet", "--again")[0] == 0
+    assert sorted(str(p.relative_to(made.volume)) for p in made.volume.rglob("*/*") if p.is_file()) == [
+        "results/r0001/b.txt"
+    ]
+    assert cli("verify", "red.yaml")[0] == 0
+
+
+def test_replacing_what_was_copied_goes_on_wherever_it_was_cut_off(proposal):
+    def begun(keep):
+        return proposal(1, [f"{{run: raw/r0001, {keep}}}", "{run: gone, keep: raw}"])
+
+    functions, calls = [(Path, "unlink"), (Path, "rmdir"), (os, "replace")], 0
+    while True:
+        made = begun("keep: raw")
+        assert not made_of(made.file, cluster="here").complete
+        begun("keep: frames, frames: 'pulses=0:1'")
+        start = (making.Volume, "remove")
+        if not dies(calls + 1, functions, start, lambda: made_of(made.file, cluster="here", again=True)):
+            break
+        calls += 1 if calls < 6 else 4
+        made_of(made.file, cluster="here", again=True)
+        proposal(1, ["{run: raw/r0001, keep: frames, frames: 'pulses=0:1'}"])
+        done = made_of(made.file, cluster="here")
+        assert done.complete, done.failures
+        assert verify(made.volume, quiet=True).problems == ()
+        shutil.rmtree(made.volume)
+    assert calls > 6
+
+
+def test_a_copy_that_lost_a_file_is_made_again(proposal, cli):
+    made = proposal(2)
+    os.rename("raw/r0002", "later")
+    assert cli("run", "red.yaml", "--quiet")[0] == 1
+    os.rename("later", "raw/r0002")
+    next((made.volume / "runs/r0001").glob("*.h5")).unlink()
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "r0001  done" in said) == (0, True), said
+    assert cli("verify", "red.yaml", "--deep")[0] == 0
+
+
+def test_plans_that_are_too_large_to_be_kept_are_made_again(proposal, cli, monkeypatch):
+    from dxflow.red import planning
+
+    real, planned = planning.copy_plan, []
+    for module in (planning, making):
+        monkeypatch.setattr(module, "copy_plan", lambda *given: planned.append(given[0].name) or real(*given))
+    monkeypatch.setattr(planning, "KEPT", 0)
+    proposal(2, ["{run: raw/r0001, keep: frames, frames: 'pulses=0:5'}", "{run: raw/r0002, keep: raw}"])
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, planned) == (0, ["r0001", "r0002", "r0001"])
+    assert cli("verify", "red.yaml")[0] == 0
+
+
+def test_runs_that_lie_beside_the_volume_are_in_nobodys_way(proposal, cli):
+    proposal(1)
+    os.rename("raw/r0001", "r0001")
+    Path("red.yaml").write_text(Path("red.yaml").read_text().replace("raw/r0001", "r0001"))
+    assert cli("plan", "red.yaml")[0] == 0
+    assert cli("run", "red.yaml", "--quiet")[0] == 0
+
+
+def test_only_an_older_plan_is_replaced_by_one_that_is_saved(proposal, cli):
+    proposal(1)
+    Path("plan.json").write_text("{}")
+    code, said = cli("plan", "red.yaml", "--save", "plan.json")
+    assert (code, Path("plan.json").read_text()) == (2, "{}")
+    Path("plan.json").unlink()
+    assert cli("plan", "red.yaml", "--save", "plan.json")[0] == 0
+    assert cli("plan", "red.yaml", "--save", "plan.json")[0] == 0
