@@ -532,22 +532,25 @@ def test_replacing_what_was_copied_goes_on_wherever_it_was_cut_off(proposal):
     def begun(keep):
         return proposal(1, [f"{{run: raw/r0001, {keep}}}", "{run: gone, keep: raw}"])
 
+    def again():
+        return made_of(made.file, cluster="here", again=True)
+
     functions, calls = [(Path, "unlink"), (Path, "rmdir"), (os, "replace")], 0
     while True:
         made = begun("keep: raw")
         assert not made_of(made.file, cluster="here").complete
         begun("keep: frames, frames: 'pulses=0:1'")
         start = (making.Volume, "remove")
-        if not dies(calls + 1, functions, start, lambda: made_of(made.file, cluster="here", again=True)):
+        if not dies(calls + 1, functions, start, again):
             break
-        calls += 1 if calls < 6 else 4
-        made_of(made.file, cluster="here", again=True)
+        calls += 1 if calls < 5 else 5
+        again()
         proposal(1, ["{run: raw/r0001, keep: frames, frames: 'pulses=0:1'}"])
         done = made_of(made.file, cluster="here")
         assert done.complete, done.failures
         assert verify(made.volume, quiet=True).problems == ()
         shutil.rmtree(made.volume)
-    assert calls > 6
+    assert calls > 5
 
 
 def test_a_copy_that_lost_a_file_is_made_again(proposal, cli):
