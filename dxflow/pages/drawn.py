@@ -11,8 +11,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.plots.bars import Bars
+from ..analysis.plots.histogram import Histogram
+from ..analysis.plots.images import Image
+from ..analysis.plots.lines import Line
 from ..analysis.plots.maps import Map
 from ..analysis.plots.plotted import has_names, literal
+from ..analysis.plots.points import Points
 from ..analysis.plots.style import styled
 from ..html.escaped import escaped, plain
 
@@ -40,7 +44,10 @@ _STYLE = {
 _NOTHING = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 _INK = re.compile(rf"\b(fill|stroke): {INK}\b")
 _WHITE = re.compile(r"(<(?:use|path)\b[^>]*\bfill: )#ffffff\b")
-_META = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
+# The style of joints is that of the page; of what is said of a file nothing is of use in one.
+_META = re.compile(
+    r"<metadata>.*?</metadata>|<defs>\s*<style type=\"text/css\">[^<]*</style>\s*</defs>", re.DOTALL
+)
 _NAMES = re.compile(r'<g id="[\w. -]*"')
 _OPEN = re.compile(r'<svg\b[^>]*?viewBox="([\d. ]+)"[^>]*>')
 _PNG = re.compile(r"data:image/png;base64,([\w+/=\s]+)")
@@ -57,35 +64,90 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def svg(picture: Picture, about: str, dots: float = DOTS) -> str:
-    """Return a picture as an element of a page, within `drawing`.
+class Easel:
+    """What pictures are drawn on, within `drawing`: those that have no more than plain axes use the same ones again.
 
-    Parameters
-    ----------
-    about : str
-        What it shows, for those who do not see it.
-    dots : float
-        Per inch, of images and maps.
+    To make axes takes as long as to draw in them.
     """
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
+
+    def __init__(self) -> None:
+        self._plain: Any = None
+
+    def svg(self, picture: Picture, about: str, dots: float = DOTS) -> str:
+        """Return a picture as an element of a page.
+
+        Parameters
+        ----------
+        about : str
+            What it shows, for those who do not see it.
+        dots : float
+            Per inch, of images and maps.
+        """
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+        axes = self._axes(picture, dots)
+        figure = axes.figure
+        picture.draw(axes)
+        _few(axes, picture)
+        literal(figure)
+        _shorten(figure)
+        out = io.StringIO()
+        FigureCanvasSVG(figure).print_svg(out, metadata=_NOTHING, bbox_inches_restore=None)
+        if _again(picture):
+            _clear(axes)
+            self._plain = axes
+        return _inline(out.getvalue(), about)
+
+    def _axes(self, picture: Picture, dots: float) -> Any:
+        """Return axes with nothing in them."""
+        from matplotlib.figure import Figure
+
+        if self._plain is not None and _again(picture):
+            # One that fails while it draws leaves none.
+            axes, self._plain = self._plain, None
+            return axes
+        words = isinstance(picture, Bars) or (isinstance(picture, Map) and _words(picture))
+        figure = Figure(figsize=SIZE, dpi=dots, layout="constrained" if words else None)
+        if not words:
+            figure.subplots_adjust(**MARGINS)
+        return figure.add_subplot()
+
+
+def _again(picture: Picture) -> bool:
+    """Return whether axes are as they were once what a picture has drawn is taken out of them."""
+    if not isinstance(picture, (Line, Histogram, Points)):
+        return False
+    # Axes of times stay axes of times.
+    return all(v.dtype.kind in "iufbU" for v in picture.data.variables.values())
+
+
+def _clear(axes: Any) -> None:
+    """Take out all that was drawn."""
+    for artist in (*axes.lines, *axes.collections, *axes.patches, *axes.texts):
+        artist.remove()
+    axes.containers.clear()
+    if (legend := axes.get_legend()) is not None:
+        legend.remove()
+    axes.set_prop_cycle(None)
+    axes.relim()
+    axes.margins(x=0.05, y=0.05)
+    axes.set(xscale="linear", yscale="linear", xlabel="", ylabel="", xlim=(0, 1), ylim=(0, 1))
+    # Of what comes, while these limits stay where nothing does.
+    axes.set(autoscalex_on=True, autoscaley_on=True)
+
+
+def _few(axes: Any, picture: Picture) -> None:
+    """Have few ticks: there is no room for many, and each takes as long as all that is drawn."""
     from matplotlib.ticker import AutoLocator
 
-    words = isinstance(picture, Bars) or (isinstance(picture, Map) and _words(picture))
-    figure = Figure(figsize=SIZE, dpi=dots, layout="constrained" if words else None)
-    if not words:
-        figure.subplots_adjust(**MARGINS)
-    axes = figure.add_subplot()
-    picture.draw(axes)
-    for axis in (axes.xaxis, axes.yaxis):
-        # There is room for few, and each takes as long as all that is drawn.
+    shares = [1.0, 1.0]
+    if isinstance(picture, Image):
+        left, right, bottom, top = picture.data.attrs["extent"]
+        wide, high = abs(right - left), abs(top - bottom)
+        shares = [min(wide / high, 1), min(1.2 * high / wide, 1)] if wide and high else shares
+    for axis, share in zip((axes.xaxis, axes.yaxis), shares, strict=True):
         if isinstance(locator := axis.get_major_locator(), AutoLocator):
-            locator.set_params(nbins=TICKS)
-    literal(figure)
-    _shorten(figure)
-    out = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(out, metadata=_NOTHING, bbox_inches_restore=None)
-    return _inline(out.getvalue(), about)
+            locator.set_params(nbins=max(round(TICKS * share), 1))
 
 
 def _words(drawn: Map) -> bool:
@@ -124,9 +186,9 @@ def _inline(text: str, about: str) -> str:
 
 def _palette(png: str) -> str:
     """Return a PNG of few colours, which takes a quarter of the room."""
-    from PIL import Image
+    import PIL.Image
 
-    image = Image.open(io.BytesIO(b64decode(png)))
+    image = PIL.Image.open(io.BytesIO(b64decode(png)))
     out = io.BytesIO()
-    image.quantize(256, Image.Quantize.FASTOCTREE).save(out, "png")
+    image.quantize(256, PIL.Image.Quantize.FASTOCTREE).save(out, "png")
     return b64encode(out.getvalue()).decode()

@@ -23,7 +23,7 @@ from ..analysis.plots.images import Places
 from ..analysis.plots.parts import VALID, Parts
 from ..html import page
 from ..html.escaped import escaped, ident
-from .drawn import drawing, svg
+from .drawn import Easel, drawing
 from .numbers import MOST, file_of
 from .thinned import thinned
 
@@ -67,6 +67,7 @@ class Figures:
     ) -> None:
         self.data, self.path = data, None if path is None else Path(path)
         self._geometry, self._distance = geometry, distance
+        self._easel = Easel()
         self._places: dict[Any, Places | None] = {}
 
     @cached_property
@@ -103,7 +104,7 @@ class Figures:
         """Return all of a group: its single values as a table, and a figure for each other variable."""
         names = self.groups[group]
         with drawing():
-            made = [self.figure(n) for n in names if n in self.drawn]
+            made = [self._figure(n) for n in names if n in self.drawn]
         html = self._values([n for n in names if not self.data[n].ndim])
         html += f'<div class="figures">{"".join(made)}</div>' if made else ""
         if rest := [n for n in names if self.data[n].ndim and n not in self.drawn]:
@@ -116,6 +117,11 @@ class Figures:
 
     def figure(self, name: str) -> str:
         """Return the picture of a variable; in its place what is wrong with it."""
+        with drawing():
+            return self._figure(name)
+
+    def _figure(self, name: str) -> str:
+        """Return the same, within `drawing`."""
         array = self.data[name]
         try:
             title, picture, said = self._drawn(name)
@@ -130,19 +136,22 @@ class Figures:
 
     def _drawn(self, name: str) -> tuple[str, str, list[str]]:
         """Return title, picture and further lines of a variable."""
-        kind = "series" if self._rate_of(name) else None
+        kind = self._kind(name)
         how = kinds.How(self._positions(name), most=VALUES)
         full = kinds.picture(self.data, name, kind=kind, how=how)
         dots = float(np.clip(120 * np.sqrt(20 / max(self._areas, 1)), COARSE, FINE))
         picture, fewer = thinned(full, int(2.6 * dots))
-        with drawing():
-            made = svg(picture, f"{name}: {full.title}", dots)
+        made = self._easel.svg(picture, f"{name}: {full.title}", dots)
         return full.title, made, [self._numbers(full, name), *([escaped(f"drawn: {fewer}")] if fewer else [])]
 
-    def _rate_of(self, name: str) -> bool:
-        """Return whether a variable says how many events each frame has: their rate is what changes in a run."""
-        own = name.endswith(COUNT) and f"{name.removesuffix(COUNT)}{OFFSET}" in self.data
-        return own and bool(Parts.of(self.data, name).rows)
+    def _kind(self, name: str) -> str | None:
+        """Return another kind of picture than the usual one, where all of it is on a page or its change is wanted."""
+        one = Parts.of(self.data, name)
+        if one.rows and one.array.dtype.kind == "b" and one.array.ndim == 2:
+            # Which modules have which trains.
+            return "map"
+        events = name.endswith(COUNT) and f"{name.removesuffix(COUNT)}{OFFSET}" in self.data
+        return "series" if events and one.rows else None
 
     def _numbers(self, picture: Picture, name: str) -> str:
         """Return where the numbers behind a picture are: all of them, or as many as a page has room for."""

@@ -157,3 +157,25 @@ def test_a_page_of_very_many_variables_draws_the_first_and_names_the_others(data
 
 def test_the_same_picture_has_the_same_bits(data):
     assert Figures(data).figure("a.mean") == Figures(data).figure("a.mean")
+
+
+def test_a_picture_does_not_depend_on_those_before_it(data):
+    names = ["a.intensity", "a.mean", "a.profile", "xgm", "a.lit", "b.nothing", "b.peaks_count"]
+    data = data.assign({"wide": ("q", np.logspace(0, 8, 40))})
+    alone = {n: Figures(data).figure(n) for n in [*names, "wide"]}
+    together = Figures(data)
+    for name in [*names, "wide", *reversed(names), "wide"]:
+        assert together.figure(name) == alone[name], name
+
+
+def test_booleans_of_trains_and_modules_are_all_there():
+    there = np.ones((10, 4), bool)
+    there[3, 2] = False
+    data = xr.Dataset(
+        {"valid": (("train", "module"), there)}, {"train": np.arange(10), "module": [0, 1, 4, 5]}
+    )
+    html = Figures(data).figure("valid")
+    assert ">module<" in html
+    assert ">train<" in html
+    content = b64decode(re.search(r"octet-stream;base64,([\w+/=]+)", html)[1])
+    assert np.array_equal(np.load(io.BytesIO(content))["valid"], there)
