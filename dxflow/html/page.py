@@ -34,6 +34,8 @@ STYLE = (
     "overflow-x:auto;font-size:.85em;line-height:1.4;overflow-wrap:normal}"
     "summary{cursor:pointer;color:var(--link)}details{margin:.5em 0}"
     ".figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));gap:16px 22px}"
+    "figure.several{grid-column:1/-1}.pictures{display:grid;gap:10px 22px;"
+    "grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr))}.pictures p{margin:.15em 0;font-size:.86em}"
     "figure{margin:0;min-width:0;border:1px solid var(--line);border-radius:8px;padding:10px 12px 8px}"
     "figure svg.plot{display:block;width:100%;height:auto;max-height:70vh;margin:4px auto}"
     "svg.plot *{stroke-linejoin:round;stroke-linecap:butt}"
@@ -43,7 +45,7 @@ STYLE = (
     f":root{{color-scheme:light;{LIGHT}}}"
     "@page{margin:14mm}body{max-width:none;padding:0 1px;font-size:10.5pt}nav,.screen{display:none}"
     "a{color:inherit;text-decoration:none}figure,.tiles>div,tr{break-inside:avoid}h2,h3{break-after:avoid}"
-    ".figures{grid-template-columns:1fr 1fr}figure svg.plot{max-height:8cm}pre{white-space:pre-wrap}"
+    ".figures,.several .pictures{grid-template-columns:1fr 1fr}figure svg.plot{max-height:8cm}pre{white-space:pre-wrap}"
     "details::details-content{content-visibility:visible;display:block;height:auto}}"
 )
 

@@ -21,8 +21,10 @@ from ..analysis.plots import kinds
 from ..analysis.plots.drawing import positions
 from ..analysis.plots.images import Places
 from ..analysis.plots.parts import VALID, Parts
+from ..geometry import across
 from ..html import page
 from ..html.escaped import escaped, ident
+from ..run.variants import axis_of
 from .drawn import Easel, drawing
 from .numbers import MOST, file_of
 from .thinned import thinned
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 FIGURES = 120
 """Variables of a page that have a picture; others are listed."""
+VARIANTS = 8
+"""Of one variable, that have a picture."""
 VALUES = 2**21
 """Of rows, that are read at most for a picture."""
 MANY = 16
@@ -68,6 +72,9 @@ class Figures:
         self.data, self.path = data, None if path is None else Path(path)
         self._geometry, self._distance = geometry, distance
         self._easel = Easel()
+        if geometry is not None:
+            # What is wrong with it is said at once.
+            across(geometry, distance)
         self._places: dict[Any, Places | None] = {}
 
     @cached_property
@@ -84,6 +91,9 @@ class Figures:
         found: dict[str, list[str]] = {}
         for name in self.names:
             found.setdefault(name.partition(".")[0] if "." in name else "", []).append(name)
+        others = found.pop("", None)
+        # What no algorithm has made comes last.
+        found |= {"": others} if others else {}
         return found if len(found) <= MANY else {"": self.names}
 
     @cached_property
@@ -94,7 +104,8 @@ class Figures:
     @cached_property
     def _areas(self) -> int:
         """How many images and maps there are."""
-        return sum(kinds.usual(Parts.of(self.data, n)) in AREAS for n in self.drawn)
+        areas = (n for n in self.drawn if kinds.usual(Parts.of(self.data, n)) in AREAS)
+        return sum(len(self._variants(n)) for n in areas)
 
     def id(self, name: str) -> str:
         """Return the id of the figure of a variable."""
@@ -122,32 +133,57 @@ class Figures:
 
     def _figure(self, name: str) -> str:
         """Return the same, within `drawing`."""
-        array = self.data[name]
+        places = self._variants(name)
+        shown = "".join(f"<div>{self._shown(name, at)}</div>" for at in places)
+        several = ' class="several"' if len(places) > 1 else ""
+        more = self.data[name].sizes[axis] - len(places) if (axis := axis_of(self.data[name])) else 0
+        left = f'<p class="muted">and {more} more variants</p>' if more else ""
+        about = f'<p class="muted">{escaped(_about(self.data[name]))}</p>'
+        return (
+            f'<figure id="{self.id(name)}"{several}><h3>{escaped(name)}</h3><div class="pictures">{shown}</div>'
+            f"<figcaption>{about}{left}</figcaption></figure>"
+        )
+
+    def _variants(self, name: str) -> list[dict[str, Any]]:
+        """Return the places that have a picture each: variants, if there are."""
+        axis = axis_of(self.data[name])
+        return [{axis: label} for label in self.data[name][axis].values[:VARIANTS].tolist()] if axis else [{}]
+
+    def _shown(self, name: str, at: dict[str, Any]) -> str:
+        """Return the picture at a place, with what is said of it."""
         try:
-            title, picture, said = self._drawn(name)
+            title, picture, said = self._drawn(name, at)
         # One variable that is damaged, or of a kind that nobody has thought of, is no reason to have no page.
         except Exception as e:  # noqa: BLE001
             title, picture, said = "", f'<p class="warn">not drawn: {escaped(e, 300)}</p>', []
-        heading = f"<h3>{escaped(name)}</h3>"
-        lines = [escaped(one) for one in ([title] if title and title != name else [])]
-        lines += [f'<span class="muted">{escaped(_about(array))}</span>', *said]
-        caption = "".join(f"<p>{line}</p>" for line in lines)
-        return f'<figure id="{self.id(name)}">{heading}{picture}<figcaption>{caption}</figcaption></figure>'
+        lines = [escaped(one) for one in [title] if one not in ("", name)]
+        return picture + "".join(f"<p>{line}</p>" for line in (*lines, *said))
 
-    def _drawn(self, name: str) -> tuple[str, str, list[str]]:
-        """Return title, picture and further lines of a variable."""
-        kind = self._kind(name)
+    def _drawn(self, name: str, at: dict[str, Any]) -> tuple[str, str, list[str]]:
+        """Return title, picture and further lines of a variable at a place."""
         how = kinds.How(self._positions(name), most=VALUES)
-        full = kinds.picture(self.data, name, kind=kind, how=how)
+        full = kinds.picture(self.data, name, kind=self._kind(name, at), at=at, how=how)
         dots = float(np.clip(120 * np.sqrt(20 / max(self._areas, 1)), COARSE, FINE))
         picture, fewer = thinned(full, int(2.6 * dots))
+        options = "".join(f", {option}" for option in self._options(name, at))
         made = self._easel.svg(picture, f"{name}: {full.title}", dots)
-        return full.title, made, [self._numbers(full, name), *([escaped(f"drawn: {fewer}")] if fewer else [])]
+        said = [self._numbers(full, name), *([escaped(f"drawn: {fewer}")] if fewer else [])]
+        return full.title + options, made, said
 
-    def _kind(self, name: str) -> str | None:
+    def _options(self, name: str, at: dict[str, Any]) -> list[str]:
+        """Return the options of a variant."""
+        return [
+            f"{str(label).rpartition('.')[2]} = {c.sel(place).item()}"
+            for axis, value in at.items()
+            for place in [{axis: value}]
+            for label, c in self.data[name].coords.items()
+            if c.dims == (axis,) and label != axis
+        ]
+
+    def _kind(self, name: str, at: dict[str, Any]) -> str | None:
         """Return another kind of picture than the usual one, where all of it is on a page or its change is wanted."""
         one = Parts.of(self.data, name)
-        if one.rows and one.array.dtype.kind == "b" and one.array.ndim == 2:
+        if one.rows and one.array.dtype.kind == "b" and one.array.ndim - len(at) == 2:
             # Which modules have which trains.
             return "map"
         events = name.endswith(COUNT) and f"{name.removesuffix(COUNT)}{OFFSET}" in self.data
@@ -176,7 +212,8 @@ class Figures:
             return None
         if key not in self._places:
             found = positions(self.data, name, self._geometry, self._distance)
-            self._places[key] = None if found is None else Places(found)
+            fits = found is not None and found.shape[1:3] == key
+            self._places[key] = Places(found) if fits else None
         return self._places[key]
 
     def _values(self, names: list[str]) -> str:

@@ -15,14 +15,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..analysis import listing
 from ..analysis.opening import open as open_
 from ..analysis.show import opened
+from ..analysis.tables import Table
 from ..disk import ours
 from ..driver.result import Result
 from ..errors import PlanError
 from ..errors.kinds import PATH, expect
 from ..html import page
-from ..html.escaped import escaped
+from ..html.escaped import escaped, ident
 from ..planning.places import run_folders
 from . import sections
 from .figures import Figures
@@ -129,7 +131,7 @@ def obstacle(path: Path, inputs: Sequence[Any] = ()) -> str:
 
 def page_of(what: Any, *, geometry: Any = None, distance: float | None = None) -> str:
     """Return the report of something as the text of a page."""
-    about = [_heading(what)] if not _reduced(what) else sections.of_result(what)
+    about = sections.of_result(what) if _reduced(what) else [_heading(what), *_of_table(what)]
     variables = [] if _copied(what) else Figures(_data(what), what.path, geometry, distance).sections()
     title = f"{what.path.name if what.path else 'dxflow'}: report"
     return page.page(title, [*about, *variables], generator(), _foot(what))
@@ -159,6 +161,25 @@ def _heading(what: Any) -> page.Section:
     name = Path(what.path).name if what.path else ""
     text = "\n".join(lines)
     return page.Section("top", "", f"<h1>{escaped(f'{kind} {name}')}</h1><pre>{escaped(text, 100_000)}</pre>")
+
+
+def _of_table(what: Any) -> list[page.Section]:
+    """Return what there is in a table: its variables, selections with what each condition leaves, notes."""
+    if not isinstance(what, Table):
+        return []
+    found = [
+        page.Section(
+            "listing", "Table", page.grid(listing.HEAD, listing.lines(what), texts=len(listing.HEAD))
+        )
+    ]
+    for name in what.selections:
+        cuts = what.selections.cutflow(name)
+        rows = [[str(cut), *(str(n) for n in row)] for cut, row in zip(cuts.index, cuts.values, strict=True)]
+        head = ["condition", *(str(one).replace("_", " ") for one in cuts.columns)]
+        found.append(page.Section(ident(name, "selection"), f"Selection {name}", page.grid(head, rows)))
+    if said := "".join(f"<li>{escaped(one)}</li>" for one in listing.notes(what)):
+        found.append(page.Section("notes", "Notes", f"<ul>{said}</ul>"))
+    return found
 
 
 def _foot(what: Any) -> str:

@@ -132,7 +132,7 @@ def test_hostile_names_are_texts(name):
         html = Figures(one, name).figure(name)
         assert "not drawn" not in html
         tags = Tags(html)
-        assert tags.found <= SVG | {"figure", "h3", "p", "figcaption", "span", "a"}
+        assert tags.found <= SVG | {"figure", "div", "h3", "p", "figcaption", "span", "a"}
         assert not [name for name in tags.attributes if name.startswith("on")]
         texts = "".join(svg_of(html).itertext())
         assert plain(name)[:20] in texts
@@ -179,3 +179,39 @@ def test_booleans_of_trains_and_modules_are_all_there():
     assert ">train<" in html
     content = b64decode(re.search(r"octet-stream;base64,([\w+/=]+)", html)[1])
     assert np.array_equal(np.load(io.BytesIO(content))["valid"], there)
+
+
+def test_each_variant_has_a_picture_with_its_options():
+    axis = "peaks.variant"
+    data = xr.Dataset(
+        {
+            "peaks.n": ((axis, "frame"), np.arange(120).reshape(2, 60)),
+            "peaks.hit": ((axis, "frame"), np.ones((2, 60), bool)),
+        },
+        {
+            axis: ["peaks_1", "peaks_2"],
+            "peaks.min_snr": (axis, [3, 8]),
+            "train_id": ("frame", np.arange(60) // 6),
+        },
+    )
+    made = Figures(data)
+    for name in data:
+        html = made.figure(name)
+        assert html.count("<svg") == 2
+        assert html.count("<figure") == 1
+        assert "min_snr = 3" in html
+        assert "min_snr = 8" in html
+        assert "not drawn" not in html
+    many = xr.Dataset(
+        {"a.b": (("variant", "q"), np.ones((20, 30)))}, {"variant": [f"a_{n}" for n in range(20)]}
+    )
+    assert Figures(many).figure("a.b").count("<svg") == figures.VARIANTS
+    assert "and 12 more variants" in Figures(many).figure("a.b")
+
+
+def test_a_geometry_that_is_none_is_refused_and_that_of_another_detector_is_not_used(data, tmp_path):
+    with pytest.raises(ValueError, match="nowhere.geom"):
+        Figures(data, geometry=tmp_path / "nowhere.geom")
+    other = np.zeros((3, 8, 8, 3))
+    other[..., 0], other[..., 1] = np.arange(8) * 1e-3, np.arange(8)[:, None] * 1e-3
+    assert "side by side" in Figures(data, geometry=other, distance=1.0).figure("a.image")

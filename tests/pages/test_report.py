@@ -126,7 +126,12 @@ def test_the_command_reduces_and_reports(run, tmp_path):
 
 def test_other_things_have_reports_too(made, run, tmp_path):
     table = made.table
-    assert "Table" in page_of(table)
+    table.select("good", "litframes.lit", table["litframes.intensity"] > 0)
+    text = page_of(table)
+    assert "Selection good" in text
+    assert "all but one" in text
+    assert "litframes.intensity &gt; 0" in text
+    assert "pulse 8" in text
     copy = dxflow.copy_run(run, tmp_path / "copy", quiet=True)
     text = page_of(dxflow.open(copy.path))
     assert "Copy copy" in text
