@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .asrows import as_text
 from .needed import needed
 from .parts import doc_of, unit_of, valid_name
-from .spelled import identifier, unique
+from .spelled import identifier, unique, writable
 
 if TYPE_CHECKING:
     from .parts import Source
@@ -57,13 +57,17 @@ def write_npz(source: Source, names: list[str], path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for name, variable, values, dims in _arrays(source, chosen(source, names)):
             _member(file, name, values)
-            told[name] = {"dims": dims, "units": unit_of(source, variable), "doc": doc_of(source, variable)}
+            told[writable(name)] = {
+                "dims": dims,
+                "units": unit_of(source, variable),
+                "doc": doc_of(source, variable),
+            }
         about = json.dumps({**source.about, "arrays": told})
         _member(file, unique(ABOUT, told), np.array(about))
 
 
 def _member(file: zipfile.ZipFile, name: str, values: NDArray) -> None:
-    with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+    with file.open(f"{writable(name)}.npy", "w", force_zip64=True) as member:
         np.lib.format.write_array(member, np.asanyarray(values), allow_pickle=False)
 
 
@@ -80,7 +84,8 @@ def write_mat(source: Source, names: list[str], path: Path) -> None:
         if values.dtype.kind == "M":
             told, doc = "ns", f"{doc or name}, since 1970-01-01 UTC"
         rows.append((own, name, told, ", ".join(dims), doc))
-    made[ABOUT] = np.array([*rows, *((k, v, "", "", "") for k, v in source.about.items())], object)
+    rows += [(key, value, "", "", "") for key, value in source.about.items()]
+    made[ABOUT] = np.array([[writable(text) for text in row] for row in rows], object)
     scipy_io.savemat(path, made, do_compression=True, oned_as="column", appendmat=False)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .needed import needed
 from .parts import doc_of, unit_of
-from .spelled import cell, unique
+from .spelled import cell, unique, writable
 
 if TYPE_CHECKING:
     from .parts import Part, Source
@@ -127,7 +127,9 @@ def write_parquet(source: Source, part: Part, path: Path) -> None:
         array = _arrow(arrow, one)
         told = {"units": one.unit, "long_name": one.doc}
         fields.append(
-            arrow.field(_utf8(one.name), array.type, metadata={k: _utf8(v) for k, v in told.items() if v})
+            arrow.field(
+                writable(one.name), array.type, metadata={k: writable(v) for k, v in told.items() if v}
+            )
         )
         arrays.append(array)
     about = json.dumps({**source.about, "rows": part.name})
@@ -135,16 +137,12 @@ def write_parquet(source: Source, part: Part, path: Path) -> None:
     parquet.write_table(arrow.Table.from_arrays(arrays, schema=schema), path)
 
 
-def _utf8(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def _arrow(arrow: Any, one: OneColumn) -> Any:
     """Return a column as an array of Arrow."""
     values, kind = one.values, one.values.dtype.kind
     mask = None if one.there.all() else ~one.there
     if kind in "USO":
-        texts = [_utf8(t) for t in as_text(values).tolist()]
+        texts = [writable(t) for t in as_text(values).tolist()]
         return arrow.array(texts, arrow.string(), mask=mask)
     if kind == "M":
         return arrow.array(values.astype("M8[ns]"), arrow.timestamp("ns", "UTC"), mask=mask)

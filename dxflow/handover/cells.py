@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..declare.condition import Column
+from ..sizes import show
 from .asrows import as_text
 from .parts import EVENT, RATES, Source, unit_of
 from .spelled import python_name
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 LARGEST = 50_000_000
 """Bytes of data that are kept in a cell; of more only what is drawn."""
+MOST = 1_000_000_000
+"""Bytes of data that are read for a cell."""
 TEXTS = 3
 """Different texts that a cell names."""
 
@@ -49,6 +52,10 @@ def shown(source: Source, name: str, own: str) -> Shown:
         What it is called there.
     """
     array, unit = source.columns.array(name), unit_of(source, name) or None
+    if array.nbytes > MOST:
+        return Shown(
+            why=f"has {show(array.nbytes)}, too much for a cell: give something smaller, such as its mean"
+        )
     found = source.columns.column(name)
     kind = found.values.dtype.kind
     if kind == "c":

@@ -63,9 +63,14 @@ def unique(
     return made
 
 
+def writable(text: str) -> str:
+    """Return a text that can be written as UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def cell(text: str) -> str:
     """Return a text that no spreadsheet takes for a formula: with ``'`` before it where it begins like one."""
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    text = writable(text)
     return f"'{text}" if text.startswith(FORMULA) and not _number(text) else text
 
 

@@ -21,10 +21,12 @@ from runs import make_run
 
 import dxflow
 from dxflow.analysis import saved
+from dxflow.handover import cells
 from dxflow.handover.damnit import filled, variables
 
 PROPOSAL = 900123
 CONTEXT = """
+from dxflow.handover import cells
 from dxflow.handover.damnit import variables
 globals().update(variables("{path}"{more}))
 """
@@ -125,6 +127,18 @@ def test_a_run_without_a_result_and_one_without_a_variable_are_skipped_with_the_
     some = results_of(place, 2, ', "xgm", "profile"')
     assert set(some.cells) == {"start_time", "xgm"}
     assert "no variable 'profile' in this run" in str(some.errors["profile"])
+
+
+def test_what_is_too_large_is_not_read(place, monkeypatch):
+    monkeypatch.setattr(cells, "MOST", 1000)
+    some = results_of(place, 1, ', "xgm", "energy"')
+    assert set(some.cells) == {"start_time", "energy"}
+    assert "kB, too much for a cell" in str(some.errors["xgm"])
+    monkeypatch.undo()
+    monkeypatch.setattr(cells, "LARGEST", 1000)
+    mean = results_of(place, 1, ', "images"').cells["images"].data
+    assert mean.dims == ("ss", "fs")
+    np.testing.assert_array_equal(mean, np.ones((4, 6)))
 
 
 def test_a_damaged_result_is_an_error_of_its_run_alone(place, tmp_path):

@@ -138,6 +138,23 @@ def test_names_that_matlab_does_not_take_are_made_others_and_told(tmp_path):
         assert len(told[name]) <= 63
 
 
+@pytest.mark.parametrize("name", ["=1+1", "@a", "two\nlines", 'a "b", c', "\udcff", "a/../b", "file", "é μ"])
+def test_names_of_any_kind_are_written(name, tmp_path):
+    table, shown = (
+        smalltables.rows(**{name: np.arange(12.0)}),
+        name.encode("utf-8", "backslashreplace").decode(),
+    )
+    for suffix in ("csv", "parquet", "npz", "mat"):
+        export(table, tmp_path / f"y.{suffix}", name)
+    assert pd.read_csv(tmp_path / "y.csv").columns[-1] == (f"'{shown}" if name[0] in "=@" else shown)
+    assert parquet.read_table(tmp_path / "y.parquet").column_names[-1] == shown
+    with np.load(tmp_path / "y.npz") as read:
+        np.testing.assert_array_equal(read[shown], np.arange(12.0))
+    assert shown in {
+        str(row[1][0]) for row in scipy.io.loadmat(tmp_path / "y.mat")["about_dxflow"] if row[1].size
+    }
+
+
 def test_values_of_trains_and_of_the_run_are_repeated_where_that_is_asked_for(table, data, tmp_path):
     made = export(table, tmp_path / "y.csv", "xgm", "delay", "state", "energy", at="pulse")
     assert list(made.files) == [str(tmp_path / "y.csv")]
