@@ -315,7 +315,7 @@ def watch(argv: Sequence[str]) -> int:
 
     parser = OptionParser(prog="dxflow watch", description=watch.__doc__, allow_abbrev=False)
     command.add_arguments(parser)
-    return command.run(parser.parse_args(argv), COMMANDS, main, partial(print, flush=True))
+    return command.run(parser.parse_args(argv), main, partial(print, flush=True))
 
 
 def runs(argv: Sequence[str]) -> int:

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, say: Say) -> int:
 def folder_of(where: str) -> Path:
     """Return the folder of results that is meant."""
     path = Path(where).expanduser()
-    return orders.of(path, reports=True).results if path.suffix in (".yaml", ".yml") else path
+    return orders.of(path).results if path.suffix in (".yaml", ".yml") else path
 
 
 def _wanted(row: state.Row, only: list[str] | None) -> bool:

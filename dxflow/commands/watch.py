@@ -32,15 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--traceback", action="store_true", help="show the whole traceback of an error")
 
 
-def run(
-    args: argparse.Namespace, commands: Collection[str], main: Callable[[Sequence[str]], int], say: Say
-) -> int:
+def run(args: argparse.Namespace, main: Callable[[Sequence[str]], int], say: Say) -> int:
     """Watch, or write a configuration, or do one attempt; return the exit code.
 
     Parameters
     ----------
-    commands
-        Names of the commands of dxflow.
     main
         Runs a command line.
 
@@ -59,7 +55,7 @@ def run(
         raise UsageError(
             "expected PROPOSAL_OR_DIR and --do FILE; or --new FILE for a configuration to begin with"
         )
-    wanted = orders.of(args.do, reports="report" in commands)
+    wanted = orders.of(args.do)
     with Watcher(place_of(args.place), wanted, submit, say) as watcher:
         say(f"watching {args.place}; results, state and index.html in {wanted.results}; Ctrl-C ends it")
         watcher.watch(once=args.once)

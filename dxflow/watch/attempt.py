@@ -90,7 +90,7 @@ def _held(folder: Path, order: Mapping[str, Any], me: lock.Holder, command: Comm
     if code in TERMINATED and me.job:
         # Slurm may start the job again; the watcher asks it.
         return code
-    ended = {"code": code, "began": began, "job": me.job, "host": me.host, "pid": me.pid}
+    ended: dict[str, Any] = {"code": code, "began": began, "job": me.job, "host": me.host, "pid": me.pid}
     ended |= _made(order, command) if code == 0 else {"reason": reason(folder / LOG, position)}
     _noted(folder / ENDED, {**ended, "ended": time.time()})
     return int(ended["code"])
@@ -161,7 +161,7 @@ def _report(order: Mapping[str, Any], command: Command) -> str:
     target.parent.mkdir(parents=True, exist_ok=True)
     made = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
     try:
-        if command(["report", order["to"], "--to", str(made)]) != 0:
+        if command(["report", order["to"], "--to", str(made), "--quiet"]) != 0:
             return f"there is no report: see {LOG}"
         made.replace(target)
     except OSError as e:

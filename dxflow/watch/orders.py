@@ -84,13 +84,8 @@ class Orders:
         return sorted({key for task in self.tasks.values() for key in filters.keys(task.where)})
 
 
-def of(path: str | Path, *, reports: bool = False) -> Orders:
+def of(path: str | Path) -> Orders:
     """Return what a file says is to be done.
-
-    Parameters
-    ----------
-    reports : bool
-        Whether there is a command that makes reports.
 
     Raises
     ------
@@ -106,7 +101,7 @@ def of(path: str | Path, *, reports: bool = False) -> Orders:
             "expected names with what is to be done, such as 'table:' with 'do: ...' and 'to: ...' below",
             "tasks",
         )
-    tasks = {name: _task(name, found, reports=reports) for name in found}
+    tasks = {name: _task(name, found) for name in found}
     _refuse_contradictions(found, tasks)
     numbers = {k: seconds(given, k, getattr(Orders, k)) for k in ("every", "quiet", "patience")}
     if numbers["every"] < 0.1:
@@ -152,7 +147,7 @@ def _before(name: str, tasks: Mapping[str, Task]) -> set[str]:
     return found
 
 
-def _task(name: Any, above: Section, *, reports: bool) -> Task:
+def _task(name: Any, above: Section) -> Task:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise above.wrong(f"{name!r} is no name: expected a letter, then letters, digits, _ or -", name)
     given = above[name]
@@ -164,8 +159,6 @@ def _task(name: Any, above: Section, *, reports: bool) -> Task:
     origin = _text(given, "from", "raw")
     if origin not in ORIGINS:
         raise given.wrong(f"{origin!r}: expected raw or proc", "from")
-    if "report" in given and not reports:
-        raise given.wrong("this dxflow has no command 'report'", "report")
     return Task(
         name=name,
         words=_words(given),
@@ -177,7 +170,7 @@ def _task(name: Any, above: Section, *, reports: bool) -> Task:
         tries=_number(given, "tries", Task.tries),
         wait=seconds(given, "wait", Task.wait),
         limit=seconds(given, "limit", Task.limit),
-        report=_target(given, "report") if "report" in given else "",
+        report=_report(given),
     )
 
 
@@ -209,6 +202,18 @@ def _target(given: Section, key: str) -> str:
     _refuse_unknown(text, given, key)
     if not any(match[1] in ("name", "run") for match in FIELD.finditer(text)):
         raise given.wrong(f"{text!r} is the same for all runs: expected {{name}} in it", key)
+    return text
+
+
+def _report(given: Section) -> str:
+    """Return where the report of a result goes, "" if there is to be none."""
+    if "report" not in given:
+        return ""
+    if (command := _words(given)[0]) in ("recipe", "copy"):
+        raise given.wrong(f"a page shows one result; dxflow {command} makes something else", "report")
+    text = _target(given, "report")
+    if not text.endswith(".html"):
+        raise given.wrong(f"{text!r}: expected such as reports/{{name}}.html", "report")
     return text
 
 

@@ -22,6 +22,7 @@ tasks:
   table:
     do: table {{path}}        # everything small; --config exp.yaml: what you choose (dxflow table RUN --new exp.yaml)
     to: tables/{{name}}.zarr
+    # report: reports/{{name}}.html      # what dxflow report makes of it, linked from the page
   # mean:
   #   do: reduce {{path}} average --per cell
   #   to: mean/{{name}}.zarr

@@ -57,6 +57,7 @@ def test_the_page_links_what_there_is(place):
     links = re.findall(r'href="([^"]+)"', page)
     assert links
     assert all((place / "watched" / link).is_file() for link in links)
+    assert links[0] == "reports/r0001.html"
     assert not re.search(r"(src|href)=\"?(http|//)", page)
     assert "<script" not in page
 

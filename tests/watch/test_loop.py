@@ -16,8 +16,10 @@ from disks import mounted
 from runs import make_run
 
 from dxflow.commands.main import main
-from dxflow.watch import attempt, hands, orders, sight, state
+from dxflow.errors.usage import UsageError
+from dxflow.watch import attempt, eyes, hands, orders, seeing, state
 from dxflow.watch.loop import Watcher
+from dxflow.watch.sight import Sight, SightError
 
 CHEAP = Path(__file__).with_name("cheap.py")
 
@@ -29,9 +31,27 @@ def one(tmp_path_factory):
     return path
 
 
+class Here:
+    """Looks in this process, which takes less time than to start one."""
+
+    def __init__(self):
+        self.eyes = eyes.Eyes()
+
+    def ask(self, what, *of, **options):
+        found = eyes.answer(self.eyes, {"id": 0, "what": what, "of": of, "with": options})
+        if "error" in found:
+            raise SightError(found["error"])
+        return json.loads(json.dumps(found["answer"]))
+
+    def close(self):
+        pass
+
+
 @pytest.fixture
-def place(one, tmp_path):
-    """A folder with two runs, and a function that starts a watcher of it."""
+def place(one, tmp_path, monkeypatch):
+    """A folder with two runs, and watchers of it."""
+    monkeypatch.setattr(hands, "PROGRAM", (sys.executable, str(CHEAP)))
+    monkeypatch.setattr(seeing, "Sight", Here)
     for name in ("r0001", "r0002"):
         shutil.copytree(one, tmp_path / "raw" / name)
     (tmp_path / "out" / "tables").mkdir(parents=True)
@@ -53,10 +73,15 @@ class Place:
         return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def once(self):
-        watcher = self.start("--once")
-        said = watcher.communicate(timeout=120)[0]
-        assert watcher.returncode == 0, said
-        return said
+        """Watch in this process until nothing is left to do; return what was said."""
+        with self.watcher() as watcher:
+            ticked(watcher, lambda: watcher.finished)
+        return "\n".join(self.said)
+
+    def watcher(self, where="raw"):
+        self.said = []
+        place = where if isinstance(where, int) else str(self.folder / where)
+        return Watcher(place, orders.of(self.folder / "what.yaml"), None, self.said.append)
 
     def rows(self):
         return state.read(self.out)[1]
@@ -85,8 +110,20 @@ def test_runs_that_appear_while_the_watcher_is_killed_are_each_done_once(tmp_pat
 
 
 def test_what_always_fails_is_tried_again_and_fails_with_its_reason(place, capsys):
-    place.configure("table {path} fail", ", tries: 3")
+    told = place.folder / "told"
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; open(sys.argv[1], 'a').write(sys.stdin.read() + '\\n')",
+        str(told),
+    ]
+    place.configure("table {path} fail", ", tries: 3", top=f"tell: [command: {json.dumps(command)}]")
     said = place.once()
+    summaries = [json.loads(line) for line in told.read_text().splitlines()]
+    assert {(s["run"], s["state"], s["tries"], s["reason"]) for s in summaries} == {
+        (run, "failed", 3, "it never works\n  because") for run in ("r0001", "r0002")
+    }
+    assert {row.told for row in place.rows().values()} == {1}
     row = place.rows()["r0001", "table"]
     assert (row.state, row.tries, row.failures, row.code) == (state.FAILED, 3, 3, 1)
     assert row.reason == "it never works\n  because"
@@ -130,11 +167,11 @@ def test_a_second_watcher_refuses_and_says_who_is_there(place):
     watcher = place.start()
     try:
         place.until(lambda: place.lines("ended") == ["r0001", "r0002"], watcher)
-        second = place.start()
-        said = second.communicate(timeout=60)[0]
-        assert second.returncode != 0
-        assert f"process {watcher.pid} on " in said
-        assert "watches there already" in said
+        with (
+            pytest.raises(UsageError, match=f"process {watcher.pid} on .* watches there already"),
+            place.watcher(),
+        ):
+            pass
     finally:
         watcher.kill()
         watcher.communicate()
@@ -162,12 +199,10 @@ def test_a_task_that_is_killed_is_tried_again_unless_its_result_is_complete(plac
     assert {row.state for row in place.rows().values()} == {state.DONE}
 
 
-def test_a_start_that_happened_twice_works_once(place, monkeypatch):
-    monkeypatch.setattr(hands, "PROGRAM", (sys.executable, str(CHEAP)))
+def test_a_start_that_happened_twice_works_once(place):
     place.configure("table {path} 0.5")
-    wanted = orders.of(place.folder / "what.yaml")
     folder = place.out / "watch" / "r0001" / "table" / "1"
-    with Watcher(str(place.folder / "raw"), wanted, None, str) as watcher:
+    with place.watcher() as watcher:
         while not watcher.work.runs:
             watcher.tick()
             time.sleep(0.05)
@@ -252,13 +287,11 @@ def test_after_says_which_task_comes_first(place):
 
 
 def test_a_file_system_that_does_not_answer_is_said_and_waited_for(place, one, monkeypatch):
-    monkeypatch.setattr(sight, "DEADLINE", 0.1)
-    monkeypatch.setattr(hands, "PROGRAM", (sys.executable, str(CHEAP)))
+    monkeypatch.setattr(seeing, "Sight", Sight)
     place.configure("table {path} 1")
-    said = []
-    watcher = Watcher(str(place.folder / "raw"), orders.of(place.folder / "what.yaml"), None, said.append)
-    with watcher:
+    with place.watcher() as watcher:
         ticked(watcher, lambda: place.lines("begun") == ["r0001", "r0002"])
+        watcher.seeing.sight.deadline = 0.1
         os.kill(watcher.seeing.sight._process.pid, signal.SIGSTOP)
         shutil.copytree(one, place.folder / "raw" / "r0003")
         # What is under way goes on and is noted.
@@ -271,26 +304,25 @@ def test_a_file_system_that_does_not_answer_is_said_and_waited_for(place, one, m
         began = time.monotonic()
     # Nor is it waited for at the end.
     assert time.monotonic() - began < 20
-    assert [line.split(" ", 1)[1] for line in said if "answer" in line or "again" in line] == [
-        f"{place.folder}/raw does not answer; everything else goes on, and so do we as soon as it does",
-        f"{place.folder}/raw can be seen again",
-    ]
+    said = [line.split(" ", 1)[1] for line in place.said]
+    assert (
+        f"{place.folder}/raw does not answer; everything else goes on, and so do we as soon as it does"
+        in said
+    )
+    assert f"{place.folder}/raw can be seen again" in said
 
 
-def test_on_a_full_disk_nothing_is_begun_until_there_is_room(place, monkeypatch):
-    monkeypatch.setattr(hands, "PROGRAM", (sys.executable, str(CHEAP)))
+def test_on_a_full_disk_nothing_is_begun_until_there_is_room(place):
     place.configure("table {path} 0")
     shutil.rmtree(place.out)
     with mounted(place.out, size="400k"):
         (place.out / "tables").mkdir()
-        said = []
-        watcher = Watcher(str(place.folder / "raw"), orders.of(place.folder / "what.yaml"), None, said.append)
-        with watcher:
+        with place.watcher() as watcher:
             (place.out / "filling").write_bytes(b"x" * 290_000)
             with contextlib.suppress(OSError), (place.out / "rest").open("ab", buffering=0) as rest:
                 while rest.write(b"x" * 512):
                     pass
-            ticked(watcher, lambda: any("nothing is begun" in line for line in said))
+            ticked(watcher, lambda: any("nothing is begun" in line for line in place.said))
             assert place.lines("begun") == []
             (place.out / "filling").unlink()
             (place.out / "rest").unlink()
@@ -308,8 +340,7 @@ def test_raw_and_proc_of_a_proposal_by_its_number(place, one, monkeypatch):
         "  raw: {do: 'table {path} 0', to: 'tables/{origin}-{proposal}-{run:04}'}\n"
         "  proc: {do: 'table {path} 0', to: 'tables/{origin}-{name}', from: proc, where: {run: '> 1'}}\n"
     )
-    monkeypatch.setattr(hands, "PROGRAM", (sys.executable, str(CHEAP)))
-    with Watcher(900123, orders.of(place.folder / "what.yaml"), None, str) as watcher:
+    with place.watcher(900123) as watcher:
         ticked(watcher, lambda: watcher.finished)
         states = {key: row.state for key, row in watcher.work.rows.items()}
     assert states == {
@@ -343,13 +374,9 @@ def test_what_takes_too_long_is_ended_and_fails(place):
 
 def test_a_place_that_is_not_there_is_refused_and_other_results_are_not_taken_over(place):
     place.configure()
-    watcher = subprocess.run(
-        [sys.executable, CHEAP, place.folder / "rwa", place.folder / "what.yaml"], capture_output=True, text=True
-    )  # fmt: skip
-    assert "No such file" in watcher.stderr
+    with pytest.raises(UsageError, match="rwa: No such file"), place.watcher("rwa") as watcher:
+        ticked(watcher, lambda: False)
     place.once()
     (place.folder / "other").mkdir()
-    other = subprocess.run(
-        [sys.executable, CHEAP, place.folder / "other", place.folder / "what.yaml"], capture_output=True, text=True
-    )  # fmt: skip
-    assert "has the results of" in other.stderr
+    with pytest.raises(UsageError, match="has the results of .*raw, not of .*other"), place.watcher("other"):
+        pass

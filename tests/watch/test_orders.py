@@ -29,10 +29,10 @@ tell:
 """
 
 
-def of(tmp_path, text, **options):
+def of(tmp_path, text):
     path = tmp_path / "what.yaml"
     path.write_text(text)
-    return orders.of(path, **options)
+    return orders.of(path)
 
 
 def test_a_configuration_is_read(tmp_path):
@@ -86,7 +86,7 @@ def test_what_a_task_makes_is_its_content_and_nothing_else(tmp_path):
         ("command: [cat]", "command: cat", 17, "a list of words, which no shell sees"),
         ("https:", "file:", 18, "begins with http:// or https://"),
         ("when: failed", "when: sometimes", 18, "expected always, done, failed"),
-        ("wait: 10", "report: x/{name}.html", 14, "no command 'report'"),
+        ("wait: 10", "report: x/{name}.pdf", 14, "expected such as reports/{name}.html"),
     ],
 )
 def test_mistakes_are_named_with_their_line(tmp_path, old, new, line, said):
