@@ -66,7 +66,6 @@ LIBRARIES = (
 REASONS = {
     "installs": "installs packages, which CI does before it runs anything",
     "another program": "is of a program that CI does not have",
-    "your data": "names files that only the reader has; the lines around it do the same on simulated ones",
 }
 RUN, SAVED, OUTPUT = ("python", "sh"), ("python", "yaml", "toml"), ("text",)
 FENCE = re.compile(

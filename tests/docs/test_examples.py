@@ -35,7 +35,7 @@ def test_what_is_not_run_is_little_and_each_reason_is_needed():
         block for path in examples.pages() for block in examples.blocks(path) if block.mark == "not run"
     ]
     assert set(Counter(block.why for block in marked)) == set(examples.REASONS)
-    assert len(examples.REASONS) <= 3
+    assert len(examples.REASONS) <= 2
     assert len(marked) <= 6, [block.where for block in marked]
 
 
@@ -95,8 +95,8 @@ def test_the_configuration_of_shell_md_is_understood(tmp_path):
     read = config.load(str(tmp_path / "bright.yaml"))
     assert read.runs == ["r0091"]
     assert read.tokens == {
-        "where": ["--where", "xgm > 300 & lit"],
+        "where": ["--where=xgm > 300 & lit"],
         "mask": ANY,
-        "on-fault": ["--on-fault", "mask"],
+        "on-fault": ["--on-fault=mask"],
     }
     assert [given.name for given in read.algorithms] == ["subtract", "azint", "scan", "litframes"]
