@@ -202,8 +202,8 @@ def _named(where: str) -> Iterator[None]:
 def type_in(line: str) -> None:
     """Do what a line of a shell says."""
     sys.stdout.write(f"$ {line}\n")
-    command, _, to = line.partition(" > ")
-    words = shlex.split(command)
+    words = shlex.split(line)
+    words, to = (words[:-2], words[-1]) if ">" in words[-2:-1] else (words, "")
     with open(to, "w") if to else contextlib.nullcontext() as file, contextlib.ExitStack() as stack:
         if file:
             stack.enter_context(contextlib.redirect_stdout(file))
