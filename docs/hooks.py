@@ -56,7 +56,7 @@ def _card(name: str, here: Path) -> str:
     text = (here / name).read_text(encoding="utf-8")
     title = re.search(r"^# (.*)$", text, re.MULTILINE)[1]
     first = re.search(r"^# .*\n\n((?:.+\n)+)", text, re.MULTILINE)[1].replace("\n", " ")
-    first = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", re.split(r"(?<=[.:]) ", first)[0])
+    first = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", re.split(r"(?<=[.]) ", first)[0])
     shown = examples.PICTURE.search(text)
     picture = posixpath.normpath(posixpath.join(posixpath.dirname(name), shown[1])) if shown else ""
     image = f"    [![{title}]({picture})]({name})\n\n" if shown else ""

@@ -66,10 +66,12 @@ def python(page):
 
 
 @pytest.fixture
-def place(folder, slurm, monkeypatch):
-    """The folder, where Slurm is and workers find the reader's own modules."""
+def place(folder, slurm, monkeypatch, tmp_path):
+    """The folder, where Slurm is and workers find the reader's own modules; nodes are smaller than those of a site."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setattr(sites, "USERS", tmp_path / "clusters.yaml")
+    sites.USERS.write_text("default: {cores: 1, memory: 3000 MB, poll: 0.5}\n")
     return folder
 
 
