@@ -4,13 +4,13 @@ The blocks of a page are one session, from top to bottom, in one folder; the pag
 
 - ``python`` is executed. With ``title="name.py"`` it is saved under this name, and a later line uses it; so are
   ``yaml`` and ``toml``.
-- ``sh`` is typed: ``dxflow ...`` and ``python name.py ...`` in the process of the page, others by a shell.
+- ``sh`` is typed: ``dxflow ...`` in the process of the page, others by a shell.
 - ``text`` is what comes out, or a drawing.
 - ``<!-- not run: REASON -->`` before a block says why it is not run, with one of `REASONS`;
   ``<!-- run by: tests/test_x.py -->`` which test does it instead.
 - ``<!-- first: dxflow simulate ... -->`` is typed before all others, and not shown.
 
-Everything runs in the process of the page, also what would start workers of this machine.
+What would start workers of this machine runs in the process of the page, but for scripts that are typed.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ REASONS = {
     "installs": "installs packages, which CI does before it runs anything",
     "another program": "is of a program that CI does not have",
 }
+PATH = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+"""Where `python` is this one."""
 RUN, SAVED, OUTPUT = ("python", "sh"), ("python", "yaml", "toml"), ("text",)
 FENCE = re.compile(
     r"(?:^<!-- (?P<mark>not run|run by): (?P<why>[^\n]*?) -->\n+)?"
@@ -211,33 +213,17 @@ def type_in(line: str) -> None:
             from dxflow.commands.main import main
 
             code = main(_expanded(words[1:]))
-        elif words[0] == "python" and words[1].endswith(".py"):
-            code = _script(words[1:])
         elif words[0] == "cd":
             code = 0
             os.chdir(words[1])
         else:
-            code = subprocess.run(line, shell=True, check=False).returncode
+            code = subprocess.run(line, shell=True, check=False, env=os.environ | {"PATH": PATH}).returncode
     if code:
         raise RuntimeError(f"exit code {code}: {line}")
 
 
 def _expanded(words: Sequence[str]) -> list[str]:
     return [os.path.expanduser(word) for word in words]
-
-
-def _script(words: Sequence[str]) -> int:
-    """Run a script as `python` does, but in this process."""
-    main, before = types.ModuleType("__main__"), (sys.modules["__main__"], sys.argv)
-    main.__file__ = words[0]
-    sys.modules["__main__"], sys.argv = main, list(words)
-    try:
-        exec(compile(Path(words[0]).read_text(), words[0], "exec"), vars(main))
-    except SystemExit as e:
-        return e.code if isinstance(e.code, int) else int(e.code is not None)
-    finally:
-        sys.modules["__main__"], sys.argv = before
-    return 0
 
 
 def stay_here() -> None:

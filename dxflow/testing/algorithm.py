@@ -257,7 +257,8 @@ def _check_merge(case: Case) -> None:
     for one in made.chunks:
         chunk.run_chunk(work, one.number)
         at = made.address(work.folder, one.number)
-        for name, partial in merging.totals(made, one.part, at).items():
+        # Without outputs of the whole run, or alone in its part, a chunk leaves no sums.
+        for name, partial in (merging.totals(made, one.part, at) or {}).items():
             own = next(a.algorithm for a in work.plan.algorithms if a.name == name)
             empty = {k: np.full_like(v, identity(v.dtype, own.rules[k])) for k, v in partial.items().items()}
             own.merge(into := Partial(empty), partial)
