@@ -1,0 +1,66 @@
+"""Pages about what goes on for long: docs/live.md, docs/feedback.md and docs/watch.md, whose lines are typed with an end."""
+
+import os
+import shlex
+import time
+
+import pytest
+from docpages import DOCS, examples
+from runs import make_run
+
+import dxflow
+from dxflow.commands import main as cli
+from dxflow.watch import orders
+
+SIZE = {"detector": "AGIPD500K", "module_shape": (8, 8), "trains": 6, "pulses": 4}
+
+
+def quiet_run(path):
+    """A run whose files have not been written to for long."""
+    make_run(path, **SIZE)
+    before = time.time() - 1000
+    for file in path.iterdir():
+        os.utime(file, (before, before))
+
+
+def marked(page, language):
+    return [b for b in examples.blocks(DOCS / page) if b.language == language and b.mark == "run by"]
+
+
+def typed(page):
+    return [shlex.split(line)[1:] for block in marked(page, "sh") for line in examples.lines(block.code)]
+
+
+@pytest.mark.parametrize("page", ["live.md", "feedback.md"])
+def test_a_live_result_is_that_of_the_pass(page, tmp_path, monkeypatch):
+    """No server answers the second page, which is no reason to stop."""
+    quiet_run(tmp_path / "r0034")
+    monkeypatch.chdir(tmp_path)
+    for line in typed(page):
+        line = [word.replace("exflonc12:6379", "127.0.0.1:1") if "redis" in word else word for word in line]
+        assert cli.main([*line, "--end", "now", "--cluster", "here", "--overwrite"]) == 0
+    made = dxflow.open("r0034.zarr").dataset
+    assert {"average.mean", "litframes.lit"} <= set(made)
+    assert made.sizes["frame"] == 24
+
+
+def test_a_folder_is_watched_as_printed(tmp_path, monkeypatch, capsys):
+    quiet_run(tmp_path / "runs" / "r0034")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "exp.yaml").write_text("variables: {xgm: SA1_XTD2_XGM/XGM/DOOCS:output data.intensityTD}\n")
+    new, watch, shown, *others = typed("watch.md")
+    assert cli.main(new) == 0
+    (tmp_path / "what.yaml").unlink()
+    what, tell = marked("watch.md", "yaml")
+    (tmp_path / "what.yaml").write_text(what.code + tell.code)
+    assert [one.when for one in orders.of("what.yaml").tell] == ["done", "always"]
+    # Nobody is to be told from here, and looked again soon.
+    (tmp_path / "what.yaml").write_text(what.code.replace("quiet: 60 s ", "every: 1 s\nquiet: 1 s "))
+    assert cli.main([watch[0], "runs", *watch[2:], "--once"]) == 0
+    capsys.readouterr()
+    assert cli.main(shown) == 0
+    assert "r0034" in capsys.readouterr().out
+    assert (tmp_path / "watched" / "tables" / "r0034.zarr").is_dir()
+    assert (tmp_path / "watched" / "index.html").is_file()
+    for line in others:
+        assert cli.main(line) == 0, line
