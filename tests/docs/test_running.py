@@ -1,4 +1,4 @@
-"""Pages about what goes on for long: docs/live.md, docs/feedback.md and docs/watch.md, whose lines are typed with an end."""
+"""What goes on for long: docs/live.md, docs/feedback.md and docs/watch.md, whose lines are typed with an end."""
 
 import os
 import shlex
