@@ -251,6 +251,8 @@ def _process(several: Sequence[Path], folder: Path, out: Path) -> None:
     own = folder / ".own"
     own.mkdir()
     os.environ.update(MPLBACKEND="Agg", DXFLOW_QUIET="1", COLUMNS="110", HOME=str(own), TMPDIR=str(own))
+    # No browser is opened.
+    os.environ["BROWSER"] = "true"
     tempfile.tempdir = None
     stay_here()
     os.chdir(folder)

@@ -1,10 +1,11 @@
-"""What goes on for long: docs/live.md, docs/feedback.md and docs/watch.md, whose lines are typed with an end."""
+"""What goes on for long: docs/live.md, feedback.md, streams.md, watch.md, whose lines are typed with an end."""
 
 import os
 import shlex
 import time
 
 import pytest
+from bridges import served
 from docpages import DOCS, examples
 from runs import make_run
 
@@ -42,6 +43,18 @@ def test_a_live_result_is_that_of_the_pass(page, tmp_path, monkeypatch):
     made = dxflow.open("r0034.zarr").dataset
     assert {"average.mean", "litframes.lit"} <= set(made)
     assert made.sizes["frame"] == 24
+
+
+def test_a_stream_is_reduced_as_printed(tmp_path, monkeypatch):
+    """The server is that of EXtra-data, which answers who asks."""
+    make_run(tmp_path / "r0034", **SIZE)
+    monkeypatch.chdir(tmp_path)
+    (line,) = typed("streams.md")
+    at = line.index("--socket")
+    with served(tmp_path / "r0034") as endpoint:
+        line = [endpoint if word.startswith("tcp:") else word for word in line[:at] + line[at + 2 :]]
+        assert cli.main([*line, "--end", "1", "--cluster", "here"]) == 0
+    assert dxflow.open("now.zarr").dataset.sizes["frame"] == 24
 
 
 def test_a_folder_is_watched_as_printed(tmp_path, monkeypatch, capsys):
