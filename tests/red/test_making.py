@@ -593,3 +593,22 @@ def test_only_an_older_plan_is_replaced_by_one_that_is_saved(proposal, cli):
     Path("plan.json").unlink()
     assert cli("plan", "red.yaml", "--save", "plan.json")[0] == 0
     assert cli("plan", "red.yaml", "--save", "plan.json")[0] == 0
+
+
+def test_a_copy_that_is_damaged_before_it_is_hashed_is_told_and_the_others_go_on(proposal, cli, monkeypatch):
+    made, real = proposal(2), making.execute
+
+    def damaging(plan, cluster):
+        real(plan, cluster)
+        if plan.folder.path.name == "r0001":
+            file = next(plan.folder.path.glob("*.h5"))
+            raw = file.read_bytes()
+            file.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+
+    monkeypatch.setattr(making, "execute", damaging)
+    monkeypatch.setattr(Following, "_one", lambda self, note: None)
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "is not as it was written" in said, "r0002  done" in said) == (1, True, True)
+    shutil.rmtree(made.volume / "runs/r0001")
+    monkeypatch.setattr(making, "execute", real)
+    assert cli("run", "red.yaml", "--quiet")[0] == 0
