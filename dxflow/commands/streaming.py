@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -115,6 +116,8 @@ def asked_for(args: argparse.Namespace, cluster: Any) -> Asked:
         idle = Ending.of(args.end).seconds
     except (NoBridge, ValueError) as e:
         raise UsageError(text_of(e)) from e
+    if versions := sorted(to.parent.glob(f"{glob.escape(to.stem)}.v*.zarr")):
+        raise UsageError(f"{versions[0]} exists: move it away, versions of the result are kept there")
     if args.chunk and not chunk:
         raise UsageError(f"--chunk {args.chunk}: a stream is cut by train ids, such as '16 trains'")
     if not idle:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,11 @@ from .stream import Stream, StreamFailed
 if TYPE_CHECKING:
     from ..planning.public import Plan
     from .folder import Planner
+    from .received import Pattern, Piece
 
 SCHEME = "tcp://"
+STREAM = "(stream)"
+"""What is changed if it is no option of an algorithm."""
 POLL = 0.5
 """Seconds that a look waits for a chunk to be complete."""
 
@@ -54,7 +57,11 @@ class GrowingStream:
 
     def __init__(self, stream: Stream, planner: Planner, about: Mapping[str, Any]) -> None:
         # What came before is gone: one that begins again is another one.
-        self.about = {**about, "began": time.strftime("%Y-%m-%d %H:%M:%S"), "process": os.getpid()}
+        self.about: Mapping[str, Any] = {
+            **about,
+            "began": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "process": os.getpid(),
+        }
         self._stream, self._planner = stream, planner
         self.snapshots = self._done = self._trains = 0
         """Pieces and trains of which there is a snapshot."""
@@ -62,12 +69,16 @@ class GrowingStream:
         """The first piece of this version of the result."""
         self._began, self._fits = 0.0, False
         """When the first chunk came, and whether there is a plan of what came."""
+        self._planned: Plan | None = None
+        self._digests: dict[int, str] = {}
+        self._before: dict[str, Pattern] = {}
+        """Of the chunks that are done, and what was told of their groups."""
 
     def chunk(self) -> str:
         """Return how trains are cut."""
         return f"{self._stream.report.chunk} trains"
 
-    def look(self) -> Step | str:
+    def look(self) -> Step | Change | str:
         """Return what can be done now, or what is waited for.
 
         Raises
@@ -87,7 +98,7 @@ class GrowingStream:
                 return Step(1, 0, True, len(pieces))
             first, last = int(min(i[0] for i in ids)), int(max(i[-1] for i in ids))
             step = Step(first, last, bool(ended), len(pieces))
-            return self._judged(step) or step
+            return self._judged(step) or self._otherwise(step) or step
         report = self._stream.report
         if ended:
             raise PlanError(f"{self._stream.asked.endpoint}: {ended}, and no train came that could be kept")
@@ -112,10 +123,35 @@ class GrowingStream:
             self._fits = True
         return ""
 
+    def _otherwise(self, step: Step) -> Change | None:
+        """Return the change of a stream that is told otherwise from now on: of other pulses, of more modules.
+
+        Chunks that are done would be done again, and their data are gone: the result so far ends as a version.
+        """
+        pieces = self._stream.pieces[: step.what]
+        told = self._told(pieces[self._from :])
+        if not self._digests or told == self._before:
+            return None
+        made = self._planner(self._part(step.what), None, chunk=self.chunk())
+        now = dict(zip(made.places, made.digests, strict=True))
+        if all(now.get(place) == of for place, of in self._digests.items()):
+            return None
+        more = sorted(place for place in told if told[place] != self._before.get(place))
+        return Change(STREAM, {"other": more[0]})
+
+    def _told(self, pieces: Sequence[Piece]) -> dict[str, Pattern]:
+        """Return what is told of the groups of some pieces."""
+        told: dict[str, Pattern] = {}
+        for piece in pieces:
+            for place, pattern in piece.patterns.items():
+                told[place] = told[place] | pattern if place in told else pattern
+        return told
+
     def plan(self, step: Step, to: Path | None, *, resume: bool = False) -> Plan:
         """Plan a result of the trains that came; `resume` means nothing, as what was not done is gone."""
         made = self._planner(self._part(step.what), to, chunk=self.chunk())
         self._stream.read()
+        self._planned = made
         return made
 
     def _part(self, stop: int) -> Part:
@@ -133,8 +169,9 @@ class GrowingStream:
 
     def change(self, asked: Change, after: int | None) -> None:
         """Plan with other options from now on."""
-        self._planner = self._changed(asked)
-        self._from, self._fits = self._done, False
+        if asked.algorithm != STREAM:
+            self._planner = self._changed(asked)
+        self._from, self._fits, self._digests, self._before = self._done, False, {}, {}
 
     def _changed(self, asked: Change) -> Planner:
         if not hasattr(self._planner, "changed"):
@@ -148,6 +185,9 @@ class GrowingStream:
         for piece in pieces[self._done :]:
             self._stream.free(piece)
         self.snapshots += 1
+        if self._planned is not None:
+            self._digests = dict(zip(self._planned.places, self._planned.digests, strict=True))
+            self._before = self._told(self._stream.pieces[self._from : step.what])
         self._done, self._trains = len(pieces), sum(len(p.train_ids) for p in pieces)
 
     def standing(self) -> Standing:

@@ -109,6 +109,7 @@ def _read(path: Path, number: int) -> Asked:
 
 def answer(folder: Path, number: int, error: str = "", version: int = 0) -> None:
     """Say what became of what was asked for: the version that it began, or why it did not."""
+    (folder / FOLDER).mkdir(exist_ok=True)
     put(folder / FOLDER / f"{number:04d}.answer.json", json.dumps({"error": error, "version": version}))
 
 

@@ -32,6 +32,20 @@ NS = 10**9
 
 
 @dataclass(frozen=True)
+class Pattern:
+    """What is told of the entries of a group: the most of a train, and which ids there are."""
+
+    most: int = 0
+    ids: Mapping[str, frozenset[int]] = field(default_factory=dict)
+
+    def __or__(self, other: Pattern) -> Pattern:
+        """Return what is told of both."""
+        none: frozenset[int] = frozenset()
+        ids = {key: self.ids.get(key, none) | other.ids.get(key, none) for key in {**self.ids, **other.ids}}
+        return Pattern(max(self.most, other.most), ids)
+
+
+@dataclass(frozen=True)
 class Piece:
     """Neighbouring trains that are kept together: their file, their parcel, and where what is in this.
 
@@ -41,6 +55,8 @@ class Piece:
         Dataset -> train ids, the position in the parcel of each one's rows, and the bytes of a row.
     nbytes : int
         Of the parcel.
+    patterns : mapping
+        Group -> the most entries of a train, and all values of each id of entries: what is told of a whole run.
     """
 
     number: int
@@ -49,6 +65,7 @@ class Piece:
     train_ids: NDArray
     at: Mapping[str, tuple[NDArray, NDArray, int]]
     nbytes: int
+    patterns: Mapping[str, Pattern] = field(default_factory=dict)
 
 
 @dataclass
@@ -80,10 +97,14 @@ class Form:
                 self.keys[place] = known
         for key, (dtype, shape) in known.items():
             array = group.values.get(key)
+            why = ""
             if array is None:
-                return self._unlike(place, f"there is no {key}")
-            if array.dtype != dtype or array.shape[1:] != shape:
-                return self._unlike(place, f"{key} is {array.dtype} {array.shape[1:]}, was {dtype} {shape}")
+                why = f"there is no {key}"
+            elif array.dtype != dtype or array.shape[1:] != shape:
+                why = f"{key} is {array.dtype} {array.shape[1:]}, was {dtype} {shape}"
+            if why:
+                self.unlike.setdefault(place, [0, why])[0] += 1
+                return None
         return Group(group.entries, {key: group.values[key] for key in known}) if known else None
 
     def _new(self, place: str, group: Group) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
@@ -110,9 +131,6 @@ class Form:
         self._datasets |= {*names}
         self._groups |= groups
         return True
-
-    def _unlike(self, place: str, why: str) -> None:
-        self.unlike.setdefault(place, [0, why])[0] += 1
 
 
 def dataset(place: str, key: str) -> str:
@@ -187,7 +205,14 @@ class Open:
         for name, where in self._at.items():
             there = np.array(sorted(where), np.uint64)
             at[name] = there, np.array([where[int(t)] for t in there], np.int64), self._form.large[name]
-        return Piece(self.number, str(path), str(self.path), ids, at, self.nbytes)
+        patterns = {place: self._pattern(place, ids) for place in self._counts}
+        return Piece(self.number, str(path), str(self.path), ids, at, self.nbytes, patterns)
+
+    def _pattern(self, place: str, ids: NDArray) -> Pattern:
+        """Return what is told of the entries of a group."""
+        named = [key for key in self._form.keys[place] if key.rpartition(".")[2] in IDS]
+        there = {key: frozenset(np.unique(self.rows(place, key, ids)).tolist()) for key in named}
+        return Pattern(int(self.counts(place, ids).max(initial=0)), there)
 
     def discard(self) -> None:
         """Forget it, as if nothing had come."""

@@ -289,10 +289,10 @@ def _of_train(message: Message, train: int) -> dict[str, Mapping[str, Any]]:
 def _timestamp(message: Message) -> int:
     """Return when a train was, in nanoseconds since 1970; 0 if no source says it."""
     for meta in message.meta.values():
-        sec, frac = meta.get("timestamp.sec"), meta.get("timestamp.frac")
+        sec, frac = str(meta.get("timestamp.sec")), str(meta.get("timestamp.frac"))
         with suppress(TypeError, ValueError, OverflowError):
             # The fraction counts attoseconds.
-            found = int(sec) * 10**9 + int(str(frac).ljust(18, "0")[:9])
+            found = int(sec) * 10**9 + int(frac.ljust(18, "0")[:9])
             if 0 < found < 2**63:
                 return found
     return 0

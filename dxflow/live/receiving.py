@@ -101,7 +101,7 @@ def _receive(asked: Asked, files: Path, parcels: Path, say: Any) -> None:
         poller.register(INPUT, zmq.POLLIN)
         for one in bridge.sockets():
             poller.register(one, zmq.POLLIN)
-        ready = dict(poller.poll(EVERY * 1000))
+        ready = dict(poller.poll(int(EVERY * 1000)))
         if INPUT in ready:
             word, what = take(INPUT)[0]
             if word == "stop":

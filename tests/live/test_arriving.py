@@ -129,8 +129,10 @@ def test_options_are_changed_from_the_next_chunk_on(server, tmp_path):
         if len(seen.snapshots) < 5 and not snapshot.final:
             for _ in range(2):
                 server.send(*train(next(sent), shape=SHAPE))
+        elif not snapshot.final:
+            stream.stop()
 
-    with Stream(asked(server, tmp_path)) as stream:
+    with Stream(asked(server, tmp_path, idle=0)) as stream:
         for _ in range(3):
             server.send(*train(next(sent), shape=SHAPE))
         seen, source = Seen(more), GrowingStream(stream, Planner(stream), {"source": stream.asked.endpoint})
@@ -141,6 +143,38 @@ def test_options_are_changed_from_the_next_chunk_on(server, tmp_path):
     assert first.sizes["train"] + second.dataset.sizes["train"] == kept
     assert "not kept any more" not in set(second.losses["cause"])
     assert second.dataset["stats.count"].values.max() == 3 * second.dataset.sizes["train"]
+
+
+@pytest.mark.parametrize("other", [{"frames": 5}, {"modules": 3}])
+def test_a_stream_that_is_another_from_some_train_on_makes_another_version(server, tmp_path, other):
+    """Of other pulses, or with a module that comes late: what was done of before is not done again without data."""
+    sent = [
+        *(train(10000 + n, shape=SHAPE) for n in range(5)),
+        *(train(10006 + n, shape=SHAPE, **other) for n in range(3)),
+    ]
+
+    def more(snapshot):
+        while sent and not snapshot.final and len(sent) > max(0, 5 - 2 * len(seen.snapshots)):
+            server.send(*sent.pop(0))
+        if not sent and not snapshot.final:
+            until(lambda: stream.report.account.came == 8)
+            stream.stop()
+
+    with Stream(asked(server, tmp_path, idle=0)) as stream:
+        for _ in range(3):
+            server.send(*sent.pop(0))
+        seen = Seen(more)
+        results = [followed(stream, tmp_path / "x.zarr", seen)]
+    results.insert(0, dxflow.open(tmp_path / "x.v1.zarr"))
+    first, last = (result.dataset for result in results)
+    assert (first.sizes["train"], last.sizes["train"]) == (5, 3)
+    assert [int(d["stats.count"].sel(module=0).max()) for d in (first, last)] == [
+        15,
+        3 * other.get("frames", 3),
+    ]
+    for result in results:
+        assert not {"not kept any more", "never written"} & set(result.losses["cause"])
+    assert {s.version for s in seen.snapshots} == {1, 2}
 
 
 def test_the_status_says_what_is_dropped_and_what_is_waited_for(server, tmp_path):
