@@ -20,7 +20,10 @@ LOG = logger(__name__)
 PAUSES = (1.0, 2.0, 5.0, 10.0)
 """Seconds after the first, second, ... try that failed."""
 SHARE = 4
-"""Of the time, so many times as long as writing a snapshot took, nothing is written."""
+"""So many times as long as writing a snapshot took, no other one is written, but for `LONGEST` seconds at most."""
+LONGEST = 5.0
+SECOND = 1.0
+"""Between looks whether the server is there."""
 AGAIN = 60.0
 """Seconds after which a trouble that lasts is said again."""
 END = 10.0
@@ -47,7 +50,7 @@ class Publisher:
         self._last: Snapshot | None = None
         """The newest one of all: for a server that comes back empty."""
         self._status: Status | None = None
-        self._closing = 0.0
+        self._closing, self._due = 0.0, 0.0
         self._trouble, self._said, self._failures = "", 0.0, 0
         self._refused = False
         """Whether that is not for want of a server."""
@@ -98,16 +101,8 @@ class Publisher:
     # Of the thread -----------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        rest = 0.0
         while True:
-            with self._news:
-                if rest:
-                    self._news.wait_for(lambda: self._closing, rest)
-                if not (self._snapshot or self._status or self._closing or self._trouble):
-                    self._news.wait(1.0)
-                snapshot, self._snapshot = self._snapshot, None
-                status, self._status = self._status, None
-                closing = self._closing
+            snapshot, status, closing = self._next()
             begun = time.monotonic()
             done = self._try(snapshot, status)
             if closing and (done or self._refused or time.monotonic() > closing):
@@ -115,13 +110,33 @@ class Publisher:
                     self._try(None, None, end=True)
                 return
             took = time.monotonic() - begun
-            rest = SHARE * took if done else self._pause(closing)
+            if snapshot is not None:
+                self._due = begun + took + min(SHARE * took, LONGEST)
+            if not done:
+                self._pause()
 
-    def _pause(self, closing: float) -> float:
-        if closing:
-            time.sleep(0.5)
-            return 0.0
-        return PAUSES[min(self._failures, len(PAUSES)) - 1]
+    def _next(self) -> tuple[Snapshot | None, Status | None, float]:
+        """Wait for what is to be written, a second at most; return it, and until when it is tried at the end."""
+        with self._news:
+            self._news.wait_for(self._has_news, SECOND)
+            snapshot = self._snapshot if self._is_due() else None
+            if snapshot is not None:
+                self._snapshot = None
+            status, self._status = self._status, None
+            return snapshot, status, self._closing
+
+    def _has_news(self) -> bool:
+        return bool(self._status or self._closing or self._is_due())
+
+    def _is_due(self) -> bool:
+        return self._snapshot is not None and (bool(self._closing) or time.monotonic() >= self._due)
+
+    def _pause(self) -> None:
+        """Wait before the next try; not for long when the run ends."""
+        with self._news:
+            closing = bool(self._closing)
+            pause = PAUSES[min(self._failures, len(PAUSES)) - 1]
+            self._news.wait_for(lambda: self._closing and not closing, min(pause, 0.5) if closing else pause)
 
     def _try(self, snapshot: Snapshot | None, status: Status | None, end: bool = False) -> bool:
         """Write something, and return whether that went well; what was not written is kept for the next time."""

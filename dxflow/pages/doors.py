@@ -132,7 +132,7 @@ class _Server(ThreadingHTTPServer):
         self.socket.setsockopt(*_REUSE)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = HOST, int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):
@@ -155,8 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         """Begin; what does not come in time is not waited for."""
-        self.timeout = SECONDS
         super().setup()
+        self.connection.settimeout(SECONDS)
 
     def do_GET(self) -> None:
         self._answer(lambda path: self.server.house.get(path))

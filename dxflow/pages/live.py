@@ -189,11 +189,13 @@ class LivePage:
     def _work(self) -> None:
         while not self._ended:
             with self._news:
-                if not (self._is_looked_at() and not self._is_drawn()) and not self._ended:
+                looked_at, snapshot = self._is_looked_at(), self._past.snapshot
+                if not looked_at or snapshot is not None and self._is_drawn():
                     self._news.wait(1.0)
                     continue
-                snapshot = self._past.snapshot
             if snapshot is None:
+                self._painter.start()
+                self._rest(1.0)
                 continue
             begun = time.monotonic()
             self._draw(snapshot)
@@ -217,7 +219,10 @@ class LivePage:
     def _rest(self, seconds: float) -> None:
         """Leave the processor to the run; not when it has ended."""
         with self._news:
-            self._news.wait_for(lambda: self._over, min(max(seconds, 0.2), LONGEST))
+            over = self._over
+            self._news.wait_for(
+                lambda: self._over and not over, 0.2 if over else min(max(seconds, 0.2), LONGEST)
+            )
 
 
 def _digest(html: str) -> str:

@@ -31,6 +31,11 @@ class Painter:
         self._process: subprocess.Popen[str] | None = None
         self._lock, self._closed = threading.Lock(), False
 
+    def start(self) -> None:
+        """Begin: it takes seconds until it is there."""
+        with self._lock, suppress(OSError):
+            self._started()
+
     def parts(self, path: Path) -> Parts:
         """Return what is to be seen of a result.
 
@@ -93,15 +98,20 @@ class Painter:
                         pipe.close()
 
 
+def _needed() -> tuple[Any, Any, Any]:
+    """Return what draws, which takes a second to load."""
+    from ..driver.result import open_result
+    from . import figures, sections
+
+    return sections, figures, open_result
+
+
 def painted(path: Path) -> Parts:
     """Return all parts of a report but its heading."""
-    from ..driver.result import open_result
-    from . import sections
-    from .figures import Figures
-
+    sections, figures, open_result = _needed()
     result = open_result(path)
     about = [part(result) for part in (sections.account, sections.losses, sections.times, sections.made)]
-    pictures = [*Figures(result.dataset, result.path).sections()]
+    pictures = [*figures.Figures(result.dataset, result.path).sections()]
     return [(one.id, one.title, one.html) for one in [*pictures, *about]]
 
 
@@ -112,6 +122,7 @@ def main() -> None:
     # What libraries print is no answer.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    _needed()
     for line in sys.stdin:
         try:
             answer: dict[str, Any] = {"parts": painted(Path(json.loads(line)))}

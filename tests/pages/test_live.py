@@ -38,7 +38,9 @@ def painter():
 @pytest.fixture
 def page(monkeypatch, painter):
     monkeypatch.setattr(live, "SHARE", 0)
-    monkeypatch.setattr(live, "Painter", lambda: SimpleNamespace(parts=painter.parts, close=lambda: None))
+    monkeypatch.setattr(
+        live, "Painter", lambda: SimpleNamespace(parts=painter.parts, start=painter.start, close=lambda: None)
+    )
     made = LivePage()
     made.begin({"source": f"{BAD}r0001", "to": f"/data/{BAD}.zarr", "algorithms": [{"name": BAD}]})
     yield made
