@@ -328,6 +328,9 @@ def run(chosen: Sequence[Path], *, again: bool = False) -> dict[str, tuple[float
     Failed
         If any did not run to its end, with what it printed last.
     """
+    # The processes import this module by its name.
+    if str(DOCS) not in sys.path:
+        sys.path.insert(0, str(DOCS))
     begin = get_context("forkserver")
     begin.set_forkserver_preload([*LIBRARIES])
     waiting = [job for job in jobs(chosen) if again or not job.done()]
@@ -351,7 +354,7 @@ def run(chosen: Sequence[Path], *, again: bool = False) -> dict[str, tuple[float
                     float(spent.read_text()) if spent.exists() else 0,
                 )
                 if process.exitcode:
-                    failed.append(f"{job.name}: exit code {process.exitcode}\n{out.read_text()[-4000:]}")
+                    failed.append(f"{job.name}: exit code {process.exitcode}\n{_end(out)}")
                 else:
                     job.keep(folder)
                 shutil.rmtree(folder)
@@ -359,6 +362,10 @@ def run(chosen: Sequence[Path], *, again: bool = False) -> dict[str, tuple[float
     if failed:
         raise Failed("\n\n".join(failed))
     return took
+
+
+def _end(out: Path) -> str:
+    return out.read_text()[-4000:] if out.exists() else "it did not begin"
 
 
 def pictures(page: Path) -> dict[str, Path]:
