@@ -136,7 +136,7 @@ def main(argv: list[str] | None = None) -> None:
     add("--small", action="store_true", help="sizes that take seconds: the numbers mean nothing")
     add("--gb", type=float, default=8, help="GB of frames of the run; default 8")
     add("--rate", type=float, default=10, help="trains/s; default 10")
-    add("--chunk", type=int, default=8, help="trains of a chunk, a power of two; default 8")
+    add("--chunk", type=int, default=4, help="trains of a chunk, a power of two; default 4")
     add("--sequence", type=int, default=8, help="trains of a file; default 8")
     add("--workers", type=int, default=len(os.sched_getaffinity(0)))
     add("--json", type=Path, help="write the numbers to this file")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .. import sizes
 from ..errors import NothingToRead, PlanError
+from ..errors.redact import logger
 from ..planning import memory
 from ..planning.fingerprint import locations
 from ..reader.faults import ReadFault
@@ -37,6 +38,9 @@ LONGEST, LARGEST = 64, 4 * 2**30
 WAIT, END = 60.0, 300.0
 """What is taken where nothing is said: seconds that others wait for what lags, seconds without any
 change after which a run has ended."""
+log = logger(__name__)
+IDLE = 5
+"""Times as long as a look at all files took, until the next: a file system may have much to do."""
 SOON = 0.1
 """Seconds that somebody waits who wants to say how it goes."""
 SETTLED = 1.0
@@ -126,7 +130,8 @@ class GrowingRun:
         self._fresh, self._late = False, 0
         """Whether something came for chunks that are done, and how much did."""
         self._open = 0
-        self._standing = Standing()
+        self._standing, self._scanned = Standing(), (0.0, 0.0, False)
+        """What was said last; how long the last look took, when it was, and whether there was a run directory."""
 
     def chunk(self) -> str:
         """Return how trains are cut."""
@@ -224,9 +229,13 @@ class GrowingRun:
 
     def _scan(self, now: float) -> bool:
         """Take note of all files; return whether there is a run directory."""
+        took, last, there = self._scanned
+        if now - last < IDLE * took:
+            return there
         folders = [folder for folder in places(self.run) if os.path.isdir(folder)]
         if folders:
             self._take(self._look(folders), now)
+        self._scanned = time.monotonic() - now, time.monotonic(), bool(folders)
         return bool(folders)
 
     def _take(self, seen: Sequence[Seen], now: float) -> None:
@@ -293,6 +302,8 @@ class GrowingRun:
         ids = [file.trains[(file.trains <= last) & (file.trains >= first)] for file in self._frontier.files()]
         ids = [some for some in ids if len(some)]
         files = None if ended and not self._open else self._paths()
+        if ended and self._open:
+            log.warning("%s: %d files that are not closed are left out", self._named(), self._open)
         if ids:
             self._taken = last
             return Step(int(min(some.min() for some in ids)), last, ended, files)

@@ -35,7 +35,7 @@ from .state import Standing, State
 if TYPE_CHECKING:
     from ..planning.public import Plan
 
-POLL = 0.5
+POLL = 0.2
 """Seconds between looks at what grows."""
 PAUSE = 5.0
 """Seconds between looks whether there is room again."""
@@ -71,7 +71,7 @@ class Grows(Protocol):
     """What runs, as plain values: "source", "algorithms", "options"; the same when it is gone on with."""
 
     def look(self) -> Step | str:
-        """Return what can be done now, or in words what is waited for; called about twice a second."""
+        """Return what can be done now, or in words what is waited for; called some times a second."""
 
     def chunk(self) -> str:
         """Return how trains are cut, such as "64 trains"; called after the first step."""

@@ -114,3 +114,4 @@ def at_once(monkeypatch):
     """Have nothing waited for by the clock."""
     monkeypatch.setattr(following, "POLL", 0.0)
     monkeypatch.setattr(folder, "SETTLED", -1.0)
+    monkeypatch.setattr(folder, "IDLE", 0)
