@@ -72,8 +72,9 @@ def test_a_cancelled_driver_takes_its_workers_with_it(long, slurm, tmp_path, cap
     assert f"there is no job '{job}' of dxflow to cancel. There are: none" in capsys.readouterr().err
 
 
-def test_every_command_can_be_put_into_the_queue_or_is_about_it():
-    assert set(driver.QUEUED) == set(cli.COMMANDS) - {"cluster", "submit", "jobs", "logs", "cancel"}
+def test_every_command_can_be_put_into_the_queue_or_is_about_it_or_about_what_runs():
+    own = {"cluster", "submit", "jobs", "logs", "cancel", "set"}
+    assert set(driver.QUEUED) == set(cli.COMMANDS) - own
 
 
 def test_a_script_and_its_arguments_reach_the_job_as_they_are(tmp_path):
