@@ -34,7 +34,7 @@ TICKS = 5
 """Along an axis."""
 DOTS = 120
 """Per inch, of what is no line."""
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
     **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "none"),
     # The same picture has the same bits.

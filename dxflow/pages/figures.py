@@ -212,8 +212,7 @@ class Figures:
             return None
         if key not in self._places:
             found = positions(self.data, name, self._geometry, self._distance)
-            fits = found is not None and found.shape[1:3] == key
-            self._places[key] = Places(found) if fits else None
+            self._places[key] = None if found is None or found.shape[1:3] != key else Places(found)
         return self._places[key]
 
     def _values(self, names: list[str]) -> str:

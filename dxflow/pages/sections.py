@@ -28,8 +28,8 @@ from ..run import losses as lost
 from ..run.losses import Loss
 
 Manifest = Mapping[str, Any]
-WORKERS = 32
-"""That have a bar of their own."""
+WORKERS, MODULES = 32, 64
+"""That have a bar of their own, and that are shown at once."""
 OPTION = 160
 """Signs of the value of an option."""
 
@@ -185,7 +185,8 @@ def _group(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
         ]
         for r in rows
     ]
-    return out + page.grid(head, body, bars=True)
+    table = page.grid(head, body, bars=True)
+    return out + (table if len(rows) <= MODULES else html.folded(f"each of {len(rows)} modules", table))
 
 
 def losses(result: words.Finished) -> page.Section:

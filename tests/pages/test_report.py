@@ -154,3 +154,27 @@ def test_a_manifest_of_an_earlier_version_and_damaged_data_still_have_a_page(mad
         warnings.simplefilter("error")
         text = page_of(result)
     assert "average.mean" in text
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_it_is_shown_in_the_browser_if_there_is_one(made, tmp_path, monkeypatch, capsys, there):
+    asked = []
+    monkeypatch.setattr("webbrowser.open", lambda url: asked.append(url) or there)
+    page = tmp_path / "o.html"
+    assert main(["report", str(made.path), "--to", str(page), "--open", "--quiet"]) == 0
+    assert asked == [page.as_uri()]
+    assert ("no browser" in capsys.readouterr().out) is not there
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nothing.zarr"], "no such result"),
+        (["{0}", "{0}", "--to", "both.html"], "a page each"),
+        (["{0}", "--geometry", "none.geom"], "none.geom"),
+        (["{0}", "--to", "{0}"], "expected the name of a page"),
+    ],
+)
+def test_what_cannot_be_reported_says_why(made, words, said, capsys):
+    assert main(["report", "--quiet", *(word.format(made.path) for word in words)]) == 2
+    assert said in capsys.readouterr().err
