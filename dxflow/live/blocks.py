@@ -74,7 +74,7 @@ class Stream:
         current = [block for block in self.blocks if not block.old]
         for block in current:
             if block.trains[0] >= wanted[0]:
-                mine = np.isin(of_rows, block.trains)
+                mine = _of(of_rows, block.trains)
                 crc, fields = _fields(values, mine)
                 if crc != block.crc:
                     block.old = True
@@ -84,7 +84,7 @@ class Stream:
         each = max(1, min(TRAINS, int(BYTES / max(shares.train_bytes, 1))))
         for first in range(0, len(new), each):
             trains = new[first : first + each]
-            mine = np.isin(of_rows, trains)
+            mine = _of(of_rows, trains)
             crc, fields = _fields(values, mine)
             yield Entry(trains, of_rows[mine], crc, fields())
 
@@ -108,12 +108,17 @@ def _taken(shares: Shares, axis: str, rows: NDArray) -> dict[str, NDArray]:
     return found if whole else {name: values[own] for name, values in found.items()}
 
 
-def _fields(values: dict[str, NDArray], mine: NDArray) -> tuple[int, Any]:
+def _of(of_rows: NDArray, trains: NDArray) -> slice | NDArray:
+    """Return which rows some trains have, both in order: mostly neighbours, of which no copy is needed."""
+    first, last = np.searchsorted(of_rows, trains, "left"), np.searchsorted(of_rows, trains, "right")
+    if (first[1:] == last[:-1]).all():
+        return slice(int(first[0]), int(last[-1]))
+    return np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)])
+
+
+def _fields(values: dict[str, NDArray], mine: slice | NDArray) -> tuple[int, Any]:
     """Return a checksum of some rows, and what gives them as fields of an entry."""
-    at = np.flatnonzero(mine)
-    # Mostly neighbours, of which no copy is needed.
-    some = slice(at[0], at[-1] + 1) if len(at) and at[-1] - at[0] + 1 == len(at) else at
-    taken = {name: np.ascontiguousarray(one[some]) for name, one in values.items()}
+    taken = {name: np.ascontiguousarray(one[mine]) for name, one in values.items()}
     crc = 0
     for name, one in taken.items():
         crc = zlib.crc32(one.view(np.uint8).data if one.size else b"", zlib.crc32(name.encode(), crc))

@@ -79,6 +79,8 @@ class Collected:
             ) from None
         except errors.ResponseError as e:
             raise ValueError(f"{self.address}: it is no feedback of dxflow: {hidden(str(e))}") from None
+        except (KeyError, TypeError, IndexError, AttributeError) as e:
+            raise ValueError(f"{self.address}: it is no feedback of dxflow: {type(e).__name__}: {e}") from e
         raise ConnectionError(f"{self.address}: it changes faster than it can be read; try again")
 
     def _find(self) -> None:
@@ -163,7 +165,19 @@ class Collected:
     # As a dataset ------------------------------------------------------------------------------------
 
     def dataset(self) -> xr.Dataset:
-        """Return all of it as the dataset of a result."""
+        """Return all of it as the dataset of a result.
+
+        Raises
+        ------
+        ValueError
+            If it is not as dxflow writes it.
+        """
+        try:
+            return self._dataset()
+        except (KeyError, TypeError, IndexError, AttributeError) as e:
+            raise ValueError(f"{self.address}: it is no feedback of dxflow: {type(e).__name__}: {e}") from e
+
+    def _dataset(self) -> xr.Dataset:
         import xarray as xr
 
         found: dict[str, xr.Variable] = {}
@@ -239,6 +253,8 @@ def _stamp(snapshot: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _without(old: dict[str, NDArray], trains: NDArray) -> dict[str, NDArray] | None:
     """Return rows without those of some trains, None if there is none then."""
+    if not len(trains) or trains.min() > old[""].max() or trains.max() < old[""].min():
+        return old
     keep = ~np.isin(old[""], trains)
     if keep.all():
         return old

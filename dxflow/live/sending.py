@@ -161,7 +161,8 @@ class Sender:
             self._refuse_others(keys.plain)
         streams = [*map(keys.rows, self._streams)]
         if old:
-            streams += (self._json(keys.snapshot) or {}).get("streams", {}).values()
+            left = (self._json(keys.snapshot) or {}).get("streams")
+            streams += left.values() if isinstance(left, dict) else ()
         gone = [*keys.plain, *(key for key in streams if keys.of_rows(key))]
         session = uuid4().hex
         told = {

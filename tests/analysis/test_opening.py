@@ -22,8 +22,10 @@ def test_there_is_one_function_of_two_names():
     assert dxflow.open is dxflow.analysis.open
 
 
-def test_addresses_are_refused():
-    with pytest.raises(ValueError, match="redis:// is not known; expected the path of a result"):
+def test_addresses_of_no_feedback_are_refused():
+    with pytest.raises(ValueError, match="s3:// is not known; expected the path of a result"):
+        dxflow.open("s3://localhost/events")
+    with pytest.raises(ValueError, match="expected the number of a database"):
         dxflow.open("redis://localhost/events")
 
 

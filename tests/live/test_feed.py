@@ -1,5 +1,7 @@
 """Feedback opened as a table: it is what the reduction of these trains gives, and changes when it is told to."""
 
+import io
+import json
 import re
 from pathlib import Path
 
@@ -120,6 +122,34 @@ def test_what_is_not_there_is_said_in_words(server, own_server, live, tools):
         dxflow.open(f"{server.url}?nam=only")
     with pytest.raises(ValueError, match="ftp:// is not known"):
         dxflow.open("ftp://host/x")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("snapshot", {"session": "s", "sent": 2}, "no feedback of dxflow"),
+        ("snapshot", {"session": "s", "sent": 2, "version": 1, "streams": 5}, "no feedback of dxflow"),
+        ("about", {"format": "dxflow feedback 99"}, "read it with the dxflow that wrote it"),
+        ("about", {"format": "dxflow feedback 1"}, "no feedback of dxflow"),
+    ],
+)
+def test_what_somebody_else_wrote_there_is_refused_in_words(server, live, tools, key, value, said):
+    run = live(f"{server.url}?name=forged")
+    run.shown(0)
+    server.client().set(f"dxflow:forged:{key}", json.dumps(value))
+    with pytest.raises(ValueError, match=said):
+        tools.opened(run.address)
+
+
+def test_no_object_is_made_of_what_is_read(server, live, tools):
+    """As in a pickle, which may run anything."""
+    run = live(f"{server.url}?name=pickled")
+    run.shown(0)
+    file = io.BytesIO()
+    np.save(file, np.array([{}], object), allow_pickle=True)
+    server.client().hset("dxflow:pickled:totals", "data:average.mean", file.getvalue())
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        tools.opened(run.address)
 
 
 def test_a_run_that_has_just_begun_is_an_empty_table(server, live, tools):

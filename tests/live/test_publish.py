@@ -18,7 +18,7 @@ from growth import Fed, Planner
 
 import dxflow
 from dxflow.commands.main import main
-from dxflow.live import address
+from dxflow.live import address, publish
 from dxflow.live.address import Address
 from dxflow.live.following import follow
 from dxflow.live.publish import Publisher
@@ -280,6 +280,21 @@ def test_a_snapshot_that_is_gone_already_is_left_out(server, live, tools, result
     run.show(Gone)
     run.shown(1)
     assert not run.publisher.trouble
+
+
+def test_the_run_is_told_of_while_snapshots_wait_and_the_last_one_is_written_at_the_end(
+    server, live, tools, monkeypatch
+):
+    monkeypatch.setattr(publish, "SHARE", 10**6)
+    monkeypatch.setattr(publish, "LONGEST", 10**6)
+    run = live(f"{server.url}?name=rests")
+    run.shown(0)
+    run.show(1)
+    run.publisher.status(tools.Status("running", trains=8))
+    tools.until(lambda: tools.opened(run.address).status.get("trains") == 8)
+    assert tools.opened(run.address).snapshot["trains"] == 4
+    run.publisher.close()
+    assert tools.opened(run.address).snapshot["trains"] == 8
 
 
 def test_a_publisher_that_never_began_ends():
