@@ -30,7 +30,7 @@ STYLE = (
     ".of th,.of td{text-align:right;padding:3px 12px 3px 0;border-bottom:1px solid var(--line);vertical-align:middle;"
     "white-space:nowrap}.of th{font-weight:600}.of .text{text-align:left;white-space:normal;min-width:6em;"
     "max-width:26em;overflow-wrap:break-word}"
-    ".of .bar{min-width:120px;width:30%}"
+    ".texts{width:max-content}.of .bar{min-width:120px;width:30%}"
     "pre{background:var(--soft);border:1px solid var(--line);border-radius:6px;padding:8px 10px;margin:.5em 0;"
     "overflow-x:auto;font-size:.85em;line-height:1.4;overflow-wrap:normal}"
     "summary{cursor:pointer;color:var(--link)}details{margin:.5em 0}"
@@ -115,4 +115,6 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1, bar
 
     body = "".join(f"<tr>{''.join(cell('td', n, v) for n, v in enumerate(row))}</tr>" for row in rows)
     heading = "".join(cell("th", n, v) for n, v in enumerate(head))
-    return f'<div class="wide"><table class="of"><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table></div>'
+    kind = "of texts" if texts > 1 else "of"
+    made = f'<table class="{kind}"><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="wide">{made}</div>'
