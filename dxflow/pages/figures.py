@@ -105,7 +105,7 @@ class Figures:
     def _areas(self) -> int:
         """How many images and maps there are."""
         areas = (n for n in self.drawn if kinds.usual(Parts.of(self.data, n)) in AREAS)
-        return sum(len(self._variants(n)) for n in areas)
+        return sum(len(self._several(n)) for n in areas)
 
     def id(self, name: str) -> str:
         """Return the id of the figure of a variable."""
@@ -133,7 +133,7 @@ class Figures:
 
     def _figure(self, name: str) -> str:
         """Return the same, within `drawing`."""
-        places = self._variants(name)
+        places = self._several(name)
         shown = "".join(f"<div>{self._shown(name, at)}</div>" for at in places)
         several = ' class="several"' if len(places) > 1 else ""
         more = self.data[name].sizes[axis] - len(places) if (axis := axis_of(self.data[name])) else 0
@@ -144,10 +144,28 @@ class Figures:
             f"<figcaption>{about}{left}</figcaption></figure>"
         )
 
-    def _variants(self, name: str) -> list[dict[str, Any]]:
-        """Return the places that have a picture each: variants, if there are."""
-        axis = axis_of(self.data[name])
-        return [{axis: label} for label in self.data[name][axis].values[:VARIANTS].tolist()] if axis else [{}]
+    def _several(self, name: str) -> list[dict[str, Any]]:
+        """Return the places that have a picture each: variants, and the columns of tables of events."""
+        array = self.data[name]
+        if axis := axis_of(array):
+            return [{axis: label} for label in array[axis].values[:VARIANTS].tolist()]
+        if (column := self._columns(name)) and array.sizes[column] <= VARIANTS:
+            return [{column: n} for n in range(array.sizes[column])]
+        return [{}]
+
+    def _columns(self, name: str) -> str:
+        """Return the axis along which rows have numbers that mean something else each; "" if there is none."""
+        one = Parts.of(self.data, name)
+        others = [str(d) for d in one.array.dims if d != one.rows]
+        plain = len(others) == 1 and others[0] not in one.data.coords and one.array.dtype.kind in "iuf"
+        return others[0] if one.rows and plain else ""
+
+    def _said_of(self, name: str, at: dict[str, Any]) -> Dataset:
+        """Return all there is, a variable being called what one of its columns is, if what it is says so."""
+        column, said = self._columns(name), str(self.data[name].attrs.get("long_name", "")).split(", ")
+        if column not in at or len(said) != self.data[name].sizes[column]:
+            return self.data
+        return self.data.assign({name: self.data[name].assign_attrs(long_name=said[at[column]])})
 
     def _shown(self, name: str, at: dict[str, Any]) -> str:
         """Return the picture at a place, with what is said of it."""
@@ -162,7 +180,7 @@ class Figures:
     def _drawn(self, name: str, at: dict[str, Any]) -> tuple[str, str, list[str]]:
         """Return title, picture and further lines of a variable at a place."""
         how = kinds.How(self._positions(name), most=VALUES)
-        full = kinds.picture(self.data, name, kind=self._kind(name, at), at=at, how=how)
+        full = kinds.picture(self._said_of(name, at), name, kind=self._kind(name, at), at=at, how=how)
         dots = float(np.clip(120 * np.sqrt(20 / max(self._areas, 1)), COARSE, FINE))
         picture, fewer = thinned(full, int(2.6 * dots))
         options = "".join(f", {option}" for option in self._options(name, at))

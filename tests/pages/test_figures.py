@@ -233,3 +233,17 @@ def test_there_may_be_nothing_at_all():
     )
     html = Figures(empty).section("a").html
     assert html.count("<figure") == 2
+
+
+def test_columns_of_events_have_a_picture_each_with_its_name():
+    values = np.random.default_rng(0).random((50, 3))
+    data = xr.Dataset(
+        {"peaks.peaks": (("peaks.peaks_event", "peak"), values, {"long_name": "module, intensity, snr"})},
+        {"peaks.peaks_train_id": ("peaks.peaks_event", np.arange(50) // 5)},
+    )
+    html = Figures(data).figure("peaks.peaks")
+    assert html.count("<svg") == 3
+    assert all(
+        f"{name}, peak {n}: 50 values" in html for n, name in enumerate(("module", "intensity", "snr"))
+    )
+    assert "not drawn" not in html

@@ -177,10 +177,8 @@ def _variable(one: Parts, title: str) -> samples.Sample:
 
 def _series(one: Parts, title: str, how: How) -> Picture:
     rows = one.rows
-    ids = next(
-        (c for c in one.data.coords if str(c).startswith("train_id") and one.data[c].dims == (rows,)), None
-    )
-    trains = one.data[ids].values if ids is not None else np.arange(one.array.sizes[rows])
+    ids = one.trains_of(rows)
+    trains = one.data[ids].values if ids else np.arange(one.array.sizes[rows])
     if rows == TRAIN and TRAIN in one.data.coords:
         trains = one.data[TRAIN].values
     return series.series(_variable(one, title), trains, how.where)

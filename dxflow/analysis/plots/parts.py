@@ -84,11 +84,14 @@ class Parts:
     def rows(self) -> str:
         """The axis of rows: pulses, frames, trains; "" if it has none."""
         for dim in map(str, self.array.dims):
-            if dim in (*ROWS, TRAIN) or any(
-                str(c).startswith("train_id") and self.data[c].dims == (dim,) for c in self.data.coords
-            ):
+            if dim in (*ROWS, TRAIN) or self.trains_of(dim):
                 return dim
         return ""
+
+    def trains_of(self, dim: str) -> str:
+        """Return the coordinate that has the train of each row, of events called after them; "" if none."""
+        ids = (str(c) for c in self.data.coords if self.data[c].dims == (dim,))
+        return next((c for c in ids if c.startswith("train_id") or c.endswith("_train_id")), "")
 
     @property
     def image(self) -> list[str]:
