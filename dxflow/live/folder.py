@@ -161,7 +161,12 @@ class GrowingRun:
         last = self._frontier.last() if ended else self._frontier.complete(now)
         if ended or last > self._done or (self._fresh and self._done >= 0):
             return self._step(max(last, self._done), ended)
-        return self._frontier.waiting(now) or "more files of the run"
+        return self._frontier.waiting(now) or self._more()
+
+    def _more(self) -> str:
+        if np.isinf(self._end.seconds):
+            return "more files of the run"
+        return f"more files of the run, which has ended when none has changed for {self._end.seconds:g} s"
 
     def plan(self, step: Step, to: Path, *, resume: bool = False) -> Plan:
         """Plan a result of the trains of a step; that of a whole run in the end, as nobody would plan it otherwise."""
@@ -280,10 +285,11 @@ class GrowingRun:
         except NothingToRead:
             self._judged = there
             return ""
-        except PlanError as e:
-            if there == self._streams[0] or since >= self._frontier.wait or ended:
+        except ValueError as e:
+            still = time.time() - self._closing.changed
+            if ended or max(since, still) >= self._frontier.wait:
                 raise
-            return f"files of other aggregators, as without them: {e}"
+            return f"files of other aggregators: {e}"
         read = {os.path.abspath(f) for bound in plan.inputs for at in locations(bound) for f in at.files}
         for name in there:
             own = {os.path.abspath(file.path) for file in self._frontier.streams[name].closed}

@@ -141,6 +141,7 @@ def follow(
             place.clear()
         except BaseException:
             state.state = "failed"
+            place.abandon()
             raise
         finally:
             source.close()

@@ -19,6 +19,7 @@ from typing import Any, Self
 from ..disk import lock, ours
 from ..disk.replace import appear, put, replace
 from ..errors import PlanError
+from ..errors.redact import logger
 from .parameters import FOLDER, Asked
 
 ABOUT, DONE = "live.json", "done.json"
@@ -30,6 +31,9 @@ CHUNK, CHANGES = "chunk.json", "changes.json"
 _OWN = re.compile(r"result\.zarr|before\.zarr|work-\d+\.zarr\.partial|old-.*|\d{4,}\.zarr")
 _ASKED = re.compile(r"\d{4,}(\.answer)?\.json|\..*")
 _NUMBER = re.compile(r"(\d{4,})\.zarr")
+
+
+log = logger(__name__)
 
 
 class Place:
@@ -55,7 +59,9 @@ class Place:
         if self.to.suffix != ".zarr":
             raise PlanError(f"{to}: a live result is name.zarr; copy it to another format in the end")
         self.folder = self.to.with_suffix(".live")
-        self.resumed = self.finished = False
+        self.resumed = self.finished = self._said = False
+        self._replaced: tuple[int, int] | None = None
+        """What had the name in the beginning, and is to be replaced."""
 
     @contextmanager
     def held(self, about: Mapping[str, Any], *, overwrite: bool = False) -> Iterator[Self]:
@@ -90,15 +96,17 @@ class Place:
         """Take the place for something new, or go on with the same."""
         now, before = json.loads(json.dumps(about)), self.about()
         same = before == now
-        if before is not None and not same and not overwrite:
+        if before is not None and not same and not overwrite and self._begun():
             self._refuse_other(before, now)
-        if same and (self.folder / DONE).exists():
+        there = os.path.lexists(self.to) and not self._own_link()
+        why = ours.obstacle(self.to, [ours.RESULT]) if there else ""
+        self._replaced = _identity(self.to) if there and overwrite and not why else None
+        if same and (self.folder / DONE).exists() and (there or self.result.exists()):
             # It was killed in the very end.
             self._publish()
             self.finished = True
             return
-        there = os.path.lexists(self.to) and not self._own_link()
-        if there and (why := ours.obstacle(self.to, [ours.RESULT])):
+        if why:
             raise PlanError(why)
         if there and not overwrite:
             raise PlanError(
@@ -117,6 +125,15 @@ class Place:
             f"{self.folder} holds an interrupted live reduction of something else ({was}): give the same to go on "
             "with it, choose another name, or overwrite=True (--overwrite) to start afresh"
         )
+
+    def _begun(self) -> bool:
+        """Return whether anything was done there that would be lost."""
+        return bool(self.numbers()) or self.result.exists() or any(self.folder.glob("work-*.partial/chunk-*"))
+
+    def abandon(self) -> None:
+        """Remove what was begun, if nothing was done: whoever begins with something else is not refused."""
+        if not self._begun():
+            self._empty()
 
     def about(self) -> dict[str, Any] | None:
         """Return what was begun there, None if nothing was."""
@@ -157,19 +174,45 @@ class Place:
 
     def show(self, path: Path) -> None:
         """Have the name of the result lead to a snapshot that is there; remove those before the last two."""
-        link = self.folder / f"{OLD}link"
-        link.unlink(missing_ok=True)
-        os.symlink(os.path.join(self.folder.name, path.name), link)
-        if os.path.lexists(self.to) and not self._own_link():
-            # With --overwrite: it is there until the final result is.
-            replace(link, self.to, self.folder / BEFORE)
+        if self._taken():
+            self._complain()
         else:
-            os.replace(link, self.to)
+            self._link(path)
         for number in self.numbers()[:-KEPT]:
             self._remove(self.folder / f"{number:04d}.zarr")
 
+    def _link(self, path: Path) -> None:
+        """Have the name of the result lead to a snapshot."""
+        link = self.folder / f"{OLD}link"
+        link.unlink(missing_ok=True)
+        os.symlink(os.path.join(self.folder.name, path.name), link)
+        if self._own_link():
+            os.replace(link, self.to)
+        elif os.path.lexists(self.to):
+            # With --overwrite: it is there until the final result is.
+            replace(link, self.to, self.folder / BEFORE)
+        else:
+            appear(link, self.to)
+
+    def _taken(self) -> bool:
+        """Return whether something has the name that was not there in the beginning: it is nobody's to replace."""
+        return os.path.lexists(self.to) and not self._own_link() and _identity(self.to) != self._replaced
+
+    def _complain(self) -> None:
+        if not self._said:
+            log.warning(
+                "%s appeared meanwhile, and is left as it is: snapshots are in %s", self.to, self.folder
+            )
+        self._said = True
+
     def finish(self) -> Path:
-        """Give the final result its name; return where it is."""
+        """Give the final result its name; return where it is.
+
+        Raises
+        ------
+        PlanError
+            If something else has it now.
+        """
         put(self.folder / DONE, "{}")
         self._publish()
         return self.to
@@ -177,6 +220,11 @@ class Place:
     def _publish(self) -> None:
         if not self.result.exists():
             return
+        if self._taken():
+            raise PlanError(
+                f"{self.to} appeared meanwhile, and is left as it is; the final result is complete, and is "
+                f"{self.result}: move one of the two, the same command gives it its name"
+            )
         if os.path.lexists(self.to):
             replace(self.result, self.to, self.folder / (f"{OLD}link" if self._own_link() else BEFORE))
         else:
@@ -253,3 +301,9 @@ class Place:
             shutil.rmtree(old, ignore_errors=True)
             os.rename(path, old)
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Return what no other file or folder has."""
+    found = path.lstat()
+    return found.st_dev, found.st_ino

@@ -100,7 +100,7 @@ def test_what_was_interrupted_is_ended_by_the_same_command(old, expected, tmp_pa
     assert to.is_symlink()
     assert main([*line, "--per", "cell", "--cluster", "here", "--end", "now"]) == 2
     assert "interrupted live reduction of something else" in capsys.readouterr().err
-    assert main([*line, "--workers", "1", "--end", "now", "--cluster", "local"]) == 0
+    assert main([*line, "--quiet", "--end", "now", "--cluster", "here"]) == 0
     assert xr.open_zarr(to).equals(expected)
 
 
@@ -143,6 +143,13 @@ def test_what_is_wrong_is_said_before_anything_is_waited_for(old, tmp_path, caps
     line = ["live", str(old[1]), "average", "--to", str(tmp_path / "x.zarr"), *words.split()]
     assert main(line) == 2
     assert WRONG[words] in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_that_cannot_be_leaves_nothing(old, tmp_path, capsys):
+    line = ["live", str(old[1]), "--to", str(tmp_path / "x.zarr"), "--end", "now", *CHUNK]
+    assert main([*line, "litframes", "--where", "nothing > 3"]) == 2
+    assert "no label 'nothing'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,6 +20,7 @@ from dxflow.disk import replace as disk
 from dxflow.live import folder, following, observers
 from dxflow.live.following import follow
 
+SOME = (Stats, COMPANY[-1])
 SEQUENCES = [[f"S{n:05d}"] for n in range(7)]
 
 
@@ -48,7 +49,8 @@ def followed(whole, tmp_path_factory):
 
 def test_each_snapshot_has_the_bits_of_an_offline_pass_over_its_trains(whole, followed):
     folder, _, kept, _ = followed
-    for snapshot, values in zip(kept.snapshots, kept.values, strict=True):
+    # The last is compared with the whole run below.
+    for snapshot, values in list(zip(kept.snapshots, kept.values, strict=True))[:-1:2]:
         expected = offline(whole, snapshot)
         assert expected.keys() == values.keys()
         assert [k for k in expected if expected[k] != values[k]] == []
@@ -108,7 +110,8 @@ class Reading(Kept):
 
 def test_the_name_of_the_result_leads_to_the_newest_snapshot_and_two_are_kept(whole, now, tmp_path):
     seen = Reading(tmp_path / "x.zarr")
-    follow(Fed(whole.path, tmp_path / "run", SEQUENCES[:4]), tmp_path / "x.zarr", [seen], "here")
+    source = Fed(whole.path, tmp_path / "run", SEQUENCES[:4], [Stats])
+    follow(source, tmp_path / "x.zarr", [seen], "here")
     kept = [names for names, *_ in seen.there]
     assert kept[:3] == [["0001.zarr"], ["0001.zarr", "0002.zarr"], ["0002.zarr", "0003.zarr"]]
     assert [link for _, link, _ in seen.there] == [True] * 3 + [False]
@@ -165,17 +168,17 @@ class Stopping(Kept):
 def test_what_was_interrupted_is_gone_on_with(whole, now, tmp_path):
     to = tmp_path / "x.zarr"
     with pytest.raises(KeyboardInterrupt) as raised:
-        follow(Fed(whole.path, tmp_path / "run", SEQUENCES[:4]), to, [Stopping(3)], "here")
+        follow(Fed(whole.path, tmp_path / "run", SEQUENCES[:3], SOME), to, [Stopping(2)], "here")
     assert "the same command goes on" in raised.value.__notes__[0]
     assert to.is_symlink()
-    assert dxflow.open(to).dataset.sizes["train"] == 14
+    assert dxflow.open(to).dataset.sizes["train"] == 8
     other = Fed(whole.path, tmp_path / "run", [])
     other.about = {"source": "another"}
     with pytest.raises(PlanError, match=r"interrupted live reduction of something else.*--overwrite"):
         follow(other, to, [], "here")
-    result = follow(Fed(whole.path, tmp_path / "run", SEQUENCES[4:]), to, [], "here")
-    assert result.manifest["chunks"]["reused"] > 3
-    expected = dxflow.execute(Planner()(whole.path, None, chunk="3 trains"), "here", quiet=True)
+    result = follow(Fed(whole.path, tmp_path / "run", [["S"]], SOME), to, [], "here")
+    assert result.manifest["chunks"]["reused"] > 1
+    expected = dxflow.execute(Planner(SOME)(whole.path, None, chunk="3 trains"), "here", quiet=True)
     assert result.dataset.equals(expected.dataset)
     assert not to.with_suffix(".live").exists()
 
@@ -195,17 +198,19 @@ def test_a_second_process_at_the_same_place_is_refused(whole, now, tmp_path):
             thread.start()
             thread.join()
 
-    follow(Fed(whole.path, tmp_path / "run", SEQUENCES[:1]), tmp_path / "x.zarr", [Second()], "here")
+    follow(Fed(whole.path, tmp_path / "run", SEQUENCES[:1], [Stats]), tmp_path / "x.zarr", [Second()], "here")
     assert "works there now" in refused[0]
 
 
 def test_a_result_that_is_there_is_replaced_only_when_asked_for(whole, now, tmp_path):
     to = tmp_path / "x.zarr"
-    follow(Fed(whole.path, tmp_path / "run", SEQUENCES[:1]), to, [], "here")
+    follow(Fed(whole.path, tmp_path / "run", SEQUENCES[:1], [Stats]), to, [], "here")
     with pytest.raises(PlanError, match="exists: choose another name"):
         follow(Fed(whole.path, tmp_path / "run", []), to, [], "here")
     assert dxflow.open(to).dataset.sizes["train"] == 4
-    result = follow(Fed(whole.path, tmp_path / "run", SEQUENCES[1:2]), to, [], "here", overwrite=True)
+    result = follow(
+        Fed(whole.path, tmp_path / "run", SEQUENCES[1:2], [Stats]), to, [], "here", overwrite=True
+    )
     assert result.dataset.sizes["train"] == 6
     assert not to.with_suffix(".live").exists()
     to2 = tmp_path / "y.zarr"
@@ -226,12 +231,35 @@ class Picky(Planner):
 
 
 def test_frames_that_nothing_selects_yet_are_waited_for(whole, now, tmp_path):
-    kept, source = Kept(), Fed(whole.path, tmp_path / "run", SEQUENCES, [Stats])
+    kept, source = Kept(), Fed(whole.path, tmp_path / "run", [*SEQUENCES[:4], ["S"]], [Stats])
     source.planner = Picky([Stats])
     result = follow(source, tmp_path / "x.zarr", [kept], "here")
     expected = dxflow.execute(source.planner(whole.path, None, chunk="3 trains"), "here", quiet=True)
     assert result.dataset.equals(expected.dataset)
     assert [one.last_train for one in kept.snapshots][0] > 10013
+
+
+class Conditional(Planner):
+    """Reads frames by the position of a motor."""
+
+    def __call__(self, run, to, *, chunk, resume=False):
+        made = [make(img=TWO) for make in self.makers]
+        labels = {"stage": dxflow.Key("SPB_EXP_SCAN/MOTOR/STAGE", "actualPosition")}
+        given = {"where": "stage > -1", "labels": labels, "resume": resume}
+        return dxflow.plan(run, made, to, **given, **options(chunk))
+
+
+def test_a_device_whose_files_come_after_others_is_waited_for(whole, now, tmp_path):
+    source = Fed(whole.path, tmp_path / "run", [["AGIPD"], ["DA"]], [Stats])
+    source.planner = Conditional([Stats])
+    result = follow(source, tmp_path / "x.zarr", [], "here")
+    assert any("files of other aggregators: " in words and "MOTOR/STAGE" in words for words in source.said)
+    assert result.dataset.sizes["train"] == 26
+    without = Fed(whole.path, tmp_path / "run2", [["AGIPD"]], [Stats])
+    without.planner = Conditional([Stats])
+    with pytest.raises(PlanError, match="MOTOR/STAGE"):
+        follow(without, tmp_path / "y.zarr", [], "here")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run2", "x.zarr"]
 
 
 def test_chunks_suit_the_data_and_stay_as_they_are(whole, now, tmp_path, monkeypatch):

@@ -116,6 +116,36 @@ def test_a_result_that_is_replaced_is_there_until_the_new_one_is(result, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.zarr"]
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_appears_meanwhile_is_not_replaced(result, tmp_path, overwrite, caplog):
+    place = Place(tmp_path / "x.zarr")
+    if overwrite:
+        put(result, place.to)
+    with place.held(ABOUT, overwrite=overwrite):
+        for n in range(3):
+            if n == 1:
+                # Another process takes the name, with --overwrite if it has to.
+                os.rename(place.to, tmp_path / "away")
+                put(result, place.to)
+                (place.to / "mine").touch()
+            path = place.next()[1]
+            put(result, path)
+            place.show(path)
+        put(result, place.result)
+        with pytest.raises(PlanError, match="appeared meanwhile.*result.zarr: move one of the two"):
+            place.finish()
+        place.abandon()
+    assert (place.to / "mine").exists()
+    assert len([one for one in caplog.records if "appeared meanwhile" in one.message]) == 1
+    os.rename(place.to, tmp_path / "theirs")
+    again = Place(place.to)
+    with again.held(ABOUT):
+        assert again.finished
+        again.clear()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["away", "theirs", "x.zarr"]
+    assert not dxflow.verify(place.to)
+
+
 @pytest.mark.parametrize(("name", "words"), [("x.nc", "name.zarr"), ("no/x.zarr", "does not exist")])
 def test_places_that_cannot_be(tmp_path, name, words):
     with pytest.raises(PlanError, match=words), Place(tmp_path / name).held(ABOUT):
