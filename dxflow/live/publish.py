@@ -26,7 +26,7 @@ SECOND = 1.0
 """Between looks whether the server is there."""
 AGAIN = 60.0
 """Seconds after which a trouble that lasts is said again."""
-END = 10.0
+END = 5.0
 """Seconds for which the end of a run waits for the server."""
 
 

@@ -71,7 +71,8 @@ class Sender:
             if held is None or held != self._me.encode():
                 who = "somebody" if held is None else held.decode(errors="replace").rpartition(" ")[0]
                 raise Refused(
-                    f"another live run ({who}) publishes under this name; give this one another, with ?name=..."
+                    f"another live run ({who}) publishes under this name; give this one another, with ?name=... (where "
+                    "that one has died its name is free within a minute)"
                 )
             client.expire(keys.owner, HELD)
         if not self._session or not self._is_there():

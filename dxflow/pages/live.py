@@ -34,7 +34,7 @@ LOOKING = 15.0
 SHARE = 4
 """Of the time, so many times as long as drawing took, nothing is drawn, but for `LONGEST` seconds at most."""
 LONGEST = 10.0
-END = 10.0
+END = 5.0
 """Seconds for which the end waits until a page that is looked at has the result."""
 STYLE = (
     ".curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));gap:8px 22px;"
@@ -42,7 +42,8 @@ STYLE = (
     ".curves svg{display:block;width:100%;height:70px}.curves span{font-size:.85em;opacity:.8}"
     ".curves .base{stroke:var(--line);stroke-width:1;vector-effect:non-scaling-stroke}"
     ".state{font-size:1.1em;font-weight:600}#news{background:var(--soft);border:1px solid var(--warn);"
-    "border-radius:6px;padding:7px 11px}"
+    "border-radius:6px;padding:7px 11px}#ask label{display:inline-block;margin:2px 10px 2px 0;max-width:100%}"
+    "#ask input[name=options]{max-width:100%}"
 )
 
 

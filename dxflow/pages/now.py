@@ -67,7 +67,7 @@ def _said(status: Status) -> str:
     out = f'<p class="state {"warn" if status.state in ("paused", "failed") else ""}">{escaped(doing)}.</p>'
     causes = sorted(status.losses.items(), key=lambda one: -one[1])
     if causes:
-        listed = [f"{frames} frames {cause}" for cause, frames in causes[:CAUSES]]
+        listed = [f"{cause} ({frames} frames)" for cause, frames in causes[:CAUSES]]
         listed += [f"{len(causes) - CAUSES} more causes"] if len(causes) > CAUSES else []
         out += f'<p class="warn">Lost: {escaped("; ".join(listed))}.</p>'
     return out

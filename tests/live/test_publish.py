@@ -21,6 +21,7 @@ from dxflow.commands.main import main
 from dxflow.live import address, publish
 from dxflow.live.address import Address
 from dxflow.live.following import follow
+from dxflow.live.parameters import ask
 from dxflow.live.publish import Publisher
 
 pytest_plugins = ["feedback"]
@@ -360,6 +361,38 @@ class Meddler:
 
     def close(self):
         pass
+
+
+class Asker:
+    """An observer that asks for another option after the third snapshot."""
+
+    def __init__(self, folder):
+        self.folder, self.versions = folder, []
+
+    def begin(self, about):
+        pass
+
+    def snapshot(self, snapshot):
+        self.versions.append(snapshot.version)
+        if len(self.versions) == 3:
+            ask(self.folder, "above", {"ss": "2 6"})
+
+    def status(self, status):
+        pass
+
+    def close(self):
+        pass
+
+
+@pytest.mark.usefixtures("now", "_at_once")
+def test_feedback_is_of_the_newest_version_alone(server, tools, whole, tmp_path):
+    publisher, asker = Publisher(Address.of(f"{server.url}?name=asked")), Asker(tmp_path / "x.live")
+    source = Fed(whole.path, tmp_path / "run", [[f"S{n:05d}"] for n in range(7)])
+    result = follow(source, tmp_path / "x.zarr", [publisher, asker], "here")
+    assert asker.versions[2:4] == [1, 2]
+    ev = tools.opened(publisher.address)
+    assert ev.snapshot["version"] == 2
+    xr.testing.assert_identical(ev.data.drop_attrs(), result.table.data.load().drop_attrs())
 
 
 @pytest.mark.usefixtures("now", "_at_once")

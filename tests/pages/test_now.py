@@ -45,7 +45,7 @@ def test_all_numbers_of_a_status_are_shown():
         *(
             "1 h 02 min since it began",
             "2 version of parameters",
-            "352 frames file missing; 4 frames no dark",
+            "Lost: file missing (352 frames); no dark (4 frames).",
         ),
     ):
         assert one in said, said
