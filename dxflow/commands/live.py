@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api import plan
+from ..disk import lock
 from ..driver.execute import execute
 from ..driver.growing import Growing, growing
 from ..errors.usage import OptionParser, UsageError, spoken
@@ -40,6 +42,8 @@ SAID = 30.0
 INDIFFERENT = ("--wait", "--end", "--cluster", "--workers", "--to", "--buffer")
 FLAGS = ("--overwrite", "--quiet", "--resume", "--traceback")
 """Options that may differ when an interrupted reduction is gone on with."""
+FIXED = ("--help", "--name")
+"""Options of an algorithm that cannot be changed."""
 ANSWER = 20.0
 """Seconds that an answer is waited for."""
 
@@ -113,10 +117,11 @@ class Line:
         if asked.algorithm not in names:
             raise UsageError(f"no algorithm {asked.algorithm!r}; there are: {', '.join(names)}")
         at = names.index(asked.algorithm)
-        words = [w for name, value in asked.options.items() for w in (f"--{name}", *shlex.split(value))]
+        words = [w for name, value in asked.options.items() for w in (f"--{name}", *_values(name, value))]
         for flag in (f"--{name}" for name in asked.options):
-            if own[at].option(flag) is None:
-                listed = ", ".join(f for f in own[at].parser._option_string_actions if f.startswith("--"))
+            known = [f for f in own[at].parser._option_string_actions if f.startswith("--")]
+            if flag not in known or flag in FIXED:
+                listed = ", ".join(f for f in known if f not in FIXED)
                 raise UsageError(f"{asked.algorithm}: unknown option {flag}. Its options: {listed}")
         own[at] = replace(own[at], tokens=[*own[at].tokens, *words])
         line = Line([first, *own])
@@ -145,6 +150,14 @@ class Line:
     def close(self) -> None:
         """Forget first passes."""
         self._first_passes.close()
+
+
+def _values(name: str, text: str) -> list[str]:
+    """Return the values of an option; none of them may be another option."""
+    values = shlex.split(text)
+    if wrong := [one for one in values if re.match(r"-\.?[^\d.]", one)]:
+        raise UsageError(f"--{name} {text}: {wrong[0]!r} is no value")
+    return values
 
 
 def _deciding(tokens: Sequence[str]) -> list[str]:
@@ -242,8 +255,11 @@ def change(argv: Sequence[str], doc: str, say: Say) -> int:
     folder = Place(args.result).folder
     number = ask(folder, args.algorithm, options, again or args.again)
     until = time.monotonic() + ANSWER
-    while (said := answered(folder, number)) is None and time.monotonic() < until:
+    while (said := answered(folder, number)) is None and time.monotonic() < until and lock.holder(folder):
         time.sleep(0.1)
+    if said is None and lock.holder(folder) is None:
+        say("asked for: nobody works there now, it is taken when the same dxflow live goes on")
+        return OK
     if said is None:
         say(f"asked for: it is taken when the chunk is done that is being worked on, see {folder}")
         return OK

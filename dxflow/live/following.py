@@ -249,8 +249,9 @@ class _Following:
                     raise ValueError("options of a stream cannot be changed")
                 self.source.check(asked)
                 self.place.refuse_version(self.state.version)
-            except (ValueError, OSError) as e:
-                parameters.answer(self.place.folder, asked.number, str(e))
+            # Whatever a wrong value makes an algorithm raise: the run goes on as it was.
+            except Exception as e:  # noqa: BLE001
+                parameters.answer(self.place.folder, asked.number, str(e) or type(e).__name__)
             else:
                 return asked
         return None
