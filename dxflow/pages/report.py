@@ -20,6 +20,7 @@ from ..analysis.opening import open as open_
 from ..analysis.show import opened
 from ..analysis.tables import Table
 from ..disk import ours
+from ..disk.marks import PATTERN
 from ..driver.result import Result
 from ..errors import PlanError
 from ..errors.kinds import PATH, expect
@@ -55,7 +56,7 @@ def write(what: Any, to: Any = None, *, geometry: Any = None, distance: float | 
     """
     found = open_(what) if isinstance(what, (str, Path, list, tuple)) else what
     path = place(to, getattr(found, "path", None))
-    if why := obstacle(path, [getattr(found, "path", None)]):
+    if why := obstacle(path, getattr(found, "path", None)):
         raise ValueError(why)
     text = page_of(found, geometry=geometry, distance=distance)
     temporary = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex[:8]}")
@@ -86,7 +87,7 @@ def reporting(plan: Plan, to: Any) -> Callable[[Result], Result]:
         path = place(None if to is True else to, None if plan.store.temporary else plan.store.path)
     except (TypeError, ValueError) as e:
         raise PlanError(f"report=: {e}".replace("to='x.html'", "report='x.html'")) from e
-    if why := obstacle(path, [plan.store.path, *run_folders(plan)]):
+    if why := obstacle(path, plan.store.path, run_folders(plan)):
         raise PlanError(why)
 
     def written(result: Result) -> Result:
@@ -121,12 +122,24 @@ def place(to: Any, result: Any) -> Path:
     return Path(to)
 
 
-def obstacle(path: Path, inputs: Sequence[Any] = ()) -> str:
-    """Return why a report must not be written there; "" if it may: nothing is there, or an earlier report."""
-    if not path.absolute().parent.is_dir():
-        return f"{path}: there is no folder {path.absolute().parent}"
-    read = [one for one in inputs if one is not None]
-    return ours.obstacle(path, [ours.REPORT], read) or ours.inside_run(path, read)
+def obstacle(path: Path, result: Any = None, runs: Sequence[Path] = ()) -> str:
+    """Return why a report must not be written there; "" if it may: nothing is there, or an earlier report.
+
+    Parameters
+    ----------
+    result : path, optional
+        What it is about, which need not be there yet.
+    runs : sequence of path
+        Run directories, beside those that are seen to be some.
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        return f"{path}: there is no folder {folder}"
+    if not os.access(folder, os.W_OK):
+        return f"{path}: nothing may be written in {folder}: choose another folder (--to, to=)"
+    files = [one for one in folder.glob("*.h5") if PATTERN.fullmatch(one.name)]
+    read = [] if result is None else [result]
+    return ours.obstacle(path, [ours.REPORT], read) or ours.inside_run(path, [*runs, *ours.folders_of(files)])
 
 
 def page_of(what: Any, *, geometry: Any = None, distance: float | None = None) -> str:

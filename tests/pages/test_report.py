@@ -78,7 +78,7 @@ def test_a_report_takes_the_place_of_a_report_and_of_nothing_else(made, tmp_path
     [
         ("x.pdf", "x.html"),
         ("nowhere/x.html", "no folder"),
-        ("x.zarr/x.html", "choose another folder"),
+        ("x.zarr/x.html", "which is a result: choose another folder"),
         ("r0001/x.html", "run"),
     ],
 )
@@ -178,3 +178,13 @@ def test_it_is_shown_in_the_browser_if_there_is_one(made, tmp_path, monkeypatch,
 def test_what_cannot_be_reported_says_why(made, words, said, capsys):
     assert main(["report", "--quiet", *(word.format(made.path) for word in words)]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_report_is_in_no_run_and_another_place_is_asked_for_where_nothing_can_be_written(
+    made, run, monkeypatch
+):
+    with pytest.raises(ValueError, match="run directory"):
+        write(made, run / "x.html")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(ValueError, match="choose another folder"):
+        write(made)
