@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..disk import lock, ours
@@ -171,7 +171,15 @@ class Volume:
         return sorted(set(there) - set(names))
 
     def remove(self, noted: Mapping[str, Any]) -> None:
-        """Remove the files that were noted of a run, and nothing else; what says what they are goes last."""
+        """Remove the files that were noted of a run, and nothing else; what says what they are goes last.
+
+        Raises
+        ------
+        PlanError
+            If they lie behind a link.
+        """
+        self.refuse_links(noted["name"])
+        refuse_links(self.path, noted["files"])
         self.forget(noted["name"])
         inside = [self.path / folder / noted["name"] for folder in (RUNS, RESULTS)]
         for name in sorted(noted["files"], key=lambda name: name.endswith(f"/{MANIFEST}")):
@@ -184,6 +192,15 @@ class Volume:
                     below.rmdir()
             with suppress(OSError):
                 folder.rmdir()
+
+    def refuse_links(self, name: str) -> None:
+        """Raise if folders of a run are links: what is removed there would be missing elsewhere.
+
+        Raises
+        ------
+        PlanError
+        """
+        refuse_links(self.path, [f"{folder}/{name}/_" for folder in (RUNS, RESULTS)])
 
     def _noted(self, name: str) -> Path:
         return self.journal / f"run-{name}.json"
@@ -214,6 +231,20 @@ def files_in(folder: Path) -> dict[str, Path]:
                 path = os.path.join(root, name)
                 found[os.path.relpath(path, folder)] = Path(path)
     return found
+
+
+def refuse_links(folder: Path, names: Iterable[str]) -> None:
+    """Raise if a folder above some files, given by their paths in a folder, is a link.
+
+    Raises
+    ------
+    PlanError
+    """
+    for one in sorted({parent for name in names for parent in PurePosixPath(name).parents}):
+        if (path := folder / one).is_symlink() and one.name:
+            raise PlanError(
+                f"{path} is a symbolic link, which is not followed: put a folder in its place, with what it leads to"
+            )
 
 
 def _some(names: list[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..clusters.kept import kept
 from ..copying.copy import execute
+from ..copying.folder import SUFFIX
 from ..disk import ours
 from ..disk.manifest import MANIFEST, Damage, read, whole
 from ..disk.openhdf5 import open_hdf5
@@ -19,7 +20,7 @@ from ..errors import PlanError
 from ..hdf5.errors import WriteError
 from . import finishing
 from .asked import COPIES, Asked
-from .folder import RESULTS, RUNS, Volume
+from .folder import RESULTS, RUNS, Volume, refuse_links
 from .following import Following
 from .hashed import Hashed, each, hashed
 from .planning import ResultPlan, RunPlan, VolumePlan, Wanted, brief, copy_plan, plan, survey
@@ -127,9 +128,13 @@ def _refuse_unnamed(volume: Volume, wanted: Sequence[Wanted], *, again: bool) ->
 def _need(planned: VolumePlan, volume: Volume) -> int:
     """Return the bytes that are still to be written."""
     todo = [one for one in planned.runs if one.noted is None and not one.problem]
-    places = [path for one in todo for path in (volume.path / RUNS).glob(f"{one.wanted.name}*")]
-    there = sum(file.stat().st_size for place in places for file in place.glob("*.h5"))
-    return max(0, sum(one.after for one in todo) - there)
+    return sum(max(0, one.after - _there(volume.path / RUNS / one.wanted.name)) for one in todo)
+
+
+def _there(place: Path) -> int:
+    """Return the bytes of data of a copy, whole or begun."""
+    places = (place, place.with_name(f"{place.name}{SUFFIX}"))
+    return sum(file.stat().st_size for one in places for file in one.glob("*.h5"))
 
 
 def _all(planned: VolumePlan, volume: Volume, cluster: Any, quiet: bool, say: Callable[[str], None]) -> Made:
@@ -156,6 +161,7 @@ def _one(one: RunPlan, volume: Volume, cluster: Any, quiet: bool) -> dict[str, A
     """Copy a run and its results; return what is noted of it."""
     assert one.source is not None
     wanted, begun = one.wanted, time.strftime(CLOCK)
+    volume.refuse_links(wanted.name)
     volume.forget(wanted.name)
     if one.replaced is not None:
         volume.remove(one.replaced)
@@ -277,6 +283,7 @@ def _result(result: ResultPlan, volume: Volume, name: str) -> dict[str, dict[str
     made, part = folder / result.path.name, folder / f".part-{result.path.name}"
     known = {str(Path(rel).relative_to(result.path.name)) for rel in result.files}
     for old in (part, made):
+        refuse_links(folder, [f"{old.name}/{inside}" for inside in known])
         _clear(old, known)
     written = _checksums(result.path)
     found = {}

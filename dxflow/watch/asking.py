@@ -110,7 +110,7 @@ def chosen(
             told=1,
         )
         for row in found
-        if row.state in wanted
+        if row.state in wanted and row.task in orders.tasks
     ]
 
 

@@ -104,6 +104,8 @@ def value(path: Path, variable: str, how: str = "") -> Any:
     ValueError
         If it is too large.
     """
+    from ..analysis.columns import VALID
+
     file, _, variable = variable.rpartition(":")
     data = _dataset(path / file if file else path)
     if variable.startswith("@"):
@@ -112,7 +114,10 @@ def value(path: Path, variable: str, how: str = "") -> Any:
     if found.nbytes > MOST:
         raise ValueError(f"{variable} has {found.nbytes} bytes: too many for a column")
     numbers = found.values
-    return _plain(numbers.item() if numbers.size == 1 and how != "n" else _made(numbers, how or "mean"))
+    if (valid := data.variables.get(f"{variable}{VALID}")) is not None:
+        numbers = numbers[valid.values.astype(bool)]
+    one = found.size == 1 and numbers.size == 1 and how not in ("n", "std")
+    return _plain(numbers.item() if one else _made(numbers, how or "mean"))
 
 
 def _dataset(path: Path) -> xr.Dataset:

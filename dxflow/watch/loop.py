@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ..disk import lock
@@ -15,7 +17,7 @@ from ..errors import PlanError
 from ..errors.usage import UsageError
 from . import asking, page
 from .hands import Hands, Submit
-from .orders import Orders
+from .orders import ORIGINS, Orders
 from .seeing import Seeing
 from .state import DONE, FAILED, FILE, GONE, OPEN, Row, State
 from .telling import Teller
@@ -58,6 +60,11 @@ class Watcher:
 
     def __enter__(self) -> Watcher:
         base = self.orders.results / FOLDER
+        if (run := self._around()) is not None:
+            raise UsageError(
+                f"{self.orders.results} lies in {run}, which is a run: nothing is written among its data; name other "
+                "results in the configuration"
+            )
         base.mkdir(parents=True, exist_ok=True)
         if (there := lock.holder(base)) is not None:
             raise UsageError(
@@ -75,6 +82,16 @@ class Watcher:
             self._lock.release()
             raise
         return self
+
+    def _around(self) -> Path | None:
+        """Return the run that the results would lie in, None if they lie in none."""
+        place = os.path.realpath(self.place) if isinstance(self.place, str) else ""
+        results = Path(os.path.realpath(self.orders.results))
+        for one in (results, *results.parents):
+            inside = str(one.parent) == place or one.parent.name in ORIGINS
+            if inside and fnmatchcase(one.name, self.orders.runs):
+                return one
+        return None
 
     def _open(self) -> None:
         path = self.orders.results / FILE

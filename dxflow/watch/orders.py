@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -122,10 +123,11 @@ def of(path: str | Path) -> Orders:
 
 def _refuse_contradictions(given: Section, tasks: Mapping[str, Task]) -> None:
     """Raise if two tasks make the same, or wait for each other."""
-    first: dict[str, str] = {}
+    first: dict[str, tuple[str, str]] = {}
     for name, task in tasks.items():
-        if (other := first.setdefault(str(Path(task.to)), name)) != name:
-            raise given[name].wrong(f"{task.to}: {other!r} makes this already; choose another name", "to")
+        for key, path in (("to", task.to), ("report", task.report)):
+            if path and (other := first.setdefault(os.path.normpath(path), (name, key))) != (name, key):
+                raise given[name].wrong(f"{path}: {other[0]!r} makes this already; choose another name", key)
         for before in task.after:
             if before not in tasks:
                 raise given[name].wrong(

@@ -43,6 +43,7 @@ class Seeing:
         """Whether runs were ever listed."""
         self._folder = place if isinstance(place, str) else ""
         self._listed: dict[str, int] = {}
+        self._keys = {*orders.keys}
         self._origins = {task.origin for task in orders.tasks.values()} | {""}
 
     def look(self) -> list[Run]:
@@ -82,7 +83,7 @@ class Seeing:
         now, changes = time.monotonic(), []
         for run, at in self._listed.items():
             known = self.runs.get(run)
-            if known is None or known.changed != at:
+            if known is None or known.changed != at or self._unasked(known):
                 self.unsettled.setdefault(run, whole.Watched(now))
             if known is not None and known.state == GONE:
                 changes.append(replace(known, state=""))
@@ -90,6 +91,10 @@ class Seeing:
             del self.unsettled[run]
         gone = [one for run, one in self.runs.items() if run not in self._listed and one.state != GONE]
         return [*changes, *(replace(one, state=GONE) for one in gone)]
+
+    def _unasked(self, run: Run) -> bool:
+        """Return whether conditions ask for keys now that nobody asked for when a run was complete."""
+        return bool(self._keys) and not self._keys <= {*run.facts.get("asked", run.facts.get("values", ()))}
 
     def _settle(self) -> list[Run]:
         """Look at runs that are not complete; return those that are now."""
@@ -138,6 +143,7 @@ class Seeing:
         facts |= {
             "name": name,
             "origin": origin,
+            "asked": self.orders.keys,
             "files": len(watched.files),
             "bytes": sum(size for _, size, _ in watched.files),
             "run": int(number[1]) if number else facts.get("run"),

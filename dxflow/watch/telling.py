@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import queue
 import signal
 import subprocess
+import tempfile
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,6 +43,8 @@ class Told:
     tries: int = 3
     tasks: tuple[str, ...] = ()
     """Only these; all by default."""
+    folder: str | None = None
+    """In which a command runs: that of the file."""
 
     def __str__(self) -> str:
         # An address may have a secret in it: of chats it is one.
@@ -96,7 +102,7 @@ def _told(given: Section) -> Told:
         raise given.wrong("expected more than 0 s and at most 10 min", "timeout")
     return Told(
         tuple(map(str, command)), str(given.get("url", "")), given.get("when", "always"), timeout, tries,
-        tuple(map(str, tasks)),
+        tuple(map(str, tasks)), str(Path(given.path).expanduser().absolute().parent),
     )  # fmt: skip
 
 
@@ -171,23 +177,26 @@ def told(one: Told, summary: Mapping[str, Any]) -> str:
 
 def _run(one: Told, text: bytes) -> str:
     """Run a command, with a summary as its input."""
-    try:
-        # Its children are its own group: they end with it.
-        child = subprocess.Popen(
-            one.command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            start_new_session=True,
-        )  # fmt: skip
-    except OSError as e:
-        return f"{one.command[0]}: {e.strerror}"
-    try:
-        said = child.communicate(text, timeout=one.timeout)[1]
-    except subprocess.TimeoutExpired:
-        with suppress(OSError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.communicate()
-        return f"it took more than {one.timeout:g} s and was ended"
-    words = said.decode("utf-8", "replace").strip().splitlines()[-1:]
-    return "" if child.returncode == 0 else f"it ended with code {child.returncode}: {''.join(words)}"
+    # A file, and no pipe: what a command leaves behind in the background may hold a pipe open for ever.
+    with tempfile.TemporaryFile() as words:
+        try:
+            # Its children are its own group: they end with it.
+            child = subprocess.Popen(
+                one.command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=words,
+                cwd=one.folder, start_new_session=True,
+            )  # fmt: skip
+        except OSError as e:
+            return f"{e.filename or one.command[0]}: {e.strerror}"
+        try:
+            child.communicate(text, timeout=one.timeout)
+        except subprocess.TimeoutExpired:
+            with suppress(OSError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            return f"it took more than {one.timeout:g} s and was ended"
+        words.seek(0)
+        said = words.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+    return "" if child.returncode == 0 else f"it ended with code {child.returncode}: {''.join(said)}"
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -196,7 +205,19 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _post(one: Told, text: bytes) -> str:
-    """Send a summary to a URL."""
+    """Send a summary to a URL; one that answers byte by byte is given up as well."""
+    answer: queue.SimpleQueue[str] = queue.SimpleQueue()
+    sends = threading.Thread(
+        target=lambda: answer.put(_sent(one, text)), name="dxflow-teller-url", daemon=True
+    )
+    sends.start()
+    try:
+        return answer.get(timeout=one.timeout)
+    except queue.Empty:
+        return f"timed out after {one.timeout:g} s"
+
+
+def _sent(one: Told, text: bytes) -> str:
     request = urllib.request.Request(
         one.url,
         data=text,
@@ -209,6 +230,6 @@ def _post(one: Told, text: bytes) -> str:
     except urllib.error.HTTPError as e:
         with e:
             return f"it answered {e.code} {e.reason}"
-    except (OSError, ValueError) as e:
-        return str(getattr(e, "reason", e))
+    except (OSError, ValueError, http.client.HTTPException) as e:
+        return str(getattr(e, "reason", e)) or repr(e)
     return ""

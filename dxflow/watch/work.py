@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import time
@@ -37,6 +38,8 @@ FOLDER = "watch"
 """In the folder of results: attempts with their logs, and the lock of the watcher."""
 PATIENCE = 30.0
 """Seconds that attempts have to end when they are asked to."""
+SILENCE = 60.0
+"""Seconds between tries to submit a job where Slurm does not answer."""
 ATOMIC = ("table", "reduce", "copy", "cube")
 """Commands whose result is complete or absent: what is there is done."""
 Key = tuple[str, str]
@@ -180,12 +183,15 @@ class Work:
         try:
             order = self._order(row, task, made)
         except UsageError as e:
-            self.put(replace(row, state=FAILED, reason=str(e), ended=time.time(), told=0))
+            self.put(now := replace(row, state=FAILED, reason=str(e), ended=time.time(), told=0))
+            self._say(f"{row.run} {row.task}: failed: {e}")
+            self._tell((row.run, row.task), now)
             return
         seen = self.runs[row.run].seen
         started = replace(
             row, state=STARTING, tries=row.tries + 1, content=task.content, seen=seen, place=place, job="", pid=0,
             host="", began=None, ended=None, next=None, code=None, result=order["to"], report="", losses="",
+            overwrite=int(order["overwrite"]),
         )  # fmt: skip
         folder = self.folder(started)
         started.log = str(folder / attempt.LOG)
@@ -199,8 +205,10 @@ class Work:
         try:
             self.hands.start(row, self.folder(row), slurm)
         except Unreachable as e:
-            self.put(replace(row, state=AGAIN, tries=row.tries, reason=str(e), next=time.time() + 60))
-            self._due[row.run, row.task] = time.monotonic() + 60
+            # It may have been submitted all the same: the same attempt is started again, unless a job has its name.
+            if row.reason != str(e):
+                self.put(replace(row, reason=str(e)))
+            self._due[row.run, row.task] = time.monotonic() + SILENCE
         except (SlurmError, OptionError, OSError) as e:
             self._failed(row, str(e))
         else:
@@ -213,13 +221,29 @@ class Work:
         run = self.runs[row.run]
         facts = {**run.facts, "path": run.path}
         fill = lambda text: filled(text, facts)  # noqa: E731
+        to = str(self.orders.results / fill(task.to))
+        report = str(self.orders.results / fill(task.report)) if task.report else ""
+        self._refuse_taken(row, to, report)
         return {
             "run": row.run, "task": task.name, "cwd": str(self.orders.path.parent), "made": made,
-            "words": [fill(word) for word in task.words], "to": str(self.orders.results / fill(task.to)),
-            "report": str(self.orders.results / fill(task.report)) if task.report else "",
-            "resume": row.tries > 0, "overwrite": bool(row.overwrite), "command": task.words[0],
+            "words": [fill(word) for word in task.words], "to": to, "report": report, "resume": row.tries > 0,
+            # What another configuration made is replaced under its own name only.
+            "overwrite": bool(row.overwrite) and row.result in ("", to), "command": task.words[0],
             "columns": {n: [c.task, c.variable, c.how] for n, c in self.orders.columns.items()},
         }  # fmt: skip
+
+    def _refuse_taken(self, row: Row, *paths: str) -> None:
+        """Raise if another run or task has made, or makes, one of these files."""
+        mine = {os.path.normpath(path) for path in paths if path}
+        for other in self.rows.values():
+            if (other.run, other.task) == (row.run, row.task):
+                continue
+            for path in filter(None, (other.result, other.report)):
+                if os.path.normpath(path) in mine:
+                    raise UsageError(
+                        f"{path} is made of {other.run} by {other.task!r} already: have the name tell them apart, such "
+                        "as {name} in it, and ask for it again"
+                    )
 
     def folder(self, row: Row) -> Path:
         """Return the folder of the last attempt of a row."""
@@ -233,7 +257,7 @@ class Work:
             self._ended(row, found.facts)
         elif found.kind == "died":
             self._died(row, folder, found)
-        elif found.kind == "absent":
+        elif found.kind == "absent" and time.monotonic() >= self._due.get(key, 0.0):
             # The watcher was killed before, or just after, it started this; only one of two starts gets to work.
             self._launch(row, self.orders.tasks.get(row.task))
         elif found.kind == "alive":

@@ -553,6 +553,58 @@ def test_replacing_what_was_copied_goes_on_wherever_it_was_cut_off(proposal):
     assert calls > 5
 
 
+@pytest.mark.parametrize("link", ["runs/r0001", "results/r0001", "results/r0001/mean.zarr"])
+def test_nothing_is_removed_behind_a_link(proposal, cli, link):
+    lines = ["{run: raw/r0001, keep: raw, results: [mean.zarr]}", "{run: gone, keep: raw}"]
+    made = proposal(1, lines)
+    if not Path("mean.zarr").exists():
+        options = {"cluster": "here", "quiet": True}
+        dxflow.reduce("raw/r0001", Average(img=Frames(modules=(0, 1))), "mean.zarr", **options)
+    assert cli("run", "red.yaml", "--quiet")[0] == 1
+    place = made.volume / link
+    place.rename("elsewhere")
+    place.symlink_to(Path("elsewhere").absolute())
+    before = contents("elsewhere")
+    Path("raw/r0001").touch()
+    proposal(1, [lines[0].replace("keep: raw", "keep: processed"), lines[1]])
+    code, said = cli("run", "red.yaml", "--quiet", "--again")
+    assert (code, "symbolic link" in said) == (1, True), said
+    assert contents("elsewhere") == before
+
+
+def test_an_original_that_a_link_in_the_volume_leads_to_is_not_removed(proposal, cli):
+    made = proposal(
+        1, ["{run: raw/r0001, keep: processed, results: [a/mean.zarr]}", "{run: gone, keep: raw}"]
+    )
+    Path("a").mkdir()
+    options = {"cluster": "here", "quiet": True}
+    dxflow.reduce("raw/r0001", Average(img=Frames(modules=(0, 1))), "a/mean.zarr", **options)
+    assert cli("run", "red.yaml", "--quiet")[0] == 1
+    before = contents("a")
+    for name in ("results/r0001", "results/r0001/mean.zarr"):
+        shutil.rmtree(made.volume / "results/r0001")
+        (made.volume / name).parent.mkdir(exist_ok=True)
+        (made.volume / name).symlink_to(Path("a").absolute() / Path(name).relative_to("results/r0001"))
+        (made.volume / ".red/run-r0001.json").unlink(missing_ok=True)
+        code, said = cli("run", "red.yaml", "--quiet")
+        assert (code, "symbolic link" in said) == (1, True), said
+        assert contents("a") == before
+        (made.volume / name).unlink()
+        (made.volume / "results/r0001").mkdir(exist_ok=True)
+
+
+def test_room_that_is_needed_does_not_count_copies_of_other_runs(proposal):
+    made = proposal(2, ["{run: raw/r0001, keep: raw, as: a}", "{run: raw/r0002, keep: raw, as: a_two}"])
+    os.rename("raw/r0001", "later")
+    assert not made_of(made.file, cluster="here").complete
+    os.rename("later", "raw/r0001")
+    read = asked(made.file)
+    volume = making.Volume(read.to)
+    planned = making.plan(making.survey(read, wanted_of(read), volume), volume.path / "runs")
+    size = sum(path.stat().st_size for path in Path("raw/r0001").glob("*.h5"))
+    assert making._need(planned, volume) == size
+
+
 def test_a_copy_that_lost_a_file_is_made_again(proposal, cli):
     made = proposal(2)
     os.rename("raw/r0002", "later")

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from runs import make_run
 
 import dxflow
 from dxflow import Algorithm, Frames, Output
+from dxflow.analysis import saved
 from dxflow.errors.usage import UsageError
 from dxflow.watch import columns
 
@@ -85,3 +87,17 @@ def test_what_is_written_must_be_a_column():
 )
 def test_values_are_shown_short(value, text):
     assert columns.shown(value) == text
+
+
+def test_what_has_no_value_does_not_count(tmp_path):
+    data = xr.Dataset(
+        {
+            "n": ("train", np.array([10, 0, 20])),
+            "n_valid": ("train", np.array([True, False, True])),
+            "f": ((), 3.5),
+        }
+    ).assign_coords(train_id=("train", np.arange(3)))
+    saved.write(data, tmp_path / "t.zarr", "table", {})
+    of = {how: columns.value(tmp_path / "t.zarr", "n", how) for how in ("mean", "min", "n", "last", "std")}
+    assert of == {"mean": 15.0, "min": 10, "n": 2, "last": 20, "std": 5.0}
+    assert columns.value(tmp_path / "t.zarr", "f", "std") == 0.0

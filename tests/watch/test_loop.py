@@ -17,7 +17,8 @@ from runs import make_run
 
 from dxflow.commands.main import main
 from dxflow.errors.usage import UsageError
-from dxflow.watch import attempt, eyes, hands, orders, seeing, state
+from dxflow.slurm.commands import Unreachable
+from dxflow.watch import attempt, eyes, hands, orders, seeing, state, work
 from dxflow.watch.loop import Watcher
 from dxflow.watch.sight import Sight, SightError
 
@@ -380,3 +381,87 @@ def test_a_place_that_is_not_there_is_refused_and_other_results_are_not_taken_ov
     (place.folder / "other").mkdir()
     with pytest.raises(UsageError, match="has the results of .*raw, not of .*other"), place.watcher("other"):
         pass
+
+
+def test_results_of_two_runs_or_tasks_that_would_have_one_name_are_refused(place, one):
+    # The number of the first is that of its folder, of the other one that of its files.
+    shutil.copytree(one, place.folder / "raw" / "r0001_copy")
+    shutil.rmtree(place.folder / "raw" / "r0002")
+    (place.folder / "what.yaml").write_text(
+        "results: out\nevery: 0.1\nquiet: 0.2\ntasks:\n"
+        "  a: {do: 'table {path} 0', to: 'tables/{run:04}', wait: 0.1, tries: 2}\n"
+        "  b: {do: 'table {path} 0', to: 'tables/000{run}', wait: 0.1, tries: 2, where: {name: r0001}, after: a}\n"
+    )
+    place.once()
+    rows = place.rows()
+    assert [row.state for row in rows.values()] == [state.DONE, state.FAILED, state.FAILED, state.SKIPPED]
+    assert "tables/0001 is made of r0001 by 'a' already" in rows["r0001_copy", "a"].reason
+    assert "is made of r0001 by 'a' already" in rows["r0001", "b"].reason
+    assert place.lines("begun") == ["r0001"]
+
+
+def test_again_replaces_nothing_that_another_configuration_did_not_make(place):
+    place.configure()
+    place.once()
+    text = (place.folder / "what.yaml").read_text()
+    (place.folder / "what.yaml").write_text(
+        text.replace("{name}.zarr", "{name}_own").replace("wait:", "tries: 2, wait:")
+    )
+    (place.out / "tables" / "r0001_own").write_text("of somebody else")
+    assert main(["runs", str(place.out), "--again", "table"]) == 0
+    place.once()
+    assert (place.out / "tables" / "r0001_own").read_text() == "of somebody else"
+    assert [row.state for row in place.rows().values()] == [state.FAILED, state.DONE]
+
+
+def test_conditions_on_keys_that_nobody_asked_for_before_hold_for_old_runs_too(place, one):
+    with eyes_of(one) as (source, key):
+        place.configure()
+        place.once()
+        place.configure(more=f", where: {{'{source} {key}': '*'}}")
+        text = (place.folder / "what.yaml").read_text()
+        (place.folder / "what.yaml").write_text(
+            text.replace("  table:", "  other:").replace("{name}.zarr", "o{name}")
+        )
+        place.once()
+    assert place.rows()["r0001", "other"].state == state.DONE
+    assert place.lines("begun") == ["r0001", "r0001", "r0002", "r0002"]
+
+
+@contextlib.contextmanager
+def eyes_of(run):
+    """Give a device and a key of which a run has a value."""
+    import h5py
+
+    with h5py.File(sorted(run.glob("*.h5"))[0]) as file:
+        found = []
+        file["RUN"].visit(lambda name: found.append(name) if name.endswith("/value") else None)
+    parts = found[0].removesuffix("/value").split("/")
+    yield "/".join(parts[:3]), ".".join(parts[3:])
+
+
+def test_a_job_that_was_submitted_though_slurm_gave_no_answer_is_not_submitted_twice(place, monkeypatch):
+    place.configure(more=", on: slurm")
+    monkeypatch.setattr(work, "SILENCE", 0.3)
+    monkeypatch.setattr(hands.Hands, "_queue", lambda self, age: {})
+    started = []
+
+    def submit(words, options, name):
+        started.append(name)
+        subprocess.Popen([sys.executable, CHEAP, *words]).wait()
+        raise Unreachable("sbatch gave no answer for 30 s")
+
+    made = orders.of(place.folder / "what.yaml")
+    with Watcher(str(place.folder / "raw"), made, submit, str) as watcher:
+        ticked(watcher, lambda: watcher.finished)
+    assert place.lines("begun") == ["r0001", "r0002"]
+    assert [(row.state, row.tries) for row in place.rows().values()] == [(state.DONE, 1)] * 2
+
+
+def test_nothing_is_written_into_a_run(place):
+    place.configure()
+    text = (place.folder / "what.yaml").read_text()
+    (place.folder / "what.yaml").write_text(text.replace("results: out", "results: raw/r0001/watched"))
+    with pytest.raises(UsageError, match="lies in .*r0001, which is a run"), place.watcher():
+        pass
+    assert not (place.folder / "raw/r0001/watched").exists()

@@ -102,6 +102,14 @@ def test_two_tasks_do_not_make_the_same(tmp_path):
         of(tmp_path, GOOD.replace("mean/{proposal}-{run:04}.zarr", "tables//{name}.zarr"))
 
 
+def test_two_tasks_do_not_make_the_same_report(tmp_path):
+    tasks = "tasks:\n" + "".join(
+        f"  {n}: {{do: 'table {{path}}', to: '{n}/{{name}}.zarr', report: 'r/{{name}}.html'}}\n" for n in "ab"
+    )
+    with pytest.raises(UsageError, match="line 3, .*report: r/.*'a' makes this already"):
+        of(tmp_path, tasks)
+
+
 def test_a_configuration_without_tasks_is_none(tmp_path):
     with pytest.raises(UsageError, match="expected names with what is to be done"):
         of(tmp_path, "title: x\n")

@@ -1,13 +1,16 @@
 """Commands and URLs of users are told of tasks, and what fails with them stops nothing."""
 
+import contextlib
 import http.server
 import json
+import socket
 import sys
 import threading
 import time
 
 import pytest
 
+from dxflow.errors import yamls
 from dxflow.watch import telling
 from dxflow.watch.telling import Teller, Told
 
@@ -101,6 +104,40 @@ def test_commands_that_fail_or_hang_stop_nothing(monkeypatch):
     assert "it ended with code 1: no elog" in said[1]
     assert "it took more than 0.3 s and was ended" in said[2]
     assert then == [SUMMARY]
+
+
+def test_what_a_command_leaves_in_the_background_is_not_waited_for(tmp_path):
+    code = "import subprocess, sys; subprocess.Popen(['sleep', '20'], start_new_session=True); sys.exit(3)"
+    began = time.monotonic()
+    said, then = tell(Told(command=(sys.executable, "-c", code), timeout=10, tries=1))
+    assert "it ended with code 3" in said[0]
+    assert (then, time.monotonic() - began < 9) == ([SUMMARY], True)
+
+
+def test_a_command_runs_in_the_folder_of_the_file(tmp_path):
+    (tmp_path / "what.yaml").write_text("tell:\n  - command: [tee, told]\n")
+    (one,) = telling.of(yamls.read(tmp_path / "what.yaml"))
+    assert tell(one)[0] == []
+    assert json.loads((tmp_path / "told").read_text()) == SUMMARY
+
+
+def test_a_url_that_answers_byte_by_byte_is_given_up():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def trickle():
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                for _ in range(1000):
+                    connection.sendall(b"x")
+                    time.sleep(0.05)
+
+        threading.Thread(target=trickle, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        began = time.monotonic()
+        said, then = tell(Told(url=url, timeout=0.5, tries=1))
+    assert "timed out" in said[0]
+    assert (then, time.monotonic() - began < 20) == ([SUMMARY], True)
 
 
 def test_who_is_told_of_what(server):
