@@ -211,7 +211,7 @@ class Said:
     """Says of each snapshot that it is there, and every now and then what is waited for."""
 
     def __init__(self, say: Say) -> None:
-        self._say, self._last = say, ("", 0.0)
+        self._say, self._last, self._known = say, ("", 0.0), 1
 
     def begin(self, about: Any) -> None:
         """Say what runs."""
@@ -222,17 +222,25 @@ class Said:
         now = snapshot.status
         behind = f", {now.behind_trains} trains behind" if now.behind_trains else ""
         late = f", {now.late} late" if now.late else ""
+        self._version(now)
         what = "result" if snapshot.final else f"{snapshot.number:04d}"
         trains = f"{snapshot.trains} trains, {snapshot.first_train} to {snapshot.last_train}"
-        self._say(f"{what:<9}{trains}{behind}{late}")
+        version = f", version {snapshot.version}: {now.changed}" if snapshot.final and now.changed else ""
+        self._say(f"{what:<9}{trains}{behind}{late}{version}")
         self._last = ("", now.elapsed_s)
 
     def status(self, status: Status) -> None:
-        """Say what is waited for."""
+        """Say what is waited for, and that options were changed."""
+        self._version(status)
         kind = status.waiting_for.partition(",")[0]
         if status.waiting_for and (kind != self._last[0] or status.elapsed_s - self._last[1] >= SAID):
             self._last = kind, status.elapsed_s
             self._say(f"{status.state:<9}{status.waiting_for}")
+
+    def _version(self, status: Status) -> None:
+        if status.version != self._known:
+            self._known = status.version
+            self._say(f"version {status.version}: {status.changed}")
 
     def close(self) -> None:
         """Say nothing more."""
@@ -263,10 +271,10 @@ def change(argv: Sequence[str], doc: str, say: Say) -> int:
     if said is None:
         say(f"asked for: it is taken when the chunk is done that is being worked on, see {folder}")
         return OK
-    error, version = said
+    error, version, words = said
     if error:
         raise UsageError(error)
-    say(f"version {version} has begun")
+    say(f"version {version} has begun: {words}")
     return OK
 
 

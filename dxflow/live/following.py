@@ -176,7 +176,7 @@ class _Following:
             self.source.cut(chunk)
         for asked, after in self.place.changes():
             self.source.change(asked, after)
-            self.state.version += 1
+            self.state.begin_version(self._words(asked, after))
         found: Step | Asked = self._next()
         while True:
             while isinstance(found, Asked):
@@ -234,7 +234,7 @@ class _Following:
                 return asked
             found = self.source.look()
             if not isinstance(found, str):
-                self.state.state, self.state.waiting_for = "running", ""
+                self.state.works()
                 return found
             self.state.state, self.state.waiting_for = "waiting", found
             time.sleep(POLL)
@@ -266,9 +266,17 @@ class _Following:
         after = None if step is None or asked.again else step.last
         self.place.note_change(asked, after)
         self.source.change(asked, after)
-        self.state.version += 1
-        self.state.rates.clear()
-        parameters.answer(self.place.folder, asked.number, version=self.state.version)
+        words = self._words(asked, after)
+        self.state.begin_version(words)
+        parameters.answer(self.place.folder, asked.number, version=self.state.version, words=words)
+        self.told.status()
+
+    def _words(self, asked: Asked, after: int | None) -> str:
+        """Say what a change of options is, from which train on, and where what there was before is."""
+        since = "the first train" if after is None else f"train {after + 1}"
+        before = self.place.version(self.state.version)
+        kept = f"; before: {before.name}" if before.exists() else ""
+        return f"{asked}, from {since} on{kept}"
 
     def _take_back(self, step: Step) -> None:
         """Have the version before be the result: this one has no trains."""

@@ -54,6 +54,8 @@ class Status:
     """Cause -> frames, of the newest snapshot."""
     version: int = 1
     """Of the parameters, from 1."""
+    changed: str = ""
+    """By what this version began, from which train on, and where the one before it is, in words; "" for the first."""
 
 
 @dataclass(frozen=True)

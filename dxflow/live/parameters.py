@@ -107,16 +107,19 @@ def _read(path: Path, number: int) -> Asked:
     return Asked(str(said["algorithm"]), options, said.get("again") is True, number)
 
 
-def answer(folder: Path, number: int, error: str = "", version: int = 0) -> None:
+def answer(folder: Path, number: int, error: str = "", version: int = 0, words: str = "") -> None:
     """Say what became of what was asked for: the version that it began, or why it did not."""
     (folder / FOLDER).mkdir(exist_ok=True)
-    put(folder / FOLDER / f"{number:04d}.answer.json", json.dumps({"error": error, "version": version}))
+    put(
+        folder / FOLDER / f"{number:04d}.answer.json",
+        json.dumps({"error": error, "version": version, "words": words}),
+    )
 
 
-def answered(folder: Path, number: int) -> tuple[str, int] | None:
-    """Return the answer, error and version; None if there is none yet."""
+def answered(folder: Path, number: int) -> tuple[str, int, str] | None:
+    """Return the answer: error, version, and how it began, in words; None if there is none yet."""
     try:
         said = json.loads((folder / FOLDER / f"{number:04d}.answer.json").read_text())
     except (OSError, ValueError):
         return None
-    return str(said["error"]), int(said["version"])
+    return str(said["error"]), int(said["version"]), str(said["words"])

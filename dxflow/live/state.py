@@ -41,7 +41,11 @@ class State:
     trains: int = 0
     losses: Mapping[str, int] = field(default_factory=dict)
     version: int = 1
+    changed: str = ""
     rates: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=RECENT))
+    """When so many trains and bytes had been done, of whichever version."""
+    _before: tuple[int, int] = (0, 0)
+    """Trains and bytes of the last result of this version."""
 
     def now(self) -> Status:
         """Return the status."""
@@ -57,13 +61,27 @@ class State:
             bytes_per_s=per_s[1],
             losses=self.losses,
             version=self.version,
+            changed=self.changed,
             **vars(standing),
         )
 
+    def works(self) -> None:
+        """Note that work is being done: its rate counts from the first on."""
+        self.state, self.waiting_for = "running", ""
+        if not self.rates:
+            self.rates.append((time.monotonic(), 0, 0))
+
+    def begin_version(self, changed: str) -> None:
+        """Note that another version of the result begins."""
+        self.version, self.changed, self._before = self.version + 1, changed, (0, 0)
+
     def worked(self, plan: Plan, result: Result) -> None:
-        """Note a result."""
-        self.trains = len(plan.train_ids)
-        self.rates.append((time.monotonic(), self.trains, int(plan.bytes_to_read)))
+        """Note a result: what it has more than the one before was done."""
+        self.trains, nbytes = len(plan.train_ids), int(plan.bytes_to_read)
+        _, trains, done = self.rates[-1]
+        more = trains + self.trains - self._before[0], done + nbytes - self._before[1]
+        self.rates.append((time.monotonic(), *more))
+        self._before = self.trains, nbytes
         lost: dict[str, int] = {}
         for one in losses.from_json(result.manifest["losses"]):
             lost[one.cause] = lost.get(one.cause, 0) + one.frames

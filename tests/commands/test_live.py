@@ -127,7 +127,13 @@ def test_options_are_changed_by_a_command(old, tmp_path, capsys, monkeypatch):
         while asked:
             assert main(["set", str(to), *asked.pop(0)]) == 0
 
-    monkeypatch.setattr(Said, "snapshot", ask)
+    real_snapshot = Said.snapshot
+
+    def ask_then_say(self, one):
+        ask(self, one)
+        real_snapshot(self, one)
+
+    monkeypatch.setattr(Said, "snapshot", ask_then_say)
     assert main(["live", str(old[1]), "average", "--to", str(to), *CHUNK]) == 0
     assert [more["version"] for _, more in answers if more] == [2]
     said = [words[0] for words, _ in answers if words]
@@ -135,7 +141,10 @@ def test_options_are_changed_by_a_command(old, tmp_path, capsys, monkeypatch):
     assert all(words in one for words, one in zip(REFUSED.values(), said, strict=True)), said
     assert "cell" in xr.open_zarr(to)["average.mean"].dims
     assert "cell" not in xr.open_zarr(tmp_path / "x.v1.zarr")["average.mean"].dims
-    capsys.readouterr()
+    out = capsys.readouterr().out
+    words = "version 2: average --per cell (again), from the first train on; before: x.v1.zarr"
+    assert words in out
+    assert f"result   5 trains, 10001 to 10005, {words}" in out
     assert main(["set", str(to), "average", "--per", "cell"]) == 2
     assert "no live reduction is there" in capsys.readouterr().err
 

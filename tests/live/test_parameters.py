@@ -61,6 +61,11 @@ def test_a_change_begins_another_version_of_the_result(whole, now, tmp_path, aga
     versions = [one.version for one in asking.snapshots]
     assert versions == sorted(versions)
     assert set(versions) == {1, 2}
+    since = "the first train" if again else "train 10011"
+    words = f"above --ss 2 5{' (again)' * again}, from {since} on; before: x.v1.zarr"
+    assert asking.snapshots[-1].status.changed == words
+    # Trains that are done again were done.
+    assert all(one.status.trains_per_s > 0 for one in asking.snapshots)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "x.v1.zarr", "x.zarr"]
 
 
@@ -118,7 +123,7 @@ def test_what_is_asked_for_is_read_as_it_was_written(tmp_path):
     assert first == Asked("azint", {"bins": "5", "q-max": "2 3"}, True, 1)
     assert str(first) == "azint --bins 5 --q-max 2 3 (again)"
     answer(tmp_path, 1, version=2)
-    assert answered(tmp_path, 1) == ("", 2)
+    assert answered(tmp_path, 1) == ("", 2, "")
     assert waiting(tmp_path) == [second]
     (tmp_path / "asked" / "0003.json").write_text('["nonsense"]')
     assert waiting(tmp_path) == [second]
