@@ -216,11 +216,10 @@ def times(result: words.Finished) -> page.Section:
         return page.Section(
             "time", "Where the time went", "<p>Nothing was computed, or this result does not say.</p>"
         )
-    said = [
-        str(t.get("bound", "")).capitalize()[:1] + str(t.get("bound", ""))[1:],
-        str(cluster.get("advice", "")),
-    ]
-    out = "".join(f"<p>{escaped(line)}{'' if line.endswith('.') else '.'}</p>" for line in said if line)
+    said = [str(one) for one in (t.get("bound", ""), cluster.get("advice", "")) if one]
+    out = "".join(
+        f"<p>{escaped(line[0].upper() + line[1:])}{'' if line.endswith('.') else '.'}</p>" for line in said
+    )
     workers: Mapping[str, Mapping[str, float]] = t.get("workers", {})
     wall, each = t.get("wall", 0.0), t.get("pass", t.get("wall", 0.0))
     whole = [

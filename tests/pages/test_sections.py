@@ -28,7 +28,7 @@ def test_each_section_says_its_part_under_an_id_that_stays():
     assert "used 275 (68.8 %) no dark 125 (31.2 %)" in found["account"]
     assert "module 1" in found["losses"]
     assert "25 frames" in found["losses"]
-    assert "Bounded by reading: 57% of the workers' time. reading less helps." in found["time"]
+    assert "Bounded by reading: 57% of the workers' time. Reading less helps." in found["time"]
     # Two workers had 8 s each.
     assert "waiting for data 4 s computing 2 s writing partial results 1 s idle 9 s" in found["time"]
     assert "the pass over the data 8 s before and after 2 s" in found["time"]
