@@ -127,7 +127,8 @@ def test_numbers_are_what_a_click_saves(browser, tmp_path):
     shown.wait("true")
     name = shown.evaluate("document.querySelector('a[download]').download")
     for _ in range(200):
-        if (tmp_path / name).exists():
+        # It is there as soon as its name is taken.
+        if (tmp_path / name).exists() and (tmp_path / name).stat().st_size:
             break
         shown.evaluate("new Promise(done => setTimeout(done, 50))")
     lines = [line for line in (tmp_path / name).read_text().splitlines() if not line.startswith("#")]

@@ -12,7 +12,8 @@ from dxflow.algorithms.litframes import LitFrames
 from dxflow.commands.main import main
 from dxflow.disk import ours
 from dxflow.errors import PlanError
-from dxflow.pages.report import page_of, write
+from dxflow.html.page import page
+from dxflow.pages.report import generator, page_of, write
 from dxflow.simulate import make_run
 
 
@@ -60,17 +61,24 @@ def test_a_report_is_one_file_that_loads_nothing_and_has_every_variable(made):
     assert text == page_of(dxflow.open(made.path))
 
 
+@pytest.fixture
+def empty(monkeypatch):
+    """Pages with nothing in them, which are soon made."""
+    monkeypatch.setattr("dxflow.pages.report.page_of", lambda what, **options: page("x", [], generator()))
+
+
+@pytest.mark.usefixtures("empty")
 def test_a_report_takes_the_place_of_a_report_and_of_nothing_else(made, tmp_path, capsys):
-    page = tmp_path / "x.html"
+    path = tmp_path / "x.html"
     for _ in range(2):
-        assert main(["report", str(made.path), "--to", str(page), "--quiet"]) == 0
-    assert capsys.readouterr().out.count(f"{page}: ") == 2
-    assert ours.kind_of(page) == ours.REPORT
-    page.write_text("<!DOCTYPE html>\n<html>mine</html>")
-    assert main(["report", str(made.path), "--to", str(page), "--quiet"]) == 2
-    assert page.read_text().endswith("mine</html>")
+        assert main(["report", str(made.path), "--to", str(path), "--quiet"]) == 0
+    assert capsys.readouterr().out.count(f"{path}: ") == 2
+    assert ours.kind_of(path) == ours.REPORT
+    path.write_text("<!DOCTYPE html>\n<html>mine</html>")
+    assert main(["report", str(made.path), "--to", str(path), "--quiet"]) == 2
+    assert path.read_text().endswith("mine</html>")
     assert "not replaced" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == [page]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(
@@ -156,13 +164,14 @@ def test_a_manifest_of_an_earlier_version_and_damaged_data_still_have_a_page(mad
     assert "average.mean" in text
 
 
+@pytest.mark.usefixtures("empty")
 @pytest.mark.parametrize("there", [True, False])
 def test_it_is_shown_in_the_browser_if_there_is_one(made, tmp_path, monkeypatch, capsys, there):
     asked = []
     monkeypatch.setattr("webbrowser.open", lambda url: asked.append(url) or there)
-    page = tmp_path / "o.html"
-    assert main(["report", str(made.path), "--to", str(page), "--open", "--quiet"]) == 0
-    assert asked == [page.as_uri()]
+    path = tmp_path / "o.html"
+    assert main(["report", str(made.path), "--to", str(path), "--open", "--quiet"]) == 0
+    assert asked == [path.as_uri()]
     assert ("no browser" in capsys.readouterr().out) is not there
 
 
