@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..driver.result import Result
     from ..live.observers import Observer
 
-SHARE, LEAST, MOST = 4, 2**28, 4 * 2**30
+SHARE, LEAST, MOST = 4, 2**28, 16 * 2**30
 """What trains may take in memory if nobody says it: one part in so many of what is free, within bounds."""
 
 
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--buffer",
         metavar="SIZE",
-        help="what trains may take in memory (default: a quarter of it, at most 4 GiB)",
+        help="what trains may take in memory (default: a quarter of it, at most 16 GiB)",
     )
     add(
         "--source",

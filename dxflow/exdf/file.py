@@ -59,12 +59,12 @@ class ExdfFile:
         """How many trains the file has."""
         return len(self.head.train_ids)
 
-    def control(self, source: str) -> None:
-        """Declare a control source: one entry per train of each of its keys."""
+    def control(self, source: str, counts: NDArray | None = None) -> None:
+        """Declare a control source: one entry per train of each of its keys, or none in some, (train,)."""
         self._sources.append(f"CONTROL/{source}")
         self.sink.group(f"CONTROL/{source}")
         self.sink.group(f"RUN/{source}")
-        self._index(source, np.ones(self.trains, np.uint64))
+        self._index(source, np.ones(self.trains, np.uint64) if counts is None else counts)
 
     def control_key(
         self,

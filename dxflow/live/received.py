@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import os
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -68,6 +69,48 @@ class Piece:
     patterns: Mapping[str, Pattern] = field(default_factory=dict)
 
 
+class Held:
+    """The values of a control source from some trains on."""
+
+    def __init__(self) -> None:
+        self._trains: list[int] = []
+        self._values: list[Mapping[str, NDArray]] = []
+        self._replaced = False
+
+    def add(self, train: int, values: Mapping[str, NDArray], *, kept: bool) -> None:
+        """Take the values of a train."""
+        at = bisect_right(self._trains, train)
+        before = self._values[at - 1] if at else None
+        if before is not None and all(np.array_equal(before[k], v) for k, v in values.items()):
+            return
+        if at == len(self._trains) and self._replaced and not kept:
+            # Of trains that are dropped one after the other only the last values matter.
+            self._trains.pop()
+            self._values.pop()
+            at -= 1
+        # A view would keep the whole message.
+        self._trains.insert(at, train)
+        self._values.insert(at, {key: array.copy() for key, array in values.items()})
+        self._replaced = not kept and at == len(self._trains) - 1
+
+    def kept(self) -> None:
+        """Take note that a train was kept: what was held until then matters."""
+        self._replaced = False
+
+    def of(self, ids: NDArray) -> NDArray:
+        """Return which values each of some trains has, (train,); -1 of none."""
+        return np.searchsorted(np.array(self._trains, np.uint64), ids, side="right") - 1
+
+    def rows(self, key: str, which: NDArray) -> NDArray:
+        """Return values, one for each row."""
+        return np.concatenate([self._values[n][key] for n in which])
+
+    def forget(self, train: int) -> None:
+        """Forget values that hold for no train from one on."""
+        first = max(0, bisect_right(self._trains, train) - 1)
+        del self._trains[:first], self._values[:first]
+
+
 @dataclass
 class Form:
     """Type and shape of what each group of keys has, as it came first, and which keys are large."""
@@ -81,8 +124,14 @@ class Form:
     """Groups that came in another form: in how many trains, and what was the matter the first time."""
     _datasets: set[str] = field(default_factory=set)
     _groups: set[str] = field(default_factory=set)
-    held: dict[tuple[str, str], NDArray] = field(default_factory=dict)
-    """The last values of control sources, which hold until others come."""
+    held: dict[str, Held] = field(default_factory=dict)
+    """The values of control sources, which hold until others come."""
+
+    def hold(self, train: int, groups: Mapping[str, Group], *, kept: bool) -> None:
+        """Take note of the control values of a train, be it kept or dropped."""
+        for place, group in groups.items():
+            if ":" not in place:
+                self.held.setdefault(place, Held()).add(train, group.values, kept=kept)
 
     def keeps(self, name: str) -> bool:
         """Return whether the values of a dataset go into parcels."""
@@ -175,6 +224,8 @@ class Open:
         for name, position in at.items():
             self._at.setdefault(name, {})[train] = position
         for place, group in groups.items():
+            if ":" not in place:
+                continue
             self._counts.setdefault(place, {})[train] = group.entries
             for key, values in group.values.items():
                 if dataset(place, key) not in self._form.large:
@@ -206,6 +257,9 @@ class Open:
             there = np.array(sorted(where), np.uint64)
             at[name] = there, np.array([where[int(t)] for t in there], np.int64), self._form.large[name]
         patterns = {place: self._pattern(place, ids) for place in self._counts}
+        patterns |= dict.fromkeys(self._form.held, Pattern())
+        for held in self._form.held.values():
+            held.forget(int(ids[-1]))
         return Piece(self.number, str(path), str(self.path), ids, at, self.nbytes, patterns)
 
     def _pattern(self, place: str, ids: NDArray) -> Pattern:
@@ -248,10 +302,9 @@ def write(path: Path, piece: Open, form: Form, ids: NDArray) -> None:
         )
         made = ExdfFile(_Plain(file), head)  # type: ignore[arg-type]
         for place in piece.places():
-            if ":" in place:
-                _instrument(file, made, piece, form, place, ids)
-            else:
-                _control(made, piece, form, place, ids)
+            _instrument(file, made, piece, form, place, ids)
+        for place, held in form.held.items():
+            _control(made, held, form, place, head)
         made.finish()
     part = path.with_name(f".{path.name}.part")
     try:
@@ -276,16 +329,16 @@ def _instrument(file: Any, made: ExdfFile, piece: Open, form: Form, place: str, 
             made.append_key(name, piece.rows(place, key, ids))
 
 
-def _control(made: ExdfFile, piece: Open, form: Form, place: str, ids: NDArray) -> None:
-    """Write a control source: values hold until others come."""
-    made.control(place)
-    last = np.cumsum(piece.counts(place, ids) > 0)
+def _control(made: ExdfFile, held: Held, form: Form, place: str, head: Head) -> None:
+    """Write a control source: values hold until others come; before the first there are none."""
+    which = held.of(head.train_ids)
+    there = which >= 0
+    if not there.any():
+        return
+    made.control(place, there.astype(np.uint64))
     for key in form.keys[place]:
-        came = piece.rows(place, key, ids)
-        # Before the first of all there is nothing but this one.
-        values = np.concatenate([form.held.get((place, key), came[:1]), came])
-        made.control_key(place, key.removesuffix(".value"), values[last])
-        form.held[place, key] = values[-1:]
+        values = held.rows(key, which[there])
+        made.control_key(place, key.removesuffix(".value"), values, head.timestamps[there])
 
 
 class _Plain:

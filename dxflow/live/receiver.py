@@ -16,12 +16,12 @@ from .bridge import Broken, Message, NoBridge, train_id, train_of
 from .mapping import Group, Mapper, said
 from .received import PARCEL, Form, Open, dataset
 
-SHARE = 8
+SHARE = 4
 """Chunks that fit into the memory for trains, if nobody says how many trains a chunk has."""
 LONGEST = 64
 """Trains of a chunk at most, if nobody says how many."""
-FAR = 10**8
-"""Ids so far from those of other trains (a third of a year) are none."""
+NEAR, AGREE = 36_000, 3
+"""Ids are believed that are so near (an hour) to the one before, or when so many that follow each other are."""
 PATIENCE = 5
 """Seconds in which a disk that is full at the end may get room."""
 
@@ -100,6 +100,9 @@ class Receiver:
         self._open: Open | None = None
         self._number = self._block = 0
         self._stuck, self._tried = "", 0.0
+        self._before: int | None = None
+        """The id that came last, and was believed."""
+        self._doubted: list[int] = []
         self._largest = 0
         self.last = time.monotonic()
 
@@ -123,8 +126,7 @@ class Receiver:
         self.account.nbytes += message.nbytes
         try:
             train = train_of(message, self._mapper.is_detector)
-            if self.account.came and abs(train - self.account.ids.last) > FAR:
-                raise Broken(f"its train id {train} is far from {self.account.ids.last}")
+            self._believe(train)
         except Broken as e:
             self.broken(e)
             return
@@ -147,6 +149,39 @@ class Receiver:
             self.account.drop(train, why)
         else:
             self.account.kept += 1
+            for held in self._form.held.values():
+                held.kept()
+        if why != LATE:
+            self._form.hold(train, groups, kept=why is None)
+
+    def _believe(self, train: int) -> None:
+        """Believe the id of a train, or not: some messages have wrong ones.
+
+        Raises
+        ------
+        Broken
+            If it is far from the one before, and not the third in a row of others.
+        """
+        if self._before is not None and abs(train - self._before) > NEAR:
+            if not self._doubted or not 0 < abs(train - self._doubted[-1]) <= NEAR:
+                self._doubted = []
+            self._doubted.append(train)
+            if len(self._doubted) < AGREE:
+                raise Broken(f"its train id {train} is far from {self._before}, that of the train before")
+            self._forget()
+        self._before, self._doubted = train, []
+
+    def _forget(self) -> None:
+        """Forget the first trains, of which the ids were wrong, as far as that can be."""
+        if self._held or self._stuck or self.account.came >= AGREE:
+            return
+        if self._open is not None:
+            self._open.discard()
+        wrong, self._open = self.account.came, None
+        self.account = Account(
+            broken=self.account.broken + wrong, why=self.account.why, nbytes=self.account.nbytes
+        )
+        self._form.held.clear()
 
     def broken(self, why: object) -> None:
         """Count a message that is no train."""

@@ -12,7 +12,7 @@ from bridges import DET, MOTOR, train
 
 from dxflow.live import received
 from dxflow.live.mapping import Group, Mapper
-from dxflow.live.received import Form, Open, dataset
+from dxflow.live.received import Form, Held, Open, dataset
 
 CAMERA = "SPB/CAM/1:daqOutput"
 
@@ -22,6 +22,7 @@ def kept(form, piece, tid, **options):
     groups = Mapper().train(train(tid, **options)[0])
     fitting = {place: g for place, group in groups.items() if (g := form.accept(place, group))}
     piece.add(tid, 1000 * tid, fitting)
+    form.hold(tid, fitting, kept=True)
 
 
 @pytest.fixture
@@ -50,8 +51,10 @@ def test_the_file_is_a_run_with_the_trains_in_order(made):
         for _, got in run[DET.format(module), "image.pulseId"].trains(keep_dims=True):
             assert np.array_equal(got.reshape(-1), np.arange(len(got)) * 4)
     assert run[DET.format(1), "image.data"].drop_empty_trains().train_ids == [10001, 10002, 10003]
-    # The first that came holds before it, the last one after it.
-    assert run[MOTOR, "actualPosition.value"].ndarray().tolist() == [1.0, 1.0, 2.0, 2.0]
+    # Before the first there is none, the last one holds.
+    motor = run[MOTOR, "actualPosition.value"]
+    assert motor.data_counts(labelled=False).tolist() == [0, 1, 1, 1]
+    assert motor.ndarray().tolist() == [1.0, 2.0, 2.0]
     assert run.train_timestamps().astype(np.int64).tolist() == [1000 * t for t in run.train_ids]
 
 
@@ -72,17 +75,32 @@ def test_what_is_large_is_in_the_parcel_only(made):
 
 
 def test_control_values_hold_from_one_file_to_the_next(tmp_path):
-    form = Form()
+    form, found = Form(), {}
     for number, motor in ((0, 5.0), (1, None), (2, 7.0)):
         piece = Open(number, tmp_path, form)
         kept(form, piece, 10000 + 2 * number, motor=None)
         kept(form, piece, 10001 + 2 * number, motor=motor)
-        with h5py.File(piece.close(tmp_path).file) as file:
-            has = f"CONTROL/{MOTOR}" in file
-            assert has == (motor is not None)
-            if has:
-                values = file[f"CONTROL/{MOTOR}/actualPosition/value"][:].tolist()
-                assert values == ([5.0, 5.0] if number == 0 else [5.0, 7.0])
+        run = extra_data.H5File(piece.close(tmp_path).file)
+        values = run[MOTOR, "actualPosition.value"].xarray()
+        found |= dict(zip(values["trainId"].values.tolist(), values.values.tolist(), strict=True))
+    assert found == {10001: 5.0, 10002: 5.0, 10003: 5.0, 10004: 5.0, 10005: 7.0}
+
+
+def test_control_values_are_those_of_the_last_train_that_had_some_kept_or_not():
+    held = Held()
+    value = lambda x: {"x.value": np.array([x])}  # noqa: E731
+    for tid, x, keep in ((10, 1, True), (12, 1, True), (13, 2, False), (14, 3, False), (15, 4, False)):
+        held.add(tid, value(x), kept=keep)
+    held.kept()
+    held.add(17, value(5), kept=False)
+    held.add(11, value(9), kept=True)
+    which = held.of(np.array([9, 10, 11, 12, 15, 16, 17, 99], np.uint64))
+    assert which[0] == -1
+    # Train 12 said the same as 10 and is not kept apart: 9 came late, and holds until others come.
+    assert held.rows("x.value", which[1:]).tolist() == [1, 9, 9, 4, 4, 5, 5]
+    assert len(held._trains) == 4
+    held.forget(16)
+    assert held.rows("x.value", held.of(np.array([16, 17], np.uint64))).tolist() == [4, 5]
 
 
 def test_groups_of_another_form_are_left_out_and_counted():

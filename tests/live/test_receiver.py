@@ -28,7 +28,7 @@ def message(tid, **options):
     return Message(*train(tid, **{"shape": (64, 64), **options}), nbytes=1)
 
 
-@pytest.mark.parametrize(("fit", "chunk"), [(1, 1), (15, 1), (16, 2), (100, 8), (2000, 64)])
+@pytest.mark.parametrize(("fit", "chunk"), [(1, 1), (7, 1), (8, 2), (100, 16), (2000, 64)])
 def test_chunks_are_so_long_that_several_fit(tmp_path, fit, chunk):
     made = receiver(tmp_path, limit=fit * BYTES, chunk=0)
     made.take(message(10000))
@@ -55,6 +55,45 @@ def test_trains_are_asked_for_as_long_as_there_is_room(tmp_path):
     made.take(message(10009))
     assert [p.train_ids.tolist() for p in pieces] == [[*range(10000, 10004)], [*range(10004, 10008)]]
     assert made.account.kept == 9
+
+
+WRONG = {
+    "one in between": ([*range(1000, 1010), 1010 + 5 * 10**7, *range(1011, 1100)], 99, 1, 1),
+    "the first": ([1, *range(10**9, 10**9 + 100)], 98, 0, 3),
+    "the same again and again": ([*range(1000, 1010), *[10**9] * 5, *range(1010, 1020)], 20, 0, 5),
+    "a pause": ([*range(1000, 1010), *range(10**6, 10**6 + 10)], 18, 998_992, 2),
+}
+
+
+@pytest.mark.parametrize(("ids", "kept", "gaps", "broken"), WRONG.values(), ids=WRONG)
+def test_wrong_ids_are_not_believed_until_several_agree(tmp_path, ids, kept, gaps, broken):
+    made = receiver(tmp_path, limit=2**30)
+    for tid in ids:
+        made.take(Message(*train(tid, shape=(4, 4)), nbytes=1))
+    account = made.account
+    assert (account.kept, account.not_received, account.broken) == (kept, gaps, broken)
+    assert account.sent == kept + gaps
+    assert account.trains_dropped == 0
+
+
+def test_values_that_come_with_dropped_trains_hold(tmp_path):
+    pieces = []
+    made = receiver(tmp_path, pieces, limit=8 * BYTES)
+    made.take(message(10000, motor=1.0))
+    for tid in range(10001, 10008):
+        made.take(message(tid))
+    made.take(message(10008, motor=2.0))
+    assert made.account.trains_dropped == 1
+    made.told("free", pieces[0].number)
+    made.take(message(10010))
+    made.take(message(10011, motor=3.0))
+    made.finish()
+    import extra_data
+
+    values = [
+        extra_data.H5File(p.file)["SPB/MOTOR/X", "actualPosition.value"].ndarray().tolist() for p in pieces
+    ]
+    assert values == [[1.0] * 4, [1.0] * 4, [2.0, 3.0]]
 
 
 def test_only_what_is_read_takes_room(tmp_path):

@@ -136,7 +136,7 @@ def test_too_fast_a_stream_is_dropped_in_whole_trains_and_counted(tmp_path):
             return stream.wait(0, 0.05) or stream.report.account.came
 
         until(joined)
-        assert stream.report.chunk == 1
+        assert stream.report.chunk == 2
         for tid in (t for t in range(10001, 10100) if t % 10 not in (3, 4)):
             server.send(*train(tid, shape=(64, 64)))
         until(lambda: stream.report.account.ids.last == 10099)
