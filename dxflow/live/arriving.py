@@ -150,7 +150,7 @@ class GrowingStream:
     def plan(self, step: Step, to: Path | None, *, resume: bool = False) -> Plan:
         """Plan a result of the trains that came; `resume` means nothing, as what was not done is gone."""
         made = self._planner(self._part(step.what), to, chunk=self.chunk())
-        self._stream.read()
+        self._stream.read(step.what)
         self._planned = made
         return made
 

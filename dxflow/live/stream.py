@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .received import Piece
 
 MEMORY = "/dev/shm"  # noqa: S108 - memory that processes share
+OF_FILES = ("missing trains", "missing sequence")
+"""What is said of the files of a run, and means something else of a stream, or nothing."""
 PATIENCE = 10.0
 """Seconds in which the receiver ends when it is asked to."""
 
@@ -160,9 +162,9 @@ class Stream:
             self._freed.add(piece.number)
             self._tell("free", piece.number)
 
-    def read(self) -> None:
-        """Keep no values any more of large datasets that came and that no plan reads."""
-        self._came |= {name for piece in self.pieces for name in piece.at}
+    def read(self, pieces: int) -> None:
+        """Keep no values any more of large datasets that no plan reads, of those in the pieces that it had."""
+        self._came |= {name for piece in self.pieces[:pieces] for name in piece.at}
         if self._came - self._read != self._unread:
             self._unread = self._came - self._read
             self._tell("unread", sorted(self._unread))
@@ -190,7 +192,7 @@ class Stream:
         """Return a plan of the folder of files as one of the stream: with its data, and with what did not come."""
         report = self.report
         self._read |= {n.lstrip("/") for one in plan.inputs for at in locations(one) for n in at.datasets}
-        lost = tuple(loss for loss in plan.losses if loss.cause != "missing trains")
+        lost = tuple(loss for loss in plan.losses if loss.cause not in OF_FILES)
         return replace(
             plan,
             run=self.asked.endpoint,

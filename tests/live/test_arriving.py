@@ -14,7 +14,7 @@ import dxflow
 from dxflow import Frames
 from dxflow.errors import PlanError
 from dxflow.live.arriving import GrowingStream, ending, is_stream, set_aside
-from dxflow.live.following import follow
+from dxflow.live.following import Step, follow
 from dxflow.live.parameters import Asked as Change
 from dxflow.live.parameters import ask
 from dxflow.live.receiver import Asked
@@ -173,8 +173,27 @@ def test_a_stream_that_is_another_from_some_train_on_makes_another_version(serve
         3 * other.get("frames", 3),
     ]
     for result in results:
+        assert "missing sequence" not in set(result.losses["cause"])
         assert not {"not kept any more", "never written"} & set(result.losses["cause"])
     assert {s.version for s in seen.snapshots} == {1, 2}
+
+
+def test_what_came_after_the_trains_of_a_plan_is_not_taken_for_unread(server, tmp_path):
+    """A module that begins to send while a plan without it is made; what that plan does not read is kept no more."""
+    camera = {"SPB/CAM/1:daqOutput": {"data.image.pixels": np.ones((100, 100), np.uint16)}}
+    with Stream(asked(server, tmp_path)) as stream:
+        source = GrowingStream(stream, Planner(stream), {"source": "tcp://"})
+        for n in range(7):
+            if n == 5:
+                until(lambda: len(stream.pieces) == 2)
+                source.plan(Step(10000, 10001, what=1), None)
+            server.send(*train(10000 + n, modules=2 if n < 2 else 3, shape=SHAPE, **camera))
+        until(lambda: len(stream.pieces) == 3)
+        modules = [
+            sum("image/data" in name and "DET" in name for name in piece.at) for piece in stream.pieces
+        ]
+        assert modules == [2, 3, 3]
+        assert stream._unread == {name for name in stream.pieces[0].at if "CAM" in name}
 
 
 def test_the_status_says_what_is_dropped_and_what_is_waited_for(server, tmp_path):
