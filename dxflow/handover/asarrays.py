@@ -81,8 +81,10 @@ def write_mat(source: Source, names: list[str], path: Path) -> None:
         made[own] = _for_matlab(name, values)
         told = unit_of(source, variable) if name == variable else ""
         doc = doc_of(source, variable) if name == variable else f"whether {variable} has a value"
+        if values.dtype.kind in "mM":
+            told = "ns"
         if values.dtype.kind == "M":
-            told, doc = "ns", f"{doc or name}, since 1970-01-01 UTC"
+            doc = f"{doc or name}, since 1970-01-01 UTC"
         rows.append((own, name, told, ", ".join(dims), doc))
     rows += [(key, value, "", "", "") for key, value in source.about.items()]
     made[ABOUT] = np.array([[writable(text) for text in row] for row in rows], object)

@@ -39,6 +39,8 @@ def columns(source: Source, part: Part) -> list[OneColumn]:
     out: list[OneColumn] = []
 
     def add(name: str, values: NDArray, there: NDArray, unit: str = "", doc: str = "") -> None:
+        if values.dtype.kind == "m":
+            values, unit = values.astype("m8[ns]"), "ns"
         for end, one in _real(values):
             own = unique(f"{name}{end}", (c.name for c in out))
             out.append(OneColumn(own, one, there, unit, doc))

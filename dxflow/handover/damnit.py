@@ -22,6 +22,8 @@ from .spelled import python_name
 log = logging.getLogger(__name__)
 FIELD = re.compile(r"\{(run|proposal)(:[^{}]*)?\}")
 """What a path may have that differs from run to run."""
+NUMBERED = re.compile(r"^(?:[^,]*/)?r0*(\d+)/?$")
+"""How a result says of which run it is."""
 LOOKED = 5
 """Results that are tried, the newest first, for one that tells which variables there are."""
 
@@ -120,6 +122,12 @@ def filled(path: str, run: int | None, proposal: int | None) -> str:
     return FIELD.sub(fill, path)
 
 
+def run_of(source: Source) -> int | None:
+    """Return the number of the one run that a result says to be of, None if it says none, or several."""
+    found = NUMBERED.search(source.about.get("run", ""))
+    return int(found[1]) if found else None
+
+
 def _example(path: str) -> Source | None:
     """Return a result that tells which variables there are: the newest that opens."""
     if not FIELD.search(path):
@@ -196,6 +204,10 @@ def _function(opened: _Opened, name: str, own: str, context: Any) -> Callable[..
 
     def compute(run: Any, run_number: int, proposal: int) -> Any:
         source = opened.of(run_number, proposal)
+        if (number := run_of(source)) not in (None, run_number):
+            raise context.Skip(
+                f"{opened.at}: is of run {number}, not of run {run_number}: write {{run}} in the path where it differs"
+            )
         if name not in source.data.variables:
             near = did_you_mean(name, source.columns.names)
             raise context.Skip(f"{opened.at}: no variable {name!r} in this run.{near}")

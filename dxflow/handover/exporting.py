@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -196,7 +197,8 @@ def _write(writers: dict[Path, Writer], overwrite: bool) -> None:
     placed: list[Path] = []
     try:
         for path, write in writers.items():
-            made[path] = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+            _tidy(path)
+            made[path] = path.with_name(f".{path.name}.{_here()}{os.getpid()}-{uuid.uuid4().hex[:8]}")
             write(made[path])
         for path, temporary in made.items():
             os.replace(temporary, path) if overwrite else replace.appear(temporary, path)
@@ -210,6 +212,21 @@ def _write(writers: dict[Path, Writer], overwrite: bool) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def _here() -> str:
+    """Return what begins the ends of temporary names of this machine."""
+    return f"{of_file(os.uname().nodename)}-"
+
+
+def _tidy(path: Path) -> None:
+    """Remove what exports to a file left on this machine whose processes were killed."""
+    begins = f".{path.name}.{_here()}"
+    for one in path.absolute().parent.iterdir():
+        found = _ENDS.fullmatch(one.name.removeprefix(begins)) if one.name.startswith(begins) else None
+        if found and not Path("/proc", found[1]).exists():
+            one.unlink(missing_ok=True)
+
+
+_ENDS = re.compile(r"(\d+)-[0-9a-f]{8}")
 ARRAYS = (".npz", ".mat")
 KINDS: dict[str, Callable[..., None]] = {
     ".csv": asrows.write_csv,

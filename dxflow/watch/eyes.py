@@ -17,8 +17,8 @@ from ..live.closed import in_writing
 ORIGINS = ("raw", "proc")
 NAMED = re.compile(r"\w+-R\d+-(?P<who>.+)-S(?P<number>\d+)\.h5")
 """Files of a run: who wrote them, and which in order of time they are."""
-HIDDEN = re.compile(r"[-.]|.*[\x00-\x1f\x7f]", re.DOTALL)
-"""Names that no run has: they would be taken for options, or break lines."""
+HIDDEN = re.compile(r"[-.]|.*[\x00-\x1f\x7f\ud800-\udfff]", re.DOTALL)
+"""Names that no run has: they would be taken for options, break lines, or cannot be written down."""
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 DETECTOR = re.compile(r"(\w+_DET_\w+)/(?:DET|CORR)/")
 TEXTS = {"type": "runType", "sample": "sample", "version": "dataFormatVersion"}

@@ -42,7 +42,8 @@ td.n{font-variant-numeric:tabular-nums;white-space:nowrap}
 a{color:inherit;text-underline-offset:2px}.trouble{color:var(--bad);font-weight:600}
 @media(max-width:760px){thead{display:none}tr{display:block;border:1px solid var(--line);border-radius:8px;
 margin:10px 0;padding:6px 10px}td{display:flex;gap:10px;border:0;padding:3px 0}
-td::before{content:attr(data-name);flex:0 0 7.5em;color:var(--dim)}td:empty{display:none}td.run{font-weight:600}}
+td::before{content:attr(data-name);flex:0 0 7.5em;min-width:0;overflow-wrap:anywhere;color:var(--dim)}
+td:empty{display:none}td.run{font-weight:600}small,td.run::before{font-weight:400}}
 """
 
 

@@ -17,12 +17,15 @@ from damnit.backend.combine import combine
 from damnit.backend.db import DamnitDB
 from damnit.backend.extract_data import add_to_db, load_reduced_data
 from damnit.context import Pipeline
+from damnit_ctx import Skip
 from runs import make_run
 
 import dxflow
 from dxflow.analysis import saved
+from dxflow.analysis.tables import Table
 from dxflow.handover import cells
-from dxflow.handover.damnit import filled, variables
+from dxflow.handover.damnit import filled, run_of, variables
+from dxflow.handover.parts import Source
 
 PROPOSAL = 900123
 CONTEXT = """
@@ -49,7 +52,8 @@ def place(tmp_path_factory):
     data["a/b"] = "pulse", np.arange(data.sizes["pulse"])
     data["class"] = (), 3
     saved.write(data, place / "results/r0001.zarr", "table", {})
-    saved.write(smalltables.dataset(seed=1), place / "results/r0002.zarr", "table", {})
+    other = smalltables.dataset(seed=1).assign_attrs(run="r0002")
+    saved.write(other, place / "results/r0002.zarr", "table", {})
     os.utime(place / "results/r0001.zarr", (2**31, 2**31))
     return place
 
@@ -186,11 +190,29 @@ def test_images_of_modules_are_put_together_where_their_geometry_is(tmp_path):
     data = xr.Dataset({"mean": (("module", "ss", "fs"), images)}, attrs={"run": str(run.path)})
     saved.write(data, tmp_path / "x.zarr", "table", {})
     cell = variables(tmp_path / "x.zarr")["mean"].func(None, 1, 2)
+    with pytest.raises(Skip, match="is of run 1, not of run 3: write {run}"):
+        variables(tmp_path / "x.zarr")["mean"].func(None, 3, 2)
     assert type(cell.preview).__name__ == "Figure"
     assert cell.get_summary().data.startswith(b"\x89PNG")
     np.testing.assert_array_equal(cell.data, images)
     shutil.rmtree(tmp_path / "r0001")
     assert variables(tmp_path / "x.zarr")["mean"].func(None, 1, 2).preview.shape == (8 * 64, 32)
+
+
+@pytest.mark.parametrize(
+    ("run", "number"),
+    [
+        ("/gpfs/raw/r0034", 34),
+        ("r0100", 100),
+        ("/a/r0034/", 34),
+        ("r0001, r0002", None),
+        ("", None),
+        ("/a/dark", None),
+    ],
+)
+def test_the_run_of_a_result_is_known_where_it_says_one(run, number):
+    table = Table(smalltables.dataset().assign_attrs(run=run))
+    assert run_of(Source.of(table)) == number
 
 
 def test_numbers_of_runs_are_filled_in_as_in_python():

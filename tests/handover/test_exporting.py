@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -236,6 +239,35 @@ def test_nothing_is_left_where_writing_fails(table, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         export(table, tmp_path / "y.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next_one(table, tmp_path):
+    code = (
+        "import csv, os, signal, sys; from dxflow.handover import export\n"
+        "csv.writer = lambda *a, **o: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "export(sys.argv[1], sys.argv[2], 'xgm')"
+    )
+    saved.write(table.data, tmp_path / "t.zarr", "table", {})
+    words = [sys.executable, "-c", code, str(tmp_path / "t.zarr"), str(tmp_path / "y.csv")]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    (left,) = tmp_path.glob(".y.csv.*")
+    alive = tmp_path / left.name.replace(left.name.split("-")[-2], str(os.getpid()))
+    alive.write_text("of a process that still writes")
+    (tmp_path / ".y.csv.mine").write_text("mine")
+    export(table, tmp_path / "y.csv", "xgm")
+    assert {p.name for p in tmp_path.glob(".*")} == {alive.name, ".y.csv.mine"}
+
+
+def test_stretches_of_time_are_nanoseconds_and_say_so(tmp_path):
+    data = smalltables.dataset(trains=3)
+    data["lasted"] = "train", np.array([1, 2, 3], "m8[s]")
+    export(Table(data), tmp_path / "y.csv", "lasted")
+    assert pd.read_csv(tmp_path / "y.csv")["lasted (ns)"].tolist() == [10**9, 2 * 10**9, 3 * 10**9]
+    export(Table(data), tmp_path / "y.mat", "lasted")
+    made = scipy.io.loadmat(tmp_path / "y.mat", simplify_cells=True)
+    assert made["lasted"].tolist() == [10**9, 2 * 10**9, 3 * 10**9]
+    (row,) = [row for row in made["about_dxflow"] if str(row[0]) == "lasted"]
+    assert row[2] == "ns"
 
 
 def test_of_several_files_that_are_new_all_or_none_are_there(table, tmp_path, monkeypatch):

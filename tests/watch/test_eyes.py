@@ -23,6 +23,7 @@ def run(tmp_path_factory):
 def test_runs_are_listed_with_their_origin(run, tmp_path):
     for name in ("raw/r0001", "raw/r0002", "proc/r0001", "raw/notes", "raw/-r0003", "raw/r00\n4"):
         (tmp_path / name).mkdir(parents=True)
+    os.mkdir(os.fsencode(tmp_path) + b"/raw/r0005\xff")
     (tmp_path / "raw/r0009").touch()
     (tmp_path / "raw/r0010").symlink_to(tmp_path / "nowhere")
     eyes = Eyes()
