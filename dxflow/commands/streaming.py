@@ -21,7 +21,7 @@ from ..live.folder import Ending
 from ..live.following import follow
 from ..live.mapping import AXES
 from ..live.receiver import Asked, Report
-from ..live.stream import Stream, memory_for
+from ..live.stream import Stream, memory_for, unusual
 
 if TYPE_CHECKING:
     from ..driver.result import Result
@@ -92,9 +92,9 @@ def reduce(
 
 
 def said(report: Report) -> list[str]:
-    """Return in words what came of a stream, and what was left out of it."""
+    """Return in words what came of a stream, which axes are in another order than in files, and what was left out."""
     out = [f"stream   {report.account}"]
-    out += [f"axes     {order}" for order in report.orders]
+    out += [f"axes     {order}" for order in unusual(report.orders)]
     out += [f"left out {what}: {why}" for what, why in report.refused.items()]
     return out + [f"left out {place} in {n} trains: {why}" for place, (n, why) in report.unlike.items()]
 

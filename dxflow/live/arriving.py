@@ -76,7 +76,8 @@ class GrowingStream:
 
     def chunk(self) -> str:
         """Return how trains are cut."""
-        return f"{self._stream.report.chunk} trains"
+        trains = self._stream.report.chunk
+        return f"{trains} {'train' if trains == 1 else 'trains'}"
 
     def look(self) -> Step | Change | str:
         """Return what can be done now, or what is waited for.

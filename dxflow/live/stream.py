@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MEMORY = "/dev/shm"  # noqa: S108 - memory that processes share
 OF_FILES = ("missing trains", "missing sequence")
 """What is said of the files of a run, and means something else of a stream, or nothing."""
+AS_IN_FILES = ("(frame, ss, fs)", "(frame, plane, ss, fs)", "(ss, fs)", "(plane, ss, fs)")
+"""Orders of axes; of a single frame there is no axis of frames."""
 PATIENCE = 10.0
 """Seconds in which the receiver ends when it is asked to."""
 
@@ -202,17 +204,17 @@ class Stream:
         )
 
 
+def unusual(orders: Sequence[str]) -> list[str]:
+    """Return the orders of axes that are others than in files."""
+    return [one for one in orders if not one.partition(": ")[2].startswith(AS_IN_FILES)]
+
+
 def _with_axes(bound: BoundInput, orders: Sequence[str]) -> BoundInput:
     """Return an input that says in which order its axes came, where that is another one than in files."""
-    mine = [order for order in orders if order.startswith(f"{bound.name}/") and f", {bound.key}: " in order]
-    other = [
-        order
-        for order in mine
-        if ": (frame, ss, fs)" not in order and ": (frame, plane, ss, fs)" not in order
-    ]
-    if bound.kind != "frames" or not other:
+    mine = [one for one in unusual(orders) if one.startswith(f"{bound.name}/") and f", {bound.key}: " in one]
+    if bound.kind != "frames" or not mine:
         return bound
-    axes = "; ".join(order.partition(": ")[2] for order in other)
+    axes = "; ".join(order.partition(": ")[2] for order in mine)
     return replace(bound, masked=f"{bound.masked}, axes of the stream {axes}".removeprefix(", "))
 
 

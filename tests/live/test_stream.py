@@ -268,6 +268,7 @@ def test_a_process_that_is_killed_leaves_nothing_in_memory(tmp_path):
         parent.stdout.close()
         until(lambda: not Path(parcel).parent.exists())
         until(lambda: not os.path.exists(f"/proc/{pid}"))
+        assert list(tmp_path.iterdir()) == []
     # What both left when both were killed is removed by the next that begins, what another has is not.
     left = Path("/dev/shm", f"{PREFIX}{os.getuid()}-test{os.getpid()}")
     left.mkdir()
