@@ -70,8 +70,11 @@ class Grows(Protocol):
     about: Mapping[str, Any]
     """What runs, as plain values: "source", "algorithms", "options"; the same when it is gone on with."""
 
-    def look(self) -> Step | str:
-        """Return what can be done now, or in words what is waited for; called some times a second."""
+    def look(self) -> Step | Asked | str:
+        """Return what can be done now, or in words what is waited for; called some times a second.
+
+        Or that another version is to begin, as if that had been asked for: `change` is called with it.
+        """
 
     def chunk(self) -> str:
         """Return how trains are cut, such as "64 trains"; called after the first step."""
