@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from typing import Any
 
 from ..errors.kinds import PATH, expect
 from ..errors.near import did_you_mean, listed
+from ..errors.redact import logger
 from .cells import Shown, shown
 from .parts import EVENT, Source, doc_of, unit_of
 from .spelled import python_name
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 FIELD = re.compile(r"\{(run|proposal)(:[^{}]*)?\}")
 """What a path may have that differs from run to run."""
 NUMBERED = re.compile(r"^(?:[^,]*/)?r0*(\d+)/?$")

@@ -77,8 +77,8 @@ class Asking:
         found = answered(self._folder, number)
         if found is None:
             return "begins with the next chunk"
-        error, version = found
-        return f"not changed: {error}" if error else f"version {version}"
+        error, version, words = found
+        return f"not changed: {error}" if error else f"version {version} {words}".rstrip()
 
     def _checked(self, what: Mapping[str, Any]) -> tuple[str, dict[str, str], bool]:
         """Return algorithm, options and whether they are of all trains.
