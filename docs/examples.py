@@ -61,7 +61,7 @@ LIBRARIES = (
         "dxflow.simulate.run",
         "dxflow.stores.formats.zarr",
     ),
-    *("dxflow.algorithms.average", "dxflow.algorithms.azint", "dxflow.algorithms.litframes"),
+    "warmed",
 )
 REASONS = {
     "installs": "installs packages, which CI does before it runs anything",
