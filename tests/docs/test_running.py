@@ -4,6 +4,7 @@ import os
 import shlex
 import time
 
+import programs
 import pytest
 from bridges import served
 from docpages import DOCS, examples
@@ -38,11 +39,50 @@ def test_a_live_result_is_that_of_the_pass(page, tmp_path, monkeypatch):
     quiet_run(tmp_path / "r0034")
     monkeypatch.chdir(tmp_path)
     for line in typed(page):
+        if line[0] != "live":
+            continue
         line = [word.replace("exflonc12:6379", "127.0.0.1:1") if "redis" in word else word for word in line]
         assert cli.main([*line, "--end", "now", "--cluster", "here", "--overwrite"]) == 0
     made = dxflow.open("r0034.zarr").dataset
     assert {"average.mean", "litframes.lit"} <= set(made)
     assert made.sizes["frame"] == 24
+    if page == "live.md":
+        (block,) = marked(page, "python")
+        # The trains of this run, in this process.
+        code = block.code.replace("10176", "10007").replace(
+            'on_fault="mask"', 'on_fault="mask", cluster="here"'
+        )
+        exec(code, part := {})
+        assert len(part["part"].train_ids) == 6
+
+
+def test_options_are_set_as_printed(tmp_path, monkeypatch):
+    quiet_run(tmp_path / "r0034")
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "live",
+        "r0034",
+        "azint",
+        "--nbins",
+        "50",
+        "--to",
+        "r0034.zarr",
+        "--end",
+        "never",
+        "--cluster",
+        "here",
+    ]
+    program = programs.Program(f"from dxflow.commands.main import main\nmain({words})", folder=tmp_path)
+    try:
+        until = time.monotonic() + 100
+        while not os.path.lexists("r0034.zarr") and time.monotonic() < until:
+            time.sleep(0.1)
+        for line in typed("live.md"):
+            if line[0] == "set":
+                assert cli.main(line) == 0, line
+    finally:
+        program.kill()
+        program.wait()
 
 
 def test_a_stream_is_reduced_as_printed(tmp_path, monkeypatch):
