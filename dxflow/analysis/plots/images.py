@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -216,13 +217,21 @@ class Grid:
         extent = (low[0], low[0] + columns * pitch, low[1], low[1] + rows * pitch)
         return cls((rows, columns), row * columns + column, None if known.all() else known, extent)
 
+    @cached_property
+    def pixels(self) -> NDArray:
+        """How many pixels are in each point."""
+        return np.bincount(self.cell, minlength=self.shape[0] * self.shape[1])
+
     def filled(self, image: NDArray) -> NDArray:
         """Return the mean of the pixels in each point of the grid, (y, x); NaN where there are none."""
         values = image.reshape(-1)
         values = values if self.known is None else values[self.known]
         good, size = np.isfinite(values), self.shape[0] * self.shape[1]
-        cell, values = (self.cell, values) if good.all() else (self.cell[good], values[good])
-        total, count = np.bincount(cell, values, minlength=size), np.bincount(cell, minlength=size)
+        if good.all():
+            total, count = np.bincount(self.cell, values, minlength=size), self.pixels
+        else:
+            cell = self.cell[good]
+            total, count = np.bincount(cell, values[good], minlength=size), np.bincount(cell, minlength=size)
         return np.divide(total, count, out=np.full(size, np.nan), where=count > 0).reshape(self.shape)
 
 

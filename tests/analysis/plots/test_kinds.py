@@ -267,3 +267,29 @@ def test_every_variable_of_a_table_can_be_drawn():
             made = kinds.picture(table.data, name)
             assert made.text(SCREENS[0])
             plotted(made)
+
+
+def test_spreads_of_rows_are_percentiles_with_and_without_gaps():
+    values = np.random.default_rng(3).normal(size=(37, 11)).astype("f4")
+    for missing in (False, True):
+        rows = values.astype(float) if missing else values
+        if missing:
+            rows[::5, 3], rows[:, 7] = np.nan, np.nan
+        data = xr.Dataset({"a": (("frame", "q"), rows)}, {"q": np.arange(11)})
+        drawn = kinds.picture(data, "a", kind="line").data
+        there = [k for k in range(11) if not (missing and k == 7)]
+        for name, wanted in (("value", np.nanmean), ("low", _low), ("high", _high)):
+            found = [wanted(rows[:, k]) for k in there]
+            np.testing.assert_allclose(drawn[name].values[there], found, rtol=1e-5, atol=1e-6)
+    one = kinds.picture(
+        xr.Dataset({"a": (("frame", "q"), values[:1])}, {"q": np.arange(11)}), "a", kind="line"
+    ).data
+    np.testing.assert_allclose(one["low"], values[0])
+
+
+def _low(values):
+    return np.nanpercentile(values, 5)
+
+
+def _high(values):
+    return np.nanpercentile(values, 95)
