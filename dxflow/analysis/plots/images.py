@@ -208,7 +208,7 @@ class Grid:
     def of(cls, positions: NDArray) -> Grid:
         """Return the grid of pixels whose centres, (module, ss, fs, 3) in m, are these."""
         points = positions[..., :2].reshape(-1, 2) * 1e3
-        known: NDArray = np.isfinite(points).all(axis=1)
+        known: NDArray = np.logical_and.reduce(np.isfinite(points), axis=1)
         pitch = 1.05 * _pitch(positions) * 1e3
         points = points if known.all() else points[known]
         low = points.min(axis=0) - pitch / 2
