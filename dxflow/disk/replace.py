@@ -18,8 +18,12 @@ CANNOT = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 def put(path: Path, text: str) -> None:
     """Write a small file, which appears whole, or takes the place of another."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def replace(made: Path, path: Path, old: Path) -> None:

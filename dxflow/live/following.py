@@ -179,8 +179,9 @@ class _Following:
             self.source.cut(chunk)
         for asked, after in self.place.changes():
             self.source.change(asked, after)
-            self.state.begin_version(self._words(asked, after))
-        found: Step | Asked = self._next()
+            self._say_begun(asked, after)
+        # What a version has done is not done with other options: these are looked for when it is there again.
+        found: Step | Asked = self._next(asking=not self.place.begun())
         while True:
             while isinstance(found, Asked):
                 self._begin_version(found, None)
@@ -230,10 +231,10 @@ class _Following:
         self.source.done(step)
         return self._next()
 
-    def _next(self) -> Step | Asked:
+    def _next(self, *, asking: bool = True) -> Step | Asked:
         """Wait for the next thing to do, or for other options that can be taken."""
         while True:
-            if (asked := self._asked()) is not None:
+            if asking and (asked := self._asked()) is not None:
                 return asked
             found = self.source.look()
             if not isinstance(found, str):
@@ -262,17 +263,24 @@ class _Following:
     def _settle(self, step: Step, known: Growing) -> None:
         """Make the result of a version that ends: that of the trains of its last snapshot, final."""
         self._made(replace(step, final=True), self.place.result, 0, known)
-        self._with_room(partial(self.place.keep_version, self.state.version))
 
     def _begin_version(self, asked: Asked, step: Step | None) -> None:
         """Begin another version, after a step of the one before if it has any."""
         after = None if step is None or asked.again else step.last
-        self.place.note_change(asked, after)
+        self._with_room(partial(self.place.note_change, asked, after))
+        if step is not None:
+            self._with_room(partial(self.place.keep_version, self.state.version))
         self.source.change(asked, after)
+        self._say_begun(asked, after)
+        self.told.status()
+
+    def _say_begun(self, asked: Asked, after: int | None) -> None:
+        """Say that another version has begun: also to who asked for it, if that was not done."""
         words = self._words(asked, after)
         self.state.begin_version(words)
-        parameters.answer(self.place.folder, asked.number, version=self.state.version, words=words)
-        self.told.status()
+        folder, version = self.place.folder, self.state.version
+        if parameters.answered(folder, asked.number) is None:
+            self._with_room(partial(parameters.answer, folder, asked.number, version=version, words=words))
 
     def _words(self, asked: Asked, after: int | None) -> str:
         """Say what a change of options is, from which train on, and where what there was before is."""

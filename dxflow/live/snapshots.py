@@ -96,7 +96,7 @@ class Place:
         """Take the place for something new, or go on with the same."""
         now, before = json.loads(json.dumps(about)), self.about()
         same = before == now
-        if before is not None and not same and not overwrite and self._begun():
+        if before is not None and not same and not overwrite and self.begun():
             self._refuse_other(before, now)
         there = os.path.lexists(self.to) and not self._own_link()
         why = ours.obstacle(self.to, [ours.RESULT]) if there else ""
@@ -114,6 +114,7 @@ class Place:
             )
         if not same:
             self._empty()
+        self._finish_change()
         self._remove(self.result)
         self.resumed = same
         put(self.folder / ABOUT, json.dumps(now, indent=1))
@@ -126,13 +127,13 @@ class Place:
             "with it, choose another name, or overwrite=True (--overwrite) to start afresh"
         )
 
-    def _begun(self) -> bool:
+    def begun(self) -> bool:
         """Return whether anything was done there that would be lost."""
         return bool(self.numbers()) or self.result.exists() or any(self.folder.glob("work-*.partial/chunk-*"))
 
     def abandon(self) -> None:
         """Remove what was begun, if nothing was done: whoever begins with something else is not refused."""
-        if not self._begun():
+        if not self.begun():
             self._empty()
 
     def about(self) -> dict[str, Any] | None:
@@ -248,8 +249,26 @@ class Place:
             )
 
     def keep_version(self, number: int) -> None:
-        """Keep the result of a version that has ended."""
-        appear(self.result, self.version(number))
+        """Keep the result of a version that has ended.
+
+        Raises
+        ------
+        PlanError
+            If something else has its name now.
+        """
+        try:
+            appear(self.result, self.version(number))
+        except FileExistsError as e:
+            raise PlanError(
+                f"{self.version(number)} appeared meanwhile, and is left as it is: move it away, the same command "
+                f"gives its name to version {number} of the result, {self.result}"
+            ) from e
+
+    def _finish_change(self) -> None:
+        """Keep the result of a version whose end was noted when all was interrupted."""
+        number = _version_of(self.result)
+        if 0 < number <= len(self.changes()):
+            self.keep_version(number)
 
     def take_back(self, number: int) -> bool:
         """Have the result of an earlier version be the final one; return whether there is one."""
@@ -268,7 +287,10 @@ class Place:
         return [(Asked(**asked), after) for asked, after in said]
 
     def note_change(self, asked: Asked, after: int | None) -> None:
-        """Note a change, so that it is there when an interrupted reduction is gone on with."""
+        """Note a change, so that it is there when an interrupted reduction is gone on with.
+
+        Before the result of the version that ends has its name: it gets that when this is gone on with.
+        """
         made = [(asdict(one), last) for one, last in [*self.changes(), (asked, after)]]
         put(self.folder / CHANGES, json.dumps(made))
 
@@ -307,3 +329,11 @@ def _identity(path: Path) -> tuple[int, int]:
     """Return what no other file or folder has."""
     found = path.lstat()
     return found.st_dev, found.st_ino
+
+
+def _version_of(path: Path) -> int:
+    """Return of which version a result is, 0 if there is none."""
+    with suppress(OSError, ValueError, KeyError):
+        said = json.loads((path / "zarr.json").read_text())["attributes"]["live"]
+        return int(json.loads(said)["version"])
+    return 0

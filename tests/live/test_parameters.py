@@ -3,15 +3,17 @@
 import json
 
 import pytest
+from dying import dies
 from extra_data import RunDirectory, by_id
 from growth import COMPANY, Fed, Kept, Planner
 from samples import Stats
 
 import dxflow
 from dxflow import PlanError
-from dxflow.live import parameters
+from dxflow.live import following, parameters
 from dxflow.live.following import follow
 from dxflow.live.parameters import Asked, answer, answered, ask, waiting
+from dxflow.live.snapshots import Place
 
 SEQUENCES = [[f"S{n:05d}"] for n in range(7)]
 SOME = (Stats, COMPANY[-1])
@@ -128,3 +130,26 @@ def test_what_is_asked_for_is_read_as_it_was_written(tmp_path):
     (tmp_path / "asked" / "0003.json").write_text('["nonsense"]')
     assert waiting(tmp_path) == [second]
     assert "cannot be read" in answered(tmp_path, 3)[0]
+
+
+KILLED = ["before it is noted", "noted", "noted and kept"]
+
+
+@pytest.mark.parametrize("when", KILLED)
+def test_a_change_that_was_killed_in_between_is_gone_on_with(whole, now, tmp_path, when):
+    """No train is in two versions, and what was asked for is done once."""
+    to = tmp_path / "x.zarr"
+    asking = Asking(to.with_suffix(".live"), {2: ("above", {"ss": "2 5"}, False)})
+    name = {
+        KILLED[0]: (Place, "note_change"),
+        KILLED[1]: (Place, "keep_version"),
+        KILLED[2]: (parameters, "answer"),
+    }
+    first = Fed(whole.path, tmp_path / "run", SEQUENCES[:3], SOME)
+    assert dies(1, [name[when]], (following, "kept"), lambda: follow(first, to, [asking], "here"))
+    kept = Kept()
+    result = follow(Fed(whole.path, tmp_path / "run", SEQUENCES[3:4], SOME), to, [kept], "here")
+    assert dxflow.open(tmp_path / "x.v1.zarr").dataset.equals(offline(whole, 10001, 10010))
+    assert result.dataset.equals(offline(whole, 10011, 10016, **CHANGED))
+    assert kept.snapshots[-1].version == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "x.v1.zarr", "x.zarr"]
