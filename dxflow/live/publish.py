@@ -1,4 +1,4 @@
-"""Publish: snapshots of a live run on a Redis server, by a thread that the run never waits for."""
+"""Publish: a live run on a Redis server, its snapshots by one thread and how it goes by another; it waits for none."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ END = 5.0
 class Publisher:
     """Writes feedback: an observer of a live run.
 
-    What it is told is written by a thread of its own. While the server is away or refuses, snapshots are left out, and
-    the newest one is written when it is back. Nothing of this raises.
+    Snapshots are written by a thread of its own, and how it goes, which takes no time, by another. While the server is
+    away or refuses, snapshots are left out, and the newest one is written when it is back. Nothing of this raises.
 
     Parameters
     ----------
@@ -54,7 +54,10 @@ class Publisher:
         self._trouble, self._said, self._failures = "", 0.0, 0
         self._refused = False
         """Whether that is not for want of a server."""
+        self._mute: Exception | None = None
+        """Why the last status could not be written."""
         self._thread = threading.Thread(target=self._work, name="dxflow-publish", daemon=True)
+        self._telling = threading.Thread(target=self._tell, name="dxflow-publish-status", daemon=True)
 
     @property
     def address(self) -> Address:
@@ -76,18 +79,19 @@ class Publisher:
         with self._news:
             self._about = about
         self._thread.start()
+        self._telling.start()
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Have a snapshot written soon, unless there is a newer one by then."""
         with self._news:
             self._snapshot = self._last = snapshot
-            self._news.notify()
+            self._news.notify_all()
 
     def status(self, status: Status) -> None:
         """Have a status written soon."""
         with self._news:
             self._status = status
-            self._news.notify()
+            self._news.notify_all()
 
     def close(self) -> None:
         """Write what is left, for some seconds at most, and let go of the name."""
@@ -95,14 +99,37 @@ class Publisher:
             return
         with self._news:
             self._closing = time.monotonic() + END
-            self._news.notify()
+            self._news.notify_all()
         self._thread.join(END + 10)
 
-    # Of the thread -----------------------------------------------------------------------------------
+    # Of the thread that tells how it goes --------------------------------------------------------------
+
+    def _tell(self) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._status or self._closing)
+                if self._closing:
+                    return
+                status, self._status = self._status, None
+            try:
+                self._sender.status(asdict(status))
+                self._mute = None
+            # The other thread says so; the next status comes soon.
+            except Exception as e:  # noqa: BLE001
+                self._mute = e
+                with self._news:
+                    self._news.wait_for(lambda: self._closing, SECOND)
+
+    # Of the thread that does all else ------------------------------------------------------------------
 
     def _work(self) -> None:
         while True:
-            snapshot, status, closing = self._next()
+            snapshot, closing = self._next()
+            status = None
+            if closing:
+                # What is written last is how it ended.
+                self._telling.join()
+                status, self._status = self._status, None
             begun = time.monotonic()
             done = self._try(snapshot, status)
             if closing and (done or self._refused or time.monotonic() > closing):
@@ -115,18 +142,17 @@ class Publisher:
             if not done:
                 self._pause()
 
-    def _next(self) -> tuple[Snapshot | None, Status | None, float]:
+    def _next(self) -> tuple[Snapshot | None, float]:
         """Wait for what is to be written, a second at most; return it, and until when it is tried at the end."""
         with self._news:
             self._news.wait_for(self._has_news, SECOND)
             snapshot = self._snapshot if self._is_due() else None
             if snapshot is not None:
                 self._snapshot = None
-            status, self._status = self._status, None
-            return snapshot, status, self._closing
+            return snapshot, self._closing
 
     def _has_news(self) -> bool:
-        return bool(self._status or self._closing or self._is_due())
+        return bool(self._closing or self._is_due())
 
     def _is_due(self) -> bool:
         return self._snapshot is not None and (bool(self._closing) or time.monotonic() >= self._due)
@@ -160,6 +186,8 @@ class Publisher:
             self._sender.snapshot(snapshot)
         if status is not None:
             self._sender.status(asdict(status))
+        if snapshot is None and self._mute is not None and not self._closing:
+            raise self._mute
         if end:
             self._sender.end()
 

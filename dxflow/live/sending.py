@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -25,6 +28,11 @@ if TYPE_CHECKING:
 
 HELD = 60
 """Seconds after which a name is free when its process has died."""
+HEAD = ("version", "snapshot", "first", "last", "rows")
+"""What entries of streams have beside their values."""
+REFUSED = "the key {} is there and not of this feedback; remove it, or choose another name, with ?name=..."
+Todo = Callable[[Any], Any]
+"""What is done with a pipeline."""
 ALIVE = 3600
 """Seconds that all else stays then, if it is to be removed at the end."""
 
@@ -34,7 +42,7 @@ class Refused(Exception):  # noqa: N818 - it says what was done
 
 
 class Sender:
-    """Writes the feedback of a run.
+    """Writes the feedback of a run: snapshots by one thread, how it goes by another, which does not wait for them.
 
     Parameters
     ----------
@@ -49,6 +57,8 @@ class Sender:
         self._sent, self._renewed = 0, 0.0
         self._version = 0
         self._streams: dict[str, Stream] = {}
+        self._talking = threading.Lock()
+        """Held while something is written, not while it is read from a snapshot and packed."""
 
     def hold(self, about: Mapping[str, Any]) -> bool:
         """Take the name, or keep it; begin anew where what was written before is not there any more.
@@ -65,6 +75,16 @@ class Sender:
         redis.exceptions.RedisError
             If the server is not there, or does not do it.
         """
+        with self._talking:
+            self._take_name()
+            if not self._session or not self._is_there():
+                self._begin(about)
+                return True
+            if time.monotonic() - self._renewed > HELD / 2:
+                self._renew()
+            return False
+
+    def _take_name(self) -> None:
         client, keys = self._client, self._keys
         if not client.set(keys.owner, self._me, nx=True, ex=HELD):
             held: Any = client.get(keys.owner)
@@ -75,47 +95,65 @@ class Sender:
                     "that one has died its name is free within a minute)"
                 )
             client.expire(keys.owner, HELD)
-        if not self._session or not self._is_there():
-            self._begin(about)
-            return True
-        if time.monotonic() - self._renewed > HELD / 2:
-            self._renew()
-        return False
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Write what a snapshot has: new rows, all totals, all provisional rows; all of it or nothing."""
+        # If it cannot be read, what was written before is as it was.
+        anew = self._version not in (0, snapshot.version)
+        streams: dict[str, Stream] = {} if anew else deepcopy(self._streams)
+        todo = [*self._packed(snapshot, streams)]
+        try:
+            with self._talking, self._client.pipeline(transaction=True) as pipe:
+                self._watch(pipe)
+                if anew and self._streams:
+                    # Another version of the parameters has made all rows.
+                    pipe.delete(*map(self._keys.rows, self._streams))
+                for one in todo:
+                    one(pipe)
+                pipe.execute()
+        except BaseException:
+            # Whether it was done is not known.
+            self._session = ""
+            raise
+        self._streams, self._sent = streams, self._sent + 1
+        self._version, self._renewed = snapshot.version, time.monotonic()
+
+    def _packed(self, snapshot: Snapshot, streams: dict[str, Stream]) -> Iterator[Todo]:
+        """Yield what is to be done for a snapshot, packed; note in the streams what they have then."""
         address, keys = self._address, self._keys
-        if self._version not in (0, snapshot.version):
-            self._begin_rows()
         shares = Shares(open_result(snapshot.path).dataset, address.memory)
         wanted = wanted_trains(shares, address.trains, address.memory)
         for axis in shares.rows:
-            self._streams.setdefault(axis, Stream(axis))
-        self._refuse_others([keys.rows(axis) for axis, s in self._streams.items() if not s.blocks])
-        sent = self._sent + 1
-        try:
-            with self._client.pipeline(transaction=True) as pipe:
-                self._watch(pipe)
-                for axis in shares.rows:
-                    self._rows(pipe, axis, shares, wanted, snapshot, sent)
-                self._totals(pipe, shares, snapshot)
-                self._provisional(pipe, shares, wanted, snapshot)
-                pipe.set(keys.snapshot, dumped(self._told(snapshot, shares, wanted, sent)), ex=self._stay)
-                pipe.execute()
-        except BaseException:
-            # Whether it was done is not known, and what streams have is not what is thought here.
-            self._session = ""
-            raise
-        self._sent, self._version, self._renewed = sent, snapshot.version, time.monotonic()
+            streams.setdefault(axis, Stream(axis))
+        own = {axis for axis, stream in self._streams.items() if stream.blocks}
+        for key in map(keys.rows, streams.keys() - own):
+            if self._client.exists(key):
+                if not self._is_ours(key):
+                    raise Refused(REFUSED.format(key))
+                # Of an earlier run of this name, of which nothing else is left to tell it.
+                yield methodcaller("delete", key)
+        for axis in shares.rows:
+            yield from self._rows(streams[axis], shares, wanted, snapshot)
+        yield from self._totals(shares, snapshot)
+        yield from self._provisional(shares, wanted, snapshot)
+        told = self._told(snapshot, shares, wanted) | {"streams": {axis: keys.rows(axis) for axis in streams}}
+        yield methodcaller("set", keys.snapshot, dumped(told), ex=self._stay)
 
     def status(self, status: Mapping[str, Any]) -> None:
-        """Write how it goes."""
-        self._client.set(self._keys.status, dumped({**status, "at": time.time()}), ex=self._stay)
+        """Write how it goes, and keep the name; nothing as long as there is no feedback of this run there."""
+        if not self._session:
+            return
+        with self._talking, self._client.pipeline(transaction=True) as pipe:
+            self._watch(pipe)
+            pipe.set(self._keys.status, dumped({**status, "at": time.time()}), ex=self._stay)
+            pipe.expire(self._keys.owner, HELD)
+            pipe.execute()
 
     def end(self) -> None:
         """Let go of the name; what is to stay stays for its time."""
         keys, stay = self._keys, self._address.keep
-        with self._client.pipeline(transaction=True) as pipe:
+        with self._talking, self._client.pipeline(transaction=True) as pipe:
+            self._watch(pipe)
             for key in [*keys.plain, *map(keys.rows, self._streams)]:
                 pipe.expire(key, stay) if stay else pipe.delete(key)
             pipe.delete(keys.owner)
@@ -159,7 +197,9 @@ class Sender:
         if old is None or (old and not str(old.get("format", "")).startswith("dxflow feedback")):
             raise Refused(f"the key {keys.about} is not of dxflow; choose another name, with ?name=...")
         if not old and not self._sent:
-            self._refuse_others(keys.plain)
+            for key in keys.plain:
+                if self._client.exists(key):
+                    raise Refused(REFUSED.format(key))
         streams = [*map(keys.rows, self._streams)]
         if old:
             left = (self._json(keys.snapshot) or {}).get("streams")
@@ -181,25 +221,12 @@ class Sender:
             pipe.execute()
         self._session, self._streams, self._sent = session, {}, 0
 
-    def _begin_rows(self) -> None:
-        """Begin the streams anew: another version of the parameters has made all rows."""
-        if keys := [self._keys.rows(axis) for axis in self._streams]:
-            self._client.delete(*keys)
-        self._streams = {}
-
-    def _refuse_others(self, keys: Any) -> None:
-        """Refuse to write to keys that were there before.
-
-        Raises
-        ------
-        Refused
-        """
-        for key in keys:
-            if self._client.exists(key):
-                raise Refused(
-                    f"the key {key} is there and not of this feedback; remove it, or choose another name, with "
-                    "?name=..."
-                )
+    def _is_ours(self, key: str) -> bool:
+        """Return whether there are rows of feedback at a key."""
+        if self._client.type(key) != b"stream":
+            return False
+        found: Any = self._client.xrange(key, count=1)
+        return all({*HEAD} <= {name.decode(errors="replace") for name in fields} for _, fields in found)
 
     def _json(self, key: str) -> dict[str, Any] | None:
         """Return what is at a key: nothing if there is no such key, None if it is something else."""
@@ -222,25 +249,23 @@ class Sender:
 
     # What a snapshot has ---------------------------------------------------------------------------------
 
-    def _rows(
-        self, pipe: Any, axis: str, shares: Shares, wanted: np.ndarray, snapshot: Snapshot, sent: int
-    ) -> None:
+    def _rows(self, stream: Stream, shares: Shares, wanted: np.ndarray, snapshot: Snapshot) -> Iterator[Todo]:
         """Have the new rows along an axis written, and old ones removed."""
-        stream, key = self._streams[axis], self._keys.rows(axis)
+        key, sent = self._keys.rows(stream.axis), self._sent + 1
         for n, entry in enumerate(stream.entries(shares, wanted) if len(wanted) else ()):
             block = Block(f"{sent}-{n + 1}", entry.trains, entry.crc, entry.size)
-            pipe.xadd(key, _head(entry, snapshot) | entry.fields, id=block.id)
+            yield methodcaller("xadd", key, _head(entry, snapshot) | entry.fields, id=block.id)
             stream.blocks.append(block)
         if stream.blocks:
             keep = stream.trim(int(wanted[0]), self._address.memory // 2)
-            pipe.xtrim(key, maxlen=keep, approximate=False)
-            pipe.expire(key, self._stay)
+            yield methodcaller("xtrim", key, maxlen=keep, approximate=False)
+            yield methodcaller("expire", key, self._stay)
 
-    def _totals(self, pipe: Pipeline, shares: Shares, snapshot: Snapshot) -> None:
+    def _totals(self, shares: Shares, snapshot: Snapshot) -> Iterator[Todo]:
         values = {VALUE + name: packed(shares.turned(name)) for name in shares.totals}
-        self._replace(pipe, self._keys.totals, {**_version(snapshot), **values})
+        return self._replaced(self._keys.totals, {**_version(snapshot), **values})
 
-    def _provisional(self, pipe: Pipeline, shares: Shares, wanted: np.ndarray, snapshot: Snapshot) -> None:
+    def _provisional(self, shares: Shares, wanted: np.ndarray, snapshot: Snapshot) -> Iterator[Todo]:
         """Have rows that later trains may change written: those of the trains that are kept."""
         fields: dict[str, Any] = _version(snapshot)
         for axis, names in shares.provisional.items():
@@ -248,22 +273,21 @@ class Sender:
             fields[f"rows:{axis}"] = packed(shares.trains[axis][mine])
             for name in names:
                 fields[VALUE + name] = packed(shares.turned(name)[mine])
-        self._replace(pipe, self._keys.provisional, fields)
+        return self._replaced(self._keys.provisional, fields)
 
-    def _replace(self, pipe: Any, key: str, fields: Mapping[str, Any]) -> None:
-        pipe.delete(key)
-        pipe.hset(key, mapping={**fields})
-        pipe.expire(key, self._stay)
+    def _replaced(self, key: str, fields: Mapping[str, Any]) -> Iterator[Todo]:
+        yield methodcaller("delete", key)
+        yield methodcaller("hset", key, mapping={**fields})
+        yield methodcaller("expire", key, self._stay)
 
-    def _told(self, snapshot: Snapshot, shares: Shares, wanted: np.ndarray, sent: int) -> dict[str, Any]:
+    def _told(self, snapshot: Snapshot, shares: Shares, wanted: np.ndarray) -> dict[str, Any]:
         """Return what is said of a snapshot."""
         facts = ("number", "version", "trains", "first_train", "last_train", "chunk", "final")
         return {
             **{one: getattr(snapshot, one) for one in facts},
             "session": self._session,
-            "sent": sent,
+            "sent": self._sent + 1,
             "first_kept": int(wanted[0]) if len(wanted) else None,
-            "streams": {axis: self._keys.rows(axis) for axis in self._streams},
             "variables": shares.described(),
             "left_out": shares.left_out,
             "attrs": dict(shares.data.attrs),

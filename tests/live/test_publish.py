@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import threading
 import time
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ from growth import Fed, Planner
 
 import dxflow
 from dxflow.commands.main import main
-from dxflow.live import address, publish
+from dxflow.live import address, publish, sending
 from dxflow.live.address import Address
 from dxflow.live.following import follow
 from dxflow.live.parameters import ask
@@ -184,6 +185,8 @@ def test_keys_of_others_are_not_overwritten(server, live, tools, kind):
     tools.until(
         lambda: "is not of dxflow" in (said := run.publisher.trouble) or "not of this feedback" in said
     )
+    # Neither now nor when it is tried again.
+    tools.until(lambda: run.publisher._failures > 3)
     for key, value in before.items():
         if value is not None:
             assert client.dump(key) == value, key
@@ -296,6 +299,47 @@ def test_the_run_is_told_of_while_snapshots_wait_and_the_last_one_is_written_at_
     assert tools.opened(run.address).snapshot["trains"] == 4
     run.publisher.close()
     assert tools.opened(run.address).snapshot["trains"] == 8
+
+
+def test_how_it_goes_is_told_while_a_snapshot_is_read_and_packed(server, live, tools, monkeypatch):
+    """However long that takes; the name is kept meanwhile, and what was written before stays until all is there."""
+    run = live(f"{server.url}?name=slow")
+    run.shown(0)
+    client, reads, done, real = server.client(), threading.Event(), threading.Event(), sending.open_result
+
+    def slow(path):
+        reads.set()
+        assert done.wait(60)
+        return real(path)
+
+    monkeypatch.setattr(sending, "open_result", slow)
+    run.show(1)
+    assert reads.wait(60)
+    try:
+        client.expire("dxflow:slow:owner", 20)
+        for elapsed in (1.0, 2.0, 3.0):
+            run.publisher.status(tools.Status("running", elapsed_s=elapsed))
+            tools.until(lambda s=elapsed: tools.opened(run.address).status.get("elapsed_s") == s)
+        assert client.ttl("dxflow:slow:owner") > 20
+        assert tools.opened(run.address).snapshot["trains"] == 4
+    finally:
+        done.set()
+    tools.until(lambda: tools.opened(run.address).snapshot["trains"] == 8)
+
+
+def test_a_snapshot_that_cannot_be_read_leaves_what_is_there(server, live, tools, monkeypatch):
+    """Also where it is of another version, whose rows replace all."""
+    run = live(f"{server.url}?name=unread")
+    run.shown(0)
+    before, real = server.client().dump("dxflow:unread:rows:frame"), sending.open_result
+    monkeypatch.setattr(sending, "open_result", lambda path: real(path / "none"))
+    run.show(1, version=2)
+    tools.until(lambda: run.publisher.trouble)
+    assert server.client().dump("dxflow:unread:rows:frame") == before
+    assert len(tools.opened(run.address).rows) == 24
+    monkeypatch.setattr(sending, "open_result", real)
+    tools.until(lambda: tools.opened(run.address).snapshot["version"] == 2)
+    assert len(tools.opened(run.address).rows) == 48
 
 
 def test_a_publisher_that_never_began_ends():
