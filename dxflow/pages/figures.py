@@ -26,7 +26,7 @@ from ..html import page
 from ..html.escaped import escaped, ident
 from ..run.variants import axis_of
 from .drawn import Easel, drawing
-from .numbers import MOST, file_of
+from .numbers import MOST, behind, file_of
 from .thinned import thinned
 
 if TYPE_CHECKING:
@@ -210,10 +210,11 @@ class Figures:
     def _numbers(self, picture: Picture, name: str) -> str:
         """Return where the numbers behind a picture are: all of them, or as many as a page has room for."""
         most = int(np.clip(FILES / max(self._areas, 1), 20_000, MOST))
-        found = file_of(picture.data, name, MOST)
-        # Tables of one axis are small, whatever else there is.
-        if found and (found.kind == "text/csv" or len(found.content) <= most):
-            return f'<span class="screen">numbers: {found.link}</span>'
+        for data, words in behind(picture):
+            found = file_of(data, name, MOST)
+            # Tables of one axis are small, whatever else there is.
+            if found and (found.kind == "text/csv" or len(found.content) <= most):
+                return f'<span class="screen">numbers: {found.link}{f", {words}" if words else ""}</span>'
         fewer, said = thinned(picture, max(int(np.sqrt(most / 4.6)), 8))
         found = file_of(fewer.data, name, most) if said else None
         if found is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zlib
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,16 +12,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..analysis.plots.images import Image
 from ..html.escaped import escaped, ident, plain
 from ..sizes import show
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from xarray import Dataset
 
-MOST = 120_000
+    from ..analysis.plots.plotted import Picture
+
+MOST = 150_000
 """Bytes of a file."""
 ROWS = 4000
 """Of a table as text."""
+SAMPLES, SAMPLED = 16, 4096
+"""Pieces of an array, and bytes of each, from which follows how small it becomes."""
+EXACT = 2**24
+"""Whole numbers up to which single precision has all."""
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 """What begins a formula in programs for tables."""
 
@@ -39,6 +49,26 @@ class File:
         href = f"data:{self.kind};base64,{b64encode(self.content).decode()}"
         words = f"{self.name.rpartition('.')[2].upper()}, {show(len(self.content))}"
         return f'<a download="{escaped(self.name)}" href="{href}">{words}</a>'
+
+
+def behind(picture: Picture) -> Iterator[tuple[Dataset, str]]:
+    """Yield what may be kept of a picture without a loss, the most first, and what is said of it.
+
+    An image that was put together is there as it is drawn and as it is in the variable: ``pixels``, by module.
+    """
+    if not isinstance(picture, Image) or picture.pixels is None:
+        yield picture.data, ""
+        return
+    array = picture.pixels
+    dims = tuple(f"pixel_{dim}" for dim in array.dims)
+    together = picture.data.assign(pixels=(dims, array.values))
+    if array.dims[0] in array.coords and array.ndim == 3:
+        together["modules"] = dims[0], array[array.dims[0]].values
+    yield together, "image and pixels by module"
+    yield picture.data, "image of single pixels"
+    alone = together.drop_vars("image")
+    alone.attrs = {}
+    yield alone, "pixels by module"
 
 
 def file_of(data: Dataset, name: str, most: int = MOST) -> File | None:
@@ -61,7 +91,7 @@ def file_of(data: Dataset, name: str, most: int = MOST) -> File | None:
         made = File(f"{stem}.csv", "text/csv", _csv(data, name)) if rows <= ROWS else None
         if made is not None and len(made.content) <= most:
             return made
-    if sum(v.nbytes for v in data.variables.values()) > 4 * most:
+    if sum(_squeezed(v.values) for v in data.variables.values()) > 1.3 * most:
         return None
     made = File(f"{stem}.npz", "application/octet-stream", _npz(data, name))
     return made if len(made.content) <= most else None
@@ -98,19 +128,37 @@ def _cell(value: Any) -> Any:
     return f"'{text}" if text.startswith(FORMULAS) else text
 
 
+def _squeezed(values: NDArray) -> float:
+    """Return about how many bytes an array needs: counts of images are alike and need few, noise needs all."""
+    if values.nbytes <= SAMPLES * SAMPLED or values.dtype.kind == "O":
+        return 0.0
+    flat, n = values.reshape(-1), max(SAMPLED // values.itemsize, 1)
+    starts = np.linspace(0, flat.size - n, SAMPLES).astype(int)
+    some = [_saved(flat[a : a + n][None]) for a in starts]
+    ratio = np.mean([len(zlib.compress(one.tobytes(), 1)) / n for one in some])
+    return float(ratio * flat.size)
+
+
 def _npz(data: Dataset, name: str) -> bytes:
     """Return arrays under names that are names of files everywhere."""
     about = [f"{_line(k)}: {_line(v)}" for k, v in {"name": name, **data.attrs}.items()]
-    arrays = {"about": np.array(about)}
+    arrays = {}
     for key, variable in data.variables.items():
-        arrays[str(key) if str(key).isidentifier() else ident(key)] = _saved(variable.values)
+        own = str(key) if str(key).isidentifier() else ident(key)
+        arrays[own] = _saved(variable.values)
+        if (was := variable.dtype) != arrays[own].dtype and was.kind == "f":
+            about.append(f"{own}: {arrays[own].dtype} of {was}")
     out = io.BytesIO()
-    np.savez_compressed(out, allow_pickle=False, **arrays)
+    np.savez_compressed(out, allow_pickle=False, about=np.array(about), **arrays)
     return out.getvalue()
 
 
 def _saved(values: NDArray) -> NDArray:
-    """Return an array as it is kept: images in single precision."""
+    """Return an array as it is kept: images in single precision, but for whole numbers that it has not."""
     if values.dtype.kind == "O":
         return values.astype("U")
-    return values.astype("f4") if values.ndim > 1 and values.dtype.kind == "f" else values
+    if values.ndim < 2 or values.dtype.kind != "f":
+        return values
+    large = values[np.abs(values) > EXACT]
+    whole = len(large) > 0 and (large[np.isfinite(large)] % 1 == 0).all()
+    return values if whole else values.astype("f4")

@@ -70,8 +70,10 @@ def _image(image: Image, pixels: int) -> tuple[Image, str]:
     high = (top - bottom) * fewer.shape[0] * k / values.shape[0]
     # What is too much of the last block lies at the end of rows: above where they go upwards, below otherwise.
     extent = (left, left + wide, bottom, bottom + high)
-    data = image.data.drop_vars("image").assign(image=(("row", "column"), fewer)).assign_attrs(extent=extent)
-    return replace(image, data=data), f"means of {k} x {k} pixels"
+    said = f"means of {k} x {k} pixels"
+    about = {"extent": extent, "points": f"{said}, of those that have a value"}
+    data = image.data.drop_vars("image").assign(image=(("row", "column"), fewer)).assign_attrs(about)
+    return replace(image, data=data, pixels=None), said
 
 
 def _map(drawn: Map, pixels: int) -> tuple[Map, str]:

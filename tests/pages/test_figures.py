@@ -147,6 +147,62 @@ def test_numbers_of_an_image_are_those_that_are_drawn(data):
     assert np.isclose(np.nanmean(image), data["a.image"].mean(), rtol=1e-5)
 
 
+def kept_of(html):
+    content = b64decode(re.search(r"octet-stream;base64,([\w+/=]+)", html)[1])
+    return np.load(io.BytesIO(content))
+
+
+@pytest.fixture
+def tilted():
+    """Counts and means of a detector whose modules are turned a little and lie between points of any grid."""
+    y, x = np.mgrid[0:32, 0:32] * 0.2e-3
+    a = np.radians(0.8)
+    module = np.stack(
+        [x * np.cos(a) - y * np.sin(a), x * np.sin(a) + y * np.cos(a), np.ones_like(x)], axis=-1
+    )
+    positions = np.stack([module + [n * 6.73e-3, n * 0.11e-3, 0] for n in range(4)])
+    rng = np.random.default_rng(5)
+    dims = ("module", "ss", "fs")
+    data = xr.Dataset(
+        {
+            "a.count": (dims, np.where(rng.random((4, 32, 32)) > 0.1, 320, 0).astype("i4")),
+            "a.mean": (dims, rng.normal(1, 0.1, (4, 32, 32))),
+        },
+        {"module": [0, 1, 4, 7]},
+    )
+    return data, positions
+
+
+def test_numbers_of_an_assembled_image_are_values_of_pixels(tilted):
+    data, positions = tilted
+    made = Figures(data, geometry=positions, distance=1.0)
+    for name, array in data.items():
+        html = made.figure(name)
+        kept = kept_of(html)
+        own = np.unique(array.values.astype("f4"))
+        shown = kept["image"][np.isfinite(kept["image"])]
+        assert np.isin(shown, own).all()
+        # Hardly one is missing, hence sums and means are those of the result as well.
+        assert np.isclose(shown.mean(), array.values.mean(), rtol=2e-3)
+        assert "means of" not in html
+        assert any("each is the value of the pixel" in one for one in kept["about"])
+        assert np.array_equal(kept["pixels"], array.values.astype(kept["pixels"].dtype))
+        assert kept["modules"].tolist() == [0, 1, 4, 7]
+
+
+def test_where_there_is_no_room_for_pixels_the_link_and_the_file_say_so(tilted, monkeypatch):
+    data, positions = tilted
+    monkeypatch.setattr(figures, "MOST", 10_000)
+    html = Figures(data, geometry=positions, distance=1.0).figure("a.mean")
+    kept = kept_of(html)
+    assert "B</a>, means of 3 x 3 pixels</span>" in html
+    assert any("means of 3 x 3 pixels" in one for one in kept["about"])
+    assert "pixels" not in kept
+    # Counts of a whole detector are few bytes.
+    kept = kept_of(Figures(data, geometry=positions, distance=1.0).figure("a.count"))
+    assert np.array_equal(kept["pixels"], data["a.count"])
+
+
 def test_a_page_of_very_many_variables_draws_the_first_and_names_the_others(data, monkeypatch):
     monkeypatch.setattr(figures, "FIGURES", 3)
     html = Figures(data).section("a").html

@@ -63,3 +63,19 @@ def test_the_link_is_of_the_file():
     link = file_of(xr.Dataset({"value": ("x", [1.0])}), 'a"><script>').link
     assert link.count("<") == 2
     assert "data:text/csv;base64," in link
+
+
+def test_whole_numbers_are_the_same_in_the_file():
+    counts = np.array([[2.0**24 + 1, np.nan], [1.0, 2.0**40 + 1]])
+    read = np.load(io.BytesIO(file_of(xr.Dataset({"image": (("y", "x"), counts)}), "n").content))
+    assert np.array_equal(read["image"], counts, equal_nan=True)
+    read = np.load(io.BytesIO(file_of(xr.Dataset({"image": (("y", "x"), counts + 0.25)}), "n").content))
+    assert read["image"].dtype == np.float32
+    assert "image: float32 of float64" in read["about"]
+
+
+def test_counts_of_a_large_detector_are_few_bytes():
+    counts = np.full((1000, 1000), 320.0)
+    counts[300:320] = 0
+    found = file_of(xr.Dataset({"image": (("y", "x"), counts)}), "n")
+    assert np.array_equal(np.load(io.BytesIO(found.content))["image"], counts)

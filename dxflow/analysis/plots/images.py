@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import style
+from .grids import Grid
 from .maps import framed, scale
 from .screen import MARGIN, Screen, Span, resampled, rows_of, shaded
 
@@ -25,7 +25,8 @@ class Image:
     """An image whose pixels are as high as they are wide.
 
     `data` has ``image (row, column)``; its attributes are the labels of the axes and the ends of the image, ``extent``.
-    `up` says whether rows go upwards, `named` where modules are and how they are called.
+    `up` says whether rows go upwards, `named` where modules are and how they are called, `pixels` are all there are, as
+    in the variable, where the image has them in other places, `whole` whether they are whole numbers.
     """
 
     data: Dataset
@@ -33,6 +34,8 @@ class Image:
     title: str = ""
     up: bool = False
     named: tuple[tuple[float, float, str], ...] = ()
+    pixels: DataArray | None = None
+    whole: bool = False
 
     def draw(self, axes: Any) -> None:
         """Draw pixels, and the names of modules."""
@@ -40,7 +43,7 @@ class Image:
         axes.set(xlabel=self.data.attrs["x"], ylabel=self.data.attrs["y"])
         if not np.isfinite(values).any():
             return style.nothing(axes)
-        low, high = style.limits(values)
+        low, high = style.limits(values, whole=self.whole)
         extent = (left, right, bottom, top) if self.up else (left, right, top, bottom)
         cmap = style.ABOUT_ZERO if style.both_ways(low, high) else style.RISING
         origin = "lower" if self.up else "upper"
@@ -48,7 +51,7 @@ class Image:
         axes.set_facecolor(style.EMPTY)
         for x, y, name in self.named:
             axes.text(x, y, name, fontsize=7, va="top", color="white", bbox={"color": "#0008", "pad": 1})
-        style.coloured(axes, shown, values, self.what)
+        style.coloured(axes, shown, values, self.what, whole=self.whole)
         return None
 
     def text(self, screen: Screen) -> list[str]:
@@ -58,7 +61,7 @@ class Image:
             return [self.title, "no values"]
         fine = 2 if screen.colour and screen.unicode else 1
         shape = _fitting(values.shape, rows_of(screen, 7), screen.width - MARGIN - 2, fine)
-        low, high = style.limits(values)
+        low, high = style.limits(values, whole=self.whole)
         drawn = resampled(values[::-1] if self.up else values, shape)
         lines = shaded(drawn, low, high, screen, both_ways=style.both_ways(low, high))
         x = Span(left, right, name=self.data.attrs["x"])
@@ -83,6 +86,11 @@ def of_array(array: DataArray, positions: NDArray | Places | None, title: str) -
         Pixel centres of the modules of the array, or of all of the detector, m.
     """
     what = style.label(str(array.name), array.attrs.get("units"))
+    made = _put(array, positions, what, title)
+    return replace(made, whole=array.dtype.kind in "iub")
+
+
+def _put(array: DataArray, positions: NDArray | Places | None, what: str, title: str) -> Image:
     if array.dims[-2:] == ("y", "x"):
         return _plane(array, what, title)
     if positions is not None:
@@ -120,7 +128,11 @@ def _assembled(array: DataArray, positions: NDArray | Places, what: str, title: 
     values = array.values if array.ndim == 3 else array.values[None]
     places = positions if isinstance(positions, Places) else Places(positions)
     grid = places.grid(array)
-    return _image(grid.filled(values), grid.extent, ("x (mm)", "y (mm)"), what, title, up=True)
+    made = _image(grid.filled(values), grid.extent, ("x (mm)", "y (mm)"), what, title, up=True, pixels=array)
+    # Whoever takes the numbers of the image for those of the detector should know.
+    behind = f"; {grid.hidden} of {values.size} pixels are behind others" if grid.hidden else ""
+    made.data.attrs["points"] = f"each is the value of the pixel that is there{behind}"
+    return made
 
 
 def of_modules(array: DataArray, positions: NDArray) -> NDArray:
@@ -180,59 +192,12 @@ def assemble(image: NDArray, positions: NDArray) -> tuple[NDArray, tuple[float, 
     Returns
     -------
     assembled : ndarray, (y, x)
-        Mean of the pixels whose centres fall into each grid point; NaN where there are none.
+        The value of the pixel that is at each point, see `Grid`; NaN where there is none.
     extent : (left, right, bottom, top)
         mm.
-
-    Notes
-    -----
-    Grid points are as large as a pixel and a bit, so that rounding leaves no empty lines inside a module.
     """
     grid = Grid.of(positions)
     return grid.filled(image), grid.extent
-
-
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """A regular grid in the plane across the beam: in which of its points the centre of each pixel is."""
-
-    shape: tuple[int, int]
-    cell: NDArray
-    """Of each pixel whose centre is known."""
-    known: NDArray | None
-    """Which those are; None: all."""
-    extent: tuple[float, float, float, float]
-    """Left, right, bottom, top, mm."""
-
-    @classmethod
-    def of(cls, positions: NDArray) -> Grid:
-        """Return the grid of pixels whose centres, (module, ss, fs, 3) in m, are these."""
-        points = positions[..., :2].reshape(-1, 2) * 1e3
-        known: NDArray = np.logical_and.reduce(np.isfinite(points), axis=1)
-        pitch = 1.05 * _pitch(positions) * 1e3
-        points = points if known.all() else points[known]
-        low = points.min(axis=0) - pitch / 2
-        columns, rows = (int(n) for n in np.ceil((points.max(axis=0) - low) / pitch).astype(int) + 1)
-        column, row = ((points - low) / pitch).astype(int).T
-        extent = (low[0], low[0] + columns * pitch, low[1], low[1] + rows * pitch)
-        return cls((rows, columns), row * columns + column, None if known.all() else known, extent)
-
-    @cached_property
-    def pixels(self) -> NDArray:
-        """How many pixels are in each point."""
-        return np.bincount(self.cell, minlength=self.shape[0] * self.shape[1])
-
-    def filled(self, image: NDArray) -> NDArray:
-        """Return the mean of the pixels in each point of the grid, (y, x); NaN where there are none."""
-        values = image.reshape(-1)
-        values = values if self.known is None else values[self.known]
-        good, size = np.isfinite(values), self.shape[0] * self.shape[1]
-        if good.all():
-            total, count = np.bincount(self.cell, values, minlength=size), self.pixels
-        else:
-            cell = self.cell[good]
-            total, count = np.bincount(cell, values[good], minlength=size), np.bincount(cell, minlength=size)
-        return np.divide(total, count, out=np.full(size, np.nan), where=count > 0).reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,8 +214,3 @@ class Places:
         if key not in self.grids:
             self.grids[key] = Grid.of(of_modules(array, self.positions))
         return self.grids[key]
-
-
-def _pitch(positions: NDArray) -> float:
-    """Return the usual distance of neighbouring pixels, m."""
-    return float(np.nanmedian(np.linalg.norm(np.diff(positions[..., :2], axis=2), axis=-1)))

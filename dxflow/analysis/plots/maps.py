@@ -69,6 +69,8 @@ class Map:
     counts: bool = False
     extent: tuple[float, float] | None = field(default=None)
     """Values of the first and the last colour; of the data by default."""
+    whole: bool = False
+    """Whether values are whole numbers."""
 
     @property
     def values(self) -> NDArray:
@@ -90,14 +92,14 @@ class Map:
         for axis, ticks in ((axes.xaxis, self.x), (axes.yaxis, self.y)):
             if ticks.words is not None:
                 axis.set_ticks(range(len(ticks.words)), [str(w) for w in ticks.words])
-        style.coloured(axes, shown, values, self.what)
+        style.coloured(axes, shown, values, self.what, whole=self.counts or self.whole)
         return None
 
     def _limits(self, values: NDArray) -> tuple[float, float, bool]:
         """Return the values of the first and the last colour, and whether colours are logarithmic between them."""
         if self.counts:
             return 1.0, max(float(np.nanmax(values)), 2.0), style.is_log(values)
-        return *(self.extent or style.limits(values)), False
+        return *(self.extent or style.limits(values, whole=self.whole)), False
 
     def _colours(self, values: NDArray) -> dict[str, Any]:
         """Return norm and colour map of values."""
@@ -190,4 +192,7 @@ def of_array(array: DataArray, title: str) -> Map:
     y, x = (str(dim) for dim in array.dims)
     name = str(array.name)
     what = style.label(name, array.attrs.get("units"))
-    return Map(array.to_dataset(name=name), name, Axis.of(array, x), Axis.of(array, y), what, title)
+    whole = array.dtype.kind in "iub"
+    return Map(
+        array.to_dataset(name=name), name, Axis.of(array, x), Axis.of(array, y), what, title, whole=whole
+    )

@@ -81,15 +81,20 @@ def is_log(values: NDArray, wide: float = WIDE) -> bool:
     return bool(high > wide * low)
 
 
-def limits(values: NDArray) -> tuple[float, float]:
-    """Return between which values colours change: without outliers, symmetric where values go both ways from 0."""
+def limits(values: NDArray, *, whole: bool = False) -> tuple[float, float]:
+    """Return between which values colours change: without outliers, symmetric where values go both ways from 0.
+
+    Of whole numbers they are whole.
+    """
     some = finite(values)
     if not len(some):
         return 0.0, 1.0
     low, high = (float(x) for x in np.percentile(some, (1, 99.7)))
+    low, high = (float(np.floor(low)), float(np.ceil(high))) if whole else (low, high)
     if both_ways(low, high):
         return -max(-low, high), max(-low, high)
-    return (low, high) if low < high else (low - 0.5, high + 0.5)
+    around = 1.0 if whole else 0.5
+    return (low, high) if low < high else (low - around, high + around)
 
 
 def both_ways(low: float, high: float) -> bool:
@@ -106,13 +111,23 @@ def edges(centres: NDArray) -> NDArray:
     return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
 
 
-def coloured(axes: Any, shown: Any, values: NDArray, what: str) -> None:
-    """Add the colours of an image beside its axes, pointed where values lie beyond."""
+def coloured(axes: Any, shown: Any, values: NDArray, what: str, *, whole: bool = False) -> None:
+    """Add the colours of an image beside its axes, pointed where values lie beyond; `whole` numbers have no halves."""
     low, high = shown.get_clim()
     some = finite(np.asarray(values, float))
     beyond = (len(some) > 0 and some.min() < low, len(some) > 0 and some.max() > high)
     extend = {(False, False): "neither", (True, False): "min", (False, True): "max"}.get(beyond, "both")
-    axes.figure.colorbar(shown, ax=axes, label=what, extend=extend)
+    bar = axes.figure.colorbar(shown, ax=axes, label=what, extend=extend)
+    if whole:
+        whole_numbers(bar.long_axis)
+
+
+def whole_numbers(axis: Any) -> None:
+    """Have ticks at whole numbers only, if an axis is linear."""
+    from matplotlib.ticker import MaxNLocator
+
+    if isinstance(locator := axis.get_major_locator(), MaxNLocator):
+        locator.set_params(integer=True)
 
 
 def nothing(axes: Any, why: str = "no values") -> None:
