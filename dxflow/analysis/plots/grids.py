@@ -20,8 +20,8 @@ OF_HIDDEN = 1.1
 class Grid:
     """A grid as fine as pixels: each point shows one pixel, so that there are no values but theirs.
 
-    A point shows the pixel whose centre lies in it. Modules are turned, and moved by parts of a pixel: where two centres
-    lie in a point it shows the nearer one, and where none does within a module the other, or the nearest one, is shown.
+    A point shows the pixel whose centre lies in it. Modules are turned, and moved by parts of a pixel: where two
+    centres lie in a point it shows the nearer one; where none does within a module the other, or the nearest, is shown.
     """
 
     pixel: NDArray

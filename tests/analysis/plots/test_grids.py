@@ -1,4 +1,4 @@
-"""Grids: an image has the values of pixels and no others, each where it is, as extra_geom and a search of neighbours say."""
+"""Grids: an image has the values of pixels and no others, each where it is by extra_geom and a search of neighbours."""
 
 import extra_geom
 import numpy as np
