@@ -25,7 +25,7 @@ from ..line.watching import add_watching, unwatched, watching
 from ..live.arriving import is_stream
 from ..live.folder import END, WAIT, Ending, GrowingRun
 from ..live.following import follow
-from ..live.parameters import answered, ask
+from ..live.parameters import answered, ask, without
 from ..live.snapshots import Place
 from . import streaming
 from .arguments import Section, configured, grouped, read, shared_parser, split
@@ -123,7 +123,8 @@ class Line:
             if flag not in known or flag in FIXED:
                 listed = ", ".join(f for f in known if f not in FIXED)
                 raise UsageError(f"{asked.algorithm}: unknown option {flag}. Its options: {listed}")
-        own[at] = replace(own[at], tokens=[*own[at].tokens, *words])
+        # Also of options that may be given several times: what was given before is not what is asked for.
+        own[at] = replace(own[at], tokens=[*without(own[at].tokens, asked.options), *words])
         line = Line([first, *own])
         line.made, line._first_passes = self.made, self._first_passes
         return line
@@ -284,6 +285,8 @@ def _options(words: Sequence[str]) -> tuple[dict[str, str], bool]:
     for word in words:
         if word.startswith("--"):
             name, equals, value = word.partition("=")
+            if name in found:
+                raise UsageError(f"dxflow set: {name} is given twice; expected each option once")
             found[name] = [value] if equals else []
         elif not found:
             raise UsageError(f"dxflow set: {word!r}: expected options of the algorithm, such as --per cell")

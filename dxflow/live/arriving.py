@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from .received import Pattern, Piece
 
 SCHEME = "tcp://"
-STREAM = "(stream)"
-"""What is changed if it is no option of an algorithm."""
+OTHER = "the stream is another one in "
+"""What is changed if it is no option of an algorithm, before the source that is."""
 POLL = 0.5
 """Seconds that a look waits for a chunk to be complete."""
 
@@ -138,7 +138,7 @@ class GrowingStream:
         if all(now.get(place) == of for place, of in self._digests.items()):
             return None
         more = sorted(place for place in told if told[place] != self._before.get(place))
-        return Change(STREAM, {"other": more[0]})
+        return Change(f"{OTHER}{more[0]}")
 
     def _told(self, pieces: Sequence[Piece]) -> dict[str, Pattern]:
         """Return what is told of the groups of some pieces."""
@@ -170,7 +170,7 @@ class GrowingStream:
 
     def change(self, asked: Change, after: int | None) -> None:
         """Plan with other options from now on."""
-        if asked.algorithm != STREAM:
+        if not asked.algorithm.startswith(OTHER):
             self._planner = self._changed(asked)
         self._from, self._fits, self._digests, self._before = self._done, False, {}, {}
 

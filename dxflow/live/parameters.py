@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -44,8 +44,8 @@ class Asked:
     number: int = 0
 
     def __str__(self) -> str:
-        options = " ".join(f"--{name} {value}".rstrip() for name, value in self.options.items())
-        return f"{self.algorithm} {options}{' (again)' * self.again}"
+        options = (f"--{name} {value}".rstrip() for name, value in self.options.items())
+        return f"{' '.join([self.algorithm, *options])}{' (again)' * self.again}"
 
 
 def ask(folder: Path, algorithm: str, options: Mapping[str, str], again: bool = False) -> int:
@@ -80,6 +80,17 @@ def ask(folder: Path, algorithm: str, options: Mapping[str, str], again: bool = 
 def _name(option: str) -> str:
     """Return an option without its dashes."""
     return option.lstrip("-").replace("_", "-")
+
+
+def without(words: Sequence[str], names: Container[str]) -> list[str]:
+    """Return words of a command line without some options and their values."""
+    out, keep = [], True
+    for word in words:
+        if word.startswith("--") and len(word) > 2:
+            keep = _name(word.partition("=")[0]) not in names
+        if keep:
+            out.append(word)
+    return out
 
 
 def _numbers(place: Path) -> list[int]:

@@ -1,15 +1,17 @@
-"""Asking: a form on the live page by which options of algorithms are changed while a run is taken."""
+"""Asking: the options of a live run as they are now, and a form on its page by which they are changed."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors.redact import hidden
 from ..html.escaped import escaped, plain
-from ..live.parameters import answered, ask
+from ..live.parameters import Asked, answered, ask, without
+from ..live.snapshots import Place
 from .doors import Answer
 
 LONGEST = 2000
@@ -19,32 +21,29 @@ SHOWN = 5
 
 
 class Asking:
-    """What is asked for on a page, and what became of it.
+    """Options as they are now, what is asked for on a page, and what became of it.
 
     Parameters
     ----------
-    folder : path
-        Of the live reduction, ``x.live``.
+    to : path
+        Of the final result, ``x.zarr``.
     algorithms : mapping of str to sequence of str
         Names in the result, with the words of the command line that they were given.
     """
 
-    def __init__(self, folder: Path, algorithms: Mapping[str, Sequence[str]]) -> None:
-        self._folder, self._algorithms = folder, algorithms
+    def __init__(self, to: Path, algorithms: Mapping[str, Sequence[str]]) -> None:
+        self._folder, self._algorithms = to.with_suffix(".live"), algorithms
+        self._to = to
         self._asked: list[tuple[int, str]] = []
+        self._changes: list[tuple[Asked, int | None]] = []
 
     def form(self) -> str:
         """Return the form."""
         if not self._algorithms:
             return ""
         names = "".join(f"<option>{escaped(name)}</option>" for name in self._algorithms)
-        given = "".join(
-            f"<li><code>{escaped(name)} {escaped(hidden(shlex.join(words)))}</code></li>"
-            for name, words in self._algorithms.items()
-        )
         return (
-            '<form id="ask" class="screen"><h2>Options</h2>'
-            f'<p class="muted">As the run was begun:</p><ul>{given}</ul><p>'
+            '<form id="ask" class="screen"><h2>Options</h2><div id="options"></div><p>'
             f'<label>Change <select name="algorithm">{names}</select></label> '
             '<label>to <input name="options" size="36" placeholder="--option value" autocomplete="off" '
             f'maxlength="{LONGEST}" spellcheck="false"></label> '
@@ -54,6 +53,36 @@ class Asking:
             '<p class="muted">A change begins another version of the result, with the next chunk. The version before '
             "is kept; nothing of the two is mixed.</p></form>"
         )
+
+    def options(self) -> str:
+        """Return as HTML the options of the newest version, what was asked for here, and what became of it."""
+        own = {name: [*words] for name, words in self._algorithms.items()}
+        for asked, _ in self._made():
+            if asked.algorithm in own:
+                kept = without(own[asked.algorithm], asked.options)
+                own[asked.algorithm] = [*kept, *_words(asked.options)]
+        given = "".join(
+            f"<li><code>{escaped(hidden(shlex.join([name, *words])))}</code></li>"
+            for name, words in own.items()
+        )
+        said = "As they are now:" if self._changes else "As the run was begun:"
+        return f'<p class="muted">{said}</p><ul>{given}</ul>{self._said()}'
+
+    def versions(self) -> str:
+        """Return as HTML which options were changed when, "" if none were."""
+        lines = []
+        for n, (asked, after) in enumerate(self._made()):
+            since = "the first train" if after is None else f"train {after + 1}"
+            before = self._to.with_name(f"{self._to.stem}.v{n + 1}{self._to.suffix}")
+            kept = f"; version {n + 1} is {before.name}" if before.exists() else ""
+            lines.append(f"<li>{escaped(hidden(f'Version {n + 2}, from {since} on: {asked}{kept}'))}</li>")
+        return f"<ul>{''.join(lines)}</ul>" if lines else ""
+
+    def _made(self) -> list[tuple[Asked, int | None]]:
+        """Return the changes so far, and the train after which each began; in the end those that were known."""
+        with suppress(OSError, ValueError, TypeError):
+            self._changes = Place(self._to).changes() or self._changes
+        return self._changes
 
     def take(self, what: Mapping[str, Any]) -> Answer:
         """Ask for what was posted; what is wrong with it is answered in words."""
@@ -66,8 +95,7 @@ class Asking:
         self._asked.append((number, f"{algorithm} {said}{', from the first train on' * again}"))
         return Answer.json({"error": ""})
 
-    def said(self) -> str:
-        """Return as HTML what was asked for here, and what became of it."""
+    def _said(self) -> str:
         lines = [
             f"<li>{escaped(hidden(f'{what}: {self._became(n)}'))}</li>" for n, what in self._asked[-SHOWN:]
         ]
@@ -97,6 +125,11 @@ class Asking:
         if not options:
             raise ValueError("no option is given; expected words such as --threshold 0.5")
         return algorithm, options, again
+
+
+def _words(options: Mapping[str, str]) -> list[str]:
+    """Return options as words of a command line."""
+    return [word for name, value in options.items() for word in (f"--{name}", *shlex.split(value))]
 
 
 def parsed(text: str) -> dict[str, str]:

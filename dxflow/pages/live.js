@@ -54,6 +54,7 @@
     if (!answer.ok) throw new Error(String(answer.status));
     const news = await answer.json();
     put(at("now"), news.html);
+    if (at("options")) put(at("options"), news.options);
     say(news.trouble);
     arrange(news.parts);
     for (const one of news.parts) if (here.get(one.id) !== one.digest) await renew(one);

@@ -66,7 +66,7 @@ class LivePage:
     def __init__(self, port: int = 0) -> None:
         self._past, self._painter = Past(), Painter()
         self._about: Mapping[str, Any] = {}
-        self._asking = Asking(Path(), {})
+        self._asking = Asking(Path("x.zarr"), {})
         self._parts: dict[str, tuple[str, str]] = {}
         """Title and HTML, by id."""
         self._drawn: Snapshot | None = None
@@ -90,7 +90,7 @@ class LivePage:
         own = about.get("options", {}).get("own", ())
         # What has no options of its own that are known cannot be changed.
         given = dict(zip(names, own, strict=True)) if len(own) == len(names) else {}
-        self._asking = Asking(Path(str(about.get("to", ""))).with_suffix(".live"), given)
+        self._asking = Asking(Path(str(about.get("to") or "x.zarr")), given)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Show a snapshot, if somebody looks."""
@@ -151,7 +151,8 @@ class LivePage:
             self._asked = time.monotonic()
             self._news.notify()
             return {
-                "html": self._past.html(self._drawn) + self._asking.said(),
+                "html": self._past.html(self._drawn) + self._asking.versions(),
+                "options": self._asking.options(),
                 "trouble": self._trouble,
                 "parts": [
                     {"id": one, "title": plain(title), "digest": _digest(html)}

@@ -45,7 +45,8 @@ class Past:
         if self.status is None:
             return "<p>Nothing is known yet.</p>"
         return (
-            f"{_said(self.status)}{page.tiles(_tiles(self.status))}{self._drawn()}{_of(self.snapshot, drawn)}"
+            f"{_said(self.status)}{page.tiles(_tiles(self.status))}{self._drawn()}"
+            f"{_of(self.snapshot, drawn, self.status.version)}"
         )
 
     def _drawn(self) -> str:
@@ -86,22 +87,26 @@ def _tiles(status: Status) -> list[tuple[str, str]]:
         (f"{sum(status.losses.values())}", "frames lost"),
         (_duration(status.elapsed_s), "since it began"),
     ]
-    return [*rows, (f"{status.version}", "version of parameters")] if status.version > 1 else rows
+    return [*rows, (f"{status.version}", "version of parameters now")] if status.version > 1 else rows
 
 
-def _of(snapshot: Snapshot | None, drawn: Snapshot | None) -> str:
-    """Return which trains the result has, and the pictures, if these are of an earlier one."""
+def _of(snapshot: Snapshot | None, drawn: Snapshot | None, version: int) -> str:
+    """Return which trains the result has, of which version, and the pictures, if these are of an earlier one."""
     if snapshot is None:
         return '<p class="muted">There is no result yet.</p>'
     what = "The result" if snapshot.final else f"Result {snapshot.number}"
+    own = f" of version {snapshot.version}" if version > 1 else ""
     said = (
-        f"{what}: {snapshot.trains} trains, {snapshot.first_train} to {snapshot.last_train}; the same bits as "
-        f"dxflow reduce --chunk '{snapshot.chunk}' of these"
+        f"{what}{own}: {snapshot.trains} trains, {snapshot.first_train} to {snapshot.last_train}; the same bits as "
+        f"dxflow reduce --chunk '{snapshot.chunk}' of these{' with the options of this version' if own else ''}"
     )
+    if snapshot.version < version:
+        said += f"; of version {version} there is no result yet"
     if drawn is None:
         said += "; it is being drawn"
     elif drawn is not snapshot:
         said += f"; the pictures are of result {drawn.number}, {drawn.trains} trains"
+        said += f" of version {drawn.version}" if drawn.version != snapshot.version else ""
     return f'<p class="muted">{escaped(said)}.</p>'
 
 

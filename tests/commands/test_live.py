@@ -9,10 +9,12 @@ import xarray as xr
 import dxflow
 from dxflow.algorithms.average import Average
 from dxflow.commands import live
-from dxflow.commands.live import Said
+from dxflow.commands.arguments import read, split
+from dxflow.commands.live import Line, Said
 from dxflow.commands.main import main
 from dxflow.live import parameters
 from dxflow.live.folder import GrowingRun
+from dxflow.live.parameters import Asked
 
 CHUNK = ["--chunk", "2 trains", "--cluster", "here"]
 
@@ -104,6 +106,30 @@ def test_what_was_interrupted_is_ended_by_the_same_command(old, expected, tmp_pa
     assert xr.open_zarr(to).equals(expected)
 
 
+def test_an_option_that_is_changed_replaces_what_was_given_before(tmp_path):
+    """Also one that may be given several times, each time with something more."""
+    words = [
+        "r0001",
+        "average",
+        "roi",
+        "--region",
+        "0",
+        "1",
+        "2",
+        "3",
+        "4",
+        "--threshold",
+        "-5",
+        "--to",
+        "x.zarr",
+    ]
+    line = Line(split(live.parser(""), words))
+    for n in (1, 2):
+        line = line.changed(Asked("roi", {"region": f"{n} 0 2 0 2"}))
+    assert line.sections[2].tokens == ["--threshold", "-5", "--region", "2", "0", "2", "0", "2"]
+    assert read(line.sections)[1][1].regions == [[2, 0, 2, 0, 2]]
+
+
 REFUSED = {
     "average --cells 2": "average: unknown option --cells. Its options: ",
     "average --help": "unknown option --help",
@@ -145,6 +171,8 @@ def test_options_are_changed_by_a_command(old, tmp_path, capsys, monkeypatch):
     words = "version 2: average --per cell (again), from the first train on; before: x.v1.zarr"
     assert words in out
     assert f"result   5 trains, 10001 to 10005, {words}" in out
+    assert main(["set", str(to), "average", "--per", "cell", "--per=frame"]) == 2
+    assert "--per is given twice" in capsys.readouterr().err
     assert main(["set", str(to), "average", "--per", "cell"]) == 2
     assert "no live reduction is there" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ import dxflow
 from dxflow import PlanError
 from dxflow.live import following, parameters
 from dxflow.live.following import follow
-from dxflow.live.parameters import Asked, answer, answered, ask, waiting
+from dxflow.live.parameters import Asked, answer, answered, ask, waiting, without
 from dxflow.live.snapshots import Place
 
 SEQUENCES = [[f"S{n:05d}"] for n in range(7)]
@@ -153,3 +153,10 @@ def test_a_change_that_was_killed_in_between_is_gone_on_with(whole, now, tmp_pat
     assert result.dataset.equals(offline(whole, 10011, 10016, **CHANGED))
     assert kept.snapshots[-1].version == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "x.v1.zarr", "x.zarr"]
+
+
+def test_words_are_left_without_some_options_and_their_values():
+    words = ["--roi", "a", "1", "-2", "--roi=b", "--per-cell", "--n", "3"]
+    assert without(words, {"roi": ""}) == ["--per-cell", "--n", "3"]
+    assert without(words, {"n": "", "per-cell": ""}) == ["--roi", "a", "1", "-2", "--roi=b"]
+    assert without(words, {}) == words

@@ -12,7 +12,9 @@ import chromium
 import pytest
 
 from dxflow.live.observers import Snapshot, Status
+from dxflow.live.parameters import Asked as Change
 from dxflow.live.parameters import waiting
+from dxflow.live.snapshots import Place
 from dxflow.pages import live
 from dxflow.pages.live import LivePage
 from dxflow.pages.painter import Painter
@@ -60,9 +62,7 @@ def test_the_page_follows_a_run_to_its_end(browser, page, results):
     shown.wait("document.querySelector('#now').innerText.includes('Nothing is known yet')")
     page.status(Status("running", trains=4, losses={f"{BAD} missing": 3}))
     page.snapshot(snapshot(results, 0))
-    shown.wait("document.querySelectorAll('#parts figure').length > 3", 120)
-    before = shown.evaluate("document.querySelector('[id^=variables-litframes]').innerText")
-    assert "24 values" in before
+    shown.wait("document.querySelector('[id^=variables-litframes]')?.innerText.includes('24 values')", 120)
     # What was opened stays open.
     shown.wait("document.querySelector('#run details') !== null")
     shown.evaluate("document.querySelector('#run details').open = true")
@@ -117,11 +117,18 @@ def test_options_are_changed_on_the_page(browser, page, tmp_path):
     page.status(Status())
     shown = browser.open(page.address, width=400)
     shown.wait("document.querySelector('#now').innerText.includes('trains')")
-    assert "peaks --snr 5" in shown.text("#ask")
+    shown.wait("document.querySelector('#ask').innerText.includes('peaks --snr 5')")
     for text, said in (("5", "Not asked for: '5' is no option"), ("--snr 7", "begins with the next chunk")):
         shown.evaluate(f"document.querySelector('[name=options]').value = {text!r}")
         shown.evaluate("document.querySelector('#ask button').click()")
         shown.wait(f"document.body.innerText.includes({json.dumps(said)})")
+    # Whoever changed them, and while somebody writes there.
+    shown.evaluate("document.querySelector('[name=options]').value = '--snr'")
+    Place(tmp_path / "x.zarr").note_change(Change("peaks", {"snr": "9"}), 10040)
+    shown.wait("document.querySelector('#ask').innerText.includes('peaks --snr 9')")
+    assert "Version 2, from train 10041 on: peaks --snr 9" in shown.text("#now")
+    assert "snr 5" not in shown.text("#ask")
+    assert shown.evaluate("document.querySelector('[name=options]').value") == "--snr"
     (one,) = waiting(folder)
     assert (one.algorithm, one.options, one.again) == ("peaks", {"snr": "7"}, False)
     assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -44,7 +44,7 @@ def test_all_numbers_of_a_status_are_shown():
         *("17 trains dropped", "19 trains not received", "23 came late", "356 frames lost"),
         *(
             "1 h 02 min since it began",
-            "2 version of parameters",
+            "2 version of parameters now",
             "Lost: file missing (352 frames); no dark (4 frames).",
         ),
     ):
@@ -69,6 +69,22 @@ def test_what_it_waits_for_and_what_is_drawn_is_said():
     assert "it is being drawn" in one.html()
     assert "the pictures are of result 2, 128 trains" in one.html(older)
     assert "pictures" not in one.html(newer)
+
+
+def test_of_which_version_a_result_is_is_said():
+    """After a change the newest result is of the version before, until there is one of the new."""
+    one = past(Status(version=2))
+    first, second = (
+        Snapshot(n, Path("x"), n, 40 - 33 * (n - 1), 1, 40, "8 trains", False, Status()) for n in (1, 2)
+    )
+    one.snapshot = first
+    said = text(one.html(first))
+    assert "Result 1 of version 1: 40 trains" in said
+    assert "of these with the options of this version; of version 2 there is no result yet." in said
+    one.snapshot = second
+    assert "Result 2 of version 2: 7 trains" in text(one.html(second))
+    assert "the pictures are of result 1, 40 trains of version 1" in text(one.html(first))
+    assert "no result yet" not in text(one.html(second))
 
 
 def test_nothing_is_known_at_first():
