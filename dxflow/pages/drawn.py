@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SIZE = (4.3, 3.1)
 """Inches: on a phone its texts are as large as those of the page."""
 MARGINS = {"left": 0.19, "right": 0.965, "bottom": 0.165, "top": 0.96}
+WITHIN = 0.99
+"""Part of the width in which everything is."""
 INK = "#010203"
 """Stands for the colour of the text around."""
 LABEL, NAME = 44, 24
@@ -91,6 +93,7 @@ class Easel:
         _few(axes, picture)
         literal(figure)
         _shorten(figure)
+        _fit(figure)
         out = io.StringIO()
         FigureCanvasSVG(figure).print_svg(out, metadata=_NOTHING, bbox_inches_restore=None)
         if _again(picture):
@@ -167,6 +170,19 @@ def _shorten(figure: Any) -> None:
                     text.set_parse_math(False)
         for text in axes.get_legend().get_texts() if axes.get_legend() else ():
             text.set_text(_short(text.get_text()))
+
+
+def _fit(figure: Any) -> None:
+    """Make room for what colours mean: how wide it is follows from their ticks."""
+    if figure.get_layout_engine() is not None or len(figure.axes) < 2:
+        return
+    bars = [axes.yaxis for axes in figure.axes[1:]]
+    over = max(axis.get_tightbbox().x1 for axis in bars) / figure.bbox.width - WITHIN
+    # The power of ten, if there is one.
+    above = max(axis.offsetText.get_window_extent().y1 for axis in bars) / figure.bbox.height - WITHIN
+    figure.subplots_adjust(
+        right=max(MARGINS["right"] - max(over, 0), 0.5), top=MARGINS["top"] - min(max(above, 0), 0.2)
+    )
 
 
 def _short(text: str, most: int = LABEL) -> str:

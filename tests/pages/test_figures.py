@@ -11,8 +11,10 @@ import pytest
 import xarray as xr
 from pagesamples import HOSTILE
 
+from dxflow.analysis.plots import kinds
 from dxflow.html.escaped import plain
-from dxflow.pages import figures
+from dxflow.pages import drawn, figures
+from dxflow.pages.drawn import Easel, drawing
 from dxflow.pages.figures import Figures
 
 SVG = {"svg", "defs", "style", "g", "path", "text", "use", "rect", "image", "clippath"}
@@ -280,6 +282,40 @@ def test_forty_images_of_noise_fit_a_page(monkeypatch):
     html = made.figure("a.image")
     assert "NPZ" in html
     assert 40 * len(html) < 4_500_000
+
+
+WORDS = {
+    "counts": (np.full((2, 24, 24), 320, "i4"), "", ["319", "320", "321"]),
+    "flags": (np.arange(1152).reshape(2, 24, 24) % 2, "", ["0", "1"]),
+    "far": (np.linspace(-1234.51, -1234.56, 1152).reshape(2, 24, 24), "keV per photon", None),
+    "many": (np.linspace(1e5, 9e7, 1152).astype(int).reshape(2, 24, 24), "", None),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_what_colours_mean_is_within_the_picture_and_whole_where_values_are(name):
+    values, unit, ticks = WORDS[name]
+    data = xr.Dataset({f"average.{name}": (("module", "ss", "fs"), values, {"units": unit})})
+    figure = Easel()
+    picture = kinds.picture(data, f"average.{name}")
+    seen = []
+    fit = drawn._fit
+
+    def fitted(made):
+        fit(made)
+        made.canvas.draw()
+        box = made.axes[1].get_tightbbox()
+        texts = [t.get_text() for t in made.axes[1].get_yticklabels()]
+        power = made.axes[1].yaxis.offsetText.get_window_extent()
+        seen.append((box.x1 / made.bbox.width, power.y1 / made.bbox.height, texts))
+
+    with pytest.MonkeyPatch.context() as patched, drawing():
+        patched.setattr(drawn, "_fit", fitted)
+        figure.svg(picture, name)
+    ((right, top, texts),) = seen
+    assert 0.9 < right <= 1
+    assert top <= 1
+    assert ticks is None or texts == ticks
 
 
 def test_there_may_be_nothing_at_all():

@@ -23,6 +23,10 @@ POSITIONS, EACH = 100, 5
 """Values that have a bin each if there are no others, and how often each must be there on average."""
 PEAKED = 100.0
 """How many times as many values the fullest bin must hold as the usual one for an axis of counts to be logarithmic."""
+EVEN = 0.02
+"""Part of a step by which steps between values may differ that are evenly apart."""
+THIN = 0.006
+"""Of the axis: a bar is at least as wide."""
 SAME = 1e-12
 """Relative difference of the values of a constant."""
 INSIDE, FAR = (0.1, 99.9), 8.0
@@ -34,21 +38,35 @@ class Histogram:
     """Counts of bins, and what lies beyond them.
 
     `data` has ``count (bin)``, the coordinates ``bin`` (centres), ``low`` and ``high`` (edges; each bin holds its lower
-    edge, the last one its upper one too), and the numbers ``below``, ``above`` and ``missing``.
+    edge, the last one its upper one too), and the numbers ``below``, ``above`` and ``missing``. Of few values that are
+    not evenly apart each is a bin: centre and edges are the value, and bars are drawn there, as bins between them
+    would look like a density.
     """
 
     data: Dataset
     title: str = ""
 
+    @property
+    def alone(self) -> bool:
+        """Whether bins are single values."""
+        return self.data.sizes["bin"] > 1 and bool((self.data["low"] == self.data["high"]).all())
+
     def draw(self, axes: Any) -> None:
-        """Draw steps."""
+        """Draw steps, or bars at values."""
         data = self.data
         axes.set(xlabel=style.label(data.attrs["name"], data.attrs["units"]), ylabel=data.attrs["counted"])
         if not data.sizes["bin"]:
             return style.nothing(axes)
         low, high, counts = (data[name].values for name in ("low", "high", "count"))
-        axes.stairs(counts, [*low, high[-1]], fill=True, color=style.BLUE, alpha=0.85, lw=0)
-        axes.set_xlim(low[0], high[-1])
+        look: dict[str, Any] = {"color": style.BLUE, "alpha": 0.85, "lw": 0}
+        if self.alone:
+            wide = max(0.8 * np.diff(low).min(), THIN * (low[-1] - low[0]))
+            axes.bar(low, counts, wide, **look)
+            axes.margins(x=0.02)
+        else:
+            axes.stairs(counts, [*low, high[-1]], fill=True, **look)
+            axes.set_xlim(low[0], high[-1])
+        style.whole_numbers(axes.yaxis)
         if _is_log(counts):
             axes.set_yscale("log")
             axes.set_ylim(bottom=0.5)
@@ -59,7 +77,8 @@ class Histogram:
         data = self.data
         if not data.sizes["bin"]:
             return [self.title, "no values"]
-        counts = _columns(data["count"].values, screen.width - MARGIN - 2)
+        room = screen.width - MARGIN - 2
+        counts = (_at if self.alone else _columns)(data, room)
         log = _is_log(data["count"].values)
         y = Span(0.5 if log else 0.0, float(counts.max()), log, data.attrs["counted"])
         area = Area(screen, span_of(data), y, rows_of(screen, 6), len(counts))
@@ -73,8 +92,16 @@ def _is_log(counts: NDArray) -> bool:
     return bool(len(some) and some.max() > PEAKED * np.median(some))
 
 
-def _columns(counts: NDArray, most: int) -> NDArray:
+def _at(data: Dataset, columns: int) -> NDArray:
+    """Return counts for columns of cells, in which values are where they belong."""
+    values = data["low"].values
+    at = np.rint((values - values[0]) / (values[-1] - values[0]) * (columns - 1)).astype(int)
+    return np.bincount(at, data["count"].values, columns).astype(np.int64)
+
+
+def _columns(data: Dataset, most: int) -> NDArray:
     """Return counts for columns of cells: as many bins in each, or as many columns for each bin."""
+    counts = data["count"].values
     together = -(-len(counts) // most)
     grouped = np.add.reduceat(counts, np.arange(0, len(counts), together))
     return np.repeat(grouped, most // len(grouped))
@@ -95,8 +122,22 @@ def histogram(variable: Sample, bins: Any = None, where: str = "") -> Histogram 
     if variable.values.dtype.kind in "USb":
         return Bars.of(variable, where)
     values = variable.numbers[variable.there & ~np.isinf(variable.numbers)]
-    borders = borders_of(variable, values, bins)
-    return Histogram(_counted(variable, values, borders), title(variable, len(values), where))
+    said = title(variable, len(values), where)
+    if bins is None and (found := apart(variable, values)) is not None:
+        data = _counted(variable, values, style.edges(found))
+        return Histogram(data.assign_coords({name: ("bin", found) for name in ("bin", "low", "high")}), said)
+    return Histogram(_counted(variable, values, borders_of(variable, values, bins)), said)
+
+
+def apart(variable: Sample, values: NDArray) -> NDArray | None:
+    """Return the few values that all are, if they are not evenly apart; None otherwise."""
+    if variable.values.dtype.kind != "f" or not len(values):
+        return None
+    low, high = drawn(values)
+    if high - low <= SAME * max(abs(low), abs(high)) or (found := positions(values)) is None:
+        return None
+    steps = np.diff(found)
+    return None if np.ptp(steps) <= EVEN * steps.max() else found
 
 
 def title(variable: Sample, n: int, where: str = "") -> str:

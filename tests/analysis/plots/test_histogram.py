@@ -98,12 +98,29 @@ def test_values_that_differ_in_their_last_digit_are_constant():
 
 
 def test_positions_of_a_stepped_motor_have_a_bin_each():
-    steps = np.repeat([0.0, 0.1, 0.2, 0.4], 10)
+    steps = np.repeat([0.0, 0.1, 0.2, 0.3], 10)
     data = histogram(variable(steps)).data
     assert data["count"].values.tolist() == [10] * 4
-    np.testing.assert_allclose([*data["low"], data["high"][-1]], [-0.05, 0.05, 0.15, 0.3, 0.5])
+    np.testing.assert_allclose([*data["low"], data["high"][-1]], [-0.05, 0.05, 0.15, 0.25, 0.35])
     # As many values as places are no positions.
     assert histogram(variable(np.linspace(0, 1, 40))).data.sizes["bin"] == 10
+
+
+def test_few_values_that_are_not_evenly_apart_are_bars_where_they_are():
+    values, times = [0.0, 1.0, 30.0, 100.0], [5, 9, 7, 6]
+    made = histogram(variable(np.repeat(values, times)))
+    for name in ("bin", "low", "high"):
+        assert made.data[name].values.tolist() == values
+    assert made.data["count"].values.tolist() == times
+    axes, _ = plotted(made)
+    bars = axes.patches
+    assert [bar.get_x() + bar.get_width() / 2 for bar in bars] == pytest.approx(values)
+    assert len({round(bar.get_width(), 9) for bar in bars}) == 1
+    assert bars[0].get_width() < 1
+    # As text: what is at 0 and at 1 is in the first column, the others where they belong.
+    drawn = [line[11:] for line in made.text(UNICODE) if line[10:11] in ("│", "┤")]
+    at = [n for n in range(max(map(len, drawn))) if any(line[n : n + 1].strip() for line in drawn)]
+    assert np.allclose(np.array(at) / at[-1], [0, 0.3, 1], atol=0.02)
 
 
 def test_booleans_and_texts_are_counted_each():
