@@ -125,7 +125,7 @@ def histogram(variable: Sample, bins: Any = None, where: str = "") -> Histogram 
     said = title(variable, len(values), where)
     if bins is None and (found := apart(variable, values)) is not None:
         data = _counted(variable, values, style.edges(found))
-        return Histogram(data.assign_coords({name: ("bin", found) for name in ("bin", "low", "high")}), said)
+        return Histogram(data.assign_coords(dict.fromkeys(("bin", "low", "high"), ("bin", found))), said)
     return Histogram(_counted(variable, values, borders_of(variable, values, bins)), said)
 
 
