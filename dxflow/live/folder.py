@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +25,7 @@ from ..run.bound import train_bytes
 from ..run.open import places
 from ..run.part import Part
 from .closed import QUIET, Closing, Identity, Seen
+from .ended import Ended, Missed
 from .following import Step
 from .frontier import File, Frontier
 from .parameters import Asked
@@ -130,6 +131,8 @@ class GrowingRun:
         self._fresh, self._late = False, 0
         """Whether something came for chunks that are done, and how much did."""
         self._open = 0
+        self._missed = Missed()
+        """What came of trains whose version was final."""
         self._standing, self._scanned = Standing(), (0.0, 0.0, False)
         """What was said last; how long the last look took, when it was, and whether there was a run directory."""
 
@@ -158,6 +161,7 @@ class GrowingRun:
             return f"the first files of {self._named()} to be closed"
         if why := self._judge(now, ended):
             return why
+        self._note_missed()
         last = self._frontier.last() if ended else self._frontier.complete(now)
         if ended or last > self._done or (self._fresh and self._done >= 0):
             return self._step(max(last, self._done), ended)
@@ -173,7 +177,8 @@ class GrowingRun:
         whole = step.what is None and self._first is None
         files = self._paths() if step.what is None else step.what
         of = self.run if whole else Part(self.run, files, self._first, step.last)
-        return self.planner(of, to, chunk=self.chunk(), resume=resume)
+        plan = self.planner(of, to, chunk=self.chunk(), resume=resume)
+        return replace(plan, losses=(*plan.losses, *self._missed.losses))
 
     def check(self, asked: Asked) -> None:
         """Raise a ValueError if options cannot be changed so."""
@@ -188,9 +193,14 @@ class GrowingRun:
         self._judged, self._fresh = set(), False
         if asked.again:
             self._first, self._done, self._taken = None, -1, -1
+            self._missed = Missed()
         elif after is not None:
             self._first = after + 1
             self._done = self._taken = max(self._done, after)
+
+    def ended(self, name: str, last: int, files: Sequence[str]) -> None:
+        """Take note of a version that is final, with the trains up to one: of which files, and how it is called."""
+        self._missed.ended(Ended(name, self._first or 0, last, frozenset(files)))
 
     def done(self, step: Step) -> None:
         """Take note that the result of a step is there."""
@@ -205,7 +215,7 @@ class GrowingRun:
                     self._scan(time.monotonic())
                 trains, since = self._frontier.after(self._done)
                 seconds = max(0.0, time.monotonic() - since) if trains else 0.0
-                self._standing = Standing(trains, seconds, late=self._late)
+                self._standing = Standing(trains, seconds, late=self._late + self._missed.trains)
             finally:
                 self._lock.release()
         return self._standing
@@ -263,8 +273,15 @@ class GrowingRun:
     def _count_late(self, stream: str, file: File) -> None:
         """Count the trains of a new file whose chunks are done: they are worked on again."""
         if self._taken >= 0 and stream not in self._frontier.unneeded:
-            late = int(np.count_nonzero(file.trains <= self._taken))
+            # Those of an earlier version are none of this one.
+            mine = (file.trains <= self._taken) & (file.trains >= (self._first or 0))
+            late = int(np.count_nonzero(mine))
             self._late, self._fresh = self._late + late, self._fresh or late > 0
+
+    def _note_missed(self) -> None:
+        """Say of what is in no result, once, that it is so."""
+        for loss in self._missed.look(self._frontier.needed):
+            log.warning("%s", loss)
 
     def _ended(self) -> bool:
         """Return whether the run has ended."""

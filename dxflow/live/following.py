@@ -101,6 +101,9 @@ class Changes(Grows, Protocol):
     def change(self, asked: Asked, after: int | None) -> None:
         """Plan with other options from now on: all trains if they are asked for again, else those after one."""
 
+    def ended(self, name: str, last: int, what: Any) -> None:
+        """Take note that a version is final, and of what (`Step.what`); called before `change`, may be missing."""
+
 
 def follow(
     source: Grows,
@@ -177,9 +180,8 @@ class _Following:
         """Work until the final result is there."""
         if (chunk := self.place.chunk()) and hasattr(self.source, "cut"):
             self.source.cut(chunk)
-        for asked, after in self.place.changes():
-            self.source.change(asked, after)
-            self._say_begun(asked, after)
+        for asked, after, what in self.place.changes():
+            self._change(asked, after, what)
         # What a version has done is not done with other options: these are looked for when it is there again.
         found: Step | Asked = self._next(asking=not self.place.begun())
         while True:
@@ -266,16 +268,19 @@ class _Following:
 
     def _begin_version(self, asked: Asked, step: Step | None) -> None:
         """Begin another version, after a step of the one before if it has any."""
-        after = None if step is None or asked.again else step.last
-        self._with_room(partial(self.place.note_change, asked, after))
+        after, what = (None, None) if step is None or asked.again else (step.last, step.what)
+        self._with_room(partial(self.place.note_change, asked, after, what))
         if step is not None:
             self._with_room(partial(self.place.keep_version, self.state.version))
-        self.source.change(asked, after)
-        self._say_begun(asked, after)
+        self._change(asked, after, what)
         self.told.status()
 
-    def _say_begun(self, asked: Asked, after: int | None) -> None:
-        """Say that another version has begun: also to who asked for it, if that was not done."""
+    def _change(self, asked: Asked, after: int | None, what: Any) -> None:
+        """Go on with other options, and say so: also to who asked for them, if that was not done."""
+        before = self.place.version(self.state.version)
+        if after is not None and hasattr(self.source, "ended") and before.exists():
+            self.source.ended(before.name, after, what)
+        self.source.change(asked, after)
         words = self._words(asked, after)
         self.state.begin_version(words)
         folder, version = self.place.folder, self.state.version
@@ -333,7 +338,7 @@ class _Following:
             "chunk": self.source.chunk(),
             "first_train": int(ids[0]),
             "last_train": int(ids[-1]),
-            "changes": [str(asked) for asked, _ in self.place.changes()],
+            "changes": [str(asked) for asked, *_ in self.place.changes()],
         }
         return replace(plan, live=said)
 

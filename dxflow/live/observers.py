@@ -49,7 +49,7 @@ class Status:
     not_received: int = 0
     """Gaps of train ids (streams)."""
     late: int = 0
-    """Trains, module by module, that came after their chunk was done."""
+    """Trains, module by module, that came after their chunk was done, or after their version was final."""
     losses: Mapping[str, int] = field(default_factory=dict)
     """Cause -> frames, of the newest snapshot."""
     version: int = 1

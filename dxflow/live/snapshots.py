@@ -278,20 +278,20 @@ class Place:
         self.finish()
         return True
 
-    def changes(self) -> list[tuple[Asked, int | None]]:
-        """Return the changes of options so far, and the train after which each began."""
+    def changes(self) -> list[tuple[Asked, int | None, Any]]:
+        """Return the changes of options so far, the train after which each began, and of what was there before."""
         try:
             said = json.loads((self.folder / CHANGES).read_text())
         except FileNotFoundError:
             return []
-        return [(Asked(**asked), after) for asked, after in said]
+        return [(Asked(**asked), after, what) for asked, after, what in said]
 
-    def note_change(self, asked: Asked, after: int | None) -> None:
+    def note_change(self, asked: Asked, after: int | None, what: Any) -> None:
         """Note a change, so that it is there when an interrupted reduction is gone on with.
 
         Before the result of the version that ends has its name: it gets that when this is gone on with.
         """
-        made = [(asdict(one), last) for one, last in [*self.changes(), (asked, after)]]
+        made = [(asdict(one), *more) for one, *more in [*self.changes(), (asked, after, what)]]
         put(self.folder / CHANGES, json.dumps(made))
 
     def _own_link(self) -> bool:

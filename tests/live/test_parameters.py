@@ -111,6 +111,7 @@ def test_versions_are_gone_on_with_after_an_interruption(whole, now, tmp_path):
     result = follow(Fed(whole.path, tmp_path / "run", SEQUENCES[5:6], SOME), to, [kept], "here")
     assert {one.version for one in kept.snapshots} == {2}
     assert result.dataset.equals(offline(whole, 10011, 10024, **CHANGED))
+    assert {one.late for one in kept.statuses} == {0}, "files that were there are not late"
     assert result.manifest["chunks"]["reused"] > 0
 
 
