@@ -18,7 +18,7 @@ from .driver.tracebacks import Short
 from .errors import PlanError, kinds
 from .planning import make, memory
 from .planning import where as conditions
-from .planning.asked import configuration, spoken_of
+from .planning.asked import configuration, of_part, spoken_of
 from .planning.binding import Binding, bind
 from .planning.public import Plan
 from .planning.variants import flat
@@ -185,7 +185,7 @@ def plan(
         name=str(name),
         hook_timeout=hook_timeout,
         frames=[frames, modules, roi, where, labels],
-        config=asked,
+        config=of_part(asked, run, opened.train_ids, opened.faults.trains),
     )
     return _checked(made, cluster)
 

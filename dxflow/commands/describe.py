@@ -57,7 +57,8 @@ def describe(run: Any, pattern: str | None = None, *, whole: bool = False) -> st
     KeyError
         If no source fits the pattern.
     """
-    if isinstance(run, (str, Path)) and ours.kind_of(Path(run)) in (ours.RESULT, ours.COPY):
+    # The name of a live result is a link to a snapshot.
+    if isinstance(run, (str, Path)) and ours.kind_of(Path(run).resolve()) in (ours.RESULT, ours.COPY):
         return _of_result(Path(run), whole=whole)
     if isinstance(run, (str, Path)) and (begun := _begun(Path(run))):
         return begun

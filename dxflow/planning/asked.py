@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..declare.labels import Labels
 from ..declare.spelled import UNSPELLED, algorithms, spelled
@@ -56,6 +57,25 @@ def spoken_of(run: Any, path: str) -> str:
     """Return a run as it is given to a command: ``900123:34``, or where it is."""
     run = run.run if isinstance(run, Part) else run
     return f"{run[0]}:{run[1]}" if isinstance(run, tuple) else path
+
+
+def of_part(config: Mapping[str, Any], run: Any, trains: NDArray, read: NDArray) -> dict[str, Any]:
+    """Return a configuration that names the trains of a part of a run: of the whole one there are more.
+
+    Parameters
+    ----------
+    config : mapping
+    run
+        What was given as one; of others than a `Part` nothing changes.
+    trains, read : array
+        Ids of all trains that there are, and of those that are selected.
+    """
+    if not isinstance(run, Part) or not len(read) or isinstance(config.get("trains"), Mapping):
+        return dict(config)
+    within = trains[(trains >= read[0]) & (trains <= read[-1])]
+    of_all = "trains" not in config or len(within) == len(read)
+    ids = slice(int(read[0]), int(read[-1]) + 1) if of_all else read
+    return {"run": config["run"], "trains": _ids(ids)} | {k: v for k, v in config.items() if k != "trains"}
 
 
 def _option(name: str, value: Any) -> Any:

@@ -22,14 +22,24 @@ class Tree(Generic[T]):
     ----------
     merge : callable
         Merges the second of two values into the first.
+    start : int, optional
+        Where the first of all possible stretches begins, if some may be missing: the pairs are the same then as if
+        these were there, with nothing in them.
     """
 
-    def __init__(self, merge: Callable[[T, T], object]) -> None:
-        self._merge = merge
-        self._open: list[tuple[int, T]] = []
+    def __init__(self, merge: Callable[[T, T], object], start: int | None = None) -> None:
+        self._merge, self._next = merge, start
+        self._open: list[tuple[int, T | None]] = []
 
     def add(self, first: int, last: int, value: T) -> None:
         """Add the next stretch, ``first:last``."""
+        if self._next is not None:
+            for missing in range(self._next, first):
+                self._put(missing, missing + 1, None)
+            self._next = last
+        self._put(first, last, value)
+
+    def _put(self, first: int, last: int, value: T | None) -> None:
         self._open.append((first, value))
         while len(self._open) > 1 and _evenness(self._open[-1][0]) < _evenness(last):
             self._fold()
@@ -38,11 +48,17 @@ class Tree(Generic[T]):
         """Return all merged into one."""
         while len(self._open) > 1:
             self._fold()
-        return self._open[0][1]
+        value = self._open[0][1]
+        assert value is not None
+        return value
 
     def _fold(self) -> None:
         _, last = self._open.pop()
-        self._merge(self._open[-1][1], last)
+        first, value = self._open[-1]
+        if value is None:
+            self._open[-1] = first, last
+        elif last is not None:
+            self._merge(value, last)
 
 
 def _evenness(border: int) -> int:

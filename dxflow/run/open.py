@@ -108,7 +108,7 @@ def _meant(path: str) -> str:
     """Return what is beside a path that is not there, and has a name like it."""
     folder, name = os.path.split(path)
     names = _asked(os.listdir, folder) if _asked(_kind, folder) == "directory" else []
-    return did_you_mean(name, names)
+    return did_you_mean(name, [one for one in names if one != name])
 
 
 class _Opening:
@@ -344,6 +344,8 @@ def _kind(path: str) -> str:
         return "directory"
     if found.is_file():
         return "file"
+    if found.is_symlink() and not found.exists():
+        return f" (it is a symbolic link to {os.readlink(path)}, which is not there)"
     return " (it is neither a directory nor a regular file)" if found.exists() else ""
 
 

@@ -63,7 +63,8 @@ def merge(work: Workspace, part: int, children: Sequence[tuple[int, Address]], i
 def merged(work: Workspace, part: int, children: Sequence[tuple[int, Address]]) -> dict[str, NDArray]:
     """Return the whole-run outputs of some fragments of a part, merged in a tree over their places, by name."""
     work.prepare(work.plan.parts[part], "merge")
-    tree = Tree(partial(_merge, work))
+    # Of trains that are not there, or none of which is selected, there may be no chunk.
+    tree = Tree(partial(_merge, work), start=0)
     for place, at in children:
         tree.add(place, place + 1, totals(work.plan, part, at))
     return _arrays(work.plan, tree.result(), stored=False)

@@ -100,6 +100,7 @@ def test_what_was_interrupted_is_ended_by_the_same_command(old, expected, tmp_pa
         assert main([*line, "--cluster", "here", "--wait", "5"]) == 130
     assert "the same command goes on where this was" in capsys.readouterr().err
     assert to.is_symlink()
+    _is_described_and_made_again(to, tmp_path, capsys)
     assert main([*line, "--per", "cell", "--cluster", "here", "--end", "now"]) == 2
     assert "interrupted live reduction of something else" in capsys.readouterr().err
     assert main([*line, "--quiet", "--end", "now", "--cluster", "here"]) == 0
@@ -128,6 +129,22 @@ def test_an_option_that_is_changed_replaces_what_was_given_before(tmp_path):
         line = line.changed(Asked("roi", {"region": f"{n} 0 2 0 2"}))
     assert line.sections[2].tokens == ["--threshold", "-5", "--region", "2", "0", "2", "0", "2"]
     assert read(line.sections)[1][1].regions == [[2, 0, 2, 0, 2]]
+
+
+def _is_described_and_made_again(snapshot, folder, capsys):
+    """By its name, which is a link; of its own trains, however many there will be."""
+    assert main(["info", str(snapshot)]) == 0
+    assert "average" in capsys.readouterr().out
+    assert main(["info", str(snapshot), "--config"]) == 0
+    config = capsys.readouterr().out
+    assert "trains: 10001:10006\n" in config
+    (folder / "config.yaml").write_text(config)
+    again = folder / "again.zarr"
+    assert (
+        main(["reduce", "--config", str(folder / "config.yaml"), "--to", str(again), "--cluster", "here"])
+        == 0
+    )
+    assert xr.open_zarr(again).equals(xr.open_zarr(snapshot))
 
 
 REFUSED = {

@@ -64,6 +64,8 @@ def test_a_change_begins_another_version_of_the_result(whole, now, tmp_path, aga
     assert versions == sorted(versions)
     assert set(versions) == {1, 2}
     since = "the first train" if again else "train 10011"
+    trains = [one.manifest["config"].get("trains") for one in (before, result)]
+    assert trains == ["10001:10011", None if again else "10011:10017"], "made again it has no others"
     words = f"above --ss 2 5{' (again)' * again}, from {since} on; before: x.v1.zarr"
     assert asking.snapshots[-1].status.changed == words
     # Trains that are done again were done.

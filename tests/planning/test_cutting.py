@@ -59,6 +59,23 @@ def test_a_tree_of_five_is_that_of_four_and_one_more():
     assert made.result() == [0, [1], [2, [3]], [4]]
 
 
+@given(there=st.sets(st.integers(0, 7), min_size=1), empty=st.sets(st.integers(0, 7)))
+def test_a_tree_pairs_the_same_whether_stretches_are_empty_or_missing(there, empty):
+    """Merging with what has nothing in it changes nothing."""
+
+    def pair(one, other):
+        if other:
+            one[:] = [list(one), list(other)] if one else other
+
+    def tree(places):
+        made = units.Tree(pair, start=0)
+        for n in sorted(places):
+            made.add(n, n + 1, [n] if n in there else [])
+        return made.result()
+
+    assert tree(there | empty) == tree(there) == tree(set(range(8)))
+
+
 TWO = Frames(modules=range(2), mask=None)
 
 

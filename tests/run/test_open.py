@@ -106,6 +106,13 @@ def test_what_is_no_run_is_refused(given, said, run):
         dxflow.plan(given, RoiSum())
 
 
+def test_a_link_to_nothing_is_called_so(tmp_path):
+    (tmp_path / "r0001").symlink_to("gone")
+    said = "r0001 .it is a symbolic link to gone, which is not there.. Give a run directory"
+    with pytest.raises(PlanError, match=said):
+        dxflow.plan(tmp_path / "r0001", RoiSum())
+
+
 @pytest.mark.parametrize("kind", ["fifo", "socket", "device", "loop"])
 def test_what_is_no_regular_file_is_a_fault_and_keeps_nobody_waiting(run, kind):
     (run / FILE).unlink()
