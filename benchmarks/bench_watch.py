@@ -21,6 +21,7 @@ import psutil
 from dxflow.bench import machine
 from dxflow.simulate import make_run
 from dxflow.watch import orders
+from dxflow.watch.seeing import DESCRIBED
 from dxflow.watch.state import DONE, Row, Run, State
 
 WANTED = 0.1
@@ -78,6 +79,7 @@ def prepare(folder: Path, runs: int, files: int, every: float | None) -> None:
         for file in range(files):
             (run / f"RAW-R{number:04d}-DA{file:02d}-S00000.h5").write_bytes(content)
         facts = {"name": run.name, "run": number, "trains": 2, "files": files, "bytes": files * len(content)}
+        facts["described"] = DESCRIBED
         facts["detectors"] = ["SPB_DET_AGIPD1M-1"]
         made.append(Run(run.name, str(run), run.stat().st_mtime_ns, time.time(), facts=facts))
         for task in orders.of(folder / "what.yaml").tasks.values():

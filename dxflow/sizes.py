@@ -1,4 +1,4 @@
-"""Bytes as text, and back."""
+"""Bytes and numbers of things as text, and back."""
 
 from __future__ import annotations
 
@@ -38,3 +38,8 @@ def show(n: float) -> str:
             return f"{n:.0f} {unit}" if unit == "B" else f"{n:.3g} {unit}"
         n /= 1000
     return f"{n:.3g} TB"
+
+
+def count(n: int, thing: str) -> str:
+    """Return how many there are of a thing: ``1 run``, ``2 runs``."""
+    return f"{n} {thing}{'' if n == 1 else 's'}"

@@ -16,6 +16,7 @@ from ..errors.usage import OptionParser, UsageError
 from ..line.exits import FAILED, OK, text_of
 from ..line.options import add_pass_options, cluster_of_pass, run_of
 from ..line.runs import Run, runs_of
+from ..sizes import count, show
 from . import copy as copying
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def report(made: Made) -> str:
         )
     if not made.sums:
         return f"volume   {to}: complete"
-    return f"volume   {to}: complete, {len(made.states)} runs\n{_list(made.sums)}"
+    return f"volume   {to}: complete, {count(len(made.states), 'run')}\n{_list(made.sums)}"
 
 
 def _list(sums: str) -> str:
@@ -197,13 +198,11 @@ def _volume_of(path: str) -> Path:
 
 def verified(folder: Path, found: Verified) -> str:
     """Return what was found, as text."""
-    from ..sizes import show
-
     lines = [f"wrong    {problem}" for problem in found.problems]
     lines += [f"note     {note}" for note in found.notes]
-    lines += [f"read     {found.files} files, {show(found.bytes)}", f"list     SHA-256 {found.sums}"]
-    count = len(found.problems)
-    said = f"{count} problem{'s' if count > 1 else ''}" if count else "as it was written"
+    lines += [f"read     {count(found.files, 'file')}, {show(found.bytes)}", f"list     SHA-256 {found.sums}"]
+    problems = len(found.problems)
+    said = count(problems, "problem") if problems else "as it was written"
     return "\n".join([*lines, f"volume   {folder}: {said}"])
 
 

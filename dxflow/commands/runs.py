@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..disk import lock
+from ..errors.near import did_you_mean, listed
 from ..errors.usage import UsageError
+from ..sizes import count
 from ..watch import asking, columns, orders, state
 from ..watch.times import clock, lasted
 from ..watch.work import FOLDER
@@ -17,6 +20,10 @@ from ..watch.work import FOLDER
 HEAD = ("run", "task", "state", "tries", "ended", "took", "where")
 WIDE = 100
 """Characters of a reason that are shown."""
+NOTHING = {
+    "retry": "failed, so that nothing is tried again: --again does again what was done",
+    "again": "ended, so that nothing is done again",
+}
 Say = Callable[[str], None]
 
 
@@ -57,7 +64,9 @@ def run(args: argparse.Namespace, say: Say) -> int:
     watching = lock.holder(folder / FOLDER)
     for how, what in (("retry", args.retry), ("again", args.again)):
         if what is not None:
-            asking.meant(what, runs, rows, how)
+            if not any(row.state in asking.STATES_OF[how] for row in asking.meant(what, runs, rows, how)):
+                say(f"nothing of {what} has {NOTHING[how]}")
+                continue
             asking.ask(folder / FOLDER, how, what)
             soon = (
                 f"{watching} sees to it"
@@ -67,8 +76,10 @@ def run(args: argparse.Namespace, say: Say) -> int:
             say(f"asked for {what}: {soon}")
     if args.retry is not None or args.again is not None:
         return 0
+    _refuse_unknown(args.only, runs, rows)
     shown = [row for row in rows.values() if _wanted(row, args.only)]
-    say(table(shown, _chosen(args.columns, shown)))
+    units = json.loads(about.get("units", "{}"))
+    say(table(shown, _chosen(args.columns, shown, units)))
     place = about.get("place", "")
     say(
         f"{asking.counted(rows)}; {f'{watching} watches {place}' if watching else f'nobody watches {place} now'}"
@@ -82,27 +93,42 @@ def folder_of(where: str) -> Path:
     return orders.of(path).results if path.suffix in (".yaml", ".yml") else path
 
 
+def _refuse_unknown(
+    only: list[str] | None, runs: Mapping[str, state.Run], rows: Mapping[tuple[str, str], state.Row]
+) -> None:
+    """Raise if rows are asked for by what is no run, task or state."""
+    names = {name for run in runs for name in (run, run.rpartition("/")[2])}
+    known = {*names, *(row.task for row in rows.values()), *state.STATES}
+    for one in only or ():
+        if one not in known:
+            raise UsageError(
+                f"--only {one}: there is no such run, task or state.{did_you_mean(one, known)} "
+                f"Tasks: {listed(sorted(known - names - {*state.STATES}))}; states: {listed(state.STATES)}; "
+                f"{count(len(runs), 'run')}"
+            )
+
+
 def _wanted(row: state.Row, only: list[str] | None) -> bool:
     names = (row.run, row.run.rpartition("/")[2], row.task, row.state)
     return not only or any(one in names for one in only)
 
 
-def _chosen(text: str | None, rows: list[state.Row]) -> dict[str, Any]:
+def _chosen(text: str | None, rows: list[state.Row], units: Mapping[str, str]) -> dict[str, Any]:
     """Return columns by name, each with a function of a row."""
     known = {name: None for row in rows for name in row.numbers}
     if text is None:
-        return {name: _kept(name) for name in known}
+        return {columns.titled(name, units): _kept(name) for name in known}
     made: dict[str, Any] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         if part in known:
-            made[part] = _kept(part)
+            made[columns.titled(part, units)] = _kept(part)
         elif " " not in part:
             raise UsageError(
                 f"--columns {part}: there is no such column; there are {', '.join(known) or 'none'}; others are "
                 "read from results: --columns 'table xgm.intensityTD mean'"
             )
         else:
-            made[part] = _read(columns.column(part, part, {row.task for row in rows}))
+            made |= _read(columns.column(part, part, {row.task for row in rows}), rows)
     return made
 
 
@@ -110,16 +136,29 @@ def _kept(name: str) -> Callable[[state.Row], str]:
     return lambda row: columns.shown(row.numbers.get(name))
 
 
-def _read(wanted: columns.Column) -> Callable[[state.Row], str]:
-    """Return what reads a number from the result of a row."""
+def _read(wanted: columns.Column, rows: list[state.Row]) -> dict[str, Callable[[state.Row], str]]:
+    """Return a column of numbers that are read from the results of rows.
+
+    Raises
+    ------
+    UsageError
+        If no result has it.
+    """
+    found = {
+        (row.run, row.task): columns.values({wanted.name: wanted}, row.task, Path(row.result))
+        for row in rows
+        if row.task == wanted.task and row.state == state.DONE
+    }
+    wrong = [one.wrong[0] for one in found.values() if one.wrong]
+    if wrong and len(wrong) == len(found):
+        raise UsageError(f"--columns {wrong[0]}")
+    units = {name: unit for one in found.values() for name, unit in one.units.items()}
 
     def read(row: state.Row) -> str:
-        if row.task != wanted.task or row.state != state.DONE:
-            return ""
-        made, wrong = columns.values({wanted.name: wanted}, row.task, Path(row.result))
-        return columns.shown(made.get(wanted.name)) if not wrong else wrong[0][:WIDE]
+        one = found.get((row.run, row.task), columns.Values())
+        return one.wrong[0][:WIDE] if one.wrong else columns.shown(one.numbers.get(wanted.name))
 
-    return read
+    return {columns.titled(wanted.name, units): read}
 
 
 def table(rows: list[state.Row], chosen: dict[str, Callable[[state.Row], str]]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from ..sizes import show
+from ..sizes import count, show
 from .facts import Facts, Person
 from .ids import LICENCES
 from .panet import ONTOLOGY
@@ -32,7 +32,7 @@ def datacite(
         "subjects": _subjects(facts),
         "dates": _dates(facts, created),
         "language": "en",
-        "sizes": [show(size), f"{files} files"],
+        "sizes": [show(size), count(files, "file")],
         "formats": ["application/x-hdf5"],
         "rightsList": [_rights(facts)],
         "descriptions": [

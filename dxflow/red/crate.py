@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote
 
-from ..sizes import show
+from ..sizes import count, show
 from .asked import KEEP, NOTHING
 from .facts import Facts, Person
 from .folder import CRATE, OWN, RESULTS, RUNS, SUMS
@@ -142,7 +142,9 @@ def _parts(one: Mapping[str, Any]) -> tuple[list[Entity], list[Entity]]:
             made.append(_file(result, one["files"][result], one))
             continue
         size = sum(one["files"][path]["size"] for path in paths)
-        words = f"a result of dxflow, {show(size)} in {len(paths)} files, which {SUMS} and red.json list"
+        words = (
+            f"a result of dxflow, {show(size)} in {count(len(paths), 'file')}, which {SUMS} and red.json list"
+        )
         folder = {
             "@id": _path(f"{result}/"),
             "@type": "Dataset",
@@ -171,7 +173,7 @@ def _local(kind: str, name: str) -> str:
 
 def _source(one: Mapping[str, Any]) -> Entity:
     size, files = sum(file["size"] for file in one["source"]), len(one["source"])
-    words = f"{show(size)} in {files} files, before the reduction"
+    words = f"{show(size)} in {count(files, 'file')}, before the reduction"
     if one["keep"] == NOTHING:
         words = f"{words}; nothing of it remains: {one['why']}"
     return {

@@ -15,7 +15,7 @@ from ..disk import ours
 from ..driver.copied import CopyReport
 from ..errors import PlanError
 from ..errors.yamls import Section
-from ..sizes import show
+from ..sizes import count, show
 from .asked import COPIES, NOTHING, Asked
 from .folder import Volume
 from .source import Source, fingerprint, source_of
@@ -144,7 +144,7 @@ class VolumePlan:
             lines += [f"{' ' * (sum(widths) + 8)}{more}" for more in rest]
         before, after = (sum(getattr(one, size) for one in self.runs) for size in ("before", "after"))
         share = f", {after / before:.1%}" if before else ""
-        lines += ["", f"total    {show(before)} -> {show(after)}{share}, {len(self.runs)} runs"]
+        lines += ["", f"total    {show(before)} -> {show(after)}{share}, {count(len(self.runs), 'run')}"]
         if self.failed:
             names = ", ".join(one.wanted.name for one in self.failed)
             lines.append(f"failed   {len(self.failed)} of them cannot be done: {names}")
@@ -172,8 +172,12 @@ def lost(one: RunPlan) -> list[str]:
     if one.wanted.keep == NOTHING:
         return [f"everything: {one.wanted.why}"]
     if one.wanted.keep not in COPIES:
-        return [f"all data of the run; {len(one.wanted.results)} results remain"]
+        return [f"all data of the run; {_remain(len(one.wanted.results))}"]
     return lost_by(one.report) if one.report else ["?"]
+
+
+def _remain(results: int) -> str:
+    return f"{count(results, 'result')} {'remains' if results == 1 else 'remain'}"
 
 
 def lost_by(report: CopyReport) -> list[str]:
@@ -185,13 +189,13 @@ def lost_by(report: CopyReport) -> list[str]:
     ]
     before, after = report.trains
     lines += [f"{before - after} of {before} trains"] if after < before else []
-    lines += [f"{len(report.sources)} sources"] if report.sources else []
+    lines += [count(len(report.sources), "source")] if report.sources else []
     lines += [
         f"{total - inside} of {total} pixels of {name}, outside of the region"
         for name, (total, inside) in report.pixels.items()
     ]
     gone = sum(file.how == "left out" for file in report.files)
-    lines += [f"{gone} files"] if gone else []
+    lines += [count(gone, "file")] if gone else []
     lines += [f"pixels are stored as {report.codec}"] if report.codec else []
     return lines or ["nothing"]
 

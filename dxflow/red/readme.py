@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from ..driver.copied import CopyReport
-from ..sizes import show
+from ..sizes import count, show
 from .asked import NOTHING, PROCESSED
 from .facts import Facts, Person
 from .folder import ABOUT, ASKED, CRATE, DATACITE, RESULTS, RUNS, SUMS
@@ -38,7 +38,7 @@ def readme(
     lines += [
         "## What remains",
         "",
-        f"{show(size)} of {show(before)}, of {len(runs)} runs.",
+        f"{show(size)} of {show(before)}, of {count(len(runs), 'run')}.",
         "",
         "| run | kept | before | here | left out or changed |",
         "|---|---|--:|--:|---|",

@@ -53,7 +53,7 @@ def _words(loss: Loss, modules: Sequence[int]) -> str:
     each = " each" if len(modules) > 1 else ""
     count = f", {loss.frames} {'frame' if loss.frames == 1 else 'frames'}{each}" if loss.frames else ""
     detail = f": {' '.join(loss.detail.split())}" if loss.detail else ""
-    return f"{where}: {loss.cause}{count}{detail}"
+    return f"{f'{where}: ' if where else ''}{loss.cause}{count}{detail}"
 
 
 def _place(loss: Loss, modules: Sequence[int]) -> str:

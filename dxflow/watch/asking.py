@@ -19,6 +19,8 @@ from .state import AGAIN, DONE, FAILED, STATES, WAITING, Row, Run
 FOLDER = "asked"
 RETRY, REPEAT = "retry", "again"
 CHANGED, ALL = "changed", "failed"
+STATES_OF = {RETRY: (FAILED, AGAIN), REPEAT: (FAILED, AGAIN, DONE)}
+"""Of rows that are done again by each."""
 
 
 def ask(base: Path, how: str, what: str) -> None:
@@ -96,7 +98,7 @@ def chosen(
         found = meant(what, runs, rows, how)
     except UsageError:
         return []
-    wanted = (FAILED, AGAIN) if how == RETRY else (FAILED, AGAIN, DONE)
+    wanted = STATES_OF.get(how, ())
     if what == CHANGED:
         contents = {name: task.content for name, task in orders.tasks.items()}
         found = [row for row in found if older(row, runs, contents)]

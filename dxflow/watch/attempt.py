@@ -151,24 +151,19 @@ def summary(order: Mapping[str, Any]) -> dict[str, Any]:
     """Return losses and numbers of a result that is there."""
     to = Path(order["to"])
     wanted = {name: columns.Column(name, *own) for name, own in order["columns"].items()}
-    numbers, wrong = columns.values(wanted, order["task"], to)
-    return {"losses": losses(to), "numbers": numbers, "remarks": wrong}
+    found = columns.values(wanted, order["task"], to)
+    return {"losses": losses(to), "numbers": found.numbers, "units": found.units, "remarks": found.wrong}
 
 
 def _report(order: Mapping[str, Any], command: Command) -> str:
     """Write the report of a result; return why there is none."""
-    target = Path(order["report"])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    made = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
     try:
-        if command(["report", order["to"], "--to", str(made), "--quiet"]) != 0:
-            return f"there is no report: see {LOG}"
-        made.replace(target)
+        Path(order["report"]).parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         return f"there is no report: {e}"
-    finally:
-        made.unlink(missing_ok=True)
-    return ""
+    # It appears whole, and takes the place of an earlier report only.
+    code = command(["report", order["to"], "--to", order["report"], "--quiet"])
+    return f"there is no report: see {LOG}" if code else ""
 
 
 def losses(path: Path) -> str:

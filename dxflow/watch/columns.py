@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,22 +80,32 @@ def column(name: str, text: Any, tasks: Collection[str]) -> Column:
     return Column(name, *words)
 
 
-def values(wanted: Mapping[str, Column], task: str, path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Return the numbers of a result, and why others are not there."""
-    made: dict[str, Any] = {}
-    wrong = []
+@dataclass(frozen=True)
+class Values:
+    """Numbers of a result by column, their units, and why others are not there."""
+
+    numbers: dict[str, Any] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+
+def values(wanted: Mapping[str, Column], task: str, path: Path) -> Values:
+    """Return the numbers of a result."""
+    made = Values()
     for name, one in wanted.items():
         if one.task == task:
             try:
-                made[name] = value(path, one.variable, one.how)
+                made.numbers[name], unit = value(path, one.variable, one.how)
             # Whatever reading may raise: a column is not worth a task.
             except Exception as e:  # noqa: BLE001
-                wrong.append(f"{name}: {e.args[0] if isinstance(e, KeyError) and e.args else e}")
-    return made, wrong
+                made.wrong.append(f"{name}: {e.args[0] if isinstance(e, KeyError) and e.args else e}")
+            else:
+                made.units.update({name: unit} if unit else {})
+    return made
 
 
-def value(path: Path, variable: str, how: str = "") -> Any:
-    """Return one number or short text of a result.
+def value(path: Path, variable: str, how: str = "") -> tuple[Any, str]:
+    """Return one number or short text of a result, and its unit, "" if it has none.
 
     Raises
     ------
@@ -109,7 +119,7 @@ def value(path: Path, variable: str, how: str = "") -> Any:
     file, _, variable = variable.rpartition(":")
     data = _dataset(path / file if file else path)
     if variable.startswith("@"):
-        return _plain(_of(data.attrs, variable[1:]))
+        return _plain(_of(data.attrs, variable[1:])), ""
     found = _of(data.variables, variable)
     if found.nbytes > MOST:
         raise ValueError(f"{variable} has {found.nbytes} bytes: too many for a column")
@@ -117,7 +127,8 @@ def value(path: Path, variable: str, how: str = "") -> Any:
     if (valid := data.variables.get(f"{variable}{VALID}")) is not None:
         numbers = numbers[valid.values.astype(bool)]
     one = found.size == 1 and numbers.size == 1 and how not in ("n", "std")
-    return _plain(numbers.item() if one else _made(numbers, how or "mean"))
+    unit = "" if how == "n" else str(found.attrs.get("units", ""))
+    return _plain(numbers.item() if one else _made(numbers, how or "mean")), unit[:SHOWN]
 
 
 def _dataset(path: Path) -> xr.Dataset:
@@ -158,6 +169,11 @@ def _plain(found: Any) -> Any:
     if isinstance(found, float):
         return found if found - found == 0 else None
     return found if isinstance(found, (int, bool, type(None))) else str(found)[:SHOWN]
+
+
+def titled(name: str, units: Mapping[str, str]) -> str:
+    """Return the head of a column: its name, and its unit if it has one."""
+    return f"{name} ({units[name]})" if units.get(name) else name
 
 
 def shown(found: Any) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..live.closed import in_writing
+from ..run import detectors
 
 ORIGINS = ("raw", "proc")
 NAMED = re.compile(r"\w+-R\d+-(?P<who>.+)-S(?P<number>\d+)\.h5")
@@ -20,7 +21,8 @@ NAMED = re.compile(r"\w+-R\d+-(?P<who>.+)-S(?P<number>\d+)\.h5")
 HIDDEN = re.compile(r"[-.]|.*[\x00-\x1f\x7f\ud800-\udfff]", re.DOTALL)
 """Names that no run has: they would be taken for options, break lines, or cannot be written down."""
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-DETECTOR = re.compile(r"(\w+_DET_\w+)/(?:DET|CORR)/")
+GROUP = re.compile(r"(:[^/]*)/.*")
+"""Files list what comes from a pipeline with the group of its index: ``source:output/image``."""
 TEXTS = {"type": "runType", "sample": "sample", "version": "dataFormatVersion"}
 NUMBERS = {"proposal": "proposalNumber", "run": "runNumber"}
 
@@ -149,7 +151,7 @@ def described(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     facts["trains"] = ended - began + 1 if ends else 0
     facts["ends"] = {who: b for who, (_, b) in ends.items()}
     facts["sources"] = sorted(sources)
-    facts["detectors"] = sorted({m[1] for s in sources if (m := DETECTOR.match(s))})
+    facts["detectors"] = sorted({one.name for one in detectors.find(sources)})
     return facts
 
 
@@ -165,7 +167,7 @@ def _of_file(path: Path, keys: Sequence[str], facts: dict[str, Any], sources: se
                 facts[name] = int(value) if name in NUMBERS else bytes(value).decode("utf-8", "replace")
         listed = about["dataSources/dataSourceId"] if "dataSources" in about else about["dataSourceId"]
         own = [bytes(s).decode("utf-8", "replace").partition("/")[2] for s in listed[()]]
-        sources.update(s for s in own if s)
+        sources.update(GROUP.sub(r"\1", s) for s in own if s)
         for text in keys:
             source, _, key = text.partition(" ")
             place = f"RUN/{source}/{key.strip().replace('.', '/')}/value"
@@ -191,7 +193,7 @@ def _of_index(file: Any) -> tuple[int, int] | None:
     return (int(ids.min()), int(ids.max())) if ids.size else None
 
 
-def answer(eyes: Eyes, request: dict[str, Any]) -> dict[str, Any]:
+def answer(eyes: Any, request: dict[str, Any]) -> dict[str, Any]:
     """Return what is answered to a request, or the error in words."""
     ask: Callable[..., Any] = getattr(eyes, request["what"])
     try:
@@ -202,9 +204,16 @@ def answer(eyes: Eyes, request: dict[str, Any]) -> dict[str, Any]:
         return {"id": request["id"], "error": words or repr(e)}
 
 
-def main() -> None:
-    """Answer requests, a line each, until there are no more."""
-    eyes = Eyes()
+def serve(eyes: Any) -> None:
+    """Have the methods of an object answer requests, a line each, until there are no more."""
+    out = os.fdopen(os.dup(1), "w")
+    # What others print is no answer.
+    os.dup2(2, 1)
     for line in sys.stdin.buffer:
-        sys.stdout.write(json.dumps(answer(eyes, json.loads(line))) + "\n")
-        sys.stdout.flush()
+        out.write(json.dumps(answer(eyes, json.loads(line))) + "\n")
+        out.flush()
+
+
+def main() -> None:
+    """Answer what is asked of runs."""
+    serve(Eyes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import sqlite3
@@ -16,15 +17,19 @@ from ..disk import lock
 from ..errors import PlanError
 from ..errors.usage import UsageError
 from . import asking, page
+from .filling import Filling
 from .hands import Hands, Submit
 from .orders import ORIGINS, Orders
 from .seeing import Seeing
 from .state import DONE, FAILED, FILE, GONE, OPEN, Row, State
 from .telling import Teller
+from .times import clock
 from .work import FOLDER, Key, Work
 
 TICK = 0.5
 """Seconds between looks at attempts that are under way."""
+MINUTE = 60.0
+"""Seconds after which the page says again that somebody watches."""
 HEARD = 5.0
 """Seconds that those who are told have, when the watcher ends."""
 Say = Callable[[str], None]
@@ -56,7 +61,7 @@ class Watcher:
         self._hands = Hands(submit)
         self._told: queue.SimpleQueue[Key | str] = queue.SimpleQueue()
         self._next, self._trouble, self._page = 0.0, "", ""
-        self._new = True
+        self._new, self._shown = True, 0.0
 
     def __enter__(self) -> Watcher:
         base = self.orders.results / FOLDER
@@ -108,6 +113,8 @@ class Watcher:
                 )
         except sqlite3.DatabaseError as e:
             raise UsageError(f"{path}: {e}; it is not replaced: look at it, or move it away") from e
+        self.filling = Filling(self.orders, self.work.rows, self.work.put, self.work.name_units)
+        self.state.note("columns", self.filling.begin(self.work.about.get("columns", "")))
         self.seeing = Seeing(self.place, self.orders, self.work.runs, self.say)
         self.teller = Teller(self.orders.tell, self._told.put)
         for key, row in self.work.rows.items():
@@ -118,8 +125,9 @@ class Watcher:
         with suppress(KeyboardInterrupt, sqlite3.Error, OSError):
             self.teller.close(HEARD)
             self._heard()
-            self._show()
+            self._show("nobody watches since")
         self.seeing.close()
+        self.filling.close()
         self.state.close()
         self._lock.release()
 
@@ -134,7 +142,8 @@ class Watcher:
                 self.tick()
                 if once and self.finished:
                     return
-                soon = TICK if self.work.busy() or once or self._trouble else self.orders.every
+                hurry = self.work.busy() or once or self._trouble or self.filling.left()
+                soon = TICK if hurry else self.orders.every
                 time.sleep(max(0.02, min(soon, self._next - time.monotonic())))
         except KeyboardInterrupt as e:
             self.work.stop()
@@ -152,7 +161,8 @@ class Watcher:
                 self._see()
             self.work.follow()
             self.work.start()
-            if self.work.changed or self.seeing.unsettled:
+            self.filling.go_on()
+            if self.work.changed or self.seeing.unsettled or time.monotonic() > self._shown + MINUTE:
                 self._show()
             self._trouble = ""
         except (sqlite3.OperationalError, OSError) as e:
@@ -164,6 +174,7 @@ class Watcher:
     def finished(self) -> bool:
         """Whether nothing is left to do, and nothing is waited for."""
         left = [row for row in self.work.rows.values() if row.state in OPEN and not self.work.blocked(row)]
+        left = left or self.filling.left()
         return self.seeing.seen and not left and not self.seeing.unsettled and not self._trouble
 
     def _ready(self, run: str) -> bool:
@@ -208,11 +219,20 @@ class Watcher:
             elif found in self.work.rows:
                 self.work.put(replace(self.work.rows[found], told=1))
 
-    def _show(self) -> None:
-        """Write the page, if it would say something else."""
-        coming = {run: watched.why for run, watched in self.seeing.unsettled.items()}
-        made = page.page(self.work.runs, self.work.rows, self.orders, coming, self.seeing.trouble)
-        self.work.changed = False
-        if made != self._page:
-            page.write(self.orders.results, made)
-            self._page = made
+    def _show(self, ended: str = "") -> None:
+        """Write the page, if it would say something else; of one that is watched, each minute when that was."""
+        made = self._page
+        if self.work.changed or self.seeing.unsettled or ended:
+            coming = {run: watched.why for run, watched in self.seeing.unsettled.items()}
+            units = json.loads(self.work.about.get("units", "{}"))
+            made = page.page(self.work.runs, self.work.rows, self.orders, coming, self.seeing.trouble, units)
+            self.work.changed = False
+        if made != self._page or ended or time.monotonic() > self._shown + MINUTE:
+            page.write(self.orders.results, made, self._as_of(ended))
+            self._page, self._shown = made, time.monotonic()
+
+    def _as_of(self, ended: str) -> str:
+        """Return when the page was written, and by whom."""
+        now = clock(time.time())
+        who = f"process {os.getpid()} on {os.uname().nodename}"
+        return f"{ended} {now}" if ended else f"as of {now}, by {who}; two minutes later, nobody watches"

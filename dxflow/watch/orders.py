@@ -84,6 +84,15 @@ class Orders:
         """Keys of devices that conditions ask for."""
         return sorted({key for task in self.tasks.values() for key in filters.keys(task.where)})
 
+    @property
+    def defined(self) -> dict[str, list[str]]:
+        """What columns are, as plain values."""
+        return {name: [one.task, one.variable, one.how] for name, one in self.columns.items()}
+
+    def same_columns(self, before: Mapping[str, Any]) -> set[str]:
+        """Return the columns that are what they were before."""
+        return {name for name, own in self.defined.items() if before.get(name) == own}
+
 
 def of(path: str | Path) -> Orders:
     """Return what a file says is to be done.

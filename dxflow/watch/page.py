@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..disk.replace import put
+from ..sizes import count
 from . import asking, columns
 from .orders import Orders
 from .state import DONE, FAILED, GONE, UNDER_WAY, Row, Run
@@ -18,6 +19,7 @@ from .times import clock, lasted
 FILE = "index.html"
 EVERY = 30
 """Seconds after which a browser reads the page again."""
+AS_OF = "<!-- as of -->"
 MOST = 300
 """Characters of a reason that are shown."""
 SIGNS = {
@@ -53,32 +55,36 @@ def page(
     orders: Orders,
     coming: Mapping[str, str],
     trouble: str = "",
+    units: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the page.
+    """Return the page, with `AS_OF` where it is to say when it was written.
 
     Parameters
     ----------
     coming : dict
         Runs that are not complete, and why.
+    units : dict, optional
+        Of columns.
     """
     tasks = [*orders.tasks, *sorted({row.task for row in rows.values()} - {*orders.tasks})]
     title = orders.title or f"Runs of {orders.results.name}"
     states = [row.state for row in rows.values()]
-    count = f"{len(runs)} runs; tasks: {states.count(DONE)} done, {sum(s in UNDER_WAY for s in states)} under way, "
-    count += f"{states.count(FAILED)} failed, {len(coming)} runs not complete yet"
+    under_way = sum(s in UNDER_WAY for s in states)
+    said = f"{count(len(runs), 'run')}; tasks: {states.count(DONE)} done, {under_way} under way, "
+    said += f"{states.count(FAILED)} failed; {count(len(coming), 'run')} not complete yet"
     head = ["run", "trains", *orders.columns, *tasks]
     lines = [
         _line(runs[name], rows, orders, tasks) for name in sorted(runs, reverse=True) if name not in coming
     ]
     lines = [*(_coming(name, coming[name], head) for name in sorted(coming, reverse=True)), *lines]
-    titles = "".join(f"<th>{escape(text)}</th>" for text in head)
+    titles = "".join(f"<th>{escape(columns.titled(name, units or {}))}</th>" for name in head)
     warning = f'<p class="trouble">{escape(trouble)}</p>' if trouble else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f'<meta http-equiv="refresh" content="{EVERY}"><title>{escape(title)}</title><style>{STYLE}</style></head>'
-        f"<body><h1>{escape(title)}</h1><p>{escape(count)}</p>{warning}"
+        f"<body><h1>{escape(title)}</h1><p>{escape(said)}</p>{AS_OF}{warning}"
         f"<table><thead><tr>{titles}</tr></thead><tbody>\n{''.join(lines)}</tbody></table></body></html>\n"
     )
 
@@ -121,10 +127,11 @@ def _task(row: Row, orders: Orders, older: str) -> str:
     word = f"{SIGNS.get(row.state, '')} {row.state}".strip()
     shown = f'<a href="{_link(target, orders.results)}">{escape(word)}</a>' if target else escape(word)
     span = lasted(row.ended - row.began) if row.ended and row.began and row.state == DONE else ""
+    ended = clock(row.ended) if row.state in (DONE, FAILED) else ""
     losses = f"lost {row.losses}" if row.losses and row.losses != "nothing" and row.state == DONE else ""
     again = f"again at {clock(row.next)}" if row.next else ""
     said = [
-        span,
+        ", ".join(filter(None, (ended, span))),
         f"job {row.job}" if row.job else "",
         older,
         losses,
@@ -142,9 +149,9 @@ def _link(path: str, folder: Path) -> str:
     return escape(quote(os.path.relpath(path, folder)))
 
 
-def write(folder: Path, text: str) -> None:
-    """Write the page, which appears whole."""
-    put(folder / FILE, text)
+def write(folder: Path, text: str, as_of: str) -> None:
+    """Write the page, which appears whole, with words on when that was."""
+    put(folder / FILE, text.replace(AS_OF, f"<p>{escape(as_of)}</p>", 1))
 
 
 def summary(run: Run, row: Row, orders: Orders) -> dict[str, Any]:

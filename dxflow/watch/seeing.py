@@ -15,6 +15,8 @@ from .state import GONE, Run
 
 SPAN = 2.0
 """Seconds for which runs are looked at before other things are done."""
+DESCRIBED = 2
+"""Counts the ways in which runs were described so far: what was known of them is found out anew by each."""
 _NUMBER = re.compile(r"r?0*(\d+)")
 
 
@@ -93,7 +95,9 @@ class Seeing:
         return [*changes, *(replace(one, state=GONE) for one in gone)]
 
     def _unasked(self, run: Run) -> bool:
-        """Return whether conditions ask for keys now that nobody asked for when a run was complete."""
+        """Return whether a run is to be described anew: conditions ask for other keys now, or it is done otherwise."""
+        if run.facts.get("described") != DESCRIBED:
+            return True
         return bool(self._keys) and not self._keys <= {*run.facts.get("asked", run.facts.get("values", ()))}
 
     def _settle(self) -> list[Run]:
@@ -144,6 +148,7 @@ class Seeing:
             "name": name,
             "origin": origin,
             "asked": self.orders.keys,
+            "described": DESCRIBED,
             "files": len(watched.files),
             "bytes": sum(size for _, size, _ in watched.files),
             "run": int(number[1]) if number else facts.get("run"),

@@ -33,7 +33,8 @@ class Sight:
     An answer that comes late is kept: who asks the same again gets it.
     """
 
-    def __init__(self, deadline: float | None = None) -> None:
+    def __init__(self, deadline: float | None = None, module: str = "dxflow.watch.eyes") -> None:
+        self._module = module
         self.deadline = DEADLINE if deadline is None else deadline
         self._process: subprocess.Popen | None = None
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
@@ -78,7 +79,7 @@ class Sight:
 
     def _begin(self) -> subprocess.Popen:
         # Ctrl-C of a terminal goes to all its processes: this one is ended by us.
-        self._process = process.start("dxflow.watch.eyes", start_new_session=True)
+        self._process = process.start(self._module, start_new_session=True)
         self._answers = queue.Queue()
         out = self._process.stdout
         threading.Thread(target=_read, args=(out, self._answers), name="dxflow-sight", daemon=True).start()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -96,6 +97,14 @@ class Work:
             self.rows[row.run, row.task] = row
         self.changed = True
 
+    def name_units(self, found: Mapping[str, str]) -> None:
+        """Note units of columns."""
+        known = json.loads(self.about.get("units", "{}"))
+        if found.items() - known.items():
+            self.about["units"] = json.dumps(known | dict(found))
+            self.state.note("units", self.about["units"])
+            self.changed = True
+
     def busy(self) -> bool:
         """Return whether something is under way."""
         return any(row.state in UNDER_WAY for row in self.rows.values())
@@ -134,7 +143,7 @@ class Work:
                     tries,
                     reason=why,
                 )
-            elif row.state != state and not (row.tries and why):
+            elif (row.state, row.reason if why else "") != (state, why) and not (row.tries and why):
                 yield replace(row, state=state, reason=why, content=task.content)
 
     def _on_disk(self, run: str, task: str) -> int:
@@ -229,7 +238,7 @@ class Work:
             "words": [fill(word) for word in task.words], "to": to, "report": report, "resume": row.tries > 0,
             # What another configuration made is replaced under its own name only.
             "overwrite": bool(row.overwrite) and row.result in ("", to), "command": task.words[0],
-            "columns": {n: [c.task, c.variable, c.how] for n, c in self.orders.columns.items()},
+            "columns": self.orders.defined,
         }  # fmt: skip
 
     def _refuse_taken(self, row: Row, *paths: str) -> None:
@@ -288,13 +297,20 @@ class Work:
         if facts["code"] != 0:
             self._failed(now, facts.get("reason", ""), ended=facts.get("ended"))
             return
+        order = attempt.read(self.folder(now) / attempt.ORDER) or {}
+        same = self.orders.same_columns(order.get("columns", {}))
         now = replace(
             now, state=DONE, failures=0, overwrite=0, told=0, reason="; ".join(facts.get("remarks", ())),
-            losses=facts.get("losses", ""), report=facts.get("report", ""), numbers=facts.get("numbers", {}),
+            losses=facts.get("losses", ""), report=facts.get("report", ""),
+            numbers={name: value for name, value in facts.get("numbers", {}).items() if name in same},
+            result=now.result or order.get("to", ""),
         )  # fmt: skip
-        if not now.result and (order := attempt.read(self.folder(now) / attempt.ORDER)):
-            now.result = order["to"]
+        # What could not be read is not read again.
+        now.numbers = {
+            name: None for name in same if self.orders.columns[name].task == now.task
+        } | now.numbers
         self.put(now)
+        self.name_units(facts.get("units", {}))
         self._first.pop((row.run, row.task), None)
         span = lasted(now.ended - now.began) if now.ended and now.began else ""
         self._say(f"{row.run} {row.task}: done in {span}; lost {now.losses or 'nothing that it says'}")

@@ -48,8 +48,40 @@ def test_columns_are_chosen_and_read_from_results(place, capsys):
         or said
     )
     assert "mean" not in "".join(said[:2])
-    assert main(["runs", folder, "--columns", "xgn"]) == 2
-    assert "no such column" in capsys.readouterr().err
+    assert "table xgm n " in said[0]
+    for option, text, why in (
+        ("--columns", "xgn", "no such column"),
+        ("--columns", "table nope mean", "there is no 'nope'"),
+        ("--only", "r0009", "--only r0009: there is no such run, task or state"),
+    ):
+        assert main(["runs", folder, option, text]) == 2
+        assert why in capsys.readouterr().err
+
+
+def test_nothing_is_asked_for_where_nothing_failed(place, capsys):
+    for what in ("r0001", "failed"):
+        assert main(["runs", str(place / "watched"), "--retry", what]) == 0
+        assert f"nothing of {what} has failed, so that nothing is tried again" in capsys.readouterr().out
+    assert not (place / "watched/watch/asked").exists()
+
+
+def test_columns_that_are_chosen_later_are_filled_in(place, capsys):
+    what = (place / "what.yaml").read_text()
+    more = "  pulses: table xgm n\n  intensity: table xgm max\n  none: table nope\n"
+    (place / "later.yaml").write_text(what.replace("  intensity: table xgm mean\n", more))
+    logs = sorted((place / "watched/watch").glob("*/table/*"))
+    assert main(["watch", str(place / "raw"), "--do", str(place / "later.yaml"), "--once"]) == 0
+    capsys.readouterr()
+    assert main(["runs", str(place / "watched"), "--only", "table"]) == 0
+    head, row, *_ = capsys.readouterr().out.splitlines()
+    assert re.split(r"  +", head)[-4:] == ["pulses", "intensity (uJ)", "none", "lost, or why"]
+    most = float(dxflow.open(place / "watched/tables/r0001.zarr").data["xgm"].max())
+    assert f"  {most:.5g}  " in row
+    assert " 24 " in row
+    assert "none: there is no 'nope'" in row
+    # No task was done again for it.
+    assert sorted((place / "watched/watch").glob("*/table/*")) == logs
+    assert "intensity (uJ)" in (place / "watched/index.html").read_text()
 
 
 def test_the_page_links_what_there_is(place):

@@ -53,9 +53,9 @@ def test_numbers_are_made_without_what_is_missing(result):
         "last": there[-1],
         "": there.mean(),
     }.items():
-        assert columns.value(result, "numbers.of", how) == pytest.approx(float(made)), how
-    assert columns.value(result, "numbers.n") == int(data["numbers.n"])
-    assert columns.value(result.parent, "a.zarr:numbers.n") == int(data["numbers.n"])
+        assert columns.value(result, "numbers.of", how)[0] == pytest.approx(float(made)), how
+    assert columns.value(result, "numbers.n")[0] == int(data["numbers.n"])
+    assert columns.value(result.parent, "a.zarr:numbers.n")[0] == int(data["numbers.n"])
 
 
 def test_what_is_not_there_is_said_and_no_failure(result):
@@ -65,8 +65,9 @@ def test_what_is_not_there_is_said_and_no_failure(result):
         "c": columns.Column("c", "mean", "@nothing"),
         "d": columns.Column("d", "other", "numbers.of"),
     }
-    made, wrong = columns.values(wanted, "mean", result)
-    assert list(made) == ["a"]
+    found = columns.values(wanted, "mean", result)
+    wrong = found.wrong
+    assert list(found.numbers) == ["a"]
     assert "Did you mean 'numbers.of'?" in wrong[0]
     assert wrong[1].startswith("c: there is no 'nothing'")
 
@@ -98,6 +99,6 @@ def test_what_has_no_value_does_not_count(tmp_path):
         }
     ).assign_coords(train_id=("train", np.arange(3)))
     saved.write(data, tmp_path / "t.zarr", "table", {})
-    of = {how: columns.value(tmp_path / "t.zarr", "n", how) for how in ("mean", "min", "n", "last", "std")}
+    of = {how: columns.value(tmp_path / "t.zarr", "n", how)[0] for how in ("mean", "min", "n", "last", "std")}
     assert of == {"mean": 15.0, "min": 10, "n": 2, "last": 20, "std": 5.0}
-    assert columns.value(tmp_path / "t.zarr", "f", "std") == 0.0
+    assert columns.value(tmp_path / "t.zarr", "f", "std")[0] == 0.0

@@ -48,6 +48,15 @@ def test_a_run_is_described_by_its_files(run):
         assert set(facts["ends"].values()) == {file["INDEX/trainId"][-1]}
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("AGIPD1M", "SPB_DET_AGIPD1M-1"), ("LPD1M", "SPB_DET_LPD1M-1"), ("JUNGFRAU", "SPB_IRDA_JF4M")],
+)
+def test_detectors_have_the_names_that_dxflow_info_says(kind, name, tmp_path):
+    make_run(tmp_path / "r0001", detector=kind, trains=2, pulses=2, module_shape=(2, 2), modules=2)
+    assert Eyes().describe(str(tmp_path / "r0001"), [])["detectors"] == [name]
+
+
 def test_a_file_that_cannot_be_read_is_named_and_the_others_tell(run, tmp_path):
     broken = tmp_path / "r0001"
     shutil.copytree(run, broken)

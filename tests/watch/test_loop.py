@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from runs import make_run
 from dxflow.commands.main import main
 from dxflow.errors.usage import UsageError
 from dxflow.slurm.commands import Unreachable
-from dxflow.watch import attempt, eyes, hands, orders, seeing, state, work
+from dxflow.watch import attempt, eyes, hands, loop, orders, seeing, state, work
 from dxflow.watch.loop import Watcher
 from dxflow.watch.sight import Sight, SightError
 
@@ -257,6 +258,39 @@ def test_a_task_that_was_changed_holds_for_new_runs_and_old_ones_are_asked_for(p
     assert main(["runs", str(place.out), "--again", "changed"]) == 0
     place.once()
     assert place.lines("begun") == ["r0001", "r0001", "r0002", "r0002", "r0003"]
+
+
+def test_what_was_skipped_is_said_as_the_configuration_now_has_it(place):
+    for where in ("{trains: '> 5'}", "{run: 9}"):
+        place.configure(more=f", where: {where}")
+        place.once()
+    assert {row.reason.partition(":")[0] for row in place.rows().values()} == {"run"}
+    assert "nobody watches since" in (place.out / "index.html").read_text()
+
+
+def test_runs_that_were_described_otherwise_are_described_anew(place):
+    place.configure(more=", where: {detectors: '*AGIPD*'}")
+    place.once()
+    made = state.State(place.out)
+    runs, *_ = made.all()
+    for run in runs.values():
+        run.facts.pop("described")
+        run.facts["trains"] = 0
+    made.put(*runs.values())
+    made.close()
+    place.once()
+    assert {run.facts["trains"] for run in state.read(place.out)[0].values()} == {2}
+
+
+def test_the_page_says_each_minute_who_watches(place, monkeypatch):
+    place.configure()
+    monkeypatch.setattr(loop, "MINUTE", 0.0)
+    with place.watcher() as watcher:
+        ticked(watcher, lambda: watcher.finished)
+        (place.out / "index.html").unlink()
+        watcher.tick()
+        text = (place.out / "index.html").read_text()
+    assert re.search(rf"<p>as of \d\d-\d\d \d\d:\d\d:\d\d, by process {os.getpid()} on ", text)
 
 
 def test_runs_that_are_gone_are_said_and_go_on_when_they_are_back(place):

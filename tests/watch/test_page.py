@@ -1,5 +1,6 @@
 """The page of all runs: nothing of what it shows is taken for HTML, and it needs nothing else."""
 
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -42,7 +43,12 @@ def made(tmp_path, **changes):
         log=f"{tmp_path}/watch/a b.txt",
     )
     row = Row(**{**vars(row), "numbers": {"xgm": 1.23456789}, "losses": EVIL, **changes})
-    return page.page(runs, {("r0001", "table"): row}, orders, {f"r2{EVIL}": EVIL}, EVIL), orders, runs, row
+    return (
+        page.page(runs, {("r0001", "table"): row}, orders, {f"r2{EVIL}": EVIL}, EVIL, {"xgm": "uJ"}),
+        orders,
+        runs,
+        row,
+    )
 
 
 def test_everything_is_escaped_and_there(tmp_path):
@@ -51,9 +57,12 @@ def test_everything_is_escaped_and_there(tmp_path):
     assert "script" not in {tag for tag, _ in found.tags}
     assert "".join(found.texts).count(EVIL) >= 6
     assert "1.2346" in found.texts
-    assert "1 min 05 s" in found.texts
     names = {attrs.get("data-name") for tag, attrs in found.tags if tag == "td"}
     assert names == {"run", "trains", "xgm", "table"}
+    assert "xgm (uJ)" in found.texts
+    ended = time.strftime("%m-%d %H:%M:%S", time.localtime(66.0))
+    assert f"{ended}, 1 min 05 s" in found.texts
+    assert any(one.startswith("1 run; tasks: 1 done") for one in found.texts)
 
 
 def test_it_needs_nothing_else_and_fits_a_phone(tmp_path):
@@ -82,7 +91,8 @@ def test_what_is_older_is_marked(tmp_path):
 
 
 def test_the_page_appears_whole(tmp_path):
-    page.write(tmp_path, "x")
+    page.write(tmp_path, f"x{page.AS_OF}y", "as <b>")
+    assert (tmp_path / "index.html").read_text() == "x<p>as &lt;b&gt;</p>y"
     assert [p.name for p in tmp_path.iterdir()] == ["index.html"]
 
 

@@ -1,0 +1,121 @@
+"""Numbers of columns that were chosen, or defined anew, after tasks were done."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dxflow.watch import filling
+from dxflow.watch.columns import Column
+from dxflow.watch.orders import Orders, Task
+from dxflow.watch.sight import SightError, SilentError
+from dxflow.watch.state import DONE, FAILED, Row
+
+ORDERS = Orders(
+    Path("what.yaml"),
+    Path("."),
+    {"table": Task("table", ("table", "{path}"), "{name}", "raw")},
+    {"n": Column("n", "table", "x", "n"), "mean": Column("mean", "table", "x")},
+)
+
+
+class Asked:
+    """Stands for the process that reads; what it answers is said by the test."""
+
+    answer = None
+
+    def __init__(self, deadline, module):
+        assert deadline == 0
+        self.closed = False
+
+    def ask(self, what, defined, results):
+        Asked.results = results
+        if isinstance(Asked.answer, Exception):
+            raise Asked.answer
+        return Asked.answer
+
+    def close(self):
+        Asked.answer = None
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    monkeypatch.setattr(filling, "Sight", Asked)
+    made = [
+        Row("r1", "table", "", state=DONE, result="a", numbers={"n": 3, "mean": 1.5}),
+        Row("r2", "table", "", state=DONE, result="b", numbers={"n": 4}, reason="odd"),
+        Row("r3", "table", "", state=FAILED),
+        Row("r4", "other", "", state=DONE, result="c"),
+    ]
+    return {(row.run, row.task): row for row in made}
+
+
+def made(rows):
+    units = {}
+    put = lambda *given: rows.update({(row.run, row.task): row for row in given})  # noqa: E731
+    return filling.Filling(ORDERS, rows, put, units.update), units
+
+
+def test_what_is_missing_is_asked_for_and_noted_when_it_comes(rows):
+    one, units = made(rows)
+    Asked.answer = SilentError()
+    one.go_on()
+    one.go_on()
+    assert (Asked.results, len(one.left())) == ([("table", "b")], 1)
+    Asked.answer = [{"numbers": {"n": 9, "mean": 2.5}, "units": {"mean": "uJ"}, "wrong": ["n: x", "mean: y"]}]
+    one.go_on()
+    # What was known stays, and nothing is said of it.
+    assert rows["r2", "table"].numbers == {"n": 4, "mean": 2.5}
+    assert rows["r2", "table"].reason == "odd; mean: y"
+    assert (units, one.left()) == ({"mean": "uJ"}, [])
+
+
+def test_what_cannot_be_read_is_not_read_again(rows):
+    one, _ = made(rows)
+    Asked.answer = [{"numbers": {}, "units": {}, "wrong": ["mean: no"]}]
+    one.go_on()
+    assert (rows["r2", "table"].numbers, one.left()) == ({"n": 4, "mean": None}, [])
+
+
+def test_a_result_that_ends_the_process_is_given_up(rows):
+    one, _ = made(rows)
+    Asked.answer = SightError("it was ended")
+    one.go_on()
+    assert (one.left(), rows["r2", "table"].numbers) == ([], {"n": 4})
+
+
+def test_an_answer_on_what_was_done_again_meanwhile_is_dropped(rows):
+    one, _ = made(rows)
+    Asked.answer = SilentError()
+    one.go_on()
+    rows["r2", "table"] = replace(rows["r2", "table"], tries=2)
+    Asked.answer = [{"numbers": {"mean": 2.5}, "units": {}, "wrong": []}]
+    one.go_on()
+    assert rows["r2", "table"].numbers == {"n": 4}
+    assert len(one.left()) == 1
+
+
+def test_numbers_of_columns_that_are_defined_otherwise_are_forgotten(rows):
+    one, _ = made(rows)
+    before = {**ORDERS.defined, "n": ["table", "y", "n"], "gone": ["table", "y", "n"]}
+    assert json.loads(one.begin(json.dumps(before))) == ORDERS.defined
+    assert rows["r1", "table"].numbers == {"mean": 1.5}
+    assert len(one.left()) == 2
+    assert json.loads(made(rows)[0].begin("")) == ORDERS.defined
+
+
+def test_the_process_that_reads_prints_nothing_but_answers(tmp_path):
+    from dxflow.watch.sight import Sight
+
+    sight = Sight(60, "dxflow.watch.reading")
+    try:
+        (found,) = sight.ask("numbers", ORDERS.defined, [["table", str(tmp_path / "none.zarr")]])
+        assert [text.partition(":")[0] for text in found["wrong"]] == ["n", "mean"]
+        os.kill(sight._process.pid, signal.SIGKILL)
+        with pytest.raises(SightError, match="was ended by SIGKILL"):
+            sight.ask("numbers", {}, [])
+    finally:
+        sight.close()
