@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -20,16 +19,12 @@ from ..disk import lock, ours
 from ..disk.replace import appear, put, replace
 from ..errors import PlanError
 from ..errors.redact import logger
-from .parameters import FOLDER, Asked
+from . import leftovers
+from .leftovers import ABOUT, ASIDE, BEFORE, CHANGES, CHUNK, DONE, OLD, RESULT
+from .parameters import Asked
 
-ABOUT, DONE = "live.json", "done.json"
 KEPT = 2
 """Snapshots."""
-RESULT, BEFORE, OLD = "result.zarr", "before.zarr", "old-"
-"""Name of the final result until it has its own name, of what was there before, of what goes."""
-CHUNK, CHANGES = "chunk.json", "changes.json"
-_OWN = re.compile(r"result\.zarr|before\.zarr|work-\d+\.zarr\.partial|old-.*|\d{4,}\.zarr")
-_ASKED = re.compile(r"\d{4,}(\.answer)?\.json|\..*")
 _NUMBER = re.compile(r"(\d{4,})\.zarr")
 
 
@@ -90,10 +85,15 @@ class Place:
         if self.folder.is_symlink() or not self.folder.is_dir():
             return False
         left = set(os.listdir(self.folder)) - {lock.NAME}
-        return not left or (self.folder / ABOUT).is_file()
+        return not left or any((self.folder / one / ABOUT).is_file() for one in ("", ASIDE))
 
     def _begin(self, about: Mapping[str, Any], overwrite: bool) -> None:
         """Take the place for something new, or go on with the same."""
+        if (old := self.folder / f"{OLD}link").is_dir() and not old.is_symlink():
+            # It was replaced by a link, and has no name of its own yet.
+            os.rename(old, self.folder / BEFORE)
+        if leftovers.interrupted(self.folder) or not self.begun():
+            self._bring_back()
         now, before = json.loads(json.dumps(about)), self.about()
         same = before == now
         if before is not None and not same and not overwrite and self.begun():
@@ -113,9 +113,9 @@ class Place:
                 f"{self.to} exists: choose another name, or overwrite=True (--overwrite) to replace it"
             )
         if not same:
-            self._empty()
+            self._set_aside()
         self._finish_change()
-        self._remove(self.result)
+        leftovers.remove(self.result)
         self.resumed = same
         put(self.folder / ABOUT, json.dumps(now, indent=1))
 
@@ -134,7 +134,35 @@ class Place:
     def abandon(self) -> None:
         """Remove what was begun, if nothing was done: whoever begins with something else is not refused."""
         if not self.begun():
-            self._empty()
+            leftovers.empty(self.folder, keep=(BEFORE, ASIDE))
+            self._bring_back()
+
+    def _set_aside(self) -> None:
+        """Set aside what is there, until there is something new to show: the name of the result leads to it still."""
+        if not self.begun() or ((self.folder / ASIDE).is_dir() and not self.numbers()):
+            # What is aside is more than this.
+            leftovers.empty(self.folder, keep=(BEFORE, ASIDE))
+            return
+        leftovers.set_aside(self.folder)
+        self._lead(self.folder / ASIDE)
+
+    def _bring_back(self) -> None:
+        """Have there what was there before something that did nothing; the name of the result leads to it."""
+        if (self.folder / ASIDE).is_dir():
+            leftovers.bring_back(self.folder)
+            self._lead(self.folder)
+        before = self.folder / BEFORE
+        if before.exists() and not self.to.exists():
+            # Nothing else is left of what replaced it.
+            if self._own_link():
+                replace(before, self.to, self.folder / f"{OLD}link")
+            else:
+                appear(before, self.to)
+
+    def _lead(self, folder: Path) -> None:
+        """Have the name of the result lead to the newest snapshot of a folder, if it led to it elsewhere."""
+        if self._own_link() and (newest := _numbers(folder)):
+            self._link(folder / f"{newest[-1]:04d}.zarr")
 
     def about(self) -> dict[str, Any] | None:
         """Return what was begun there, None if nothing was."""
@@ -166,7 +194,7 @@ class Place:
 
     def numbers(self) -> list[int]:
         """Return the numbers of the snapshots that are there."""
-        return sorted(int(m[1]) for name in os.listdir(self.folder) if (m := _NUMBER.fullmatch(name)))
+        return _numbers(self.folder)
 
     def next(self) -> tuple[int, Path]:
         """Return number and path of the next snapshot."""
@@ -179,14 +207,15 @@ class Place:
             self._complain()
         else:
             self._link(path)
+        leftovers.remove_aside(self.folder)
         for number in self.numbers()[:-KEPT]:
-            self._remove(self.folder / f"{number:04d}.zarr")
+            leftovers.remove(self.folder / f"{number:04d}.zarr")
 
     def _link(self, path: Path) -> None:
         """Have the name of the result lead to a snapshot."""
         link = self.folder / f"{OLD}link"
         link.unlink(missing_ok=True)
-        os.symlink(os.path.join(self.folder.name, path.name), link)
+        os.symlink(os.path.join(self.folder.name, path.relative_to(self.folder)), link)
         if self._own_link():
             os.replace(link, self.to)
         elif os.path.lexists(self.to):
@@ -214,12 +243,12 @@ class Place:
         PlanError
             If something else has it now.
         """
-        put(self.folder / DONE, "{}")
+        put(self.folder / DONE, json.dumps(_identity(self.result)))
         self._publish()
         return self.to
 
     def _publish(self) -> None:
-        if not self.result.exists():
+        if not self.result.exists() or self._published():
             return
         if self._taken():
             raise PlanError(
@@ -231,9 +260,15 @@ class Place:
         else:
             appear(self.result, self.to)
 
+    def _published(self) -> bool:
+        """Return whether the final result has its name: what it replaced may have had its own for a moment then."""
+        with suppress(OSError, ValueError):
+            return list(_identity(self.to)) == json.loads((self.folder / DONE).read_text())
+        return False
+
     def clear(self) -> None:
         """Remove what is not needed when the final result is there."""
-        self._empty()
+        leftovers.empty(self.folder)
 
     # Versions ---------------------------------------------------------------------------------------
 
@@ -298,31 +333,10 @@ class Place:
         """Return whether the name of the result is a link to a snapshot."""
         return self.to.is_symlink() and os.readlink(self.to).startswith(f"{self.folder.name}{os.sep}")
 
-    def _empty(self) -> None:
-        """Remove what was made there; what says whose it is goes last."""
-        for path in list(self.folder.iterdir()):
-            if _OWN.fullmatch(path.name):
-                self._remove(path)
-        asked = self.folder / FOLDER
-        for path in list(asked.iterdir()) if asked.is_dir() else ():
-            if _ASKED.fullmatch(path.name):
-                path.unlink()
-        with suppress(OSError):
-            asked.rmdir()
-        for name in (CHUNK, CHANGES, ABOUT, DONE):
-            (self.folder / name).unlink(missing_ok=True)
 
-    def _remove(self, path: Path) -> None:
-        """Remove a result or journal of ours: under another name first, as a kill may come in between."""
-        if path.is_symlink():
-            path.unlink()
-        elif path.name.startswith(OLD):
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.exists() and not ours.obstacle(path, [ours.RESULT, ours.JOURNAL, ours.EMPTY]):
-            old = path.with_name(f"{OLD}{path.name}")
-            shutil.rmtree(old, ignore_errors=True)
-            os.rename(path, old)
-            shutil.rmtree(old, ignore_errors=True)
+def _numbers(folder: Path) -> list[int]:
+    """Return the numbers of the snapshots in a folder."""
+    return sorted(int(m[1]) for name in os.listdir(folder) if (m := _NUMBER.fullmatch(name)))
 
 
 def _identity(path: Path) -> tuple[int, int]:
