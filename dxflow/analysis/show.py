@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..disk import ours
+from ..driver import livewords
 from .plots import kinds
-from .plots.drawing import positions
+from .plots.drawing import geometry_of, positions
 from .plots.parts import ROWS, TRAIN, VALID
 from .plots.plotted import plotted
 from .plots.screen import Screen
@@ -20,6 +21,8 @@ PICTURES = (".png", ".pdf", ".svg", ".jpg")
 """Endings of files that a picture is written to."""
 PLAIN = {"Å⁻¹": "1/angstrom", "Å": "angstrom", "µ": "u", "μ": "u", "°": "deg"}
 """Units in ASCII."""
+LIVE = "live      "
+"""What a live run says of its result."""
 MOST, WIDE = 14, 40
 """Variables that are listed above a picture; signs that their names take at most."""
 
@@ -70,12 +73,15 @@ def show(
     data, heading = opened(what)
     screen = screen or Screen()
     name = variable or kinds.first(data)
-    said = [*heading, *_listed(data, whole, screen.width)] if variable is None else heading[:1]
+    so_far = [line for line in heading[1:] if line.startswith(f"{LIVE}snapshot")]
+    said = [*heading, *_listed(data, whole, screen.width)] if variable is None else [*heading[:1], *so_far]
     if not name:
         return "\n".join(said)
     if name in data.variables and not data[name].ndim and png is None:
         return "\n".join([*said, f"{name}: {data[name].values}, {_said(data[name])}"])
     where = positions(data, name, geometry, distance)
+    if where is not None and (file := geometry_of(data, geometry)):
+        said = [*said, f"geometry  {file}"]
     picture = kinds.picture(data, name, kind=kind, at=at, how=kinds.How(where))
     if png is not None:
         return "\n".join([*said, f"picture   {_written(picture, Path(png))}"])
@@ -125,6 +131,9 @@ def _about(data: Dataset, path: Any) -> Iterator[str]:
     sizes = ", ".join(f"{n} {dim}" for dim, n in data.sizes.items() if dim in (*ROWS, TRAIN))
     if sizes:
         yield f"rows      {sizes}"
+    found = None if path is None else Path(path)
+    for line in livewords.lines(data.attrs.get("live"), found, data.sizes.get(TRAIN)):
+        yield f"{LIVE}{line}"
 
 
 def _listed(data: Dataset, whole: bool, width: int) -> list[str]:
@@ -147,7 +156,8 @@ def _said(array: DataArray) -> str:
     """Return axes, unit and meaning of a variable."""
     axes = " x ".join(f"{n} {dim}" for dim, n in array.sizes.items()) or "one value"
     unit, doc = array.attrs.get("units"), array.attrs.get("long_name")
-    return f"{array.dtype} {axes}" + (f" ({unit})" if unit else "") + (f", {doc}" if doc else "")
+    so_far = ", provisional" if "provisional" in array.attrs else ""
+    return f"{array.dtype} {axes}" + (f" ({unit})" if unit else "") + (f", {doc}" if doc else "") + so_far
 
 
 def _written(picture: Any, path: Path) -> Path:

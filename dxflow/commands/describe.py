@@ -139,7 +139,8 @@ def _variable(array: DataArray) -> str:
     """Return type, axes and meaning of a variable."""
     axes = " x ".join(f"{n} {dim}" for dim, n in array.sizes.items()) or "one value"
     said = array.attrs.get("long_name")
-    return f"{array.dtype} {axes}{f', {said}' if said else ''}"
+    so_far = ", provisional" if "provisional" in array.attrs else ""
+    return f"{array.dtype} {axes}{f', {said}' if said else ''}{so_far}"
 
 
 def _trains(ids: np.ndarray) -> str:

@@ -157,6 +157,7 @@ class Report:
             "format": FORMAT,
             "plan": self.plan.fingerprint.facts,
             "name": self.plan.name,
+            "live": self.plan.live,
             "config": self.plan.config,
             "table": str(self.plan),
             "reads": reads(self.plan),

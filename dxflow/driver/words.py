@@ -11,7 +11,7 @@ from .. import html, sizes
 from ..html import bars
 from ..planning.words import SOME, Row, some
 from ..run import losses
-from . import cost
+from . import cost, livewords
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,7 @@ def of_result(result: Finished, said: Iterable[Loss] = ()) -> list[Row]:
     manifest, t, cluster = result.manifest, result.manifest["times"], result.manifest["cluster"]
     return [
         *([("name", name)] if (name := manifest.get("name")) else []),
+        *(("live", line) for line in of_live(result)),
         ("read", _read(manifest, t)),
         *(
             [("spared", f"{sizes.show(spared)} that were not selected")]
@@ -57,6 +58,7 @@ def of_result(result: Finished, said: Iterable[Loss] = ()) -> list[Row]:
         ),
         *some([("inputs", f"{name}: reads {what}") for name, what in manifest.get("reads", {}).items()]),
         *(("where", line) for line in manifest.get("where", ())),
+        *(("found", line) for line in found(manifest)),
         *(("check", line) for line in manifest.get("unasked", ())),
         *(("used", line) for line in used(manifest["account"])),
         *time_rows(t, cluster.get("advice", "")),
@@ -64,6 +66,26 @@ def of_result(result: Finished, said: Iterable[Loss] = ()) -> list[Row]:
         ("result", str(result.path) + ("" if result.kept else ", removed when nobody uses it any more")),
         *(("restart", why) for why in manifest.get("restarts", ())),
         *(("lost", line) for line in lost_lines(losses.from_json(manifest["losses"]), frozenset(said))),
+    ]
+
+
+def of_live(result: Finished) -> list[str]:
+    """Return what a live run says of a result: that it is a snapshot, of which version."""
+    facts = result.manifest.get("plan")
+    trains = facts.get("trains") if isinstance(facts, Mapping) else None
+    count = trains[0] if isinstance(trains, (list, tuple)) and trains else None
+    return livewords.lines(result.manifest.get("live"), result.path, count)
+
+
+def found(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the files that algorithms found and used though nobody named them, such as a geometry beside the run."""
+    facts = manifest.get("plan")
+    algorithms = facts.get("algorithms", ()) if isinstance(facts, Mapping) else ()
+    return [
+        f"{one.get('name')}: {key} {value['path']}"
+        for one in algorithms
+        for key, value in one.get("depends", {}).items()
+        if isinstance(value, Mapping) and "path" in value and one.get("options", {}).get(key) is None
     ]
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analysis.plots import kinds
-from ..analysis.plots.drawing import positions
+from ..analysis.plots.drawing import geometry_of, positions
 from ..analysis.plots.images import Places
 from ..analysis.plots.parts import VALID, Parts
 from ..geometry import across
@@ -138,11 +138,21 @@ class Figures:
         several = ' class="several"' if len(places) > 1 else ""
         more = self.data[name].sizes[axis] - len(places) if (axis := axis_of(self.data[name])) else 0
         left = f'<p class="muted">and {more} more variants</p>' if more else ""
-        about = f'<p class="muted">{escaped(_about(self.data[name]))}</p>'
+        about = "".join(f'<p class="muted">{escaped(line)}</p>' for line in self._about(name))
         return (
             f'<figure id="{self.id(name)}"{several}><h3>{escaped(name)}</h3><div class="pictures">{shown}</div>'
             f"<figcaption>{about}{left}</figcaption></figure>"
         )
+
+    def _about(self, name: str) -> list[str]:
+        """Return type, axes and unit of a variable, whether it may change, and by what an image was put together."""
+        array, lines = self.data[name], [_about(self.data[name])]
+        if said := array.attrs.get("provisional"):
+            lines.append(f"provisional: {said}")
+        if self._positions(name) is not None:
+            file = geometry_of(self.data, self._geometry) or "the geometry that was given"
+            lines.append(f"put together by {file}")
+        return lines
 
     def _several(self, name: str) -> list[dict[str, Any]]:
         """Return the places that have a picture each: variants, and the columns of tables of events."""
@@ -238,8 +248,14 @@ class Figures:
         """Return single values as a table."""
         if not names:
             return ""
-        rows = [[n, _value(self.data[n]), str(self.data[n].attrs.get("long_name", ""))] for n in names]
+        rows = [[n, _value(self.data[n]), _meaning(self.data[n])] for n in names]
         return page.grid(["", "value", "meaning"], rows, texts=3)
+
+
+def _meaning(array: DataArray) -> str:
+    """Return what a value is, and whether it may change."""
+    said = [array.attrs.get("long_name"), "provisional" if "provisional" in array.attrs else ""]
+    return ", ".join(str(one) for one in said if one)
 
 
 def _value(array: DataArray) -> str:

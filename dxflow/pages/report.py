@@ -21,6 +21,7 @@ from ..analysis.show import opened
 from ..analysis.tables import Table
 from ..disk import ours
 from ..disk.marks import PATTERN
+from ..driver.livewords import result_of
 from ..driver.result import Result
 from ..errors import PlanError
 from ..errors.kinds import PATH, expect
@@ -115,11 +116,16 @@ def place(to: Any, result: Any) -> Path:
             raise ValueError(
                 "this has no name after which its report could be called: say where it goes, to='x.html'"
             )
-        return Path(result).with_suffix(SUFFIXES[0])
+        return _named_after(Path(result)).with_suffix(SUFFIXES[0])
     expect(PATH, to, "to=")
     if Path(to).suffix.lower() not in SUFFIXES:
         raise ValueError(f"{to}: expected the name of a page, such as {Path(to).stem or 'x'}.html")
     return Path(to)
+
+
+def _named_after(result: Path) -> Path:
+    """Return the result after which a report is called: a snapshot soon goes, with the folder that it is in."""
+    return result_of(result) if result.parent.suffix == ".live" else result
 
 
 def obstacle(path: Path, result: Any = None, runs: Sequence[Path] = ()) -> str:
@@ -146,7 +152,7 @@ def page_of(what: Any, *, geometry: Any = None, distance: float | None = None) -
     """Return the report of something as the text of a page."""
     about = sections.of_result(what) if _reduced(what) else [_heading(what), *_of_table(what)]
     variables = [] if _copied(what) else Figures(_data(what), what.path, geometry, distance).sections()
-    title = f"{what.path.name if what.path else 'dxflow'}: report"
+    title = f"{_named_after(what.path).name if what.path else 'dxflow'}: report"
     return page.page(title, [*about, *variables], generator(), _foot(what))
 
 

@@ -50,7 +50,17 @@ def heading(result: words.Finished, title: str = "") -> page.Section:
         for line in (str(result.path), f"{run}, {when}".strip(", "))
         if line
     )
+    live = words.of_live(result)
+    so_far = live and live[0].startswith("snapshot")
+    said += "".join(
+        f'<p class="{"warn" if so_far else "muted"}">{escaped(_sentence(one))}</p>' for one in live[:1]
+    )
+    said += "".join(f'<p class="muted">{escaped(_sentence(one))}</p>' for one in live[1:])
     return page.Section("top", "", f"<h1>{escaped(name)}</h1>{said}{page.tiles(_tiles(m))}")
+
+
+def _sentence(line: str) -> str:
+    return f"{line[:1].upper()}{line[1:]}."
 
 
 def _short(run: str) -> str:
@@ -97,6 +107,8 @@ def made(result: words.Finished) -> page.Section:
     rows += [
         (str(one.get("name", "?")), _options(one, m.get("reads", {}))) for one in facts.get("algorithms", ())
     ]
+    rows += [("live", line) for line in words.of_live(result)]
+    rows += [("found", line) for line in words.found(m)]
     rows += [("where", line) for line in m.get("where", ())]
     rows += [("check", line) for line in m.get("unasked", ())]
     rows += [("restart", line) for line in m.get("restarts", ())]

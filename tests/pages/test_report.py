@@ -1,13 +1,17 @@
 """Reports of results, tables and copies as files: what is in them, what they replace, and what is refused."""
 
 import warnings
+from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+from samples import RoiSum
 
 import dxflow
-from dxflow import reduce
+from dxflow import Output, reduce
 from dxflow.algorithms.average import Average
+from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.commands.main import main
 from dxflow.disk import ours
@@ -59,6 +63,81 @@ def test_a_report_is_one_file_that_loads_nothing_and_has_every_variable(made):
     assert "x (mm)" in text
     assert made.times["bound"].split(":")[0] in text.lower() or "Nothing" in text
     assert text == page_of(dxflow.open(made.path))
+
+
+LIVE = {
+    "final": False,
+    "number": 3,
+    "version": 2,
+    "chunk": "4 trains",
+    "first_train": 10001,
+    "last_train": 10005,
+    "changes": ["average --ddof 0 <i>"],
+}
+
+
+class Above(RoiSum):
+    """Frames that are brighter than the median of all: made of all rows so far."""
+
+    ALG_ID = "above"
+
+    def outputs(self, info):
+        made = {"bright": Output(per="img", dtype="?", stage="rows"), "median": Output(stage="rows")}
+        return super().outputs(info) | made
+
+    def finalize_rows(self, rows, out):
+        out.median = np.nanmedian(rows["intensity"])
+        out.bright = rows["intensity"] > out.median
+
+
+@pytest.fixture(scope="module")
+def snapshot(run, tmp_path_factory):
+    """A result such as a live run has it in between."""
+    folder = tmp_path_factory.mktemp("growing") / "x.live"
+    folder.mkdir()
+    (folder.parent / "x.v1.zarr").mkdir()
+    plan = dxflow.plan(run, [Above(), AzimuthalIntegration(nbins=10)], folder / "0003.zarr", quiet=True)
+    dxflow.execute(replace(plan, live=LIVE), "here", quiet=True)
+    (folder.parent / "x.zarr").symlink_to("x.live/0003.zarr")
+    return folder.parent / "x.zarr"
+
+
+def test_a_snapshot_says_that_it_is_one_and_what_may_change(snapshot, made, capsys):
+    text = page_of(dxflow.open(snapshot))
+    trains = dxflow.open(snapshot).dataset.sizes["train"]
+    for said in (
+        f"Snapshot 3 of a run that goes on: {trains} trains, 10001 to 10005 so far",
+        "version 2: average --ddof 0 &lt;i&gt;",
+        "versions before: x.v1.zarr",
+        "<title>x.zarr: report",
+    ):
+        assert said in text
+    # What is made of all rows, and nothing else.
+    marked = [one for one in text.split("<figure ")[1:] if "provisional: made of all rows" in one]
+    assert len(marked) == 1
+    assert "<h3>above.bright</h3>" in marked[0]
+    assert "provisional</td>" in text.partition("above.median")[2]
+    assert not {"napshot", "provisional", "version 2"} & set(page_of(made).split())
+    for words in (["info", str(snapshot)], ["show", str(snapshot)], ["show", str(snapshot), "above.bright"]):
+        assert main(words) == 0
+        said = capsys.readouterr().out
+        assert "snapshot 3 of a run that goes on" in said.replace("\n", " ")
+        assert "provisional" in said or len(words) == 3
+    assert main(["report", str(snapshot), "--quiet"]) == 0
+    # Beside the name of the result: snapshots go, and what is in their folder would be in the way.
+    assert [one.name for one in snapshot.parent.iterdir() if one.suffix == ".html"] == ["x.html"]
+
+
+def test_a_geometry_that_was_found_is_named(snapshot, made, run, capsys):
+    file = str(run / "geometry.npy")
+    text = page_of(dxflow.open(snapshot))
+    assert f"azint: geometry {file}" in text
+    text = page_of(made)
+    assert f"put together by {file}" in text
+    assert main(["info", str(snapshot)]) == 0
+    assert file in capsys.readouterr().out
+    assert main(["show", str(made.path), "average.mean"]) == 0
+    assert f"geometry  {file}" in capsys.readouterr().out
 
 
 @pytest.fixture

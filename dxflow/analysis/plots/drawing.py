@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ... import geometry as geometries
@@ -58,3 +59,13 @@ def positions(data: Dataset, name: str, given: Any = None, distance: float | Non
     except (ValueError, OSError, ImportError):
         return None
     return found if found.shape[1:3] == data[name].shape[-2:] else None
+
+
+def geometry_of(data: Dataset, given: Any = None) -> str:
+    """Return the file that says where pixels are: that which is given, or lies beside the run; "" if it is none."""
+    if given is not None:
+        return str(given) if isinstance(given, (str, Path)) else ""
+    try:
+        return str(geometries.beside(str(data.attrs.get("run", ""))))
+    except ValueError:
+        return ""
