@@ -81,7 +81,8 @@ class Asking:
     def _made(self) -> list[tuple[Asked, int | None]]:
         """Return the changes so far, and the train after which each began; in the end those that were known."""
         with suppress(OSError, ValueError, TypeError):
-            self._changes = Place(self._to).changes() or self._changes
+            made = [(asked, after) for asked, after, *_ in Place(self._to).changes()]
+            self._changes = made or self._changes
         return self._changes
 
     def take(self, what: Mapping[str, Any]) -> Answer:

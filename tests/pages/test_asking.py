@@ -71,10 +71,10 @@ def test_options_are_those_of_now_and_it_is_said_what_was_changed_when(to):
     place, asking = Place(to), Asking(to, {"azint": ["--nbins", "60", "--per", "cell"], "roi": []})
     assert "As the run was begun:" in asking.options()
     assert asking.versions() == ""
-    place.note_change(Change("azint", {"nbins": "77"}), 10039)
+    place.note_change(Change("azint", {"nbins": "77"}), 10039, None)
     (to.parent / "x.v1.zarr").mkdir()
-    place.note_change(Change("roi", {"roi": "'a b' 1 2"}, again=True), None)
-    place.note_change(Change("the stream is another one in SPB/X"), 10050)
+    place.note_change(Change("roi", {"roi": "'a b' 1 2"}, again=True), None, None)
+    place.note_change(Change("the stream is another one in SPB/X"), 10050, None)
     for _ in range(2):
         given = asking.options()
         assert "<code>azint --per cell --nbins 77</code>" in given
@@ -89,7 +89,7 @@ def test_options_are_those_of_now_and_it_is_said_what_was_changed_when(to):
 
 def test_names_and_options_are_texts(to):
     asking = Asking(to, {BAD: ["--x", f"{BAD}"]})
-    Place(to).note_change(Change(BAD, {BAD: BAD}), 7)
+    Place(to).note_change(Change(BAD, {BAD: BAD}), 7, None)
     form = asking.form() + asking.options() + asking.versions()
     assert "<img" not in form
     assert form.count("&lt;img src=x") > 5

@@ -124,7 +124,7 @@ def test_options_are_changed_on_the_page(browser, page, tmp_path):
         shown.wait(f"document.body.innerText.includes({json.dumps(said)})")
     # Whoever changed them, and while somebody writes there.
     shown.evaluate("document.querySelector('[name=options]').value = '--snr'")
-    Place(tmp_path / "x.zarr").note_change(Change("peaks", {"snr": "9"}), 10040)
+    Place(tmp_path / "x.zarr").note_change(Change("peaks", {"snr": "9"}), 10040, None)
     shown.wait("document.querySelector('#ask').innerText.includes('peaks --snr 9')")
     assert "Version 2, from train 10041 on: peaks --snr 9" in shown.text("#now")
     assert "snr 5" not in shown.text("#ask")
