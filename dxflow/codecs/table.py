@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ..errors import PlanError
-from ..errors.near import listed
+from ..errors.near import did_you_mean, listed
 from ..hdf5.deflate import LEVEL
 from .bounds import Bound
 
@@ -121,7 +121,8 @@ def codec_of(name: Any) -> Codec:
         If there is none of this name.
     """
     if not isinstance(name, str) or name not in CODECS:
-        raise PlanError(f"codec={name!r}: there is no such codec; expected one of {listed(CODECS)}")
+        near = did_you_mean(str(name), CODECS)
+        raise PlanError(f"codec={name!r}: there is no such codec.{near} Expected one of {listed(CODECS)}")
     return CODECS[name]
 
 

@@ -9,8 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..codecs.bounds import Bound
+from ..codecs.table import codec_of
 from ..disk.replace import put
-from ..errors import yamls
+from ..errors import PlanError, yamls
 from ..errors.near import did_you_mean, listed
 from ..errors.usage import OptionParser, UsageError
 from ..line.exits import FAILED, OK, text_of
@@ -282,6 +284,12 @@ def _plain(value: Any) -> Any:
 
 def _refuse_wrong(entry: Entry, runs: Sequence[Run]) -> None:
     """Raise what is wrong with the options of an entry: with its first run and with the second."""
+    for key, check in (("codec", codec_of), ("round", Bound.of)):
+        try:
+            if key in entry.options:
+                check(entry.options[key])
+        except PlanError as e:
+            raise entry.given.wrong(text_of(e), key) from None
     errors = []
     for one in runs[:2]:
         try:

@@ -14,7 +14,7 @@ from .facts import FACTS, Facts, facts_of, text
 
 RAW, CODED, FRAMES, REGIONS, PROCESSED, NOTHING = "raw", "coded", "frames", "regions", "processed", "nothing"
 KEEP = {
-    RAW: "the run as it is, byte by byte",
+    RAW: "the files of data as they are, byte by byte",
     CODED: "all of it, its pixels stored anew: codec, round",
     FRAMES: "the frames or trains that are selected: frames, trains",
     REGIONS: "the pixels or modules where something is: region, modules",

@@ -9,17 +9,20 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote
 
+from ..driver.copied import CopyReport
 from ..sizes import count, show
 from .asked import KEEP, NOTHING
 from .facts import Facts, Person
 from .folder import CRATE, OWN, RESULTS, RUNS, SUMS
 from .panet import ONTOLOGY
+from .words import read_by
 
 VERSION = "https://w3id.org/ro/crate/1.1"
 CONTEXT = f"{VERSION}/context"
 MORE = {"sha256": "http://schema.org/sha256"}
 """Terms of schema.org that the context of RO-Crate 1.1 is too old for."""
 SOFTWARE = "#dxflow"
+READ = "files of EuXFEL's format, which EXtra-data opens"
 TYPES = {".h5": "application/x-hdf5", ".nxs": "application/x-hdf5", ".cxi": "application/x-hdf5"}
 TYPES |= {".md": "text/markdown", ".yaml": "application/yaml", ".json": "application/json"}
 TYPES |= {".nc": "application/x-netcdf"}
@@ -71,7 +74,10 @@ def crate(
         for entity in [*files, *made]:
             add(entity)
         parts += [_ref(entity["@id"]) for entity in made]
-        actions.append(add(_action(one, made, software, add)))
+        copies = [entity for entity in made if entity["@id"].startswith(f"{RUNS}/")]
+        mentioned.append(add(_source(one)))
+        actions += [add(_action(one, copies, software, add))] if copies else []
+        actions += [add(_making(one, path, origin, add)) for path, origin in one.get("origins", {}).items()]
     root = _root(facts, created, add)
     root["hasPart"] = parts
     root["mentions"] = [*root["mentions"], *actions, *mentioned]
@@ -122,13 +128,14 @@ def _parts(one: Mapping[str, Any]) -> tuple[list[Entity], list[Entity]]:
     name, made, files = one["name"], [], []
     copied = {path: known for path, known in one["files"].items() if path.startswith(f"{RUNS}/")}
     if copied:
+        notes = read_by(CopyReport.from_json(one["report"])) if one.get("report") else []
         files = [_file(path, known, one) for path, known in copied.items()]
         made.append(
             {
                 "@id": _path(f"{RUNS}/{name}/"),
                 "@type": "Dataset",
                 "name": f"run {one['run']}",
-                "description": f"{KEEP[one['keep']]}; files of EuXFEL's format, which EXtra-data opens",
+                "description": "; ".join([f"{KEEP[one['keep']]}; {READ}", *notes]),
                 "hasPart": [_ref(file["@id"]) for file in files],
                 "isBasedOn": _ref(_local("source", name)),
             }
@@ -208,6 +215,28 @@ def _action(one: Mapping[str, Any], made: Sequence[Entity], software: Entity, ad
         "startTime": one["began"],
         "endTime": one["ended"],
     }
+
+
+def _making(one: Mapping[str, Any], path: str, origin: Mapping[str, Any], add: Any) -> Entity:
+    """Return how a result that is kept was made, as it says itself."""
+    folder = path not in one["files"]
+    version = origin["versions"].get("dxflow", "")
+    software = {
+        "@id": f"{SOFTWARE}-{_path(version)}",
+        "@type": "SoftwareApplication",
+        "name": "dxflow",
+        "softwareVersion": version or "unknown",
+        "description": ", ".join(f"{name} {version}" for name, version in origin["versions"].items()),
+    }
+    made = {
+        "@id": _local("making", path),
+        "@type": "CreateAction",
+        "name": f"Making of {path.split('/')[-1]} of run {one['run']}",
+        "instrument": add(software),
+        "object": _ref(_local("source", one["name"])),
+        "result": _ref(_path(f"{path}/" if folder else path)),
+    }
+    return made | ({"endTime": origin["created"]} if origin["created"] else {})
 
 
 # What the volume says of itself ---------------------------------------------------------------------

@@ -16,6 +16,19 @@ FACTS = (
     *("title", "description", "creators", "publisher", "license", "doi", "proposal", "instrument", "samples"),
     *("techniques", "keywords", "collected", "embargo", "open", "raw_doi", "publications", "version"),
 )
+PLACEHOLDERS = (
+    *(
+        "TITLE",
+        "WHAT WAS MEASURED, AND WHY",
+        "FAMILY, GIVEN",
+        "INSTITUTE",
+        "INSTRUMENT",
+        "SAMPLE",
+        "TECHNIQUE",
+    ),
+    "YEAR-MONTH-DAY",
+)
+"""What a file to begin with has in the place of what its writer knows."""
 PERSON = ("name", "orcid", "affiliation", "ror")
 OF_PUBLISHER = ("name", "ror")
 OF_INSTRUMENT = ("name", "facility", "pid")
@@ -114,7 +127,7 @@ def facts_of(given: Section, today: date) -> Facts:
         doi=_maybe(given, "doi", ids.doi),
         proposal=text(given, "proposal", default=""),
         keywords=tuple(_plain(w, k) for w, k in _several(given, "keywords", required=False)),
-        collected=_maybe(given, "collected", ids.days),
+        collected=_maybe(given, "collected", lambda said: _not_after(ids.days(said), today)),
         raw_doi=_maybe(given, "raw_doi", ids.doi),
         publications=tuple(
             checked(w, k, ids.doi, _plain(w, k)) for w, k in _several(given, "publications", required=False)
@@ -138,6 +151,8 @@ def _plain(given: Any, key: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)) or not str(value).strip():
         raise given.wrong(f"expected a text, not {value!r}", key)
     said = str(value).strip()
+    if said in PLACEHOLDERS:
+        raise given.wrong(f"{said!r} is what 'dxflow red new' wrote: write here what it is", key)
     if any(ord(letter) < 32 and letter not in "\n\t" or letter == "\x7f" for letter in said):
         raise given.wrong("has characters that no text has", key)
     return said
@@ -206,6 +221,13 @@ def _person(where: Any, key: Any) -> Person:
 def _sample(where: Any, key: Any) -> Sample:
     one = _of_item(where, key, OF_SAMPLE)
     return Sample(text(one, "name"), text(one, "identifier", ""), text(one, "description", ""))
+
+
+def _not_after(days: str, today: date) -> str:
+    """Return a day, or the first and the last, none of which is still to come."""
+    if days.rpartition("/")[2] > today.isoformat():
+        raise ValueError(f"{days} is in the future (today is {today}): expected the days of the measurement")
+    return days
 
 
 def _access(given: Section, today: date) -> tuple[date | None, date | None]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from .hashed import Hashed, each, hashed
 from .planning import ResultPlan, RunPlan, VolumePlan, Wanted, brief, copy_plan, plan, survey
 
 DONE, THERE, FAILED = "done", "was there", "failed"
-CLOCK = "%Y-%m-%dT%H:%M:%S%z"
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,8 @@ def make(
             volume.clear(one.name for one in wanted)
             # Another process may have done more meanwhile.
             planned = plan(survey(asked, wanted, volume), volume.path / RUNS, again=again, cluster=cluster)
+            for remark in planned.remarks:
+                say(f"note     {remark}")
             volume.check_space(_need(planned, volume))
             made = _all(planned, volume, cluster, quiet, say)
             if made.complete:
@@ -160,7 +161,7 @@ def _all(planned: VolumePlan, volume: Volume, cluster: Any, quiet: bool, say: Ca
 def _one(one: RunPlan, volume: Volume, cluster: Any, quiet: bool) -> dict[str, Any]:
     """Copy a run and its results; return what is noted of it."""
     assert one.source is not None
-    wanted, begun = one.wanted, time.strftime(CLOCK)
+    wanted, begun = one.wanted, _now()
     volume.refuse_links(wanted.name)
     volume.forget(wanted.name)
     if one.replaced is not None:
@@ -182,9 +183,17 @@ def _one(one: RunPlan, volume: Volume, cluster: Any, quiet: bool) -> dict[str, A
         "selection": manifest.get("selection", {}),
         "versions": manifest.get("versions") or finishing.versions(),
         "began": begun,
-        "ended": time.strftime(CLOCK),
+        "ended": _now(),
         "files": files,
+        "origins": {
+            f"{RESULTS}/{wanted.name}/{r.path.name}": dict(r.origin) for r in one.results if r.origin
+        },
     }
+
+
+def _now() -> str:
+    """Return the time as ISO 8601 has it."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
 def _copied(

@@ -6,6 +6,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from ..errors.yamls import Section
 from ..sizes import count, show
 from .asked import COPIES, NOTHING, Asked
 from .folder import Volume
-from .source import Source, fingerprint, source_of
+from .source import Source, contradictions, fingerprint, source_of
+from .words import lost_by, read_by, remain
 
 KEPT = 2**28
 """Bytes of plans of copies that are in memory until they are made; others are planned again then."""
@@ -67,6 +69,8 @@ class ResultPlan:
     files: Mapping[str, Path]
     """By their paths in the volume, below the folder of the run."""
     bytes: int
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """What it says itself: of which run, when, and by which versions it was made."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class RunPlan:
     """What was noted, if it is done."""
     sized: CopyReport | None = None
     """What the copy will be, where its plan is made again."""
+    notes: tuple[str, ...] = ()
+    """What its files say that what is written of all contradicts."""
     replaced: Mapping[str, Any] | None = None
     """What was noted of what is in the volume, and is to be removed."""
 
@@ -132,6 +138,16 @@ class VolumePlan:
         sizes = {one.wanted.name: [one.before, one.after] for one in self.runs}
         return {"fingerprint": self.fingerprint, "to": str(self.asked.to), "runs": runs, "bytes": sizes}
 
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be known of all, and of copies, each with the runs that it is of."""
+        runs: dict[str, list[str]] = {}
+        for one in self.runs:
+            for note in [*(read_by(one.report) if one.report else []), *one.notes]:
+                runs.setdefault(note, []).append(one.wanted.name)
+        of = {n: f"{', '.join(own[:5])}{', ...' if len(own) > 5 else ''}" for n, own in runs.items()}
+        return [*self.notes, *(f"{own}: {note}" for note, own in of.items())]
+
     def __str__(self) -> str:
         head = [("run", "keep", "before", "after", "lost")]
         rows = [(one.wanted.name, one.wanted.keep, *_sizes(one), lost(one)[0]) for one in self.runs]
@@ -151,7 +167,7 @@ class VolumePlan:
         if self.beside:
             more = f", ... ({len(self.beside)} in all)" if len(self.beside) > 10 else ""
             lines.append(f"beside   runs that are not named: {', '.join(self.beside[:10])}{more}")
-        lines += [f"note     {note}" for note in self.notes]
+        lines += [f"note     {note}" for note in self.remarks]
         return "\n".join([*lines, f"volume   {self.asked.to}", f"plan     {self.fingerprint[:16]}"])
 
 
@@ -172,32 +188,8 @@ def lost(one: RunPlan) -> list[str]:
     if one.wanted.keep == NOTHING:
         return [f"everything: {one.wanted.why}"]
     if one.wanted.keep not in COPIES:
-        return [f"all data of the run; {_remain(len(one.wanted.results))}"]
+        return [f"all data of the run; {remain(len(one.wanted.results))}"]
     return lost_by(one.report) if one.report else ["?"]
-
-
-def _remain(results: int) -> str:
-    return f"{count(results, 'result')} {'remains' if results == 1 else 'remain'}"
-
-
-def lost_by(report: CopyReport) -> list[str]:
-    """Return in words what a copy leaves out or changes."""
-    lines = [
-        f"{before - after} of {before} frames of {name}"
-        for name, (before, after) in report.frames.items()
-        if after < before
-    ]
-    before, after = report.trains
-    lines += [f"{before - after} of {before} trains"] if after < before else []
-    lines += [count(len(report.sources), "source")] if report.sources else []
-    lines += [
-        f"{total - inside} of {total} pixels of {name}, outside of the region"
-        for name, (total, inside) in report.pixels.items()
-    ]
-    gone = sum(file.how == "left out" for file in report.files)
-    lines += [count(gone, "file")] if gone else []
-    lines += [f"pixels are stored as {report.codec}"] if report.codec else []
-    return lines or ["nothing"]
 
 
 def survey(asked: Asked, wanted: Sequence[Wanted], volume: Volume) -> VolumePlan:
@@ -232,6 +224,8 @@ def plan(
                 made = replace(made, copy=None, sized=made.copy.report)
             else:
                 kept += own
+        if made.source and not made.problem:
+            made = replace(made, notes=contradictions(made.source, surveyed.asked.facts))
         runs.append(made)
     return replace(surveyed, runs=tuple(runs))
 
@@ -273,6 +267,8 @@ def _planned(one: RunPlan, place: Path, again: bool, cluster: Any) -> RunPlan:
             raise PlanError(_changed(wanted, noted, one.source))
         copy = copy_plan(wanted, place, cluster) if wanted.keep in COPIES else None
         results = tuple(map(result_plan, wanted.results))
+        for result in results:
+            _refuse_of_other(result, one.source)
         return replace(one, copy=copy, results=results, noted=None, replaced=noted)
     # Whatever a broken run raises: it is listed, and the others go on.
     except Exception as e:  # noqa: BLE001
@@ -313,7 +309,7 @@ def result_plan(path: Path) -> ResultPlan:
         what = "is a symbolic link: give the path it leads to" if path.is_symlink() else "is not there"
         raise PlanError(f"result {path} {what}")
     if path.is_file():
-        return ResultPlan(path, {path.name: path}, path.stat().st_size)
+        return ResultPlan(path, {path.name: path}, path.stat().st_size, _origin(path))
     if ours.kind_of(path) != ours.RESULT:
         raise PlanError(f"result {path} is no result of dxflow, and no file; of other folders give each file")
     files = {}
@@ -323,7 +319,32 @@ def result_plan(path: Path) -> ResultPlan:
             if one.is_symlink() or not one.is_file():
                 raise PlanError(f"result {path}: {one.relative_to(path)} is no regular file")
             files[str(Path(path.name) / one.relative_to(path))] = one
-    return ResultPlan(path, files, sum(one.stat().st_size for one in files.values()))
+    return ResultPlan(path, files, sum(one.stat().st_size for one in files.values()), _origin(path))
+
+
+def _origin(path: Path) -> dict[str, Any]:
+    """Return what a result says of how it was made; of what says nothing, nothing."""
+    from ..driver.result import open_result
+
+    # Whatever another program has written.
+    with suppress(Exception):
+        made = open_result(path)
+        if run := made.dataset.attrs.get("run"):
+            versions = made.manifest.get("versions") or made.manifest.get("plan", {}).get("versions", {})
+            return {"run": str(run), "created": made.manifest.get("created", ""), "versions": versions}
+    return {}
+
+
+def _refuse_of_other(result: ResultPlan, source: Source | None) -> None:
+    """Raise if a result says that it was made of another run; folders of runs may have been moved."""
+    said = Path(result.origin.get("run", ""))
+    name = said.parent.name if said.suffix == ".h5" else said.name
+    there = [os.path.basename(folder) for folder in source.folders] if source else []
+    if name and name not in there:
+        raise PlanError(
+            f"result {result.path} was made of {said}, and not of this run: give each run its own, such as "
+            "'{name}.zarr'"
+        )
 
 
 def _beside(runs: Iterable[RunPlan]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from ..sizes import count, show
 from .asked import NOTHING, PROCESSED
 from .facts import Facts, Person
 from .folder import ABOUT, ASKED, CRATE, DATACITE, RESULTS, RUNS, SUMS
-from .planning import lost_by
+from .words import lost_by, read_by
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>&~^$])")
 
@@ -89,6 +89,11 @@ def left_out(one: Mapping[str, Any]) -> list[str]:
     return [*lost_by(CopyReport.from_json(one["report"])), *why]
 
 
+def _notes(one: Mapping[str, Any]) -> list[str]:
+    """Return what is to be known before what remains of a run is read."""
+    return read_by(CopyReport.from_json(one["report"])) if one["report"] else []
+
+
 def _reading(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     copied = [one["name"] for one in runs if any(path.startswith(f"{RUNS}/") for path in one["files"])]
     lines = ["## Reading it", ""]
@@ -104,8 +109,11 @@ def _reading(runs: Sequence[Mapping[str, Any]]) -> list[str]:
             "",
             "Which frames were left out is in the section REDUCTION of files of format 1.3, else in `dxflow.json`.",
         ]
+    notes = dict.fromkeys(note for one in runs for note in _notes(one))
+    lines += [line for note in notes for line in ("", plain(note[:1].upper() + note[1:]) + ".")]
     return [
         *lines,
+        "",
         f"Results in `{RESULTS}` are read by xarray: `xarray.open_zarr`, `xarray.open_dataset`.",
         "",
     ]

@@ -7,11 +7,14 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ..disk.openhdf5 import open_hdf5
 from ..errors import PlanError
 from ..run.open import missing, places
+from .facts import Facts
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,32 @@ def _data(place: Path) -> list[Path]:
 def _looked_at(path: Path) -> SourceFile:
     found = path.stat()
     return SourceFile(str(path), found.st_size, found.st_mtime_ns)
+
+
+def contradictions(source: Source, facts: Facts) -> tuple[str, ...]:
+    """Return what the first file of a run says otherwise than a file about all: its proposal, and when it began."""
+    try:
+        with open_hdf5(source.files[0].path) as file:
+            about = file["METADATA"]
+            proposal = int(about["proposalNumber"][0]) if "proposalNumber" in about else 0
+            said = bytes(about["creationDate"][0]).decode() if "creationDate" in about else ""
+    # What HDF5 raises of damage has many classes; whether it can be copied is found out otherwise.
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError, IndexError):
+        return ()
+    found = []
+    asked = facts.proposal.removeprefix("p").lstrip("0")
+    if proposal and asked.isdigit() and proposal != int(asked):
+        found.append(f"its files are of proposal {proposal}, not {facts.proposal}")
+    first, _, last = facts.collected.partition("/")
+    try:
+        day = datetime.strptime(said[:8], "%Y%m%d").date()
+    except ValueError:
+        return tuple(found)
+    # Files have UTC, people have the time of their watches.
+    one = timedelta(days=1)
+    if first and not date.fromisoformat(first) - one <= day <= date.fromisoformat(last or first) + one:
+        found.append(f"its files were begun on {day}, not collected {facts.collected}")
+    return tuple(found)
 
 
 def fingerprint(source: Source, options: Mapping[str, Any], results: tuple[str, ...], keep: str) -> str:

@@ -33,7 +33,7 @@ instrument: {{name: "INSTRUMENT", facility: European XFEL}}
 # collected: 2026-11-20/2026-11-24
 samples:
   - {{name: "SAMPLE"}}            # identifier: (such as an IGSN), description:
-techniques: [SAXS]              # names or identifiers of PaNET: dxflow red techniques
+techniques: [TECHNIQUE]         # such as SAXS: names or identifiers of PaNET: dxflow red techniques
 embargo: YEAR-MONTH-DAY         # from when on the data are open; of open data: "open:", since when
 # doi: 10.22003/...
 # keywords: [water]

@@ -74,14 +74,16 @@ def test_columns_that_are_chosen_later_are_filled_in(place, capsys):
     capsys.readouterr()
     assert main(["runs", str(place / "watched"), "--only", "table"]) == 0
     head, row, *_ = capsys.readouterr().out.splitlines()
-    assert re.split(r"  +", head)[-4:] == ["pulses", "intensity (uJ)", "none", "lost, or why"]
-    most = float(dxflow.open(place / "watched/tables/r0001.zarr").data["xgm"].max())
+    xgm = dxflow.open(place / "watched/tables/r0001.zarr").data["xgm"]
+    assert xgm.units
+    assert re.split(r"  +", head)[-4:] == ["pulses", f"intensity ({xgm.units})", "none", "lost, or why"]
+    most = float(xgm.max())
     assert f"  {most:.5g}  " in row
     assert " 24 " in row
     assert "none: there is no 'nope'" in row
     # No task was done again for it.
     assert sorted((place / "watched/watch").glob("*/table/*")) == logs
-    assert "intensity (uJ)" in (place / "watched/index.html").read_text()
+    assert f"intensity ({xgm.units})" in (place / "watched/index.html").read_text()
 
 
 def test_the_page_links_what_there_is(place):

@@ -7,6 +7,7 @@ import pytest
 from dxflow.errors.usage import UsageError
 from dxflow.red import template
 from dxflow.red.asked import KEEP, asked
+from dxflow.red.facts import PLACEHOLDERS
 
 TODAY = date(2026, 11, 22)
 
@@ -78,11 +79,22 @@ def test_open_data_say_since_when(file):
     assert (made.embargo, made.available, made.access) == (None, TODAY, "Open since 2026-11-22.")
 
 
+def filled(text):
+    """Fill in a template, but for its runs."""
+    for word in PLACEHOLDERS:
+        text = (
+            text.replace(f'"{word}"', "x")
+            .replace("TECHNIQUE", "SAXS")
+            .replace("YEAR-MONTH-DAY", "2029-01-01")
+        )
+    return text
+
+
 def test_a_template_is_never_taken_as_it_is_and_right_once_it_is_filled(tmp_path):
     made = template.write(tmp_path / "new.yaml", ["raw/r0001", 'r"2'])
-    with pytest.raises(UsageError, match="embargo: 'YEAR-MONTH-DAY' is no date"):
+    with pytest.raises(UsageError, match="embargo: 'YEAR-MONTH-DAY' is what 'dxflow red new' wrote"):
         asked(made, TODAY)
-    made.write_text(made.read_text().replace("YEAR-MONTH-DAY", "2029-01-01"))
+    made.write_text(filled(made.read_text()))
     assert [one.run for one in asked(made, TODAY).entries] == ["raw/r0001", 'r"2']
     assert all(f"#   {name}:" in made.read_text() for name in KEEP)
     with pytest.raises(UsageError, match="exists"):
@@ -90,9 +102,7 @@ def test_a_template_is_never_taken_as_it_is_and_right_once_it_is_filled(tmp_path
     with pytest.raises(UsageError, match="such as red.yaml"):
         template.write(tmp_path / "new.txt")
     example = template.write(tmp_path / "example.yaml")
-    example.write_text(
-        example.read_text().replace("YEAR-MONTH-DAY", "2029-01-01").replace("  # - {run", "  - {run")
-    )
+    example.write_text(filled(example.read_text()).replace("  # - {run", "  - {run"))
     assert {one.keep for one in asked(example, TODAY).entries} == {
         "raw",
         "frames",

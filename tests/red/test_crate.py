@@ -91,7 +91,7 @@ def test_rocrate_reads_all_that_was_said(made, tmp_path):
     action = read.get("#reduction-r%201")
     assert action["instrument"]["softwareVersion"] == "0.1"
     assert action["result"][0].id == "runs/r%201/"
-    assert action["object"][0]["description"].startswith("10 B in 1 files")
+    assert action["object"][0]["description"].startswith("10 B in 1 file,")
     (file,) = read.get("runs/r%201/")["hasPart"]
     assert (file["sha256"], file["contentSize"]) == ("0" * 64, "7")
     assert "FRAME_REDUCTION/x" in file["description"]
