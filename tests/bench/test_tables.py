@@ -33,6 +33,22 @@ def test_what_a_live_reduction_is_behind_is_measured(tmp_path, capsys):
         ["--small", "--rate", "40", "--workers", "1", "--folder", str(tmp_path), "--json", str(written)]
     )
     said = capsys.readouterr().out
-    assert all(what in said for what in ("run      32 trains", "rate", "behind", "keeps up"))
+    assert all(
+        what in said for what in ("32 trains", "keeps up, GB/s", "newest snapshot behind, s", "offline")
+    )
     facts = json.loads(written.read_text())
     assert facts["snapshots"] == len(facts["behind s"]) + 1 >= 2
+    assert facts["same"]
+
+
+def test_what_is_too_slow_or_too_late_is_said_by_how_much():
+    script = importlib.import_module("bench_live")
+    closed, seen = [0.0, 1.0, 2.0], [(0.5, 4), (4.5, 12)]
+    assert script.sustained(closed, seen) == script.sustained([0.5], [(2.5, 4)]) == 2
+    assert script.waited(closed, seen, 4) == [0.5, 3.5, 2.5]
+    facts = {"trains": 12, "GB": 6.0, "workers": 2, "chunk s": 0.4, "snapshots": 3, "same": True, "load": 1.0}
+    facts |= {"GB/s wanted": 2.0, "GB/s offline": 1.5, "file s": [0.5, 3.5, 2.5]}
+    said = script.report(facts | {"GB/s": 1.0, "behind s": [0.5, 2.9]})
+    assert "NO: 1.00 GB/s (50%) too slow, 1.00 s more each s" in said
+    assert "NO: 0.50 s too late" in said
+    assert "NO" not in script.report(facts | {"GB/s": 1.99, "behind s": [0.5, 2.3]})
