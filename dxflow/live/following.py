@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -169,6 +169,11 @@ def _kept_on_interrupt(place: Place) -> Iterator[None]:
         raise
 
 
+def _entered(stack: ExitStack, plan: Plan) -> Growing:
+    """Begin what the plans of a version have in common."""
+    return stack.enter_context(growing(plan))
+
+
 class _Following:
     """The loop of `follow`."""
 
@@ -197,8 +202,9 @@ class _Following:
             except NothingToRead:
                 found = self._more(found)
                 continue
-            self.place.note_chunk(self.source.chunk())
-            with growing(first) as known:
+            self._with_room(partial(self.place.note_chunk, self.source.chunk()))
+            with ExitStack() as stack:
+                known = self._with_room(partial(_entered, stack, first))
                 ended = self._version(found, known)
             if ended is None:
                 return
@@ -257,7 +263,8 @@ class _Following:
                 self.place.refuse_version(self.state.version)
             # Whatever a wrong value makes an algorithm raise: the run goes on as it was.
             except Exception as e:  # noqa: BLE001
-                parameters.answer(self.place.folder, asked.number, str(e) or type(e).__name__)
+                words = str(e) or type(e).__name__
+                self._with_room(partial(parameters.answer, self.place.folder, asked.number, words))
             else:
                 return asked
         return None

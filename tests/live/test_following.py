@@ -286,15 +286,22 @@ def test_options_are_for_train_ids(whole):
 
 
 class Filling(Kept):
-    """Fills the disk after the first snapshot, and makes room when that is said."""
+    """Fills the disk when so many snapshots are there, and makes room when that is said."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, after):
         super().__init__()
-        self.file, self.states = folder / "filler", []
+        self.file, self.after, self.states = folder / "filler", after, []
+
+    def begin(self, about):
+        super().begin(about)
+        self.fill()
 
     def snapshot(self, snapshot):
         super().snapshot(snapshot)
-        if len(self.snapshots) == 1:
+        self.fill()
+
+    def fill(self):
+        if len(self.snapshots) == self.after:
             with suppress(OSError), open(self.file, "wb", buffering=0) as file:
                 for size in (2**20, 2**12):
                     with suppress(OSError):
@@ -307,10 +314,11 @@ class Filling(Kept):
             self.file.unlink(missing_ok=True)
 
 
-def test_a_disk_that_is_full_is_waited_for(whole, now, tmp_path, small_disk, monkeypatch):
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_disk_that_is_full_is_waited_for(whole, now, tmp_path, small_disk, monkeypatch, after):
     monkeypatch.setattr(observers, "SECOND", 0.02)
     monkeypatch.setattr(following, "PAUSE", 0.1)
-    filling = Filling(small_disk)
+    filling = Filling(small_disk, after)
     source = Fed(whole.path, tmp_path / "run", SEQUENCES[:3], [Stats])
     result = follow(source, small_disk / "x.zarr", [filling], "here")
     said = [words for state, words in filling.states if state == "paused"]

@@ -1,5 +1,6 @@
 """Options that are changed while a run grows: versions of the result, of which nothing is mixed."""
 
+import errno
 import json
 
 import pytest
@@ -163,3 +164,32 @@ def test_words_are_left_without_some_options_and_their_values():
     assert without(words, {"roi": ""}) == ["--per-cell", "--n", "3"]
     assert without(words, {"n": "", "per-cell": ""}) == ["--roi", "a", "1", "-2", "--roi=b"]
     assert without(words, {}) == words
+
+
+def test_a_disk_that_is_full_is_waited_for_with_each_note(whole, now, tmp_path, monkeypatch):
+    """Each of the small files of a change cannot be written at first."""
+    to, full = tmp_path / "x.zarr", []
+
+    def once(owner, name):
+        real = getattr(owner, name)
+
+        def at_first(*args, **more):
+            if name not in full:
+                full.append(name)
+                raise OSError(errno.ENOSPC, "full")
+            return real(*args, **more)
+
+        monkeypatch.setattr(owner, name, at_first)
+
+    for owner, name in (
+        (Place, "note_chunk"),
+        (Place, "note_change"),
+        (Place, "show"),
+        (parameters, "answer"),
+    ):
+        once(owner, name)
+    monkeypatch.setattr(following, "PAUSE", 0.0)
+    asking = Asking(to.with_suffix(".live"), {1: ("above", {"ss": "2 5"}, False)})
+    result = follow(Fed(whole.path, tmp_path / "run", SEQUENCES[:3], SOME), to, [asking], "here")
+    assert full == ["note_chunk", "show", "note_change", "answer"]
+    assert result.dataset.equals(offline(whole, 10005, 10012, **CHANGED))
