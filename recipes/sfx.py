@@ -135,7 +135,8 @@ class Sfx(Recipe):
         at = self.folder.resolve()
         files = {"-i": at / "hits.lst", "-g": at / "hits.geom", "-o": at / "hits.stream"}
         words = ["indexamajig", *(str(w) for pair in files.items() for w in pair)]
-        words += ["--peaks=cxi", f"--indexing={args.indexing}", *(["-p", args.cell] if args.cell else [])]
+        words += ["--peaks=cxi", f"--indexing={args.indexing}"]
+        words += ["-p", str(Path(args.cell).absolute())] if args.cell else []
         return f'{shlex.join(words)} -j "$(nproc)"'
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..analysis import opening
+from ..analysis.opening import KINDS
 from ..disk import fragments, lock, ours
 from ..driver import words
 from ..driver.copied import CopyReport
@@ -21,7 +23,7 @@ from ..planning.fingerprint import Fingerprint
 from ..planning.words import text
 from ..run import detectors
 from ..run import open as runs
-from ..run.losses import ranges
+from ..run.losses import from_json, lines, ranges
 
 if TYPE_CHECKING:
     from extra_data import DataCollection
@@ -83,6 +85,8 @@ def _overview(opened: runs.OpenedRun, *, whole: bool) -> list[str]:
 def _of_result(path: Path, *, whole: bool) -> str:
     """Return what a result is: how it was made, and what it holds."""
     result = open_result(path)
+    if result.manifest.get("kind") in KINDS:
+        return _of_small(path)
     if result.is_copy:
         made = CopyReport.from_json({**result.manifest["report"], "path": str(path)})
         return str(made) if whole else made.brief()
@@ -104,6 +108,13 @@ def _of_result(path: Path, *, whole: bool) -> str:
             spoken(text(words.of_result(result), 12)),
         ]
     )
+
+
+def _of_small(path: Path) -> str:
+    """Return what a table, cube or picked events hold, how they were made, and what was lost for them."""
+    made = opening.open(path)
+    told = [f"  {line}" for line in lines(from_json(made.about.get("losses", ())))]
+    return "\n".join([repr(made), *(["lost", *told] if told else ["lost      nothing"])])
 
 
 def _begun(path: Path) -> str:

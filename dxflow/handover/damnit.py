@@ -79,7 +79,8 @@ def variables(
         told = {
             "title": f"{prefix}.{name}" if prefix else name,
             "description": (doc_of(source, name) if source and known else "")
-            or f"{name} of {Path(text).name}",
+            or (str(source.data[name].attrs.get("source", "")) if source and known else "")
+            or name,
             "units": (unit_of(source, name) if source and known else "") or None,
             "data": data,
             "tags": tags,

@@ -183,13 +183,16 @@ def _heading(what: Any) -> page.Section:
 
 
 def _of_table(what: Any) -> list[page.Section]:
-    """Return what there is in a table: its variables, selections with what each condition leaves, notes."""
+    """Return what was lost for a table, cube or picks; of a table variables, selections with their cutflows, notes."""
+    about = getattr(what, "about", None) or {}
+    lost = [sections.losses_of(about["losses"])] if "losses" in about else []
     if not isinstance(what, Table):
-        return []
+        return lost
     found = [
+        *lost,
         page.Section(
             "listing", "Table", page.grid(listing.HEAD, listing.lines(what), texts=len(listing.HEAD))
-        )
+        ),
     ]
     for name in what.selections:
         cuts = what.selections.cutflow(name)

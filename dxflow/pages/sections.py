@@ -203,7 +203,12 @@ def _group(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def losses(result: words.Finished) -> page.Section:
     """Return what could not be used, and why."""
-    found = lost.lines(_losses(result.manifest.get("losses", ())))
+    return losses_of(result.manifest.get("losses", ()))
+
+
+def losses_of(rows: Iterable[Mapping[str, Any]]) -> page.Section:
+    """Return losses, as they are noted."""
+    found = lost.lines(_losses(rows))
     if not found:
         return page.Section("losses", "Losses", "<p>Nothing was lost.</p>")
     return page.Section(

@@ -7,6 +7,7 @@ import dxflow
 from dxflow.analysis import config
 from dxflow.commands import table as command
 from dxflow.commands.main import main
+from dxflow.simulate import Plant
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +58,27 @@ def test_a_configuration_is_written_with_what_a_run_holds(run, tmp_path, capsys)
 def test_what_is_missing_is_said(run, capsys):
     assert main(["table", run]) == 2
     assert "expected RUN and --to" in capsys.readouterr().err
+
+
+def test_frames_that_lack_a_module_are_marked_and_told_wherever_a_table_is_shown(tmp_path, capsys):
+    plant = Plant(lost_trains={2: (0,)})
+    make_run(
+        tmp_path / "r0080",
+        module_shape=(8, 8),
+        detector="AGIPD500K",
+        modules=8,
+        trains=3,
+        pulses=2,
+        plant=plant,
+    )
+    (tmp_path / "t.yaml").write_text("algorithms: [litframes]\npass: {cluster: here}\n")
+    to = str(tmp_path / "t.zarr")
+    assert main(["table", str(tmp_path / "r0080"), "--to", to, "--config", f"{tmp_path}/t.yaml"]) == 0
+    assert dxflow.open(to).data["modules_used"].values.tolist() == [7, 7, 8, 8, 8, 8]
+    capsys.readouterr()
+    assert main(["info", to]) == 0
+    said = capsys.readouterr().out
+    assert "train 10001: missing frames, 2 frames" in said
+    assert "modules_used" in said
+    assert main(["report", to]) == 0
+    assert "train 10001: missing frames, 2 frames" in (tmp_path / "t.html").read_text()

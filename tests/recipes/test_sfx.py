@@ -1,5 +1,7 @@
 """The recipe on small runs, against what was planted, and as CrystFEL would read what it writes."""
 
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pytest
@@ -217,6 +219,12 @@ def test_of_raw_data_the_dark_is_subtracted_and_images_are_stored(raw, tmp_path)
     assert len(images) == truth.hits.sum()
     assert abs(np.median(images)) < truth.adu_per_photon[0]
     assert len(list(listed(made.folder / "hits.cxi", 0))) >= 8
+
+
+def test_the_cell_is_found_from_any_folder(made, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    args = SimpleNamespace(indexing="mosflm", cell="a/lys.cell")
+    assert f"-p {tmp_path}/a/lys.cell " in made.command(args)
 
 
 def test_raw_data_without_a_dark_are_refused(raw, tmp_path):
