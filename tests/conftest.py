@@ -3,6 +3,7 @@
 import gc
 import os
 import pickle
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -20,6 +21,10 @@ from dxflow import simulate  # noqa: E402
 from dxflow.simulate import Plant  # noqa: E402
 
 runs.begin()
+
+# Shells begin what is in the background with Ctrl-C ignored, and so would be the programs that tests start and stop.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # There is no extra-redu, which these compare with, for newer Pythons.
 collect_ignore = (
