@@ -284,8 +284,10 @@ class GrowingRun:
             log.warning("%s", loss)
 
     def _ended(self) -> bool:
-        """Return whether the run has ended."""
-        return time.time() - self._closing.changed >= self._end.seconds
+        """Return whether the run has ended, as far as the last look at it says: what came since is not known."""
+        took, at, _ = self._scanned
+        looked = time.time() - (time.monotonic() - at) - took
+        return self._end.seconds == 0 or looked - self._closing.changed >= self._end.seconds
 
     def _judge(self, now: float, ended: bool) -> str:
         """Find out which aggregators are read; return what is waited for before that."""

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import time
 from contextlib import suppress
 from itertools import pairwise
 
@@ -276,6 +277,25 @@ def test_chunks_suit_the_data_and_stay_as_they_are(whole, now, tmp_path, monkeyp
     assert {one.chunk for one in kept.snapshots} == {"4 trains"}
     assert result.manifest["chunks"]["reused"] > 0
     assert Fed(whole.path, tmp_path / "run", [], chunk="").chunk() == "64 trains"
+
+
+def test_a_run_has_not_ended_by_a_look_that_is_long_ago(whole, tmp_path, monkeypatch):
+    """A look at many files takes long, and the next one is the later for it."""
+    monkeypatch.setattr(folder, "SETTLED", -1.0)
+    source = Fed(whole.path, tmp_path / "run", [], [Stats])
+    source.get(["S00000"])
+    source.done(source.look())
+    source._end, source._closing.changed = folder.Ending(0.2), time.time()
+    monkeypatch.setattr(folder, "IDLE", 1e9)
+    source.get(["S00001", "S00002"])
+    time.sleep(0.3)
+    assert folder.GrowingRun.look(source).startswith("more files of the run")
+    monkeypatch.setattr(folder, "IDLE", 0)
+    step = source.look()
+    assert (step.last, step.final) == (10010, False)
+    source.done(step)
+    time.sleep(0.3)
+    assert source.look().final
 
 
 def test_options_are_for_train_ids(whole):
