@@ -14,6 +14,7 @@ from .. import sizes
 from ..clusters.kinds.local import Local
 from ..errors import PlanError
 from ..errors.usage import UsageError
+from ..html.escaped import plain
 from ..line.exits import text_of
 from ..live.arriving import GrowingStream, ending, set_aside
 from ..live.bridge import PATTERNS, NoBridge, checked
@@ -85,6 +86,9 @@ def reduce(
             if not source.snapshots:
                 # Nobody was there, or nothing can be made of what came: nothing is left.
                 set_aside(Path(args.to))
+            # It may be why.
+            for words in left_out(stream.report):
+                say(plain(words))
             raise
         for words in said(stream.report):
             say(words)
@@ -95,8 +99,23 @@ def said(report: Report) -> list[str]:
     """Return in words what came of a stream, which axes are in another order than in files, and what was left out."""
     out = [f"stream   {report.account}"]
     out += [f"axes     {order}" for order in unusual(report.orders)]
-    out += [f"left out {what}: {why}" for what, why in report.refused.items()]
-    return out + [f"left out {place} in {n} trains: {why}" for place, (n, why) in report.unlike.items()]
+    out += left_out(report)
+    # What sends decides what names hold.
+    return [plain(one) for one in out]
+
+
+def left_out(report: Report) -> list[str]:
+    """Return in words what is in no result, and why."""
+    out = [f"left out {what}: {why}" for what, why in report.refused.items()]
+    alike: dict[tuple[int, str], list[str]] = {}
+    for place, one in report.unlike.items():
+        alike.setdefault((one.trains, one.why), []).append(place)
+    for (trains, why), places in alike.items():
+        more = f" and {len(places) - 1} more" if places[1:] else ""
+        out.append(f"left out {places[0]}{more} in {trains} trains: {why}")
+    return out + [
+        f"unused   {name}: no source of this name came (--source, --axes)" for name in report.unused
+    ]
 
 
 def asked_for(args: argparse.Namespace, cluster: Any) -> Asked:
@@ -118,6 +137,10 @@ def asked_for(args: argparse.Namespace, cluster: Any) -> Asked:
         raise UsageError(text_of(e)) from e
     if versions := sorted(to.parent.glob(f"{glob.escape(to.stem)}.v*.zarr")):
         raise UsageError(f"{versions[0]} exists: move it away, versions of the result are kept there")
+    for option, given in (("--source", args.source), ("--axes", args.axes)):
+        names = [name for name, _ in given]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise UsageError(f"{option} {twice[0]} is given twice; expected each source once")
     if args.chunk and not chunk:
         raise UsageError(f"--chunk {args.chunk}: a stream is cut by train ids, such as '16 trains'")
     if not idle:

@@ -10,6 +10,8 @@ from ..run.losses import Loss
 FAST, LATE, FULL = "dropped: faster than the work", "dropped: came late", "dropped: no room"
 """Why trains are dropped: there was no room for them in memory, they came after their chunk, the disk was full."""
 NOT_RECEIVED = "not received"
+UNLIKE = "another form"
+"""Of a source that changed its type or shape."""
 
 
 class Ids:
@@ -70,6 +72,14 @@ class Dropped:
         """Count a train."""
         self.first = min(self.first or train, train)
         self.last, self.trains = max(self.last, train), self.trains + 1
+
+
+@dataclass
+class Unlike(Dropped):
+    """Trains in which a source came in another form than before, and is left out."""
+
+    why: str = ""
+    """What was the matter the first time."""
 
 
 @dataclass

@@ -93,7 +93,11 @@ class Mapper:
         self, names: Mapping[str, str] | None = None, axes: Mapping[str, Sequence[str]] | None = None
     ) -> None:
         self._names = dict(names or {})
-        self._axes = {source: tuple(order) for source, order in (axes or {}).items()}
+        given = {source: tuple(order) for source, order in (axes or {}).items()}
+        # By the name that is sent, or by the one that it is taken for.
+        self._axes = {self._names.get(source, source): order for source, order in given.items()} | given
+        self.unused = {*self._names, *given}
+        """Sources of which something was said, and that have not come."""
         self.orders: dict[tuple[str, str], Order] = {}
         """Of the frames that came so far, by source and key."""
         self.refused: dict[str, str] = {}
@@ -107,8 +111,11 @@ class Mapper:
         """Return the values of a train, by source and group (``source/group``), or control source (``source``)."""
         out: dict[str, Group] = {}
         for source, values in data.items():
+            name = self._names.get(source, source)
+            if self.unused:
+                self.unused -= {source, name}
             try:
-                for place, group in self._source(_named(self._names.get(source, source)), values):
+                for place, group in self._source(_named(name), values):
                     # The first one counts: two sources were given the same name, or a module came in a stack as well.
                     out.setdefault(place, group)
             except Unfit as e:
@@ -228,7 +235,7 @@ class Mapper:
 
         What each frame has one of, such as its memory cell, is (frame,) and (1, frame).
         """
-        if array.ndim <= 2 and (count is None or array.size == max(1, count)) and not _is_image(key):
+        if array.ndim <= 2 and (count is None or array.size in (count, max(1, count))) and not _is_image(key):
             array = array.reshape(-1)
             return array[np.newaxis] if stacked else array
         order = self._order(source, key, array, kind, count, stacked=stacked)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exdf.file import ExdfFile, Head, data_path
+from .account import Unlike
 from .mapping import Group
 
 LARGE = 2**14
@@ -120,8 +121,8 @@ class Form:
     """Datasets that go into parcels, and the bytes of one of their rows."""
     unread: set[str] = field(default_factory=set)
     """Large datasets that nobody reads: they are there without values."""
-    unlike: dict[str, list[Any]] = field(default_factory=dict)
-    """Groups that came in another form: in how many trains, and what was the matter the first time."""
+    unlike: dict[str, Unlike] = field(default_factory=dict)
+    """Groups that came in another form in trains that are kept."""
     _datasets: set[str] = field(default_factory=set)
     _groups: set[str] = field(default_factory=set)
     held: dict[str, Held] = field(default_factory=dict)
@@ -137,8 +138,8 @@ class Form:
         """Return whether the values of a dataset go into parcels."""
         return name in self.large and name not in self.unread
 
-    def accept(self, place: str, group: Group) -> Group | None:
-        """Return a group as all others of its place are; None, and that is counted, where it is not."""
+    def accept(self, place: str, group: Group) -> tuple[Group | None, str]:
+        """Return a group as all others of its place are; None, and why, where it is not."""
         known = self.keys.get(place)
         if known is None:
             known = self._new(place, group)
@@ -152,9 +153,13 @@ class Form:
             elif array.dtype != dtype or array.shape[1:] != shape:
                 why = f"{key} is {array.dtype} {array.shape[1:]}, was {dtype} {shape}"
             if why:
-                self.unlike.setdefault(place, [0, why])[0] += 1
-                return None
-        return Group(group.entries, {key: group.values[key] for key in known}) if known else None
+                return None, why
+        return (Group(group.entries, {key: group.values[key] for key in known}) if known else None), ""
+
+    def left_out(self, train: int, why: Mapping[str, str]) -> None:
+        """Count what is left out of a train that is kept, by its place."""
+        for place, one in why.items():
+            self.unlike.setdefault(place, Unlike(why=one)).add(train)
 
     def _new(self, place: str, group: Group) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
         """Return the form of a group that comes for the first time, without keys that have no place in a file."""

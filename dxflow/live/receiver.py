@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .account import FAST, FULL, LATE, Account
+from .account import FAST, FULL, LATE, Account, Unlike
 from .bridge import Broken, Message, NoBridge, train_id, train_of
 from .mapping import Group, Mapper, said
 from .received import PARCEL, Form, Open, dataset
@@ -85,7 +85,9 @@ class Report:
     waiting: str
     orders: tuple[str, ...]
     refused: Mapping[str, str]
-    unlike: Mapping[str, tuple[int, str]]
+    unlike: Mapping[str, Unlike]
+    unused: tuple[str, ...] = ()
+    """Sources that options name, and that never came."""
 
 
 class Receiver:
@@ -134,7 +136,7 @@ class Receiver:
         if not self.account.ids.add(train):
             self.account.repeated += 1
             return
-        groups = dict(self._accepted(self._mapper.train(_of_train(message, train))))
+        groups, unlike = self._accepted(self._mapper.train(_of_train(message, train)))
         nbytes = sum(
             a.nbytes
             for p, g in groups.items()
@@ -149,6 +151,7 @@ class Receiver:
             self.account.drop(train, why)
         else:
             self.account.kept += 1
+            self._form.left_out(train, unlike)
             for held in self._form.held.values():
                 held.kept()
         if why != LATE:
@@ -188,10 +191,17 @@ class Receiver:
         self.account.broken += 1
         self.account.why = str(why)
 
-    def _accepted(self, groups: Mapping[str, Group]) -> Iterator[tuple[str, Group]]:
+    def _accepted(self, groups: Mapping[str, Group]) -> tuple[dict[str, Group], dict[str, str]]:
+        """Return groups that are as before, and why others are left out."""
+        kept: dict[str, Group] = {}
+        unlike: dict[str, str] = {}
         for place, group in groups.items():
-            if (fitting := self._form.accept(place, group)) is not None:
-                yield place, fitting
+            fitting, why = self._form.accept(place, group)
+            if fitting is not None:
+                kept[place] = fitting
+            elif why:
+                unlike[place] = why
+        return kept, unlike
 
     def _begin(self, nbytes: int) -> None:
         """Decide how many trains a chunk has, by the first one.
@@ -309,7 +319,8 @@ class Receiver:
             waiting,
             tuple(said(self._mapper.orders.values())),
             dict(self._mapper.refused),
-            {place: (n, why) for place, (n, why) in self._form.unlike.items()},
+            dict(self._form.unlike),
+            tuple(sorted(self._mapper.unused)),
         )
 
 

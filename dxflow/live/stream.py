@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 from ..disk.process import start
 from ..hdf5.wire import put, take
 from ..planning.fingerprint import locations
-from .account import Account
+from ..run.losses import Loss
+from .account import UNLIKE, Account, Unlike
 from .parcels import Parcels
 from .receiver import Asked, Report
 
@@ -200,8 +201,26 @@ class Stream:
             run=self.asked.endpoint,
             inputs=tuple(_with_axes(bound, report.orders) for bound in plan.inputs),
             given=self.given(),
-            losses=(*lost, *report.account.losses(self.asked.endpoint)),
+            losses=(*lost, *report.account.losses(self.asked.endpoint), *_unlike(plan, report.unlike)),
         )
+
+
+def _unlike(plan: Plan, found: Mapping[str, Unlike]) -> Iterator[Loss]:
+    """Yield what a plan reads and came in another form in some trains.
+
+    Frames that other modules have are counted as missing.
+    """
+    modules = {
+        name.lstrip("/"): bound.modules[n] if bound.kind == "frames" else -1
+        for bound in plan.inputs
+        for at in locations(bound)
+        for n, name in enumerate(at.datasets)
+    }
+    for place, one in sorted(found.items()):
+        own = [module for name, module in modules.items() if name.partition("/")[2].startswith(f"{place}/")]
+        if own:
+            source = place.rpartition("/")[0] if ":" in place else place
+            yield Loss(UNLIKE, 0, one.trains, one.first, one.last, source, max(own), detail=one.why)
 
 
 def unusual(orders: Sequence[str]) -> list[str]:

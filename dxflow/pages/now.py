@@ -68,7 +68,8 @@ def _said(status: Status) -> str:
     out = f'<p class="state {"warn" if status.state in ("paused", "failed") else ""}">{escaped(doing)}.</p>'
     causes = sorted(status.losses.items(), key=lambda one: -one[1])
     if causes:
-        listed = [f"{cause} ({frames} frames)" for cause, frames in causes[:CAUSES]]
+        # Of whole trains that were dropped nobody knows how many frames they had.
+        listed = [f"{cause} ({frames} frames)" if frames else cause for cause, frames in causes[:CAUSES]]
         listed += [f"{len(causes) - CAUSES} more causes"] if len(causes) > CAUSES else []
         out += f'<p class="warn">Lost: {escaped("; ".join(listed))}.</p>'
     return out

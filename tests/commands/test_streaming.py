@@ -1,13 +1,16 @@
 """The command ``dxflow live tcp://HOST:PORT``, as it is typed."""
 
 import threading
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import xarray as xr
 from bridges import Server, free_port, train
 
 from dxflow.commands import streaming
 from dxflow.commands.main import main
+from dxflow.live.account import Unlike
 
 
 def sent(server, ids, **options):
@@ -74,7 +77,67 @@ def test_a_source_of_another_name_and_order_is_said_to_be_one(tmp_path, capsys):
     assert f"axes     {words}" in said
 
 
+def test_the_order_of_axes_may_be_said_of_the_name_that_is_sent_and_what_never_came_is_said(tmp_path, capsys):
+    """Of square modules the first order that fits would be taken, and be wrong."""
+    image = np.arange(3 * 8 * 4 * 4, dtype=np.float32).reshape(3, 8, 4, 4)
+    values = {"image.data": image.transpose(1, 2, 3, 0), "image.cellId": np.arange(3, dtype=np.uint16)}
+    words = ["--source", "MY/PIPE", "SPB_DET_AGIPD500K/CAL/APPEND_CORRECTED", "--socket", "PULL"]
+    words += [
+        "--axes",
+        "MY/PIPE",
+        "module,ss,fs,frame",
+        "--source",
+        "NOT/THERE",
+        "SPB/X/Y",
+        "--axes",
+        "NOR/IS",
+        "ss,fs",
+    ]
+    sources = {"MY/PIPE": values, "SPB/M\x1b[31m": {"x": 1}}
+    with Server("PUSH") as server:
+        thread = threading.Thread(
+            target=server.send, args=(sources, {name: {"timestamp.tid": 10000} for name in sources}, 60)
+        )
+        thread.start()
+        assert main(line(server.endpoint, tmp_path / "x.zarr", *words)) == 0
+        thread.join()
+    assert xr.open_zarr(tmp_path / "x.zarr")["average.mean"].values == pytest.approx(image.mean(axis=0))
+    said = capsys.readouterr().out
+    assert "unused   NOR/IS: no source of this name came (--source, --axes)" in said
+    assert "unused   NOT/THERE: no source" in said
+    assert "unused   MY" not in said
+    # What is sent writes nothing else on a terminal.
+    assert "left out SPB/M\\x1b[31m" in said
+    assert "\x1b" not in said
+
+
+def test_why_nothing_can_be_made_of_a_stream_is_said(tmp_path, capsys):
+    image = {"image.data": np.ones((3, 7, 4, 4), np.float32), "image.cellId": np.arange(3, dtype=np.uint16)}
+    source = "SPB_DET_AGIPD500K/CAL/APPEND_CORRECTED"
+    with Server("PUSH") as server:
+        thread = threading.Thread(
+            target=server.send, args=({source: image}, {source: {"timestamp.tid": 10000}}, 60)
+        )
+        thread.start()
+        assert main(line(server.endpoint, tmp_path / "x.zarr", "--socket", "PULL", "--wait", "2")) == 2
+        thread.join()
+    said = capsys.readouterr().out
+    assert f"left out {source} image.data: shape (3, 7, 4, 4) fits no order of axes that is known" in said
+
+
+def test_sources_that_change_are_said_once_for_all_modules():
+    report = SimpleNamespace(refused={}, unused=(), unlike={})
+    report.unlike = {f"DET/{n}": Unlike(2, 1, 5, "it is other") for n in range(16)} | {
+        "X": Unlike(1, 2, 2, "too")
+    }
+    assert streaming.left_out(report) == [
+        "left out DET/0 and 15 more in 2 trains: it is other",
+        "left out X in 1 trains: too",
+    ]
+
+
 WRONG = {
+    "--source A B --source A C": "--source A is given twice",
     "--chunk 1GiB": "a stream is cut by train ids, such as '16 trains'",
     "--end now": "a stream ends after seconds without a train, or never",
     "--end soon": "--end soon",

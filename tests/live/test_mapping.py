@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from bridges import DET, train
 from karabo_bridge.simulation import Detector
 
 from dxflow.live.mapping import Mapper, said
@@ -194,3 +195,16 @@ def test_frames_of_no_order_and_keys_of_other_lengths_are_said():
     assert set(made[f"{NAME}/DET/0CH0:xtdf/image"].values) == {"image.data", "image.cellId"}
     assert any("fits no order" in why for why in mapper.refused.values())
     assert len(mapper.refused) == 2
+
+
+@pytest.mark.parametrize("empty_first", [True, False])
+def test_a_train_without_frames_is_as_in_files(empty_first):
+    mapper = Mapper()
+    for tid, frames in ((10000, 3), (10001, 0), (10002, 3))[empty_first:]:
+        data, _ = train(tid, modules=1, frames=frames)
+        ((place, group),) = mapper.train(data).items()
+        assert (place, group.entries) == (f"{DET.format(0)}/image", frames)
+        assert {key: len(values) for key, values in group.values.items()} == dict.fromkeys(
+            ("image.data", "image.pulseId", "image.cellId"), frames
+        )
+    assert not mapper.refused

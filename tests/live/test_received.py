@@ -20,7 +20,7 @@ CAMERA = "SPB/CAM/1:daqOutput"
 def kept(form, piece, tid, **options):
     """Add a train to a piece, as a receiver does."""
     groups = Mapper().train(train(tid, **options)[0])
-    fitting = {place: g for place, group in groups.items() if (g := form.accept(place, group))}
+    fitting = {place: g for place, group in groups.items() if (g := form.accept(place, group)[0])}
     piece.add(tid, 1000 * tid, fitting)
     form.hold(tid, fitting, kept=True)
 
@@ -106,15 +106,17 @@ def test_control_values_are_those_of_the_last_train_that_had_some_kept_or_not():
 def test_groups_of_another_form_are_left_out_and_counted():
     form = Form()
     first = Group(1, {"data.x": np.zeros((1, 5)), "data.y": np.zeros(1)})
-    assert form.accept("A/B:c/data", first) is not None
-    for values in (
-        {"data.x": np.zeros((1, 6)), "data.y": np.zeros(1)},
-        {"data.x": np.zeros((1, 5), "f4"), "data.y": np.zeros(1)},
-        {"data.x": np.zeros((1, 5))},
+    assert form.accept("A/B:c/data", first) != (None, "")
+    for values, said in (
+        ({"data.x": np.zeros((1, 6)), "data.y": np.zeros(1)}, "data.x is float64 (6,), was float64 (5,)"),
+        (
+            {"data.x": np.zeros((1, 5), "f4"), "data.y": np.zeros(1)},
+            "data.x is float32 (5,), was float64 (5,)",
+        ),
+        ({"data.x": np.zeros((1, 5))}, "there is no data.y"),
     ):
-        assert form.accept("A/B:c/data", Group(1, values)) is None
-    assert form.unlike["A/B:c/data"][0] == 3
-    more = form.accept("A/B:c/data", Group(1, first.values | {"data.z": np.zeros(1)}))
+        assert form.accept("A/B:c/data", Group(1, values)) == (None, said)
+    more, _ = form.accept("A/B:c/data", Group(1, first.values | {"data.z": np.zeros(1)}))
     assert set(more.values) == {"data.x", "data.y"}
 
 
@@ -143,7 +145,7 @@ def test_names_of_which_one_is_a_group_of_another_are_not_written(tmp_path, host
 def test_sources_that_are_others_in_each_train_do_not_fill_the_memory(monkeypatch):
     monkeypatch.setattr(received, "MOST", 20)
     form = Form()
-    taken = [form.accept(f"A/B/{n}", Group(1, {"x.value": np.zeros(1)})) for n in range(100)]
+    taken = [form.accept(f"A/B/{n}", Group(1, {"x.value": np.zeros(1)}))[0] for n in range(100)]
     assert [one is not None for one in taken] == [True] * 20 + [False] * 80
     assert len(form.keys) == 20
 

@@ -185,11 +185,17 @@ def test_trains_late_twice_without_detector_and_of_another_shape(tmp_path):
         account = report.account
         assert (account.sent, account.kept, account.repeated, account.broken) == (9, 7, 1, 3)
         assert (account.trains_dropped, account.not_received) == (1, 1)
-        assert report.unlike.keys() == {f"{DET.format(m)}/image" for m in (0, 1)}
+        unlike = {place: (one.trains, one.first, one.last) for place, one in report.unlike.items()}
+        assert unlike == {f"{DET.format(m)}/image": (1, 10005, 10005) for m in (0, 1)}
         made = dxflow.plan(
             stream.folder, Stats(img=Frames("image.data", mask=None)), chunk="4 trains", on_fault="mask"
         )
-        dataset = execute(stream.planned(made), "here", quiet=True).dataset
+        result = execute(stream.planned(made), "here", quiet=True)
+        dataset = result.dataset
+        (lost,) = [words for words in result.report().splitlines() if "another form" in words]
+        assert (
+            "modules 0-1 (SPB_DET_AGIPD500K), train 10005: another form: image.data is float32 (5, 4)" in lost
+        )
         assert dataset["train"].values.tolist() == [10000, 10001, 10002, 10004, 10005, 10006, 10008]
         assert [int(dataset["stats.count"].sel(module=m).max()) for m in (0, 1, 2)] == [15, 12, 3]
 
