@@ -55,6 +55,7 @@ campaign: faults                 ## The numbers that a release is judged by: fau
 	cd tests && ../$(BIN)/python -m campaign.pumps --runs 200
 	cd tests && ../$(BIN)/python -m campaign.speckle --runs 200
 	cd tests && ../$(BIN)/python -m campaign.watching --runs 200 --kills 20
+	cd tests && ../$(BIN)/python -m campaign.volumes --runs 10 --kills 5
 	$(BIN)/python benchmarks/bench_load.py --json build/load.json
 
 lint: whole                      ## Check style, format, and that imports go one way
