@@ -11,9 +11,11 @@ from typing import Any
 
 from ..driver.progress import Progress
 from ..errors.usage import UsageError
+from ..sizes import count
 from . import checking
+from .comparing import compare
 from .finishing import metadata_problems, unfinished
-from .folder import ABOUT, RUNS, SUMS, files_in
+from .folder import ABOUT, SUMS, files_in
 from .hashed import Hashed, each, hashed, read_list
 
 
@@ -34,7 +36,7 @@ def verify(path: str | Path, *, deep: bool = False, quiet: bool = False) -> Veri
     Parameters
     ----------
     deep : bool
-        Compare files that were copied as they were with those they were copied from, where these still are.
+        Compare files with those they were copied or cut from, where these still are.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def verify(path: str | Path, *, deep: bool = False, quiet: bool = False) -> Veri
     problems += metadata_problems(folder)
     notes = _installed(folder, problems)
     if deep:
-        notes += _compared(known, found, problems, quiet)
+        notes += _compared(folder, known, _options(about), problems, quiet)
     size = sum(one.size for one in found.values())
     return Verified(tuple(dict.fromkeys(problems)), tuple(notes), len(found), size, _own(folder))
 
@@ -149,29 +151,43 @@ def _installed(folder: Path, problems: list[str]) -> list[str]:
     return notes
 
 
+def _options(about: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the options of the copy of each run."""
+    return {one["name"]: one.get("options", {}) for one in about.get("runs", ())}
+
+
 def _compared(
-    known: Mapping[str, Any], found: Mapping[str, Hashed], problems: list[str], quiet: bool
+    folder: Path,
+    known: Mapping[str, Any],
+    options: Mapping[str, Mapping[str, Any]],
+    problems: list[str],
+    quiet: bool,
 ) -> list[str]:
-    """Compare files that were copied as they were with their originals; return what was not compared."""
-    todo, cut, gone = {}, 0, 0
+    """Compare files with their originals; return what was compared, and what was not."""
+    whole, cut, gone = {}, {}, 0
     for name, one in known.items():
         inputs = one.get("inputs") or []
-        if name not in found or not inputs:
+        if not inputs or _no_file(folder, name):
             continue
-        if one["how"] != "whole":
-            cut += 1
-        elif Path(inputs[0]["path"]).is_file():
-            todo[name] = Path(inputs[0]["path"])
-        else:
+        original = Path(inputs[0]["path"])
+        if not original.is_file():
             gone += 1
+        elif one["how"] == "whole":
+            whole[name] = original
+        else:
+            cut[name] = original
     with Progress("comparing with the originals", quiet=quiet) as progress:
-        progress.phase("comparing with the originals", sum(found[name].size for name in todo))
-        for name, made in each(todo.items(), progress.add):
+        size = sum(known[name]["size"] for name in whole)
+        size += sum(path.stat().st_size for path in cut.values())
+        progress.phase("comparing with the originals", size)
+        for name, made in each(whole.items(), progress.add):
             if isinstance(made, OSError):
-                problems.append(f"{name}: its original, {todo[name]}: {made.strerror or made}")
-            elif made.sha256 != found[name].sha256:
-                problems.append(f"{name}: is not its original, {todo[name]}")
-    notes = [f"{len(todo)} files are compared with their originals"]
-    notes += [f"{gone} originals are not there"] if gone else []
-    notes += [f"{cut} files in {RUNS} are parts of their originals, and are not compared"] if cut else []
-    return notes
+                problems.append(f"{name}: its original, {whole[name]}: {made.strerror or made}")
+            elif made.sha256 != known[name]["sha256"]:
+                problems.append(f"{name}: is not its original, {whole[name]}")
+        for name, original in cut.items():
+            given = options.get(name.split("/")[1], {})
+            problems += [f"{name}: {one}" for one in compare(folder / name, original, given, progress.add)]
+    notes = [f"{count(len(whole), 'file')} compared with their originals"] if whole else []
+    notes += [f"{count(len(cut), 'file')} compared with what was to remain of their originals"] if cut else []
+    return [*notes, *([f"{count(gone, 'original')} not there"] if gone else [])]
