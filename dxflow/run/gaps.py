@@ -63,7 +63,7 @@ def note_gaps(run: Any, trains: NDArray, faults: Faults) -> None:
             for f in [*run.files, *unread]
             if os.path.dirname(f.filename) == folder and f.sequence is not None
         ]
-        for aggregator, missing in _missing_sequences(here):
+        for aggregator, missing in _missing_sequences(here, trains):
             faults.note(
                 "missing sequence", folder, f"there is no file of {aggregator} for sequence {missing}"
             )
@@ -78,19 +78,30 @@ class _Unread:
         self.sequence = int(said[2]) if said else None
 
 
-def _missing_sequences(files: Sequence[Any]) -> list[tuple[str, str]]:
-    """Return (aggregator, sequence numbers) of files that others of its kind have, or later ones."""
+def _missing_sequences(files: Sequence[Any], trains: NDArray) -> list[tuple[str, str]]:
+    """Return (aggregator, sequence numbers) of files that others of its kind have, or later ones.
+
+    Those of which others have none of these trains are missed by nobody.
+    """
     have: dict[str, set[int]] = {}
     last: Counter[str] = Counter()
     for f in files:
         have.setdefault(f.aggregator, set()).add(f.sequence)
         kind = f.aggregator.rstrip("0123456789")
         last[kind] = max(last[kind], f.sequence)
-    return [
-        (name, ", ".join(map(str, missing)))
+    lacking = {
+        name: sorted(set(range(last[name.rstrip("0123456789")] + 1)) - numbers)
         for name, numbers in sorted(have.items())
-        if (missing := sorted(set(range(last[name.rstrip("0123456789")] + 1)) - numbers))
-    ]
+    }
+    beside = _of_other_trains({n for missing in lacking.values() for n in missing}, files, trains)
+    found = {name: [n for n in missing if n not in beside] for name, missing in lacking.items()}
+    return [(name, ", ".join(map(str, missing))) for name, missing in found.items() if missing]
+
+
+def _of_other_trains(sequences: set[int], files: Sequence[Any], trains: NDArray) -> set[int]:
+    """Return those sequences of which there are files, that have other trains only."""
+    ids = {n: [f.train_ids for f in files if f.sequence == n and hasattr(f, "train_ids")] for n in sequences}
+    return {n for n, own in ids.items() if own and not any(np.isin(one, trains).any() for one in own)}
 
 
 def folders(paths: Sequence[str]) -> list[str]:

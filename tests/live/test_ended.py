@@ -50,6 +50,8 @@ def test_what_comes_after_its_version_is_said(whole, now, tmp_path, caplog, inte
     assert lost.file.item().endswith("AGIPD01-S00000.h5")
     assert "x.v1.zarr was final" in lost.detail.item()
     assert asking.statuses[-1].late == 4
+    of_second = [one.status.losses for one in asking.snapshots if one.version == 2]
+    assert not any("missing sequence" in one for one in of_second), "it is of trains of the first"
     said = [one.getMessage() for one in caplog.records if CAUSE in one.getMessage()]
     assert len(said) == 1
     assert "AGIPD01" in said[0]
