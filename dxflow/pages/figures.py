@@ -75,6 +75,7 @@ class Figures:
         if geometry is not None:
             # What is wrong with it is said at once.
             across(geometry, distance)
+        self._known: dict[str, Parts] = {}
         self._places: dict[Any, Places | None] = {}
 
     @cached_property
@@ -104,8 +105,14 @@ class Figures:
     @cached_property
     def _areas(self) -> int:
         """How many images and maps there are."""
-        areas = (n for n in self.drawn if kinds.usual(Parts.of(self.data, n)) in AREAS)
+        areas = (n for n in self.drawn if kinds.usual(self._parts(n)) in AREAS)
         return sum(len(self._several(n)) for n in areas)
+
+    def _parts(self, name: str) -> Parts:
+        """Return a variable with what belongs to it, found out once."""
+        if name not in self._known:
+            self._known[name] = Parts.of(self.data, name)
+        return self._known[name]
 
     def id(self, name: str) -> str:
         """Return the id of the figure of a variable."""
@@ -165,17 +172,18 @@ class Figures:
 
     def _columns(self, name: str) -> str:
         """Return the axis along which rows have numbers that mean something else each; "" if there is none."""
-        one = Parts.of(self.data, name)
+        one = self._parts(name)
         others = [str(d) for d in one.array.dims if d != one.rows]
         plain = len(others) == 1 and others[0] not in one.data.coords and one.array.dtype.kind in "iuf"
         return others[0] if one.rows and plain else ""
 
     def _said_of(self, name: str, at: dict[str, Any]) -> Dataset:
-        """Return all there is, a variable being called what one of its columns is, if what it is says so."""
+        """Return a variable and its parts, called what one of its columns is, if what it is says so."""
         column, said = self._columns(name), str(self.data[name].attrs.get("long_name", "")).split(", ")
         if column not in at or len(said) != self.data[name].sizes[column]:
-            return self.data
-        return self.data.assign({name: self.data[name].assign_attrs(long_name=said[at[column]])})
+            return self._parts(name).data
+        one = self._parts(name)
+        return one.data.assign({name: one.array.assign_attrs(long_name=said[at[column]])})
 
     def _shown(self, name: str, at: dict[str, Any]) -> str:
         """Return the picture at a place, with what is said of it."""
@@ -210,7 +218,7 @@ class Figures:
 
     def _kind(self, name: str, at: dict[str, Any]) -> str | None:
         """Return another kind of picture than the usual one, where all of it is on a page or its change is wanted."""
-        one = Parts.of(self.data, name)
+        one = self._parts(name)
         if one.rows and one.array.dtype.kind == "b" and one.array.ndim - len(at) == 2:
             # Which modules have which trains.
             return "map"

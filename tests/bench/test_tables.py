@@ -1,4 +1,4 @@
-"""The benchmarks of tables, cubes and live reductions run at a small size; no test asserts a time."""
+"""The benchmarks of tables, cubes, live reductions and reports run at a small size; no test asserts a time."""
 
 import importlib
 import json
@@ -52,3 +52,17 @@ def test_what_is_too_slow_or_too_late_is_said_by_how_much():
     assert "NO: 1.00 GB/s (50%) too slow, 1.00 s more each s" in said
     assert "NO: 0.50 s too late" in said
     assert "NO" not in script.report(facts | {"GB/s": 1.99, "behind s": [0.5, 2.3]})
+
+
+def test_reports_of_many_variables_are_measured(tmp_path, capsys, monkeypatch):
+    script = importlib.import_module("bench_report")
+    monkeypatch.setattr(script, "MADE", script.MADE[:1])
+    written, page = tmp_path / "report.json", tmp_path / "kept.html"
+    script.main(["--small", "--workers", "1", "--to", str(page), "--json", str(written)])
+    said = capsys.readouterr().out
+    assert all(what in said for what in ("with all imports", "of a processor", "MB, wanted 5 MB"))
+    facts = json.loads(written.read_text())
+    assert facts["variables"] == facts["figures"] == 4
+    assert facts["not drawn"] == 0
+    assert facts["bytes"] == page.stat().st_size
+    assert page.read_text("utf-8").count("<figure ") == facts["figures"]

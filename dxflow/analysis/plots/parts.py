@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,14 +60,14 @@ class Parts:
         error, count = (_same(data, name, others) for others in (_errors(name), _counts(name)))
         rows = (
             ROWS_IN_BINS
-            if ROWS_IN_BINS in data and set(data[ROWS_IN_BINS].dims) <= set(data[name].dims)
+            if ROWS_IN_BINS in data
+            and set(data.variables[ROWS_IN_BINS].dims) <= set(data.variables[name].dims)
             else ""
         )
         names = [n for n in dict.fromkeys((name, valid, error, count, rows)) if n]
-        coords = data.coords.to_dataset()
-        return cls(coords.assign({n: data[n] for n in names}), name, valid, error, count, rows)
+        return cls(data[names], name, valid, error, count, rows)
 
-    @property
+    @cached_property
     def array(self) -> DataArray:
         """The variable."""
         return self.data[self.name]
@@ -80,7 +81,7 @@ class Parts:
         """Return one of the parts, if it is there."""
         return self.data[name] if name else None
 
-    @property
+    @cached_property
     def rows(self) -> str:
         """The axis of rows: pulses, frames, trains; "" if it has none."""
         for dim in map(str, self.array.dims):
@@ -90,7 +91,7 @@ class Parts:
 
     def trains_of(self, dim: str) -> str:
         """Return the coordinate that has the train of each row, of events called after them; "" if none."""
-        ids = (str(c) for c in self.data.coords if self.data[c].dims == (dim,))
+        ids = (str(c) for c in self.data.coords if self.data.variables[c].dims == (dim,))
         return next((c for c in ids if c.startswith("train_id") or c.endswith("_train_id")), "")
 
     @property
@@ -219,4 +220,5 @@ def _counts(name: str) -> list[str]:
 
 def _same(data: Dataset, name: str, others: list[str]) -> str:
     """Return the first of some variables that is there, with the same axes."""
-    return next((n for n in others if n in data and data[n].dims == data[name].dims), "")
+    dims = data.variables[name].dims
+    return next((n for n in others if n in data and data.variables[n].dims == dims), "")
