@@ -67,6 +67,8 @@ class Histogram:
             axes.stairs(counts, [*low, high[-1]], fill=True, **look)
             axes.set_xlim(low[0], high[-1])
         style.whole_numbers(axes.yaxis)
+        if data["bin"].dtype.kind == "f" and not (data["bin"].values % 1).any():
+            style.whole_numbers(axes.xaxis)
         if _is_log(counts):
             axes.set_yscale("log")
             axes.set_ylim(bottom=0.5)

@@ -45,6 +45,8 @@ class Line:
         if "low" in data:
             axes.legend()
         axes.margins(x=0.02)
+        if x.dtype.kind in "iu":
+            style.whole_numbers(axes.xaxis)
         return None
 
     def text(self, screen: Screen) -> list[str]:

@@ -23,18 +23,19 @@ LONG = 28
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """An axis: borders of its values, or their names."""
+    """An axis: borders of its values, or their names; whether values are whole numbers."""
 
     label: str
     borders: NDArray
     words: NDArray | None = None
+    whole: bool = False
 
     @classmethod
     def of(cls, array: DataArray, dim: str) -> Axis:
         """Return the axis of a dimension: by its coordinate if that rises or falls, else by number."""
         n = array.sizes[dim]
         if dim not in array.coords:
-            return cls(dim, np.arange(n + 1) - 0.5)
+            return cls(dim, np.arange(n + 1) - 0.5, whole=True)
         values, label = array[dim].values, style.label(dim, array[dim].attrs.get("units"))
         if values.dtype.kind in "US":
             return cls(label, np.arange(n + 1) - 0.5, values.astype("U"))
@@ -43,8 +44,8 @@ class Axis:
             return cls(label, found.round().astype("i8").astype(values.dtype))
         steps = np.diff(values.astype(float)) if values.dtype.kind in "iuf" else np.zeros(max(n - 1, 0))
         if n > 1 and not ((steps > 0).all() or (steps < 0).all()):
-            return cls(f"{dim} (number)", np.arange(n + 1) - 0.5)
-        return cls(label, style.edges(values))
+            return cls(f"{dim} (number)", np.arange(n + 1) - 0.5, whole=True)
+        return cls(label, style.edges(values), whole=values.dtype.kind in "iu")
 
     def span(self) -> Span:
         """Return the axis for a terminal."""
@@ -92,6 +93,8 @@ class Map:
         for axis, ticks in ((axes.xaxis, self.x), (axes.yaxis, self.y)):
             if ticks.words is not None:
                 axis.set_ticks(range(len(ticks.words)), [str(w) for w in ticks.words])
+            elif ticks.whole:
+                style.whole_numbers(axis)
         style.coloured(axes, shown, values, self.what, whole=self.counts or self.whole)
         return None
 

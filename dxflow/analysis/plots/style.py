@@ -93,6 +93,8 @@ def limits(values: NDArray, *, whole: bool = False) -> tuple[float, float]:
     low, high = (float(np.floor(low)), float(np.ceil(high))) if whole else (low, high)
     if both_ways(low, high):
         return -max(-low, high), max(-low, high)
+    if whole and low == high and low in (0, 1):
+        return 0.0, 1.0
     around = 1.0 if whole else 0.5
     return (low, high) if low < high else (low - around, high + around)
 
@@ -127,7 +129,7 @@ def whole_numbers(axis: Any) -> None:
     from matplotlib.ticker import MaxNLocator
 
     if isinstance(locator := axis.get_major_locator(), MaxNLocator):
-        locator.set_params(integer=True)
+        locator.set_params(integer=True, min_n_ticks=1)
 
 
 def nothing(axes: Any, why: str = "no values") -> None:

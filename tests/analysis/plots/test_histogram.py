@@ -123,6 +123,13 @@ def test_few_values_that_are_not_evenly_apart_are_bars_where_they_are():
     assert np.allclose(np.array(at) / at[-1], [0, 0.3, 1], atol=0.02)
 
 
+def test_whole_numbers_have_whole_ticks():
+    for values in (np.repeat([0, 1], 20), np.full(30, 2127), np.repeat([3, 4, 5], 1)):
+        axes, _ = plotted(histogram(variable(values)))
+        for axis in (axes.xaxis, axes.yaxis):
+            assert not (axis.get_majorticklocs() % 1).any()
+
+
 def test_booleans_and_texts_are_counted_each():
     made = histogram(variable([True, False, True, True], there=np.array([True, True, True, False])))
     assert made.data["name"].values.tolist() == ["False", "True"]

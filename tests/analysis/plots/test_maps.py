@@ -90,6 +90,17 @@ def test_axes_have_borders_halfway_between_values_and_names_where_there_are():
     assert Axis.of(falling, "delay").borders.tolist() == [3.5, 2.5, 1.5, 0.5]
 
 
+def test_trains_and_modules_have_whole_ticks():
+    data = xr.DataArray(
+        np.zeros((3, 2)), {"train": np.array([10001, 10002, 10003], "u8")}, ("train", "module"), name="valid"
+    )
+    axes, _ = plotted(of_array(data, ""))
+    for axis in (axes.xaxis, axes.yaxis):
+        assert not (axis.get_majorticklocs() % 1).any()
+    axes, _ = plotted(of_array(data.assign_coords(train=[0.1, 0.2, 0.3]), ""))
+    assert (axes.get_yticks() % 1).any()
+
+
 def test_differences_are_symmetric_about_0():
     values = np.array([[-2.0, 0.0], [1.0, np.nan]])
     axes, _ = plotted(of_array(xr.DataArray(values, dims=("y", "x"), name="difference"), ""))

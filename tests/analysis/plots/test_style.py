@@ -45,6 +45,14 @@ def test_limits_of_colours(values, expected):
     assert style.limits(np.array(values)) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([320, 320], (319, 321)), ([1, 1], (0, 1)), ([0], (0, 1)), ([0, 1, 2, 7], (0, 7)), ([-3, 4], (-4, 4))],
+)
+def test_limits_of_whole_numbers_are_whole(values, expected):
+    assert style.limits(np.array(values), whole=True) == expected
+
+
 def test_a_few_outliers_do_not_stretch_colours():
     values = np.concatenate([np.linspace(0, 1, 10_000), [1e6]])
     assert style.limits(values)[1] <= 1
