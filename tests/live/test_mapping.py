@@ -208,3 +208,18 @@ def test_a_train_without_frames_is_as_in_files(empty_first):
             ("image.data", "image.pulseId", "image.cellId"), frames
         )
     assert not mapper.refused
+
+
+def test_corrected_modules_that_come_by_their_old_name_as_well_count_once():
+    data, _ = train(10000)
+    old = {source.replace("DET/", "CORR/").replace(":xtdf", ":output"): source for source in data}
+    both = {new: data[source] for new, source in old.items()} | data
+    assert set(Mapper().train(both)) == {f"{new}/image" for new in old}
+    # Raw data are no copies, nor is what differs, or has other keys, or is alone.
+    raw = {
+        s: {k: v.astype(np.uint16) if k == "image.data" else v for k, v in d.items()} for s, d in both.items()
+    }
+    assert len(Mapper().train(raw)) == 4
+    for key, value in (("image.data", data[DET.format(0)]["image.data"] + 1), ("image.x", ids)):
+        assert len(Mapper().train(both | {DET.format(0): data[DET.format(0)] | {key: value}})) == 3
+    assert len(Mapper().train(data)) == 2
