@@ -275,7 +275,12 @@ class _Following:
 
     def _begin_version(self, asked: Asked, step: Step | None) -> None:
         """Begin another version, after a step of the one before if it has any."""
-        after, what = (None, None) if step is None or asked.again else (step.last, step.what)
+        after, what = (None, None) if step is None else (step.last, step.what)
+        if step is None and (before := self.place.changes()):
+            # The version before has no trains: what is asked for at once begins at once.
+            after = before[-1][1]
+        if asked.again:
+            after = what = None
         self._with_room(partial(self.place.note_change, asked, after, what))
         if step is not None:
             self._with_room(partial(self.place.keep_version, self.state.version))

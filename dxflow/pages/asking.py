@@ -35,6 +35,7 @@ class Asking:
         self._folder, self._algorithms = to.with_suffix(".live"), algorithms
         self._to = to
         self._asked: list[tuple[int, str]] = []
+        self._answers: dict[int, tuple[str, int, str]] = {}
         self._changes: list[tuple[Asked, int | None]] = []
 
     def form(self) -> str:
@@ -103,11 +104,13 @@ class Asking:
         return f"<ul>{''.join(lines)}</ul>" if lines else ""
 
     def _became(self, number: int) -> str:
-        found = answered(self._folder, number)
-        if found is None:
-            return "begins with the next chunk"
-        error, version, words = found
-        return f"not changed: {error}" if error else f"version {version} {words}".rstrip()
+        # In the end its folder goes.
+        if number not in self._answers and (found := answered(self._folder, number)) is not None:
+            self._answers[number] = found
+        if number in self._answers:
+            error, version, _ = self._answers[number]
+            return f"not changed: {error}" if error else f"version {version}"
+        return "begins with the next chunk" if self._folder.exists() else "not changed: the run has ended"
 
     def _checked(self, what: Mapping[str, Any]) -> tuple[str, dict[str, str], bool]:
         """Return algorithm, options and whether they are of all trains.

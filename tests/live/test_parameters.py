@@ -74,6 +74,24 @@ def test_a_change_begins_another_version_of_the_result(whole, now, tmp_path, aga
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "x.v1.zarr", "x.zarr"]
 
 
+def test_what_is_asked_for_at_the_same_time_begins_with_the_same_train(whole, now, tmp_path):
+    """The version in between has no trains; it is not said that the later one begins with the first of the run."""
+    to = tmp_path / "x.zarr"
+    asking = Asking(to.with_suffix(".live"), {2: ("above", {"ss": "1 3"}, False)})
+    real, asking.snapshot = (
+        asking.snapshot,
+        lambda one: (
+            len(asking.snapshots) == 1 and ask(asking.folder, "above", {"ss": "0 1"}),
+            real(one),
+        ),
+    )
+    result = follow(Fed(whole.path, tmp_path / "run", SEQUENCES[:4], SOME), to, [asking], "here")
+    assert result.dataset.equals(offline(whole, 10011, 10016, above={"ss": (1, 3)}))
+    assert asking.snapshots[-1].status.changed == "above --ss 1 3, from train 10011 on"
+    assert result.manifest["config"].get("trains") == "10011:10017"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "x.v1.zarr", "x.zarr"]
+
+
 def test_what_cannot_be_is_answered_and_the_run_goes_on(whole, now, tmp_path, monkeypatch):
     to, answers = tmp_path / "x.zarr", []
     real = parameters.answer

@@ -40,6 +40,12 @@ def test_what_is_asked_for_is_in_the_folder_of_the_run(to):
     assert not taken(asking)
     answer(folder, 2, error=f"{BAD} is wrong")
     assert "not changed: &lt;img" in asking.options()
+    assert not taken(asking, options="--x 9")
+    shutil.rmtree(folder)
+    said = asking.options()
+    assert "version 2" in said
+    assert "not changed: &lt;img" in said
+    assert "--x 9: not changed: the run has ended" in said
 
 
 @pytest.mark.parametrize(
