@@ -82,6 +82,8 @@ class Counted:
     chosen: Chosen
     divided: Divided
     at: str
+    incomplete: bool = False
+    """Whether frames that are made of fewer modules than others count in what is made of all modules."""
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -102,7 +104,7 @@ class Counted:
         flat = self.grid.flat
         if self.chosen.pumped:
             flat = np.where((flat >= 0) & self.chosen.kinds[1], flat + self.grid.size, flat)
-        return Cells(self.table, flat, math.prod(self.shape), self.at)
+        return Cells(self.table, flat, math.prod(self.shape), self.at, self.incomplete)
 
     def dataset(self, variables: Sequence[Variable]) -> Dataset:
         """Return averages and counts with their axes."""
@@ -119,7 +121,7 @@ class Counted:
             axes = {
                 (dim if dim not in self.dims else f"{of.name}_{dim}"): axis for dim, axis in of.axes.items()
             }
-            made |= self._averages(of, sums, axes)
+            made |= self._averages(of, sums, axes) | self._left_out(of)
             coords |= {
                 dim: (dim, axis.values, axis.attrs) for dim, axis in axes.items() if hasattr(axis, "dims")
             }
@@ -152,6 +154,13 @@ class Counted:
         said = self.divided.left_out(cells) if variables else []
         return said if self.at == TRAIN else [*said, *self._joins(variables, cells)]
 
+    def lacking(self, variables: Sequence[Variable]) -> list[str]:
+        """Return of which variables rows do not count since they are made of fewer modules than others."""
+        every = [*variables, *(one for one in (self.divided.by, self.divided.weights) if one is not None)]
+        found = [self.cells().lacking(one) for one in every]
+        said = [f"{one} and do not count; incomplete=True counts them" for one in found if one is not None]
+        return list(dict.fromkeys(said))
+
     def _joins(self, variables: Sequence[Variable], cells: Cells) -> list[str]:
         axes = [axis.name for axis in self.grid.axes if Variable.of(self.table, axis.name).rate == TRAIN]
         said = [f"{name}: for each row, the value of its train" for name in axes]
@@ -173,6 +182,15 @@ class Counted:
             for what, words in PARTS.items()
             if (array := getattr(sums, what)) is not None
         }
+
+    def _left_out(self, of: Variable) -> dict[str, Any]:
+        """Return how many rows of each bin are made of fewer modules than others, if any are."""
+        cells = self.cells()
+        if (short := cells.lacking(of)) is None:
+            return {}
+        n = np.bincount(cells.flat[short.rows], minlength=cells.bins).reshape(self.shape)
+        words = f"{of.attrs.get('long_name', of.name)}, {self._rows} of fewer than {short.most} modules"
+        return {f"{of.name}_incomplete": (self.dims, n, {"long_name": f"{words}, which do not count"})}
 
     def _coords(self) -> dict[str, Any]:
         coords: dict[str, Any] = {PUMP: list(KINDS)} if self.chosen.pumped else {}

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors.kinds import Kind, expect
 from .bins import by_name
 from .columns import there_is
+from .complete import lacking
 from .counted import Chosen, Counted
 from .grid import Grid, grid
 from .images import Asked, imaged, lazily
@@ -168,6 +170,7 @@ def make(
     divided: tuple[Any, str, Any] = (None, "ratio", None),
     pump: tuple[Any, Any] = (None, None),
     images: Asked | None = None,
+    incomplete: bool = False,
 ) -> Cube:
     """Return a cube of a table; see `Table.cube`.
 
@@ -179,22 +182,37 @@ def make(
         `on` and `off`.
     images : Asked, optional
         What is made of frames of the detector.
+    incomplete : bool
+        Whether frames that are made of fewer modules than others count.
     """
     by, how, weights = divided
     expect(HOW, how, "how=", ValueError)
     variables = _variables(table, of)
     at = PULSE if PULSE in table.data.dims else TRAIN
     chosen = Chosen.of(table, where, at, *pump)
-    found = grid(table, by_name(bins), chosen.used, at)
+    specs = by_name(bins)
+    whole, short = (chosen.used, []) if incomplete or at == TRAIN else _complete(table, specs, chosen.used)
+    found = grid(table, specs, whole, at)
     one, other = (None if name is None else Variable.of(table, name) for name in (by, weights))
-    counted = Counted(table, found, chosen, Divided(one, how, other), at)
+    counted = Counted(table, found, chosen, Divided(one, how, other), at, incomplete)
     data = counted.dataset(variables)
+    short += counted.lacking(variables)
     rules = [one for one in (where, *pump) if one is not None] if at == PULSE else []
     joins = [said for one in rules for said in table.selections.joins(one)]
     notes = list(dict.fromkeys([*counted.notes(variables), *joins]))
     told = _told(table, variables, where, pump, divided) | _selections(table, where, at)
-    cube = Cube(data.assign_attrs(told | _said(table, found, chosen, data, notes)))
+    said = _said(table, found, chosen, data, short, notes)
+    about = {"losses": table.about["losses"]} if getattr(table, "about", {}).get("losses") else {}
+    cube = Cube(data.assign_attrs(told | said), about=about)
     return cube if images is None else _with_images(cube, counted, images)
+
+
+def _complete(table: Source, bins: Mapping[str, Any], used: NDArray) -> tuple[NDArray, list[str]]:
+    """Return which rows are in bins at all: not those whose value is of fewer modules than that of others; and why."""
+    found = [lacking(table, Variable.of(table, name), used) for name in bins]
+    short = [one for one in found if one is not None]
+    out = used & ~np.logical_or.reduce([one.rows for one in short]) if short else used
+    return out, [f"{one} and are in no bin; incomplete=True has them" for one in short]
 
 
 def _with_images(cube: Cube, counted: Counted, images: Asked) -> Cube:
@@ -214,7 +232,9 @@ def _with_images(cube: Cube, counted: Counted, images: Asked) -> Cube:
         stored = stored.assign({key: one for name in found.names for key, one in differences(stored, name)})
     notes = [note for note in (cube.stored.attrs["notes"], *found.notes) if note]
     attrs = {"of": json.dumps([*cube.of, *found.names]), "notes": "\n".join(notes)}
-    made = Cube(stored.assign_attrs(attrs), about={"losses": found.losses})
+    both = [*cube.about.get("losses", ()), *(one for one in found.losses)]
+    once = [one for n, one in enumerate(both) if one not in both[:n]]
+    made = Cube(stored.assign_attrs(attrs), about={"losses": once})
     made.result = found.result
     return made
 
@@ -265,7 +285,9 @@ def _selections(table: Source, where: Any, at: str) -> dict[str, str]:
     return dict(table.selections.as_attrs(where)) if at == PULSE else {}
 
 
-def _said(table: Source, found: Grid, chosen: Chosen, data: Dataset, more: Sequence[str]) -> dict[str, Any]:
+def _said(
+    table: Source, found: Grid, chosen: Chosen, data: Dataset, strange: Sequence[str], more: Sequence[str]
+) -> dict[str, Any]:
     """Return what became of the rows; what is strange is a warning as well."""
     selected, used, inside = int(chosen.selected.sum()), int(chosen.used.sum()), int(data.n.sum())
     notes = [f"{axis.name}: {axis.said}" for axis in found.axes if axis.said]
@@ -277,6 +299,7 @@ def _said(table: Source, found: Grid, chosen: Chosen, data: Dataset, more: Seque
             for kind, own in zip(KINDS, chosen.kinds, strict=True)
             if not own.any()
         ]
+    notes += strange
     for note in notes:
         warnings.warn(f"cube: {note}", stacklevel=4)
     for name, counts in found.outside.items():

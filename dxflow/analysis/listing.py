@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import html
+from ..run.losses import from_json
+from ..run.losses import lines as lines_of
 from .rows import PULSE, RUN, TRAIN
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from .added import Listed
 
 MOST = 200
 """Variables that a text lists."""
+LOST = 6
+"""Lines of what was lost."""
 WIDEST = 60
 """Letters of a cell of a text."""
 HEAD = ("name", "shape", "unit", "per", "source", "values")
@@ -71,12 +77,32 @@ def title(table: Listed) -> str:
     return f"{', '.join(sizes) or 'no rows'}{of}"
 
 
+def losses(table: Listed) -> DataFrame:
+    """Return what could not be used."""
+    from ..run.tables import table as made
+
+    return made(from_json(table.about.get("losses", ())))
+
+
+def lost(table: Listed) -> list[str]:
+    """Return what could not be used, in words."""
+    return lines_of(from_json(table.about.get("losses", ())))
+
+
+def told(table: Listed) -> list[str]:
+    """Return the first lines of what was lost."""
+    found = lost(table)
+    more = [f"lost: {len(found) - LOST} more: ev.losses"] if len(found) > LOST else []
+    return [*(f"lost: {line}" for line in found[:LOST]), *more]
+
+
 def notes(table: Listed) -> Iterator[str]:
-    """Yield what else is to be said: selections, what is out of date, what was left out."""
+    """Yield what else is to be said: selections, what is out of date, what was left out, what was lost."""
     if table.selections:
         yield f"selections: {', '.join(table.selections)}"
     yield from (str(one) for one in table.added.values() if one.stale)
     yield from map(str, table.about.get("notes", ()))
+    yield from told(table)
 
 
 def text(table: Listed) -> str:

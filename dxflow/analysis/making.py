@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -25,8 +26,8 @@ from ..run.open import OpenedRun, opened
 from ..run.selection import First, FrameSelection, among
 from ..sizes import parse, show
 from . import beam as beams
+from . import complete, finding, flags, joining, passing, saved, smalldata_out
 from . import config as configs
-from . import finding, flags, joining, passing, saved, smalldata_out
 from .config import Config, Wanted
 from .finding import Found
 from .joining import Grid
@@ -91,7 +92,7 @@ def table(
     Returns
     -------
     Table
-        As it was written; what could not be used is in ``about["losses"]``.
+        As it was written; what could not be used is in ``losses``. Frames that lack modules are warned of.
 
     Raises
     ------
@@ -122,6 +123,8 @@ def table(
             smalldata_out.write(data, path, about, overwrite)
         else:
             saved.write(data, path, "table", about, overwrite)
+    for line in complete.said(data):
+        warnings.warn(f"table: {line}", stacklevel=2)
     return open_table(path)
 
 

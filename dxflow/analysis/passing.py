@@ -25,6 +25,7 @@ from ..stores.variables import Variables
 from . import joining
 from .beam import BITS, Beam, keys
 from .columns import there_is
+from .complete import is_count, with_read
 from .joining import VALID, Grid
 from .rows import PULSE, TRAIN
 
@@ -110,9 +111,9 @@ class Pass:
         of = {name: index for index, name in Names(self.plan).rows.items()}
         places: dict[str, NDArray] = {}
         out: dict[str, Variable] = {}
-        # Others are labels: which trains and modules were used; of how many modules, if some frames lack any.
-        lacking = {name: label for name, label in data.coords.items() if _lacking(str(name), label)}
-        for name, array in {**{n: a for n, a in data.data_vars.items() if "." in str(n)}, **lacking}.items():
+        # Others are labels: which trains and modules were used; of how many modules frames are made is kept.
+        used = {n: with_read(c, data) for n, c in data.coords.items() if is_count(str(n), c)}
+        for name, array in {**{n: a for n, a in data.data_vars.items() if "." in str(n)}, **used}.items():
             first = str(array.dims[0]) if array.dims else ""
             if first in of and first not in places:
                 places[first] = self._places(of[first], grid)
@@ -142,11 +143,6 @@ class Pass:
         """Return whether a label is of axes that tables have as they are."""
         of = {*Names(self.plan).rows.values(), TRAIN}
         return not of & set(map(str, label.dims))
-
-
-def _lacking(name: str, label: DataArray) -> bool:
-    """Return whether a label says that some frames are made of fewer modules than others."""
-    return name.startswith("modules_used") and label.size > 0 and bool(label.min() < label.max())
 
 
 def plan(run: Any, config: Config, source: OpenedRun, trains: Any, options: Mapping[str, Any]) -> Pass | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .bins import numbers, refuse_arrays
 from .columns import VALID, there_is
+from .complete import Lacking, lacking
 from .moments import Quantity
 from .rows import PULSE, TRAIN
 from .variables import Variable
@@ -35,14 +36,18 @@ class Cells:
     bins : int
     at : {"pulse", "train"}
         Of what there is a row each.
+    incomplete : bool
+        Whether rows that are made of fewer modules than others count.
     """
 
     table: Source
     flat: NDArray
     bins: int
     at: str
+    incomplete: bool = False
     _known: dict[tuple[str, str], NDArray] = field(default_factory=dict, init=False)
     """What all quantities are divided by, or weighted."""
+    _lacking: dict[str, Lacking | None] = field(default_factory=dict, init=False)
 
     @cached_property
     def trains(self) -> tuple[NDArray, NDArray]:
@@ -67,6 +72,22 @@ class Cells:
     def bins_of(self, rate: str) -> NDArray:
         """Return the bins of rows or trains."""
         return self.flat if rate == PULSE else self.trains[1]
+
+    def lacking(self, of: Variable) -> Lacking | None:
+        """Return which rows in bins do not count in a variable since they are made of fewer modules than others."""
+        key = ast.dump(of.node)
+        if self.incomplete or self.at == TRAIN or of.rate != PULSE:
+            return None
+        if key not in self._lacking:
+            self._lacking[key] = lacking(self.table, of, self.flat >= 0)
+        return self._lacking[key]
+
+    def counted(self, rate: str, *variables: Variable | None) -> NDArray:
+        """Return the bins of rows or trains, -1 of rows that are made of fewer modules than others."""
+        flat = self.bins_of(rate)
+        short = [self.lacking(one) for one in variables if one is not None] if rate == PULSE else []
+        rows = [one.rows for one in short if one is not None]
+        return np.where(np.logical_or.reduce(rows), -1, flat) if rows else flat
 
     def values(self, of: Variable, rate: str) -> NDArray:
         """Return a number for each row or train, float64, NaN where missing."""
@@ -135,7 +156,8 @@ class Divided:
 
     def numbers(self, cells: Cells) -> tuple[NDArray | None, NDArray | None]:
         """Return what images are divided by and their weights, of each row."""
-        x, w = (None if one is None else cells.values(one, cells.at) for one in (self.by, self.weights))
+        given = (self.by, self.weights)
+        x, w = (None if one is None else _whole(cells, one) for one in given)
         return x, w
 
     def refuse_weights(self, cells: Cells) -> None:
@@ -152,7 +174,7 @@ class Divided:
         """Return what is averaged for a variable."""
         by, rate = self.by_for(of), self.rate(of, cells)
         x, w = (None if one is None else cells.values(one, rate) for one in (by, self.weights))
-        flat, read = cells.bins_of(rate), cells.reader(of, rate)
+        flat, read = cells.counted(rate, of, by, self.weights), cells.reader(of, rate)
         if x is not None and self.how == "each":
             return Quantity(flat, of.width, _each(read, x), None, w)
         return Quantity(flat, of.width, read, x, w)
@@ -178,6 +200,12 @@ class Divided:
         by = self.by_for(of)
         units = [one.attrs.get("units", "") for one in (of, by) if one is not None]
         return f"{units[0] or '1'}/{units[1]}" if units[1:] and units[1] else units[0]
+
+
+def _whole(cells: Cells, one: Variable) -> NDArray:
+    """Return what images are divided by, or their weights, NaN in rows that do not count in it."""
+    values, short = cells.values(one, cells.at), cells.lacking(one)
+    return values if short is None else np.where(short.rows, np.nan, values)
 
 
 def _each(read: Callable[[slice], NDArray], x: NDArray) -> Callable[[slice], NDArray]:

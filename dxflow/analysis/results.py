@@ -14,6 +14,7 @@ from ..run.joined import nothing
 from ..stores.lazy import Taken, lazy, variable
 from .added import with_added
 from .columns import VALID
+from .complete import is_count, with_read
 from .rows import PULSE, RUN, TRAIN, in_order
 from .tables import Table
 
@@ -38,7 +39,8 @@ def table(result: Result) -> Table:
         If two of its frames have the ids of one.
     """
     data, notes = tabled(result.dataset)
-    return with_added(Table(data, result.path, {"result": str(result.path), "notes": notes}))
+    lost = result.manifest.get("losses", [])
+    return with_added(Table(data, result.path, {"result": str(result.path), "notes": notes, "losses": lost}))
 
 
 def tabled(data: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
@@ -61,11 +63,16 @@ class _Result:
         data: dict[str, Any] = {}
         for name, one in self._variables():
             data[name] = one
-        labels = {str(n) for n in self.data.coords} | {TRAIN_ID, PULSE_ID}
+        labels = {str(n) for n in self.data.coords} - self.counts | {TRAIN_ID, PULSE_ID}
         coords = {n: v for n, v in data.items() if n in labels}
         attrs = {k: self.data.attrs[k] for k in ("title", RUN) if k in self.data.attrs}
         rest = {n: v for n, v in data.items() if n not in labels}
         return xr.Dataset(rest, coords, {**attrs, "rows": "frames"})
+
+    @cached_property
+    def counts(self) -> set[str]:
+        """Names of what says of how many modules frames are made: labels of a result, variables of a table."""
+        return {str(n) for n, one in self.data.coords.items() if is_count(str(n), one)}
 
     @cached_property
     def axes(self) -> dict[str, str]:
@@ -161,6 +168,8 @@ class _Result:
                 yield label, variable([PULSE], ids[self.order], attrs)
         joined = {self.axes[dim] + name for dim in self.places for name in (TRAIN_ID, PULSE_ID, "entry_id")}
         for name, one in self.data.variables.items():
+            if name in self.counts:
+                one = with_read(self.data[name], self.data).variable
             if name not in joined:
                 yield from self._variable(str(name), one)
 
@@ -182,7 +191,8 @@ class _Result:
             yield name, renamed
             return
         yield name, lazy(Taken(turned, at, nothing(one.dtype)), dims, attrs, kept=True)
-        own = name.endswith(VALID) or f"{name}{VALID}" in self.data or name in self.data.coords
+        own = name.endswith(VALID) or f"{name}{VALID}" in self.data
+        own = own or (name in self.data.coords and name not in self.counts)
         if one.dtype.kind in "iub" and not own and (at < 0).any():
             yield f"{name}{VALID}", variable([target], at >= 0, {"long_name": f"where {name} has a value"})
 

@@ -19,6 +19,7 @@ from ..run.joined import nothing
 from ..stores.lazy import Joined, Stacked, Taken, lazy, variable
 from . import masks
 from .columns import VALID
+from .complete import BY, EXPRESSION
 from .rows import CLOCK, DIFFER, PULSE, RUN, TRAIN, in_order
 from .selections import KEY
 from .tables import Table
@@ -30,7 +31,6 @@ OF_RUN = "of_run"
 """The axis of what there is once for each run, such as images."""
 EVENT, OFFSET = "_event", "_offset"
 OTHERS = "tables that are joined have the same; open these runs one by one, or make their tables alike"
-EXPRESSION = "expression"
 IDS = {PULSE: ("train_id", "pulse_id"), TRAIN: (TRAIN,)}
 _NUMBERS = (re.compile(r"(?<![A-Za-z])[rR](?:un)?[-_]?(\d+)"), re.compile(r"(\d+)(?!.*\d)"))
 """How names say the number of a run: r0034, Run0034; or by their last number."""
@@ -58,7 +58,13 @@ def join(tables: Sequence[Table]) -> Table:
         tables, key=lambda t: min((int(i[0]) for i in (t.rows.train_ids, t.rows.trains) if len(i)), default=0)
     )
     made = _Join(parts)
-    table = Table(made.dataset(), None, {"tables": [str(t.path) for t in parts], "runs": made.numbers})
+    lost = [
+        {**loss, "run": loss.get("run") or str(n)}
+        for t, n in zip(parts, made.numbers, strict=True)
+        for loss in t.about.get("losses", ())
+    ]
+    about = {"tables": [str(t.path) for t in parts], "runs": made.numbers, "losses": lost}
+    table = Table(made.dataset(), None, about)
     table.selections.load({"selections": _common(parts)})
     return table
 
@@ -298,7 +304,8 @@ class _Join:
         both = list(zip(found, self.tables, strict=True))
         parts = [self._nothing(name, like, t, size(t)) if v is None else v for v, t in both]
         rate = {"rate": dim if dim in IDS else RUN} if "rate" in like.attrs else {}
-        yield name, self._ordered(parts, dim, {**like.attrs, **rate, **self._expressions(found)})
+        attrs = {**like.attrs, **rate, **self._expressions(found), **_algorithms(found)}
+        yield name, self._ordered(parts, dim, attrs)
         if like.dtype.kind in "iub" and self._has_gaps(name, both, size):
             there = [variable([dim], np.broadcast_to(v is not None, (size(t),))) for v, t in both]
             yield name + VALID, self._ordered(there, dim, {"long_name": f"where {name} has a value"})
@@ -331,6 +338,12 @@ class _Join:
         if order is None:
             return joined
         return lazy(Taken(joined, order, nothing(joined.dtype)), dims, attrs, kept=True)
+
+
+def _algorithms(found: Sequence[xr.Variable | None]) -> dict[str, str]:
+    """Return of which algorithms rows are that are counted, in any run."""
+    by = [str(v.attrs[BY]).split() for v in found if v is not None and BY in v.attrs]
+    return {BY: " ".join(dict.fromkeys(name for own in by for name in own))} if by else {}
 
 
 def _common(tables: Sequence[Table]) -> dict[str, list[str]]:

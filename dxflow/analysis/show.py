@@ -105,6 +105,7 @@ def opened(what: Any) -> tuple[Dataset, list[str]]:
     import xarray as xr
 
     from ..driver.result import Result
+    from . import listing
     from .opening import open as open_
     from .picked import Picks
     from .tables import Table
@@ -121,6 +122,8 @@ def opened(what: Any) -> tuple[Dataset, list[str]]:
     )
     # Cubes and picks say themselves how they were made.
     told = [] if isinstance(found, (Result, Table)) else repr(found).partition("\n<xarray")[0].splitlines()
+    if isinstance(found, Table):
+        told = listing.told(found)
     return data, [*_about(data, found.path), *told]
 
 

@@ -36,7 +36,7 @@ KINDS = "biufSO"
 VAR, RAGGED, UNALIGNED, LEN = "var_", "ragged_", "unaligned_", "_len"
 EPOCH = {"lcls1": 0, "lcls2": 631152000}
 """Seconds from 1970 to what times are counted from."""
-WORDS = ("units", "long_name", "source")
+WORDS = ("units", "long_name", "source", "algorithms", "modules")
 _RUN = re.compile(r"(?:[Rr]un|_r)[-_]?0*(\d+)")
 
 

@@ -33,7 +33,7 @@ TAKEN = (*IDS, "timestamp", "lightStatus", "scan", "damage", OF_RUN, SUMS, GROUP
 """Names at the top of a file that are not those of variables."""
 LABELLED = {"channels": 0, "peaks": 0, "AngPos": 4, "com": 2}
 """What SmallDataAna takes the second axis of a field for, by its name, and how long that must be; 0: any length."""
-WORDS = ("units", "long_name", "source", "rate")
+WORDS = ("units", "long_name", "source", "rate", "algorithms", "modules")
 
 
 def write(data: Dataset, to: str | Path, about: Mapping[str, Any], overwrite: bool = False) -> Path:

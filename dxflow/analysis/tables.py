@@ -78,6 +78,11 @@ class Table:
         """Return the values of a variable and where there is one, both (row, ...); see `Columns.column`."""
         return self.columns.column(name, at)
 
+    @property
+    def losses(self) -> DataFrame:
+        """What could not be used: one row per cause, source, module and stretch of trains; printed in words."""
+        return listing.losses(self)
+
     @cached_property
     def selections(self) -> Selections:
         """Named conditions on rows, those that are kept with the table among them."""
@@ -172,6 +177,7 @@ class Table:
         run: Any = None,
         azint: Any = None,
         geometry: Any = None,
+        incomplete: bool = False,
         **options: Any,
     ) -> Cube:
         """Return the mean of variables in bins of others, with standard errors and counts.
@@ -208,6 +214,9 @@ class Table:
             options of `AzimuthalIntegration`.
         geometry : path, array, extra_geom object or True, optional
             Images are put together as well, ``assembled_mean`` and so on, by this or by what lies beside the run.
+        incomplete : bool
+            Whether frames count that lack modules others have, in what is made of all modules of a frame. By default
+            they do not: ``notes`` and ``<variable>_incomplete`` say how many.
         **options
             Of the pass over images, as of `dxflow.reduce`: ``cluster=``, ``mask=``, ``on_fault=``. Where rows are X-ray
             pulses, ``pulses={"offset": 96}`` says which frames see them, as of `PulseKey`.
@@ -221,12 +230,11 @@ class Table:
         from .images import Asked
 
         read = Asked.of(images, run, azint, geometry, options)
-        return make(self, bins, of, where, divided=(normalise, how, weights), pump=(on, off), images=read)
+        divided, pump = (normalise, how, weights), (on, off)
+        return make(self, bins, of, where, divided=divided, pump=pump, images=read, incomplete=incomplete)
 
     def on_off(self, flag: Any = None, **options: Any) -> tuple[Selection, Selection]:
-        """Make the selections "on" and "off", of rows with and without pump, and return them.
-
-        Rows of which is not known whether they saw the pump are in neither.
+        """Make and return the selections "on" and "off", of rows with and without pump; in neither if unknown.
 
         Parameters
         ----------

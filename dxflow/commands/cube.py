@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ PASS = (
     *("on-fault", "suspect", "chunk", "block", "hook-timeout", "quiet", "overwrite"),
 )
 OF_PASS = ("on_fault", "suspect", "chunk", "block", "hook_timeout")
-WORDS = ("normalise", "how", "weights", "on", "off")
+WORDS = ("normalise", "how", "weights", "on", "off", "incomplete")
 """Options that mean what they do to `Table.cube`."""
 OF_IMAGES = ("run", "azint", "geometry", "detector", "modules", "roi", "mask", "mask_bits")
 OF_RUN = ("config", "table")
@@ -65,6 +66,8 @@ def parser(description: str) -> argparse.ArgumentParser:
     add("--weights", metavar="NAME", help="statistical weights of rows")
     add("--on", metavar="CONDITION", help="rows that are pumped")
     add("--off", metavar="CONDITION", help="rows that are not; default: the others")
+    words = "frames count that lack modules which others have, in what is made of all modules"
+    add("--incomplete", action="store_const", const=True, help=words)
     add("--images", action="store_true", help="also the mean of each pixel; algorithms behind mean that, too")
     add("--azint", type=int, metavar="N", help="also I(q) of frames and of mean images, in so many bins")
     add(
@@ -105,8 +108,11 @@ def run(argv: Sequence[str], description: str, say: Callable[[str], None]) -> No
     try:
         saved.check(Path(args.to), None, args.overwrite)
         asked, bins = _asked(args, chain), bins_of(args.bins)
-        table = _table(args, say)
-        cube = table.cube(bins, _of(args.of), _where(args, table), **asked)
+        with warnings.catch_warnings():
+            # What is said of a table, and the notes of a cube, have it.
+            warnings.filterwarnings("ignore", "(table|cube): ")
+            table = _table(args, say)
+            cube = table.cube(bins, _of(args.of), _where(args, table), **asked)
         path = cube.save(args.to, overwrite=args.overwrite)
     except (KeyError, ValueError, TypeError, OSError) as e:
         raise UsageError(text_of(e).replace("overwrite=True", "--overwrite")) from e

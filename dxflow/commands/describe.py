@@ -114,7 +114,9 @@ def _of_small(path: Path) -> str:
     """Return what a table, cube or picked events hold, how they were made, and what was lost for them."""
     made = opening.open(path)
     told = [f"  {line}" for line in lines(from_json(made.about.get("losses", ())))]
-    return "\n".join([repr(made), *(["lost", *told] if told else ["lost      nothing"])])
+    # Notes of a table have the first of them.
+    said = [line for line in repr(made).splitlines() if not line.startswith("lost: ")]
+    return "\n".join([*said, *(["lost", *told] if told else ["lost      nothing"])])
 
 
 def _begun(path: Path) -> str:

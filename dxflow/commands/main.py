@@ -199,6 +199,7 @@ def info(argv: Sequence[str]) -> int:
     parser.add_argument("--all", action="store_true", help="all keys of a run, all that a result depends on")
     words = "the configuration, as YAML, with which 'dxflow reduce --config' makes a result again"
     parser.add_argument("--config", action="store_true", help=words)
+    parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
     args = parser.parse_args(argv)
     if args.config:
         print(_configuration(args.run), end="")

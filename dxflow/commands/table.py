@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -78,18 +79,21 @@ def run(args: argparse.Namespace) -> str:
     if args.cluster or args.workers:
         given["cluster"] = cluster_of_pass(args)
     try:
-        table = making.table(
-            run_of(args.run),
-            args.to,
-            args.config,
-            args.overwrite,
-            rows=args.rows,
-            trains=args.trains,
-            limit=None if args.yes or _terminal() else args.limit,
-            agree=None if args.yes or args.config else asking(),
-            quiet=args.quiet,
-            **given,
-        )
+        with warnings.catch_warnings():
+            # The report says it.
+            warnings.filterwarnings("ignore", "table: ")
+            table = making.table(
+                run_of(args.run),
+                args.to,
+                args.config,
+                args.overwrite,
+                rows=args.rows,
+                trains=args.trains,
+                limit=None if args.yes or _terminal() else args.limit,
+                agree=None if args.yes or args.config else asking(),
+                quiet=args.quiet,
+                **given,
+            )
     except FileExistsError as e:
         raise UsageError(str(e).replace("overwrite=True", "--overwrite")) from e
     return report(table)
@@ -114,6 +118,7 @@ def asking() -> Callable[[str], bool] | None:
 
 def report(table: Table) -> str:
     """Return what a table has, and what was lost."""
+    from ..analysis import complete
     from ..run.losses import from_json, lines
     from ..sizes import show
 
@@ -126,5 +131,6 @@ def report(table: Table) -> str:
         f"values   {', '.join(f'{len(own)} {WORDS[rate]}' for rate, own in by_rate.items())}",
         f"names    {', '.join(names[:SHOWN])}{f', and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}",
     ]
+    said += [f"note     {line}" for line in complete.said(table.data)]
     lost = lines(from_json(table.about["losses"])) or ["nothing"]
     return "\n".join([*said, f"lost     {lost[0]}", *(f"         {line}" for line in lost[1:])])

@@ -199,7 +199,8 @@ def _of_table(what: Any) -> list[page.Section]:
         rows = [[str(cut), *(str(n) for n in row)] for cut, row in zip(cuts.index, cuts.values, strict=True)]
         head = ["condition", *(str(one).replace("_", " ") for one in cuts.columns)]
         found.append(page.Section(ident(name, "selection"), f"Selection {name}", page.grid(head, rows)))
-    if said := "".join(f"<li>{escaped(one)}</li>" for one in listing.notes(what)):
+    told = [one for one in listing.notes(what) if not one.startswith("lost: ")]
+    if said := "".join(f"<li>{escaped(one)}</li>" for one in told):
         found.append(page.Section("notes", "Notes", f"<ul>{said}</ul>"))
     return found
 
