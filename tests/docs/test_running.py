@@ -56,30 +56,21 @@ def test_a_live_result_is_that_of_the_pass(page, tmp_path, monkeypatch):
         assert len(part["part"].train_ids) == 6
 
 
-def test_options_are_set_as_printed(tmp_path, monkeypatch):
+def test_options_are_set_as_printed(tmp_path, monkeypatch, capsys):
     quiet_run(tmp_path / "r0034")
     monkeypatch.chdir(tmp_path)
-    words = [
-        "live",
-        "r0034",
-        "azint",
-        "--nbins",
-        "50",
-        "--to",
-        "r0034.zarr",
-        "--end",
-        "never",
-        "--cluster",
-        "here",
-    ]
+    line = "live r0034 azint --nbins 50 --to r0034.zarr --end never --cluster here --chunk"
+    words = [*line.split(), "2 trains"]
     program = programs.Program(f"from dxflow.commands.main import main\nmain({words})", folder=tmp_path)
     try:
         until = time.monotonic() + 100
-        while not os.path.lexists("r0034.zarr") and time.monotonic() < until:
-            time.sleep(0.1)
+        while not os.path.lexists("r0034.zarr"):
+            assert time.monotonic() < until
+            time.sleep(0.05)
         for line in typed("live.md"):
             if line[0] == "set":
                 assert cli.main(line) == 0, line
+        assert "version 2 has begun" in capsys.readouterr().out
     finally:
         program.kill()
         program.wait()

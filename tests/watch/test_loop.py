@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
+import programs
 import pytest
 from campaign.watching import Killed
 from disks import mounted
@@ -49,10 +51,19 @@ class Here:
         pass
 
 
+class Forked(programs.Program):
+    """An attempt as `subprocess.Popen` starts it, which is there sooner."""
+
+    def __init__(self, words, **options):
+        super().__init__(CHEAP, *words[2:])
+
+
 @pytest.fixture
 def place(one, tmp_path, monkeypatch):
-    """A folder with two runs, and watchers of it."""
+    """A folder with two runs, and watchers of it; attempts of those that others start are processes as usual."""
     monkeypatch.setattr(hands, "PROGRAM", (sys.executable, str(CHEAP)))
+    own = types.SimpleNamespace(**{**vars(subprocess), "Popen": Forked})
+    monkeypatch.setattr(hands, "subprocess", own)
     monkeypatch.setattr(seeing, "Sight", Here)
     for name in ("r0001", "r0002"):
         shutil.copytree(one, tmp_path / "raw" / name)
@@ -66,7 +77,7 @@ class Place:
 
     def configure(self, do="table {path} 0", more="", top="", wait=0.1):
         (self.folder / "what.yaml").write_text(
-            f"results: out\nevery: 0.1\nquiet: 0.2\n{top}\n"
+            f"results: out\nevery: 0.1\nquiet: 0.1\n{top}\n"
             f"tasks:\n  table: {{do: '{do}', to: 'tables/{{name}}.zarr', wait: {wait} {more}}}\n"
         )
 
@@ -307,7 +318,7 @@ def test_runs_that_are_gone_are_said_and_go_on_when_they_are_back(place):
 
 def test_after_says_which_task_comes_first(place):
     (place.folder / "what.yaml").write_text(
-        "results: out\nevery: 0.1\nquiet: 0.2\nat_once: 4\ntasks:\n"
+        "results: out\nevery: 0.1\nquiet: 0.1\nat_once: 4\ntasks:\n"
         "  second: {do: 'table {path} 0', to: 'tables/{name}-2.zarr', after: [first]}\n"
         "  first: {do: 'table {path} 0.3', to: 'tables/{name}.zarr', where: {run: 1}}\n"
         "  third: {do: 'table {path} fail', to: 'tables/{name}-3.zarr', tries: 1}\n"
@@ -371,7 +382,7 @@ def test_raw_and_proc_of_a_proposal_by_its_number(place, one, monkeypatch):
         shutil.copytree(place.folder / "raw", proposal / origin)
     monkeypatch.setenv("EXTRA_DATA_DATA_ROOT", str(place.folder / "exp"))
     (place.folder / "what.yaml").write_text(
-        "results: out\nevery: 0.1\nquiet: 0.2\ntasks:\n"
+        "results: out\nevery: 0.1\nquiet: 0.1\ntasks:\n"
         "  raw: {do: 'table {path} 0', to: 'tables/{origin}-{proposal}-{run:04}'}\n"
         "  proc: {do: 'table {path} 0', to: 'tables/{origin}-{name}', from: proc, where: {run: '> 1'}}\n"
     )
@@ -422,7 +433,7 @@ def test_results_of_two_runs_or_tasks_that_would_have_one_name_are_refused(place
     shutil.copytree(one, place.folder / "raw" / "r0001_copy")
     shutil.rmtree(place.folder / "raw" / "r0002")
     (place.folder / "what.yaml").write_text(
-        "results: out\nevery: 0.1\nquiet: 0.2\ntasks:\n"
+        "results: out\nevery: 0.1\nquiet: 0.1\ntasks:\n"
         "  a: {do: 'table {path} 0', to: 'tables/{run:04}', wait: 0.1, tries: 2}\n"
         "  b: {do: 'table {path} 0', to: 'tables/000{run}', wait: 0.1, tries: 2, where: {name: r0001}, after: a}\n"
     )
