@@ -27,7 +27,8 @@ SAMPLED = object()
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``dxflow copy`` to a parser."""
     parser.add_argument("run", metavar="RUN", help=RUN)
-    parser.add_argument("to", metavar="TO", help="directory of the copy")
+    parser.add_argument("to", metavar="TO", nargs="?", help="directory of the copy")
+    parser.add_argument("--to", metavar="DIR", dest="into", help="the same, as other commands have it")
     parser.add_argument("--sources", nargs="+", metavar="PATTERN", help="keep only sources like '*XGM*'")
     add_pass_options(parser, MEANT)
     parser.add_argument("--dry-run", action="store_true", help="only show what would be copied, and its size")
@@ -131,6 +132,22 @@ def options_of(args: argparse.Namespace) -> dict[str, Any]:
     return options | {"frames": _frames(args), "dry_run": args.dry_run}
 
 
+def target(args: argparse.Namespace) -> str:
+    """Return where the copy goes.
+
+    Raises
+    ------
+    UsageError
+        If nothing says it, or two things do.
+    """
+    said = [one for one in (args.to, args.into) if one is not None]
+    if len(said) != 1:
+        raise UsageError(
+            "expected one directory for the copy: dxflow copy RUN TO, or dxflow copy RUN --to DIR"
+        )
+    return str(said[0])
+
+
 def run(args: argparse.Namespace) -> str:
     """Make the copy that parsed options describe and return a summary of it.
 
@@ -140,6 +157,6 @@ def run(args: argparse.Namespace) -> str:
         As `copy_run`.
     """
     cluster = cluster_of_pass(args) if args.cluster or args.workers else None
-    report = copy_run(run_of(args.run), args.to, cluster=cluster, **options_of(args))
+    report = copy_run(run_of(args.run), target(args), cluster=cluster, **options_of(args))
     note = "\n(nothing was written: sizes of files that are cut are estimates)" if args.dry_run else ""
     return f"{report}{note}"

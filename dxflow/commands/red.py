@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 PASS = ("cluster", "workers", "quiet")
-NOT_HERE = ("help", "cluster", "workers", "quiet", "name", "resume", "overwrite", "dry_run")
+NOT_HERE = ("help", "into", "cluster", "workers", "quiet", "name", "resume", "overwrite", "dry_run")
 """Options of ``dxflow copy`` that do not say what remains."""
 LONGEST = 200
 

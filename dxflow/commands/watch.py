@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 from .. import find
-from ..errors.usage import UsageError
+from ..errors.usage import OptionParser, UsageError
+from ..line.exits import text_of
 from ..watch import attempt, orders, template
 from ..watch.loop import Watcher
 
@@ -56,11 +58,83 @@ def run(args: argparse.Namespace, main: Callable[[Sequence[str]], int], say: Say
             "expected PROPOSAL_OR_DIR and --do FILE; or --new FILE for a configuration to begin with"
         )
     wanted = orders.of(args.do)
+    check(wanted)
     with Watcher(place_of(args.place), wanted, submit, say) as watcher:
         say(f"watching {args.place}; results, state and index.html in {wanted.results}; Ctrl-C ends it")
         watcher.watch(once=args.once)
         failed = [row for row in watcher.work.rows.values() if row.state == "failed"]
     return 1 if failed else 0
+
+
+def check(wanted: orders.Orders) -> None:
+    """Read the command line of each task as its command will: algorithms, options, and files that all runs need.
+
+    Raises
+    ------
+    UsageError
+        If one is wrong whatever the run; the message names file, line and key.
+    """
+    for task in wanted.tasks.values():
+        words = [orders.filled(word, EXAMPLE) for word in task.words]
+        of_run = sum("{" in word for word in task.words) > 1
+        try:
+            with chdir(wanted.path.parent):
+                CHECKS[words[0]]([*words[1:], "--to", "x.zarr"])
+        except (find.NotFoundError, ValueError, OSError, TypeError, KeyError) as e:
+            # Of words that are other ones for each run nobody knows yet whether they are right.
+            if not of_run and task.given is not None:
+                raise task.given.wrong(text_of(e), "do") from e
+
+
+def _check_reduce(words: Sequence[str]) -> None:
+    from .many import lines_of, read
+
+    for line in lines_of("reduce", None, words):
+        read(line.sections)
+
+
+def _check_table(words: Sequence[str]) -> None:
+    from ..analysis import config
+    from . import table
+
+    parser = OptionParser(prog="dxflow table", allow_abbrev=False)
+    table.add_arguments(parser)
+    args = parser.parse_args(words)
+    if args.config is not None:
+        config.of(args.config)
+
+
+def _check_copy(words: Sequence[str]) -> None:
+    from . import copy as copying
+
+    parser = OptionParser(prog="dxflow copy", allow_abbrev=False)
+    copying.add_arguments(parser)
+    args = parser.parse_args(words)
+    copying.target(args)
+    copying.options_of(args)
+
+
+def _check_cube(words: Sequence[str]) -> None:
+    from . import cube
+
+    cube.bins_of(cube.read(words)[0].bins)
+
+
+def _check_recipe(words: Sequence[str]) -> None:
+    recipe = find.recipe(words[0] if words else "")
+    if hasattr(recipe, "parser"):
+        recipe.parser().parse_args(words[1:])
+
+
+CHECKS = {
+    "reduce": _check_reduce,
+    "table": _check_table,
+    "copy": _check_copy,
+    "cube": _check_cube,
+    "recipe": _check_recipe,
+}
+EXAMPLE = {"name": "r0001", "run": 1, "proposal": 900000, "origin": "raw", "path": "r0001"}
+"""A run that stands for any other."""
 
 
 def place_of(text: str) -> str | int:

@@ -50,6 +50,8 @@ class Task:
     limit: float = 0.0
     """Seconds that it may take; 0 for any."""
     report: str = ""
+    given: Section | None = field(default=None, compare=False, repr=False)
+    """Where the file says it."""
 
     @property
     def content(self) -> str:
@@ -182,6 +184,7 @@ def _task(name: Any, above: Section) -> Task:
         wait=seconds(given, "wait", Task.wait),
         limit=seconds(given, "limit", Task.limit),
         report=_report(given),
+        given=given,
     )
 
 

@@ -7,7 +7,9 @@ import pytest
 from runs import make_run
 
 import dxflow
+from dxflow.commands import watch
 from dxflow.commands.main import main
+from dxflow.watch import orders
 
 DOCS = Path(__file__).parents[2] / "docs" / "watch.md"
 
@@ -80,7 +82,7 @@ def test_columns_that_are_chosen_later_are_filled_in(place, capsys):
     most = float(xgm.max())
     assert f"  {most:.5g}  " in row
     assert " 24 " in row
-    assert "none: there is no 'nope'" in row
+    assert "none: there is no" in (place / "watched/index.html").read_text()
     # No task was done again for it.
     assert sorted((place / "watched/watch").glob("*/table/*")) == logs
     assert f"intensity ({xgm.units})" in (place / "watched/index.html").read_text()
@@ -94,6 +96,64 @@ def test_the_page_links_what_there_is(place):
     assert links[0] == "reports/r0001.html"
     assert not re.search(r"(src|href)=\"?(http|//)", page)
     assert "<script" not in page
+
+
+@pytest.mark.parametrize(
+    ("do", "said"),
+    [
+        ("reduce {path} averige", "no algorithm 'averige'"),
+        ("reduce {path} average --pre cell", "Did you mean --per?"),
+        ("table {path} --confg exp.yaml", "--confg"),
+        ("table {path} --config exq.yaml", "exq.yaml"),
+        ("copy {path} --frmes lit", "--frmes"),
+        ("cube {path} --bins 'delay=0'", "expected a whole number"),
+        ("recipe saxss {path}", "no recipe 'saxss'"),
+        ("recipe saxs {path} --geometri x", "--geometry"),
+    ],
+)
+def test_mistakes_of_tasks_are_named_with_their_line_before_anything_is_done(do, said, tmp_path, capsys):
+    what = tmp_path / "what.yaml"
+    what.write_text(f"tasks:\n  a:\n    to: '{{name}}'\n    do: {do}\n")
+    assert main(["watch", str(tmp_path), "--do", str(what), "--once"]) == 2
+    shown = capsys.readouterr().err
+    assert f"{what}, line 4, tasks.a.do: " in shown
+    assert said in shown
+    assert not (tmp_path / "watch").exists()
+
+
+def test_each_command_makes_what_it_makes_when_it_is_typed(tmp_path, capsys):
+    make_run(tmp_path / "raw/r0001", detector="AGIPD500K", module_shape=(8, 8), modules=8, trains=3, pulses=4)
+    (tmp_path / "what.yaml").write_text(
+        "every: 0.2\nquiet: 0.2\nat_once: 4\ntasks:\n"
+        "  mean: {do: 'reduce {path} average --cluster here --quiet', to: '{name}-mean.zarr', tries: 1}\n"
+        "  copy: {do: 'copy {path} --frames pulses=0:5 --quiet', to: '{name}-copy', tries: 1}\n"
+        "  cube: {do: 'cube {path} --bins pulse_id=4 --of xgm.intensityTD --quiet', to: '{name}-cube.zarr', tries: 1}\n"
+    )
+    code = main(["watch", str(tmp_path / "raw"), "--do", str(tmp_path / "what.yaml"), "--once"])
+    assert code == 0, capsys.readouterr().out
+    assert dxflow.open(tmp_path / "r0001-mean.zarr").dataset["average.count"].max() == 12
+    assert dxflow.verify(tmp_path / "r0001-copy") == []
+    assert len(list((tmp_path / "r0001-copy").glob("*.h5"))) > 0
+    assert dxflow.open(tmp_path / "r0001-cube.zarr") is not None
+
+
+def test_tasks_that_are_right_are_checked_without_a_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/exp.yaml").write_text(
+        "variables: {xgm: 'SA1_XTD2_XGM/XGM/DOOCS:output data.intensityTD'}\n"
+    )
+    lines = [
+        "reduce {path} average --per cell litframes",
+        "reduce {path} average --frames lit/{name}.zarr",
+        "table {path} --config exp.yaml",
+        "copy {path} --frames lit",
+        "cube {path} --bins 'delay=0:1:10' --of xgm",
+        "recipe saxs dark {path} --geometry x.geom",
+    ]
+    rows = [f"  t{n}: {{do: \"{line}\", to: 't{n}-{{name}}'}}" for n, line in enumerate(lines)]
+    (tmp_path / "in/what.yaml").write_text("\n".join(["tasks:", *rows, ""]))
+    watch.check(orders.of("in/what.yaml"))
 
 
 def test_what_is_missing_is_said(tmp_path, capsys):
