@@ -27,7 +27,7 @@ MOST = 150_000
 """Bytes of a file."""
 ROWS = 4000
 """Of a table as text."""
-SAMPLES, SAMPLED = 16, 2**15
+SAMPLES, SAMPLED = 8, 2**14
 """Pieces of an array, and bytes of each, from which follows how small it becomes."""
 EXACT = 2**24
 """Whole numbers up to which single precision has all."""

@@ -45,13 +45,24 @@ def means(values: NDArray, rows: int, columns: int) -> NDArray:
     if (rows, columns) == (1, 1):
         return values
     high, wide = (-(-n // k) for n, k in zip(values.shape, (rows, columns), strict=True))
-    whole = np.full((high * rows, wide * columns), np.nan, np.float32)
-    whole[: values.shape[0], : values.shape[1]] = values
-    blocks = whole.reshape(high, rows, wide, columns)
-    there = np.isfinite(blocks)
-    count = there.sum(axis=(1, 3))
-    total = np.where(there, blocks, 0).sum(axis=(1, 3), dtype=np.float64)
+    whole = np.zeros((high * rows, wide * columns))
+    there = np.zeros(whole.shape, bool)
+    inside = slice(values.shape[0]), slice(values.shape[1])
+    np.isfinite(values, out=there[inside])
+    np.copyto(whole[inside], values, where=there[inside])
+    total, count = (_added(one, rows, columns) for one in (whole, there))
     return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
+def _added(values: NDArray, rows: int, columns: int) -> NDArray:
+    """Return sums of blocks: one row of all blocks after the other, as numpy is slow along short axes."""
+    added = np.zeros((len(values) // rows, values.shape[1]))
+    for row in range(rows):
+        added += values[row::rows]
+    total = np.zeros((len(added), values.shape[1] // columns))
+    for column in range(columns):
+        total += added[:, column::columns]
+    return total
 
 
 def _steps(shape: tuple[int, ...], pixels: int) -> list[int]:

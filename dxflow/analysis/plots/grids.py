@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 TIE = 1e-3
 """Parts of a pixel by which centres may be off: where they lie between two points, all go to the same side."""
+CORNER = 65
+"""Rows and columns of each module from which follows how far pixels are from each other."""
 LARGEST = 2**26
 """Points of a grid."""
 BESIDE = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
@@ -40,16 +42,19 @@ class Grid:
         ValueError
             If they are too far from each other for an image.
         """
-        points = positions[..., :2].reshape(-1, 2) * 1e3
-        known = np.flatnonzero(np.isfinite(points).all(axis=1))
-        steps = [1e3 * step for step in _steps(positions)]
+        # Apart: numpy is slow along axes of two values.
+        points = np.ascontiguousarray(positions[..., :2].reshape(-1, 2).T) * 1e3
+        known = np.flatnonzero(np.isfinite(points[0]) & np.isfinite(points[1]))
+        # A corner of each module says it, if it has a place.
+        found = _steps(positions[:, :CORNER, :CORNER])
+        steps = [1e3 * step for step in (found if len(found) == 2 else _steps(positions))]
         side = min(steps, default=1.0)
         if not len(known):
             return cls(np.full((1, 1), -1, np.int64), (0.0, side, 0.0, side))
-        at = points[known]
-        low = at.min(axis=0) - side / 2
-        at = (at - low) / side + TIE
-        shape = tuple(int(n) for n in np.floor(at.max(axis=0))[::-1] + 1)
+        at = points[:, known]
+        low = at.min(axis=1) - side / 2
+        at = (at - low[:, None]) / side + TIE
+        shape = tuple(int(n) for n in np.floor(at.max(axis=1))[::-1] + 1)
         if shape[0] * shape[1] > LARGEST:
             raise ValueError(
                 f"pixels of {side:.3g} mm make an image of {shape[1]} x {shape[0]} pixels: some are far from others; "
@@ -57,7 +62,7 @@ class Grid:
             )
         # Half the diagonal of a pixel: no point within a module is farther from a centre.
         reach = 1.05 * 0.5 * float(np.hypot(steps[0], steps[-1])) / side if steps else 0.0
-        seen, hidden = _seen(at - TIE, np.floor(at).astype(np.int64), shape, reach)
+        seen, hidden = _seen(at - TIE, at.astype(np.int64), shape, reach)
         extent = (low[0], low[0] + shape[1] * side, low[1], low[1] + shape[0] * side)
         pixel = np.where(seen >= 0, known[seen], -1).reshape(shape)
         return cls(pixel, tuple(map(float, extent)), hidden)
@@ -88,15 +93,15 @@ def _seen(at: NDArray, place: NDArray, shape: tuple[int, ...], reach: float) -> 
 
     Parameters
     ----------
-    at : ndarray, (centre, 2)
+    at : ndarray, (2, centre)
         x and y of centres in points; those of points are halves.
-    place : ndarray, (centre, 2)
+    place : ndarray, (2, centre)
         Column and row of the point in which each centre lies.
     shape : (rows, columns)
     reach : float
         How far, in points, the centre may be that is seen at a point without one.
     """
-    cell, every = place[:, 1] * shape[1] + place[:, 0], np.arange(len(at))
+    cell, every = place[1] * shape[1] + place[0], np.arange(at.shape[1])
     seen = np.full(shape[0] * shape[1], -1, np.int64)
     seen[cell] = every
     others = seen[cell] != every
@@ -104,11 +109,11 @@ def _seen(at: NDArray, place: NDArray, shape: tuple[int, ...], reach: float) -> 
         shared = np.zeros(len(seen), bool)
         shared[cell[others]] = True
         some = np.flatnonzero(shared[cell])
-        away = np.square(at[some] - place[some] - 0.5).sum(axis=1)
+        away = np.square(at[:, some] - place[:, some] - 0.5).sum(axis=0)
         # What is assigned last remains.
         some = some[np.argsort(-away, kind="stable")]
         seen[cell[some]] = some
-    hidden = np.ones(len(at), bool)
+    hidden = np.ones(at.shape[1], bool)
     hidden[seen[seen >= 0]] = False
     _fill(seen, at, place, hidden, shape, reach)
     hidden[seen[seen >= 0]] = False
@@ -127,16 +132,16 @@ def _fill(
     near = np.zeros_like(there)
     for y, x in BESIDE:
         near[1 + y : 1 + y + shape[0], 1 + x : 1 + x + shape[1]] |= empty
-    some = np.flatnonzero(near[1:-1, 1:-1].reshape(-1)[place[:, 1] * shape[1] + place[:, 0]])
+    some = np.flatnonzero(near[1:-1, 1:-1].reshape(-1)[place[1] * shape[1] + place[0]])
     targets, centres, away = [], [], []
     for y, x in BESIDE:
-        column, row = place[some, 0] + x, place[some, 1] + y
+        column, row = place[0, some] + x, place[1, some] + y
         inside = (column >= 0) & (column < shape[1]) & (row >= 0) & (row < shape[0])
         column, row, own = column[inside], row[inside], some[inside]
         own, column, row = (one[empty[row, column]] for one in (own, column, row))
         targets.append(row * shape[1] + column)
         centres.append(own)
-        away.append(np.hypot(at[own, 0] - column - 0.5, at[own, 1] - row - 0.5))
+        away.append(np.hypot(at[0, own] - column - 0.5, at[1, own] - row - 0.5))
     target, centre, far = (np.concatenate(one) for one in (targets, centres, away))
     good = far <= np.where(hidden[centre], OF_HIDDEN, reach)
     target, centre, far = target[good], centre[good], far[good]
