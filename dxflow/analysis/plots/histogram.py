@@ -49,7 +49,8 @@ class Histogram:
     @property
     def alone(self) -> bool:
         """Whether bins are single values."""
-        return self.data.sizes["bin"] > 1 and bool((self.data["low"] == self.data["high"]).all())
+        low, high = (self.data.variables[name].values for name in ("low", "high"))
+        return len(low) > 1 and bool((low == high).all())
 
     def draw(self, axes: Any) -> None:
         """Draw steps, or bars at values."""
