@@ -264,6 +264,6 @@ def _without(old: dict[str, NDArray], trains: NDArray) -> dict[str, NDArray] | N
 def _json(data: bytes | None) -> dict[str, Any]:
     try:
         found = json.loads(data or b"null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

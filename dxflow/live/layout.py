@@ -95,8 +95,16 @@ def unpacked(data: bytes) -> NDArray:
     Raises
     ------
     ValueError
-        If it is none.
+        If it is none, or says that it has more than there is.
     """
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    # Memory for it would be taken before its values are looked at.
+    size = math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and (size != len(data) - file.tell() or min(shape, default=0) < 0):
+        raise ValueError(f"an array of {dtype}, shape {shape}, in {len(data)} bytes")
     return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
 
 

@@ -235,7 +235,7 @@ class Sender:
         found = self._client.get(key) if kind == b"string" else None
         try:
             made = json.loads(found or "null")
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return made if isinstance(made, dict) else None
 

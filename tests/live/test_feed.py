@@ -152,6 +152,27 @@ def test_no_object_is_made_of_what_is_read(server, live, tools):
         tools.opened(run.address)
 
 
+@pytest.mark.parametrize("shape", ["(1000000000000,)", "(2,)", "(-1, -96)"])
+def test_arrays_that_say_that_they_are_larger_than_they_are_take_no_memory(server, live, tools, shape):
+    run = live(f"{server.url}?name=larger")
+    run.shown(0)
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    file = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(4 * 96)
+    server.client().hset("dxflow:larger:totals", "data:average.mean", file)
+    with pytest.raises(ValueError, match=r"array|shape|dimensions"):
+        tools.opened(run.address)
+
+
+def test_json_without_end_is_no_feedback(server, live, tools):
+    run = live(f"{server.url}?name=deep")
+    run.shown(0)
+    server.client().set("dxflow:deep:about", b"[" * 100_000)
+    with pytest.raises(FileNotFoundError, match="no live run has published"):
+        tools.opened(run.address)
+    run.show(1)
+    tools.until(lambda: "is not of dxflow" in run.publisher.trouble)
+
+
 def test_a_run_that_has_just_begun_is_an_empty_table(server, live, tools):
     run = live(f"{server.url}?name=begun", source="r0001")
     tools.until(lambda: len(tools.opened(run.address).rows) == 0)
