@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors.kinds import shown
+from .complete import lacking
 from .evaluating import Source
 from .rows import PULSE, when_of
 from .values import Value, evaluated, parsed
+from .variables import Variable
 
 if TYPE_CHECKING:
     from xarray import DataArray
@@ -39,6 +42,10 @@ def nearest(table: Source, of: Value | str, on: Any, off: Any, n: int = 3, reduc
         raise ValueError(f"of={str(of)!r} is {found.values.dtype}; expected numbers")
     values = np.where(found.there, found.values, np.nan).astype(float, copy=False)
     further = tuple(range(1, values.ndim))
+    named = at == PULSE and (isinstance(of, str) or hasattr(of, "node"))
+    if named and (short := lacking(table, Variable.of(table, of), pumped | dark)) is not None:
+        warnings.warn(f"nearest: {short} and are no neighbours", stacklevel=3)
+        dark = dark & ~short.rows
     rows, first, others = _windows(table, pumped, dark & ~np.isnan(values).all(axis=further), int(n))
     near = (values[others[first + k]] for k in range(n))
     neighbours = np.stack([*near], 1) if reduce == "all" else _mean(near)

@@ -294,6 +294,10 @@ def of_result(result: Any) -> str:
         If something that it was made of is in no file, or it is of a version that did not keep it.
     """
     made = result.manifest.get("config")
+    if result.manifest.get("kind") == "table":
+        if text := str(result.manifest["about"].get("config", "")):
+            return f"{text.rstrip()}\n"
+        raise ValueError(f"{result.path} is a table of all that is small, made without a configuration")
     if made is None:
         raise ValueError(
             f"{result.path} does not say how it was made: it is a copy, or of an older version of dxflow"

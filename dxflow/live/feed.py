@@ -121,7 +121,9 @@ class LiveTable(Table):
         left = self.snapshot["left_out"] or {}
         notes = [*notes, *(f"{name} is not in the feedback: {why}" for name, why in left.items())]
         what = self._collected.about.get("what", {})
-        return data, None, {"feedback": str(self._collected.address), "what": what, "notes": notes}
+        lost = [{"cause": str(one), "frames": int(n)} for one, n in (self.status.get("losses") or {}).items()]
+        where = str(self._collected.address)
+        return data, None, {"feedback": where, "what": what, "notes": notes, "losses": lost}
 
     def _renew(self) -> None:
         """Take the rows of another snapshot, with the selections and expressions that were there."""

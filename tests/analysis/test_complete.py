@@ -164,3 +164,17 @@ def test_the_same_of_pulses_of_lcls_files_of_results_and_of_several_runs(made):
     found = result.cube({"train_id": [0, 1e9]}, "roi.sum").data
     assert found["roi.sum_count"].values.tolist() == [sum(expected)]
     assert "missing frames" in set(result.losses.cause)
+
+
+def test_frames_that_lack_a_module_are_no_neighbours(made):
+    ev = dxflow.open(made.at / "t.zarr")
+    ev.select("on", "train_id == 10002")
+    ev.select("off", "train_id != 10002")
+    with pytest.warns(UserWarning, match=r"nearest: water\.sum\[0\]: 4 of 14 .* are no neighbours"):
+        near = ev.nearest("`water.sum`[0]", n=2)
+    # Of train 10001, whose frames are nearer, module 2 is missing, and train 10004 was not recorded.
+    frames = [f for f in made.frames if f[0] not in (10002,) and made.count[f] == 8]
+    close = sorted(frames, key=lambda f: abs(f[0] - 10002 + (f[1] - 4) * 1e-6))[:2]
+    assert {f[0] for f in close} == {10003}
+    found = near.values[ev.data.train_id.values == 10002]
+    assert np.allclose(found, np.mean([made.total[f] for f in close]), rtol=1e-6)

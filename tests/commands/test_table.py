@@ -80,5 +80,9 @@ def test_frames_that_lack_a_module_are_marked_and_told_wherever_a_table_is_shown
     said = capsys.readouterr().out
     assert "train 10001: missing frames, 2 frames" in said
     assert "modules_used" in said
+    assert main(["info", to, "--config", "--traceback"]) == 0
+    assert capsys.readouterr().out == (tmp_path / "t.yaml").read_text()
+    assert main(["show", to]) == 0
+    assert "lost: module 2" in capsys.readouterr().out
     assert main(["report", to]) == 0
     assert "train 10001: missing frames, 2 frames" in (tmp_path / "t.html").read_text()
