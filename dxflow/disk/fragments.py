@@ -32,6 +32,8 @@ BLOCK = 2**20
 """Bytes of an array with a checksum of their own: they stay in the cache between reading and checking."""
 LONGEST = 2**26
 """Bytes of a head."""
+SMALL = 2**16
+"""Bytes of an array that is kept in memory, where many are asked for one by one."""
 PARTS = 512
 """Buffers that are written by one call of the system."""
 SUFFIX = ".fragment"
@@ -269,9 +271,12 @@ class Fragment:
 
     def _fill(self, entry: Entry, at: int, block: memoryview) -> None:
         """Read a block of an array, and compare its checksum."""
-        count = os.preadv(self._file.fileno(), [block], self._first + entry.at + at)
-        if count < len(block) or crc32(block) != entry.checksums[at // BLOCK]:
+        if self._read(entry, at, block) < len(block) or crc32(block) != entry.checksums[at // BLOCK]:
             raise ValueError(f"bytes {at}-{at + len(block)}: {CHANGED}")
+
+    def _read(self, entry: Entry, at: int, block: memoryview) -> int:
+        """Read a block of an array; return how many bytes there were."""
+        return os.preadv(self._file.fileno(), [block], self._first + entry.at + at)
 
     def names(self) -> list[str]:
         """Return the names of the arrays."""
@@ -282,6 +287,35 @@ class Fragment:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
+
+
+class Held(Fragment):
+    """A fragment whose head and small arrays are in memory: they are asked for many times, one by one.
+
+    Attributes
+    ----------
+    nbytes : int
+        About as many are in memory.
+    """
+
+    def __init__(self, path: Path, of: str | None = None) -> None:
+        super().__init__(path, of)
+        with self._file, self._damage("arrays"):
+            small = [e for e in map(self._entry, self.names()) if 0 < e.nbytes <= SMALL]
+            self._kept = {e.at: os.pread(self._file.fileno(), e.nbytes, self._first + e.at) for e in small}
+        # As objects a head is some times as large as its text.
+        self.nbytes = 4 * self._first + sum(map(len, self._kept.values()))
+
+    def _read(self, entry: Entry, at: int, block: memoryview) -> int:
+        if (kept := self._kept.get(entry.at)) is None:
+            with open(self.path, "rb", buffering=0) as file:
+                return os.preadv(file.fileno(), [block], self._first + entry.at + at)
+        own = kept[at : at + len(block)]
+        block[: len(own)] = own
+        return len(own)
+
+    def __exit__(self, *_: object) -> None:
+        """Keep it."""
 
 
 def _memory(size: int) -> NDArray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..disk.fragments import Fragment, final_path, rows_path
+from ..disk.fragments import Fragment, Held, final_path, rows_path
 from . import noted
 from .origin import Origin, origin
 from .variables import Variable, Variables
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ..planning.public import Plan
     from ..planning.sight import Sight
     from ..run.losses import Loss
+
+ROOM = 2**25
+"""Bytes of what is small in fragments, and kept in memory."""
 
 
 class Contents(Variables):
@@ -42,6 +45,8 @@ class Contents(Variables):
     ) -> None:
         super().__init__(plan, events)
         self.folder, self.losses = folder, losses
+        self._held: dict[int, Held] = {}
+        self._room = ROOM
 
     @classmethod
     def of(cls, plan: Plan, folder: Path) -> Contents:
@@ -113,8 +118,15 @@ class Contents(Variables):
             return fragment.of(variable.entry, variable.shape, variable.dtype)
 
     def fragment(self, stretch: int) -> Fragment:
-        """Return the fragment with the rows of a stretch of trains."""
-        return Fragment(*self.plan.rows_of(self.folder, stretch))
+        """Return the fragment with the rows of a stretch of trains; what is small in it is read once for all."""
+        if (held := self._held.get(stretch)) is not None:
+            return held
+        at = self.plan.rows_of(self.folder, stretch)
+        if self._room <= 0:
+            return Fragment(*at)
+        held = self._held[stretch] = Held(*at)
+        self._room -= held.nbytes
+        return held
 
     def _opened(self, path: Path) -> Fragment:
         return Fragment(path, self.plan.digest)

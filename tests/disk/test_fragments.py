@@ -32,14 +32,34 @@ def good(tmp_path_factory):
     return path
 
 
-def test_what_is_written_is_read_back(good):
-    with fragments.Fragment(good) as fragment:
+KINDS = pytest.mark.parametrize("kind", [fragments.Fragment, fragments.Held])
+
+
+@KINDS
+def test_what_is_written_is_read_back(good, kind):
+    with kind(good) as fragment:
         assert fragment.meta == META
         assert sorted(fragment.names()) == sorted(ARRAYS)
         for name, array in ARRAYS.items():
             assert fragment[name].dtype == array.dtype
             np.testing.assert_array_equal(fragment[name], array)
+        np.testing.assert_array_equal(fragment.of("b/rows", (2, 3), "u2", 1, 2), ARRAYS["b/rows"][1:])
     assert fragments.intact(good) == META
+
+
+def test_what_is_small_is_held_in_memory_and_what_is_large_is_not(tmp_path):
+    path, large = tmp_path / "held.fragment", np.arange(fragments.SMALL)
+    fragments.write(path, META, ARRAYS | {"large": large})
+    with fragments.Held(path) as fragment:
+        pass
+    assert fragment._file.closed
+    assert fragment.nbytes < fragments.SMALL
+    np.testing.assert_array_equal(fragment["large"], large)
+    path.unlink()
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(fragment[name], array)
+    with pytest.raises(fragments.DamagedFragment):
+        fragment["large"]
 
 
 def test_several_threads_read_at_once(good):
@@ -79,7 +99,8 @@ def test_any_truncation_is_noticed(good, data):
     assert fragments.intact(cut) is None
 
 
-def test_a_changed_value_is_noticed_and_the_message_names_file_and_array(good):
+@KINDS
+def test_a_changed_value_is_noticed_and_the_message_names_file_and_array(good, kind):
     content = bytearray(good.read_bytes())
     at = content.find(ARRAYS["a.x"].tobytes())
     content[at + 9] ^= 1
@@ -87,7 +108,7 @@ def test_a_changed_value_is_noticed_and_the_message_names_file_and_array(good):
     changed.write_bytes(content)
     assert fragments.intact(changed) is None
     says = re.escape(f"{changed}: a.x: ")
-    with fragments.Fragment(changed) as fragment, pytest.raises(fragments.DamagedFragment, match=says):
+    with kind(changed) as fragment, pytest.raises(fragments.DamagedFragment, match=says):
         fragment["a.x"]
 
 

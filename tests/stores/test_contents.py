@@ -9,6 +9,8 @@ from samples import RoiSum, TrainSums
 
 import dxflow
 from dxflow import Algorithm, Frames, Output
+from dxflow.disk import fragments
+from dxflow.stores import contents
 from dxflow.stores.contents import Contents
 from dxflow.testing.case import cut
 from dxflow.worker.chunk import run_chunk
@@ -137,13 +139,31 @@ def test_reading_a_variable_looks_once_at_each_chunk_however_many_there_are(run,
     work = Workspace(made, tmp_path)
     events = {"tsum.ev": [run_chunk(work, chunk.number).events["tsum.ev"] for chunk in made.chunks]}
     expected = dataset(run.path, RoiSum(), TrainSums())
-    contents = Contents(replace(made, chunks=Counted(made.chunks)), tmp_path, events)
+    holds = Contents(replace(made, chunks=Counted(made.chunks)), tmp_path, events)
     # What follows from the plan alone is found out with the first.
-    first = next(v for v in contents.variables.values() if v.axis == "row")
-    contents.rows(first, 0, first.shape[0])
-    for variable in contents.variables.values():
+    first = next(v for v in holds.variables.values() if v.axis == "row")
+    holds.rows(first, 0, first.shape[0])
+    for variable in holds.variables.values():
         if variable.axis != "part":
             before = Counted.looked
-            found = contents.rows(variable, 0, variable.shape[0])
+            found = holds.rows(variable, 0, variable.shape[0])
             np.testing.assert_array_equal(found, expected[variable.name].values, variable.name)
             assert Counted.looked - before <= 2 * len(made.chunks), variable.name
+
+
+@pytest.mark.parametrize(("room", "opened"), [(2**25, 1), (0, 2)])
+def test_a_small_fragment_is_opened_once_for_all_variables(run, tmp_path, monkeypatch, room, opened):
+    """As long as there is room for them in memory."""
+    monkeypatch.setattr(contents, "ROOM", room)
+    made = cut(dxflow.plan(run.path, RoiSum(), cluster="here"), 1)
+    work = Workspace(made, tmp_path)
+    for chunk in made.chunks:
+        run_chunk(work, chunk.number)
+    holds, times = Contents(made, tmp_path, {}), []
+    variables = [v for v in holds.variables.values() if v.axis == "row" and v.output][:1] * 2
+    assert len(variables) == 2
+    head = fragments.Fragment._head
+    monkeypatch.setattr(fragments.Fragment, "_head", lambda self: times.append(self.path) or head(self))
+    for variable in variables:
+        holds.rows(variable, 0, variable.shape[0])
+    assert len(times) == opened * len(made.chunks)
