@@ -12,7 +12,7 @@ from .. import find
 from ..errors.usage import OptionParser, UsageError
 from ..line.exits import text_of
 from ..watch import attempt, orders, template
-from ..watch.loop import Watcher
+from ..watch.loop import watched
 
 FLAGS = {
     "reduce": ("--resume", "--overwrite"),
@@ -59,11 +59,8 @@ def run(args: argparse.Namespace, main: Callable[[Sequence[str]], int], say: Say
         )
     wanted = orders.of(args.do)
     check(wanted)
-    with Watcher(place_of(args.place), wanted, submit, say) as watcher:
-        say(f"watching {args.place}; results, state and index.html in {wanted.results}; Ctrl-C ends it")
-        watcher.watch(once=args.once)
-        failed = [row for row in watcher.work.rows.values() if row.state == "failed"]
-    return 1 if failed else 0
+    begun = f"watching {args.place}; results, state and index.html in {wanted.results}; Ctrl-C ends it"
+    return 1 if watched(place_of(args.place), wanted, submit, say, once=args.once, begun=begun) else 0
 
 
 def check(wanted: orders.Orders) -> None:

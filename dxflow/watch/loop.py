@@ -17,6 +17,7 @@ from ..disk import lock
 from ..errors import PlanError
 from ..errors.usage import UsageError
 from . import asking, page
+from .aside import Aside
 from .filling import Filling
 from .hands import Hands, Submit
 from .orders import ORIGINS, Orders
@@ -135,20 +136,17 @@ class Watcher:
         """Say what happens."""
         self._say(f"{time.strftime('%H:%M:%S')} {words}")
 
-    def watch(self, *, once: bool = False) -> None:
-        """Watch until this is interrupted; with `once`, until nothing is left to do."""
-        try:
-            while True:
-                self.tick()
-                if once and self.finished:
-                    return
-                hurry = self.work.busy() or once or self._trouble or self.filling.left()
-                soon = TICK if hurry else self.orders.every
-                time.sleep(max(0.02, min(soon, self._next - time.monotonic())))
-        except KeyboardInterrupt as e:
-            self.work.stop()
-            e.add_note("the state is kept: the same command goes on with it")
-            raise
+    def watch(self, aside: Aside, *, once: bool = False) -> None:
+        """Watch until `aside` is asked to end; with `once`, until nothing is left to do."""
+        while True:
+            self.tick()
+            if once and self.finished:
+                return
+            hurry = self.work.busy() or once or self._trouble or self.filling.left()
+            soon = TICK if hurry else self.orders.every
+            if aside.rest(max(0.02, min(soon, self._next - time.monotonic()))):
+                self.work.stop(aside.left)
+                return
 
     def tick(self) -> None:
         """Do what is to be done now; a disk that is full, or a file that others lock, is waited for."""
@@ -236,3 +234,26 @@ class Watcher:
         now = clock(time.time())
         who = f"process {os.getpid()} on {os.uname().nodename}"
         return f"{ended} {now}" if ended else f"as of {now}, by {who}; two minutes later, nobody watches"
+
+
+def watched(
+    place: str | int, orders: Orders, submit: Submit, say: Say, *, once: bool = False, begun: str = ""
+) -> list[Row]:
+    """Watch, as `Watcher` does, in a thread of its own; return the rows that have failed.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it was interrupted.
+    """
+    aside = Aside(orders.results, say)
+
+    def work() -> list[Row]:
+        with Watcher(place, orders, submit, say) as watcher:
+            if begun:
+                say(begun)
+            watcher.watch(aside, once=once)
+            return [row for row in watcher.work.rows.values() if row.state == FAILED]
+
+    failed: list[Row] = aside.run(work)
+    return failed

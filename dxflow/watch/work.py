@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -358,8 +359,8 @@ class Work:
             f"{row.run} {row.task}: failed, try {failures} of {task.tries}, again in {lasted(wait)}: {reason}"
         )
 
-    def stop(self) -> None:
-        """Ask what runs on this machine to end, and wait for it a little; jobs stay in the queue."""
+    def stop(self, left: threading.Event) -> None:
+        """Ask what runs on this machine to end, and wait for it, unless it is `left`; jobs stay in the queue."""
         self._ending = True
         asked = [
             row
@@ -374,12 +375,13 @@ class Work:
                 f"{len(asked)} under way are asked to end; Ctrl-C once more leaves them, to be found again"
             )
         until = time.monotonic() + PATIENCE
-        with suppress(KeyboardInterrupt, sqlite3.Error, OSError):
-            while time.monotonic() < until and any(
-                self.rows[row.run, row.task].state in UNDER_WAY for row in asked
+        with suppress(sqlite3.Error, OSError):
+            while (
+                not left.wait(0.1)
+                and time.monotonic() < until
+                and any(self.rows[row.run, row.task].state in UNDER_WAY for row in asked)
             ):
                 for row in asked:
                     now = self.rows[row.run, row.task]
                     if now.state in UNDER_WAY:
                         self._follow((row.run, row.task), now)
-                time.sleep(0.1)

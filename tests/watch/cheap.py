@@ -51,14 +51,14 @@ def main():
     if sys.argv[1] == "watch":
         return attempt.run(Path(sys.argv[3]), work, lambda words: ("--overwrite",))
     from dxflow.watch import hands, orders
-    from dxflow.watch.loop import Watcher
+    from dxflow.watch.loop import watched
 
     hands.PROGRAM = (sys.executable, __file__)
     wanted = orders.of(sys.argv[2])
     say = lambda words: (sys.stdout.write(words + "\n"), sys.stdout.flush())  # noqa: E731
     try:
-        with terminated.told(), Watcher(sys.argv[1], wanted, None, say) as watcher:
-            watcher.watch(once="--once" in sys.argv)
+        with terminated.told():
+            watched(sys.argv[1], wanted, None, say, once="--once" in sys.argv)
     except KeyboardInterrupt as e:
         say("; ".join(e.__notes__))
         return 130
