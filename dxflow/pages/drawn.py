@@ -25,17 +25,19 @@ if TYPE_CHECKING:
 
 SIZE = (4.3, 3.1)
 """Inches: on a phone its texts are as large as those of the page."""
-MARGINS = {"left": 0.19, "right": 0.965, "bottom": 0.165, "top": 0.96}
+MARGINS = {"left": 0.19, "right": 0.965, "bottom": 0.165, "top": 0.945}
 WITHIN = 0.99
 """Part of the width in which everything is."""
+WIDER = 1.08
+"""How many times as long as here a text may be in the font of a browser."""
 INK = "#010203"
 """Stands for the colour of the text around."""
-LABEL, NAME = 44, 24
-"""Signs of the name of an axis, and of a name along one."""
+LABEL, NAME, SURE = 44, 24, 20
+"""Signs of the name of an axis, and of a name along one; of a name of an axis for which there is always room."""
 TICKS = 5
 """Along an axis."""
-DOTS = 120
-"""Per inch, of what is no line."""
+DOTS, POINTS = 120, 72
+"""Per inch, of what is no line, and of SVG."""
 _STYLE: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
     **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "none"),
@@ -94,6 +96,7 @@ class Easel:
         literal(figure)
         _shorten(figure)
         _fit(figure)
+        _within(figure)
         out = io.StringIO()
         FigureCanvasSVG(figure).print_svg(out, metadata=_NOTHING, bbox_inches_restore=None)
         if _again(picture):
@@ -135,6 +138,8 @@ def _clear(axes: Any) -> None:
     axes.relim()
     axes.margins(x=0.05, y=0.05)
     axes.set(xscale="linear", yscale="linear", xlabel="", ylabel="", xlim=(0, 1), ylim=(0, 1))
+    axes.xaxis.label.set_x(0.5)
+    axes.yaxis.label.set_y(0.5)
     # Of what comes, while these limits stay where nothing does.
     axes.set(autoscalex_on=True, autoscaley_on=True)
 
@@ -183,6 +188,32 @@ def _fit(figure: Any) -> None:
     figure.subplots_adjust(
         right=max(MARGINS["right"] - max(over, 0), 0.5), top=MARGINS["top"] - min(max(above, 0), 0.2)
     )
+
+
+def _within(figure: Any) -> None:
+    """Have the names of axes within the picture: moved along the axis, and cut if they are longer than it all."""
+    long = [
+        (axes, axis, n)
+        for axes in figure.axes
+        for n, axis in enumerate((axes.xaxis, axes.yaxis))
+        if len(axis.label.get_text()) > SURE
+    ]
+    if not long:
+        return
+    # Letters are as wide as they are drawn, whatever was drawn before.
+    dots, figure.dpi = figure.dpi, POINTS
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+    for axes, axis, n in long:
+        label, room = axis.label, (figure.bbox.width, figure.bbox.height)[n] * WITHIN
+        size = WIDER * label.get_window_extent().size[n]
+        if size > room:
+            label.set_text(_short(label.get_text(), max(int(LABEL * room / size) - 1, SURE)))
+            size = WIDER * label.get_window_extent().size[n]
+        low, length = axes.bbox.min[n], axes.bbox.size[n]
+        middle = min(max(low + length / 2, figure.bbox.size[n] * (1 - WITHIN) + size / 2), room - size / 2)
+        (label.set_x, label.set_y)[n]((middle - low) / length)
+    figure.dpi = dots
 
 
 def _short(text: str, most: int = LABEL) -> str:

@@ -219,7 +219,10 @@ def test_the_same_picture_has_the_same_bits(data):
 
 def test_a_picture_does_not_depend_on_those_before_it(data):
     names = ["a.intensity", "a.mean", "a.profile", "xgm", "a.lit", "b.nothing", "b.peaks_count"]
-    data = data.assign({"wide": ("q", np.logspace(0, 8, 40))})
+    # A long name is moved along its axis.
+    data = data.assign(
+        {"wide": ("q", np.logspace(0, 8, 40), {"units": "counts of the whole detector and run"})}
+    )
     alone = {n: Figures(data).figure(n) for n in [*names[::2], "a.mean", "wide", "b.nothing"]}
     together = Figures(data)
     for name in ["a.mean", "wide", *names[::2], "wide", "b.nothing"]:

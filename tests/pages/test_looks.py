@@ -15,6 +15,11 @@ BACKGROUND = {False: "rgb(255, 255, 255)", True: "rgb(20, 23, 26)"}
 # What sticks out of the page, but for what is in a box that is moved sideways.
 OUTSIDE = """[...document.body.querySelectorAll('*')].filter(e => !e.closest('.wide, pre, svg')
   && e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map(e => e.outerHTML.slice(0, 80))"""
+# Letters of pictures that are cut off at its border.
+CUT = """[...document.querySelectorAll('svg.plot')].flatMap(s => [...s.querySelectorAll('text')].filter(t => {
+  const [a, b] = [s, t].map(e => e.getBoundingClientRect());
+  return b.right > a.right + 1 || b.left < a.left - 1 || b.top < a.top - 1 || b.bottom > a.bottom + 1;
+}).map(t => t.textContent))"""
 TEXTS = """[...document.querySelectorAll('h1, h3, p, td, th, li, pre, svg text, title')]
   .map(e => e.textContent).join('\\n')"""
 
@@ -81,6 +86,7 @@ def test_a_page_of_hostile_names_shows_them_as_text_at_every_width(browser, host
         assert plain(name, 60).removesuffix("...") in texts
     assert shown.evaluate("document.documentElement.scrollWidth") == width
     assert shown.evaluate(OUTSIDE) == []
+    assert shown.evaluate(CUT) == []
     assert shown.evaluate("getComputedStyle(document.body).backgroundColor") == BACKGROUND[dark]
     # Lines and letters of pictures are as the text around: they are seen on both.
     inks = shown.evaluate(
