@@ -174,9 +174,8 @@ class GrowingRun:
 
     def plan(self, step: Step, to: Path, *, resume: bool = False) -> Plan:
         """Plan a result of the trains of a step; that of a whole run in the end, as nobody would plan it otherwise."""
-        whole = step.what is None and self._first is None
-        files = self._paths() if step.what is None else step.what
-        of = self.run if whole else Part(self.run, files, self._first, step.last)
+        whole = step.what["whole"] and self._first is None
+        of = self.run if whole else Part(self.run, tuple(step.what["files"]), self._first, step.last)
         plan = self.planner(of, to, chunk=self.chunk(), resume=resume)
         return replace(plan, losses=(*plan.losses, *self._missed.losses))
 
@@ -198,9 +197,9 @@ class GrowingRun:
             self._first = after + 1
             self._done = self._taken = max(self._done, after)
 
-    def ended(self, name: str, last: int, files: Sequence[str]) -> None:
+    def ended(self, name: str, last: int, what: Mapping[str, Any]) -> None:
         """Take note of a version that is final, with the trains up to one: of which files, and how it is called."""
-        self._missed.ended(Ended(name, self._first or 0, last, frozenset(files)))
+        self._missed.ended(Ended(name, self._first or 0, last, frozenset(what["files"])))
 
     def done(self, step: Step) -> None:
         """Take note that the result of a step is there."""
@@ -326,14 +325,14 @@ class GrowingRun:
         self._fresh, first = False, self._first or 0
         ids = [file.trains[(file.trains <= last) & (file.trains >= first)] for file in self._frontier.files()]
         ids = [some for some in ids if len(some)]
-        files = None if ended and not self._open else self._paths()
+        what = {"files": self._paths(), "whole": ended and not self._open}
         if ended and self._open:
             log.warning("%s: %d files that are not closed are left out", self._named(), self._open)
         if ids:
             self._taken = last
-            return Step(int(min(some.min() for some in ids)), last, ended, files)
+            return Step(int(min(some.min() for some in ids)), last, ended, what)
         if ended and first:
-            return Step(last + 1, last, ended, files)
+            return Step(last + 1, last, ended, what)
         if ended:
             raise PlanError(f"{self._named()}: no train is in any of its files")
         return "trains"

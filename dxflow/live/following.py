@@ -187,8 +187,7 @@ class _Following:
             self.source.cut(chunk)
         for asked, after, what in self.place.changes():
             self._change(asked, after, what)
-        # What a version has done is not done with other options: these are looked for when it is there again.
-        found: Step | Asked = self._next(asking=not self.place.begun())
+        found = self._first()
         while True:
             while isinstance(found, Asked):
                 self._begin_version(found, None)
@@ -209,6 +208,16 @@ class _Following:
             if ended is None:
                 return
             found = ended
+
+    def _first(self) -> Step | Asked:
+        """Return what is to be done first: what was done before an interruption, ahead of any other options."""
+        if not self.place.begun():
+            return self._next()
+        found = self._next(asking=False)
+        if isinstance(found, Step) and found.first <= found.last and parameters.waiting(self.place.folder):
+            # They are looked for when that is there again.
+            return replace(found, final=False)
+        return found
 
     def _version(self, step: Step, known: Growing) -> Asked | Step | None:
         """Work on one version of the result; return what is to be done next, None if all is done."""

@@ -12,6 +12,7 @@ from samples import Stats
 import dxflow
 from dxflow import PlanError
 from dxflow.live import following, parameters
+from dxflow.live.folder import Ending
 from dxflow.live.following import follow
 from dxflow.live.parameters import Asked, answer, answered, ask, waiting, without
 from dxflow.live.snapshots import Place
@@ -211,3 +212,25 @@ def test_a_disk_that_is_full_is_waited_for_with_each_note(whole, now, tmp_path, 
     result = follow(Fed(whole.path, tmp_path / "run", SEQUENCES[:3], SOME), to, [asking], "here")
     assert full == ["note_chunk", "show", "note_change", "answer"]
     assert result.dataset.equals(offline(whole, 10005, 10012, **CHANGED))
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_what_is_asked_for_while_nobody_works_comes_after_what_was_done(whole, now, tmp_path, again):
+    """Also where it is gone on with at the end of the run."""
+    to = tmp_path / "x.zarr"
+    asking = Interrupting(to.with_suffix(".live"), {})
+    with pytest.raises(KeyboardInterrupt):
+        follow(Fed(whole.path, tmp_path / "run", SEQUENCES[:5], SOME), to, [asking], "here")
+    ask(to.with_suffix(".live"), "above", {"ss": "2 5"}, again)
+    source = Fed(whole.path, tmp_path / "run", [], SOME, end=Ending(0.0))
+    kept = Kept()
+    result = follow(source, to, [kept], "here")
+    last = 10020
+    first = offline(whole, 10001, last)
+    if again:
+        assert result.dataset.equals(offline(whole, 10001, last, **CHANGED))
+        assert dxflow.open(tmp_path / "x.v1.zarr").dataset.equals(first)
+    else:
+        assert result.dataset.equals(first)
+        assert not (tmp_path / "x.v1.zarr").exists()
+    assert kept.snapshots[0].version == 1
