@@ -87,10 +87,13 @@ class Easel:
         dots : float
             Per inch, of images and maps.
         """
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.backends.backend_svg import FigureCanvasSVG
 
         axes = self._axes(picture, dots)
         figure = axes.figure
+        # Letters are measured alike, whatever was drawn before.
+        FigureCanvasAgg(figure)
         picture.draw(axes)
         _few(axes, picture)
         literal(figure)
@@ -200,16 +203,17 @@ def _within(figure: Any) -> None:
     ]
     if not long:
         return
-    # Letters are as wide as they are drawn, whatever was drawn before.
     dots, figure.dpi = figure.dpi, POINTS
     if (engine := figure.get_layout_engine()) is not None:
         engine.execute(figure)
+    # The one that a text was drawn with before may have other dots.
+    renderer = figure.canvas.get_renderer()
     for axes, axis, n in long:
         label, room = axis.label, (figure.bbox.width, figure.bbox.height)[n] * WITHIN
-        size = WIDER * label.get_window_extent().size[n]
+        size = WIDER * label.get_window_extent(renderer).size[n]
         if size > room:
             label.set_text(_short(label.get_text(), max(int(LABEL * room / size) - 1, SURE)))
-            size = WIDER * label.get_window_extent().size[n]
+            size = WIDER * label.get_window_extent(renderer).size[n]
         low, length = axes.bbox.min[n], axes.bbox.size[n]
         middle = min(max(low + length / 2, figure.bbox.size[n] * (1 - WITHIN) + size / 2), room - size / 2)
         (label.set_x, label.set_y)[n]((middle - low) / length)
