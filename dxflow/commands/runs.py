@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,8 @@ def run(args: argparse.Namespace, say: Say) -> int:
     _refuse_unknown(args.only, runs, rows)
     shown = [row for row in rows.values() if _wanted(row, args.only)]
     units = json.loads(about.get("units", "{}"))
-    say(table(shown, _chosen(args.columns, shown, units)))
+    gone = {name for name, one in runs.items() if one.state == state.GONE}
+    say(table(shown, _chosen(args.columns, shown, units), gone))
     place = about.get("place", "")
     say(
         f"{asking.counted(rows)}; {f'{watching} watches {place}' if watching else f'nobody watches {place} now'}"
@@ -161,8 +162,10 @@ def _read(wanted: columns.Column, rows: list[state.Row]) -> dict[str, Callable[[
     return {columns.titled(wanted.name, units): read}
 
 
-def table(rows: list[state.Row], chosen: dict[str, Callable[[state.Row], str]]) -> str:
-    """Return rows as text, each column as wide as it must be."""
+def table(
+    rows: list[state.Row], chosen: dict[str, Callable[[state.Row], str]], gone: Collection[str] = ()
+) -> str:
+    """Return rows as text, each column as wide as it must be; of runs that are gone it is said."""
     if not rows:
         return "no tasks yet"
     lines = [(*HEAD, *chosen, "lost, or why")]
@@ -172,6 +175,7 @@ def table(rows: list[state.Row], chosen: dict[str, Callable[[state.Row], str]]) 
         said = " ".join((row.losses if row.state == state.DONE else row.reason).split())
         if row.state == state.AGAIN and row.next:
             said = f"again at {clock(row.next)}: {said}"
+        said = "; ".join(filter(None, ["the run is gone" if row.run in gone else "", said]))
         cells = (row.run, row.task, row.state, str(row.tries), clock(row.ended), took, where)
         lines.append((*cells, *(make(row) for make in chosen.values()), said[:WIDE]))
     widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]

@@ -304,12 +304,15 @@ def test_the_page_says_each_minute_who_watches(place, monkeypatch):
     assert re.search(rf"<p>as of \d\d-\d\d \d\d:\d\d:\d\d, by process {os.getpid()} on ", text)
 
 
-def test_runs_that_are_gone_are_said_and_go_on_when_they_are_back(place):
+def test_runs_that_are_gone_are_said_and_go_on_when_they_are_back(place, capsys):
     place.configure("table {path} fail", ", tries: 2", wait=1000)
     watcher = place.start()
     place.until(lambda: place.states() == {state.AGAIN}, watcher)
     (place.folder / "raw" / "r0002").rename(place.folder / "r0002")
     place.until(lambda: state.read(place.out)[0]["r0002"].state == state.GONE, watcher)
+    assert main(["runs", str(place.out)]) == 0
+    one, two = capsys.readouterr().out.splitlines()[1:3]
+    assert ("the run is gone; again at" in two, "gone" in one) == (True, False)
     (place.folder / "r0002").rename(place.folder / "raw" / "r0002")
     place.until(lambda: state.read(place.out)[0]["r0002"].state == "", watcher)
     watcher.send_signal(signal.SIGINT)
