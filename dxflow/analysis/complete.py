@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,7 +77,9 @@ class Lacking:
         return f"{self.name}: {self.count} of {self.of} frames are made of {few} modules, others of {most},"
 
 
-def lacking(table: Source, of: Variable, inside: NDArray) -> Lacking | None:
+def lacking(
+    table: Source, of: Variable, inside: NDArray, known: dict[tuple[str, ...], Lacking | None] | None = None
+) -> Lacking | None:
     """Return which rows of what is made of all modules of a frame lack some that others have; None if none do.
 
     Parameters
@@ -86,21 +88,34 @@ def lacking(table: Source, of: Variable, inside: NDArray) -> Lacking | None:
         A variable or an expression of some. What has an axis of modules says by itself where there are none.
     inside : ndarray of bool, (row,)
         The rows that are compared.
+    known : dict, optional
+        What was found before for the same rows.
     """
-    rows, least, most, read = np.zeros(len(inside), bool), [], [], [0]
-    there = np.zeros(len(inside), bool)
-    for label in dict.fromkeys(_labels(table.data, of.node)):
+    labels = tuple(sorted(set(_labels(table.data, of.node))))
+    known = {} if known is None else known
+    if labels not in known:
+        known[labels] = _compared(table, labels, inside)
+    found = known[labels]
+    return None if found is None else replace(found, name=of.name)
+
+
+def _compared(table: Source, labels: Sequence[str], inside: NDArray) -> Lacking | None:
+    """Return the rows that are made of fewer modules than others by any of the variables that count them."""
+    rows, there = np.zeros(len(inside), bool), np.zeros(len(inside), bool)
+    least, most, read = list[int](), list[int](), [0]
+    for label in labels:
         column = table.column(label)
         known = inside & column.there & (column.values > 0)
         there |= known
         if known.any():
-            most.append(int(column.values[known].max()))
-            least.append(int(column.values[known].min()))
+            used = column.values[known]
+            most.append(int(used.max()))
+            least.append(int(used.min()))
             read.append(int(table.data[label].attrs.get(OF, 0)))
             rows |= known & (column.values < most[-1])
     if not rows.any():
         return None
-    return Lacking(of.name, rows, int(rows.sum()), int(there.sum()), min(least), max(most), max(read))
+    return Lacking("", rows, int(rows.sum()), int(there.sum()), min(least), max(most), max(read))
 
 
 def said(data: Dataset) -> list[str]:

@@ -202,7 +202,8 @@ def make(
     notes = list(dict.fromkeys([*counted.notes(variables), *joins]))
     told = _told(table, variables, where, pump, divided) | _selections(table, where, at)
     said = _said(table, found, chosen, data, short, notes)
-    about = {"losses": table.about["losses"]} if getattr(table, "about", {}).get("losses") else {}
+    lost = getattr(table, "about", {}).get("losses")
+    about = {"losses": lost} if lost else {}
     cube = Cube(data.assign_attrs(told | said), about=about)
     return cube if images is None else _with_images(cube, counted, images)
 

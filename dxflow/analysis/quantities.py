@@ -47,7 +47,8 @@ class Cells:
     incomplete: bool = False
     _known: dict[tuple[str, str], NDArray] = field(default_factory=dict, init=False)
     """What all quantities are divided by, or weighted."""
-    _lacking: dict[str, Lacking | None] = field(default_factory=dict, init=False)
+    _compared: dict[tuple[str, ...], Lacking | None] = field(default_factory=dict, init=False)
+    """Of which rows modules are missing, by what counts them."""
 
     @cached_property
     def trains(self) -> tuple[NDArray, NDArray]:
@@ -75,12 +76,13 @@ class Cells:
 
     def lacking(self, of: Variable) -> Lacking | None:
         """Return which rows in bins do not count in a variable since they are made of fewer modules than others."""
-        key = ast.dump(of.node)
         if self.incomplete or self.at == TRAIN or of.rate != PULSE:
             return None
-        if key not in self._lacking:
-            self._lacking[key] = lacking(self.table, of, self.flat >= 0)
-        return self._lacking[key]
+        return lacking(self.table, of, self._inside, self._compared)
+
+    @cached_property
+    def _inside(self) -> NDArray:
+        return self.flat >= 0
 
     def counted(self, rate: str, *variables: Variable | None) -> NDArray:
         """Return the bins of rows or trains, -1 of rows that are made of fewer modules than others."""
