@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis.columns import VALID, Columns
+from ..analysis.complete import USED, is_count
 from ..analysis.cubes import Cube
 from ..analysis.picked import Picks
 from ..analysis.rows import PULSE, RUN, TRAIN, Rows
@@ -69,7 +70,9 @@ class Source:
         if isinstance(one, Result):
             one = _tabled(one)
         if isinstance(one, Table):
-            return cls(one.data, one.columns, about | _said(one.data))
+            # Of how many modules rows are made goes with whatever is exported of them.
+            data = one.data.set_coords([n for n, v in one.data.data_vars.items() if is_count(str(n), v)])
+            return cls(data, one.columns, about | _said(data))
         if not isinstance(one, kinds):
             raise TypeError(f"{what!r} is a {type(one).__name__}; expected a result, table, cube or picks")
         data = one.dataset if isinstance(one, Result) else one.flat if isinstance(one, Picks) else one.data
@@ -109,6 +112,8 @@ class Source:
 def _rank(name: str, dim: str) -> int:
     """Return where a label stands among those of an axis."""
     ends = ("train_id", "pulse_id")
+    if USED in name:
+        return len(ends) + 1
     return -1 if name == dim else next((i for i, end in enumerate(ends) if name.endswith(end)), len(ends))
 
 

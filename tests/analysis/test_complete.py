@@ -1,5 +1,6 @@
 """Frames that lack a module, in tables and cubes: against sums of the pixels that EXtra-data reads, frame by frame."""
 
+import csv
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from runs import make_run
 import dxflow
 import dxflow.analysis
 from dxflow.algorithms.roi import RoiSum
+from dxflow.handover.exporting import export
 from dxflow.simulate import Plant, Scan
 
 CONFIG = {
@@ -178,3 +180,12 @@ def test_frames_that_lack_a_module_are_no_neighbours(made):
     assert {f[0] for f in close} == {10003}
     found = near.values[ev.data.train_id.values == 10002]
     assert np.allclose(found, np.mean([made.total[f] for f in close]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("what", ["table", "result"])
+def test_what_is_exported_says_of_how_many_modules_it_is(made, what, tmp_path):
+    result = dxflow.reduce(made.at / "r0080", RoiSum(), cluster="here", quiet=True)
+    source, name = (made.ev, "water.sum") if what == "table" else (result, "roi.sum")
+    export(source, tmp_path / "a.csv", name)
+    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert [int(row["modules_used"]) for row in rows] == [made.count[f] for f in made.frames]
