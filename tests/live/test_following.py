@@ -16,6 +16,7 @@ from samples import Stats
 
 import dxflow
 from dxflow import PlanError
+from dxflow.algorithms.average import Average
 from dxflow.algorithms.litframes import LitFrames
 from dxflow.disk import replace as disk
 from dxflow.live import folder, following, observers
@@ -57,6 +58,16 @@ def test_each_snapshot_has_the_bits_of_an_offline_pass_over_its_trains(whole, fo
         assert [k for k in expected if expected[k] != values[k]] == []
     assert [one.trains for one in kept.snapshots] == [4, 8, 14, 17, 20, 26, 26]
     assert [one.last_train for one in kept.snapshots][:3] == [10004, 10010, 10016]
+
+
+def test_trains_that_are_listed_have_the_bits_of_these_alone(whole):
+    """In whatever chunks the others would be."""
+    ids = [10001, 10018, 10021, 10023]
+    given = {"chunk": "1 trains", "on_fault": "mask", "cluster": "here", "quiet": True}
+    alone = dxflow.reduce(RunDirectory(whole.path).select_trains(by_id[ids]), Average(img=TWO), **given).dataset
+    listed = dxflow.reduce(whole.path, Average(img=TWO), frames=dxflow.FrameSelection(trains=ids), **given).dataset
+    for name in ("count", "mean", "variance"):
+        assert alone[f"average.{name}"].values.tobytes() == listed[f"average.{name}"].values.tobytes()
 
 
 def test_the_result_is_that_of_the_run_and_nothing_is_left_beside(whole, followed):
