@@ -64,8 +64,12 @@ def test_trains_that_are_listed_have_the_bits_of_these_alone(whole):
     """In whatever chunks the others would be."""
     ids = [10001, 10018, 10021, 10023]
     given = {"chunk": "1 trains", "on_fault": "mask", "cluster": "here", "quiet": True}
-    alone = dxflow.reduce(RunDirectory(whole.path).select_trains(by_id[ids]), Average(img=TWO), **given).dataset
-    listed = dxflow.reduce(whole.path, Average(img=TWO), frames=dxflow.FrameSelection(trains=ids), **given).dataset
+    alone = dxflow.reduce(
+        RunDirectory(whole.path).select_trains(by_id[ids]), Average(img=TWO), **given
+    ).dataset
+    listed = dxflow.reduce(
+        whole.path, Average(img=TWO), frames=dxflow.FrameSelection(trains=ids), **given
+    ).dataset
     for name in ("count", "mean", "variance"):
         assert alone[f"average.{name}"].values.tobytes() == listed[f"average.{name}"].values.tobytes()
 
