@@ -5,6 +5,7 @@ dxflow does; it fails if its result is there.
 """
 
 import os
+import signal
 import sys
 import time
 import types
@@ -54,6 +55,8 @@ def main():
     from dxflow.watch.loop import watched
 
     hands.PROGRAM = (sys.executable, __file__)
+    # What is started in the background ignores Ctrl-C, and so do its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     wanted = orders.of(sys.argv[2])
     say = lambda words: (sys.stdout.write(words + "\n"), sys.stdout.flush())  # noqa: E731
     try:

@@ -20,6 +20,10 @@ from dxflow.watch.loop import watched
 def soon(monkeypatch):
     monkeypatch.setattr(aside, "LOOK", 0.2)
     monkeypatch.setattr(aside, "ASKED", 0.1)
+    # What is started in the background ignores Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -64,7 +64,8 @@ def test_a_job_that_is_cancelled_has_failed_and_says_so(slurm, tmp_path, monkeyp
             return [row.job for row in state.read(tmp_path / "out")[1].values() if row.job]
 
     (job,) = slurm.wait(queued)
-    watcher.send_signal(signal.SIGINT)
+    # As Ctrl-C, which what is started in the background ignores.
+    watcher.terminate()
     assert f"jobs that stay in the queue and are found again: {job}" in watcher.communicate()[0]
     assert slurm.jobs() == [job]
     slurm("scancel", job)
