@@ -55,6 +55,8 @@ _META = re.compile(
 _NAMES = re.compile(r'<g id="[\w. -]*"')
 _OPEN = re.compile(r'<svg\b[^>]*?viewBox="([\d. ]+)"[^>]*>')
 _PNG = re.compile(r"data:image/png;base64,([\w+/=\s]+)")
+# Which no text of a picture can be: others have no controls.
+_PIXELS = "data:\x00"
 
 
 @contextmanager
@@ -229,9 +231,12 @@ def _inline(text: str, about: str) -> str:
     """Return what is to stand in a page of what is a file."""
     found = _OPEN.search(text)
     assert found is not None
-    inside = _META.sub("", text[found.end() :])
+    # Without the pixels, which are most of it, the rest is soon searched.
+    parts = _PNG.split(text[found.end() :])
+    inside = _META.sub("", _PIXELS.join(parts[::2]))
     inside = _NAMES.sub("<g", _WHITE.sub(r"\1var(--bg, #ffffff)", _INK.sub(r"\1: currentColor", inside)))
-    inside = _PNG.sub(lambda m: f"data:image/png;base64,{_palette(m[1])}", inside)
+    for png in parts[1::2]:
+        inside = inside.replace(_PIXELS, f"data:image/png;base64,{_palette(png)}", 1)
     return f'<svg class="plot" role="img" aria-label="{escaped(about)}" viewBox="{found[1]}" fill="none">{inside}'
 
 
