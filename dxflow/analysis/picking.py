@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ..declare.condition import Column
 from ..errors.kinds import shown
 from .bins import Bins, parse
+from .complete import lacking
 from .picked import Picks, made
 from .rows import PULSE
 from .values import Value
@@ -86,6 +88,9 @@ def pick(
     keep = table.mask(where)
     if column is not None:
         keep = keep & column.there
+    if isinstance(of, (str, Value)) and (short := lacking(table, Variable.of(table, of), keep)):
+        without = f"where='modules_used == {short.most}' leaves them out"
+        warnings.warn(f"pick: {short} and are compared as they are: {without}", stacklevel=3)
     places = _places(table, by, keep)
     if places.size * k > MOST:
         raise ValueError(f"pick: k={k} of each of {places.size} bins; expected up to {MOST:.0e} rows in all")

@@ -189,3 +189,15 @@ def test_what_is_exported_says_of_how_many_modules_it_is(made, what, tmp_path):
     export(source, tmp_path / "a.csv", name)
     rows = list(csv.DictReader((tmp_path / "a.csv").open()))
     assert [int(row["modules_used"]) for row in rows] == [made.count[f] for f in made.frames]
+
+
+def test_picks_say_that_frames_of_fewer_modules_are_compared(made):
+    with pytest.warns(
+        UserWarning, match=r"pick: litframes.intensity: 4 of 14 .* where='modules_used == 8' leaves"
+    ):
+        picks = made.ev.pick(1, of="litframes.intensity", rule="smallest")
+    frame = min(made.frames, key=made.total.get)
+    assert (picks.data.train_id.item(), picks.data.pulse_id.item()) == frame
+    whole = made.ev.pick(1, of="litframes.intensity", rule="smallest", where="modules_used == 8").data
+    frame = min((f for f in made.frames if made.count[f] == 8), key=made.total.get)
+    assert (whole.train_id.item(), whole.pulse_id.item()) == frame
