@@ -77,6 +77,9 @@ class Collected:
             raise ConnectionError(
                 f"{self.address}: no Redis server answers there: {hidden(str(e))}"
             ) from None
+        except errors.OutOfMemoryError as e:
+            # Then it does no transaction, also none that only reads.
+            raise ConnectionError(f"{self.address}: the Redis server is full: {hidden(str(e))}") from None
         except errors.ResponseError as e:
             raise ValueError(f"{self.address}: it is no feedback of dxflow: {hidden(str(e))}") from None
         except (KeyError, TypeError, IndexError, AttributeError) as e:

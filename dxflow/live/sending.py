@@ -111,9 +111,10 @@ class Sender:
                 for one in todo:
                     one(pipe)
                 pipe.execute()
-        except BaseException:
-            # Whether it was done is not known.
-            self._session = ""
+        except BaseException as e:
+            if not _undone(e):
+                # Whether it was done is not known.
+                self._session = ""
             raise
         self._streams, self._sent = streams, self._sent + 1
         self._version, self._renewed = snapshot.version, time.monotonic()
@@ -292,6 +293,20 @@ class Sender:
             "left_out": shares.left_out,
             "attrs": dict(shares.data.attrs),
         }
+
+
+def _undone(error: BaseException) -> bool:
+    """Return whether a transaction that failed so has changed nothing."""
+    from redis import exceptions as errors
+
+    refused = (
+        errors.OutOfMemoryError,
+        errors.ExecAbortError,
+        errors.ReadOnlyError,
+        errors.WatchError,
+        Refused,
+    )
+    return isinstance(error, refused)
 
 
 def _version(snapshot: Snapshot) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from dxflow.live.address import Address
 from dxflow.live.following import follow
 from dxflow.live.parameters import ask
 from dxflow.live.publish import Publisher
+from dxflow.live.sending import Sender
 
 pytest_plugins = ["feedback"]
 
@@ -230,6 +231,32 @@ def test_a_server_that_takes_nothing_any_more_stops_only_feedback(
     run.show(1)
     tools.until(lambda: re.search(words, run.publisher.trouble))
     configure(back)
+    tools.until(lambda: len(tools.opened(run.address).rows) == 48)
+
+
+def test_what_is_on_a_server_that_is_full_stays(own_server, live, tools, monkeypatch):
+    """A snapshot that finds no room leaves the one before, where all else finds some."""
+    run = live(f"{own_server.url}?name=full")
+    run.shown(0)
+    client = own_server.client()
+    before = {key: client.dump(f"dxflow:full:{key}") for key in ("rows:frame", "totals", "snapshot", "about")}
+    packed, hold = Sender._packed, Sender.hold
+
+    def full(self, *args):
+        yield from packed(self, *args)
+        client.config_set("maxmemory", 1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Sender, "_packed", full)
+        patched.setattr(Sender, "hold", lambda *args: client.config_set("maxmemory", 0) and hold(*args))
+        run.show(1)
+        tools.until(lambda: run.publisher._failures > 3)
+        client.config_set("maxmemory", 1)
+        with pytest.raises(ConnectionError, match="the Redis server is full"):
+            tools.opened(run.address)
+        for key, value in before.items():
+            assert client.dump(f"dxflow:full:{key}") == value, key
+    client.config_set("maxmemory", 0)
     tools.until(lambda: len(tools.opened(run.address).rows) == 48)
 
 
