@@ -90,7 +90,7 @@ def report(found: dict[str, Any]) -> str:
             f"result   {found['variables']} variables of {found['GB']:.1f} GB, {found['figures']} pictures, "
             f"{found['not drawn']} not drawn, load {found['load']:.0f}",
             f"command  {_seconds(found['typed s'])} s with all imports, wanted {SECONDS:g} s",
-            f"of that  {_seconds(found['typed, processor s'])} s of a processor: what it takes where nothing else runs",
+            f"of that  {_seconds(found['typed, processor s'])} s of a processor, longer where others run",
             f"within   {_seconds(found['within s'])} s in a process that runs",
             f"page     {found['bytes'] / 1e6:.2f} MB, wanted {BYTES / 1e6:g} MB",
             "wanted   " + ("yes" if good and found["variables"] >= VARIABLES else "no"),
