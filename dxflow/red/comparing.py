@@ -127,8 +127,9 @@ class _Compared:
             if not np.array_equal(kept, count) or not np.array_equal(own, first):
                 raise UnlikeError(f"INDEX/{name} is neither that of the original nor without gaps")
             return np.arange(int((own + kept).max(initial=0)))
-        entries = _counted(kept) if np.array_equal(kept, count) else self._recorded(name, kept)
-        if entries is None:
+        if np.array_equal(kept, count):
+            entries = _counted(kept)
+        elif (entries := self._recorded(name, kept)) is None:
             raise UnlikeError("it does not say which entries of each train were kept")
         if (entries >= np.repeat(count, kept)).any():
             raise UnlikeError(f"entries of {name} were kept that there never were")
