@@ -42,7 +42,10 @@ def with_read(array: DataArray, data: Dataset) -> DataArray:
         if str(name).startswith("valid") and one.ndim == 2 and one.attrs.get(BY) == by
     )
     sizes = [one.sizes[d] for one in alike for d in one.dims if str(d).startswith(MODULE)]
-    return array.assign_attrs({OF: sizes[0]}) if sizes else array
+    if not sizes:
+        return array
+    words = f"of {sizes[0]} modules, those that {', '.join(str(by).split())} used"
+    return array.assign_attrs({OF: sizes[0], "long_name": words})
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from runs import make_run
 
 import dxflow
 import dxflow.analysis
+from dxflow import Frames
 from dxflow.algorithms.roi import RoiSum
 from dxflow.handover.exporting import export
 from dxflow.simulate import Plant, Scan
@@ -201,3 +202,26 @@ def test_picks_say_that_frames_of_fewer_modules_are_compared(made):
     whole = made.ev.pick(1, of="litframes.intensity", rule="smallest", where="modules_used == 8").data
     frame = min((f for f in made.frames if made.count[f] == 8), key=made.total.get)
     assert (whole.train_id.item(), whole.pulse_id.item()) == frame
+
+
+@pytest.mark.filterwarnings("ignore:cube", "ignore:table")
+def test_algorithms_that_see_other_frames_and_other_detectors_are_told_apart(tmp_path):
+    size = {"module_shape": (8, 8), "trains": 4, "pulses": 2}
+    make_run(tmp_path / "a", detector="AGIPD500K", modules=8, plant=Plant(lost_trains={2: (0,)}), **size)
+    make_run(tmp_path / "b", detector="LPD1M", plant=Plant(lost_trains={3: (1,), 4: (1,)}), **size)
+    both = RunDirectory(tmp_path / "a").union(RunDirectory(tmp_path / "b").select("*LPD*"))
+    some, all_of_it = (
+        Frames(modules=(0, 1, 3), detector="SPB_DET_AGIPD500K2G"),
+        Frames(detector="SPB_DET_AGIPD500K2G"),
+    )
+    algorithms = [
+        RoiSum(name=n, img=f)
+        for n, f in (("a", some), ("b", all_of_it), ("c", Frames(detector="SPB_DET_LPD1M-1")))
+    ]
+    ev = dxflow.analysis.table(
+        both, tmp_path / "t.zarr", {"variables": {}, "algorithms": algorithms}, cluster="here", quiet=True
+    )
+    used = {v.attrs["algorithms"]: v.values.tolist() for n, v in ev.data.items() if "modules_used" in n}
+    assert used == {"a": [3] * 8, "b": [7, 7, *[8] * 6], "c": [16, 16, 14, 14, *[16] * 4]}
+    data = ev.cube({"train_id": [0, 1e9]}, ["a.sum", "b.sum", "c.sum"]).data
+    assert [int(data[f"{n}.sum_count"].sum()) for n in "abc"] == [8, 6, 6]
