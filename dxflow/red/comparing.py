@@ -129,8 +129,11 @@ class _Compared:
             return np.arange(int((own + kept).max(initial=0)))
         if np.array_equal(kept, count):
             entries = _counted(kept)
-        elif (entries := self._recorded(name, kept)) is None:
-            raise UnlikeError("it does not say which entries of each train were kept")
+        else:
+            recorded = self._recorded(name, kept)
+            if recorded is None:
+                raise UnlikeError("it does not say which entries of each train were kept")
+            entries = recorded
         if (entries >= np.repeat(count, kept)).any():
             raise UnlikeError(f"entries of {name} were kept that there never were")
         return np.repeat(first, kept) + entries

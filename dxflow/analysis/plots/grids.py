@@ -63,9 +63,10 @@ class Grid:
         # Half the diagonal of a pixel: no point within a module is farther from a centre.
         reach = 1.05 * 0.5 * float(np.hypot(steps[0], steps[-1])) / side if steps else 0.0
         seen, hidden = _seen(at - TIE, at.astype(np.int64), shape, reach)
-        extent = (low[0], low[0] + shape[1] * side, low[1], low[1] + shape[0] * side)
+        left, bottom = float(low[0]), float(low[1])
+        extent = (left, left + shape[1] * side, bottom, bottom + shape[0] * side)
         pixel = np.where(seen >= 0, known[seen], -1).reshape(shape)
-        return cls(pixel, tuple(map(float, extent)), hidden)
+        return cls(pixel, extent, hidden)
 
     def filled(self, image: NDArray) -> NDArray:
         """Return the value of the pixel at each point, (y, x); NaN where there is none."""
