@@ -11,6 +11,7 @@ import json
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -125,6 +126,8 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, at: tuple[str, int], token: str, house: House) -> None:
         self.token, self.house = token, house
         self._free = threading.BoundedSemaphore(MOST)
+        self._since: dict[socket.socket, float] = {}
+        """When each request that is being answered began."""
         super().__init__(at, _Handler)
 
     def server_bind(self) -> None:
@@ -136,14 +139,24 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):
+            self._end_slow()
             self.shutdown_request(request)
             return
+        self._since[request] = time.monotonic()
         super().process_request(request, client_address)
+
+    def _end_slow(self) -> None:
+        """End requests that come byte by byte: each of them is in time, and all together would shut the door."""
+        for request, since in list(self._since.items()):
+            if time.monotonic() - since > 2 * SECONDS:
+                with suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self._since.pop(request, None)
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -3,6 +3,8 @@
 import contextlib
 import http.client
 import socket
+import time
+import urllib.request
 from urllib.parse import urlsplit
 
 import pytest
@@ -178,6 +180,26 @@ def test_who_says_nothing_holds_up_nobody_for_long(door, monkeypatch):
             with contextlib.suppress(ConnectionError):
                 assert one.recv(1) == b""
     assert ask(door, token(door))[0] == 200
+
+
+def test_who_says_one_byte_after_the_other_is_ended_when_all_places_are_taken(door, monkeypatch):
+    monkeypatch.setattr(doors, "SECONDS", 0.5)
+    at = urlsplit(door.address)
+    with contextlib.ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection((at.hostname, at.port), timeout=20))
+            for _ in range(doors.MOST)
+        ]
+        end = time.monotonic() + 30
+        while True:
+            for one in slow:
+                with contextlib.suppress(OSError):
+                    one.send(b"G")
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if urllib.request.urlopen(door.address, timeout=20).status == 200:
+                    break
+            assert time.monotonic() < end, "they hold all places"
+            time.sleep(0.05)
 
 
 def test_a_port_that_is_taken_is_said(door):
