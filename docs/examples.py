@@ -38,31 +38,17 @@ ROOT = DOCS.parent
 BUILD = ROOT / "build" / "examples"
 TUTORIAL = "tutorial"
 LIBRARIES = (
-    *(
-        "dask.array",
-        "distributed",
-        "extra_data",
-        "extra_geom",
-        "h5netcdf",
-        "matplotlib.pyplot",
-        "numba",
-        "pandas",
-    ),
-    *(
-        "matplotlib.backends.backend_agg",
-        "xarray",
-        "zarr",
-        "dxflow.driver.execute",
-        "dxflow.run.detectors.agipd",
-    ),
-    *(
-        "dxflow.clusters.kinds.local",
-        "dxflow.commands.main",
-        "dxflow.simulate.run",
-        "dxflow.stores.formats.zarr",
-    ),
-    "warmed",
+    *("dask.array", "distributed", "extra_data", "extra_geom", "h5netcdf", "matplotlib.pyplot"),
+    *("matplotlib.backends.backend_agg", "numba", "pandas", "xarray", "zarr"),
+    *("dxflow.driver.execute", "dxflow.run.detectors.agipd", "dxflow.clusters.kinds.local"),
+    *("dxflow.commands.main", "dxflow.simulate.run", "dxflow.stores.formats.zarr", "warmed"),
 )
+LONGEST = (
+    *("reduce", "cli", TUTORIAL, "sfx", "algorithms", "dark", "howto-cluster", "spi"),
+    *("howto-tuning", "results", "pumpprobe", "xpcs", "spectroscopy", "copying", "cubes", "reports"),
+    *("picks", "plots", "tables", "compression"),
+)
+"""Jobs that begin first, the longest before the others, so that all cores end together."""
 REASONS = {
     "installs": "installs packages, which CI does before it runs anything",
     "another program": "is of a program that CI does not have",
@@ -316,6 +302,12 @@ def jobs(chosen: Iterable[Path]) -> list[Job]:
     return list(made.values())
 
 
+def longest_first(several: Iterable[Job]) -> list[Job]:
+    """Return jobs in the order in which they begin."""
+    order = {name: number for number, name in enumerate(LONGEST)}
+    return sorted(several, key=lambda job: order.get(job.name, len(order)))
+
+
 class Failed(Exception):
     """Blocks of pages did not run; the message has the end of what they printed."""
 
@@ -333,7 +325,7 @@ def run(chosen: Sequence[Path], *, again: bool = False) -> dict[str, tuple[float
         sys.path.insert(0, str(DOCS))
     begin = get_context("forkserver")
     begin.set_forkserver_preload([*LIBRARIES])
-    waiting = [job for job in jobs(chosen) if again or not job.done()]
+    waiting = longest_first(job for job in jobs(chosen) if again or not job.done())
     running: list[tuple] = []
     took, failed = {}, []
     with tempfile.TemporaryDirectory(prefix="dxflow-docs-") as scratch:
@@ -355,6 +347,9 @@ def run(chosen: Sequence[Path], *, again: bool = False) -> dict[str, tuple[float
                 )
                 if process.exitcode:
                     failed.append(f"{job.name}: exit code {process.exitcode}\n{_end(out)}")
+                    log.error(
+                        "examples of %s failed; the others go on, what it printed comes after them", job.name
+                    )
                 else:
                     job.keep(folder)
                 shutil.rmtree(folder)
