@@ -108,7 +108,7 @@ class Publisher:
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._status or self._closing)
-                if self._closing:
+                if self._closing or not self._status:
                     return
                 status, self._status = self._status, None
             try:

@@ -27,6 +27,7 @@ from ..html.escaped import escaped, ident
 from ..run.variants import axis_of
 from .drawn import Easel, drawing
 from .numbers import MOST, behind, file_of
+from .shared import FEW, can_share, shared
 from .thinned import thinned
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Figures:
             across(geometry, distance)
         self._known: dict[str, Parts] = {}
         self._places: dict[Any, Places | None] = {}
+        self._made: dict[str, str] = {}
 
     @cached_property
     def names(self) -> list[str]:
@@ -122,7 +124,7 @@ class Figures:
         """Return all of a group: its single values as a table, and a figure for each other variable."""
         names = self.groups[group]
         with drawing():
-            made = [self._figure(n) for n in names if n in self.drawn]
+            made = [self._made.get(n) or self._figure(n) for n in names if n in self.drawn]
         html = self._values([n for n in names if not self.data[n].ndim])
         html += f'<div class="figures">{"".join(made)}</div>' if made else ""
         if rest := [n for n in names if self.data[n].ndim and n not in self.drawn]:
@@ -130,8 +132,16 @@ class Figures:
         return page.Section(ident(group, "variables"), group or "variables", html)
 
     def sections(self) -> Iterable[page.Section]:
-        """Yield all groups."""
+        """Yield all groups; many figures are drawn by two processes, if this one has nothing else to do."""
+        names = [n for group in self.groups.values() for n in group if n in self.drawn]
+        # Files of HDF5 that are open cannot be read by two processes.
+        if len(names) >= FEW and self.path is not None and self.path.is_dir() and can_share():
+            with drawing():
+                self._made = shared(names, self._several_figures)
         return map(self.section, self.groups)
+
+    def _several_figures(self, names: Iterable[str]) -> dict[str, str]:
+        return {name: self._figure(name) for name in names}
 
     def figure(self, name: str) -> str:
         """Return the picture of a variable; in its place what is wrong with it."""
