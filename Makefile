@@ -8,7 +8,7 @@ WHOLE := build/whole
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults campaign lint types docs whole bench clean
+.PHONY: help install demo test faults campaign lint types docs examples whole bench clean
 
 help:                ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -68,6 +68,9 @@ types: whole                     ## Check types
 
 docs: whole                      ## Build the documentation (./site)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+examples: $(VENV)/.installed-dev  ## Run all code of the documentation, but what was run already as it is now
+	$(BIN)/python docs/examples.py
 
 # What reads source files without importing them finds algorithms/ and recipes/ where they are after installation.
 whole: $(VENV)/.installed-dev

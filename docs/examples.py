@@ -308,6 +308,12 @@ def longest_first(several: Iterable[Job]) -> list[Job]:
     return sorted(several, key=lambda job: order.get(job.name, len(order)))
 
 
+def with_pictures(chosen: Iterable[Path]) -> list[Path]:
+    """Return the pages that are run for a picture that one of them shows."""
+    several = (job.pages for job in jobs(chosen))
+    return [one for pages in several if any(PICTURE.search(p.read_text()) for p in pages) for one in pages]
+
+
 class Failed(Exception):
     """Blocks of pages did not run; the message has the end of what they printed."""
 

@@ -1,4 +1,4 @@
-"""What mkdocs does beside showing pages: examples are run, their pictures added, cards and drawings put in."""
+"""What mkdocs does beside showing pages: pictures are made by the code of pages, cards and drawings put in."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ DRAWING = re.compile(r'<img alt="([^"]*)" src="([^"]*?)([\w-]+\.svg)"[^>]*>')
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Run all examples, and add the pictures that they made where pages show them."""
+    """Run the pages that show pictures, and add these."""
     pages = examples.pages()
     if wrong := [problem for page in pages for problem in examples.problems(page)]:
         raise PluginError("\n".join(wrong))
     try:
-        examples.run(pages)
+        examples.run(examples.with_pictures(pages))
     except examples.Failed as e:
         raise PluginError(str(e)) from e
     for page in pages:

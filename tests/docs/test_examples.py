@@ -77,6 +77,18 @@ def test_a_page_is_one_session_and_its_pictures_are_kept(page):
     assert examples.run([path]) == {}, "what did not change is not run again"
 
 
+def test_a_site_needs_pages_with_pictures_only(page, tmp_path):
+    code = "```python\nx = 1\n```\n\n"
+    (tmp_path / "tutorial").mkdir()
+    shown, other = page(f"{code}![drawn](a.png)\n"), tmp_path / "other.md"
+    other.write_text(code)
+    # The pages of the tutorial go on from each other.
+    both = [tmp_path / "tutorial" / name for name in ("1.md", "2.md")]
+    both[0].write_text(code)
+    both[1].write_text(f"{code}![drawn](b.png)\n")
+    assert examples.with_pictures([other, shown, *both]) == [shown, *both]
+
+
 def test_a_block_that_fails_is_said_with_page_and_line(page):
     path = page("# Page\n\n```python\nx = 1\n```\n\n```python\ny = 2\nx / 0\n```\n")
     with pytest.raises(examples.Failed, match=r"page\.md\", line 9(.|\n)*ZeroDivisionError(.|\n)*page\.md:7"):
