@@ -319,7 +319,7 @@ class Failed(Exception):
 
 
 def run(chosen: Sequence[Path], *, again: bool = False) -> dict[str, tuple[float, float]]:
-    """Run pages, as many at a time as there are cores; return the seconds that each took, and those of a processor.
+    """Run pages, several at a time; return the seconds that each took, and those of a processor.
 
     Raises
     ------
@@ -336,7 +336,8 @@ def run(chosen: Sequence[Path], *, again: bool = False) -> dict[str, tuple[float
     took, failed = {}, []
     with tempfile.TemporaryDirectory(prefix="dxflow-docs-") as scratch:
         while waiting or running:
-            while waiting and len(running) < len(os.sched_getaffinity(0)):
+            # One more than there are cores: pages also wait, for the programs that they begin.
+            while waiting and len(running) <= len(os.sched_getaffinity(0)):
                 job = waiting.pop(0)
                 folder, out = Path(scratch, job.name), Path(scratch, f"{job.name}.out")
                 folder.mkdir()
