@@ -371,13 +371,9 @@ def _end(out: Path) -> str:
 
 
 def pictures(page: Path) -> dict[str, Path]:
-    """Return the pictures that a page shows and its blocks made: by the path that the page has, and where they are."""
-    found = {}
-    for job in jobs([page]):
-        for shown in PICTURE.findall(page.read_text(encoding="utf-8")):
-            if (made := job.kept / Path(shown).name).is_file():
-                found[shown] = made
-    return found
+    """Return the pictures that a page shows and its blocks make: by the path on the page, and where they will be."""
+    shown = [one for one in PICTURE.findall(page.read_text("utf-8")) if not (page.parent / one).exists()]
+    return {one: job.kept / Path(one).name for job in jobs([page]) for one in shown}
 
 
 def main(argv: Sequence[str]) -> int:

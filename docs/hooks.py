@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,32 @@ DRAWING = re.compile(r'<img alt="([^"]*)" src="([^"]*?)([\w-]+\.svg)"[^>]*>')
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Run the pages that show pictures, and add these."""
+    """Begin to run the pages that show pictures, and say where these will be."""
     pages = examples.pages()
     if wrong := [problem for page in pages for problem in examples.problems(page)]:
         raise PluginError("\n".join(wrong))
-    try:
-        examples.run(examples.with_pictures(pages))
-    except examples.Failed as e:
-        raise PluginError(str(e)) from e
+    # Texts are made of pages meanwhile.
+    running, own = ThreadPoolExecutor(1).submit(examples.run, examples.with_pictures(pages)), []
+    config.extra["examples"] = (running, own)
     for page in pages:
         folder = page.relative_to(DOCS).parent.as_posix()
         for shown, made in examples.pictures(page).items():
             uri = posixpath.normpath(posixpath.join(folder, shown))
             if files.get_file_from_path(uri) is None:
                 files.append(File.generated(config, uri, abs_src_path=str(made)))
+                own.append(made)
     return files
+
+
+def on_env(env: Any, config: Any, files: Any) -> None:
+    """Wait until the pictures are there, before files are copied."""
+    running, own = config.extra.pop("examples")
+    try:
+        running.result()
+    except examples.Failed as e:
+        raise PluginError(str(e)) from e
+    if missing := [f"{made.parent.name}: {made.name}" for made in own if not made.is_file()]:
+        raise PluginError(f"pictures that the code of their pages has not made: {', '.join(missing)}")
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
