@@ -21,6 +21,25 @@ def frames(path, sources, key="image.data", masked=True):
     return labels, out
 
 
+def without_dark(folder, sources, dark="r0010", data="r0011"):
+    """Return (labels, bad pixels, frames of `data` less the dark of their pulse, NaN where pixels are bad).
+
+    Bad is what has less than 0.3 or more than 3 times the noise of most pixels.
+    """
+    labels, frames_of = zip(
+        *(frames(folder / name, sources, masked=False) for name in (dark, data)), strict=True
+    )
+    pulses = [np.array([pulse for _, pulse in some]) for some in labels]
+    images = [values[:, :, 0] for values in frames_of]
+    of = {p: images[0][pulses[0] == p] for p in np.unique(pulses[0])}
+    noise = np.sqrt(np.mean([values.var(axis=0, ddof=1) for values in of.values()], axis=0))
+    share = noise / np.median(noise)
+    bad = (share < 0.3) | (share > 3)
+    net = images[1] - np.array([of[p].mean(axis=0) for p in pulses[1]])
+    net[:, bad] = np.nan
+    return labels[1], bad, net
+
+
 def _of_module(run, source, key, masked):
     kd = run[source, key]
     trains = kd.train_id_coordinates()

@@ -32,6 +32,20 @@ class RoiSum(Algorithm):
         out.intensity += np.nansum(block["img"][:, self.ss], axis=(1, 2))
 
 
+class Above(RoiSum):
+    """Frames that are brighter than the median of all: made of all rows so far."""
+
+    ALG_ID = "above"
+
+    def outputs(self, info):
+        made = {"bright": Output(per="img", dtype="?", stage="rows"), "median": Output(stage="rows")}
+        return super().outputs(info) | made
+
+    def finalize_rows(self, rows, out):
+        out.median = np.nanmedian(rows["intensity"])
+        out.bright = rows["intensity"] > out.median
+
+
 class Stats(Algorithm):
     """Mean over frames of each pixel, extremes and number of frames, from module blocks."""
 

@@ -69,22 +69,14 @@ def test_python_examples_run_as_printed_one_after_the_other(page, folder):
 def dark_and_scan_are_right(folder):
     """Compare what the examples left with numpy on frames that EXtra-data reads."""
     sources = [f"SPB_DET_AGIPD500K2G/DET/{n}CH0:xtdf" for n in range(8)]
-    dark, data = (oracle.frames(folder / name, sources, masked=False) for name in ("r0010", "r0011"))
-    pulses = [np.array([pulse for _, pulse in labels]) for labels, _ in (dark, data)]
-    frames = [values[:, :, 0] for _, values in (dark, data)]
-    of = {p: frames[0][pulses[0] == p] for p in np.unique(pulses[0])}
-    noise = np.sqrt(np.mean([values.var(axis=0, ddof=1) for values in of.values()], axis=0))
-    share = noise / np.median(noise)
-    bad = (share < 0.3) | (share > 3)
+    labels, bad, net = oracle.without_dark(folder, sources)
     np.testing.assert_array_equal(np.load(folder / "bad.npy"), bad)
     assert 0 < bad.sum() < 0.05 * bad.size
-    net = frames[1] - np.array([of[p].mean(axis=0) for p in pulses[1]])
-    net[:, bad] = np.nan
     made = xr.open_zarr(folder / "intensity.zarr", chunks=None)
     oracle.close(made["intensity.mean"], np.nanmean(net, axis=(1, 2, 3)), 1e-4)
     run = RunDirectory(folder / "r0011")
     position = run["SPB_EXP_SCAN/MOTOR/STAGE", "actualPosition.value"].ndarray().round(1)
-    at = position[np.searchsorted(run.train_ids, [train for train, _ in data[0]])]
+    at = position[np.searchsorted(run.train_ids, [train for train, _ in labels])]
     made = xr.open_zarr(folder / "scan.zarr", chunks=None)
     assert made["position"].values.tolist() == [0, 1, 2, 3]
     for number, where in enumerate(made["position"].values):

@@ -17,11 +17,12 @@ CANNOT = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
 def put(path: Path, text: str) -> None:
     """Write a small file, which appears whole, or takes the place of another."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    # Names may be as long as systems allow.
+    temporary = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex[:8]}")
     try:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
-    except OSError:
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 

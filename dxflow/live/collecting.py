@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,10 +68,11 @@ class Collected:
         from redis import exceptions as errors
 
         try:
-            self._find()
-            for _ in range(TRIES):
-                if (found := self._read()) is not None:
-                    return found
+            with self._understood():
+                self._find()
+                for _ in range(TRIES):
+                    if (found := self._read()) is not None:
+                        return found
         except (errors.AuthenticationError, errors.NoPermissionError) as e:
             raise PermissionError(f"{self.address}: {hidden(str(e))}") from None
         except (errors.ConnectionError, errors.TimeoutError) as e:
@@ -82,9 +84,15 @@ class Collected:
             raise ConnectionError(f"{self.address}: the Redis server is full: {hidden(str(e))}") from None
         except errors.ResponseError as e:
             raise ValueError(f"{self.address}: it is no feedback of dxflow: {hidden(str(e))}") from None
+        raise ConnectionError(f"{self.address}: it changes faster than it can be read; try again")
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Have what is not as dxflow writes it said so."""
+        try:
+            yield
         except (KeyError, TypeError, IndexError, AttributeError) as e:
             raise ValueError(f"{self.address}: it is no feedback of dxflow: {type(e).__name__}: {e}") from e
-        raise ConnectionError(f"{self.address}: it changes faster than it can be read; try again")
 
     def _find(self) -> None:
         """Find out whose feedback is meant."""
@@ -175,10 +183,8 @@ class Collected:
         ValueError
             If it is not as dxflow writes it.
         """
-        try:
+        with self._understood():
             return self._dataset()
-        except (KeyError, TypeError, IndexError, AttributeError) as e:
-            raise ValueError(f"{self.address}: it is no feedback of dxflow: {type(e).__name__}: {e}") from e
 
     def _dataset(self) -> xr.Dataset:
         import xarray as xr

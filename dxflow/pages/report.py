@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ from ..analysis.show import opened
 from ..analysis.tables import Table
 from ..disk import ours
 from ..disk.marks import PATTERN
+from ..disk.replace import put
 from ..driver.livewords import result_of
 from ..driver.result import Result
 from ..errors import PlanError
@@ -60,12 +60,7 @@ def write(what: Any, to: Any = None, *, geometry: Any = None, distance: float | 
     if why := obstacle(path, getattr(found, "path", None)):
         raise ValueError(why)
     text = page_of(found, geometry=geometry, distance=distance)
-    temporary = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex[:8]}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    put(path, text)
     return path
 
 

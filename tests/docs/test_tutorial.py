@@ -28,22 +28,14 @@ def folder(tmp_path_factory):
 
 
 def test_an_algorithm_with_dark_mask_and_scan_is_right(folder):
-    dark, data = (oracle.frames(folder / name, SOURCES, masked=False) for name in ("r0010", "r0011"))
-    pulses = [np.array([pulse for _, pulse in labels]) for labels, _ in (dark, data)]
-    frames = [values[:, :, 0] for _, values in (dark, data)]
-    of = {p: frames[0][pulses[0] == p] for p in np.unique(pulses[0])}
-    noise = np.sqrt(np.mean([values.var(axis=0, ddof=1) for values in of.values()], axis=0))
-    share = noise / np.median(noise)
-    bad = (share < 0.3) | (share > 3)
+    labels, bad, net = oracle.without_dark(folder, SOURCES)
     np.testing.assert_array_equal(np.load(folder / "bad.npy"), bad)
     assert 0 < bad.sum() < 0.05 * bad.size
-    net = frames[1] - np.array([of[p].mean(axis=0) for p in pulses[1]])
-    net[:, bad] = np.nan
     made = xr.open_zarr(folder / "scan.zarr", chunks=None)
     oracle.close(made["intensity.mean"], np.nanmean(net, axis=(1, 2, 3)), 1e-4)
     run = RunDirectory(folder / "r0011")
     position = run["SPB_EXP_SCAN/MOTOR/STAGE", "actualPosition.value"].ndarray()
-    at = position[np.searchsorted(run.train_ids, [train for train, _ in data[0]])].round(2)
+    at = position[np.searchsorted(run.train_ids, [train for train, _ in labels])].round(2)
     images = made["average.mean"]
     rest = dict(zip(images[images.dims[0]].values, images.values, strict=True))
     assert set(np.round(list(rest), 2)) == {0, 1, 2, 3, 4}

@@ -14,10 +14,10 @@ from disks import mounted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runs import make_run
-from samples import RoiSum, Stats, TrainSums
+from samples import Above, RoiSum, Stats, TrainSums
 
 import dxflow
-from dxflow import Frames, Output, PlanError
+from dxflow import Frames, PlanError
 from dxflow.driver import journal
 from dxflow.driver.execute import execute
 from dxflow.driver.growing import growing
@@ -98,20 +98,6 @@ class Mean(Stats):
         img = block["img"]
         out.mean += np.nansum(img, axis=0)
         out.count += (~np.isnan(img)).sum(axis=0)
-
-
-class Above(RoiSum):
-    """Frames that are brighter than the median of all: made of all rows so far."""
-
-    ALG_ID = "above"
-
-    def outputs(self, info):
-        made = {"bright": Output(per="img", dtype="?", stage="rows"), "median": Output(stage="rows")}
-        return super().outputs(info) | made
-
-    def finalize_rows(self, rows, out):
-        out.median = np.nanmedian(rows["intensity"])
-        out.bright = rows["intensity"] > out.median
 
 
 MAKERS = {"blocks": [Stats], "trains": COMPANY, "apart": [Mean, RoiSum], "rows": [Stats, Above]}

@@ -143,17 +143,19 @@ def test_what_extra_xwiz_cannot_take_is_refused_before_anything_is_done(tmp_path
         xwiz.check(whole[:1], None)
 
 
+PEAKS = {
+    "threshold": 0.5,
+    "min_snr": 5,
+    "min_pixels": 2,
+    "max_pixels": 200,
+    "local_bg_radius": 3,
+    "min_peaks": 9,
+}
+
+
 def test_an_older_one_finds_its_own_names():
     """Those of `Workflow.__init__` at commit 20053a6 as they are."""
-    peaks = {
-        "threshold": 0.5,
-        "min_snr": 5,
-        "min_pixels": 2,
-        "max_pixels": 200,
-        "local_bg_radius": 3,
-        "min_peaks": 9,
-    }
-    given = (1234, 5), {**peaks, "max_res": None}, 1.8, "mosflm", "/x/a.cell", 10
+    given = (1234, 5), {**PEAKS, "max_res": None}, 1.8, "mosflm", "/x/a.cell", 10
     new, old = (toml.loads(xwiz.configuration(*given, older)) for older in (False, True))
     assert old["proc_coarse"] == new["indexamajig_run"]
     assert old["unit_cell"] == {"file": "/x/a.cell", "run_refine": False}
@@ -161,16 +163,8 @@ def test_an_older_one_finds_its_own_names():
 
 
 def test_no_text_of_the_user_breaks_the_file():
-    peaks = {
-        "threshold": 0.5,
-        "min_snr": 5,
-        "min_pixels": 2,
-        "max_pixels": 200,
-        "local_bg_radius": 3,
-        "min_peaks": 9,
-    }
     strange = 'a"b\\c\n\x7f\U0001f600='
-    text = xwiz.configuration((1234, 5), {**peaks, "max_res": 300.0}, 1.8, strange, f"/x/{strange}", 2500)
+    text = xwiz.configuration((1234, 5), {**PEAKS, "max_res": 300.0}, 1.8, strange, f"/x/{strange}", 2500)
     read = toml.loads(text)
     assert tomllib.loads(text) == read
     assert read["indexamajig_run"]["index_method"] == strange

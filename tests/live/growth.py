@@ -4,29 +4,15 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from samples import RoiSum, Stats, TrainSums
+from samples import Above, Stats, TrainSums
 
 import dxflow
-from dxflow import Frames, Output
+from dxflow import Frames
 from dxflow.driver.result import Result
 from dxflow.live import folder, following
 from dxflow.live.folder import Ending, GrowingRun
 
 TWO = Frames(modules=range(2))
-
-
-class Above(RoiSum):
-    """Frames that are brighter than the median of all: made of all rows so far."""
-
-    ALG_ID = "above"
-
-    def outputs(self, info):
-        made = {"bright": Output(per="img", dtype="?", stage="rows"), "median": Output(stage="rows")}
-        return super().outputs(info) | made
-
-    def finalize_rows(self, rows, out):
-        out.median = np.nanmedian(rows["intensity"])
-        out.bright = rows["intensity"] > out.median
 
 
 COMPANY = (Stats, TrainSums, Above)

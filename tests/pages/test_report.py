@@ -4,12 +4,11 @@ import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
-from samples import RoiSum
+from samples import Above
 
 import dxflow
-from dxflow import Output, reduce
+from dxflow import reduce
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
@@ -74,20 +73,6 @@ LIVE = {
     "last_train": 10005,
     "changes": ["average --ddof 0 <i>"],
 }
-
-
-class Above(RoiSum):
-    """Frames that are brighter than the median of all: made of all rows so far."""
-
-    ALG_ID = "above"
-
-    def outputs(self, info):
-        made = {"bright": Output(per="img", dtype="?", stage="rows"), "median": Output(stage="rows")}
-        return super().outputs(info) | made
-
-    def finalize_rows(self, rows, out):
-        out.median = np.nanmedian(rows["intensity"])
-        out.bright = rows["intensity"] > out.median
 
 
 @pytest.fixture(scope="module")
