@@ -14,6 +14,8 @@ LOOK = 5.0
 """Seconds between looks at what the thread does, and after which one that does not rest may hang."""
 ASKED = 0.5
 """Seconds between looks once it is asked to end."""
+PATIENCE = 5.0
+"""Seconds for which a file system may be slow."""
 
 
 class Aside:
@@ -102,7 +104,9 @@ class Aside:
         if self._done.is_set() or since is None or time.monotonic() - since < patience:
             hangs = False
         else:
-            self._sight = self._sight or Sight(patience)
+            self._sight = self._sight or Sight()
+            # What is known to hang is not waited for once more.
+            self._sight.deadline = ASKED if self._hangs else PATIENCE
             try:
                 self._sight.ask("touch", str(self._folder))
                 hangs = False

@@ -209,10 +209,15 @@ def answer(eyes: Any, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def serve(eyes: Any) -> None:
-    """Have the methods of an object answer requests, a line each, until there are no more."""
+    """Have the methods of an object answer requests, a line each, until there are no more.
+
+    A line of its own before them says that it has begun.
+    """
     out = os.fdopen(os.dup(1), "w")
     # What others print is no answer.
     os.dup2(2, 1)
+    out.write("{}\n")
+    out.flush()
     for line in sys.stdin.buffer:
         out.write(json.dumps(answer(eyes, json.loads(line))) + "\n")
         out.flush()

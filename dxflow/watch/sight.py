@@ -15,6 +15,8 @@ from ..disk import process
 
 DEADLINE = 5.0
 """Seconds to wait for an answer before going on with other things."""
+START = 60.0
+"""Seconds that a process has to begin, before which no file system is asked for anything."""
 LAST = 1.0
 """Seconds that the process has to end."""
 
@@ -40,6 +42,7 @@ class Sight:
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._asked, self._number = "", 0
         self._since = 0.0
+        self._begun = False
         self._late: dict[str, dict[str, Any]] = {}
 
     @property
@@ -80,14 +83,18 @@ class Sight:
     def _begin(self) -> subprocess.Popen:
         # Ctrl-C of a terminal goes to all its processes: this one is ended by us.
         self._process = process.start(self._module, start_new_session=True)
-        self._answers = queue.Queue()
+        self._answers, self._begun = queue.Queue(), False
         out = self._process.stdout
         threading.Thread(target=_read, args=(out, self._answers), name="dxflow-sight", daemon=True).start()
         return self._process
 
     def _wait(self, seconds: float) -> dict[str, Any]:
         try:
-            found = self._answers.get(timeout=seconds)
+            # Programs begin slowly on a machine that is busy: that is no file system that hangs.
+            found = self._answers.get(timeout=seconds if self._begun else seconds and START)
+            if not self._begun and found is not None:
+                self._begun = True
+                found = self._answers.get(timeout=seconds)
         except queue.Empty:
             raise SilentError from None
         self._asked = ""

@@ -20,6 +20,7 @@ from dxflow.watch.loop import watched
 def soon(monkeypatch):
     monkeypatch.setattr(aside, "LOOK", 0.2)
     monkeypatch.setattr(aside, "ASKED", 0.1)
+    monkeypatch.setattr(aside, "PATIENCE", 0.5)
     # What is started in the background ignores Ctrl-C.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -92,7 +93,8 @@ def test_results_on_a_disk_that_does_not_answer_are_waited_for_and_ctrl_c_ends_i
         assert {"r0001", "r0002"} <= state.read(tmp_path / "out")[0].keys()
 
 
-def test_work_that_takes_long_is_not_taken_for_a_disk_that_hangs(tmp_path, soon):
+def test_work_that_takes_long_is_not_taken_for_a_disk_that_hangs(tmp_path, soon, monkeypatch):
+    monkeypatch.setattr(aside, "PATIENCE", 60)
     said = []
     assert Aside(tmp_path, said.append).run(lambda: time.sleep(1.5) or 3) == 3
     assert said == []

@@ -1,14 +1,17 @@
 """What is seen of runs, and what happens when a file system does not answer."""
 
+import contextlib
 import os
 import shutil
 import signal
+import sys
 import time
 
 import h5py
 import pytest
 from runs import make_run
 
+from dxflow.disk import process
 from dxflow.watch.eyes import Eyes, gaps, unclosed
 from dxflow.watch.sight import Sight, SightError, SilentError
 
@@ -113,6 +116,19 @@ def test_who_does_not_answer_is_not_waited_for_and_heard_later(run):
         with pytest.raises(SightError, match="SIGKILL"):
             sight.ask("look", str(run))
         assert len(sight.ask("look", str(run))["files"]) == 2
+    finally:
+        sight.close()
+
+
+def test_a_process_that_begins_slowly_is_no_file_system_that_hangs(run, monkeypatch):
+    late = "import time; time.sleep(1); from dxflow.watch.eyes import main; main()"
+    monkeypatch.setattr(process, "command", lambda _: [sys.executable, "-c", late])
+    sight = Sight(deadline=0.5)
+    try:
+        # Looking takes some of what it has: it may be silent once it has begun, not before.
+        with contextlib.suppress(SilentError):
+            assert list(sight.ask("runs", str(run.parent), "r*")) == ["r0001"]
+        assert sight._begun
     finally:
         sight.close()
 
