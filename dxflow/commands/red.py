@@ -271,15 +271,27 @@ def _wanted(entry: Entry, one: Run) -> Wanted:
         raise entry.given.wrong(
             f"{name!r} is no name of a folder in the volume", "as" if entry.name else "run"
         )
-    options = {key: _plain(value) for key, value in entry.options.items()}
+    options = _filled(entry, one)
     copy = partial(_copy_options, entry, one)
     run = run_of(one.text)
     return Wanted(one.text, name, run, entry.keep, options, copy, results, entry.why, entry.given)
 
 
-def _plain(value: Any) -> Any:
-    """Return a value without the lines that it knows."""
-    return [_plain(one) for one in value] if isinstance(value, list) else value
+def _filled(entry: Entry, one: Run) -> dict[str, Any]:
+    """Return the options of an entry as they are for one of its runs, without the lines that they know."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(each) for each in value]
+        return one.filled(value) if isinstance(value, str) else value
+
+    made: dict[str, Any] = {}
+    for key, value in entry.options.items():
+        try:
+            made[key] = plain(value)
+        except UsageError as e:
+            raise entry.given.wrong(str(e), key) from None
+    return made
 
 
 def _refuse_wrong(entry: Entry, runs: Sequence[Run]) -> None:
@@ -316,7 +328,7 @@ def _copy_options(entry: Entry, one: Run) -> dict[str, Any]:
 def _words(entry: Entry, made: argparse.ArgumentParser, one: Run) -> Iterator[str]:
     """Yield the options of an entry as they are typed."""
     flags = {a.dest: a for a in made._actions if a.option_strings and a.dest not in NOT_HERE}
-    for key, value in entry.options.items():
+    for key, value in _filled(entry, one).items():
         action = flags.get(str(key).replace("-", "_"))
         if action is None:
             near = did_you_mean(str(key), flags)
@@ -332,7 +344,7 @@ def _words(entry: Entry, made: argparse.ArgumentParser, one: Run) -> Iterator[st
             continue
         if not values or any(isinstance(v, (bool, dict, list)) or v is None for v in values):
             raise entry.given.wrong("expected a text, a number, or a list of these", key)
-        texts = [one.filled(str(v)) for v in values]
+        texts = [str(v) for v in values]
         if action.nargs == "+":
             yield from (flag, *texts)
         else:

@@ -29,8 +29,9 @@ TEXTS = 3
 class Shown:
     """What is kept and shown.
 
-    ``summary`` is the name of a function of NumPy that makes a number of the data, ``value`` a number or text, without
-    both a small line or image is made of ``preview``, or of the data. ``why`` says why there is nothing.
+    ``summary`` is the name of a function of NumPy that makes a number of the data, ``value`` a number or text that is
+    shown instead, also where no data are kept; without both a small line or image is made of ``preview``, or of the
+    data. ``why`` says why there is nothing.
     """
 
     data: Any = None
@@ -60,7 +61,7 @@ def shown(source: Source, name: str, own: str) -> Shown:
     kind = found.values.dtype.kind
     if kind == "c":
         return Shown(why="is complex, which is not kept: add its magnitude as a variable")
-    if not found.there.any() and found.values.size:
+    if not found.there.any():
         return Shown(why="has no value in this run")
     if kind in "USO":
         return _texts(found)
@@ -71,7 +72,7 @@ def shown(source: Source, name: str, own: str) -> Shown:
     kept = data if data.nbytes <= LARGEST else None
     dims = tuple(map(str, array.dims))
     if kind in "mM":
-        return Shown(kept, value=str(values.ravel()[0]))
+        return Shown(kept, value=str(values[found.there][0]))
     if dims[0] in RATES or dims[0].endswith(EVENT):
         return _rows(data, kept, unit)
     preview = None if array.ndim < 3 and kept is not None else _picture(source, name, values)
@@ -84,7 +85,8 @@ def _rows(data: DataArray, kept: DataArray | None, unit: str | None) -> Shown:
         data = data.isel(dict.fromkeys(data.dims[1:], 0), drop=True)
         kept = None if kept is None else data
     if data.ndim == 1:
-        return Shown(data, "nanmean", unit=unit)
+        value = None if kept is not None else float(data.mean(skipna=True))
+        return Shown(kept, "nanmean", value, unit=unit)
     mean = data.mean(str(data.dims[0]), skipna=True)
     return Shown(mean if kept is None else kept, preview=_flat(mean.values), unit=unit)
 

@@ -236,6 +236,8 @@ def _refused(source: Source, name: str, at: str | None, asked: bool) -> str:
     shape = ", ".join(f"{d} {s}" for d, s in array.sizes.items())
     if at == TRAIN and array.dims[:1] == (PULSE,):
         return "values per pulse, and at='train' asks for one per train"
+    if at is not None and (behind := [d for d in map(str, array.dims[1:]) if d in RATES]):
+        return f"its axis {behind[0]} is not the first ({shape}): leave at= out for a line of each value"
     if at is not None and source.columns.rate(name) == RUN and array.ndim and not asked:
         return f"of the run ({shape}), not repeated in each row unless it is named"
     if inner > MOST:

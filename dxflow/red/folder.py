@@ -219,10 +219,21 @@ class Volume:
             self.journal.rmdir()
 
 
+def fail(error: OSError) -> None:
+    """Raise what `os.walk` would leave out: a folder that cannot be read is not an empty one."""
+    raise error
+
+
 def files_in(folder: Path) -> dict[str, Path]:
-    """Return all files and links in a volume, by path there; not notes, nor what programs leave that open it."""
+    """Return all files and links in a volume, by path there; not notes, nor what programs leave that open it.
+
+    Raises
+    ------
+    OSError
+        If a folder in it cannot be read.
+    """
     found = {}
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder, onerror=fail):
         if root == str(folder) and JOURNAL in folders:
             folders.remove(JOURNAL)
         links = [name for name in folders if os.path.islink(os.path.join(root, name))]

@@ -13,12 +13,13 @@ from typing import Any
 
 from ..copying.plan import CopyPlan, plan_copy
 from ..disk import ours
+from ..disk.manifest import MANIFEST, whole
 from ..driver.copied import CopyReport
 from ..errors import PlanError
 from ..errors.yamls import Section
 from ..sizes import count, show
 from .asked import COPIES, NOTHING, Asked
-from .folder import Volume
+from .folder import Volume, fail
 from .source import Source, contradictions, fingerprint, source_of
 from .words import lost_by, read_by, remain
 
@@ -210,7 +211,7 @@ def plan(
     place : path, optional
         Folder of the copies; by default nothing will be written.
     again : bool
-        Runs that are in the volume as they were are copied anew.
+        Runs that have changed since they were copied, or are asked for otherwise, are copied anew.
     cluster : optional
         As of `copy_run`: where lit frames are looked for.
     """
@@ -302,8 +303,8 @@ def result_plan(path: Path) -> ResultPlan:
 
     Raises
     ------
-    PlanError
-        If it is nothing that can be kept.
+    PlanError, OSError
+        If it is nothing that can be kept, or not all of it is there.
     """
     if path.is_symlink() or not path.exists():
         what = "is a symbolic link: give the path it leads to" if path.is_symlink() else "is not there"
@@ -313,12 +314,15 @@ def result_plan(path: Path) -> ResultPlan:
     if ours.kind_of(path) != ours.RESULT:
         raise PlanError(f"result {path} is no result of dxflow, and no file; of other folders give each file")
     files = {}
-    for root, folders, names in os.walk(path):
+    for root, folders, names in os.walk(path, onerror=fail):
         for name in [*names, *(f for f in folders if os.path.islink(os.path.join(root, f)))]:
             one = Path(root, name)
             if one.is_symlink() or not one.is_file():
                 raise PlanError(f"result {path}: {one.relative_to(path)} is no regular file")
             files[str(Path(path.name) / one.relative_to(path))] = one
+    if (path / MANIFEST).is_file():
+        # A chunk that is gone would be read as one in which nothing is.
+        whole(path)
     return ResultPlan(path, files, sum(one.stat().st_size for one in files.values()), _origin(path))
 
 
@@ -349,22 +353,31 @@ def _refuse_of_other(result: ResultPlan, source: Source | None) -> None:
 
 def _beside(runs: Iterable[RunPlan]) -> tuple[str, ...]:
     """Return the runs in the same folders that are not named."""
-    named = {folder for one in runs if one.source for folder in one.source.folders}
-    above = {os.path.dirname(folder) for folder in named}
-    found = []
-    for folder in sorted(above):
-        try:
-            there = [entry.path for entry in os.scandir(folder) if entry.is_dir() and entry.path not in named]
-            found += [path for path in sorted(there) if _is_run(path)]
-        except OSError:
-            continue
-    return tuple(os.path.relpath(path) for path in found)
+    folders = [folder for one in runs if one.source for folder in one.source.folders]
+    named = {os.path.realpath(folder) for folder in folders}
+    above = {os.path.realpath(parent): parent for parent in map(os.path.dirname, folders)}
+    there = [path for folder in sorted(above.values()) for path in _in_folder(folder)]
+    return tuple(
+        os.path.relpath(path) for path in there if os.path.realpath(path) not in named and _is_run(path)
+    )
+
+
+def _in_folder(folder: str) -> list[str]:
+    """Return what is in a folder, in order of names; of one that cannot be read, nothing."""
+    try:
+        return sorted(entry.path for entry in os.scandir(folder))
+    except OSError:
+        return []
 
 
 def _is_run(path: str) -> bool:
+    """Return whether a path is a folder with files of a run; one that cannot be read counts as none."""
     from ..disk.marks import PATTERN
 
-    return any(PATTERN.fullmatch(entry.name) for entry in os.scandir(path))
+    try:
+        return any(PATTERN.fullmatch(entry.name) for entry in os.scandir(path))
+    except OSError:
+        return False
 
 
 def brief(error: Exception) -> str:

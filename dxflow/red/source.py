@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ..disk.manifest import MANIFEST
 from ..disk.openhdf5 import open_hdf5
 from ..errors import PlanError
 from ..run.open import missing, places
@@ -104,30 +105,51 @@ def contradictions(source: Source, facts: Facts) -> tuple[str, ...]:
 
 
 def fingerprint(source: Source, options: Mapping[str, Any], results: tuple[str, ...], keep: str) -> str:
-    """Return what tells files and options from any others, without reading the files: names, sizes, times."""
+    """Return what tells files and options from any others, without reading the files: names, sizes, times.
+
+    Parameters
+    ----------
+    source : Source
+    options : mapping
+        Of the copy, as they are for this run: results that they name are told by what they are now.
+    results : tuple of str
+        Paths of results that are kept.
+    keep : str
+        What of the run remains.
+    """
     files = [(file.name, file.size, file.changed) for file in source.files]
-    said = [keep, files, options, [_of_path(path) for path in _paths_in([options, list(results)])]]
+    paths = dict.fromkeys(path for path in [*_named(options), *results] if _there(path))
+    said = [keep, files, options, [_of_path(path) for path in paths]]
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _paths_in(value: Any) -> list[str]:
-    """Return the texts of plain values that are paths of what is there, such as results that select."""
+def _named(value: Any) -> Iterator[str]:
+    """Yield the texts of plain values, and what in them may be a path of a result or file.
+
+    A result stands alone, before the name of one of its algorithms (``lit.zarr:litframes_2``), or as the value of an
+    option of an algorithm (``dark=dark.zarr``).
+    """
     if isinstance(value, Mapping):
-        return [path for one in value.values() for path in _paths_in(one)]
+        value = list(value.values())
     if isinstance(value, (list, tuple)):
-        return [path for one in value for path in _paths_in(one)]
-    return [value] if isinstance(value, str) and _there(value) else []
+        for one in value:
+            yield from _named(one)
+    if isinstance(value, str):
+        for one in dict.fromkeys([value, *value.split(","), *value.partition("=")[2].split(",")]):
+            yield one
+            yield one.rpartition(":")[0]
 
 
 def _there(text: str) -> bool:
+    """Return whether a file, or a result in a folder, is there; any other folder may have the name of an option."""
     try:
-        return "\0" not in text and os.path.lexists(text)
+        return bool(text) and (Path(text, MANIFEST).is_file() or Path(text).is_file())
     except (OSError, ValueError):
         return False
 
 
 def _of_path(path: str) -> list[Any]:
     """Return what tells a result from another one of the same name: its manifest, else its size and time."""
-    manifest = Path(path, "dxflow.json")
+    manifest = Path(path, MANIFEST)
     found = (manifest if manifest.is_file() else Path(path)).stat()
     return [path, found.st_size, found.st_mtime_ns]

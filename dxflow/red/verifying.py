@@ -53,14 +53,22 @@ def verify(path: str | Path, *, deep: bool = False, quiet: bool = False) -> Veri
     found = _hashed(folder, sums, problems, quiet)
     known = about.get("files") or {}
     problems += _unlike(known, sums, found)
-    there = files_in(folder)
-    problems += [f"{name}: is no part of the volume" for name in sorted(there.keys() - sums.keys() - {SUMS})]
+    problems += _foreign(folder, sums)
     problems += metadata_problems(folder)
     notes = _installed(folder, problems)
     if deep:
         notes += _compared(folder, known, _options(about), problems, quiet)
     size = sum(one.size for one in found.values())
     return Verified(tuple(dict.fromkeys(problems)), tuple(notes), len(found), size, _own(folder))
+
+
+def _foreign(folder: Path, sums: Mapping[str, str]) -> list[str]:
+    """Return what is in the folder and in no list, and what nobody can look into."""
+    try:
+        there = files_in(folder)
+    except OSError as e:
+        return [f"{e.filename}: {e.strerror}"]
+    return [f"{name}: is no part of the volume" for name in sorted(there.keys() - sums.keys() - {SUMS})]
 
 
 def _own(folder: Path) -> str:

@@ -218,3 +218,38 @@ def test_the_run_of_a_result_is_known_where_it_says_one(run, number):
 def test_numbers_of_runs_are_filled_in_as_in_python():
     assert filled("/a/p{proposal:06}/r{run:04}_{run}.zarr", 34, 1234) == "/a/p001234/r0034_34.zarr"
     assert filled("/a/{name}/r{run}.zarr", None, None) == "/a/{name}/r*.zarr"
+
+
+def test_lists_without_an_entry_have_no_value_in_this_run(tmp_path):
+    data = smalltables.dataset(trains=3)
+    empty = {"peaks": np.zeros((0, 2)), "stamps": np.zeros(0, "M8[ns]"), "words": np.zeros(0, "U3")}
+    for name, values in empty.items():
+        data[name] = ("peak_event", "xy")[: values.ndim], values
+    data["nothing"] = ("pulse", "none"), np.zeros((data.sizes["pulse"], 0))
+    names = [*empty, "nothing"]
+    saved.write(data, tmp_path / "r0001.zarr", "table", {})
+    for name in names:
+        with pytest.raises(Skip, match=f"{name} has no value in this run"):
+            variables(tmp_path / "r0001.zarr", name)[name].func(None, 1, PROPOSAL)
+
+
+def test_the_first_time_that_there_is_stands_for_times(tmp_path):
+    data = smalltables.dataset(trains=2)
+    data["stamp"] = "train", np.array(["NaT", "2026-11-22T10:00:01"], "M8[ns]")
+    saved.write(data, tmp_path / "r0001.zarr", "table", {})
+    cell = variables(tmp_path / "r0001.zarr", "stamp")["stamp"].func(None, 1, PROPOSAL)
+    assert str(cell.get_summary()).startswith("2026-11-22T10:00:01")
+
+
+def test_of_long_lists_the_mean_is_shown_and_nothing_kept(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(cells, "LARGEST", 100)
+    made = results_of(place, 1, ', "xgm", "roi"')
+    data = xr.open_zarr(place / "results/r0001.zarr", chunks=None)
+    cell = made.cells["xgm"]
+    assert cell.data is None
+    assert cell.get_summary() == pytest.approx(np.nanmean(data["xgm"]))
+    with h5py.File(made.save(tmp_path, PROPOSAL, 1)) as file:
+        assert file[".reduced/xgm"][()] == pytest.approx(np.nanmean(data["xgm"]))
+        assert dict(file[".reduced/xgm"].attrs)["units"] == "uJ"
+        assert "xgm" not in file
+        assert file["roi"]["roi"].shape == (3,)

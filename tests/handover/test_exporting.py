@@ -328,3 +328,16 @@ def test_columns_that_would_have_one_name_have_two(tmp_path):
     export(Table(data), tmp_path / "y.parquet")
     read = parquet.read_table(tmp_path / "y.parquet").to_pydict()
     assert read == {"train_id": [1], "pulse_id": [0], "a[0]": [1], "a[1]": [2], "a[0]_2": [3]}
+
+
+@pytest.mark.parametrize(("axis", "at"), [("train", "train"), ("pulse", "train"), ("train", "pulse")])
+def test_what_has_its_trains_or_pulses_behind_another_axis_is_refused_with_at(data, tmp_path, axis, at):
+    values = np.arange(3.0 * data.sizes[axis]).reshape(3, -1)
+    table = Table(data.assign(gain=(("module", axis), values)))
+    with pytest.raises(
+        ValueError, match=rf"'gain': its axis {axis} is not the first \(module 3, .*leave at= out"
+    ):
+        export(table, tmp_path / "y.csv", "gain", at=at)
+    assert "gain" in export(table, tmp_path / "all.csv", at=at).left
+    export(table, tmp_path / "z.csv", "gain")
+    np.testing.assert_array_equal(pd.read_csv(tmp_path / "z.csv")["gain"], values.ravel())

@@ -22,13 +22,17 @@ from extra_data import RunDirectory
 import dxflow
 from dxflow import Frames
 from dxflow.algorithms.average import Average
+from dxflow.algorithms.litframes import LitFrames
 from dxflow.commands.red import wanted_of
 from dxflow.copying import notes
 from dxflow.red import finishing, making
 from dxflow.red.asked import asked
+from dxflow.red.folder import Volume
 from dxflow.red.following import Following
 from dxflow.red.hashed import hashed
 from dxflow.red.making import make
+from dxflow.red.planning import survey
+from dxflow.red.source import Source, fingerprint
 from dxflow.red.verifying import verify
 
 KILLS = 5
@@ -664,3 +668,135 @@ def test_a_copy_that_is_damaged_before_it_is_hashed_is_told_and_the_others_go_on
     shutil.rmtree(made.volume / "runs/r0001")
     monkeypatch.setattr(making, "execute", real)
     assert cli("run", "red.yaml", "--quiet")[0] == 0
+
+
+SELECTED = [
+    "keep: frames, frames: 'lit/{name}.zarr'",
+    "keep: frames, frames: ['pulses=0:2', 'lit/r{run:04}.zarr:litframes']",
+    "keep: regions, region: 'lit/r{run}.zarr'",
+]
+
+
+@pytest.fixture
+def lit():
+    """Return a function that selects frames of a run, those with many bright pixels, anew."""
+
+    def make(number, fraction):
+        options = {"cluster": "here", "quiet": True, "overwrite": True}
+        algorithm = LitFrames(img=Frames(modules=(0,)), threshold=0.0, fraction=fraction)
+        dxflow.reduce(f"raw/r{number:04}", algorithm, f"lit/r{number:04}.zarr", **options)
+
+    return make
+
+
+@pytest.mark.parametrize("row", SELECTED)
+def test_a_result_that_selects_is_known_when_it_was_made_anew_however_it_is_named(proposal, lit, row):
+    Path("lit").mkdir()
+    made = proposal(2, [f"{{run: 'raw/r*', {row.replace('r{run}', 'r{run:04}')}}}"])
+    for number in (1, 2):
+        lit(number, 0.1)
+
+    def fingerprints():
+        read = asked(made.file)
+        return [one.fingerprint for one in survey(read, wanted_of(read), Volume(read.to)).runs]
+
+    before = fingerprints()
+    assert fingerprints() == before
+    lit(2, 0.9)
+    after = fingerprints()
+    assert (after[0] == before[0], after[1] == before[1]) == (True, False)
+
+
+def test_what_was_copied_by_a_selection_that_was_made_anew_is_told_and_copied_again(proposal, cli, lit):
+    Path("lit").mkdir()
+    line = "{run: 'raw/r*', keep: frames, frames: 'lit/r{run:04}.zarr'}"
+    made = proposal(1, [line, "{run: gone, keep: raw}"])
+    lit(1, 0.0)
+    assert cli("plan", "red.yaml", "--save", "plan.json")[0] == 1
+    code, said = cli("run", "red.yaml", "--quiet", "--expect", "plan.json")
+    assert (code, "r0001  done" in said) == (1, True), said
+    lit(1, 0.6)
+    code, said = cli("run", "red.yaml", "--quiet", "--expect", "plan.json")
+    assert (code, "runs r0001 changed since" in said) == (2, True), said
+    proposal(1, [line])
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "r0001  failed: has changed since it was copied (a result)" in said) == (1, True), said
+    assert cli("run", "red.yaml", "--quiet", "--again")[0] == 0
+    (one,) = json.loads((made.volume / "red.json").read_text())["runs"]
+    assert one["options"] == {"frames": "lit/r0001.zarr"}
+    (kept, every) = next(iter(one["report"]["frames"].values()))[::-1]
+    assert kept == int(dxflow.open("lit/r0001.zarr").dataset["litframes.lit"].sum()) < every
+
+
+@pytest.mark.parametrize("options", [{"frames": "{}:litframes_2"}, {"intensity": ["x=1", "dark=a,{}"]}])
+def test_a_path_is_seen_wherever_an_option_has_it_and_no_folder_of_others(tmp_path, monkeypatch, options):
+    monkeypatch.chdir(tmp_path)
+    for name in ("x.zarr", "lit"):
+        Path(name).mkdir()
+    given = json.loads(json.dumps({**options, "select": "lit"}).replace("{}", "x.zarr"))
+
+    def now():
+        return fingerprint(Source((), ()), given, (), "frames")
+
+    Path("x.zarr/dxflow.json").write_text("1")
+    before = now()
+    Path("lit/other").write_text("")
+    assert now() == before
+    Path("x.zarr/dxflow.json").write_text("22")
+    assert now() != before
+
+
+def test_a_template_that_a_run_cannot_fill_is_named_before_anything_is_read(proposal, cli):
+    proposal(1)
+    shutil.copytree("raw/r0001", "raw/dark")
+    proposal(1, ["{run: 'raw/*', keep: frames, frames: 'lit/r{run:04}.zarr'}"])
+    code, said = cli("plan", "red.yaml")
+    where = "red.yaml, line 13, runs.0.frames: {run:04}: raw/dark does not say its run number"
+    assert (code, where in said) == (2, True), said
+
+
+def test_what_cannot_be_read_beside_runs_does_not_hide_others(proposal, cli, monkeypatch):
+    proposal(3, ["{run: raw/r0002, keep: raw}"])
+    Path("raw/private").mkdir()
+    Path("raw/circle").symlink_to("circle")
+    Path("raw/again").symlink_to("r0002")
+    real = os.scandir
+
+    def scandir(path="."):
+        if str(path).endswith("private"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert cli("run", "red.yaml", "--quiet")[0] == 0
+    assert json.loads(Path("red/red.json").read_text())["not_named"] == ["raw/r0001", "raw/r0003"]
+
+
+def test_a_result_of_which_a_part_is_gone_or_cannot_be_read_is_not_kept_without_it(
+    proposal, cli, monkeypatch
+):
+    proposal(1, ["{run: raw/r0001, keep: processed, results: [mean.zarr]}"])
+    options = {"cluster": "here", "quiet": True}
+    dxflow.reduce("raw/r0001", Average(img=Frames(modules=(0, 1))), "mean.zarr", **options)
+    chunk = max(Path("mean.zarr").rglob("c.*"), key=lambda path: path.stat().st_size)
+    raw = chunk.read_bytes()
+    chunk.unlink()
+    code, said = cli("plan", "red.yaml")
+    assert (code, f"{chunk}: missing" in said) == (1, True), said
+    chunk.write_bytes(raw)
+    real = os.scandir
+
+    def scandir(path="."):
+        if str(path) == str(folder):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    folder = chunk.parent
+    code, said = cli("plan", "red.yaml")
+    assert (code, f"Permission denied: '{folder}'" in said) == (1, True), said
+    folder = None
+    assert cli("run", "red.yaml", "--quiet")[0] == 0
+    folder = Path("red/results/r0001") / chunk.parent
+    code, said = cli("verify", "red.yaml")
+    assert (code, f"wrong    {folder}: Permission denied" in said) == (1, True), said
