@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import sizes
 from ..api import plan as make_plan
 from ..bench import machine, peers, said, table
 from ..bench.advice import advice
@@ -143,7 +144,7 @@ def _on_what(whole: Plan, part: Plan, measured: Measured) -> str:
     """Say what was measured, and whether that is all."""
     bound = part.inputs[0]
     what = f"{bound.name} {bound.key}, {show(whole.bytes_to_read)} in {len(whole.train_ids)} trains"
-    rounds = f"{measured.group.title}, {len(measured.rounds)} round{'s' if len(measured.rounds) != 1 else ''}"
+    rounds = f"{measured.group.title}, {sizes.count(len(measured.rounds), 'round')}"
     if len(part.train_ids) == len(whole.train_ids):
         return f"({what}; {rounds}; files were in the page cache)"
     some = f"measured on the first {len(part.train_ids)} trains, {show(part.bytes_to_read)}, and scaled"
@@ -176,7 +177,7 @@ def _on(
     last: bool,
 ) -> Measured:
     """Measure on some processes; with peers on the last number of them."""
-    progress.phase(f"starting {count} worker{'s' if count > 1 else ''}")
+    progress.phase(f"starting {sizes.count(count, 'worker')}")
     with workers(count) as (crew, apart):
         subject = Subject(data, crew, apart, frames)
         others = peer_cases(subject, [a.ALG_ID for a in chosen()]) if last and not args.no_peers else {}
@@ -201,7 +202,7 @@ def group(
     for mine, listed in others.items():
         cases |= listed
         ratios += [Ratio("", mine, (other,)) for other in listed]
-    return Group(f"{subject.workers} worker{'s' if subject.workers > 1 else ''}", cases, tuple(ratios))
+    return Group(sizes.count(subject.workers, "worker"), cases, tuple(ratios))
 
 
 def _one(chosen: Callable[[], list[Algorithm]], number: int) -> list[Algorithm]:

@@ -31,6 +31,9 @@ Say = Callable[[str], None]
 PASS = ("cluster", "workers", "quiet")
 NOT_HERE = ("help", "into", "cluster", "workers", "quiet", "name", "resume", "overwrite", "dry_run")
 """Options of ``dxflow copy`` that do not say what remains."""
+APART = {"metadata": ("dry_run", "again", "expect"), "new": ("save",)}
+"""Options that leave nothing to do for others."""
+APART_WHY = {"metadata": "it neither plans nor copies runs", "new": "it plans nothing"}
 LONGEST = 200
 
 
@@ -49,7 +52,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     plan.add_argument("--save", metavar="PLAN.json", help="keep the plan, for 'dxflow red run --expect'")
     run = kind("run", "make the volume; the same again goes on with one that was interrupted")
     run.add_argument("file", **file)  # type: ignore[arg-type]
-    run.add_argument("--dry-run", action="store_true", help="as 'dxflow red plan'")
+    run.add_argument("--dry-run", action="store_true", help="only what it would do, as 'dxflow red plan'")
     words = "only if runs and FILE are as they were when this plan was saved"
     run.add_argument("--expect", metavar="PLAN.json", help=words)
     words = "copy runs anew that have changed, or are asked for otherwise, since they were copied"
@@ -82,6 +85,7 @@ def run(argv: Sequence[str], description: str, say: Say) -> int:
         If it cannot be done.
     """
     args = parser(description).parse_args(argv)
+    _refuse_apart(args)
     if args.what == "verify":
         return _verify(args, say)
     if args.what == "techniques":
@@ -94,8 +98,20 @@ def run(argv: Sequence[str], description: str, say: Say) -> int:
 def checked(argv: Sequence[str]) -> None:
     """Read a command line and its file; raise what would end the command as soon as it begins."""
     args = parser("").parse_args(argv)
+    _refuse_apart(args)
     if args.what in ("plan", "run"):
         wanted_of(_asked(args.file))
+    if getattr(args, "expect", None) is not None:
+        _kept_plan(args.expect)
+
+
+def _refuse_apart(args: argparse.Namespace) -> None:
+    """Refuse options of which one would mean nothing beside the other."""
+    for one, others in APART.items():
+        for other in others:
+            if getattr(args, one, False) and getattr(args, other, None):
+                flags = [f"--{name.replace('_', '-')}" for name in (one, other)]
+                raise UsageError(f"{' and '.join(flags)} do not go together: {APART_WHY[one]}")
 
 
 def _asked(path: str) -> Asked:
@@ -107,12 +123,16 @@ def _asked(path: str) -> Asked:
 def _plan(args: argparse.Namespace, say: Say) -> int:
     from ..driver.progress import during
     from ..red.folder import Volume
+    from ..red.making import refuse_other
     from ..red.planning import plan, survey
 
     asked = _asked(args.file)
     volume = Volume(asked.to)
     surveyed = survey(asked, wanted_of(asked), volume)
-    made = during("planning", plan, surveyed, cluster=_cluster(args), quiet=args.quiet)
+    if (expected := getattr(args, "expect", None)) is not None:
+        refuse_other(surveyed, _kept_plan(expected))
+    again = getattr(args, "again", False)
+    made = during("planning", plan, surveyed, again=again, cluster=_cluster(args), quiet=args.quiet)
     if (save := getattr(args, "save", None)) is not None:
         if Path(save).exists():
             # Only an older plan is replaced.

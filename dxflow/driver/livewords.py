@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..sizes import count
+
 _VERSION = re.compile(r"\.v\d+$")
 
 
@@ -27,7 +29,7 @@ def lines(live: Any, path: Path | None = None, trains: int | None = None) -> lis
     if not said:
         return []
     first, last, version = said.get("first_train"), said.get("last_train"), int(said.get("version", 1))
-    many = "" if trains is None else f"{trains} {'train' if trains == 1 else 'trains'}, "
+    many = "" if trains is None else f"{count(trains, 'train')}, "
     which = f"{many}{first} to {last}"
     chunk = f", --chunk '{said['chunk']}'" if said.get("chunk") else ""
     if not said.get("final", True):

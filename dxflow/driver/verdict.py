@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..sizes import show
+from ..sizes import count, show
 
 if TYPE_CHECKING:
     from ..planning.public import Plan
@@ -44,7 +44,7 @@ class Facts:
     def rate(self) -> str:
         """Bytes per second of the pass, and on what."""
         nodes = f" on {self.nodes} nodes" if self.nodes > 1 else ""
-        return f"{show(self.bytes / self.seconds if self.seconds else 0)}/s with {_many(self.workers, 'worker')}{nodes}"
+        return f"{show(self.bytes / self.seconds if self.seconds else 0)}/s with {count(self.workers, 'worker')}{nodes}"
 
     @property
     def efficiency(self) -> float:
@@ -92,7 +92,7 @@ def _idle(run: Facts) -> Verdict | None:
             else f"{fewer} would do as well"
         )
         return Verdict(
-            bound, f"{_many(run.chunks, 'chunk')} for {run.workers} workers leave some idle: {smaller}"
+            bound, f"{count(run.chunks, 'chunk')} for {run.workers} workers leave some idle: {smaller}"
         )
     if each < SHORT and run.chunks > FEW * run.workers:
         return Verdict(bound, f"a chunk takes {1000 * each:.0f} ms: larger chunks (chunk=), or {fewer}")
@@ -120,10 +120,6 @@ def _work(run: Facts) -> Verdict:
             bound, f"a chunk takes {each:.0f} s: smaller ones (chunk=) would let more workers help"
         )
     return Verdict(bound, "")
-
-
-def _many(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def unasked(plan: Plan, summaries: Sequence[Summary]) -> list[str]:

@@ -92,9 +92,8 @@ def found(manifest: Mapping[str, Any]) -> list[str]:
 def _read(manifest: Mapping[str, Any], t: Mapping[str, Any]) -> str:
     chunks = manifest["chunks"]
     reused = f", {chunks['reused']} of an interrupted run" if chunks["reused"] else ""
-    what = "chunk" if chunks["computed"] == 1 else "chunks"
     rate = f"{sizes.show(t['bytes'])} in {t['wall']:.1f} s, {sizes.show(t['rate'])}/s"
-    return f"{rate} ({chunks['computed']} {what}{reused})"
+    return f"{rate} ({sizes.count(chunks['computed'], 'chunk')}{reused})"
 
 
 def time_rows(t: Mapping[str, Any], advice: str) -> list[Row]:

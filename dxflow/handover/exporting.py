@@ -14,7 +14,7 @@ from typing import Any
 from ..disk import ours, replace
 from ..errors.kinds import PATH, expect
 from ..errors.near import listed
-from ..sizes import parse, show
+from ..sizes import count, parse, show
 from . import asarrays, asrows
 from .parts import Part, Source, parts
 from .spelled import of_file, unique
@@ -126,7 +126,7 @@ class _Asked:
             own = self._file(part, writers) if len(made) > 1 else self.path
             writers[own] = partial(write, self.source, part, **more)
             rows, own_names = part.rows(self.source), [*self.source.labels(part.dims), *part.variables]
-            words[own] = f"{_counted(rows, 'row')}, {_counted(len(own_names), 'variable')}"
+            words[own] = f"{count(rows, 'row')}, {count(len(own_names), 'variable')}"
             for name in part.variables:
                 self.sizes[name] = Part(part.name, part.dims, [name], part.at).size(self.source)
         return writers, words, left
@@ -146,7 +146,7 @@ class _Asked:
         self.sizes = {name: asarrays.size(self.source, [name]) for name in every}
         return (
             {self.path: lambda path: write(self.source, names, path)},
-            {self.path: _counted(len(every), "array")},
+            {self.path: count(len(every), "array")},
             {},
         )
 
@@ -163,10 +163,6 @@ class _Asked:
         raise ValueError(
             f"{words} are more than the limit of {show(most)}: name those that are needed, or give limit=None"
         )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _inputs(what: Any, source: Source) -> list[str]:

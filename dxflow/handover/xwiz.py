@@ -29,6 +29,15 @@ TOOLS = ("xwiz", "xwiz-old")
 """What the recipe calls it; "xwiz-old" has the names of sections and keys of 2022."""
 OLDER = {"indexamajig_run": "proc_coarse", "file_path": "file"}
 """How an older extra-xwiz calls that section, and the file of ``unit_cell``."""
+MERGING = (
+    "# Where the symmetry is known, to merge as well:",
+    "# [merging]",
+    '# point_group = "422"',
+    '# scaling_model = "unity"',
+    "# scaling_iterations = 1",
+    "# max_adu = 100000",
+)
+"""What it says of merging, which needs more than dxflow knows."""
 BLANK = re.compile(r"\s")
 
 
@@ -115,17 +124,8 @@ def configuration(
         With the names that extra-xwiz had before.
     """
     proposal, number = run
-    images = STACKED[0]
-    farthest = peaks["max_res"]
     sections: dict[str, dict[str, Any]] = {
-        "data": {
-            "proposal": proposal,
-            "runs": [number],
-            "vds_names": ["hits.cxi"],
-            "cxi_names": ["hits.cxi"],
-            "frames_range": {"start": 0, "end": -1, "step": 1},
-            "list_prefix": f"p{proposal:06d}_r{number:04d}",
-        },
+        "data": _data(proposal, number),
         "crystfel": {"version": "0.10.2"},
         "geom": {"file_path": "hits.geom"},
         "slurm": {
@@ -134,22 +134,7 @@ def configuration(
             "duration_all": "1:00:00",
             "n_nodes_all": min(NODES, max(1, -(-hits // PER_NODE))),
         },
-        "indexamajig_run": {
-            "resolution": finest,
-            "peak_method": "peakfinder8",
-            "peak_threshold": _short(peaks["threshold"]),
-            "peak_snr": _short(peaks["min_snr"]),
-            "peak_min_px": peaks["min_pixels"],
-            "peak_max_px": _short(peaks["max_pixels"]),
-            "peaks_hdf5_path": "entry_1/result_1",
-            "index_method": indexing,
-            "n_cores": -1,
-            "local_bg_radius": peaks["local_bg_radius"],
-            "integration_radii": "2,3,5",
-            "max_res": int(farthest) if farthest is not None and np.isfinite(farthest) else 1600,
-            "min_peaks": peaks["min_peaks"],
-            "extra_options": f"--no-non-hits-in-stream --min-peaks={peaks['min_peaks']}",
-        },
+        "indexamajig_run": _indexing(peaks, finest, indexing),
         "unit_cell": {
             "file_path": "none" if cell is None else str(Path(cell).absolute()),
             "run_refine": False,
@@ -157,22 +142,51 @@ def configuration(
     }
     lines = [
         f"# The hits of run {number}, proposal {proposal}, for extra-xwiz. In this folder: {COMMAND}",
-        f"# hits.cxi has peak lists, and images of all modules behind one another in {images}, as hits.geom says.",
+        f"# hits.cxi has peak lists, and images of all modules behind one another in {STACKED[0]}, as hits.geom says.",
         "",
     ]
-    if older:
-        sections = {OLDER.get(title, title): values for title, values in sections.items()}
-        cells = sections["unit_cell"]
-        sections["unit_cell"] = {OLDER.get(key, key): value for key, value in cells.items()}
-    for title, values in sections.items():
+    for title, values in (_as_before(sections) if older else sections).items():
         lines += [f"[{title}]", *(f"{key} = {_toml(value)}" for key, value in values.items()), ""]
-    merging = ('point_group = "422"', 'scaling_model = "unity"', "scaling_iterations = 1", "max_adu = 100000")
-    lines += [
-        "# Where the symmetry is known, to merge as well:",
-        "# [merging]",
-        *(f"# {one}" for one in merging),
-    ]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *MERGING, ""])
+
+
+def _data(proposal: int, number: int) -> dict[str, Any]:
+    """Return which run it is, and where its images and peaks are."""
+    return {
+        "proposal": proposal,
+        "runs": [number],
+        "vds_names": ["hits.cxi"],
+        "cxi_names": ["hits.cxi"],
+        "frames_range": {"start": 0, "end": -1, "step": 1},
+        "list_prefix": f"p{proposal:06d}_r{number:04d}",
+    }
+
+
+def _indexing(peaks: Mapping[str, Any], finest: float, indexing: str) -> dict[str, Any]:
+    """Return the options of indexamajig, with what the peaks were found with."""
+    farthest = peaks["max_res"]
+    return {
+        "resolution": finest,
+        "peak_method": "peakfinder8",
+        "peak_threshold": _short(peaks["threshold"]),
+        "peak_snr": _short(peaks["min_snr"]),
+        "peak_min_px": peaks["min_pixels"],
+        "peak_max_px": _short(peaks["max_pixels"]),
+        "peaks_hdf5_path": "entry_1/result_1",
+        "index_method": indexing,
+        "n_cores": -1,
+        "local_bg_radius": peaks["local_bg_radius"],
+        "integration_radii": "2,3,5",
+        "max_res": int(farthest) if farthest is not None and np.isfinite(farthest) else 1600,
+        "min_peaks": peaks["min_peaks"],
+        "extra_options": f"--no-non-hits-in-stream --min-peaks={peaks['min_peaks']}",
+    }
+
+
+def _as_before(sections: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return sections with the names that extra-xwiz had before."""
+    made = {OLDER.get(title, title): values for title, values in sections.items()}
+    return made | {"unit_cell": {OLDER.get(key, key): value for key, value in made["unit_cell"].items()}}
 
 
 def _short(value: float) -> float | int:

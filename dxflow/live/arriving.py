@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import PlanError
 from ..run.part import Part
+from ..sizes import count
 from .account import LATE
 from .following import Step
 from .parameters import Asked as Change
@@ -76,8 +77,7 @@ class GrowingStream:
 
     def chunk(self) -> str:
         """Return how trains are cut."""
-        trains = self._stream.report.chunk
-        return f"{trains} {'train' if trains == 1 else 'trains'}"
+        return count(self._stream.report.chunk, "train")
 
     def look(self) -> Step | Change | str:
         """Return what can be done now, or what is waited for.

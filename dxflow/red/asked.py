@@ -111,7 +111,7 @@ def _wrong(entry: Entry) -> UsageError | None:
     """Return what does not go together."""
     one, keep = entry.given, entry.keep
     first = next(iter(entry.options), None)
-    if keep not in (*COPIES, PROCESSED, NOTHING) or (keep not in COPIES and first is not None):
+    if keep not in COPIES and first is not None:
         return one.wrong(f"says how a run is copied, but 'keep: {keep}' copies nothing of it", first)
     if keep == RAW and first is not None:
         return one.wrong(

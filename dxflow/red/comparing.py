@@ -15,6 +15,7 @@ from ..codecs.table import make_known
 from ..copying.record import NONE
 from ..copying.sections import index_of
 from ..disk.openhdf5 import open_hdf5
+from ..sizes import count
 
 AT_ONCE = 2**26
 """Bytes that are compared at once."""
@@ -49,7 +50,7 @@ def compare(kept: Path, original: Path, options: Mapping[str, Any], done: Callab
     # What HDF5 raises of damage has many classes.
     except (OSError, KeyError, ValueError, RuntimeError, TypeError, IndexError) as e:
         return [f"cannot be compared with {original}: {type(e).__name__}: {e}"]
-    more = [f"and {len(wrong) - MOST} more differences"] if len(wrong) > MOST else []
+    more = [f"and {count(len(wrong) - MOST, 'more difference')}"] if len(wrong) > MOST else []
     return [f"is not what was to remain of {original}: {one}" for one in [*wrong[:MOST], *more]]
 
 
@@ -98,7 +99,7 @@ class _Compared:
             return
         rows = self._rows_of(section, path)
         if len(rows) > len(made):
-            raise UnlikeError(f"{len(made)} rows, expected {len(rows)}")
+            raise UnlikeError(f"{count(len(made), 'row')}, expected {len(rows)}")
         allowed = Allowed.of(made, self.bound)
         step = max(1, AT_ONCE // max(1, made.dtype.itemsize * int(np.prod(made.shape[1:]))))
         for first in range(0, len(rows), step):
@@ -119,22 +120,22 @@ class _Compared:
 
     def _matched(self, name: str) -> NDArray:
         """Return rows of the original for the rows of an index group, in their order."""
-        first, count = index_of(self.was, name)
+        first, counts = index_of(self.was, name)
         own, kept = index_of(self.made, name)
-        first, count = first[self._trains], count[self._trains]
+        first, counts = first[self._trains], counts[self._trains]
         if not np.array_equal(own, np.cumsum(kept) - kept):
             # Files that were not cut may have gaps.
-            if not np.array_equal(kept, count) or not np.array_equal(own, first):
+            if not np.array_equal(kept, counts) or not np.array_equal(own, first):
                 raise UnlikeError(f"INDEX/{name} is neither that of the original nor without gaps")
             return np.arange(int((own + kept).max(initial=0)))
-        if np.array_equal(kept, count):
+        if np.array_equal(kept, counts):
             entries = _counted(kept)
         else:
             recorded = self._recorded(name, kept)
             if recorded is None:
                 raise UnlikeError("it does not say which entries of each train were kept")
             entries = recorded
-        if (entries >= np.repeat(count, kept)).any():
+        if (entries >= np.repeat(counts, kept)).any():
             raise UnlikeError(f"entries of {name} were kept that there never were")
         return np.repeat(first, kept) + entries
 
@@ -156,10 +157,10 @@ class _Compared:
             if path not in self.made:
                 continue
             now, before = self.made[path][:].ravel(), self.was[path][:].ravel()
-            first, count = index_of(self.was, name)
+            first, counts = index_of(self.was, name)
             out, at = [], 0
             for train, n in zip(self._trains, kept, strict=True):
-                ids = before[first[train] : first[train] + count[train]]
+                ids = before[first[train] : first[train] + counts[train]]
                 mine = now[at : at + n]
                 place = {int(one): k for k, one in enumerate(ids)}
                 if len(place) < len(ids) or any(int(one) not in place for one in mine):

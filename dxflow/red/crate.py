@@ -14,7 +14,7 @@ from ..sizes import count, show
 from .asked import KEEP, NOTHING
 from .facts import Facts, Person
 from .folder import CRATE, OWN, RESULTS, RUNS, SUMS
-from .panet import ONTOLOGY
+from .panet import ONTOLOGY, Technique
 from .words import read_by
 
 VERSION = "https://w3id.org/ro/crate/1.1"
@@ -55,32 +55,18 @@ def crate(
         graph.setdefault(one["@id"], one)
         return _ref(one["@id"])
 
-    software = add(
-        {
-            "@id": SOFTWARE,
-            "@type": "SoftwareApplication",
-            "name": "dxflow",
-            "softwareVersion": versions.get("dxflow", ""),
-            "description": ", ".join(f"{name} {version}" for name, version in versions.items()),
-        }
-    )
+    software = add(_software(SOFTWARE, versions))
     parts = [add(_own(name, own.get(name, {}))) for name in OWN if name != CRATE]
-    actions, mentioned = [], []
+    mentioned: list[Entity] = []
     for one in runs:
-        if one["keep"] == NOTHING:
-            mentioned.append(add(_source(one)))
-            continue
-        made, files = _parts(one)
-        for entity in [*files, *made]:
-            add(entity)
-        parts += [_ref(entity["@id"]) for entity in made]
-        copies = [entity for entity in made if entity["@id"].startswith(f"{RUNS}/")]
-        mentioned.append(add(_source(one)))
-        actions += [add(_action(one, copies, software, add))] if copies else []
-        actions += [add(_making(one, path, origin, add)) for path, origin in one.get("origins", {}).items()]
+        made, actions = _run(one, software, add)
+        parts += made
+        mentioned += actions
+    # What is known of all runs, also of those of which nothing remains.
+    mentioned += [add(_source(one)) for one in runs]
     root = _root(facts, created, add)
     root["hasPart"] = parts
-    root["mentions"] = [*root["mentions"], *actions, *mentioned]
+    root["mentions"] = [*root["mentions"], *mentioned]
     descriptor = {
         "@id": CRATE,
         "@type": "CreativeWork",
@@ -88,6 +74,29 @@ def crate(
         "about": {"@id": "./"},
     }
     return {"@context": [CONTEXT, MORE], "@graph": [descriptor, root, *graph.values()]}
+
+
+def _run(one: Mapping[str, Any], software: Entity, add: Any) -> tuple[list[Entity], list[Entity]]:
+    """Add what remains of a run; return its parts and the actions that made them."""
+    if one["keep"] == NOTHING:
+        return [], []
+    made, files = _parts(one)
+    for entity in [*files, *made]:
+        add(entity)
+    copies = [entity for entity in made if entity["@id"].startswith(f"{RUNS}/")]
+    actions = [add(_action(one, copies, software, add))] if copies else []
+    actions += [add(_making(one, path, origin, add)) for path, origin in one.get("origins", {}).items()]
+    return [_ref(entity["@id"]) for entity in made], actions
+
+
+def _software(identifier: str, versions: Mapping[str, str], unknown: str = "") -> Entity:
+    return {
+        "@id": identifier,
+        "@type": "SoftwareApplication",
+        "name": "dxflow",
+        "softwareVersion": versions.get("dxflow", "") or unknown,
+        "description": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
 
 
 def _ref(identifier: str) -> Entity:
@@ -221,13 +230,7 @@ def _making(one: Mapping[str, Any], path: str, origin: Mapping[str, Any], add: A
     """Return how a result that is kept was made, as it says itself."""
     folder = path not in one["files"]
     version = origin["versions"].get("dxflow", "")
-    software = {
-        "@id": f"{SOFTWARE}-{_path(version)}",
-        "@type": "SoftwareApplication",
-        "name": "dxflow",
-        "softwareVersion": version or "unknown",
-        "description": ", ".join(f"{name} {version}" for name, version in origin["versions"].items()),
-    }
+    software = _software(f"{SOFTWARE}-{_path(version)}", origin["versions"], "unknown")
     made = {
         "@id": _local("making", path),
         "@type": "CreateAction",
@@ -244,24 +247,6 @@ def _making(one: Mapping[str, Any], path: str, origin: Mapping[str, Any], add: A
 
 def _root(facts: Facts, created: date, add: Any) -> Entity:
     name, address = facts.licence
-    terms = {
-        "@id": ONTOLOGY,
-        "@type": "DefinedTermSet",
-        "name": "PaNET, photon and neutron experimental techniques",
-    }
-    techniques = [
-        add(
-            {
-                "@id": one.iri,
-                "@type": "DefinedTerm",
-                "name": one.label,
-                "termCode": one.code,
-                "inDefinedTermSet": add(terms),
-            }
-        )
-        for one in facts.techniques
-    ]
-    publisher = add(_organisation(facts.publisher, facts.publisher_ror))
     made: Entity = {
         "@id": "./",
         "@type": "Dataset",
@@ -273,34 +258,43 @@ def _root(facts: Facts, created: date, add: Any) -> Entity:
         "conditionsOfAccess": facts.access,
         "license": add({"@id": address, "@type": "CreativeWork", "name": name}),
         "creator": [_person(one, n, add) for n, one in enumerate(facts.creators, 1)],
-        "publisher": publisher,
-        "about": techniques,
+        "publisher": add(_organisation(facts.publisher, facts.publisher_ror)),
+        "about": [add(_technique(one, add)) for one in facts.techniques],
         "mentions": [add(_measured(facts, add))],
     }
-    if facts.doi:
-        made["identifier"] = f"https://doi.org/{facts.doi}"
-    if facts.keywords:
-        made["keywords"] = list(facts.keywords)
-    if facts.collected:
-        made["temporalCoverage"] = facts.collected
-    if facts.version:
-        made["version"] = facts.version
+    said = {
+        "identifier": f"https://doi.org/{facts.doi}" if facts.doi else "",
+        "keywords": list(facts.keywords),
+        "temporalCoverage": facts.collected,
+        "version": facts.version,
+    }
+    made |= {key: value for key, value in said.items() if value}
     if facts.raw_doi:
-        raw = {
-            "@id": f"https://doi.org/{facts.raw_doi}",
-            # A Dataset would be taken for a part of the volume.
-            "@type": "CreativeWork",
-            "name": facts.raw_doi,
-            "description": "the data before the reduction",
-        }
+        # A Dataset would be taken for a part of the volume.
+        raw = _work("CreativeWork", facts.raw_doi) | {"description": "the data before the reduction"}
         made["isBasedOn"] = add(raw)
     if facts.publications:
-        papers = [
-            {"@id": f"https://doi.org/{doi}", "@type": "ScholarlyArticle", "name": doi}
-            for doi in facts.publications
-        ]
-        made["citation"] = [add(paper) for paper in papers]
+        made["citation"] = [add(_work("ScholarlyArticle", doi)) for doi in facts.publications]
     return made
+
+
+def _technique(one: Technique, add: Any) -> Entity:
+    terms = {
+        "@id": ONTOLOGY,
+        "@type": "DefinedTermSet",
+        "name": "PaNET, photon and neutron experimental techniques",
+    }
+    return {
+        "@id": one.iri,
+        "@type": "DefinedTerm",
+        "name": one.label,
+        "termCode": one.code,
+        "inDefinedTermSet": add(terms),
+    }
+
+
+def _work(kind: str, doi: str) -> Entity:
+    return {"@id": f"https://doi.org/{doi}", "@type": kind, "name": doi}
 
 
 def _person(one: Person, number: int, add: Any) -> Entity:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -58,6 +57,25 @@ def finish(
     records = [_noted(volume, name) for name in names]
     files = {path: facts for one in records for path, facts in one["files"].items()}
     _refuse_foreign(volume, files)
+    _write(volume, asked, records, files, not_named, created or date.today())
+    if problems := metadata_problems(volume.path):
+        raise ValueError(f"what was written is not what it must be, which is a mistake of dxflow: {problems}")
+    for folder in (RUNS, RESULTS):
+        _remove_empty(volume.path / folder)
+    made = sums(volume)
+    volume.finish()
+    return made
+
+
+def _write(
+    volume: Volume,
+    asked: Asked,
+    records: Sequence[Mapping[str, Any]],
+    files: Mapping[str, Mapping[str, Any]],
+    not_named: Sequence[str],
+    day: date,
+) -> None:
+    """Write all that is about the data, the list of all SHA-256 last."""
     own: dict[str, dict[str, Any]] = {}
 
     def write(name: str, text: str) -> None:
@@ -65,23 +83,15 @@ def finish(
         made = hashed(volume.path / name)
         own[name] = {"size": made.size, "sha256": made.sha256}
 
-    facts, day = asked.facts, created or date.today()
-    size = sum(one["size"] for one in files.values())
+    facts, size = asked.facts, sum(one["size"] for one in files.values())
     write(ASKED, asked.text)
     write(README, readme(facts, day, records, versions()))
     write(DATACITE, _json(datacite(facts, day, records, size, len(files))))
     write(ABOUT, _json(_about(asked, records, files, day, not_named)))
     write(CRATE, _json(crate(facts, day, records, own, versions())))
-    raw = listed({path: one["sha256"] for path, one in {**files, **own}.items()})
     part = volume.journal / SUMS
-    part.write_bytes(raw)
+    part.write_bytes(listed({path: one["sha256"] for path, one in {**files, **own}.items()}))
     part.replace(volume.path / SUMS)
-    if problems := metadata_problems(volume.path):
-        raise ValueError(f"what was written is not what it must be, which is a mistake of dxflow: {problems}")
-    for folder in (RUNS, RESULTS):
-        _remove_empty(volume.path / folder)
-    volume.finish()
-    return hashlib.sha256(raw).hexdigest()
 
 
 def anew(asked: Asked) -> str:

@@ -71,7 +71,7 @@ def make(
     volume = Volume(asked.to)
     surveyed = survey(asked, wanted, volume)
     if expected is not None:
-        _refuse_other(surveyed, expected)
+        refuse_other(surveyed, expected)
     if volume.complete and finishing.fingerprint_of(volume) == surveyed.fingerprint:
         volume.tidy()
         there = dict.fromkeys((one.wanted.name for one in surveyed.runs), THERE)
@@ -83,21 +83,28 @@ def make(
             _refuse_unnamed(volume, wanted, again=again)
             volume.clear(one.name for one in wanted)
             # Another process may have done more meanwhile.
-            planned = plan(survey(asked, wanted, volume), volume.path / RUNS, again=again, cluster=cluster)
-            for remark in planned.remarks:
-                say(f"note     {remark}")
-            volume.check_space(_need(planned, volume))
-            made = _all(planned, volume, cluster, quiet, say)
-            if made.complete:
-                names = [one.wanted.name for one in planned.runs]
-                made = replace(made, sums=finishing.finish(volume, asked, names, planned.beside))
+            surveyed = survey(asked, wanted, volume)
+            return _made(
+                plan(surveyed, volume.path / RUNS, again=again, cluster=cluster), volume, cluster, quiet, say
+            )
     except KeyboardInterrupt as e:
         e.add_note(f"what is done is kept in {volume.path}: the same command goes on with the rest")
         raise
-    return made
 
 
-def _refuse_other(now: VolumePlan, expected: Mapping[str, Any]) -> None:
+def _made(planned: VolumePlan, volume: Volume, cluster: Any, quiet: bool, say: Callable[[str], None]) -> Made:
+    """Do all runs of a plan, and make the volume complete if none failed."""
+    for remark in planned.remarks:
+        say(f"note     {remark}")
+    volume.check_space(_need(planned, volume))
+    made = _all(planned, volume, cluster, quiet, say)
+    if not made.complete:
+        return made
+    names = [one.wanted.name for one in planned.runs]
+    return replace(made, sums=finishing.finish(volume, planned.asked, names, planned.beside))
+
+
+def refuse_other(now: VolumePlan, expected: Mapping[str, Any]) -> None:
     """Raise if runs or the file are not as they were when a plan was kept."""
     if now.fingerprint == expected.get("fingerprint"):
         return
@@ -147,6 +154,8 @@ def _all(planned: VolumePlan, volume: Volume, cluster: Any, quiet: bool, say: Ca
             states[name], failures[name] = FAILED, one.problem
         elif one.noted is not None:
             states[name] = THERE
+            if one.noted["why"] != one.wanted.why:
+                volume.note(name, {**one.noted, "why": one.wanted.why})
         else:
             try:
                 volume.note(name, _one(one, volume, cluster, quiet))

@@ -196,7 +196,14 @@ def lost(one: RunPlan) -> list[str]:
 def survey(asked: Asked, wanted: Sequence[Wanted], volume: Volume) -> VolumePlan:
     """Return which files each run has, and what was done of it; none is opened, so that this takes no time."""
     runs = tuple(_looked_at(one, volume) for one in wanted)
-    return VolumePlan(asked, runs, _beside(runs))
+    return VolumePlan(asked, runs, _beside(runs), _unnamed(volume, wanted))
+
+
+def _unnamed(volume: Volume, wanted: Sequence[Wanted]) -> tuple[str, ...]:
+    """Return what is to be known of runs that are in the volume, and that the file does not name any more."""
+    names = [name for name in volume.others([one.name for one in wanted]) if volume.noted(name)]
+    said = "is in the volume, and not named any more: only 'dxflow red run --again' goes on, and removes it"
+    return tuple(f"{name}: {said}" for name in names)
 
 
 def plan(

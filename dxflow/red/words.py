@@ -21,12 +21,12 @@ def remain(results: int) -> str:
 def lost_by(report: CopyReport) -> list[str]:
     """Return in words what a copy leaves out or changes."""
     lines = [
-        f"{before - after} of {before} frames of {name}"
+        f"{before - after} of {count(before, 'frame')} of {name}"
         for name, (before, after) in report.frames.items()
         if after < before
     ]
     before, after = report.trains
-    lines += [f"{before - after} of {before} trains"] if after < before else []
+    lines += [f"{before - after} of {count(before, 'train')}"] if after < before else []
     lines += _sources(report.sources)
     lines += [
         f"{total - inside} of {total} pixels of {name}, outside of the region"

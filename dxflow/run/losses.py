@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors.redact import hidden
+from ..sizes import count
 
 if TYPE_CHECKING:
     pass
@@ -51,9 +52,9 @@ def _words(loss: Loss, modules: Sequence[int]) -> str:
     """Return a loss in words; the same one of several modules at once."""
     where = ", ".join(part for part in (_place(loss, modules), _span(loss)) if part)
     each = " each" if len(modules) > 1 else ""
-    count = f", {loss.frames} {'frame' if loss.frames == 1 else 'frames'}{each}" if loss.frames else ""
+    many = f", {count(loss.frames, 'frame')}{each}" if loss.frames else ""
     detail = f": {' '.join(loss.detail.split())}" if loss.detail else ""
-    return f"{f'{where}: ' if where else ''}{loss.cause}{count}{detail}"
+    return f"{f'{where}: ' if where else ''}{loss.cause}{many}{detail}"
 
 
 def _place(loss: Loss, modules: Sequence[int]) -> str:

@@ -800,3 +800,66 @@ def test_a_result_of_which_a_part_is_gone_or_cannot_be_read_is_not_kept_without_
     folder = Path("red/results/r0001") / chunk.parent
     code, said = cli("verify", "red.yaml")
     assert (code, f"wrong    {folder}: Permission denied" in said) == (1, True), said
+
+
+def test_a_dry_run_says_what_the_same_run_would_do(proposal, cli):
+    proposal(2, ["{run: raw/r0001, keep: raw}", "{run: raw/r0002, keep: raw}", "{run: gone, keep: raw}"])
+    assert cli("run", "red.yaml", "--quiet")[0] == 1
+    made = proposal(2, ["{run: raw/r0001, keep: frames, frames: 'pulses=0:1'}"])
+    before = contents(made.volume)
+    code, said = cli("run", "red.yaml", "--dry-run")
+    assert (code, "by other options: 'dxflow red run --again'" in said) == (1, True), said
+    assert "r0002: is in the volume, and not named any more: only 'dxflow red run --again'" in said
+    code, said = cli("run", "red.yaml", "--dry-run", "--again")
+    assert (code, "of 12 frames of SPB_DET" in said) == (0, True), said
+    assert cli("plan", "red.yaml", "--save", "plan.json")[0] == 1
+    assert cli("run", "red.yaml", "--dry-run", "--again", "--expect", "plan.json")[0] == 0
+    with next(Path("raw/r0001").glob("*.h5")).open("ab") as file:
+        file.write(b"more")
+    code, said = cli("run", "red.yaml", "--dry-run", "--again", "--expect", "plan.json")
+    assert (code, "runs r0001 changed since" in said) == (2, True), said
+    assert contents(made.volume) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "red.yaml", "--metadata", "--dry-run"],
+        ["run", "red.yaml", "--metadata", "--again"],
+        ["run", "red.yaml", "--metadata", "--expect", "plan.json"],
+        ["plan", "new.yaml", "--new", "--save", "plan.json"],
+    ],
+)
+def test_options_that_mean_nothing_together_are_refused(proposal, cli, words):
+    from dxflow.commands.job import checked
+    from dxflow.errors.usage import UsageError
+
+    made = proposal(1)
+    assert cli("run", "red.yaml", "--quiet")[0] == 0
+    before = contents(made.volume)
+    code, said = cli(*words)
+    assert (code, "do not go together" in said) == (2, True), said
+    assert contents(made.volume) == before
+    assert not Path("new.yaml").exists()
+    with pytest.raises(UsageError, match="do not go together"):
+        checked(["red", *words])
+
+
+def test_a_plan_that_is_none_is_told_before_a_job_waits_for_its_turn(proposal):
+    from dxflow.commands.job import checked
+    from dxflow.errors.usage import UsageError
+
+    made = proposal(1)
+    with pytest.raises(UsageError, match="expected what 'dxflow red plan --save' wrote"):
+        checked(["red", "run", str(made.file), "--expect", str(made.file)])
+
+
+def test_a_reason_that_was_written_anew_is_that_of_the_volume(proposal, cli):
+    made = proposal(1, ["{run: raw/r0001, keep: nothing, why: dark}", "{run: gone, keep: raw}"])
+    assert cli("run", "red.yaml", "--quiet")[0] == 1
+    proposal(1, ["{run: raw/r0001, keep: nothing, why: bright}"])
+    code, said = cli("run", "red.yaml", "--quiet")
+    assert (code, "r0001  was there" in said) == (0, True), said
+    assert json.loads((made.volume / "red.json").read_text())["runs"][0]["why"] == "bright"
+    assert "everything: bright" in (made.volume / "README.md").read_text()
+    assert cli("verify", "red.yaml")[0] == 0
