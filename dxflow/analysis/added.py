@@ -303,10 +303,12 @@ class Additions(Mapping[str, Added]):
 
     def find(self) -> None:
         """Take in what is kept beside the table, if anything is; what cannot be used is warned of."""
-        if self._table.path is None or not (path := beside.place(self._table.path)).exists():
+        if self._table.path is None:
             return
+        path = beside.place(self._table.path)
         try:
-            self.restore(path)
+            if beside.exists(path):
+                self.restore(path)
         except (OSError, ValueError, KeyError, TypeError) as e:
             warnings.warn(f"{path}: what was added to this table cannot be used: {e}", stacklevel=4)
 

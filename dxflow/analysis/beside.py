@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from ..declare.condition import Column
 from ..disk import manifest as _manifest
-from ..disk.lock import held
-from ..errors import PlanError
+from ..disk.lock import Held, held
 from . import saved
 from .columns import VALID
+from .rooms import recover
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,6 +44,18 @@ def checked(path: Path) -> Path:
     if not path.name.endswith(SUFFIX):
         raise ValueError(f"{path}: added variables are kept as name{SUFFIX}")
     return path
+
+
+def exists(path: Path) -> bool:
+    """Return whether anything is kept there, also if whoever replaced it was killed meanwhile.
+
+    Raises
+    ------
+    OSError
+        If it cannot have its name again.
+    """
+    recover(path)
+    return path.exists()
 
 
 def read(path: Path) -> tuple[xr.Dataset, dict[str, Any]]:
@@ -84,17 +96,22 @@ def put(
         Selections that are not to be kept.
     """
     with _alone(path):
-        kept, known = read(path) if path.exists() else (None, {})
+        there = path.exists()
+        kept, known = read(path) if there else (None, {})
         stay = {n: v for n, v in _variables(kept).items() if n.removesuffix(VALID) not in told}
-        before = selections(path) if path.exists() else {}
+        before = selections(path) if there else {}
         every = {kind: {**before.get(kind, {}), **own} for kind, own in (selected or before).items()}
         for name in gone:
             every.get("selections", {}).pop(name, None)
-        _write(path, {**stay, **data}, {**known, **told}, of, every)
+        # Each is behind what it is made of.
+        known = {n: one for n, one in known.items() if n not in told} | dict(told)
+        _write(path, {**stay, **data}, known, of, every)
 
 
 def remove(path: Path, names: Sequence[str]) -> None:
     """Remove variables, as far as they are kept."""
+    if not path.absolute().parent.is_dir():
+        return
     with _alone(path):
         if not path.exists():
             return
@@ -127,7 +144,14 @@ def _write(
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Wait until no other process changes what is kept."""
+    """Wait until no other process changes what is kept.
+
+    Raises
+    ------
+    FileNotFoundError, FileExistsError, ValueError
+        If nothing can be kept there.
+    """
+    saved.check(path, None, overwrite=True)
     end = time.monotonic() + PATIENCE
     folder = path.absolute().with_name(f".{path.name}.lock")
     while True:
@@ -135,11 +159,13 @@ def _alone(path: Path) -> Iterator[None]:
         try:
             lock.__enter__()
             break
-        except PlanError:
+        except Held:
             if time.monotonic() > end:
                 raise
             time.sleep(0.05)
     try:
+        # Nobody else works on it, so who seems to be about to replace it is dead.
+        recover(path, alone=True)
         yield
     finally:
         lock.__exit__(None, None, None)

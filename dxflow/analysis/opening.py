@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from glob import glob, has_magic
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..errors.redact import hidden
 from ..stores.opening import dataset
 from . import beside
 from .added import with_added
-from .rooms import unfinished
+from .rooms import recover, unfinished
 from .runs import join
 from .saved import read
 from .tables import Table
@@ -78,6 +79,8 @@ def open(what: Any) -> Any:  # noqa: A001 - as in xarray and zarr
 
 def _opened(path: Path) -> Any:
     """Open what is at one path."""
+    with suppress(OSError):
+        recover(path)
     if not path.exists() and (why := unfinished(path)):
         raise FileNotFoundError(f"{path}: {why}")
     if path.suffix in RAW:

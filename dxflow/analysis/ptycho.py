@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..disk.fragments import persist
-from ..disk.replace import appear, replace
+from ..disk.replace import appear
 from ..exdf.units import PREFIXES, UNITS
 from ..geometry import HC
 from ..hdf5.process import Writer
@@ -344,12 +344,8 @@ def _values(scan: _Scan, image: xr.DataArray) -> Iterator[tuple[str, list[int], 
 def _appear(made: Path, path: Path, overwrite: bool) -> None:
     """Give a file its name, in place of another one if that is asked for."""
     try:
-        if overwrite and os.path.lexists(path):
-            old = made.with_suffix(".old")
-            replace(made, path, old)
-            old.unlink()
-        else:
-            appear(made, path)
+        saved.refuse_appeared(path)
+        (os.replace if overwrite else appear)(made, path)
     finally:
         made.unlink(missing_ok=True)
     persist(path.parent)

@@ -8,7 +8,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ..disk.lock import Lock
 
 
+MADE, REPLACED = "store", "replaced"
+"""In a folder: what is made there, and what had its name before."""
 YOUNG = 60
 """Seconds."""
 
@@ -30,9 +32,40 @@ YOUNG = 60
 def unfinished(path: Path) -> str:
     """Say who writes, or did not finish, what should be at a path; "" if nobody began."""
     for folder in begun(path):
-        who = holder(folder)
-        return f"{who} is writing it" if who else "it was not finished; make it again"
+        if who := holder(folder):
+            return f"{who} is writing it"
+        if _between(folder):
+            return f"it is {folder / REPLACED}, since a process was killed while replacing it: move it back"
+        return "it was not finished; make it again"
     return ""
+
+
+def recover(path: Path, *, alone: bool = False) -> None:
+    """Give what was about to be replaced its name again, if whoever did that was killed before it gave the new one.
+
+    Parameters
+    ----------
+    alone : bool
+        Whether it is known that no other process works on it, whatever a process that died may seem to do.
+
+    Raises
+    ------
+    OSError
+        If it cannot have its name.
+    """
+    if os.path.lexists(path):
+        return
+    for folder in begun(path):
+        if _between(folder) and (alone or holder(folder) is None):
+            # Others may do the same at this time.
+            with suppress(FileExistsError, FileNotFoundError):
+                appear(folder / REPLACED, path)
+            return
+
+
+def _between(folder: Path) -> bool:
+    """Return whether somebody was, or is, between taking a name away and giving it to what was made."""
+    return all(os.path.lexists(folder / one) for one in (MADE, REPLACED))
 
 
 def _is_old(folder: Path) -> bool:
@@ -45,9 +78,13 @@ def _is_old(folder: Path) -> bool:
 
 @contextmanager
 def room(path: Path, what: str) -> Iterator[tuple[Path, Lock]]:
-    """Have a folder beside a path while something is made there; those that dead processes left are removed."""
+    """Have a folder beside a path while something is made there; those that dead processes left are removed.
+
+    What is made is to be called `MADE` there; it goes in the end, if it has no other name by then.
+    """
+    recover(path)
     for left in begun(path):
-        if holder(left) is None and _is_old(left):
+        if holder(left) is None and _is_old(left) and not _needed(left, path):
             shutil.rmtree(left, ignore_errors=True)
     folder = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     with held(folder, what) as lock:
@@ -58,8 +95,13 @@ def room(path: Path, what: str) -> Iterator[tuple[Path, Lock]]:
                 raise
             raise OSError(e.errno, f"{path}: {e.strerror}") from e
         finally:
-            for one in folder.glob("[!.]*"):
+            for one in [] if _needed(folder, path) else folder.glob("[!.]*"):
                 one.unlink() if one.is_file() else shutil.rmtree(one, ignore_errors=True)
+
+
+def _needed(folder: Path, path: Path) -> bool:
+    """Return whether a folder has all that there is of what had a name."""
+    return _between(folder) and not os.path.lexists(path)
 
 
 def begun(path: Path) -> list[Path]:
@@ -71,12 +113,13 @@ def begun(path: Path) -> list[Path]:
     return [parent / name for name in os.listdir(parent) if pattern.fullmatch(name)]
 
 
-def publish(made: Path, path: Path, old: Path, overwrite: bool, inputs: list[Path]) -> None:
-    """Give what was made its name."""
+def publish(folder: Path, path: Path, overwrite: bool, inputs: list[Path]) -> None:
+    """Give what was made in a folder its name."""
+    made = folder / MADE
     if overwrite and os.path.lexists(path):
         if why := ours.obstacle(path, [ours.RESULT], inputs):
             raise FileExistsError(why)
-        replace(made, path, old)
+        replace(made, path, folder / REPLACED)
     else:
         try:
             appear(made, path)

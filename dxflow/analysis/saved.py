@@ -27,7 +27,7 @@ from ..stores.shards import metadata
 from ..stores.shards.shard import Shard
 from ..stores.shards.sharding import chunk_of
 from . import netcdf
-from .rooms import publish, read_from, room
+from .rooms import MADE, publish, read_from, recover, room
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -84,10 +84,10 @@ def write(
     told = {"format": FORMAT, "kind": kind, "created": _now(), "versions": versions(), "about": dict(about)}
     json.dumps(told)
     with room(path, f"writing {path.name}") as (folder, lock):
-        made = folder / "store"
+        made = folder / MADE
         _write_zarr(made, data, told) if path.suffix == SUFFIX else _write_netcdf(made, path, data, told)
         lock.check()
-        publish(made, path, folder / "replaced", overwrite, read_from(data))
+        publish(folder, path, overwrite, read_from(data))
     return path
 
 
@@ -120,11 +120,23 @@ def check(path: Path, data: xr.Dataset | None = None, overwrite: bool = False) -
         raise FileNotFoundError(f"{path}: the folder {parent} does not exist; make it first")
     if why := ours.inside_run(path, ()):
         raise ValueError(why)
+    recover(path)
     if why := ours.obstacle(path, [ours.RESULT], () if data is None else read_from(data)):
         raise FileExistsError(why)
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"{path} exists: choose another name, or overwrite=True to replace it")
     ours.warn_open(parent)
+
+
+def refuse_appeared(path: Path) -> None:
+    """Refuse to replace a file that appeared while another was made, and is none of ours.
+
+    Raises
+    ------
+    FileExistsError
+    """
+    if why := ours.obstacle(path, [ours.RESULT]):
+        raise FileExistsError(why)
 
 
 def read(path: str | Path) -> xr.Dataset:

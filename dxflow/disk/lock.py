@@ -31,6 +31,10 @@ SETTLED = 0.3
 """Seconds after which it is clear who was last to take a lock, where the file system has no locks."""
 
 
+class Held(PlanError):
+    """A folder that another process works in: it will let go."""
+
+
 @dataclass(frozen=True)
 class Holder:
     """A process that works in a folder.
@@ -76,10 +80,12 @@ def held(folder: Path, what: str) -> Iterator[Lock]:
 
     Raises
     ------
-    PlanError
+    Held
         If another process holds it; the message says which.
-    OSError
+    PlanError
         If the folder cannot be made, or nothing can be written there.
+    OSError
+        If there is no room left.
     """
     lock = Lock(folder, Holder.me(what))
     lock.take()
@@ -125,7 +131,7 @@ class Lock:
         while (taken := self._taken()) is not True:
             self._close()
             if taken is not None and time.monotonic() > end:
-                raise PlanError(f"{self.folder}: another process holds {self.path.name}; {taken}")
+                raise Held(f"{self.folder}: another process holds {self.path.name}; {taken}")
             time.sleep(0.05)
         self._beating = threading.Thread(target=self._beat, name="dxflow-lock", daemon=True)
         self._beating.start()
@@ -136,7 +142,7 @@ class Lock:
         try:
             locked, found = _locked(self._handle), _read(self._handle)
             if found is not None and _alive(found, self.path, self.me.job):
-                raise PlanError(
+                raise Held(
                     f"{self.folder}: {found} works there now; wait for it, or choose another name for the result"
                 )
             if locked is False:
@@ -166,9 +172,10 @@ class Lock:
         try:
             self.folder.mkdir(mode=0o777, exist_ok=True)
             self._handle = os.open(self.path, flags, 0o666)
-        except FileNotFoundError:
-            self._open()
         except OSError as e:
+            # Whoever held it may remove the folder at this very time.
+            if e.errno == errno.ENOENT and self.folder.parent.is_dir():
+                return self._open()
             if e.errno in FULL:
                 raise
             raise PlanError(f"{self.folder}: {e.strerror}; choose another place") from e

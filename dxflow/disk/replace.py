@@ -30,13 +30,18 @@ def put(path: Path, text: str) -> None:
 def replace(made: Path, path: Path, old: Path) -> None:
     """Give `made` the name `path`, and what has it so far the name `old`, in the same file system.
 
-    Where names cannot be exchanged there is nothing under `path` between two renames.
+    Where names cannot be exchanged there is nothing under `path` between two renames: whoever is killed there leaves
+    both `made` and `old`, and whoever comes next has to give one of them the name.
     """
     if exchange(made, path):
         os.replace(made, old)
         return
     os.replace(path, old)
-    os.replace(made, path)
+    try:
+        os.replace(made, path)
+    except BaseException:
+        appear(old, path)
+        raise
 
 
 def appear(made: Path, path: Path) -> None:

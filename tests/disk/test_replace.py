@@ -48,3 +48,12 @@ def test_there_is_no_moment_without_the_name(tmp_path):
 def test_what_is_not_there_is_an_error_with_both_names(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none.*path"):
         exchange(tmp_path / "none", tmp_path / "path")
+
+
+def test_what_cannot_take_the_name_leaves_it_to_what_had_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "exchange", lambda one, other: False)
+    (tmp_path / "path").write_text("path")
+    with pytest.raises(FileNotFoundError):
+        replace(tmp_path / "never made", tmp_path / "path", tmp_path / "old")
+    assert (tmp_path / "path").read_text() == "path"
+    assert not (tmp_path / "old").exists()
