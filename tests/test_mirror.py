@@ -185,12 +185,12 @@ ELSEWHERE = (
         "tried with a real Slurm, where they work together",
     ),
     (
-        "dxflow/analysis/netcdf.py dxflow/analysis/rooms.py",
+        "dxflow/analysis/netcdf.py",
         "analysis/test_saved.py",
         "a dataset is read the same from each format",
     ),
     (
-        "dxflow/analysis/aligned.py dxflow/analysis/beside.py",
+        "dxflow/analysis/addition.py dxflow/analysis/aligned.py dxflow/analysis/beside.py",
         "analysis/test_added.py",
         "how variables are added, and kept, shows in those that are",
     ),

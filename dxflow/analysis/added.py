@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import warnings
-from collections.abc import Iterator, Mapping
-from copy import deepcopy
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace as renewed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +17,7 @@ from ..errors.kinds import TEXT, expect_all
 from ..errors.near import did_you_mean, listed
 from ..run.joined import nothing
 from . import beside, masks
+from .addition import Added, plain
 from .aligned import aligned
 from .columns import VALID
 from .rows import PULSE, RUN, TRAIN
@@ -54,43 +52,6 @@ class Listed(Protocol):
 
     def rate(self, name: str) -> str:
         """Return "pulse", "train" or "run"."""
-
-
-@dataclass(frozen=True)
-class Added:
-    """A variable that was added: how it was made, of what, and whether it still holds."""
-
-    name: str
-    rate: str
-    unit: str = ""
-    doc: str = ""
-    expression: str = ""
-    """Text of it, "" of data."""
-    rows: str = ""
-    """Digest of the ids of the rows, or trains, that it was made for."""
-    inputs: Mapping[str, str] | None = None
-    """Digests of the variables of the expression, by name."""
-    digest: str = ""
-    """Of its own values, once it is kept."""
-    stamp: str = ""
-    """What told the table, as it was then, from others."""
-    saved: str = ""
-    """Where it is kept, "" if it is in memory only."""
-    stale: str = ""
-    """Why it is not used, "" if it is."""
-
-    def __str__(self) -> str:
-        made = self.expression or "data"
-        state = (
-            f"out of date: {self.stale}" if self.stale else f"in {self.saved}" if self.saved else "in memory"
-        )
-        return f"{self.name} = {made}{f' [{self.unit}]' if self.unit else ''} ({state})"
-
-    def again(self) -> str:
-        """Say what to do with one that is out of date."""
-        anew = f"ev.add({self.name!r}, {repr(self.expression) if self.expression else 'values'})"
-        made = "makes it anew" if self.expression else "gives it anew, of these rows"
-        return f"{anew} {made}, ev.drop({self.name!r}) removes it"
 
 
 def with_added(table: Any) -> Any:
@@ -132,7 +93,22 @@ class Additions(Mapping[str, Added]):
     # Adding ---------------------------------------------------------------------------------------
 
     def add(self, name: str, what: Any, unit: str, doc: str, *, replace: bool) -> None:
-        """Add a variable; see `Table.add`."""
+        """Add a variable, and what is made of it anew; see `Table.add`."""
+        known, data = dict(self._known), self._table.data
+        try:
+            self._add_one(name, what, unit, doc, replace=replace)
+            for other in self._users([name]):
+                one = self._known[other]
+                self._add_one(other, one.expression, one.unit, one.doc, replace=True)
+        except BaseException:
+            # What could not be made of the new values is not to stand beside them with those of the old ones.
+            changed = [n for n in self if self._known[n] is not known.get(n)]
+            self._known, self._table.data, self._digests = known, data, {}
+            for one in changed:
+                self._table.columns.renew(data, one)
+            raise
+
+    def _add_one(self, name: str, what: Any, unit: str, doc: str, *, replace: bool) -> None:
         self._check_name(name, replace=replace)
         expect_all({"unit": TEXT, "doc": TEXT}, {"unit": unit, "doc": doc})
         column, one, dims = (
@@ -141,9 +117,6 @@ class Additions(Mapping[str, Added]):
         one = renewed(one, unit=unit, doc=doc, stamp=self._stamp)
         self._forget(name)
         self._put(one, self._variables(one, column, dims))
-        for other in [n for n in self if name in self._needs(n) and self._is_used(n)]:
-            users = self._known[other]
-            self.add(other, users.expression, users.unit, users.doc, replace=True)
 
     def _is_used(self, name: str) -> bool:
         """Return whether a variable was added and is not out of date."""
@@ -168,7 +141,7 @@ class Additions(Mapping[str, Added]):
 
     def _of_expression(self, name: str, what: Value | str) -> tuple[Column, Added, list[str]]:
         """Work out an expression."""
-        node = self._plain(parsed(what).node if isinstance(what, str) else what.node)
+        node = plain(parsed(what).node if isinstance(what, str) else what.node, self._table.selections)
         value = Value(node, self._source)
         if isinstance(what, Value) and what.table is not None and what.table is not self._source:
             raise ValueError(f"{what} is of another table; give its text, or open the tables together")
@@ -184,14 +157,20 @@ class Additions(Mapping[str, Added]):
             self._dims(name, column, rate, inputs),
         )
 
-    def _plain(self, node: ast.expr) -> ast.expr:
-        """Return an expression with conditions in place of the names of selections, which may change."""
-        return _Plain(self._table.selections).visit(deepcopy(node))
-
     def _needs(self, name: str) -> set[str]:
         """Return the names that an added variable was made of, those of others that it was made of as well."""
-        own = set(self._known[name].inputs or ()) if name in self._known else set()
-        return own.union(*(self._needs(one) for one in own)) if own else own
+        found, ahead = set[str](), [name]
+        while ahead:
+            one = self._known.get(ahead.pop())
+            new = set(one.inputs or ()) - found if one is not None else set()
+            found |= new
+            ahead += new
+        return found
+
+    def _users(self, names: Collection[str]) -> list[str]:
+        """Return the variables that are made of some, also by way of others, each behind what it is made of."""
+        needs = {n: self._needs(n) for n in self if self._is_used(n)}
+        return sorted((n for n in needs if not needs[n].isdisjoint(names)), key=lambda n: len(needs[n]))
 
     def _dims(self, name: str, column: Column, rate: str, inputs: list[str]) -> list[str]:
         """Return the axes of values: those of a variable that they were made of, if it has the same ones."""
@@ -232,7 +211,8 @@ class Additions(Mapping[str, Added]):
         return made
 
     def _put(self, one: Added, variables: Mapping[str, Any]) -> None:
-        """Make variables part of the table."""
+        """Make variables part of the table, behind all that they may be made of."""
+        self._known.pop(one.name, None)
         self._known[one.name] = one
         self._table.data = self._table.data.assign(variables)
         self._table.columns.renew(self._table.data, one.name)
@@ -240,10 +220,17 @@ class Additions(Mapping[str, Added]):
     def drop(self, name: str) -> None:
         """Remove a variable; see `Table.drop`."""
         one = self[name]
-        if users := [n for n in self if name in (self._known[n].inputs or ()) and self._is_used(n)]:
+        users = [n for n in self if name in (self._known[n].inputs or ()) and self._is_used(n)]
+        selections = self._table.selections
+        of = [n for n in selections if any(name in names_in(cut) for cut in selections.nodes(n))]
+        if users or of:
+            users += [f"the selection {n} (del ev.selections[{n!r}])" for n in of]
             raise ValueError(f"{name!r} is used by {listed(users)}; drop these first")
         if one.saved:
             beside.remove(Path(one.saved), [name])
+        self._remove(name)
+
+    def _remove(self, name: str) -> None:
         self._forget(name)
         del self._known[name]
 
@@ -267,15 +254,14 @@ class Additions(Mapping[str, Added]):
             if n.removesuffix(VALID) in new
         }
         new = {n: self._with_digests(one) for n, one in new.items()}
-        told = {n: _told(one) for n, one in new.items()}
+        told = {n: one.told() for n, one in new.items()}
         selected, gone = self._table.selections.to_dict(), self._table.selections.gone
         beside.put(path, data, told, of=str(self._table.path or ""), selected=selected, gone=gone)
-        # What was read from the store that was replaced is read from the new one.
         self._known = {
             n: one if one.stale else renewed(new.get(n, one), saved=str(path))
             for n, one in self._known.items()
         }
-        self._point_to(path)
+        self._follow(path)
         return path
 
     def _with_digests(self, one: Added) -> Added:
@@ -292,14 +278,42 @@ class Additions(Mapping[str, Added]):
             )
         return beside.place(self._table.path)
 
-    def _point_to(self, path: Path) -> None:
-        kept = beside.read(path)[0]
-        lazy = [
-            n for n in kept.data_vars if n in self._table.data and not self._table.data[n].variable._in_memory
-        ]
+    def _follow(self, path: Path) -> None:
+        """Have what is kept as it is there now: others may have changed it since it was read."""
+        kept, told = beside.read(path)
+        used = [n for n in self if self._is_used(n)]
+        now = {n: Added(name=n, saved=str(path), **facts) for n, facts in told.items()}
+        changed = [n for n in used if now.get(n) not in (None, self._known[n])]
+        anew = {*changed, *self._users(changed)}
+        for name in (n for n in used if n not in now):
+            self._let_go(name, path, gone=name in anew or self._is_lazy(name))
+        for name in anew & now.keys():
+            self._remove(name)
+        for name in (n for n in now if n in anew):
+            self._take(now[name], kept)
+            if name in changed and self._is_used(name):
+                said = f"{name!r} was replaced by another process since this table was opened"
+                warnings.warn(f"{said}. It is now {self._known[name]}", stacklevel=4)
+        # What was read from the store that was replaced is read from the new one.
+        lazy = [n for n in map(str, kept.data_vars) if self._is_lazy(n)]
         self._table.data = self._table.data.assign({n: kept[n].variable for n in lazy})
         for name in lazy:
-            self._table.columns.renew(self._table.data, str(name))
+            self._table.columns.renew(self._table.data, name)
+
+    def _let_go(self, name: str, path: Path, *, gone: bool) -> None:
+        """Have a variable that another process has dropped in memory only, or not at all."""
+        one, said = self._known[name], f"{name!r} was removed from {path} by another process"
+        if gone:
+            self._remove(name)
+            warnings.warn(f"{said}, and is gone: {one.again()}", stacklevel=5)
+        else:
+            self._known[name] = renewed(one, saved="")
+            warnings.warn(f"{said}, and is in memory only: ev.save() keeps it again", stacklevel=5)
+
+    def _is_lazy(self, name: str) -> bool:
+        """Return whether a variable of the table is still to be read."""
+        data = self._table.data
+        return name in data.variables and not data[name].variable._in_memory
 
     def find(self) -> None:
         """Take in what is kept beside the table, if anything is; what cannot be used is warned of."""
@@ -318,16 +332,20 @@ class Additions(Mapping[str, Added]):
         if selected := beside.selections(path):
             self._table.selections.load(selected)
         for name, facts in told.items():
-            one = Added(name=name, saved=str(path), **facts)
-            if why := self._why_stale(one):
-                self._known[name] = renewed(one, stale=why)
-                said = f"{name!r}, which was added to this table, is out of date: {why}. It is not used: {one.again()}"
-                if name not in self._table.data.variables:
-                    self._table.columns.gone[name] = said
-                warnings.warn(said, stacklevel=4)
-            else:
-                self._put(one, {n: kept[n].variable for n in (name, name + VALID) if n in kept})
-                self._digests[name] = one.digest
+            self._take(Added(name=name, saved=str(path), **facts), kept)
+
+    def _take(self, one: Added, kept: xr.Dataset) -> None:
+        """Take in one variable that is kept, if it is not out of date."""
+        name = one.name
+        if why := self._why_stale(one):
+            self._known[name] = renewed(one, stale=why)
+            said = f"{name!r}, which was added to this table, is out of date: {why}. It is not used: {one.again()}"
+            if name not in self._table.data.variables:
+                self._table.columns.gone[name] = said
+            warnings.warn(said, stacklevel=5)
+        else:
+            self._put(one, {n: kept[n].variable for n in (name, name + VALID) if n in kept})
+            self._digests[name] = one.digest
 
     def _why_stale(self, one: Added) -> str:
         """Return why a variable that was kept is not to be used, "" if it is."""
@@ -376,26 +394,3 @@ class Additions(Mapping[str, Added]):
         if rate == RUN:
             return ""
         return beside.digest(rows.trains) if rate == TRAIN else beside.digest(rows.train_ids, rows.pulse_ids)
-
-
-class _Plain(ast.NodeTransformer):
-    """Puts conditions in place of the names of selections."""
-
-    def __init__(self, selections: Any) -> None:
-        self._selections = selections
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:  # noqa: N802 - as ast calls it
-        """Return a call with other arguments; its function is no selection, whatever it is called."""
-        return ast.Call(node.func, [self.visit(one) for one in node.args], [])
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802 - as ast calls it
-        """Return what a name stands for."""
-        if node.id not in self._selections:
-            return node
-        cuts = [self.visit(deepcopy(one)) for one in self._selections.nodes(node.id)]
-        return cuts[0] if len(cuts) == 1 else ast.BoolOp(ast.And(), cuts)
-
-
-def _told(one: Added) -> dict[str, Any]:
-    """Return what is kept of a variable beside its values, as JSON values."""
-    return {k: v for k, v in asdict(one).items() if k not in ("name", "saved", "stale")}

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from ..declare.condition import Column
 from ..errors.kinds import shown
+from .aligned import aligned
 from .bins import Bins, parse
 from .complete import lacking
+from .evaluating import spread
 from .picked import Picks, made
-from .rows import PULSE
+from .rows import PULSE, RUN
 from .values import Value
 from .variables import Variable
 
@@ -151,13 +153,18 @@ def _places(table: Any, by: Any, keep: NDArray) -> Places:
         return Places(np.zeros(len(keep), np.int64))
     if isinstance(by, (str, Value, Mapping)):
         return _of_variables(table, by, keep)
-    index = np.asarray(by)
-    if index.dtype.kind not in "iu" or index.shape != keep.shape:
-        raise TypeError(
-            f"pick: by={shown(by)}: expected a variable, bins by variable, or numbers of bins, one for each of "
-            f"{len(keep)} rows"
-        )
-    index = index.astype(np.int64)
+    wrong = (
+        f"pick: by={shown(by)}: expected a variable, bins by variable, or numbers of bins, one for each of "
+        f"{len(keep)} rows"
+    )
+    try:
+        column, rate = aligned("pick: by=", by, table.rows)
+    except ValueError as e:
+        raise TypeError(f"{wrong}; {e}") from e
+    if column.values.dtype.kind not in "iu" or column.values.ndim != 1:
+        raise TypeError(wrong)
+    found = spread(column, rate, PULSE, table.rows)
+    index = np.where(found.there, found.values, -1).astype(np.int64)
     return Places(index, ("bin",), (int(index.max(initial=-1)) + 1,))
 
 
@@ -256,13 +263,13 @@ def _column(table: Any, of: Any, rule: Rule) -> tuple[Column | None, dict[str, s
 
 
 def _given(table: Any, of: Any) -> Column:
-    """Return values that a user has worked out."""
-    values = np.asarray(of)
-    if values.shape[:1] != (len(table.rows),):
+    """Return values that a user has worked out: those of trains are those of their rows."""
+    column, rate = aligned("pick: of=", of, table.rows)
+    if rate == RUN:
         raise ValueError(
-            f"pick: of= has shape {values.shape}; expected a value for each of {len(table.rows)} rows"
+            f"pick: of={shown(of)} is one value; expected one for each of {len(table.rows)} rows"
         )
-    return Column(values, ~np.isnan(values) if values.dtype.kind == "f" else np.ones(len(values), bool))
+    return spread(column, rate, PULSE, table.rows)
 
 
 def _said(by: Any) -> str:

@@ -298,10 +298,10 @@ class Table:
             How many of each bin; fewer where it has fewer.
         by : str, mapping or array of int, optional
             Bins as of `cube`: by variable, ``{"delay": "-1:5:50"}``, or a text, ``"delay=-1:5:50"``; of the name alone
-            each position of a scan is one. Or the number of each row's bin, below 0 of rows in none. One bin by
-            default.
+            each position of a scan is one. Or the number of each row's bin, below 0 (or missing) of rows in none. One
+            bin by default.
         of : str, Value or array, optional
-            The variable, or expression, that decides. Rows where it is missing are not picked.
+            The variable, or expression, that decides; or data, as of `add`. Rows where it is missing are not picked.
         rule : {"largest", "smallest", "first"}, nearest(value), nearest(quantile=...) or random(seed)
             Of `dxflow.analysis`. Of equal rows the one with the lower train id, then pulse id, is better.
         where : optional
@@ -374,7 +374,7 @@ class Table:
         """Keep what was added beside the table, with expressions and hashes of what they were made of, and selections.
 
         It is there again when the table is opened. What is out of date then, because the table was made anew, is said
-        to be, and not used. Others may save what they have added at the same time. Nothing is kept without this.
+        to be, and not used. Others may save at the same time; what they replaced since then is taken, with a warning.
 
         Parameters
         ----------
@@ -394,5 +394,7 @@ class Table:
         ------
         KeyError
             If none of this name was added.
+        ValueError
+            If other variables, or selections, are made of it.
         """
         self.added.drop(name)

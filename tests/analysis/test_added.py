@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 
 import lclsfiles
@@ -14,7 +15,10 @@ import xarray as xr
 from smalltables import dataset, table
 
 import dxflow
-from dxflow.analysis import Table, saved
+from dxflow import PlanError
+from dxflow.analysis import Table, beside, saved
+from dxflow.analysis.added import Additions
+from dxflow.disk import lock
 
 
 @pytest.fixture
@@ -342,7 +346,8 @@ def test_what_others_have_replaced_meanwhile_makes_out_of_date_what_was_made_of_
     other.add("b", "a + 1")
     one.add("a", "signal * 3", replace=True)
     one.save()
-    other.save()
+    with pytest.warns(UserWarning, match="'b'.*: a has other values now|'a' was replaced by another"):
+        other.save()
     with pytest.warns(UserWarning, match="'b'.*: a has other values now"):
         again = dxflow.open(path)
     assert set(again.names) & set(again.added) == {"a"}
@@ -384,3 +389,151 @@ def test_what_is_no_data_is_refused(what):
     with pytest.raises(TypeError, match="unit=3: expected a text"):
         ev.add("x", "xgm", unit=3)
     assert "x" not in ev.names
+
+
+def test_one_that_another_process_replaced_is_that_one_with_a_warning(path):
+    """Never the values of one expression under the text of another, read later or not."""
+    data, one = dataset(), dxflow.open(path)
+    one.add("v", "xgm + 1")
+    one.add("u", "v + 1")
+    one.add("n", np.arange(len(one.rows)))
+    one.save()
+    lazy, other = dxflow.open(path), dxflow.open(path)
+    other.add("v", "xgm * 100", replace=True)
+    other.add("v2", "v / 2")
+    other.save()
+    for ev in (one, lazy):
+        ev.add("w", "xgm * 3", replace="w" in ev.added)
+        with pytest.warns(UserWarning, match="was replaced by another process") as told:
+            ev.save()
+        said = [str(one.message) for one in told]
+        assert len(said) == 2
+        assert said[0].startswith("'v' was replaced by another process since this table was opened.")
+        assert "It is now v = xgm * 100 (in " in said[0]
+        assert said[1].startswith("'u' was replaced")
+        np.testing.assert_array_equal(ev.v.values, data.xgm * 100)
+        np.testing.assert_array_equal(ev.u.values, data.xgm * 100 + 1)
+        np.testing.assert_array_equal(ev.n.values, np.arange(len(ev.rows)))
+        assert str(ev.added["v"]).startswith("v = xgm * 100 (in ")
+    assert set(quiet(path).added) == {"n", "v", "u", "v2", "w"}
+
+
+def test_what_is_made_of_one_that_another_process_replaced_is_out_of_date(path):
+    one = dxflow.open(path)
+    one.add("v", "xgm + 1")
+    one.save()
+    other = dxflow.open(path)
+    other.add("v", "xgm * 100", replace=True)
+    other.save()
+    one.add("w", "v + 1")
+    with pytest.warns(UserWarning, match="'w'.*: v has other values now|'v' was replaced by another"):
+        one.save()
+    assert one.added["w"].stale
+    assert "w" not in one.names
+    with pytest.raises(KeyError, match=r"ev\.add\('w', 'v \+ 1'\) makes it anew"):
+        one.column("w")
+    one.add("w", "v + 1")
+    one.save()
+    np.testing.assert_array_equal(quiet(path).w.values, dataset().xgm * 100 + 1)
+
+
+def test_one_that_another_process_dropped_is_in_memory_only_or_gone(path):
+    one = dxflow.open(path)
+    one.add("v", "xgm + 1")
+    one.add("k", "xgm + 2")
+    one.save()
+    lazy = dxflow.open(path)
+    dxflow.open(path).drop("v")
+    lazy.add("w", "xgm * 3")
+    with pytest.warns(UserWarning, match="'v' was removed from .* by another process, and is gone: ev.add"):
+        lazy.save()
+    assert list(lazy.added) == ["k", "w"]
+    with pytest.warns(UserWarning, match="'v' was removed .* is in memory only: ev.save.. keeps it again"):
+        one.save()
+    np.testing.assert_array_equal(one.v.values, dataset().xgm + 1)
+    assert set(quiet(path).added) == {"k", "w"}
+    one.save()
+    assert set(quiet(path).added) == {"k", "w", "v"}
+
+
+def test_each_is_kept_behind_what_it_is_made_of(path):
+    ev = dxflow.open(path)
+    ev.add("r", np.arange(len(ev.rows)))
+    ev.add("s", "r + 1")
+    ev.save()
+    ev.add("a", "xgm + 1")
+    ev.add("r", "a * 2", replace=True)
+    assert list(ev.added) == ["a", "r", "s"]
+    ev.save()
+    again = quiet(path)
+    assert list(again.added) == ["a", "r", "s"]
+    np.testing.assert_array_equal(again.s.values, (dataset().xgm + 1) * 2 + 1)
+
+
+def test_what_is_made_of_one_that_is_replaced_is_made_anew_once(monkeypatch):
+    ev = table()
+    ev.add("v0", "xgm + 1")
+    ev.add("v1", "v0 + 1")
+    for n in range(2, 40):
+        # Each is made of the two before it: as many ways lead to the first as there are rabbits.
+        ev.add(f"v{n}", f"v{n - 1} + v{n - 2}")
+    made, of = [], Additions._of_expression
+
+    def counted(self, name, what):
+        made.append(name)
+        return of(self, name, what)
+
+    monkeypatch.setattr(Additions, "_of_expression", counted)
+    ev.add("v0", "xgm * 2", replace=True)
+    assert made == [f"v{n}" for n in range(40)]
+    np.testing.assert_array_equal(ev.v2.values, dataset().xgm * 4 + 1)
+
+
+def test_if_one_cannot_be_made_anew_all_stay_as_they_were():
+    ev, data = table(), dataset()
+    ev.add("v", "xgm + 1")
+    ev.add("w", "v + roi[0]")
+    ev.add("u", "w + 1")
+    with pytest.raises(ValueError, match="expected numbers"):
+        ev.add("v", np.full(len(ev.rows), "a text"), replace=True)
+    np.testing.assert_array_equal(ev.v.values, data.xgm + 1)
+    np.testing.assert_array_equal(ev.w.values, data.xgm + 1 + data.roi[:, 0].astype("f8"))
+    assert [str(one) for one in ev.added.values()] == [
+        "v = xgm + 1 (in memory)",
+        "w = v + roi[0] (in memory)",
+        "u = w + 1 (in memory)",
+    ]
+
+
+def test_what_a_selection_is_made_of_is_not_dropped():
+    ev = table()
+    ev.add("v", "xgm + 1")
+    ev.select("good", "v > 800", "signal > 0")
+    with pytest.raises(
+        ValueError, match=r"'v' is used by the selection good \(del ev.selections\['good'\]\)"
+    ):
+        ev.drop("v")
+    assert ev["good"].mask.any()
+    del ev.selections["good"]
+    ev.drop("v")
+    assert "v" not in ev.names
+
+
+@pytest.mark.parametrize("change", ["save", "drop"])
+def test_a_place_where_nothing_can_be_kept_is_told_at_once(path, tmp_path, change, monkeypatch):
+    ev = dxflow.open(path)
+    ev.add("v", "xgm + 1")
+    with pytest.raises(
+        FileNotFoundError, match="no: does not exist|folder .*/no does not exist; make it first"
+    ):
+        ev.save(tmp_path / "no" / "x.added.zarr")
+    ev.save()
+
+    def denied(*args, **options):
+        raise PermissionError(13, "Permission denied")
+
+    began = time.monotonic()
+    monkeypatch.setattr(lock.Path, "mkdir", denied)
+    with pytest.raises(PlanError, match="Permission denied; choose another place"):
+        ev.save() if change == "save" else ev.drop("v")
+    assert time.monotonic() - began < beside.PATIENCE / 2

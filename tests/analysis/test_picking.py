@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from smalltables import dataset, table
@@ -195,7 +196,9 @@ def test_where_nothing_holds_nothing_is_picked():
         ({"of": "xgm", "by": [0, 1]}, TypeError, "or numbers of bins, one for each of 141 rows"),
         ({"of": "xgm", "by": "dely"}, KeyError, "'dely'"),
         ({"of": "xgm", "by": "delay=5:1:3"}, ValueError, "bins"),
-        ({"of": np.ones(3)}, ValueError, r"has shape \(3,\); expected a value for each of 141 rows"),
+        ({"of": np.ones(3)}, ValueError, "of= has 3 values; expected one for each of 141 rows, or of 20 t"),
+        ({"of": 2.0}, ValueError, "of=2.0 is one value; expected one for each of 141 rows"),
+        ({"of": "xgm", "by": np.zeros((141, 2), int)}, TypeError, "or numbers of bins, one for each"),
     ],
 )
 def test_what_cannot_be_picked_is_refused(options, error, words):
@@ -221,3 +224,41 @@ def test_a_table_of_trains_alone_has_no_rows_to_pick():
     data = dataset().drop_dims("pulse").drop_vars(["train_id", "pulse_id"], errors="ignore")
     with pytest.raises(ValueError, match="values per train only"):
         Table(data).pick(1, of="delay")
+
+
+def labelled(values, data, order):
+    """Return values of some rows with their ids, in another order."""
+    ids = {name: ("row", data[name].values[order]) for name in ("train_id", "pulse_id")}
+    return xr.DataArray(np.asarray(values)[order], dims="row", coords=ids)
+
+
+def test_data_decide_by_their_ids_and_not_where_they_are_masked():
+    ev, data = table(), dataset()
+    values = np.random.default_rng(3).permutation(len(ev.rows))
+    order = np.random.default_rng(4).permutation(len(ev.rows))
+    best = ev.pick(3, of=values).data["row"].values
+    assert sorted(values[best]) == [138, 139, 140]
+    assert ev.pick(3, of=labelled(values, data, order)).data["row"].values.tolist() == best.tolist()
+    masked = np.ma.array(values, mask=values > 100)
+    assert sorted(values[ev.pick(3, of=masked).data["row"].values]) == [98, 99, 100]
+    some = labelled(values, data, order[values[order] <= 100])
+    assert sorted(values[ev.pick(3, of=some).data["row"].values]) == [98, 99, 100]
+    of_trains = np.arange(20.0)
+    (row,) = ev.pick(1, of=of_trains).data["row"].values
+    assert data.train_id.values[row] == data.train.values[-1]
+
+
+def test_numbers_of_bins_are_joined_in_the_same_way():
+    ev, data = table(), dataset()
+    order = np.random.default_rng(5).permutation(len(ev.rows))
+    bins = np.arange(len(ev.rows)) % 3
+    wanted = ev.pick(2, by=bins, of="xgm").data
+    found = ev.pick(2, by=labelled(bins, data, order), of="xgm").data
+    xr.testing.assert_identical(found["row"], wanted["row"])
+    masked = ev.pick(2, by=np.ma.array(bins, mask=bins == 2), of="xgm").data
+    np.testing.assert_array_equal(masked["row"], wanted["row"][:2])
+    of_trains = ev.pick(1, by=np.arange(20) % 2, of="xgm").data
+    np.testing.assert_array_equal(
+        of_trains["count"],
+        [(~np.isnan(data.xgm.values[np.isin(data.train_id, data.train[k::2])])).sum() for k in (0, 1)],
+    )
