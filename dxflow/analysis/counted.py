@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ SUMS = 12
 """Numbers for each value of each bin that are in memory together, at most."""
 ENDS = {"": "centres", "_lo": "lo", "_hi": "hi"}
 OUTSIDE = {"under": "below all bins", "over": "above all bins, or between them", "missing": "without a value"}
+DERIVED = ("sum", "std")
+"""What follows from what is stored of a variable."""
 PARTS = {
     "count": "values in the bin",
     "mean": "mean",
@@ -62,6 +65,37 @@ class Chosen:
     def pumped(self) -> bool:
         """Whether there are on and off."""
         return len(self.kinds) == len(KINDS)
+
+
+def refuse_clash(*parts: Iterable[Any]) -> None:
+    """Refuse parts of a cube if two of them have one name: one would be taken for the other.
+
+    Raises
+    ------
+    ValueError
+    """
+    count = Counter(str(name) for part in parts for name in part)
+    if clash := sorted(name for name, times in count.items() if times > 1):
+        raise ValueError(
+            f"{', '.join(clash)}: two parts of the cube have that name; name variables otherwise, of={{...}}"
+        )
+
+
+def followed(data: Dataset, names: Sequence[str], *, pumped: bool) -> Dataset:
+    """Return a cube with the differences of some variables, if it has on and off.
+
+    Raises
+    ------
+    ValueError
+        If anything else has a name of these, or of what `Cube.data` makes of the variables.
+    """
+    more = [dict(differences(data, name)) for name in names] if pumped else []
+    refuse_clash(data.variables, *more, *([f"{name}_{what}" for what in DERIVED] for name in names))
+    return data.assign(_joined(more))
+
+
+def _joined(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: one for part in parts for name, one in part.items()}
 
 
 def _mask(table: Source, where: Any, at: str) -> NDArray:
@@ -115,24 +149,21 @@ class Counted:
         self.divided.refuse_weights(cells)
         found = moments([self.divided.quantity(one, cells) for one in variables], cells.bins)
         n = np.bincount(cells.flat + 2, minlength=cells.bins + 2)[2:].reshape(self.shape)
-        made: dict[str, Any] = {"n": (self.dims, n, {"long_name": f"{self._rows} in the bin"})}
-        coords = self._coords()
+        made: list[dict[str, Any]] = [{"n": (self.dims, n, {"long_name": f"{self._rows} in the bin"})}]
+        labels: dict[str, Any] = {}
         for of, sums in zip(variables, found, strict=True):
             axes = {
                 (dim if dim not in self.dims else f"{of.name}_{dim}"): axis for dim, axis in of.axes.items()
             }
-            made |= self._averages(of, sums, axes) | self._left_out(of)
-            coords |= {
+            made += [self._averages(of, sums, axes), self._left_out(of)]
+            labels |= {
                 dim: (dim, axis.values, axis.attrs) for dim, axis in axes.items() if hasattr(axis, "dims")
             }
-        made |= self._outside()
-        if clash := sorted(made.keys() & coords.keys() | {d for d in self.dims if self.dims.count(d) > 1}):
-            raise ValueError(
-                f"{', '.join(clash)}: two parts of the cube have that name; name variables otherwise, of={{...}}"
-            )
-        data = xr.Dataset(made, coords)
-        pumped = variables if self.chosen.pumped else ()
-        return data.assign({key: array for of in pumped for key, array in differences(data, of.name)})
+        made.append(self._outside())
+        coords = [*self._coords(), labels]
+        refuse_clash(*made, *coords)
+        data = xr.Dataset(_joined(made), _joined(coords))
+        return followed(data, [of.name for of in variables], pumped=self.chosen.pumped)
 
     def _refuse_large(self, variables: Sequence[Variable]) -> None:
         """Refuse sums that do not fit into memory."""
@@ -192,13 +223,14 @@ class Counted:
         words = f"{of.attrs.get('long_name', of.name)}, {self._rows} of fewer than {short.most} modules"
         return {f"{of.name}_incomplete": (self.dims, n, {"long_name": f"{words}, which do not count"})}
 
-    def _coords(self) -> dict[str, Any]:
-        coords: dict[str, Any] = {PUMP: list(KINDS)} if self.chosen.pumped else {}
+    def _coords(self) -> list[dict[str, Any]]:
+        """Return the coordinates of each axis."""
+        coords: list[dict[str, Any]] = [{PUMP: list(KINDS)}] if self.chosen.pumped else []
         for axis in self.grid.axes:
             about = {"units": axis.unit, "long_name": axis.doc or axis.name}
-            coords |= {
-                f"{axis.name}{end}": (axis.name, getattr(axis, what), about) for end, what in ENDS.items()
-            }
+            coords.append(
+                {f"{axis.name}{end}": (axis.name, getattr(axis, what), about) for end, what in ENDS.items()}
+            )
         return coords
 
     def _outside(self) -> dict[str, Any]:

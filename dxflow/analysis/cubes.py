@@ -16,10 +16,10 @@ from ..errors.kinds import Kind, expect
 from .bins import by_name
 from .columns import there_is
 from .complete import lacking
-from .counted import Chosen, Counted
+from .counted import Chosen, Counted, followed
 from .grid import Grid, grid
 from .images import Asked, imaged, lazily
-from .onoff import KINDS, PUMP, differences
+from .onoff import KINDS, PUMP
 from .placed import Placed
 from .quantities import Divided
 from .rows import PULSE, TRAIN
@@ -229,8 +229,7 @@ def _with_images(cube: Cube, counted: Counted, images: Asked) -> Cube:
     if clash := sorted({*map(str, found.data.data_vars)} & {*map(str, cube.stored.data_vars)}):
         raise ValueError(f"of: {', '.join(clash)} are of images=, too: name variables otherwise")
     stored = cube.stored.assign(found.data.data_vars).assign_coords(found.data.coords)
-    if counted.chosen.pumped:
-        stored = stored.assign({key: one for name in found.names for key, one in differences(stored, name)})
+    stored = followed(stored, found.names, pumped=counted.chosen.pumped)
     notes = [note for note in (cube.stored.attrs["notes"], *found.notes) if note]
     attrs = {"of": json.dumps([*cube.of, *found.names]), "notes": "\n".join(notes)}
     both = [*cube.about.get("losses", ()), *(one for one in found.losses)]

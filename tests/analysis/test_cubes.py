@@ -184,6 +184,30 @@ def test_names_that_would_be_there_twice_are_refused():
     with pytest.raises(ValueError, match="pump: two"):
         ev.cube({"pump": 3}, "x", on="x_lo > 0")
     assert "x_lo_mean" in ev.cube({"x": [0, 1]}, "x_lo").data
+    with pytest.raises(ValueError, match="x_lo: two"):
+        ev.cube({"x": [0, 1], "x_lo": [0, 1]}, "n")
+
+
+@pytest.mark.parametrize(
+    ("bins", "of", "on", "clash"),
+    [
+        ("x", ["a", "a_difference"], "lit", "a_difference_sem"),
+        ("x", ["a", "a_relative"], "lit", "a_relative_sem"),
+        ("a_sum", ["a"], None, "a_sum"),
+        ("x", {"a": "b", "x": "b", "x_missing": "b"}, None, ""),
+        ("x", ["a", "a_difference"], None, ""),
+    ],
+)
+def test_no_part_of_a_cube_takes_the_place_of_another(bins, of, on, clash):
+    """The standard error of a variable is that of no difference which has its name."""
+    ones, x = np.ones(8), np.arange(8)
+    more = dict.fromkeys(("a", "b", "a_difference", "a_relative"), ones)
+    ev = rows(x=x, a_sum=x, lit=x % 2 == 0, **more)
+    if clash:
+        with pytest.raises(ValueError, match=f"{clash}.*: two parts of the cube have that name"):
+            ev.cube({bins: [0, 8]}, of, on=on)
+    else:
+        assert len(ev.cube({bins: [0, 8]}, of, on=on).of) == len(of)
 
 
 def test_ids_and_runs_are_axes_like_others():
