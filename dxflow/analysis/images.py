@@ -198,7 +198,8 @@ class _Pass:
                 )
             own = azint if isinstance(azint, Mapping) else {} if azint is True else {"nbins": azint}
             where = {} if geometry is None or geometry is True else {"geometry": geometry}
-            azint = find.algorithm("azint")(img=img, **where, **own)
+            # Its own options are those of it alone, as where images are assembled by another geometry.
+            azint = find.algorithm("azint")(**{"img": img, **where, **own})
         if geometry is not None:
             assemble = find.algorithm("assemble")
             geometry = assemble(img=img, **({} if geometry is True else {"geometry": geometry}))

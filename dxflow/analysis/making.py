@@ -15,6 +15,7 @@ import numpy as np
 
 from ..declare.inputs import Key
 from ..declare.pulses import PulseKey
+from ..disk import ours
 from ..driver.progress import Progress, during
 from ..errors import PlanError
 from ..errors.near import listed
@@ -112,8 +113,9 @@ def table(
     lcls = path.suffix == smalldata_out.SUFFIX
     if not lcls and path.suffix != saved.SUFFIX:
         raise PlanError(f"to={str(to)!r}: a table is written as name.zarr, or name.h5 in the layout of LCLS")
-    smalldata_out.check(path, overwrite) if lcls else saved.check(path, None, overwrite)
+    saved.check(path, None, overwrite)
     with during(f"opening {run}", opened, run, wanted.algorithms, None, quiet=quiet) as source:
+        saved.check(path, None, overwrite, ours.folders_of(Path(one.filename) for one in source.run.files))
         made = _Making(_some(source, trains), wanted, quiet, lcls)
         data = made.dataset(run, {**wanted.options, **options}, trains, _asked(limit, agree))
     losses = [asdict(one) for one in ordered(made.losses)]

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,8 +108,15 @@ def _write_netcdf(made: Path, path: Path, data: xr.Dataset, told: Mapping[str, A
     netcdf.write(made, path, variables, labels, _json("the dataset", data.attrs), told)
 
 
-def check(path: Path, data: xr.Dataset | None = None, overwrite: bool = False) -> None:
-    """Refuse a place before anything is worked out for it: no folder, a name that is taken, inside a result.
+def check(
+    path: Path, data: xr.Dataset | None = None, overwrite: bool = False, runs: Sequence[Path] = ()
+) -> None:
+    """Refuse a place before anything is worked out for it: no folder, a name that is taken, inside a run or a result.
+
+    Parameters
+    ----------
+    runs : sequence of path
+        Run directories, beside those that are seen to be some.
 
     Raises
     ------
@@ -118,7 +125,7 @@ def check(path: Path, data: xr.Dataset | None = None, overwrite: bool = False) -
     parent = path.absolute().parent
     if not parent.is_dir():
         raise FileNotFoundError(f"{path}: the folder {parent} does not exist; make it first")
-    if why := ours.inside_run(path, ()):
+    if why := ours.inside_any_run(path, runs):
         raise ValueError(why)
     recover(path)
     if why := ours.obstacle(path, [ours.RESULT], () if data is None else read_from(data)):

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..disk import ours
 from ..disk.marks import GROUP
 from ..disk.replace import appear
 from ..hdf5.sink import Sink
+from . import saved
 from .columns import Columns
 from .rows import PULSE, RUN, TRAIN, Rows
 
@@ -58,7 +58,7 @@ def write(data: Dataset, to: str | Path, about: Mapping[str, Any], overwrite: bo
         If it cannot be written: names the file and the free space.
     """
     path = Path(to)
-    check(path, overwrite)
+    saved.check(path, data, overwrite)
     file = _File(data)
     sink = Sink(path)
     try:
@@ -67,26 +67,12 @@ def write(data: Dataset, to: str | Path, about: Mapping[str, Any], overwrite: bo
         told = {"kind": "table", "about": dict(about), "attrs": attrs}
         sink.attributes("/", {GROUP: json.dumps(told), **attrs})
         sink.close()
+        saved.refuse_appeared(path)
         sink.publish(os.replace if overwrite else appear)
     except BaseException:
         sink.discard()
         raise
     return path
-
-
-def check(path: Path, overwrite: bool) -> None:
-    """Refuse a place before anything is worked out for it.
-
-    Raises
-    ------
-    FileExistsError, FileNotFoundError
-    """
-    if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"{path}: the folder {path.absolute().parent} does not exist; make it first")
-    if why := ours.obstacle(path, [ours.RESULT]):
-        raise FileExistsError(why)
-    if os.path.lexists(path) and not overwrite:
-        raise FileExistsError(f"{path} exists: choose another name, or overwrite=True to replace it")
 
 
 @dataclass

@@ -262,6 +262,12 @@ def inside_run(path: Path, folders: Iterable[str | Path]) -> str:
     )
 
 
+def inside_any_run(path: Path, folders: Iterable[str | Path] = ()) -> str:
+    """Say the same as `inside_run`, also of a folder that is seen to be one of a run: files there have such names."""
+    files = [one for one in path.absolute().parent.glob("*.h5") if _of_run(one.name)]
+    return inside_run(path, [*folders, *folders_of(files)])
+
+
 def _inside_result(path: Path) -> str:
     for above in path.parents:
         # Only what has a mark is looked at: folders above may hold whole beam times.

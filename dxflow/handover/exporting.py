@@ -177,7 +177,7 @@ def _check(paths: Sequence[Path], inputs: Sequence[str], overwrite: bool) -> Non
             raise FileNotFoundError(
                 f"{path}: the folder {path.absolute().parent} does not exist; make it first"
             )
-        if why := ours.inside_run(path, ()):
+        if why := ours.inside_any_run(path):
             raise ValueError(why)
         if not os.path.lexists(path):
             continue

@@ -19,7 +19,6 @@ from ..analysis.opening import open as open_
 from ..analysis.show import opened
 from ..analysis.tables import Table
 from ..disk import ours
-from ..disk.marks import PATTERN
 from ..disk.replace import put
 from ..driver.livewords import result_of
 from ..driver.result import Result
@@ -138,9 +137,8 @@ def obstacle(path: Path, result: Any = None, runs: Sequence[Path] = ()) -> str:
         return f"{path}: there is no folder {folder}"
     if not os.access(folder, os.W_OK):
         return f"{path}: nothing may be written in {folder}: choose another folder (--to, to=)"
-    files = [one for one in folder.glob("*.h5") if PATTERN.fullmatch(one.name)]
     read = [] if result is None else [result]
-    return ours.obstacle(path, [ours.REPORT], read) or ours.inside_run(path, [*runs, *ours.folders_of(files)])
+    return ours.obstacle(path, [ours.REPORT], read) or ours.inside_any_run(path, runs)
 
 
 def page_of(what: Any, *, geometry: Any = None, distance: float | None = None) -> str:
@@ -189,15 +187,25 @@ def _of_table(what: Any) -> list[page.Section]:
             "listing", "Table", page.grid(listing.HEAD, listing.lines(what), texts=len(listing.HEAD))
         ),
     ]
-    for name in what.selections:
-        cuts = what.selections.cutflow(name)
-        rows = [[str(cut), *(str(n) for n in row)] for cut, row in zip(cuts.index, cuts.values, strict=True)]
-        head = ["condition", *(str(one).replace("_", " ") for one in cuts.columns)]
-        found.append(page.Section(ident(name, "selection"), f"Selection {name}", page.grid(head, rows)))
+    found += [_of_selection(what, name) for name in what.selections]
     told = [one for one in listing.notes(what) if not one.startswith("lost: ")]
     if said := "".join(f"<li>{escaped(one)}</li>" for one in told):
         found.append(page.Section("notes", "Notes", f"<ul>{said}</ul>"))
     return found
+
+
+def _of_selection(table: Table, name: str) -> page.Section:
+    """Return the cutflow of a selection, or why there is none: a variable may be out of date, or damaged."""
+    section = ident(name, "selection"), f"Selection {name}"
+    try:
+        cuts = table.selections.cutflow(name)
+    except (KeyError, ValueError, TypeError, OSError) as e:
+        why = e.args[0] if isinstance(e, KeyError) else e
+        said = f"{' & '.join(map(str, table.selections[name].cuts))}: not counted: {why}"
+        return page.Section(*section, f'<p class="warn">{escaped(said, 1000)}</p>')
+    rows = [[str(cut), *(str(n) for n in row)] for cut, row in zip(cuts.index, cuts.values, strict=True)]
+    head = ["condition", *(str(one).replace("_", " ") for one in cuts.columns)]
+    return page.Section(*section, page.grid(head, rows))
 
 
 def _foot(what: Any) -> str:

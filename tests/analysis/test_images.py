@@ -12,6 +12,7 @@ from runs import make_run
 
 from dxflow import Frames, Key, PlanError, analysis
 from dxflow.algorithms.subtract import Subtract
+from dxflow.analysis.images import Asked, _Pass
 from dxflow.analysis.tables import Table
 from dxflow.simulate import Plant, PowderRings, Scan
 
@@ -358,6 +359,18 @@ def test_what_cannot_be_is_refused(run, options, said):
     options = {"cluster": "here"} | options if "images" in options else options
     with pytest.raises((PlanError, TypeError, ValueError), match=said):
         table_of(run).cube({"delay": EDGES}, **options)
+
+
+def test_a_geometry_of_curves_is_theirs_alone(run):
+    """Images may be assembled by one geometry, and curves made by another."""
+
+    def read(**options):
+        return _Pass.of(Asked(True, **options)).azint.geometry
+
+    own, other = "own.geom", "other.geom"
+    assert read(azint={"geometry": own, "nbins": 5}, geometry=other) == own
+    assert read(azint={"nbins": 5}, geometry=other) == other
+    assert read(azint={"geometry": own}, geometry=True) == own
 
 
 def test_the_run_of_another_table_is_refused(run, tmp_path):

@@ -1,5 +1,8 @@
 """The table of a run, against EXtra-data and pandas, and what was simulated."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -282,3 +285,16 @@ def test_what_is_there_is_replaced_only_if_asked_and_made_by_dxflow(of_pulses, t
         truth.path, tmp_path / "u.zarr", trains=slice(10005, 10008), overwrite=True, quiet=True
     )
     assert again.data.train.values.tolist() == [10005, 10006, 10007]
+
+
+@pytest.mark.parametrize("name", ["t.h5", "t.zarr"])
+def test_a_table_is_in_no_run(truth, tmp_path, name):
+    """Its files may have other names than those of the facility."""
+    folder = tmp_path / "r0001"
+    folder.mkdir()
+    for n, file in enumerate(sorted(Path(truth.path).glob("*.h5"))):
+        os.symlink(file, folder / f"some-{n}.h5")
+    before = sorted(os.listdir(folder))
+    with pytest.raises(ValueError, match="would lie in the run directory .*r0001"):
+        analysis.table(folder, folder / name, quiet=True)
+    assert sorted(os.listdir(folder)) == before

@@ -7,7 +7,7 @@ import smalltables
 import xarray as xr
 
 import dxflow
-from dxflow.analysis import Table, smalldata_out
+from dxflow.analysis import Table, saved, smalldata_out
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +119,38 @@ def test_only_what_dxflow_made_is_replaced(data, path, tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         smalldata_out.write(data, tmp_path / "no" / "t.h5", {})
     assert [p.name for p in tmp_path.iterdir()] == ["mine.h5"]
+
+
+def test_what_appears_while_it_is_written_is_not_replaced(data, tmp_path, monkeypatch):
+    close = smalldata_out.Sink.close
+
+    def closed(sink):
+        sink.path.write_bytes(b"mine")
+        return close(sink)
+
+    monkeypatch.setattr(smalldata_out.Sink, "close", closed)
+    with pytest.raises(FileExistsError, match="dxflow did not make"):
+        smalldata_out.write(data, tmp_path / "t.h5", {}, overwrite=True)
+    assert (tmp_path / "t.h5").read_bytes() == b"mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["t.h5"]
+
+
+@pytest.mark.parametrize("name", ["RAW-R0001-DA01-S00000.h5", "CORR-R0001-AGIPD00-S00000.h5"])
+def test_nothing_is_written_beside_the_files_of_a_run_or_inside_a_result(data, tmp_path, name):
+    """A file there would be taken for one of the run."""
+    (tmp_path / "r0001").mkdir()
+    (tmp_path / "r0001" / name).touch()
+    for to in ("t.h5", "t.zarr"):
+        with pytest.raises(
+            ValueError, match=r"would lie in the run directory .*r0001, .*choose another folder"
+        ):
+            (smalldata_out if to == "t.h5" else saved).write(
+                data, tmp_path / "r0001" / to, *(["table"] if to == "t.zarr" else []), {}
+            )
+    inside = saved.write(data[["bits"]], tmp_path / "made.zarr", "table", {}) / "t.h5"
+    with pytest.raises(ValueError, match=r"would lie in .*made\.zarr, which is a result"):
+        smalldata_out.write(data, inside, {})
+    assert [p.name for p in (tmp_path / "r0001").iterdir()] == [name]
 
 
 def test_a_disk_that_fills_leaves_nothing(data, tmp_path, monkeypatch):

@@ -6,12 +6,14 @@ from html.parser import HTMLParser
 
 import pytest
 from samples import Above
+from smalltables import dataset
 
 import dxflow
 from dxflow import reduce
 from dxflow.algorithms.average import Average
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.litframes import LitFrames
+from dxflow.analysis import saved
 from dxflow.commands.main import main
 from dxflow.disk import ours
 from dxflow.errors import PlanError
@@ -210,6 +212,20 @@ def test_other_things_have_reports_too(made, run, tmp_path):
     assert "Copy copy" in text
     with pytest.raises(ValueError, match="to='x.html'"):
         write(table.data)
+
+
+def test_a_selection_of_what_is_out_of_date_is_no_reason_to_have_no_page(tmp_path):
+    path = saved.write(dataset(), tmp_path / "t.zarr", "table", {})
+    ev = dxflow.open(path)
+    ev.add("v", "xgm + 1")
+    ev.select("good", "v > 800")
+    ev.select("other", "xgm > 800")
+    ev.save()
+    saved.write(dataset(trains=12), path, "table", {}, overwrite=True)
+    with pytest.warns(UserWarning, match="'v'.* is out of date: the pulses of the table are others now"):
+        text = page_of(dxflow.open(path))
+    assert "v &gt; 800: not counted: &#x27;v&#x27;, which was added to this table, is out of date" in text
+    assert "Selection other" in text
 
 
 def test_a_manifest_of_an_earlier_version_and_damaged_data_still_have_a_page(made, tmp_path):
