@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import json
 import os
@@ -25,6 +26,9 @@ GROUP = re.compile(r"(:[^/]*)/.*")
 """Files list what comes from a pipeline with the group of its index: ``source:output/image``."""
 TEXTS = {"type": "runType", "sample": "sample", "version": "dataFormatVersion"}
 NUMBERS = {"proposal": "proposalNumber", "run": "runNumber"}
+NO_FILE = "is no file"
+NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES)
+"""What systems say of links that lead nowhere, or to where one may not look."""
 
 
 class Eyes:
@@ -60,11 +64,29 @@ class Eyes:
             for entry in sorted(entries, key=lambda e: e.name):
                 if not entry.name.endswith(".h5") or HIDDEN.match(entry.name):
                     continue
-                found = entry.stat()
-                files.append((entry.name, found.st_size, found.st_mtime_ns))
-                if why := self._unclosed(entry.path, found):
+                size, changed, why = self._seen(entry)
+                files.append((entry.name, size, changed))
+                if why:
                     unclosed.append(f"{entry.name} {why}")
         return {"files": files, "unclosed": unclosed, "gaps": gaps([name for name, _, _ in files])}
+
+    def _seen(self, entry: os.DirEntry[str]) -> tuple[int, int, str]:
+        """Return size and time of a file, and why it is not closed.
+
+        One that cannot be read, as a link to nothing, is as one that stays open: others are looked at all the same.
+        """
+        size, changed = 0, 0
+        try:
+            found = entry.stat()
+            size, changed = found.st_size, found.st_mtime_ns
+            # Opening a pipe waits for who writes to it.
+            return (
+                size,
+                changed,
+                self._unclosed(entry.path, found) if stat.S_ISREG(found.st_mode) else NO_FILE,
+            )
+        except OSError as e:
+            return size, changed, f"cannot be read: {e.strerror}"
 
     def _unclosed(self, path: str, found: os.stat_result) -> str:
         key = (path, found.st_size, found.st_mtime_ns)
@@ -96,8 +118,10 @@ def _folders(root: str, pattern: str) -> list[tuple[str, int]]:
             if fnmatch.fnmatchcase(entry.name, pattern) and not HIDDEN.match(entry.name):
                 try:
                     about = entry.stat()
-                except FileNotFoundError:
-                    # A link to nothing, or removed at this moment.
+                except OSError as e:
+                    # A link to nothing, or removed at this moment: the others can be seen.
+                    if e.errno not in NOWHERE:
+                        raise
                     continue
                 if stat.S_ISDIR(about.st_mode):
                     found.append((entry.name, about.st_mtime_ns))
@@ -135,6 +159,8 @@ def described(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     """Return what the files of a run say of it; those that cannot be read say nothing."""
     by_writer: dict[str, list[Path]] = {}
     for file in sorted(path.glob("*.h5")):
+        if HIDDEN.match(file.name) or file.is_fifo():
+            continue
         match = NAMED.fullmatch(file.name)
         by_writer.setdefault(match["who"] if match else file.name, []).append(file)
     facts: dict[str, Any] = {"values": {}, "unreadable": []}
@@ -144,8 +170,8 @@ def described(path: Path, keys: Sequence[str]) -> dict[str, Any]:
         try:
             first = _of_file(files[0], keys, facts, sources)
             last = first if files[-1] == files[0] else _trains(files[-1])
-        # What HDF5 raises of damage has many classes.
-        except (OSError, KeyError, ValueError, RuntimeError, TypeError, IndexError) as e:
+        # What HDF5 raises of damage has many classes; what others write in these places is of any shape.
+        except (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError) as e:
             facts["unreadable"].append(f"{who}: {e}")
             continue
         if first and last:
@@ -167,7 +193,7 @@ def _of_file(path: Path, keys: Sequence[str], facts: dict[str, Any], sources: se
         about = file["METADATA"]
         for name, key in {**TEXTS, **NUMBERS}.items():
             if name not in facts and key in about:
-                value = about[key][()].ravel()[0]
+                value = _first(about[key])
                 facts[name] = int(value) if name in NUMBERS else bytes(value).decode("utf-8", "replace")
         listed = about["dataSources/dataSourceId"] if "dataSources" in about else about["dataSourceId"]
         own = [bytes(s).decode("utf-8", "replace").partition("/")[2] for s in listed[()]]
@@ -176,11 +202,22 @@ def _of_file(path: Path, keys: Sequence[str], facts: dict[str, Any], sources: se
             source, _, key = text.partition(" ")
             place = f"RUN/{source}/{key.strip().replace('.', '/')}/value"
             if text not in facts["values"] and place in file:
-                value = file[place][()].ravel()[0]
-                facts["values"][text] = (
-                    bytes(value).decode("utf-8", "replace") if isinstance(value, bytes) else value.item()
-                )
+                facts["values"][text] = _plain(_first(file[place]))
         return _of_index(file)
+
+
+def _first(data: Any) -> Any:
+    """Return the first value of a dataset; a text that stands alone is its value."""
+    found = data[()]
+    return found.ravel()[0] if hasattr(found, "ravel") else found
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it."""
+    if isinstance(value, bytes):
+        return bytes(value).decode("utf-8", "replace")
+    found = value.item() if hasattr(value, "item") else value
+    return found if isinstance(found, (bool, int, float, str)) else str(found)
 
 
 def _trains(path: Path) -> Any:

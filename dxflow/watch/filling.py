@@ -43,7 +43,11 @@ class Filling:
         self._asked: list[Row] = []
 
     def begin(self, before: str) -> str:
-        """Forget numbers of columns that were defined otherwise `before`; return how they are defined now."""
+        """Forget numbers of columns that were defined otherwise `before`; return how all are defined that rows have.
+
+        Columns that are taken out of the configuration are kept there with their definition: so are their numbers,
+        and who puts a column back may define it otherwise.
+        """
         was = json.loads(before or "{}")
         now = self._orders.defined
         other = {name for name in was.keys() & now.keys() if was[name] != now[name]}
@@ -51,7 +55,8 @@ class Filling:
         self._put(
             *(replace(row, numbers={n: v for n, v in row.numbers.items() if n not in other}) for row in found)
         )
-        return json.dumps(now)
+        self._name_units(dict.fromkeys(other, ""))
+        return json.dumps(was | now)
 
     def left(self) -> list[Row]:
         """Return rows of which numbers are to be read."""

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from ..errors.usage import UsageError
 from . import whole
@@ -132,13 +133,34 @@ class Seeing:
         """Look at a run; return it if it is complete."""
         path, orders = f"{self._folder}/{run}", self.orders
         seen = self.sight.ask("look", path)
-        now = time.monotonic()
-        complete = watched.judge(seen, now, orders.quiet, orders.patience)
-        if watched.still(now, orders.quiet):
-            watched.facts = self.sight.ask("describe", path, orders.keys)
+        asked, now = self.sight.when, time.monotonic()
+        complete = watched.judge(seen, now, orders.quiet, orders.patience, asked)
+        if watched.still(asked, orders.quiet):
+            watched.facts = self._described(path, watched, asked)
             watched.ends = watched.facts.pop("ends")
-            complete = watched.judge(seen, now, orders.quiet, orders.patience)
+            complete = watched.judge(seen, now, orders.quiet, orders.patience, asked)
         return self._completed(run, path, watched) if complete else None
+
+    def _described(self, path: str, watched: whole.Watched, now: float) -> dict[str, Any]:
+        """Return what the files of a run say, as they are since they were last changed."""
+        try:
+            facts: dict[str, Any] = self.sight.ask("describe", path, self.orders.keys)
+            if self.sight.when < watched.since:
+                # The answer came late, and is of files that were changed since.
+                facts = self.sight.ask("describe", path, self.orders.keys)
+        except SightError as e:
+            if now - watched.since < self.orders.patience:
+                raise
+            # Files that end the process that reads them say nothing; they are no reason to wait for ever.
+            return {
+                "unreadable": [str(e)],
+                "ends": {},
+                "values": {},
+                "trains": 0,
+                "sources": [],
+                "detectors": [],
+            }
+        return facts
 
     def _completed(self, run: str, path: str, watched: whole.Watched) -> Run:
         origin, _, name = run.rpartition("/")

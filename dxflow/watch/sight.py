@@ -42,8 +42,10 @@ class Sight:
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._asked, self._number = "", 0
         self._since = 0.0
+        self.when = 0.0
+        """When the last answer was asked for: it may have come late, and knows nothing newer."""
         self._begun = False
-        self._late: dict[str, dict[str, Any]] = {}
+        self._late: dict[str, tuple[float, dict[str, Any]]] = {}
 
     @property
     def silent(self) -> float:
@@ -63,9 +65,11 @@ class Sight:
         question = json.dumps([what, of, options])
         if self._asked and self._asked != question:
             # Nothing else is answered before that one is.
-            self._late[self._asked] = self._wait(self.deadline)
+            before, found = self._asked, self._wait(self.deadline)
+            self._late[before] = self.when, found
         if question in self._late:
-            return _said(self._late.pop(question))
+            self.when, found = self._late.pop(question)
+            return _said(found)
         if not self._asked:
             self._send(question, {"what": what, "of": of, "with": options})
         return _said(self._wait(self.deadline))
@@ -97,7 +101,7 @@ class Sight:
                 found = self._answers.get(timeout=seconds)
         except queue.Empty:
             raise SilentError from None
-        self._asked = ""
+        self._asked, self.when = "", self._since
         if found is not None:
             return found
         code = self._process.wait() if self._process else 0

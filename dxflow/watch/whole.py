@@ -24,7 +24,14 @@ class Watched:
     facts: dict[str, Any] = field(default_factory=dict)
     """What its files say, asked for at the same time."""
 
-    def judge(self, seen: Mapping[str, Any], now: float, quiet: float, patience: float) -> bool:
+    def judge(
+        self,
+        seen: Mapping[str, Any],
+        now: float,
+        quiet: float,
+        patience: float,
+        asked: float | None = None,
+    ) -> bool:
         """Return whether the run is complete, by its files as they are now; `why` says what is waited for.
 
         Parameters
@@ -34,13 +41,15 @@ class Watched:
         patience : float
             Seconds without change after which a run is taken for complete whose files are not closed, or do not fit
             together: their writers have died.
+        asked : float, optional
+            When it was asked for what is seen, if that came late: files may have changed since then.
         """
         if seen["files"] != self.files:
             self.files, self.since, self.ends = seen["files"], now, None
         if not self.files:
             self.why = "it has no files yet"
             return False
-        still = now - self.since
+        still = max(0.0, (now if asked is None else asked) - self.since)
         odd = [*seen["unclosed"], *seen["gaps"]]
         if still < quiet:
             self.why = odd[0] if odd else "its files have just changed"
@@ -51,7 +60,7 @@ class Watched:
 
     def still(self, now: float, quiet: float) -> bool:
         """Return whether it is time to ask for the ends of its writers."""
-        return bool(self.files) and self.ends is None and now - self.since >= quiet
+        return bool(self.files) and self.ends is None and max(0.0, now - self.since) >= quiet
 
 
 def uneven(ends: Mapping[str, int]) -> list[str]:

@@ -311,7 +311,7 @@ class Work:
             name: None for name in same if self.orders.columns[name].task == now.task
         } | now.numbers
         self.put(now)
-        self.name_units(facts.get("units", {}))
+        self.name_units({name: unit for name, unit in facts.get("units", {}).items() if name in same})
         self._first.pop((row.run, row.task), None)
         span = lasted(now.ended - now.began) if now.ended and now.began else ""
         self._say(f"{row.run} {row.task}: done in {span}; lost {now.losses or 'nothing that it says'}")

@@ -53,10 +53,10 @@ def rows(monkeypatch):
     return {(row.run, row.task): row for row in made}
 
 
-def made(rows):
+def made(rows, orders=ORDERS):
     units = {}
     put = lambda *given: rows.update({(row.run, row.task): row for row in given})  # noqa: E731
-    return filling.Filling(ORDERS, rows, put, units.update), units
+    return filling.Filling(orders, rows, put, units.update), units
 
 
 def test_what_is_missing_is_asked_for_and_noted_when_it_comes(rows):
@@ -98,11 +98,26 @@ def test_an_answer_on_what_was_done_again_meanwhile_is_dropped(rows):
     assert len(one.left()) == 1
 
 
-def test_numbers_of_columns_that_are_defined_otherwise_are_forgotten(rows):
-    one, _ = made(rows)
-    before = {**ORDERS.defined, "n": ["table", "y", "n"], "gone": ["table", "y", "n"]}
-    assert json.loads(one.begin(json.dumps(before))) == ORDERS.defined
+def test_numbers_of_a_column_that_was_taken_out_and_comes_back_otherwise_are_forgotten(rows):
+    without = replace(ORDERS, columns={"mean": ORDERS.columns["mean"]})
+    other = replace(ORDERS, columns={**ORDERS.columns, "n": Column("n", "table", "z", "max")})
+    said = ""
+    for orders in (ORDERS, without, other):
+        one, _ = made(rows, orders)
+        said = one.begin(said)
+    assert [row.run for row in one.left()] == ["r1", "r2"]
     assert rows["r1", "table"].numbers == {"mean": 1.5}
+    assert json.loads(said) == other.defined
+
+
+def test_numbers_of_columns_that_are_defined_otherwise_are_forgotten(rows):
+    one, units = made(rows)
+    before = {**ORDERS.defined, "n": ["table", "y", "n"], "gone": ["table", "y", "n"]}
+    # One that was taken out keeps its definition, with which the next one is compared.
+    assert json.loads(one.begin(json.dumps(before))) == {**ORDERS.defined, "gone": before["gone"]}
+    assert rows["r1", "table"].numbers == {"mean": 1.5}
+    # Nor has it the unit that it had.
+    assert units == {"n": ""}
     assert len(one.left()) == 2
     assert json.loads(made(rows)[0].begin("")) == ORDERS.defined
 

@@ -40,8 +40,10 @@ class Here:
 
     def __init__(self):
         self.eyes = eyes.Eyes()
+        self.when = 0.0
 
     def ask(self, what, *of, **options):
+        self.when = time.monotonic()
         found = eyes.answer(self.eyes, {"id": 0, "what": what, "of": of, "with": options})
         if "error" in found:
             raise SightError(found["error"])

@@ -25,6 +25,16 @@ def test_a_run_is_complete_when_nothing_has_changed_for_a_while():
     assert watched.why == ""
 
 
+def test_what_came_late_is_as_old_as_the_question():
+    one, watched = seen(("a.h5", 10, 1)), Watched(0.0)
+    # Asked at 5, answered at 100: nobody knows whether it was the same before.
+    assert not watched.judge(one, 100.0, QUIET, PATIENCE, 5.0)
+    assert watched.since == 100.0
+    # Nor whether it still is.
+    assert not watched.judge(one, 200.0, QUIET, PATIENCE, 150.0)
+    assert watched.judge(one, 201.0, QUIET, PATIENCE, 160.0)
+
+
 def test_an_empty_folder_is_never_complete():
     watched = Watched(0.0)
     assert not judged(watched, seen(), 10_000.0)
