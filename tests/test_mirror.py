@@ -57,9 +57,9 @@ ELSEWHERE = (
     ("dxflow/handover/cells.py", "handover/test_damnit.py", "what is in a cell is what DAMNIT reads of it"),
     ("dxflow/analysis/cxifile.py", "analysis/test_ptycho.py", "what is in the file is read as programs do"),
     (
-        "dxflow/watch/asking.py dxflow/watch/attempt.py dxflow/watch/reading.py dxflow/watch/seeing.py "
-        "dxflow/watch/sight.py dxflow/watch/template.py dxflow/watch/times.py dxflow/watch/work.py "
-        "dxflow/commands/runs.py",
+        "dxflow/watch/answers.py dxflow/watch/asking.py dxflow/watch/attempt.py dxflow/watch/reading.py "
+        "dxflow/watch/seeing.py dxflow/watch/sight.py dxflow/watch/template.py dxflow/watch/times.py "
+        "dxflow/watch/work.py dxflow/commands/runs.py",
         "watch/test_loop.py watch/test_eyes.py watch/test_orders.py watch/test_filling.py commands/test_watch.py",
         "parts of one watcher, which is tried with processes that are killed",
     ),

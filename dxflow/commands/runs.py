@@ -64,8 +64,10 @@ def run(args: argparse.Namespace, say: Say) -> int:
     watching = lock.holder(folder / FOLDER)
     for how, what in (("retry", args.retry), ("again", args.again)):
         if what is not None:
-            if not any(row.state in asking.STATES_OF[how] for row in asking.meant(what, runs, rows, how)):
-                say(f"nothing of {what} has {NOTHING[how]}")
+            found = [r for r in asking.meant(what, runs, rows, how) if r.state in asking.STATES_OF[how]]
+            gone = [row for row in found if runs[row.run].state == state.GONE]
+            if len(gone) == len(found):
+                say(f"{what}: the runs are gone" if gone else f"nothing of {what} has {NOTHING[how]}")
                 continue
             asking.ask(folder / FOLDER, how, what)
             soon = (
@@ -73,14 +75,16 @@ def run(args: argparse.Namespace, say: Say) -> int:
                 if watching
                 else "the watcher does not run: it is done when it is started"
             )
-            say(f"asked for {what}: {soon}")
+            say(
+                f"asked for {what}: {soon}{'; what is of runs that are gone is left as it is' if gone else ''}"
+            )
     if args.retry is not None or args.again is not None:
         return 0
     _refuse_unknown(args.only, runs, rows)
     shown = [row for row in rows.values() if _wanted(row, args.only)]
     units = json.loads(about.get("units", "{}"))
-    gone = {name for name, one in runs.items() if one.state == state.GONE}
-    say(table(shown, _chosen(args.columns, shown, units), gone))
+    vanished = {name for name, one in runs.items() if one.state == state.GONE}
+    say(table(shown, _chosen(args.columns, shown, units), vanished))
     place = about.get("place", "")
     say(
         f"{asking.counted(rows)}; {f'{watching} watches {place}' if watching else f'nobody watches {place} now'}"

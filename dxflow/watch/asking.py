@@ -14,7 +14,7 @@ from ..disk.replace import put
 from ..errors.near import did_you_mean, listed
 from ..errors.usage import UsageError
 from .orders import Orders
-from .state import AGAIN, DONE, FAILED, STATES, WAITING, Row, Run
+from .state import AGAIN, DONE, FAILED, GONE, STATES, WAITING, Row, Run
 
 FOLDER = "asked"
 RETRY, REPEAT = "retry", "again"
@@ -91,17 +91,23 @@ def meant(what: str, runs: Mapping[str, Run], rows: Mapping[tuple[str, str], Row
 
 def chosen(
     request: Mapping[str, str], runs: Mapping[str, Run], rows: Mapping[tuple[str, str], Row], orders: Orders
-) -> list[Row]:
-    """Return rows as they are after a request: what failed waits again, and what was done, if that is asked for."""
+) -> tuple[list[Row], int]:
+    """Return rows as they are after a request: what failed waits again, and what was done, if that is asked for.
+
+    What is of runs that are gone stays as it is, since nothing can be made of them; how many rows these are is
+    returned as well.
+    """
     how, what = request["how"], request["what"]
     try:
         found = meant(what, runs, rows, how)
     except UsageError:
-        return []
+        return [], 0
     wanted = STATES_OF.get(how, ())
     if what == CHANGED:
         contents = {name: task.content for name, task in orders.tasks.items()}
         found = [row for row in found if older(row, runs, contents)]
+    found = [row for row in found if row.state in wanted and row.task in orders.tasks]
+    there = [row for row in found if runs[row.run].state != GONE]
     return [
         replace(
             row,
@@ -111,9 +117,8 @@ def chosen(
             overwrite=int(row.state == DONE or row.overwrite),
             told=1,
         )
-        for row in found
-        if row.state in wanted and row.task in orders.tasks
-    ]
+        for row in there
+    ], len(found) - len(there)
 
 
 def counted(rows: Mapping[tuple[str, str], Row]) -> str:

@@ -90,10 +90,20 @@ def _held(folder: Path, order: Mapping[str, Any], me: lock.Holder, command: Comm
     if code in TERMINATED and me.job:
         # Slurm may start the job again; the watcher asks it.
         return code
+    began = order.get("began") or began
     ended: dict[str, Any] = {"code": code, "began": began, "job": me.job, "host": me.host, "pid": me.pid}
     ended |= _made(order, command) if code == 0 else {"reason": reason(folder / LOG, position)}
-    _noted(folder / ENDED, {**ended, "ended": time.time()})
+    at = _appeared(Path(order["to"]), began) if order["made"] else time.time()
+    _noted(folder / ENDED, {**ended, "ended": at})
     return int(ended["code"])
+
+
+def _appeared(path: Path, began: float) -> float:
+    """Return when a result got its name, as far as its file system says: that was the end of who made it."""
+    now = time.time()
+    with suppress(OSError):
+        return min(max(path.stat().st_ctime, began), now)
+    return now
 
 
 def _restarted(begun: Mapping[str, Any], me: lock.Holder) -> bool:

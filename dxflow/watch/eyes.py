@@ -8,13 +8,13 @@ import json
 import os
 import re
 import stat
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..live.closed import in_writing
 from ..run import detectors
+from . import answers
 
 ORIGINS = ("raw", "proc")
 NAMED = re.compile(r"\w+-R\d+-(?P<who>.+)-S(?P<number>\d+)\.h5")
@@ -234,32 +234,6 @@ def _of_index(file: Any) -> tuple[int, int] | None:
     return (int(ids.min()), int(ids.max())) if ids.size else None
 
 
-def answer(eyes: Any, request: dict[str, Any]) -> dict[str, Any]:
-    """Return what is answered to a request, or the error in words."""
-    ask: Callable[..., Any] = getattr(eyes, request["what"])
-    try:
-        return {"id": request["id"], "answer": ask(*request["of"], **request["with"])}
-    # A process that ends for whatever a file system or a file may raise sees nothing more.
-    except Exception as e:  # noqa: BLE001
-        words = (e.strerror and f"{e.filename}: {e.strerror}") if isinstance(e, OSError) else str(e)
-        return {"id": request["id"], "error": words or repr(e)}
-
-
-def serve(eyes: Any) -> None:
-    """Have the methods of an object answer requests, a line each, until there are no more.
-
-    A line of its own before them says that it has begun.
-    """
-    out = os.fdopen(os.dup(1), "w")
-    # What others print is no answer.
-    os.dup2(2, 1)
-    out.write("{}\n")
-    out.flush()
-    for line in sys.stdin.buffer:
-        out.write(json.dumps(answer(eyes, json.loads(line))) + "\n")
-        out.flush()
-
-
 def main() -> None:
     """Answer what is asked of runs."""
-    serve(Eyes())
+    answers.serve(Eyes())

@@ -39,7 +39,8 @@ class Filling:
     ) -> None:
         self._orders, self._rows, self._put, self._name_units = orders, rows, put, name_units
         self._sight: Sight | None = None
-        self._given_up: set[Key] = set()
+        self._alone: set[Key] = set()
+        """Rows of which one has ended the process that reads: each is asked for by itself."""
         self._asked: list[Row] = []
 
     def begin(self, before: str) -> str:
@@ -65,16 +66,15 @@ class Filling:
             wanted.setdefault(one.task, set()).add(name)
         return [
             row
-            for key, row in self._rows.items()
-            if row.state == DONE
-            and wanted.get(row.task, set()) - row.numbers.keys()
-            and key not in self._given_up
+            for row in self._rows.values()
+            if row.state == DONE and wanted.get(row.task, set()) - row.numbers.keys()
         ]
 
     def go_on(self) -> None:
         """Ask for some, or note what was answered."""
         if not self._asked:
-            self._asked = self.left()[:MANY]
+            left = self.left()
+            self._asked = [row for row in left if (row.run, row.task) in self._alone][:1] or left[:MANY]
         if not self._asked:
             self.close()
             return
@@ -83,10 +83,16 @@ class Filling:
             try:
                 results = [(row.task, row.result) for row in self._asked]
                 self._note(self._sight.ask("numbers", self._orders.defined, results))
-            except SightError:
-                # A result that ends a process that reads it is not tried again and again.
-                self._given_up |= {(row.run, row.task) for row in self._asked}
+            except SightError as e:
+                self._not_read(str(e))
             self._asked = []
+
+    def _not_read(self, why: str) -> None:
+        """Find out by which result the process that reads ends; that one is not read again and again."""
+        if len(self._asked) > 1:
+            self._alone |= {(row.run, row.task) for row in self._asked}
+        else:
+            self._note([{"numbers": {}, "units": {}, "wrong": [f"its numbers cannot be read: {why}"]}])
 
     def _note(self, answers: Iterable[Mapping[str, Any]]) -> None:
         """Note what was read of rows that are still as they were."""
@@ -104,6 +110,7 @@ class Filling:
             made.append(replace(now, numbers={**none, **now.numbers, **fresh}, reason=reason))
         self._put(*made)
         self._name_units(units)
+        self._alone -= {(row.run, row.task) for row in self._asked}
 
     def close(self) -> None:
         """End the process that reads."""

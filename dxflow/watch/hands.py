@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -25,6 +26,8 @@ GRACE = 20.0
 """Seconds after which files of another node are seen here."""
 ASKED = 15.0
 """Seconds between questions to Slurm."""
+SILENT = 60.0
+"""Seconds before Slurm is asked again that gave no answer: each question may take half a minute."""
 ENDED = (
     *("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"),
     *("BOOT_FAIL", "DEADLINE", "PREEMPTED", "REVOKED"),
@@ -62,7 +65,8 @@ class Hands:
         self._submit = submit
         self._children: dict[Path, subprocess.Popen] = {}
         self._jobs: dict[str, tuple[str, str]] | None = {}
-        self._asked, self._lost = -ASKED, dict[Path, float]()
+        self._asked, self._lost = -math.inf, dict[Path, float]()
+        self._error: commands.SlurmError | None = None
 
     def prepare(self, folder: Path, order: Mapping[str, Any]) -> None:
         """Write what an attempt is to do."""
@@ -78,8 +82,13 @@ class Hands:
             If that cannot be.
         """
         if slurm is not None:
-            row.job = self._named(folder) or self._submit(words_of(folder), slurm, name_of(folder))
-            self._asked = -ASKED
+            try:
+                row.job = self._named(folder) or self._submit(words_of(folder), slurm, name_of(folder))
+            except commands.Unreachable as e:
+                if self._error is None:
+                    self._note(None, e)
+                raise
+            self._asked = -math.inf
             return
         with (folder / attempt.LOG).open("ab") as log:
             # Neither Ctrl-C of a terminal nor the end of this process reaches it.
@@ -94,10 +103,17 @@ class Hands:
         row.pid, row.host = child.pid, os.uname().nodename
 
     def _named(self, folder: Path) -> str:
-        """Return the job of an attempt that was submitted before, "" if there is none."""
+        """Return the job of an attempt that was submitted before, "" if there is none.
+
+        Raises
+        ------
+        SlurmError
+            If that is not known: what may be in the queue already is not submitted once more.
+        """
         from ..slurm import listing
 
-        jobs = self._queue(0.0) or {}
+        if (jobs := self._queue(0.0)) is None:
+            raise self._error or commands.Unreachable("Slurm gives no answer")
         wanted = listing.PREFIX + name_of(folder)
         return next((job for job, (name, state) in jobs.items() if name == wanted and state not in ENDED), "")
 
@@ -143,9 +159,11 @@ class Hands:
         begun = attempt.read(folder / attempt.BEGUN)
         job = row.job or (begun or {}).get("holder", {}).get("job", "")
         if not job:
-            return (
-                Found("absent") if self._named(folder) == "" else Found("alive", {"job": self._named(folder)})
-            )
+            try:
+                job = self._named(folder)
+            except commands.SlurmError:
+                return Found("unknown")
+            return Found("alive", {"job": job}) if job else Found("absent")
         name, state = jobs.get(job, ("", ""))
         if state and state not in ENDED:
             self._lost.pop(folder, None)
@@ -161,15 +179,18 @@ class Hands:
 
     def _queue(self, age: float) -> dict[str, tuple[str, str]] | None:
         """Return names and states of the user's jobs, not older than some seconds; None if Slurm does not answer."""
-        if self._jobs is None or time.monotonic() - self._asked >= age:
-            self._asked = time.monotonic()
+        if time.monotonic() - self._asked >= (age if self._error is None else SILENT):
             try:
                 asked = ("squeue", "-h", "-t", "all", "-u", commands.user(), "-o", "%i|%j|%T")
                 lines = [line.split("|") for line in commands.run(*asked).splitlines()]
-                self._jobs = {parts[0]: (parts[1], parts[2]) for parts in lines if len(parts) == 3}
-            except commands.SlurmError:
-                self._jobs = None
+                self._note({parts[0]: (parts[1], parts[2]) for parts in lines if len(parts) == 3}, None)
+            except commands.SlurmError as e:
+                self._note(None, e)
         return self._jobs
+
+    def _note(self, jobs: dict[str, tuple[str, str]] | None, error: commands.SlurmError | None) -> None:
+        """Note what Slurm has said, or why it has not; it may have taken long to."""
+        self._jobs, self._error, self._asked = jobs, error, time.monotonic()
 
     def end(self, row: Row, folder: Path, how: int = signal.SIGTERM) -> bool:
         """Ask an attempt that runs on this machine to end; return whether it was asked."""

@@ -198,10 +198,11 @@ class Watcher:
     def _ask(self) -> None:
         """Do what ``dxflow runs --retry`` asks for."""
         for file, asked in asking.asked(self.orders.results / FOLDER):
-            rows = asking.chosen(asked, self.work.runs, self.work.rows, self.orders)
+            rows, gone = asking.chosen(asked, self.work.runs, self.work.rows, self.orders)
             self.work.again(rows)
             file.unlink(missing_ok=True)
-            self.say(f"asked for {asked['what']}: {len(rows)} again")
+            left = f"; {gone} left as they are, since their runs are gone" if gone else ""
+            self.say(f"asked for {asked['what']}: {len(rows)} again{left}")
 
     def _tell(self, key: Key, row: Row) -> None:
         """Tell whoever wants to know."""

@@ -123,7 +123,7 @@ def of(path: str | Path) -> Orders:
         results=here / Path(_text(given, "results", ".")).expanduser(),
         tasks=tasks,
         columns=columns.of(given, tasks),
-        tell=telling.of(given),
+        tell=telling.of(given, tasks),
         title=_text(given, "title", ""),
         runs=_text(given, "runs", Orders.runs),
         at_once=_number(given, "at_once", Orders.at_once),

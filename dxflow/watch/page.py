@@ -123,7 +123,7 @@ def _cell(name: str, made: str, kind: str = "") -> str:
 
 def _task(row: Row, orders: Orders, older: str) -> str:
     """Return how a task went: its state with a link to its report or log, time, losses, reason."""
-    target = row.report or (row.log if row.state != DONE or not row.report else "")
+    target = row.report or row.log
     word = f"{SIGNS.get(row.state, '')} {row.state}".strip()
     shown = f'<a href="{_link(target, orders.results)}">{escape(word)}</a>' if target else escape(word)
     span = lasted(row.ended - row.began) if row.ended and row.began and row.state == DONE else ""

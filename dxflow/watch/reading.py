@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import columns, eyes
+from . import answers, columns
 
 
 class Reader:
@@ -23,4 +23,4 @@ class Reader:
 
 def main() -> None:
     """Answer requests, a line each, until there are no more."""
-    eyes.serve(Reader())
+    answers.serve(Reader())

@@ -40,7 +40,7 @@ class Sight:
         self.deadline = DEADLINE if deadline is None else deadline
         self._process: subprocess.Popen | None = None
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self._asked, self._number = "", 0
+        self._asked = ""
         self._since = 0.0
         self.when = 0.0
         """When the last answer was asked for: it may have come late, and knows nothing newer."""
@@ -76,11 +76,10 @@ class Sight:
 
     def _send(self, question: str, request: dict[str, Any]) -> None:
         process_ = self._process or self._begin()
-        self._number += 1
         # One that has ended says so where answers are read.
         with suppress(OSError):
             if process_.stdin is not None:
-                process_.stdin.write(json.dumps({"id": self._number, **request}).encode() + b"\n")
+                process_.stdin.write(json.dumps(request).encode() + b"\n")
                 process_.stdin.flush()
         self._asked, self._since = question, time.monotonic()
 

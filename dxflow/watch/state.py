@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..errors.usage import UsageError
+
 FILE = "watch.sqlite"
 BUSY = 20.0
 """Seconds to wait for others that read."""
@@ -80,15 +82,18 @@ class Row:
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
-def _columns(kind: Any, keys: str) -> str:
+TABLES = {"runs": Run, "tasks": Row}
+
+
+def _columns(kind: Any) -> dict[str, str]:
+    """Return the columns of a table by name, as SQL."""
     kinds = {"str": "TEXT", "int": "INTEGER", "float": "REAL"}
-    made = [f'"{f.name}" {kinds.get(str(f.type).partition(" ")[0], "TEXT")}' for f in fields(kind)]
-    return f"{', '.join(made)}, PRIMARY KEY ({keys})"
+    return {f.name: f'"{f.name}" {kinds.get(str(f.type).partition(" ")[0], "TEXT")}' for f in fields(kind)}
 
 
 SCHEMA = (
-    f"CREATE TABLE IF NOT EXISTS runs ({_columns(Run, 'run')})",
-    f"CREATE TABLE IF NOT EXISTS tasks ({_columns(Row, 'run, task')})",
+    f"CREATE TABLE IF NOT EXISTS runs ({', '.join(_columns(Run).values())}, PRIMARY KEY (run))",
+    f"CREATE TABLE IF NOT EXISTS tasks ({', '.join(_columns(Row).values())}, PRIMARY KEY (run, task))",
     "CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT)",
 )
 
@@ -98,16 +103,35 @@ class State:
 
     There is no write-ahead log: that needs memory which processes share, and nodes share none. A change is a short
     transaction with a rollback journal; a process that is killed within one leaves what was before.
+
+    Raises
+    ------
+    UsageError
+        If another dxflow wrote it, in a way that this one does not know.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self._db = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode = DELETE")
-        with self.change():
-            for line in SCHEMA:
-                self._db.execute(line)
-            self.note("version", str(VERSION))
+        try:
+            self._db.execute("PRAGMA journal_mode = DELETE")
+            with self.change():
+                self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        """Make the tables, or add columns that they did not have when they were made."""
+        for line in SCHEMA:
+            self._db.execute(line)
+        _refuse_unknown(self._db, self.path)
+        for table, kind in TABLES.items():
+            there = {name for name, *_ in self._db.execute(f"SELECT * FROM {table} LIMIT 0").description}
+            for name, column in _columns(kind).items():
+                if name not in there:
+                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+        self.note("version", str(VERSION))
 
     @contextmanager
     def change(self) -> Iterator[None]:
@@ -136,16 +160,29 @@ class State:
 
     def all(self) -> tuple[dict[str, Run], dict[tuple[str, str], Row], dict[str, str]]:
         """Return everything: runs, rows, and what is noted."""
-        return _all(self._db)
+        return _all(self._db, self.path)
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
 
 
-def _all(db: sqlite3.Connection) -> tuple[dict[str, Run], dict[tuple[str, str], Row], dict[str, str]]:
+def _refuse_unknown(db: sqlite3.Connection, path: Path) -> None:
+    """Raise if a file has been written in a way that nobody knows here."""
+    found = db.execute("SELECT value FROM about WHERE name = 'version'").fetchone()
+    if found is not None and not (str(found[0]).isdecimal() and int(found[0]) <= VERSION):
+        raise UsageError(
+            f"{path} is of version {found[0]}, and this dxflow knows versions up to {VERSION}: use the dxflow that "
+            "wrote it, or name other results in the configuration"
+        )
+
+
+def _all(
+    db: sqlite3.Connection, path: Path
+) -> tuple[dict[str, Run], dict[tuple[str, str], Row], dict[str, str]]:
     db.execute("BEGIN")
     try:
+        _refuse_unknown(db, path)
         runs = {one.run: one for one in _rows(db, Run, "runs", "run")}
         rows = {(one.run, one.task): one for one in _rows(db, Row, "tasks", "run, task")}
         return runs, rows, dict(db.execute("SELECT name, value FROM about"))
@@ -154,11 +191,13 @@ def _all(db: sqlite3.Connection) -> tuple[dict[str, Run], dict[tuple[str, str], 
 
 
 def _rows(db: sqlite3.Connection, kind: Any, table: str, order: str) -> Iterator[Any]:
-    names = [f.name for f in fields(kind)]
-    listed = ", ".join(f'"{n}"' for n in names)
+    known = {f.name for f in fields(kind)}
     mapped = {f.name for f in fields(kind) if str(f.type).startswith("dict")}
-    for line in db.execute(f"SELECT {listed} FROM {table} ORDER BY {order}"):
-        given = dict(zip(names, line, strict=True))
+    # Of columns that it had not when it was written, or whose names SQLite would take for texts, nothing is asked.
+    found = db.execute(f"SELECT * FROM {table} ORDER BY {order}")
+    names = [name for name, *_ in found.description]
+    for line in found:
+        given = {n: v for n, v in zip(names, line, strict=True) if n in known and v is not None}
         yield kind(**{n: json.loads(v) if n in mapped else v for n, v in given.items()})
 
 
@@ -171,6 +210,8 @@ def read(folder: Path) -> tuple[dict[str, Run], dict[tuple[str, str], Row], dict
         If nothing was ever watched there.
     sqlite3.Error
         If it cannot be read.
+    UsageError
+        If another dxflow wrote it, in a way that this one does not know.
     """
     path = (folder / FILE).absolute()
     if not path.is_file():
@@ -178,7 +219,7 @@ def read(folder: Path) -> tuple[dict[str, Run], dict[tuple[str, str], Row], dict
     uri = path.as_uri()
     try:
         with closing(sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=BUSY)) as db:
-            return _all(db)
+            return _all(db, path)
     except sqlite3.OperationalError as e:
         if "no such table" in str(e):
             raise FileNotFoundError(f"{path}: nothing is written there yet") from e
@@ -186,4 +227,4 @@ def read(folder: Path) -> tuple[dict[str, Run], dict[tuple[str, str], Row], dict
         if "readonly" not in str(e) and "unable to open" not in str(e):
             raise
         with closing(sqlite3.connect(f"{uri}?mode=rw", uri=True, timeout=BUSY)) as db:
-            return _all(db)
+            return _all(db, path)

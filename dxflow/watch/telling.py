@@ -12,14 +12,14 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors.near import listed
+from ..errors.near import did_you_mean, listed
 from ..errors.redact import hidden
 from ..errors.yamls import Items, Section
 from .times import seconds
@@ -56,8 +56,8 @@ class Told:
         return right and (not self.tasks or summary["task"] in self.tasks)
 
 
-def of(given: Section) -> tuple[Told, ...]:
-    """Return who is told, by what stands under ``tell``.
+def of(given: Section, known: Collection[str]) -> tuple[Told, ...]:
+    """Return who is told, by what stands under ``tell``; `known` are the names of tasks.
 
     Raises
     ------
@@ -75,11 +75,11 @@ def of(given: Section) -> tuple[Told, ...]:
     for number, one in enumerate(found):
         if not isinstance(one, Section):
             raise found.wrong("expected 'url: https://...' or 'command: [python3, elog.py]'", number)
-        made.append(_told(one))
+        made.append(_told(one, known))
     return tuple(made)
 
 
-def _told(given: Section) -> Told:
+def _told(given: Section, known: Collection[str]) -> Told:
     given.only(KEYS)
     if ("command" in given) == ("url" in given):
         raise given.wrong("expected either a command or a url")
@@ -97,6 +97,9 @@ def _told(given: Section) -> Told:
         raise given.wrong(f"{tries!r}: expected a number from 1 to 10", "tries")
     if not isinstance(tasks, list):
         raise given.wrong(f"{tasks!r}: expected a list of names of tasks", "tasks")
+    if unknown := [str(name) for name in tasks if str(name) not in known]:
+        near = did_you_mean(unknown[0], known)
+        raise given.wrong(f"{unknown[0]!r} is no task.{near} There are: {listed(known)}", "tasks")
     timeout = seconds(given, "timeout", Told.timeout)
     if not 0 < timeout <= 600:
         raise given.wrong("expected more than 0 s and at most 10 min", "timeout")

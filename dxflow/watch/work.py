@@ -80,6 +80,7 @@ class Work:
         self.changed = True
         """Whether something was noted since this was set to False."""
         self._first: dict[Key, float] = {}
+        self._asked: dict[Key, float] = {}
         self._due: dict[Key, float] = {}
         self._ending = False
         self._restore()
@@ -203,6 +204,9 @@ class Work:
             host="", began=None, ended=None, next=None, code=None, result=order["to"], report="", losses="",
             overwrite=int(order["overwrite"]),
         )  # fmt: skip
+        # How long the one before took, and that it was asked to end, is nothing of this one.
+        self._first.pop((row.run, row.task), None)
+        self._asked.pop((row.run, row.task), None)
         folder = self.folder(started)
         started.log = str(folder / attempt.LOG)
         self.hands.prepare(folder, order)
@@ -239,7 +243,7 @@ class Work:
             "words": [fill(word) for word in task.words], "to": to, "report": report, "resume": row.tries > 0,
             # What another configuration made is replaced under its own name only.
             "overwrite": bool(row.overwrite) and row.result in ("", to), "command": task.words[0],
-            "columns": self.orders.defined,
+            "columns": self.orders.defined, "began": row.began if made else None,
         }  # fmt: skip
 
     def _refuse_taken(self, row: Row, *paths: str) -> None:
@@ -281,11 +285,20 @@ class Work:
             now.began = (attempt.read(folder / attempt.BEGUN) or {}).get("began")
         if now != row:
             self.put(now)
+        # Jobs have a walltime.
+        if state == RUNNING and now.place == "here":
+            self._limit(key, now, folder)
+
+    def _limit(self, key: Key, row: Row, folder: Path) -> None:
+        """Ask an attempt to end that takes longer than it may, whichever watcher has begun it."""
+        now = time.monotonic()
+        if key not in self._first:
+            self._first[key] = now - (max(0.0, time.time() - row.began) if row.began else 0.0)
         limit = self.orders.tasks[row.task].limit if row.task in self.orders.tasks else 0.0
-        if limit and state == RUNNING:
-            over = time.monotonic() - self._first.setdefault(key, time.monotonic()) - limit
-            if over > 0:
-                self.hands.end(row, folder, signal.SIGTERM if over < PATIENCE else signal.SIGKILL)
+        if limit and now - self._first[key] > limit:
+            last = now - self._asked.get(key, now) >= PATIENCE
+            if self.hands.end(row, folder, signal.SIGKILL if last else signal.SIGTERM):
+                self._asked.setdefault(key, now)
 
     def _ended(self, row: Row, facts: dict[str, Any]) -> None:
         """Note how an attempt ended."""
@@ -312,7 +325,6 @@ class Work:
         } | now.numbers
         self.put(now)
         self.name_units({name: unit for name, unit in facts.get("units", {}).items() if name in same})
-        self._first.pop((row.run, row.task), None)
         span = lasted(now.ended - now.began) if now.ended and now.began else ""
         self._say(f"{row.run} {row.task}: done in {span}; lost {now.losses or 'nothing that it says'}")
         self._tell((row.run, row.task), now)
@@ -338,13 +350,11 @@ class Work:
         """Note a failure; wait longer after each, and give up after some."""
         task = self.orders.tasks.get(row.task)
         key = (row.run, row.task)
-        limit = task.limit if task else 0.0
-        first = self._first.pop(key, None)
         if self._ending:
             self.put(replace(row, state=WAITING, reason="ended together with the watcher", ended=time.time()))
             return
-        if limit and first is not None and time.monotonic() - first > limit:
-            reason = f"it took more than {lasted(limit)} and was ended"
+        if key in self._asked and task is not None:
+            reason = f"it took more than {lasted(task.limit)} and was ended"
         failures = row.failures + 1
         now = replace(row, failures=failures, reason=reason, ended=ended or time.time())
         if task is None or failures >= task.tries:

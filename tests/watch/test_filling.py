@@ -80,11 +80,31 @@ def test_what_cannot_be_read_is_not_read_again(rows):
     assert (rows["r2", "table"].numbers, one.left()) == ({"n": 4, "mean": None}, [])
 
 
-def test_a_result_that_ends_the_process_is_given_up(rows):
+def test_only_the_result_that_ends_the_process_is_given_up_and_says_so(rows):
+    for run in ("r5", "r6"):
+        rows[run, "table"] = Row(run, "table", "", state=DONE, result=run)
     one, _ = made(rows)
-    Asked.answer = SightError("it was ended")
+    # All at once, then each by itself.
+    for expected, answer in (
+        (["b", "r5", "r6"], SightError("it was ended")),
+        (["b"], [{"numbers": {"mean": 2.5}, "units": {}, "wrong": []}]),
+        (["r5"], SightError("it was ended")),
+        (["r6"], [{"numbers": {"n": 1, "mean": 0.5}, "units": {}, "wrong": []}]),
+    ):
+        Asked.answer = answer
+        one.go_on()
+        assert [path for _, path in Asked.results] == expected
+    assert one.left() == []
+    assert rows["r2", "table"].numbers == {"n": 4, "mean": 2.5}
+    assert rows["r5", "table"].reason == "its numbers cannot be read: it was ended"
+    assert (rows["r6", "table"].numbers, rows["r6", "table"].reason) == ({"n": 1, "mean": 0.5}, "")
+    # Nor by the next watcher, and what comes later is asked for at once again.
+    assert made(rows)[0].left() == []
+    for run in ("r7", "r8"):
+        rows[run, "table"] = Row(run, "table", "", state=DONE, result=run)
+    Asked.answer = SilentError()
     one.go_on()
-    assert (one.left(), rows["r2", "table"].numbers) == ([], {"n": 4})
+    assert len(Asked.results) == 2
 
 
 def test_an_answer_on_what_was_done_again_meanwhile_is_dropped(rows):

@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from runs import make_run
 
 import dxflow
 from dxflow.commands import watch as command
+from dxflow.slurm import commands
+from dxflow.slurm.commands import Unreachable
 from dxflow.watch import hands, orders, state
 from dxflow.watch.loop import Watcher
 
@@ -23,6 +26,57 @@ tasks:
   table: {{do: "table {{path}} --quiet", to: "tables/{{name}}.zarr", on: {SLURM}}}
   bad: {{do: "reduce {{path}} average", to: "bad/{{name}}.zarr", tries: 1, on: {SLURM}}}
 """
+
+
+def queued(number):
+    return state.Row(f"r{number}", "table", "", state=state.QUEUED, place="slurm", job=str(number))
+
+
+def test_slurm_that_gives_no_answer_is_asked_once_for_all(tmp_path, monkeypatch):
+    asked, submitted = [], []
+
+    def silent(*words, **options):
+        asked.append(words)
+        raise Unreachable("squeue gave no answer for 30 s")
+
+    monkeypatch.setattr(commands, "run", silent)
+    one = hands.Hands(lambda *given: submitted.append(given) or "1")
+    assert {one.find(queued(n), tmp_path / str(n)).kind for n in range(5)} == {"unknown"}
+    for n in range(5):
+        with pytest.raises(Unreachable, match="squeue gave no answer"):
+            one.start(queued(n), tmp_path / str(n), {})
+    # What may be in the queue is not submitted.
+    assert (len(asked), submitted) == (1, [])
+    monkeypatch.setattr(hands, "SILENT", 0.0)
+    monkeypatch.setattr(commands, "run", lambda *words, **options: "")
+    one.start(row := queued(0), tmp_path / "0", {})
+    assert (row.job, len(submitted)) == ("1", 1)
+
+
+def test_a_job_whose_submission_got_no_answer_is_found_by_its_name(tmp_path, monkeypatch):
+    jobs, submitted = [], []
+
+    def submit(words, options, name):
+        submitted.append(name)
+        jobs.append(f"17|dxflow-driver-{name}|PENDING")
+        raise Unreachable("sbatch gave no answer for 30 s")
+
+    monkeypatch.setattr(commands, "run", lambda *words, **options: "\n".join(jobs))
+    one = hands.Hands(submit)
+    for n in range(5):
+        with pytest.raises(Unreachable, match="sbatch gave no answer"):
+            one.start(queued(n), tmp_path / str(n), {})
+    assert len(submitted) == 1
+    monkeypatch.setattr(hands, "SILENT", 0.0)
+    one.start(row := queued(0), tmp_path / "0", {})
+    assert (row.job, len(submitted)) == ("17", 1)
+
+
+def test_a_machine_without_slurm_is_no_silence(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(commands.SlurmError, match="there is no command 'squeue'") as e:
+        hands.Hands(str).start(queued(1), tmp_path / "1", {})
+    assert not isinstance(e.value, Unreachable)
 
 
 def test_each_task_is_one_job_though_the_watcher_is_killed(slurm, tmp_path):

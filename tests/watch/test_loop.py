@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import programs
@@ -21,7 +22,7 @@ from runs import make_run
 from dxflow.commands.main import main
 from dxflow.errors.usage import UsageError
 from dxflow.slurm.commands import Unreachable
-from dxflow.watch import attempt, eyes, hands, loop, orders, seeing, state, work
+from dxflow.watch import answers, attempt, eyes, hands, loop, orders, seeing, state, work
 from dxflow.watch.loop import Watcher
 from dxflow.watch.sight import Sight, SightError
 
@@ -44,7 +45,7 @@ class Here:
 
     def ask(self, what, *of, **options):
         self.when = time.monotonic()
-        found = eyes.answer(self.eyes, {"id": 0, "what": what, "of": of, "with": options})
+        found = answers.answer(self.eyes, {"what": what, "of": of, "with": options})
         if "error" in found:
             raise SightError(found["error"])
         return json.loads(json.dumps(found["answer"]))
@@ -208,9 +209,15 @@ def test_a_task_that_is_killed_is_tried_again_unless_its_result_is_complete(plac
     for row in rows.values():
         os.kill(row.pid, signal.SIGKILL)
     place.configure("table {path} 0")
+    time.sleep(0.1)
     place.once()
     assert place.lines("begun") == ["r0001", "r0002", "r0002"]
     assert (place.out / "tables" / "r0001.zarr").read_text() == "complete"
+    # It took as long as it took who made it.
+    row = place.rows()["r0001", "table"]
+    folder = place.out / "watch" / "r0001" / "table"
+    assert row.began == json.loads((folder / "1" / attempt.BEGUN).read_text())["began"]
+    assert row.ended == pytest.approx((place.out / "tables" / "r0001.zarr").stat().st_ctime, abs=0.05)
     assert {row.state for row in place.rows().values()} == {state.DONE}
 
 
@@ -421,6 +428,57 @@ def test_what_takes_too_long_is_ended_and_fails(place):
     place.once()
     row = place.rows()["r0001", "table"]
     assert (row.state, row.reason) == (state.FAILED, "it took more than 0.3 s and was ended")
+
+
+def test_what_a_watcher_before_has_begun_is_ended_when_it_takes_too_long(place):
+    shutil.rmtree(place.folder / "raw" / "r0002")
+    place.configure("table {path} 60")
+    with place.watcher() as watcher:
+        ticked(watcher, lambda: any(row.began for row in watcher.work.rows.values()))
+        row = watcher.work.rows["r0001", "table"]
+        watcher.work.put(replace(row, began=row.began - 1000))
+    place.configure("table {path} 60", ", limit: 900, tries: 1")
+    place.once()
+    row = place.rows()["r0001", "table"]
+    assert (row.state, row.reason) == (state.FAILED, "it took more than 15 min 00 s and was ended")
+
+
+def test_a_job_that_dies_says_why_however_long_it_took(place, monkeypatch):
+    shutil.rmtree(place.folder / "raw" / "r0002")
+    place.configure("table {path} 60", ", limit: 0.1, tries: 1, on: slurm")
+    started = []
+
+    def submit(words, options, name):
+        started.append(subprocess.Popen([sys.executable, CHEAP, *words]))
+        return "7"
+
+    said = lambda *_: {"7": ("", "RUNNING" if started[0].poll() is None else "OUT_OF_MEMORY")}  # noqa: E731
+    monkeypatch.setattr(hands.Hands, "_queue", lambda *given: said(*given) if started else {})
+    monkeypatch.setattr(hands, "GRACE", 0.0)
+    with Watcher(str(place.folder / "raw"), orders.of(place.folder / "what.yaml"), submit, str) as watcher:
+        ticked(watcher, lambda: any(row.began for row in watcher.work.rows.values()))
+        end = time.monotonic() + 0.3
+        ticked(watcher, lambda: time.monotonic() > end)
+        assert started[0].poll() is None
+        started[0].kill()
+        started[0].wait()
+        ticked(watcher, lambda: watcher.finished)
+    row = place.rows()["r0001", "table"]
+    assert (row.state, row.reason) == (state.FAILED, "job 7 ended: OUT_OF_MEMORY")
+
+
+def test_results_of_runs_that_are_gone_stay_as_they_are(place, capsys):
+    place.configure()
+    place.once()
+    (place.folder / "raw" / "r0002").rename(place.folder / "r0002")
+    place.once()
+    assert main(["runs", str(place.out), "--again", "r0002"]) == 0
+    assert capsys.readouterr().out == "r0002: the runs are gone\n"
+    assert main(["runs", str(place.out), "--again", "table"]) == 0
+    assert "; what is of runs that are gone is left as it is" in capsys.readouterr().out
+    assert "asked for table: 1 again; 1 left as they are, since their runs are gone" in place.once()
+    assert place.lines("begun") == ["r0001", "r0001", "r0002"]
+    assert {row.state for row in place.rows().values()} == {state.DONE}
 
 
 def test_a_place_that_is_not_there_is_refused_and_other_results_are_not_taken_over(place):

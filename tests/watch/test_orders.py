@@ -86,6 +86,12 @@ def test_what_a_task_makes_is_its_content_and_nothing_else(tmp_path):
         ("command: [cat]", "command: cat", 17, "a list of words, which no shell sees"),
         ("https:", "file:", 18, "begins with http:// or https://"),
         ("when: failed", "when: sometimes", 18, "expected always, done, failed"),
+        (
+            "when: failed",
+            "tasks: [mean, tabel]",
+            18,
+            "'tabel' is no task. Did you mean 'table'? There are: mean, table",
+        ),
         ("wait: 10", "report: x/{name}.pdf", 14, "expected such as reports/{name}.html"),
     ],
 )

@@ -7,9 +7,11 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
+from dxflow.errors.usage import UsageError
 from dxflow.watch import state
 from dxflow.watch.state import Row, Run, State
 
@@ -72,6 +74,37 @@ def test_a_writer_that_is_killed_leaves_what_can_be_read(tmp_path):
         assert len(rows) == 200
         # All of one change.
         assert len({row.content for row in rows.values()}) == 1
+
+
+def test_a_file_with_fewer_columns_is_read_and_written(tmp_path):
+    made = State(tmp_path)
+    made.put(ROW, RUN)
+    made.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / state.FILE)) as db:
+        for name in ("told", "numbers", "next"):
+            db.execute(f"ALTER TABLE tasks DROP COLUMN {name}")
+        db.execute("ALTER TABLE runs ADD COLUMN later TEXT DEFAULT 'x'")
+    older = replace(ROW, numbers={})
+    runs, rows, _ = state.read(tmp_path)
+    assert (runs, rows) == ({"r0001": RUN}, {("r0001", "table"): older})
+    again = State(tmp_path)
+    assert again.all()[1] == rows
+    again.put(replace(ROW, told=0, next=7.0))
+    assert again.all()[1]["r0001", "table"] == replace(ROW, told=0, next=7.0)
+    again.close()
+
+
+@pytest.mark.parametrize("version", ["2", "new"])
+def test_a_file_of_another_version_is_left_as_it_is(tmp_path, version):
+    made = State(tmp_path)
+    made.put(ROW)
+    made.note("version", version)
+    made.close()
+    before = (tmp_path / state.FILE).read_bytes()
+    for use in (State, state.read):
+        with pytest.raises(UsageError, match=f"of version {version}, and this dxflow knows versions up to 1"):
+            use(tmp_path)
+    assert (tmp_path / state.FILE).read_bytes() == before
 
 
 def test_what_is_no_state_is_not_replaced(tmp_path):

@@ -116,7 +116,7 @@ def test_what_a_command_leaves_in_the_background_is_not_waited_for(tmp_path):
 
 def test_a_command_runs_in_the_folder_of_the_file(tmp_path):
     (tmp_path / "what.yaml").write_text("tell:\n  - command: [tee, told]\n")
-    (one,) = telling.of(yamls.read(tmp_path / "what.yaml"))
+    (one,) = telling.of(yamls.read(tmp_path / "what.yaml"), ())
     assert tell(one)[0] == []
     assert json.loads((tmp_path / "told").read_text()) == SUMMARY
 
