@@ -16,7 +16,7 @@ from ..declare.inputs import Frames, From, Key
 from ..declare.pulses import PulseKey
 from ..declare.pumped import Pumped
 from ..errors.near import did_you_mean, listed
-from ..errors.usage import OptionParser, UsageError
+from ..errors.usage import OptionParser, UsageError, text_of
 from ..errors.yamls import Items, Placed, Section, read
 from . import pyconfig
 from .finding import SMALL
@@ -286,7 +286,7 @@ def _algorithms(given: Section, detector: str | None) -> list[Algorithm]:
                 raise
             raise found.wrong(str(e), number) from e
         except (TypeError, ValueError, OSError, LookupError) as e:
-            raise found.wrong(e.args[0] if isinstance(e, KeyError) else str(e), number) from e
+            raise found.wrong(text_of(e), number) from e
     names = [a.name for a in made]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise given.wrong(f"{twice[0]!r} is there twice: give one of them a name, 'name: ...'", "algorithms")
@@ -314,7 +314,7 @@ def _algorithm(one: Any, before: Sequence[str], detector: str | None) -> Algorit
     except (TypeError, ValueError, OSError, LookupError) as e:
         if isinstance(e, UsageError) and isinstance(options, Section) and str(e).startswith(options.path):
             raise
-        text = e.args[0] if isinstance(e, KeyError) else str(e)
+        text = text_of(e)
         blamed = next(
             (o for o in options or () if re.search(rf"(['\"]|\b){re.escape(str(o))}(['\"]|=)", text)), None
         )

@@ -14,6 +14,7 @@ from ..declare.pulses import PulseKey
 from ..declare.pumped import LASER, Pumped
 from ..errors import PlanError
 from ..errors.near import did_you_mean, listed
+from ..errors.usage import text_of
 from ..run.findings import Faults
 from ..run.losses import Loss
 from ..run.runvalues import RunValues
@@ -50,8 +51,7 @@ class Flags:
             try:
                 out |= self._one(name, wanted.what, grid, attrs)
             except (KeyError, ValueError) as e:
-                text = e.args[0] if isinstance(e, KeyError) else str(e)
-                raise PlanError(str(self.config.wrong(text, "variables", name))) from e
+                raise PlanError(str(self.config.wrong(text_of(e), "variables", name))) from e
         if self.config.everything and grid.slots is not None and "pumped" not in self.config.variables:
             out |= self._found_pumped(grid)
         if grid.kind == "frames" and grid.slots is not None:

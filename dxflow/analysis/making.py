@@ -19,6 +19,7 @@ from ..disk import ours
 from ..driver.progress import Progress, during
 from ..errors import PlanError
 from ..errors.near import listed
+from ..errors.usage import text_of
 from ..reader.files import Files
 from ..run.findings import Faults
 from ..run.locate import keys_of
@@ -236,8 +237,7 @@ class _Making:
                     finding.found(name, what.source, what.key, self.source, faults, asked=True, **said)
                 )
             except (KeyError, ValueError) as e:
-                text = e.args[0] if isinstance(e, KeyError) else str(e)
-                raise PlanError(str(self.config.wrong(text, "variables", name))) from e
+                raise PlanError(str(self.config.wrong(text_of(e), "variables", name))) from e
             self.losses += [*faults.losses, *faults.notes]
         return found, others
 
@@ -270,7 +270,7 @@ class _Making:
         try:
             self.beam = beams.found(self.source, self.config.clock, faults)
         except (KeyError, ValueError) as e:
-            text = e.args[0] if isinstance(e, KeyError) else str(e)
+            text = text_of(e)
             if self.config.clock or self.config.rows == "pulses":
                 raise PlanError(f"rows of X-ray pulses: {text}") from e
             if any(one.rate == PULSE for one in found) or self.config.rows == "auto":

@@ -16,6 +16,7 @@ from ..declare.pulses import PulseKey
 from ..driver.execute import execute
 from ..errors import PlanError
 from ..errors.near import listed
+from ..errors.usage import text_of
 from ..run.findings import Faults
 from ..run.index import EntryIndex
 from ..run.losses import Loss, from_json
@@ -217,7 +218,7 @@ def clocked(
     try:
         index = frames.bind(source.run, source.train_ids, Faults()).index
     except (KeyError, ValueError) as e:
-        raise PlanError(f"rows of detector frames: {e.args[0] if isinstance(e, KeyError) else e}") from e
+        raise PlanError(f"rows of detector frames: {text_of(e)}") from e
     if beam is None:
         return index, None, Grid.unknown
     given = {k: v for k, v in config.clock.items() if k != "pattern"}

@@ -13,9 +13,8 @@ from .. import find
 from ..declare.algorithm import Algorithm
 from ..declare.inputs import Frames, From, Key
 from ..declare.labels import Labels
-from ..errors.usage import OptionParser, UsageError
+from ..errors.usage import OptionParser, UsageError, text_of
 from ..line import config, labels
-from ..line.exits import text_of
 from ..line.options import RUN, add_pass_options, narrowed
 from ..line.runs import Run, is_run
 from .varied import add_variants, parsed

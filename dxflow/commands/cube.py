@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from ..declare.inputs import Frames
 from ..disk.manifest import MANIFEST
 from ..driver import journal
-from ..errors.usage import OptionParser, UsageError
-from ..line.exits import text_of
+from ..errors.usage import OptionParser, UsageError, text_of
 from ..line.options import RUN, add_pass_options, cluster_of_pass, mask_of, of_frames, run_of
 from ..run.selection import First, among
 from . import table as table_command

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..errors.usage import UsageError
-from ..line.exits import text_of
+from ..errors.usage import UsageError, text_of
 from .table import asking
 
 

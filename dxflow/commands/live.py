@@ -17,9 +17,9 @@ from ..api import plan
 from ..disk import lock
 from ..driver.execute import execute
 from ..driver.growing import Growing, growing
-from ..errors.usage import OptionParser, UsageError, spoken
+from ..errors.usage import OptionParser, UsageError, spoken, text_of
 from ..line import naming
-from ..line.exits import OK, text_of
+from ..line.exits import OK
 from ..line.options import cluster_of_pass, of_plan, run_of
 from ..line.watching import add_watching, unwatched, watching
 from ..live.arriving import is_stream

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from ..errors.near import did_you_mean
-from ..errors.usage import OptionParser, UsageError, spoken
-from ..line.exits import FAILED, OK, WRONG_USAGE, code_of, complain, text_of
+from ..errors.usage import OptionParser, UsageError, spoken, text_of
+from ..line.exits import FAILED, OK, WRONG_USAGE, code_of, complain
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ..api import plan, reporting
 from ..driver.execute import execute
 from ..errors.redact import hidden
-from ..errors.usage import UsageError, spoken
+from ..errors.usage import UsageError, spoken, text_of
 from ..line import naming
 from ..line.exits import FAILED as EXIT_FAILED
-from ..line.exits import OK, complain, text_of
+from ..line.exits import OK, complain
 from ..line.options import cluster_of_pass, of_plan, run_of
 from ..line.runs import FAILED, Run, Several, refuse_missing, refuse_same, runs_of, table
 from .arguments import Section, configured, grouped, read, shared_parser, split, value_of

@@ -14,8 +14,8 @@ from ..codecs.table import codec_of
 from ..disk.replace import put
 from ..errors import PlanError, yamls
 from ..errors.near import did_you_mean, listed
-from ..errors.usage import OptionParser, UsageError
-from ..line.exits import FAILED, OK, text_of
+from ..errors.usage import OptionParser, UsageError, text_of
+from ..line.exits import FAILED, OK
 from ..line.options import add_pass_options, cluster_of_pass, run_of
 from ..line.runs import Run, runs_of
 from ..sizes import count, show

@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..driver.progress import during
-from ..errors.usage import UsageError
-from ..line.exits import text_of
+from ..errors.usage import UsageError, text_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

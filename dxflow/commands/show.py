@@ -10,8 +10,7 @@ from ..analysis.plots.kinds import KINDS
 from ..analysis.plots.screen import Screen
 from ..analysis.show import show
 from ..driver.progress import during
-from ..errors.usage import UsageError
-from ..line.exits import text_of
+from ..errors.usage import UsageError, text_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from .. import sizes
 from ..clusters.kinds.local import Local
 from ..errors import PlanError
-from ..errors.usage import UsageError
+from ..errors.usage import UsageError, text_of
 from ..html.escaped import plain
-from ..line.exits import text_of
 from ..live.arriving import GrowingStream, ending, set_aside
 from ..live.bridge import PATTERNS, NoBridge, checked
 from ..live.folder import Ending

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import find
-from ..errors.usage import OptionParser, UsageError
-from ..line.exits import text_of
+from ..errors.usage import OptionParser, UsageError, text_of
 from ..watch import attempt, orders, template
 from ..watch.loop import watched
 

@@ -19,6 +19,13 @@ class OptionParser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}")
 
 
+def text_of(error: BaseException) -> str:
+    """Return the message of an error; that of a KeyError without the quotes around it."""
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[0])
+    return str(error)
+
+
 SPOKEN = (
     *(
         "to",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ..disk import terminated
 from ..errors import PlanError
 from ..errors.redact import hidden
-from ..errors.usage import UsageError, spoken
+from ..errors.usage import UsageError, spoken, text_of
 
 OK, FAILED, WRONG_USAGE, INTERRUPTED, CUT_SHORT, TERMINATED = 0, 1, 2, 130, 141, 143
 
@@ -78,13 +78,6 @@ def _where(error: Exception) -> list[str]:
         return []
     last = next((f for f in reversed(frames) if is_users(f.filename)), frames[-1])
     return [f"{last.filename}, line {last.lineno}, in {last.name}", f"  {last.line}"]
-
-
-def text_of(error: BaseException) -> str:
-    """Return the message of an error; that of a KeyError without the quotes around it."""
-    if isinstance(error, KeyError) and error.args:
-        return str(error.args[0])
-    return str(error)
 
 
 def _nobody_reads() -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..declare.exposures import FrameClock
 from ..declare.inputs import Frames
-from ..errors.usage import UsageError
+from ..errors.usage import UsageError, text_of
 from ..run.selection import First, FrameSelection
 from . import labels
 
@@ -288,7 +288,7 @@ def _selected_by(path: str) -> FrameSelection:
     try:
         selection = FrameSelection.of(result.selection(of) if of else result)
     except (TypeError, KeyError, ValueError, OSError) as e:
-        raise UsageError(f"--frames {path}: {e.args[0] if isinstance(e, KeyError) else e}") from e
+        raise UsageError(f"--frames {path}: {text_of(e)}") from e
     assert selection is not None
     return Selected(**vars(selection), path=str(result.path), text=text)
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from ..clusters.kept import kept
 from ..errors.redact import hidden
-from ..errors.usage import UsageError, spoken
+from ..errors.usage import UsageError, spoken, text_of
+from ..run.naming import filled
 from ..run.open import missing
-from .exits import text_of
 from .options import run_of
 
 NUMBERS = re.compile(r"p?(\d+)[:/](r?\d+(?:-r?\d+)?(?:,r?\d+(?:-r?\d+)?)*)")
-FIELD = re.compile(r"\{(run|proposal|name)(?::0?(\d+)d?)?\}")
+FIELDS = ("run", "proposal", "name")
 MOST = 10_000
 """Runs that one line may mean."""
 DONE, THERE, FAILED, NOT_BEGUN, INTERRUPTED = "done", "was there", "failed", "not begun", "interrupted"
@@ -43,15 +43,7 @@ class Run:
         UsageError
             If the run has no such number.
         """
-        return FIELD.sub(self._field, text)
-
-    def _field(self, match: re.Match[str]) -> str:
-        value = getattr(self, match[1])
-        if value is None:
-            raise UsageError(
-                f"{match[0]}: {self.text} does not say its {match[1]} number; {{name}} is {self.name}"
-            )
-        return f"{value:0{match[2]}}" if match[2] and isinstance(value, int) else str(value)
+        return filled(text, vars(self), FIELDS, self.text)
 
 
 @dataclass

@@ -16,6 +16,7 @@ from ..disk import ours
 from ..disk.manifest import MANIFEST, whole
 from ..driver.copied import CopyReport
 from ..errors import PlanError
+from ..errors.usage import text_of
 from ..errors.yamls import Section
 from ..sizes import count, show
 from .asked import COPIES, NOTHING, Asked
@@ -389,6 +390,5 @@ def _is_run(path: str) -> bool:
 
 def brief(error: Exception) -> str:
     """Return an error in one line."""
-    said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-    return f"{kind}{' '.join(said.split())}"
+    return f"{kind}{' '.join(text_of(error).split())}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors.near import did_you_mean, listed
-from ..errors.usage import UsageError
+from ..errors.usage import UsageError, text_of
 from ..errors.yamls import Section
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def values(wanted: Mapping[str, Column], task: str, path: Path) -> Values:
                 made.numbers[name], unit = value(path, one.variable, one.how)
             # Whatever reading may raise: a column is not worth a task.
             except Exception as e:  # noqa: BLE001
-                made.wrong.append(f"{name}: {e.args[0] if isinstance(e, KeyError) and e.args else e}")
+                made.wrong.append(f"{name}: {text_of(e)}")
             else:
                 made.units.update({name: unit} if unit else {})
     return made

@@ -14,9 +14,9 @@ from typing import Any
 
 from ..live.closed import in_writing
 from ..run import detectors
+from ..run.naming import ORIGINS
 from . import answers
 
-ORIGINS = ("raw", "proc")
 NAMED = re.compile(r"\w+-R\d+-(?P<who>.+)-S(?P<number>\d+)\.h5")
 """Files of a run: who wrote them, and which in order of time they are."""
 HIDDEN = re.compile(r"[-.]|.*[\x00-\x1f\x7f\ud800-\udfff]", re.DOTALL)

@@ -16,11 +16,12 @@ from pathlib import Path
 from ..disk import lock
 from ..errors import PlanError
 from ..errors.usage import UsageError
+from ..run.naming import ORIGINS
 from . import asking, page
 from .aside import Aside
 from .filling import Filling
 from .hands import Hands, Submit
-from .orders import ORIGINS, Orders
+from .orders import Orders
 from .seeing import Seeing
 from .state import DONE, FAILED, FILE, GONE, OPEN, Row, State
 from .telling import Teller

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors.near import did_you_mean, listed
-from ..errors.usage import UsageError
 from ..errors.yamls import Items, Placed, Section, read
+from ..run import naming
+from ..run.naming import FIELD, ORIGINS
 from . import columns, filters, telling
 from .times import seconds
 
@@ -25,8 +26,6 @@ TOP = (
     *("at_once", "jobs", "tasks", "columns", "tell"),
 )
 OF_TASK = ("do", "to", "from", "where", "after", "on", "tries", "wait", "limit", "report")
-ORIGINS = ("raw", "proc")
-FIELD = re.compile(r"\{(\w+)(?::0?(\d+)d?)?\}")
 FIELDS = ("name", "run", "proposal", "path", "origin")
 NAME = re.compile(r"[A-Za-z][\w-]{0,40}")
 
@@ -246,15 +245,7 @@ def filled(text: str, run: Mapping[str, Any]) -> str:
     UsageError
         If the run has no such number.
     """
-
-    def value(match: re.Match[str]) -> str:
-        if (found := run.get(match[1])) is None:
-            raise UsageError(
-                f"{match[0]}: {run['name']} does not say its {match[1]}; {{name}} is {run['name']}"
-            )
-        return f"{found:0{match[2]}}" if match[2] and isinstance(found, int) else str(found)
-
-    return FIELD.sub(value, text)
+    return naming.filled(text, run, FIELDS, run["name"])
 
 
 # Values -------------------------------------------------------------------------------------------
