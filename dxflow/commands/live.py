@@ -25,7 +25,7 @@ from ..line.watching import add_watching, unwatched, watching
 from ..live.arriving import is_stream
 from ..live.folder import END, WAIT, Ending, GrowingRun
 from ..live.following import follow
-from ..live.parameters import answered, ask, without
+from ..live.parameters import answered, ask, parsed, without
 from ..live.snapshots import Place
 from . import streaming
 from .arguments import Section, configured, grouped, read, shared_parser, split
@@ -42,6 +42,7 @@ SAID = 30.0
 INDIFFERENT = ("--wait", "--end", "--cluster", "--workers", "--to", "--buffer")
 FLAGS = ("--overwrite", "--quiet", "--resume", "--traceback")
 """Options that may differ when an interrupted reduction is gone on with."""
+AGAIN = "--again"
 FIXED = ("--help", "--name")
 """Options of an algorithm that cannot be changed."""
 ANSWER = 20.0
@@ -255,14 +256,16 @@ def change(argv: Sequence[str], doc: str, say: Say) -> int:
     )
     out.add_argument("algorithm", metavar="NAME", help="the algorithm, as it is called in the result")
     words = "from the first train on: files that are closed are read again (default: from the next chunk on)"
-    out.add_argument("--again", action="store_true", help=words)
+    out.add_argument(AGAIN, action="store_true", help=words)
     out.add_argument("options", nargs=argparse.REMAINDER, metavar="--OPTION VALUE", help="its options")
     args = out.parse_args(argv)
-    options, again = _options(args.options)
-    if not options:
-        raise UsageError("dxflow set: no option is given, such as --per cell")
+    # Behind NAME it is among the options.
+    try:
+        options = parsed([word for word in args.options if word != AGAIN])
+    except ValueError as e:
+        raise UsageError(f"dxflow set: {e}") from e
     folder = Place(args.result).folder
-    number = ask(folder, args.algorithm, options, again or args.again)
+    number = ask(folder, args.algorithm, options, args.again or AGAIN in args.options)
     until = time.monotonic() + ANSWER
     while (said := answered(folder, number)) is None and time.monotonic() < until and lock.holder(folder):
         time.sleep(0.1)
@@ -277,20 +280,3 @@ def change(argv: Sequence[str], doc: str, say: Say) -> int:
         raise UsageError(error)
     say(f"version {version} has begun: {words}")
     return OK
-
-
-def _options(words: Sequence[str]) -> tuple[dict[str, str], bool]:
-    """Return options with their values as one text each, and whether --again is among them."""
-    found: dict[str, list[str]] = {}
-    for word in words:
-        if word.startswith("--"):
-            name, equals, value = word.partition("=")
-            if name in found:
-                raise UsageError(f"dxflow set: {name} is given twice; expected each option once")
-            found[name] = [value] if equals else []
-        elif not found:
-            raise UsageError(f"dxflow set: {word!r}: expected options of the algorithm, such as --per cell")
-        else:
-            found[list(found)[-1]].append(word)
-    again = found.pop("--again", None) is not None
-    return {name: shlex.join(values) for name, values in found.items()}, again

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from ..run.losses import Loss
 
 FAST, LATE, FULL = "dropped: faster than the work", "dropped: came late", "dropped: no room"
-"""Why trains are dropped: there was no room for them in memory, they came after their chunk, the disk was full."""
+"""Why trains are dropped: the memory had trains that are worked on, their chunk was done, the disk was full.
+
+The last one also where what is in memory is not worked on: a chunk has more bytes than there may be."""
 NOT_RECEIVED = "not received"
 UNLIKE = "another form"
 """Of a source that changed its type or shape."""

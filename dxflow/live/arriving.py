@@ -71,13 +71,18 @@ class GrowingStream:
         self._began, self._fits = 0.0, False
         """When the first chunk came, and whether there is a plan of what came."""
         self._planned: Plan | None = None
+        self._chunk = ""
         self._digests: dict[int, str] = {}
         self._before: dict[str, Pattern] = {}
         """Of the chunks that are done, and what was told of their groups."""
 
     def chunk(self) -> str:
-        """Return how trains are cut."""
-        return count(self._stream.report.chunk, "train")
+        """Return how trains are cut in the newest plan."""
+        return self._chunk
+
+    def _cut(self, stop: int) -> str:
+        """Return how trains are cut in the pieces up to one: as in the last, also where this is finer than before."""
+        return count(self._stream.pieces[stop - 1].chunk, "train")
 
     def look(self) -> Step | Change | str:
         """Return what can be done now, or what is waited for.
@@ -131,14 +136,16 @@ class GrowingStream:
         """
         pieces = self._stream.pieces[: step.what]
         told = self._told(pieces[self._from :])
-        if not self._digests or told == self._before:
+        chunk = self._cut(step.what)
+        if not self._digests or (told == self._before and chunk == self._chunk):
             return None
-        made = self._planner(self._part(step.what), None, chunk=self.chunk())
-        now = dict(zip(made.places, made.digests, strict=True))
-        if all(now.get(place) == of for place, of in self._digests.items()):
-            return None
+        if chunk == self._chunk:
+            made = self._planner(self._part(step.what), None, chunk=chunk)
+            now = dict(zip(made.places, made.digests, strict=True))
+            if all(now.get(place) == of for place, of in self._digests.items()):
+                return None
         more = sorted(place for place in told if told[place] != self._before.get(place))
-        return Change(f"{OTHER}{more[0]}")
+        return Change(f"{OTHER}{more[0] if more else 'the bytes of its trains'}")
 
     def _told(self, pieces: Sequence[Piece]) -> dict[str, Pattern]:
         """Return what is told of the groups of some pieces."""
@@ -150,7 +157,9 @@ class GrowingStream:
 
     def plan(self, step: Step, to: Path | None, *, resume: bool = False) -> Plan:
         """Plan a result of the trains that came; `resume` means nothing, as what was not done is gone."""
-        made = self._planner(self._part(step.what), to, chunk=self.chunk())
+        chunk = self._cut(step.what)
+        made = self._planner(self._part(step.what), to, chunk=chunk)
+        self._chunk = chunk
         self._stream.read(step.what)
         self._planned = made
         return made
@@ -165,8 +174,8 @@ class GrowingStream:
         if asked.again:
             raise PlanError("the trains of a stream are gone when they are done: without --again")
         changed = self._changed(asked)
-        if self._stream.pieces[self._from :]:
-            changed(self._part(len(self._stream.pieces)), None, chunk=self.chunk())
+        if (stop := len(self._stream.pieces)) > self._from:
+            changed(self._part(stop), None, chunk=self._cut(stop))
 
     def change(self, asked: Change, after: int | None) -> None:
         """Plan with other options from now on."""

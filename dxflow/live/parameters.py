@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -82,11 +83,40 @@ def _name(option: str) -> str:
     return option.lstrip("-").replace("_", "-")
 
 
+def parsed(words: Sequence[str]) -> dict[str, str]:
+    """Return the options in words of a command line by name: of each its values, as they are typed.
+
+    Raises
+    ------
+    ValueError
+        If there is a value without an option, or one is given twice.
+    """
+    options: dict[str, list[str]] = {}
+    values: list[str] | None = None
+    for word in words:
+        if _is_option(word):
+            option, equals, value = word.partition("=")
+            if (name := _name(option)) in options:
+                raise ValueError(f"{option} is given twice; expected each option once")
+            values = options[name] = [value] if equals else []
+        elif values is None:
+            raise ValueError(f"{word!r} is no option; expected words such as --threshold 0.5")
+        else:
+            values.append(word)
+    if not options:
+        raise ValueError("no option is given; expected words such as --threshold 0.5")
+    return {name: shlex.join(own) for name, own in options.items()}
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("--") and len(word) > 2
+
+
 def without(words: Sequence[str], names: Container[str]) -> list[str]:
     """Return words of a command line without some options and their values."""
     out, keep = [], True
     for word in words:
-        if word.startswith("--") and len(word) > 2:
+        if _is_option(word):
             keep = _name(word.partition("=")[0]) not in names
         if keep:
             out.append(word)

@@ -30,7 +30,6 @@ IDS = ("trainId", "pulseId", "cellId", "memoryCell")
 """What is read before the work begins is in files, however large."""
 FILE = "RAW-R0001-LIVE01-S{:05d}.h5"
 PARCEL = "{:05d}.parcel"
-NS = 10**9
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,8 @@ class Piece:
         Of the parcel.
     patterns : mapping
         Group -> the most entries of a train, and all values of each id of entries: what is told of a whole run.
+    chunk : int
+        Trains of a chunk, by the time it was complete: no chunk has trains of two pieces.
     """
 
     number: int
@@ -68,6 +69,7 @@ class Piece:
     at: Mapping[str, tuple[NDArray, NDArray, int]]
     nbytes: int
     patterns: Mapping[str, Pattern] = field(default_factory=dict)
+    chunk: int = 0
 
 
 class Held:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ class Asked:
     limit : int
         Bytes of parcels at most.
     chunk : int
-        Trains of a chunk: of so many ids, from multiples of that number on. 0: a power of two, by the first train.
+        Trains of a chunk: of so many ids, from multiples of that number on. 0: a power of two, by the first train with
+        large arrays, and a smaller one where later trains have so many bytes that not one chunk fits.
     wait : float
         Seconds until the first train must have come.
     idle : float
@@ -67,7 +68,7 @@ class Report:
     Attributes
     ----------
     chunk : int
-        Trains of a chunk; 0 before the first train.
+        Trains of a chunk, as it is now; 0 before the first train.
     connected : bool
     silent : float
         Seconds since the last train, or since the start.
@@ -105,7 +106,8 @@ class Receiver:
         self._before: int | None = None
         """The id that came last, and was believed."""
         self._doubted: list[int] = []
-        self._largest = 0
+        self._largest, self._measured = 0, False
+        """Bytes of the largest train that fits, and whether any had large arrays."""
         self.last = time.monotonic()
 
     @property
@@ -143,8 +145,9 @@ class Receiver:
             for k, a in g.values.items()
             if self._form.keeps(dataset(p, k))
         )
-        self._largest = max(self._largest, nbytes)
-        self._begin(nbytes)
+        if nbytes <= self.asked.limit:
+            self._largest = max(self._largest, nbytes)
+        self._decide(nbytes)
         if (why := self._refusal(train, nbytes)) is None:
             why = self._keep(train, _timestamp(message), groups)
         if why is not None:
@@ -180,7 +183,7 @@ class Receiver:
             return
         if self._open is not None:
             self._open.discard()
-        wrong, self._open = self.account.came, None
+        wrong, self._open, self._block = self.account.came, None, 0
         self.account = Account(
             broken=self.account.broken + wrong, why=self.account.why, nbytes=self.account.nbytes
         )
@@ -203,58 +206,78 @@ class Receiver:
                 unlike[place] = why
         return kept, unlike
 
-    def _begin(self, nbytes: int) -> None:
-        """Decide how many trains a chunk has, by the first one.
+    def _decide(self, nbytes: int) -> None:
+        """Decide how many trains a chunk has: by the first one with large arrays, and again where not one chunk fits.
 
         Raises
         ------
         NoBridge
             If two of the chunks that were asked for do not fit.
         """
-        if self.account.kept or self._number or not nbytes:
+        # Without large arrays any number fits.
+        self.chunk = self.chunk or LONGEST
+        if not nbytes or (self._measured and not self._outgrown(nbytes)):
             return
-        fit = self.asked.limit // nbytes
+        fit = self.asked.limit // max(nbytes, self._largest)
         if not fit:
             raise NoBridge(
                 f"a train has {nbytes} bytes, more than the {self.asked.limit} bytes that trains may take in memory "
                 "(--buffer): give more"
             )
-        if not self.chunk:
-            while self.chunk * 2 <= min(LONGEST, max(1, fit // SHARE)):
-                self.chunk = max(1, self.chunk * 2)
-        elif 2 * self.chunk > fit:
+        if self.asked.chunk and 2 * self.chunk > fit:
             raise NoBridge(
                 f"a chunk of {self.chunk} trains has {self.chunk * nbytes} bytes, and two of them do not fit into the "
                 f"{self.asked.limit} bytes that trains may take in memory (--buffer): give more, or a smaller --chunk"
             )
+        self._measured = True
+        if not self.asked.chunk:
+            self._shorten(max(1, fit // SHARE))
+
+    def _outgrown(self, nbytes: int) -> bool:
+        """Return whether the piece that is open is to end, as it alone leaves no room for a train that would fit."""
+        alone = self._open is not None and not self._held and not self.asked.chunk
+        return alone and nbytes <= self.asked.limit < self.in_use + nbytes
+
+    def _shorten(self, most: int) -> None:
+        """Have chunks of a power of two of trains from now on, and so many at most."""
+        before = self.chunk
+        while self.chunk > most:
+            self.chunk //= 2
+        # No chunk is in two pieces: that of the last train goes on, and those before have ended.
+        self._block *= before // self.chunk
+        if self._open is not None and self._open.trains:
+            self._block = max(self._open.trains) // self.chunk
 
     def _refusal(self, train: int, nbytes: int) -> str | None:
-        """Return why a train is dropped, None if it is not."""
-        if not self.chunk:
-            self.chunk = LONGEST
+        """Return why a train is dropped, None if it is not; end the piece before, if it is of a later one."""
         if self._stuck:
             return FULL
-        if self._number and train // self.chunk < self._block:
+        block = train // self.chunk
+        if block < self._block:
             return LATE
+        if block > self._block:
+            # Also where this one is dropped: the memory of what is open is given back only when that has ended.
+            self.close()
+            self._block = block
+            if self._stuck:
+                return FULL
         if self.in_use + nbytes > self.asked.limit:
-            return FAST
+            return FAST if self._held else FULL
         return None
 
     def _keep(self, train: int, timestamp: int, groups: Mapping[str, Group]) -> str | None:
         """Keep a train; return why that was not possible."""
-        block = train // self.chunk
-        if self._open is not None and block > self._block:
-            self.close()
-            if self._stuck:
-                return FULL
         if self._open is None:
-            self._number, self._block = self._number + 1, block
+            self._number += 1
             self._open = Open(self._number - 1, self._parcels, self._form)
         try:
             self._open.add(train, timestamp, groups)
         except OSError as e:
             if e.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
+            if not self._open.trains:
+                self._open.discard()
+                self._open = None
             return FULL
         return None
 
@@ -264,7 +287,7 @@ class Receiver:
             return
         self._tried = time.monotonic()
         try:
-            piece = self._open.close(self._files)
+            piece = replace(self._open.close(self._files), chunk=self.chunk)
         except OSError as e:
             self._stuck = f"{self._files}: {e.strerror or e}"
             return

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors.redact import hidden
 from ..html.escaped import escaped, plain
-from ..live.parameters import Asked, answered, ask, without
+from ..live.parameters import Asked, answered, ask, parsed, without
 from ..live.snapshots import Place
 from .doors import Answer
 
@@ -32,8 +32,7 @@ class Asking:
     """
 
     def __init__(self, to: Path, algorithms: Mapping[str, Sequence[str]]) -> None:
-        self._folder, self._algorithms = to.with_suffix(".live"), algorithms
-        self._to = to
+        self._place, self._algorithms = Place(to), algorithms
         self._asked: list[tuple[int, str]] = []
         self._answers: dict[int, tuple[str, int, str]] = {}
         self._changes: list[tuple[Asked, int | None]] = []
@@ -74,7 +73,7 @@ class Asking:
         lines = []
         for n, (asked, after) in enumerate(self._made()):
             since = "the first train" if after is None else f"train {after + 1}"
-            before = self._to.with_name(f"{self._to.stem}.v{n + 1}{self._to.suffix}")
+            before = self._place.version(n + 1)
             kept = f"; version {n + 1} is {before.name}" if before.exists() else ""
             lines.append(f"<li>{escaped(hidden(f'Version {n + 2}, from {since} on: {asked}{kept}'))}</li>")
         return f"<ul>{''.join(lines)}</ul>" if lines else ""
@@ -82,7 +81,7 @@ class Asking:
     def _made(self) -> list[tuple[Asked, int | None]]:
         """Return the changes so far, and the train after which each began; in the end those that were known."""
         with suppress(OSError, ValueError, TypeError):
-            made = [(asked, after) for asked, after, *_ in Place(self._to).changes()]
+            made = [(asked, after) for asked, after, *_ in self._place.changes()]
             self._changes = made or self._changes
         return self._changes
 
@@ -90,7 +89,7 @@ class Asking:
         """Ask for what was posted; what is wrong with it is answered in words."""
         try:
             algorithm, options, again = self._checked(what)
-            number = ask(self._folder, algorithm, options, again)
+            number = ask(self._place.folder, algorithm, options, again)
         except (ValueError, OSError) as e:
             return Answer.json({"error": hidden(plain(e))})
         said = " ".join(f"--{name} {value}".rstrip() for name, value in options.items())
@@ -105,12 +104,13 @@ class Asking:
 
     def _became(self, number: int) -> str:
         # In the end its folder goes.
-        if number not in self._answers and (found := answered(self._folder, number)) is not None:
+        if number not in self._answers and (found := answered(self._place.folder, number)) is not None:
             self._answers[number] = found
         if number in self._answers:
             error, version, _ = self._answers[number]
             return f"not changed: {error}" if error else f"version {version}"
-        return "begins with the next chunk" if self._folder.exists() else "not changed: the run has ended"
+        there = self._place.folder.exists()
+        return "begins with the next chunk" if there else "not changed: the run has ended"
 
     def _checked(self, what: Mapping[str, Any]) -> tuple[str, dict[str, str], bool]:
         """Return algorithm, options and whether they are of all trains.
@@ -125,35 +125,9 @@ class Asking:
             raise ValueError(f"no algorithm {algorithm!r}; there are: {', '.join(self._algorithms)}")
         if not isinstance(text, str) or not isinstance(again, bool) or len(text) > LONGEST:
             raise ValueError("expected options as they are typed, and whether they are of all trains")
-        options = parsed(text)
-        if not options:
-            raise ValueError("no option is given; expected words such as --threshold 0.5")
-        return algorithm, options, again
+        return algorithm, parsed(shlex.split(text)), again
 
 
 def _words(options: Mapping[str, str]) -> list[str]:
     """Return options as words of a command line."""
     return [word for name, value in options.items() for word in (f"--{name}", *shlex.split(value))]
-
-
-def parsed(text: str) -> dict[str, str]:
-    """Return options as they are typed by name: of each its values, as they are typed.
-
-    Raises
-    ------
-    ValueError
-        If there is a value without an option, or a quotation mark without another.
-    """
-    options: dict[str, list[str]] = {}
-    values: list[str] | None = None
-    for word in shlex.split(text):
-        if word.startswith("--") and len(word) > 2:
-            name, equals, value = word[2:].partition("=")
-            if name in options:
-                raise ValueError(f"--{name} is given twice")
-            values = options[name] = [value] if equals else []
-        elif values is None:
-            raise ValueError(f"{word!r} is no option; expected words such as --threshold 0.5")
-        else:
-            values.append(word)
-    return {name: shlex.join(own) for name, own in options.items()}

@@ -1,5 +1,6 @@
 """Streams that are followed: snapshots as chunks come, memory given back, the result of what came when it is ended."""
 
+import json
 import os
 import signal
 import threading
@@ -178,6 +179,28 @@ def test_a_stream_that_is_another_from_some_train_on_makes_another_version(serve
     assert {s.version for s in seen.snapshots} == {1, 2}
 
 
+def test_a_stream_of_which_chunks_become_shorter_makes_another_version(server, tmp_path):
+    """Each version is cut in one way, and nothing that is done is done again without data."""
+
+    def more(snapshot):
+        while sent and not snapshot.final:
+            server.send(*sent.pop(0))
+
+    with Stream(asked(server, tmp_path, limit=32 * BYTES, chunk=0)) as stream:
+        for n in range(9):
+            server.send(*train(10000 + n, shape=SHAPE))
+        sent = [train(10009 + n, modules=12, shape=SHAPE) for n in range(10)]
+        seen = Seen(more)
+        last = followed(stream, tmp_path / "x.zarr", seen)
+        assert stream.report.account.kept == sum(len(piece.train_ids) for piece in stream.pieces)
+    first = dxflow.open(tmp_path / "x.v1.zarr")
+    cut = [json.loads(one.dataset.attrs["live"])["chunk"] for one in (first, last)]
+    assert cut == ["8 trains", "1 train"]
+    assert (first.dataset.sizes["train"], int(last.dataset["train"][0])) == (8, 10008)
+    for one in (first, last):
+        assert not {"not kept any more", "never written"} & set(one.losses["cause"])
+
+
 def test_what_came_after_the_trains_of_a_plan_is_not_taken_for_unread(server, tmp_path):
     """A module that begins to send while a plan without it is made; what that plan does not read is kept no more."""
     camera = {"SPB/CAM/1:daqOutput": {"data.image.pixels": np.ones((100, 100), np.uint16)}}
@@ -222,6 +245,20 @@ def test_a_detector_that_begins_later_is_waited_for(server, tmp_path):
         result = followed(stream, tmp_path / "x.zarr", Seen())
         begun.join()
     assert result.dataset["stats.count"].values.max() == 9
+
+
+def test_chunks_are_as_long_as_a_detector_that_begins_later_needs(server, tmp_path):
+    """Trains without it come first, also so many that a chunk of them is complete."""
+    with Stream(asked(server, tmp_path, limit=16 * BYTES, chunk=0)) as stream:
+        for n in range(70):
+            server.send(*train(9984 + n, modules=0, motor=1.0))
+        begun = threading.Timer(0.3, lambda: [server.send(*train(10054 + n, shape=SHAPE)) for n in range(11)])
+        begun.start()
+        result = followed(stream, tmp_path / "x.zarr", seen := Seen())
+        begun.join()
+    assert result.dataset["stats.count"].values.max() == 33
+    assert {one.chunk for one in seen.snapshots} == {"4 trains"}
+    assert {one.version for one in seen.snapshots} == {1}
 
 
 def test_without_a_detector_in_all_of_it_it_is_said(server, tmp_path):

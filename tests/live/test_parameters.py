@@ -14,7 +14,7 @@ from dxflow import PlanError
 from dxflow.live import following, parameters
 from dxflow.live.folder import Ending
 from dxflow.live.following import follow
-from dxflow.live.parameters import Asked, answer, answered, ask, waiting, without
+from dxflow.live.parameters import Asked, answer, answered, ask, parsed, waiting, without
 from dxflow.live.snapshots import Place
 
 SEQUENCES = [[f"S{n:05d}"] for n in range(7)]
@@ -176,6 +176,20 @@ def test_a_change_that_was_killed_in_between_is_gone_on_with(whole, now, tmp_pat
     assert result.dataset.equals(offline(whole, 10011, 10016, **CHANGED))
     assert kept.snapshots[-1].version == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "x.v1.zarr", "x.zarr"]
+
+
+def test_options_of_a_command_line_are_read_as_they_were_typed():
+    words = ["--a", "-1", "--b=c", "--flag", "--d_e", "x y", "--"]
+    assert parsed(words) == {"a": "-1", "b": "c", "flag": "", "d-e": "'x y' --"}
+    wrong = {
+        (): "no option is given",
+        ("1", "--a"): "'1' is no option",
+        ("--", "--a", "1"): "'--' is no option",
+        ("--a-b", "1", "--a_b=2"): "--a_b is given twice",
+    }
+    for given, why in wrong.items():
+        with pytest.raises(ValueError, match=why):
+            parsed(given)
 
 
 def test_words_are_left_without_some_options_and_their_values():

@@ -8,7 +8,7 @@ import pytest
 from dxflow.live.parameters import Asked as Change
 from dxflow.live.parameters import answer, waiting
 from dxflow.live.snapshots import Place
-from dxflow.pages.asking import Asking, parsed
+from dxflow.pages.asking import Asking
 
 BAD = "<img src=x onerror=alert(1)>"
 
@@ -58,6 +58,7 @@ def test_what_is_asked_for_is_in_the_folder_of_the_run(to):
         ({"options": "5"}, "'5' is no option"),
         ({"options": "--x 'open"}, "No closing quotation"),
         ({"options": "--x 1 --x 2"}, "--x is given twice"),
+        ({"options": "-- --x 1"}, "'--' is no option"),
         ({"options": None}, "expected options"),
         ({"options": "--x " + "1" * 3000}, "expected options"),
         ({"again": "yes"}, "expected options"),
@@ -100,7 +101,3 @@ def test_names_and_options_are_texts(to):
     assert "<img" not in form
     assert form.count("&lt;img src=x") > 5
     assert Asking(to, {}).form() == ""
-
-
-def test_values_are_as_they_were_typed():
-    assert parsed("--a -1 --b=c --flag --d 'x y'") == {"a": "-1", "b": "c", "flag": "", "d": "'x y'"}
