@@ -190,8 +190,6 @@ def test_options_are_changed_by_a_command(old, tmp_path, capsys, monkeypatch):
     assert f"result   5 trains, 10001 to 10005, {words}" in out
     assert main(["set", str(to), "average", "--per", "cell", "--per=frame"]) == 2
     assert "--per is given twice" in capsys.readouterr().err
-    assert main(["set", str(to), "average", "--", "--per", "cell"]) == 2
-    assert "'--' is no option" in capsys.readouterr().err
     assert main(["set", str(to), "average", "--again"]) == 2
     assert "no option is given" in capsys.readouterr().err
     assert main(["set", str(to), "average", "--per", "cell"]) == 2
