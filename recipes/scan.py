@@ -64,6 +64,7 @@ class DelayScan(Recipe):
             default="unique(0.001)",
             help="of the delay: 50, --bins=-1:5:50 (with the =) or unique(TOLERANCE), the default",
         )
+        add("--limit", metavar="SIZE", help="bytes that the table may have; default 4 GB")
         add("--dark", help="Zarr store of average, per cell, or of dark: subtracted from raw data")
         add("--constants", help="of calibrate, for raw data: Zarr store of dark, a folder, HDF5 file")
         parser.add_options_of(Calibrate, "stage")
@@ -89,7 +90,7 @@ class DelayScan(Recipe):
             rows="frames",
             trains=args.trains,
             cluster=self.cluster,
-            **self._given(OF_TABLE),
+            **self._given(("limit", *OF_TABLE)),
         )
         lit = ["pulses > 0"] if "pulses" in self.table.names else []
         try:

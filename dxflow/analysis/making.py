@@ -84,7 +84,8 @@ def table(
     limit : str or int, optional
         Bytes that it may have, about; None for any.
     agree : callable, optional
-        Called with the size in words before anything large is read; False stops.
+        Called with the size in words before anything large is read, if it is above `limit` or that is None; False
+        stops.
     quiet : bool
         Show no progress.
     **options
@@ -146,17 +147,19 @@ def _some(source: OpenedRun, trains: Any) -> OpenedRun:
 
 
 def _asked(limit: str | int | None, agree: Callable[[str], bool] | None) -> Callable[[str, int], None]:
-    """Return what is called with the size of a table, in words and in bytes: it raises if nobody agrees."""
+    """Return what is called with the size of a table, in words and in bytes: it raises if that is too large."""
     most = None if limit is None else parse(limit)
 
     def ask(words: str, size: int) -> None:
-        if most is not None and size > most:
-            raise PlanError(
-                f"the table would have {words}, more than the limit of {show(most)}: name what it is to have in a "
-                "configuration, leave some out (without:), take some trains, or give a larger limit="
-            )
+        if most is not None and size <= most:
+            return
         if agree is not None and not agree(words):
             raise PlanError(f"not made: {words}")
+        if agree is None and most is not None:
+            raise PlanError(
+                f"the table would have {words}, more than the limit of {show(most)}: name what it is to have in a "
+                "configuration, leave some out (without:), take some trains, or give a larger limit= (--limit)"
+            )
 
     return ask
 

@@ -33,7 +33,7 @@ OF_PASS = ("on_fault", "suspect", "chunk", "block", "hook_timeout")
 WORDS = ("normalise", "how", "weights", "on", "off", "incomplete")
 """Options that mean what they do to `Table.cube`."""
 OF_IMAGES = ("run", "azint", "geometry", "detector", "modules", "roi", "mask", "mask_bits")
-OF_RUN = ("config", "table")
+OF_RUN = ("config", "table", "limit")
 """Options that mean nothing where there is a table already."""
 
 
@@ -78,6 +78,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     add("--to", metavar="NAME.zarr", required=True, help="the cube")
     add("--config", metavar="FILE", help="what the table has that is made of a run: .yaml or .py")
     add("--table", metavar="NAME.zarr", help="where it is kept; default: beside the cube, NAME_table.zarr")
+    table_command.add_limit(made_of, "the table of a run")
     add_pass_options(made_of, PASS)
     add("--traceback", action="store_true", help="show the whole traceback of an error")
     # What algorithms of other commands can be grouped by.
@@ -218,7 +219,8 @@ def _made(args: argparse.Namespace, kept: Path) -> Table:
         raise UsageError(
             f"{kept} exists: give it in place of the run, dxflow cube {kept} ..., another --table, or --overwrite"
         )
-    options = _pass(args)
+    # What a cube is of has been chosen: it is asked for only above the limit.
+    options = _pass(args) | {"limit": args.limit or making.LIMIT, "agree": table_command.asking()}
     return making.table(
         run_of(args.source[0]), kept, args.config, args.overwrite, trains=args.trains, **options
     )

@@ -6,7 +6,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors.usage import UsageError
 from ..line.options import RUN, add_pass_options, cluster_of_pass, run_of
@@ -35,7 +35,6 @@ SHOWN = 12
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``dxflow table`` to a parser."""
     from ..analysis.config import ROWS
-    from ..analysis.making import LIMIT
 
     add = parser.add_argument
     add("run", metavar="RUN", nargs="?", help=RUN)
@@ -49,12 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=ROWS,
         help="what has a row each; default: frames if something is made of each, else pulses",
     )
-    add(
-        "--limit",
-        metavar="SIZE",
-        default=LIMIT,
-        help=f"bytes that it may have without --yes; default {LIMIT}",
-    )
+    add_limit(parser, "it")
     add("--yes", action="store_true", help="do not ask, whatever size it has")
     add_pass_options(parser, PASS)
     add("--traceback", action="store_true", help="show the whole traceback of an error")
@@ -89,14 +83,32 @@ def run(args: argparse.Namespace) -> str:
                 args.overwrite,
                 rows=args.rows,
                 trains=args.trains,
-                limit=None if args.yes or _terminal() else args.limit,
-                agree=None if args.yes or args.config else asking(),
+                **_size(args),
                 quiet=args.quiet,
                 **given,
             )
     except FileExistsError as e:
         raise UsageError(str(e).replace("overwrite=True", "--overwrite")) from e
     return report(table)
+
+
+def add_limit(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the option of how large a table may be."""
+    from ..analysis.making import LIMIT
+
+    words = (
+        f"bytes that {what} may have; above, you are asked on a terminal, and it is refused without; default"
+    )
+    parser.add_argument("--limit", metavar="SIZE", help=f"{words} {LIMIT}")
+
+
+def _size(args: argparse.Namespace) -> dict[str, Any]:
+    """Return how large a table may be, and who is asked: without a configuration and a limit, of any size."""
+    from ..analysis.making import LIMIT
+
+    agree = None if args.yes else asking()
+    of_any = args.yes or (agree is not None and args.config is None and args.limit is None)
+    return {"limit": None if of_any else args.limit or LIMIT, "agree": agree}
 
 
 def _terminal() -> bool:

@@ -94,6 +94,29 @@ def test_what_is_wrong_is_said(made, tmp_path, capsys):
     assert "no such run" in error(tmp_path / "r0009", "--bins", "delay=2")
 
 
+def test_a_table_that_is_too_large_is_refused_or_asked_for(folder, tmp_path, capsys, monkeypatch):
+    line = [
+        "cube",
+        f"{folder}/r0001",
+        "--bins",
+        "delay=unique",
+        "--of",
+        "xgm",
+        "--to",
+        f"{tmp_path}/l.zarr",
+        *HERE,
+    ]
+    line += ["--config", f"{folder}/exp.yaml", "--limit"]
+    assert main([*line, "100 B"]) == 2
+    assert "a larger limit= (--limit)" in capsys.readouterr().err
+    monkeypatch.setattr("dxflow.commands.table._terminal", lambda: True)
+    monkeypatch.setattr("sys.stdin.readline", lambda: "y\n")
+    assert main([*line, "100 B"]) == 0
+    assert "about" in capsys.readouterr().err
+    assert main([*line, "1 MB", "--overwrite"]) == 0
+    assert "about" not in capsys.readouterr().err
+
+
 def test_it_can_be_submitted():
     assert job.command(["cube", "r0001"])[-3:] == ["dxflow", "cube", "r0001"]
     assert job.checked(["cube", "r0001", "--bins", "delay=unique", "--to", "c.zarr", "--images"]) == {}
@@ -109,6 +132,8 @@ def test_options_that_would_change_nothing_are_refused(made, tmp_path, capsys):
         assert f"--{name}: of images, which are not asked for" in capsys.readouterr().err
     assert main([*line, "--config", f"{made}/exp.yaml"]) == 2
     assert "--config: of tables that are made of a run" in capsys.readouterr().err
+    assert main([*line, "--limit", "1 GB"]) == 2
+    assert "--limit: of tables that are made of a run" in capsys.readouterr().err
     assert not (tmp_path / "n.zarr").exists()
 
 

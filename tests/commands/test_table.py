@@ -29,7 +29,9 @@ def test_a_table_is_made_and_said(run, tmp_path, capsys):
 
 def test_without_a_terminal_a_large_one_is_refused(run, tmp_path, capsys):
     assert main(["table", run, "--to", f"{tmp_path}/t.zarr", "--limit", "100 B", "--quiet"]) == 2
-    assert "more than the limit of 100 B" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "more than the limit of 100 B" in said
+    assert "a larger limit= (--limit)" in said
     assert main(["table", run, "--to", f"{tmp_path}/t.zarr", "--limit", "100 B", "--yes", "--quiet"]) == 0
 
 
@@ -39,6 +41,24 @@ def test_on_a_terminal_somebody_is_asked(run, tmp_path, capsys, monkeypatch, ans
     monkeypatch.setattr("sys.stdin.readline", lambda: answer)
     assert main(["table", run, "--to", f"{tmp_path}/t.zarr", "--quiet"]) == code
     assert "24 pulses of 6 trains: about" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("config", [False, True])
+def test_on_a_terminal_the_limit_says_when_somebody_is_asked(run, tmp_path, capsys, monkeypatch, config):
+    """With a configuration, or a limit that is given."""
+    (tmp_path / "t.yaml").write_text("everything: true\n")
+    line = ["table", run, "--to", f"{tmp_path}/t.zarr", "--quiet", "--overwrite"]
+    line += ["--config", f"{tmp_path}/t.yaml"] * config
+    answers = []
+    monkeypatch.setattr(command, "_terminal", lambda: True)
+    monkeypatch.setattr("sys.stdin.readline", lambda: answers.pop())
+    for size in [["--limit", "1 GB"], *[[]] * config, ["--yes"], ["--limit", "100 B", "--yes"]]:
+        assert main([*line, *size]) == 0
+        assert "about" not in capsys.readouterr().err
+    for answer, code in (("y\n", 0), ("\n", 2)):
+        answers.append(answer)
+        assert main([*line, "--limit", "100 B"]) == code
+        assert "24 pulses of 6 trains: about" in capsys.readouterr().err
 
 
 def test_a_configuration_is_written_with_what_a_run_holds(run, tmp_path, capsys):
