@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -130,10 +131,14 @@ def run_of(source: Source) -> int | None:
 
 
 def _example(path: str) -> Source | None:
-    """Return a result that tells which variables there are: the newest that opens."""
-    if not FIELD.search(path):
-        return Source.of(path) if Path(path).exists() else None
-    there = sorted((_age(one), one) for one in glob(filled(path, None, None)))
+    """Return a result that tells which variables there are: the newest that opens.
+
+    One that does not is no reason for DAMNIT to be without the variables of all others in its context file.
+    """
+    alone = [path] if os.path.exists(path) else []
+    there = sorted(
+        (_age(one), one) for one in (glob(filled(path, None, None)) if FIELD.search(path) else alone)
+    )
     for _, one in there[: -LOOKED - 1 : -1]:
         try:
             return Source.of(one)

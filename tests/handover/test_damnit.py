@@ -253,3 +253,17 @@ def test_of_long_lists_the_mean_is_shown_and_nothing_kept(place, tmp_path, monke
         assert dict(file[".reduced/xgm"].attrs)["units"] == "uJ"
         assert "xgm" not in file
         assert file["roi"]["roi"].shape == (3,)
+
+
+def test_one_result_that_does_not_open_does_not_keep_a_context_file_from_the_rest(place, tmp_path, caplog):
+    shutil.copytree(place / "results/r0001.zarr", tmp_path / "x.zarr")
+    (tmp_path / "x.zarr/dxflow.json").write_text("{")
+    for file in (tmp_path / "x.zarr").rglob("zarr.json"):
+        file.write_text("{")
+    for file in (tmp_path / "x.zarr").rglob(".z*"):
+        file.write_text("{")
+    made = variables(tmp_path / "x.zarr", "xgm", "ro*")
+    assert [*made] == ["xgm"]
+    assert "x.zarr cannot be opened" in caplog.text
+    with pytest.raises((OSError, ValueError, TypeError, KeyError)):
+        made["xgm"].func(None, 1, PROPOSAL)
