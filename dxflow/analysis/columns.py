@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 VALID = "_valid"
 """What follows the name of integers and booleans in that of the variable that says where they have a value."""
+EVENT, OFFSET = "_event", "_offset"
+"""What follows the name of values of events in that of their axis, and of where those of each train begin."""
 
 
 class Columns:

@@ -102,11 +102,12 @@ class Rows:
 
 def _texts(values: Any) -> NDArray:
     out = np.empty(np.shape(values), object)
-    out[...] = np.vectorize(_text, otypes=[object])(values) if out.size else values
+    out[...] = np.vectorize(text, otypes=[object])(values) if out.size else values
     return out
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Return a text that is stored, as bytes or not."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from ..run.joined import nothing
 from ..run.whole import TRAINS
 from .beam import Beam, Block, keys
+from .columns import VALID
 from .rows import PULSE, TRAIN
 
 if TYPE_CHECKING:
     from xarray import Variable
-
-VALID = "_valid"
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..declare.condition import Column
-from ..declare.labelled import NAMES, of_array
-from ..run.index import EntryIndex
-from .rows import PULSE, TRAIN, Rows
+from .aligned import aligned
+from .rows import Rows
 
 LARGEST = 2**15
 """Bytes of a mask that go into an attribute: HDF5 takes 64 kB."""
@@ -108,36 +107,11 @@ def given(what: Any, rows: Rows) -> Mask:
     ValueError
         If they are not as many, or nothing of them belongs to a row.
     """
-    if hasattr(what, "coords") and any(name in what.coords for name in NAMES["train_id"]):
-        return _joined(what, rows)
-    known = ~np.ma.getmaskarray(what) if isinstance(what, np.ma.MaskedArray) else True
-    values = np.asarray(what)
-    if values.dtype != bool:
-        raise TypeError(f"an array of {values.dtype} selects nothing; expected booleans, such as array > 0")
-    rate = next((r for r, n in ((PULSE, len(rows)), (TRAIN, len(rows.trains))) if values.shape == (n,)), None)
-    if rate is None:
-        raise ValueError(
-            f"booleans of shape {values.shape}; expected one for each of {len(rows)} rows or {len(rows.trains)} "
-            "trains, or a DataArray with coordinates train_id and pulse_id to be joined by"
-        )
-    return Mask.made(Column(values, np.broadcast_to(known, values.shape)), rate, rows)
-
-
-def _joined(array: Any, rows: Rows) -> Mask:
-    """Return the booleans of an array with ids for each row, not known where it has none."""
-    rows.refuse_disorder()
-    labelled = of_array(array).labelled
-    if labelled.values.dtype != bool or labelled.values.ndim != 1:
-        shape = labelled.values.shape[1:]
-        raise TypeError(
-            f"{array.name or 'the array'} has {labelled.values.dtype} of shape {shape} for each row; expected a boolean"
-        )
-    rate = PULSE if len(rows) else TRAIN
-    ids = rows.train_ids if rate == PULSE else rows.trains
-    trains, counts = np.unique(ids, return_counts=True)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    index = EntryIndex(
-        trains, offsets, np.zeros((1, len(ids)), np.int32), rows.pulse_ids if rate == PULSE else None
-    )
-    joined = labelled.to(index)
-    return Mask.made(Column(joined.values, joined.there), rate, rows)
+    dtype = np.asarray(what).dtype
+    if dtype.kind != "b":
+        raise TypeError(f"an array of {dtype} selects nothing; expected booleans, such as array > 0")
+    column, rate = aligned("what selects", what, rows)
+    if column.values.ndim != 1:
+        shape = column.values.shape
+        raise TypeError(f"booleans of shape {shape} select nothing; expected one for each row, or each train")
+    return Mask.made(column, rate, rows)

@@ -15,6 +15,7 @@ from ..stores.lazy import Taken, lazy, variable
 from .added import with_added
 from .columns import VALID
 from .complete import is_count, with_read
+from .joining import places
 from .rows import PULSE, RUN, TRAIN, in_order
 from .tables import Table
 
@@ -155,7 +156,7 @@ class _Result:
         else:
             own, other = self._ids(self.base), (trains, pulses)
             keys, wanted = _numbered(other, (own[0][self.order], own[1][self.order]))
-        at = _found(keys, wanted)
+        at = places(keys, wanted)
         if lost := len(keys) - len(np.unique(at[at >= 0])):
             self.notes.append(f"{lost} of {len(keys)} rows along {dim} have no row here and are left out")
         return at
@@ -205,12 +206,3 @@ def _numbered(one: tuple[NDArray, NDArray], other: tuple[NDArray, NDArray]) -> t
         np.searchsorted(trains, t) * len(pulses) + np.searchsorted(pulses, p) for t, p in (one, other)
     )
     return first, second
-
-
-def _found(keys: NDArray, wanted: NDArray) -> NDArray:
-    """Return where each wanted key is among others, -1 if nowhere; the first of several."""
-    order = np.argsort(keys, kind="stable")
-    if not len(order):
-        return np.full(len(wanted), -1)
-    at = np.searchsorted(keys, wanted, sorter=order).clip(max=len(order) - 1)
-    return np.where(keys[order[at]] == wanted, order[at], -1)

@@ -18,7 +18,7 @@ from ..errors.near import listed
 from ..run.joined import nothing
 from ..stores.lazy import Joined, Stacked, Taken, lazy, variable
 from . import masks
-from .columns import VALID
+from .columns import EVENT, OFFSET, VALID
 from .complete import BY, EXPRESSION
 from .rows import CLOCK, DIFFER, PULSE, RUN, TRAIN, in_order
 from .selections import KEY
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 OF_RUN = "of_run"
 """The axis of what there is once for each run, such as images."""
-EVENT, OFFSET = "_event", "_offset"
 OTHERS = "tables that are joined have the same; open these runs one by one, or make their tables alike"
 IDS = {PULSE: ("train_id", "pulse_id"), TRAIN: (TRAIN,)}
 _NUMBERS = (re.compile(r"(?<![A-Za-z])[rR](?:un)?[-_]?(\d+)"), re.compile(r"(\d+)(?!.*\d)"))

@@ -19,7 +19,7 @@ from ..disk.openhdf5 import open_hdf5
 from ..errors.near import listed
 from ..stores.lazy import lazy, variable
 from .columns import VALID
-from .h5rows import Ragged, Rows, missing_of
+from .h5rows import Ragged, Rows, missing_of, text
 from .rows import PULSE, RUN, in_order
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class _File:
     def __post_init__(self) -> None:
         try:
             with open_hdf5(self.path) as file:
-                self.ours, self.run = GROUP in file.attrs, _text(file.attrs.get(RUN, ""))
+                self.ours, self.run = GROUP in file.attrs, text(file.attrs.get(RUN, ""))
                 file.visititems(self._add)
                 self.layout = self._layout(file)
                 self.ids = self._read_ids(file)
@@ -119,7 +119,7 @@ class _File:
 
     def _add(self, path: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and not path.split("/")[-1].startswith("_"):
-            attrs = {k: _text(item.attrs[k]) for k in ("name", "dtype", *WORDS) if k in item.attrs}
+            attrs = {k: text(item.attrs[k]) for k in ("name", "dtype", *WORDS) if k in item.attrs}
             # Others may use labels for what they like.
             labels = tuple(item.dims[n].label if self.ours else "" for n in range(item.ndim))
             name = str(attrs.get("name") or path.replace("/", "."))
@@ -279,7 +279,3 @@ class _File:
 
 def _said(one: _Found) -> dict[str, Any]:
     return {k: one.attrs[k] for k in WORDS if k in one.attrs}
-
-
-def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

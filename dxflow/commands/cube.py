@@ -29,7 +29,6 @@ PASS = (
     *("trains", "detector", "modules", "roi", "mask", "mask-bits", "cluster", "workers"),
     *("on-fault", "suspect", "chunk", "block", "hook-timeout", "quiet", "overwrite"),
 )
-OF_PASS = ("on_fault", "suspect", "chunk", "block", "hook_timeout")
 WORDS = ("normalise", "how", "weights", "on", "off", "incomplete")
 """Options that mean what they do to `Table.cube`."""
 OF_IMAGES = ("run", "azint", "geometry", "detector", "modules", "roi", "mask", "mask_bits")
@@ -185,7 +184,7 @@ def _refuse(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
 
 
 def _pass(args: argparse.Namespace) -> dict[str, Any]:
-    given = {name: value for name in OF_PASS if (value := getattr(args, name)) is not None}
+    given = {name: value for name in table_command.OF_PASS if (value := getattr(args, name)) is not None}
     return given | {"quiet": args.quiet, "cluster": cluster_of_pass(args)}
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analysis.columns import VALID, Columns
+from ..analysis.columns import EVENT, VALID, Columns
 from ..analysis.complete import USED, is_count
 from ..analysis.cubes import Cube
 from ..analysis.picked import Picks
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 MOST = 64
 """Columns that a variable may have."""
-EVENT = "_event"
-"""How the names of axes end whose entries belong to trains."""
 RATES = (PULSE, TRAIN)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..analysis.columns import VALID
 from ..errors.near import listed
 from ..errors.redact import hidden
 from ..run.joined import nothing
@@ -19,7 +20,6 @@ from .layout import FORMAT, OFFSETS, PREFIX, PROVISIONAL, VALUE, Keys, unpacked
 if TYPE_CHECKING:
     import xarray as xr
 
-VALID = "_valid"
 TRIES = 5
 """To read what does not change meanwhile."""
 

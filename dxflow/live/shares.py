@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..analysis.columns import EVENT, OFFSET
 from ..sizes import show
 from .layout import OFFSETS, PROVISIONAL
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 TRAIN = "train"
 TRAIN_ID = "train_id"
-OFFSET, EVENT = "_offset", "_event"
 OF_A_TRAIN, OF_THE_RUN = 1 / 64, 1 / 4
 """Shares of the memory that a variable may take: of a train's rows, and of the run."""
 

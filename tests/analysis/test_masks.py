@@ -56,11 +56,14 @@ def test_masks_come_back_and_are_refused_for_other_rows(ev):
 
 def test_what_is_no_mask_is_refused(ev):
     with pytest.raises(
-        ValueError, match=r"booleans of shape \(3,\); expected one for each of \d+ rows or 20 trains"
+        ValueError, match=r"what selects has 3 values; expected one for each of \d+ rows, or of 20 trains"
     ):
         given(np.ones(3, bool), ev.rows)
     with pytest.raises(TypeError, match="an array of int64 selects nothing"):
         given(np.arange(len(EVEN)), ev.rows)
+    for shape in ((), (len(EVEN), 2)):
+        with pytest.raises(TypeError, match="expected one for each row, or each train"):
+            given(np.ones(shape, bool), ev.rows)
     with pytest.raises(ValueError, match="no mask of a selection"):
         Mask.from_dict({"rate": "pulse"})
     hidden = np.ma.array(EVEN, mask=~EVEN)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors.near import did_you_mean, listed
+from ..columns import VALID
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
 ROWS = ("pulse", "frame", "event")
 """First axes of variables that have a value, or several, for each X-ray pulse, image or event."""
-TRAIN, VALID = "train", "_valid"
+TRAIN = "train"
 IMAGES = (("ss", "fs"), ("y", "x"))
 MOST = 2**24
 """Values that are read at most; of more rows some stretches are, evenly over all, and the title says so."""
