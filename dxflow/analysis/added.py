@@ -104,8 +104,8 @@ class Additions(Mapping[str, Added]):
             # What could not be made of the new values is not to stand beside them with those of the old ones.
             changed = [n for n in self if self._known[n] is not known.get(n)]
             self._known, self._table.data, self._digests = known, data, {}
-            for one in changed:
-                self._table.columns.renew(data, one)
+            for other in changed:
+                self._table.columns.renew(data, other)
             raise
 
     def _add_one(self, name: str, what: Any, unit: str, doc: str, *, replace: bool) -> None:

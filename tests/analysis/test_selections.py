@@ -202,6 +202,7 @@ def test_selections_are_saved_beside_a_table_with_what_was_added_and_found_again
     path = saved.write(DATA, tmp_path / "t.zarr", "table", {})
     ev, colleague = dxflow.open(path), dxflow.open(path)
     ev.add("twice", "2 * xgm")
+    ev.add("thrice", "3 * xgm")
     ev.select("good", "twice > 1600", np.arange(len(ev.rows)) % 2 == 0)
     ev.select("bad", "~good")
     ev.save()
@@ -213,7 +214,7 @@ def test_selections_are_saved_beside_a_table_with_what_was_added_and_found_again
         np.testing.assert_array_equal(again.mask(name), ev.mask(name))
     del again.selections["bad"]
     again.save()
-    again.drop("twice")
+    again.drop("thrice")
     assert sorted(dxflow.open(path).selections) == ["dark", "good"]
 
 
