@@ -24,7 +24,7 @@ from ..run.open import opened
 from .moments import Quantity, moments
 from .options import refuse_unknown
 from .rows import RUN
-from .seen import clock_of
+from .seen import clock_of, each_of
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -329,13 +329,9 @@ def _run_of(table: Source, run: Any) -> Any:
 
 
 def _joined(numbers: list[Any], run: Any) -> Any:
-    if not isinstance(run, Mapping) or any(n not in run for n in numbers):
-        raise PlanError(
-            f"images=: the table is of several runs: expected run=, a mapping with each of {numbers}, such as "
-            f"{{{numbers[0]}: 'r{numbers[0]:04d}'}}"
-        )
+    runs = each_of(run, numbers)
     with ExitStack() as stack:
-        first, *others = [stack.enter_context(opened(run[n])).run for n in numbers]
+        first, *others = [stack.enter_context(opened(one)).run for one in runs]
         return first.union(*others)
 
 

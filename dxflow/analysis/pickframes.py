@@ -19,7 +19,7 @@ from ..errors.kinds import shown
 from ..errors.near import listed
 from ..planning.variants import flat as in_one_list
 from ..run.losses import ranges
-from .seen import clock_of, frames_of, selection
+from .seen import clock_of, each_of, frames_of, selection
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -68,13 +68,8 @@ def _runs(flat: Dataset, run: Any) -> Iterator[tuple[Any, NDArray]]:
         return
     numbers = flat["run"].values
     wanted = np.unique(numbers).tolist()
-    if not isinstance(run, Mapping) or (missing := [n for n in wanted if n not in run]):
-        what = f"runs {missing} are not in run=" if isinstance(run, Mapping) else "rows are of several runs"
-        raise ValueError(
-            f"{what}: expected a mapping with each of {wanted}, such as {{{wanted[0]}: 'r{wanted[0]:04d}'}}"
-        )
-    for number in wanted:
-        yield run[number], np.flatnonzero(numbers == number)
+    for number, own in zip(wanted, each_of(run, wanted), strict=True):
+        yield own, np.flatnonzero(numbers == number)
 
 
 def _of_run(

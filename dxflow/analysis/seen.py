@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,22 @@ def frames_of(
     at = places_of_seen(*seen, beam.keys(mine, pulses))
     ids = index.entry_ids if index.pulse_ids is None else index.pulse_ids
     return label, ids[at], (at >= 0) & (source.train_ids[mine] == trains)
+
+
+def each_of(run: Any, numbers: Sequence[int]) -> list[Any]:
+    """Return the runs of a table of several, which a mapping says by their numbers.
+
+    Raises
+    ------
+    PlanError
+        If it says not all of them.
+    """
+    given = run if isinstance(run, Mapping) else {}
+    if missing := [number for number in numbers if number not in given]:
+        what = f"runs {missing} are not in run=" if given else "rows are of several runs"
+        like = f"{{{numbers[0]}: 'r{numbers[0]:04d}'}}"
+        raise PlanError(f"{what}: expected a mapping with each of {[*numbers]}, such as run={like}")
+    return [given[number] for number in numbers]
 
 
 def clock_of(attrs: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> dict[str, Any] | None:

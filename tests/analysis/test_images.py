@@ -334,6 +334,11 @@ def test_several_runs_are_one(tmp_path):
         run=("pulse", np.repeat([1, 2], 9))
     )
     runs = {n: truth.path for n, truth in zip((1, 2), truths, strict=True)}
+    for given in (None, "r0001", {}):
+        with pytest.raises(
+            PlanError, match=r"rows are of several runs: expected a mapping with each of \[1, 2\]"
+        ):
+            Table(data).cube({"delay": EDGES}, images=True, run=given, cluster="here")
     cube = Table(data.assign_attrs(run=[1, 2])).cube({"delay": EDGES}, images=True, run=runs, cluster="here")
     frames = np.concatenate([oracle.frames(t.path, t.sources, t.key)[1] for t in truths])
     bins = np.searchsorted(EDGES, data["delay"].values, side="right") - 1
