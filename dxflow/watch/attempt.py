@@ -15,7 +15,6 @@ from typing import Any
 
 from ..disk import lock
 from ..disk.replace import put
-from ..errors import PlanError
 from ..errors.redact import hidden
 from . import columns
 
@@ -60,7 +59,7 @@ def run(folder: Path, command: Command, known: Known) -> int:
     try:
         with lock.held(folder, f"{order['task']} of {order['run']}") as own:
             return _held(folder, order, own.me, command, known)
-    except PlanError:
+    except lock.Held:
         # The other process does it.
         return 0
 

@@ -151,3 +151,13 @@ def test_a_note_that_cannot_be_read_holds_nothing(tmp_path, text):
     (tmp_path / "j" / lock.NAME).write_text(text)
     with lock.held(tmp_path / "j", "me") as mine:
         mine.check()
+
+
+def test_a_folder_that_cannot_be_made_is_told_of_at_once_and_is_not_held(tmp_path, monkeypatch):
+    """Who waits for another process to let go does not wait for a folder that will never be there."""
+    with pytest.raises(PlanError, match="No such file or directory; choose another place") as told:
+        lock.Lock(tmp_path / "no" / "j", lock.Holder.me("me")).take()
+    assert not isinstance(told.value, lock.Held)
+    other(tmp_path / "j")
+    with pytest.raises(lock.Held, match="works there now"), lock.held(tmp_path / "j", "me"):
+        pass
