@@ -275,6 +275,9 @@ def _unknown(run: DataCollection, found: detectors.Found) -> list[str]:
 
 def _whose(frames: Frames) -> str | None:
     """Return the detector that is meant: that of the results from which modules and regions come, if they say one."""
+    if not isinstance(frames.detector, (str, type(None))):
+        # It is refused with all other options.
+        return frames.detector
     said = {regions.detector_of(frames.modules), getattr(frames.roi, "detector", "")} - {""}
     kinds = {None, *(d.kind for d in detectors.known())}
     meant = said if frames.detector in kinds else said | {frames.detector}

@@ -312,7 +312,9 @@ def _checked_pairs(name: str, pairs: Any) -> tuple[NDArray, NDArray] | None:
     if pairs is None:
         return None
     words = "a pair, (train ids, ids of frames)"
-    if not isinstance(pairs, (tuple, list, np.ndarray)) or len(pairs) != 2:
+    # An array without axes has no length.
+    listed = isinstance(pairs, (tuple, list)) or (isinstance(pairs, np.ndarray) and pairs.ndim > 0)
+    if not listed or len(pairs) != 2:
         raise TypeError(f"frames: {name}={shown(pairs)}: expected {words}")
     trains, ids = (flat(p, f"frames: {name}=", words).reshape(-1) for p in pairs)
     if len(trains) != len(ids) or any(

@@ -163,6 +163,8 @@ VALUES = st.one_of(
 @example(way="frames(modules=)", value=3)
 @example(way="frames(fill=)", value="x")
 @example(way="copied(to=)", value=5)
+@example(way="frames(detector=)", value=[])
+@example(way="selection(entries=)", value=np.zeros(()))
 def test_values_of_a_wrong_kind_are_refused_in_our_words(small, way, value):
     error = error_of(lambda: WAYS[way](small, value))
     if error is None:
