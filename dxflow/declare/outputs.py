@@ -37,7 +37,10 @@ _KINDS = {
     "coords": MAPPING,
     "unit": TEXT,
     "doc": TEXT,
-    "store": arguments.Kind(f"{FLAG.words} or {LAYOUT!r}", lambda store: FLAG.fits(store) or store == LAYOUT),
+    "store": arguments.Kind(
+        f"{FLAG.words} or {LAYOUT!r}",
+        lambda store: FLAG.fits(store) or (isinstance(store, str) and store == LAYOUT),
+    ),
     "stage": TEXT,
     "exdf": maybe(
         arguments.Kind(

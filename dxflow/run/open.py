@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PlanError
-from ..errors.kinds import PATH, Kind, expect
+from ..errors.kinds import PATH, TEXT, WHOLE, Kind, either, expect
 from ..errors.near import did_you_mean
 from ..reader.faults import ReadFault
 from ..reader.files import Files
@@ -68,7 +68,7 @@ def opened(run: Any, algorithms: Sequence[Any] = (), mask: Any = None) -> Opened
     inputs = ahead.declared(algorithms, mask)
     if isinstance(run, extra_data.DataCollection):
         return _Opening(inputs).of_collection(run)
-    if isinstance(run, tuple) and len(run) == 2:
+    if isinstance(run, tuple) and len(run) == 2 and all(map(either(WHOLE, TEXT).fits, run)):
         return _Opening(inputs).of_proposal(*run)
     if isinstance(run, Part):
         return _Opening(inputs).of_part(run)

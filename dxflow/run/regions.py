@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors.kinds import flat
 from ..errors.near import listed
 
 COLUMNS = ("module", "ss0", "ss1", "fs0", "fs1")
@@ -60,7 +61,7 @@ class Regions:
     @classmethod
     def _of_array(cls, array: Any) -> Regions:
         """Return the regions of a table or of a mask."""
-        values = np.asarray(array)
+        values = flat(array, "roi=", f"two slices, a result, {TABLE}")
         masked = values.dtype == bool and values.ndim == 3
         rows = _around(values, _numbers(array, len(values))) if masked else _rows(array, values)
         boxes = tuple(tuple(int(n) for n in row) for row in rows if _holds(row))

@@ -165,6 +165,9 @@ VALUES = st.one_of(
 @example(way="copied(to=)", value=5)
 @example(way="frames(detector=)", value=[])
 @example(way="selection(entries=)", value=np.zeros(()))
+@example(way="frames(roi=)", value=[[1, 2], [3]])
+@example(way="planned(run=)", value=(None, None))
+@example(way="output(store=)", value=np.zeros((2,)))
 def test_values_of_a_wrong_kind_are_refused_in_our_words(small, way, value):
     error = error_of(lambda: WAYS[way](small, value))
     if error is None:
