@@ -171,5 +171,5 @@ def _ids(which: Any) -> Any:
         return which.count
     if isinstance(which, slice):
         return _range(which)
-    ids = [int(one) for one in which]
+    ids = np.atleast_1d(np.asarray(which)).tolist()
     return f"{ids[0]}:{ids[0] + 1}" if len(ids) == 1 else ",".join(map(str, ids))

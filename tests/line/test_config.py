@@ -129,6 +129,10 @@ def cases(run, files):
         ),
         "first": ([Average()], {"frames": FrameSelection(trains=First(2))}),
         "one train": ([Average()], {"frames": FrameSelection(trains=[10003])}),
+        "ids without brackets": (
+            [Average()],
+            {"frames": FrameSelection(trains=10003, pulses=0, cells={0, 1})},
+        ),
         "selected": ([Average()], {"frames": dxflow.open(lit)}),
         "where": (
             [Average()],
