@@ -235,7 +235,7 @@ def _cut(roi: tuple[slice, slice] | None, stored: tuple[int, ...], source: str) 
     """Return a region of pixels with its ends, checked against the frame."""
     if roi is None:
         return None
-    if not (isinstance(roi, tuple) and len(roi) == 2 and all(isinstance(s, slice) for s in roi)):
+    if not (isinstance(roi, tuple) and len(roi) == 2 and all(map(_is_range, roi))):
         raise ValueError(f"{source}: roi={roi!r}: expected two slices, such as np.s_[100:200, :]")
     if len(stored) != 2:
         raise ValueError(f"{source}: roi= needs frames of two axes, these have shape {stored}")
@@ -243,6 +243,13 @@ def _cut(roi: tuple[slice, slice] | None, stored: tuple[int, ...], source: str) 
     if any(step != 1 or start >= stop for start, stop, step in ends):
         raise ValueError(f"{source}: roi={roi} takes nothing, or not every pixel, of frames of {stored}")
     return slice(*ends[0][:2]), slice(*ends[1][:2])
+
+
+def _is_range(one: Any) -> bool:
+    """Return whether this is a slice between whole numbers."""
+    return isinstance(one, slice) and all(
+        end is None or isinstance(end, (int, np.integer)) for end in (one.start, one.stop, one.step)
+    )
 
 
 def _fill(
