@@ -181,7 +181,8 @@ def plan(
         on_fault=on_fault,
         resume=resume or journal.restarted(),
         overwrite=overwrite,
-        readers=readers,
+        # Small integers of NumPy would overflow.
+        readers=None if readers is None else int(readers),
         name=str(name),
         hook_timeout=hook_timeout,
         frames=[frames, modules, roi, where, labels],

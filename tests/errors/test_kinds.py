@@ -169,6 +169,7 @@ VALUES = st.one_of(
 @example(way="planned(run=)", value=(None, None))
 @example(way="selection(pulses=)", value=0)
 @example(way="frames(roi=)", value=(slice(0, 0.0), slice(0, None)))
+@example(way="planned(readers=)", value=np.int8(3))
 @example(way="output(store=)", value=np.zeros((2,)))
 def test_values_of_a_wrong_kind_are_refused_in_our_words(small, way, value):
     error = error_of(lambda: WAYS[way](small, value))
