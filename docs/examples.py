@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -63,6 +63,8 @@ FENCE = re.compile(
 )
 FIRST = re.compile(r"^<!-- first: (.*?) -->$", re.MULTILINE)
 PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+\.(?:png|svg))\)")
+SITE = " until the last picture"
+"""What is behind the key of pages that were not run to their ends."""
 log = logging.getLogger("mkdocs.dxflow")
 
 
@@ -153,8 +155,8 @@ def lines(code: str) -> list[str]:
     return [line for line in (re.sub(r"(^|\s)#.*", "", text).strip() for text in joined.splitlines()) if line]
 
 
-def session(page: Path) -> None:
-    """Run the blocks of a page in this process, where it is."""
+def session(page: Path, enough: Callable[[], bool] = lambda: False) -> None:
+    """Run the blocks of a page in this process, where it is, until it is enough."""
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     # The working directory, whichever it is then.
@@ -162,6 +164,8 @@ def session(page: Path) -> None:
     for line in FIRST.findall(page.read_text(encoding="utf-8")):
         type_in(line)
     for block in blocks(page):
+        if enough():
+            return
         if block.mark or block.language in OUTPUT:
             continue
         if block.title:
@@ -227,8 +231,11 @@ def stay_here() -> None:
         module.connect = here(module.connect)
 
 
-def _process(several: Sequence[Path], folder: Path, out: Path) -> None:
-    """Run pages one after the other, in a process of their own, which prints into a file."""
+def _process(several: Sequence[Path], folder: Path, out: Path, until: Set[str]) -> None:
+    """Run pages one after the other, in a process of their own, which prints into a file.
+
+    If there are any names of pictures, it ends as soon as there are these.
+    """
     with out.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -242,8 +249,12 @@ def _process(several: Sequence[Path], folder: Path, out: Path) -> None:
     tempfile.tempdir = None
     stay_here()
     os.chdir(folder)
+
+    def enough() -> bool:
+        return bool(until) and until <= {made.name for made in folder.rglob("*.png")}
+
     for page in several:
-        session(page)
+        session(page, enough)
     spent = os.times()
     out.with_suffix(".cpu").write_text(str(sum(spent[:4])))
 
@@ -268,18 +279,23 @@ class Job:
             own.update(page.read_bytes())
         return own.hexdigest()
 
-    def done(self) -> bool:
-        """Whether they were run with this code already."""
-        file = self.kept / "key"
-        return file.is_file() and file.read_text() == self.key
+    @property
+    def shown(self) -> set[str]:
+        """Names of the pictures that they make and show."""
+        return {made.name for page in self.pages for made in pictures(page).values()}
 
-    def keep(self, folder: Path) -> None:
+    def done(self, site: bool) -> bool:
+        """Whether they were run with this code already, as far as a site needs or to their ends."""
+        file = self.kept / "key"
+        return file.is_file() and file.read_text() in {self.key, f"{self.key}{SITE}" if site else self.key}
+
+    def keep(self, folder: Path, site: bool) -> None:
         """Keep the pictures of a folder."""
         shutil.rmtree(self.kept, ignore_errors=True)
         self.kept.mkdir(parents=True)
         for picture in sorted(folder.rglob("*.png")):
             shutil.copy(picture, self.kept)
-        (self.kept / "key").write_text(self.key)
+        (self.kept / "key").write_text(self.key + SITE * site)
 
 
 @functools.cache
@@ -318,8 +334,17 @@ class Failed(Exception):
     """Blocks of pages did not run; the message has the end of what they printed."""
 
 
-def run(chosen: Sequence[Path], *, again: bool = False) -> dict[str, tuple[float, float]]:
+def run(chosen: Sequence[Path], *, again: bool = False, site: bool = False) -> dict[str, tuple[float, float]]:
     """Run pages, several at a time; return the seconds that each took, and those of a processor.
+
+    Parameters
+    ----------
+    chosen : sequence of Path
+        The pages.
+    again : bool
+        Those, too, that were run already as they are.
+    site : bool
+        Each only until the pictures that it shows are there.
 
     Raises
     ------
@@ -331,7 +356,7 @@ def run(chosen: Sequence[Path], *, again: bool = False) -> dict[str, tuple[float
         sys.path.insert(0, str(DOCS))
     begin = get_context("forkserver")
     begin.set_forkserver_preload([*LIBRARIES])
-    waiting = longest_first(job for job in jobs(chosen) if again or not job.done())
+    waiting = longest_first(job for job in jobs(chosen) if again or not job.done(site))
     running: list[tuple] = []
     took, failed = {}, []
     with tempfile.TemporaryDirectory(prefix="dxflow-docs-") as scratch:
@@ -341,7 +366,9 @@ def run(chosen: Sequence[Path], *, again: bool = False) -> dict[str, tuple[float
                 job = waiting.pop(0)
                 folder, out = Path(scratch, job.name), Path(scratch, f"{job.name}.out")
                 folder.mkdir()
-                process = begin.Process(target=_process, args=(job.pages, folder, out))
+                process = begin.Process(
+                    target=_process, args=(job.pages, folder, out, job.shown if site else set())
+                )
                 process.start()
                 running.append((job, process, folder, out, time.perf_counter()))
             for one in [one for one in running if one[1].exitcode is not None]:
@@ -358,7 +385,7 @@ def run(chosen: Sequence[Path], *, again: bool = False) -> dict[str, tuple[float
                         "examples of %s failed; the others go on, what it printed comes after them", job.name
                     )
                 else:
-                    job.keep(folder)
+                    job.keep(folder, site)
                 shutil.rmtree(folder)
             time.sleep(0.05)
     if failed:

@@ -27,7 +27,7 @@ def on_files(files: Any, config: Any) -> Any:
     if wrong := [problem for page in pages for problem in examples.problems(page)]:
         raise PluginError("\n".join(wrong))
     # Texts are made of pages meanwhile.
-    running, own = ThreadPoolExecutor(1).submit(examples.run, examples.with_pictures(pages)), []
+    running, own = ThreadPoolExecutor(1).submit(examples.run, examples.with_pictures(pages), site=True), []
     config.extra["examples"] = (running, own)
     for page in pages:
         folder = page.relative_to(DOCS).parent.as_posix()

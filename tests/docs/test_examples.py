@@ -89,6 +89,21 @@ def test_a_site_needs_pages_with_pictures_only(page, tmp_path):
     assert examples.with_pictures([other, shown, *both]) == [shown, *both]
 
 
+def test_a_site_runs_a_page_until_its_pictures_are_there_and_examples_to_its_end(page):
+    draw = "```python\nfrom matplotlib.figure import Figure\n\nFigure().savefig('{}.png')\n```\n\n"
+    path = page(
+        f"{draw.format('a')}{draw.format('b')}```python\n1 / 0\n```\n\n![shown](a.png)\n![shown](b.png)\n"
+    )
+    assert set(examples.run([path], site=True)) == {"page"}
+    assert all(made.is_file() for made in examples.pictures(path).values())
+    assert examples.run([path], site=True) == {}
+    with pytest.raises(examples.Failed, match="ZeroDivisionError"):
+        examples.run([path])
+    path.write_text(path.read_text().replace("1 / 0", "1 / 1"))
+    assert set(examples.run([path])) == {"page"}
+    assert examples.run([path], site=True) == {}, "what was run to its end has all pictures"
+
+
 def test_a_block_that_fails_is_said_with_page_and_line(page):
     path = page("# Page\n\n```python\nx = 1\n```\n\n```python\ny = 2\nx / 0\n```\n")
     with pytest.raises(examples.Failed, match=r"page\.md\", line 9(.|\n)*ZeroDivisionError(.|\n)*page\.md:7"):
