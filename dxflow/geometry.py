@@ -288,7 +288,7 @@ def _from_modules(parts: list[Arrangement], paths: Sequence[Any]) -> Arrangement
     if len(shapes) > 1:
         raise ValueError(f"geometry: modules of (ss, fs) = {sorted(shapes)}; expected the same of all files")
     known = sorted({part.wavelength for part in parts if part.wavelength is not None})
-    if known and not np.isclose(known[0], known[-1], rtol=1e-6):
+    if known and not np.isclose(known[0], known[-1], rtol=1e-6, atol=0):
         named = ", ".join(Path(path).name for path in paths)
         raise ValueError(f"geometry: wavelengths from {known[0]:g} to {known[-1]:g} angstrom in {named}")
     return Arrangement(np.concatenate([part.positions for part in parts]), known[0] if known else None)

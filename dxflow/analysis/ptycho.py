@@ -41,6 +41,8 @@ MOST_KEV = 200
 POWERS = dict(zip("fpnumckMG", (-15, -12, -9, -6, -3, -2, 3, 6, 9), strict=True)) | {"": 0}
 OTHER_LENGTHS = {"micron": 1e-6, "microns": 1e-6, "angstrom": 1e-10, "Angstrom": 1e-10, "Å": 1e-10}
 AXES = ("x", "y", "z")
+ALIKE = 1e-3
+"""Relative difference of lengths of pixels that are the same."""
 
 
 def write(
@@ -220,7 +222,7 @@ class _Scan:
     def _add_plane(self, distance: float | None, pixel: float | None) -> None:
         """Add where the pixels of assembled images are: rows go down from the corner, columns against x."""
         wide, high = (abs(float(np.diff(self.image[axis])[0])) for axis in ("x", "y"))
-        if pixel is not None and not np.allclose([wide, high], pixel):
+        if pixel is not None and not np.allclose([wide, high], pixel, rtol=ALIKE, atol=0):
             raise ValueError(f"pixel={pixel}: the images have pixels of {wide:g} m")
         self._add_number("x_pixel_size", wide)
         self._add_number("y_pixel_size", high)

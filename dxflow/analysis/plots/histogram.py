@@ -183,7 +183,8 @@ def counted(values: NDArray, borders: NDArray) -> NDArray:
 def places(values: NDArray, borders: NDArray) -> NDArray:
     """Return the bin of values that are inside of borders."""
     bins, steps = len(borders) - 1, np.diff(borders)
-    if np.allclose(steps, steps[0], rtol=1e-9):
+    # Borders have units: steps may be as small as 1e-15 (s).
+    if np.allclose(steps, steps[0], rtol=1e-9, atol=0):
         # Far faster than to search; where rounding leaves a value one bin away it is moved.
         at = ((values - borders[0]) / steps[0]).astype(np.int64).clip(0, bins - 1)
         at -= values < borders[at]

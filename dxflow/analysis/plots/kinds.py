@@ -159,11 +159,16 @@ def needed(one: Parts, kind: str) -> list[str]:
 
 
 def _image(one: Parts, title: str, how: How) -> Picture:
-    return images.of_array(one.array, how.positions, title)
+    return _whole(images.of_array(one.shown, how.positions, title), one)
 
 
 def _modules(one: Parts, title: str, how: How) -> Picture:
-    return images.of_array(one.array, None, title)
+    return _whole(images.of_array(one.shown, None, title), one)
+
+
+def _whole(made: images.Image | maps.Map, one: Parts) -> Picture:
+    """Return a picture whose colours know of whole numbers, also where some are missing."""
+    return replace(made, whole=one.array.dtype.kind in "iub")
 
 
 def _histogram(one: Parts, title: str, how: How) -> Picture:
@@ -188,7 +193,7 @@ def _bars(one: Parts, title: str, how: How) -> Picture:
     if one.rows:
         return Bars.of(_variable(one, title), how.where)
     names = _x(one.array).astype("U")
-    return bars(names, {one.name: one.array.values}, title, str(one.array.dims[0]), one.name)
+    return bars(names, {one.name: one.shown.values}, title, str(one.array.dims[0]), one.name)
 
 
 def _x(array: DataArray) -> NDArray:
@@ -198,16 +203,16 @@ def _x(array: DataArray) -> NDArray:
 
 def _line(one: Parts, title: str, how: How) -> Picture:
     if one.rows:
-        return lines.of_rows(one.array.transpose(one.rows, ...), one.rows, title)
-    return lines.of_array(one.array, one.part(one.error), title)
+        return lines.of_rows(one.shown.transpose(one.rows, ...), one.rows, title)
+    return lines.of_array(one.shown, one.part(one.error), title)
 
 
 def _points(one: Parts, title: str, how: How) -> Picture:
-    return points.of_array(one.array, one.data[one.error], one.part(one.count), title)
+    return points.of_array(one.shown, one.data[one.error], one.part(one.count), title)
 
 
 def _map(one: Parts, title: str, how: How) -> Picture:
-    return maps.of_array(one.array, title)
+    return _whole(maps.of_array(one.shown, title), one)
 
 
 MADE: dict[str, Callable[[Parts, str, How], Picture]] = {

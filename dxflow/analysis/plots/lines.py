@@ -100,7 +100,8 @@ def of_rows(array: DataArray, rows: str, title: str) -> Line:
     values = array.values
     x = _x(array.isel({rows: 0}, missing_dims="ignore")) if len(values) else np.zeros(0)
     mean, low, high = _spread(values)
-    about = {"line": "mean", "band": f"90 % of {len(values)} {rows}s", **_labels(array, str(array.dims[1]))}
+    there = int(np.isfinite(values).any(axis=1).sum()) if values.dtype.kind == "f" else len(values)
+    about = {"line": "mean", "band": f"90 % of {there} {rows}s", **_labels(array, str(array.dims[1]))}
     return line(x if len(values) else np.arange(values.shape[1]), mean, (low, high), about, title)
 
 

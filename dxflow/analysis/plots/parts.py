@@ -78,6 +78,16 @@ class Parts:
         """What it is."""
         return str(self.array.attrs.get("long_name") or self.name)
 
+    @property
+    def shown(self) -> DataArray:
+        """The variable with NaN where integers and booleans have no value; as it is where all are there."""
+        valid = self.part(self.valid)
+        if valid is None or self.array.dtype.kind not in "biuf" or bool(valid.all()):
+            return self.array
+        array = self.array.astype(float) if self.array.dtype.kind == "b" else self.array
+        # Axes stay in the order of the values.
+        return array.where(valid).transpose(*array.dims)
+
     def part(self, name: str) -> DataArray | None:
         """Return one of the parts, if it is there."""
         return self.data[name] if name else None

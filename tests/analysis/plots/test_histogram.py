@@ -35,6 +35,15 @@ def test_counts_are_those_of_numpy_also_of_values_on_edges(values, borders, scal
     np.testing.assert_array_equal(counted(values, regular), np.histogram(values, regular)[0])
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e-9, 1e-12, 1e-15, 1e9])
+def test_counts_of_uneven_bins_are_right_however_small_the_unit(scale):
+    borders = np.array([-1, 0, 0.1, 0.2, 0.5, 1, 2, 5, 10]) * scale
+    values = np.random.default_rng(5).uniform(-1, 10, 1000) * scale
+    expected = np.histogram(values, borders)[0]
+    np.testing.assert_array_equal(counted(values, borders), expected)
+    np.testing.assert_array_equal(histogram(variable(values), bins=borders).data["count"], expected)
+
+
 def test_all_values_are_counted_somewhere():
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.normal(0, 1, 10_000), [1e6, -1e6, np.inf, np.nan]])

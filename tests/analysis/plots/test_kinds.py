@@ -293,3 +293,61 @@ def _low(values):
 
 def _high(values):
     return np.nanpercentile(values, 95)
+
+
+def with_gaps(dims, values, there, **coords):
+    """Whole numbers of which some are missing: 0, as stores have them."""
+    there = np.asarray(there, bool)
+    values = np.where(there.reshape(there.shape + (1,) * (np.ndim(values) - there.ndim)), values, 0)
+    return xr.Dataset({"v": (dims, values), "v_valid": (dims[: there.ndim], there)}, coords)
+
+
+@pytest.mark.parametrize("dtype", ["i4", "u2", "bool"])
+def test_missing_whole_numbers_are_no_zeros_in_lines_of_rows(dtype):
+    rows = np.ones((4, 20), dtype)
+    data = kinds.picture(with_gaps(("train", "x"), rows, [True, False, True, True]), "v", kind="line").data
+    for name in ("value", "low", "high"):
+        assert data[name].values.tolist() == [1.0] * 20
+    assert data.attrs["band"] == "90 % of 3 trains"
+    nothing = kinds.picture(with_gaps(("train", "x"), rows, [False] * 4), "v", kind="line")
+    assert not np.isfinite(nothing.data["value"]).any()
+    assert nothing.text(SCREENS[0])[-1] == "no values"
+
+
+def test_rows_that_are_missing_are_not_counted():
+    rows = np.ones((4, 20))
+    rows[1:3] = np.nan
+    data = kinds.picture(xr.Dataset({"v": (("train", "x"), rows)}), "v").data
+    assert data.attrs["band"] == "90 % of 2 trains"
+
+
+def test_missing_whole_numbers_are_empty_in_maps_images_lines_and_points():
+    there = np.array([True, True, False, True])
+    rows = 5 + np.arange(4 * 6 * 8).reshape(4, 6, 8)
+    made = kinds.picture(with_gaps(("train", "ss", "fs"), rows, there), "v", at={"train": 2})
+    assert not np.isfinite(made.data["image"]).any()
+    data = with_gaps(("module", "ss", "fs"), rows, there)
+    for kind in (None, "modules"):
+        made = kinds.picture(data, "v", kind=kind)
+        assert made.whole
+        image = made.data["image"].values
+        assert sorted(image[np.isfinite(image)]) == sorted(rows[there].ravel())
+    made = kinds.picture(with_gaps(("y", "q"), rows[0, :4], there), "v", kind="map")
+    np.testing.assert_array_equal(made.values, np.where(there[:, None], rows[0, :4], np.nan))
+    assert made.whole
+    wanted = np.where(there, [5, 6, 7, 8], np.nan)
+    line = with_gaps(("q",), [5, 6, 7, 8], there)
+    np.testing.assert_array_equal(kinds.picture(line, "v", kind="line").data["value"], wanted)
+    line["v_error"] = ("q", np.ones(4))
+    made = kinds.picture(line, "v", kind="points")
+    np.testing.assert_array_equal(made.data["mean"][0], wanted)
+    assert made.text(SCREENS[0])
+    bars = kinds.picture(with_gaps(("roi",), [5, 6, 7, 8], there, roi=list("abcd")), "v")
+    np.testing.assert_array_equal(bars.data["v"], wanted)
+    assert "-" in bars.text(SCREENS[0])[3]
+    plotted(bars)
+
+
+def test_whole_numbers_of_which_none_is_missing_stay_whole_numbers():
+    made = kinds.picture(with_gaps(("module", "q"), np.ones((4, 20), "i4"), [True] * 4), "v", kind="map")
+    assert made.data["v"].dtype == "i4"

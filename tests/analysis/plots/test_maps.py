@@ -32,6 +32,14 @@ def test_counts_are_those_of_numpy():
     assert len(borders[1]) == 8
 
 
+def test_counts_of_uneven_bins_are_right_however_small_the_unit():
+    rng = np.random.default_rng(1)
+    x, y = 1e-12 * rng.uniform(0, 10, (2, 1000))
+    uneven, even = 1e-12 * np.array([0, 0.1, 0.5, 2, 10]), 1e-12 * np.linspace(0, 10, 6)
+    made = density(variable(x), variable(y, "y"), bins=(uneven, even))
+    np.testing.assert_array_equal(made.data["count"], np.histogram2d(x, y, (uneven, even))[0].T)
+
+
 def test_labels_have_units():
     axes, _ = plotted(density(variable([1.0, 2.0]), variable([3.0, 4.0], "xgm", "uJ"), where="lit"))
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("delay (ps)", "xgm (µJ)")
