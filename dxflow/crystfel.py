@@ -30,7 +30,7 @@ def text(positions: NDArray, energy: float, data: str, peaks: str = "", mask: st
     """
     step, clen = geometry.pitch(positions), float(np.nanmedian(positions[..., 2]))
     lines = [
-        f"photon_energy = {energy * 1000:.6g}",
+        f"photon_energy = {energy * 1000:.9g}",
         "adu_per_photon = 1",
         f"clen = {clen:.8g}",
         f"res = {1 / step:.8g}",

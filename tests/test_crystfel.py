@@ -40,6 +40,9 @@ def test_it_says_where_images_masks_and_peaks_are(tmp_path):
     for line in ("data = /data", "mask = /mask", "peak_list = /peaks", "photon_energy = 9300", "clen = 0.3"):
         assert f"\n{line}\n" in f"\n{text}"
     assert "\nm1p0/min_ss = 512\n" in text
+    assert "photon_energy = 9300.1234\n" in crystfel.text(
+        np.ones((1, 4, 4, 3)) * np.arange(4)[:, None], 9.3001234, "/data"
+    )
     assert "mask" not in crystfel.text(np.ones((1, 4, 4, 3)) * np.arange(4)[:, None], 9.3, "/data")
 
 

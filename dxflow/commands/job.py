@@ -34,13 +34,21 @@ echo "dxflow: job $SLURM_JOB_ID on $SLURMD_NODENAME, start ${{SLURM_RESTART_COUN
 driver=$!
 again() {{
     echo "dxflow: the time limit is near: back into the queue"
+    trap 'kill -TERM "$driver"' TERM INT
     kill -TERM "$driver"
     wait "$driver"
     if [ "${{SLURM_RESTART_COUNT:-0}}" -lt {starts} ]; then scontrol requeue "$SLURM_JOB_ID"; fi
     exit 1
 }}
+finish() {{
+    # Slurm may kill what is left when this script ends, and would end the wait with another signal.
+    trap '' TERM INT USR1
+    kill -TERM "$driver"
+    wait "$driver"
+    exit $?
+}}
 trap again USR1
-trap 'kill -TERM "$driver"' TERM INT
+trap finish TERM INT
 wait "$driver"
 """
 

@@ -194,9 +194,7 @@ def _words(given: yamls.Section, key: str, value: Any) -> list[str]:
             raise given.wrong(f"{value!r}: expected true or false", key)
         return [flag] if value else []
     several = value if isinstance(value, list) else [value]
-    texts = [
-        one if isinstance(one, str) else f"{one:g}" if isinstance(one, float) else str(one) for one in several
-    ]
+    texts = [_text(one) for one in several]
     if any(isinstance(one, (dict, list)) for one in several):
         raise given.wrong(f"{value!r}: expected a text or a number", key)
     if type(action).__name__ != "_AppendAction":
@@ -208,6 +206,13 @@ def _words(given: yamls.Section, key: str, value: Any) -> list[str]:
     except UsageError as e:
         raise given.wrong(str(e).removeprefix(": "), key) from e
     return words
+
+
+def _text(value: Any) -> str:
+    """Return a value as on a command line; a number with all its digits, 4.0 as the whole number that it is."""
+    if isinstance(value, float) and float(f"{value:g}") != value:
+        return repr(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _algorithms(given: yamls.Section, value: Any) -> list[Given]:

@@ -149,7 +149,7 @@ def _of_path(text: str) -> Run:
     """Return the run at a path, with the numbers that it says: ``.../p900123/proc/r0034``."""
     path = Path(text).absolute()
     name = path.stem if path.suffix == ".h5" else path.name
-    run = re.search(r"r(\d+)$", path.name)
+    run = re.search(r"(?:^|[_-])r(\d+)$", path.name)
     proposals = [m[1] for part in path.parts if (m := re.fullmatch(r"p(\d+)", part))]
     return Run(text, name, int(run[1]) if run else None, int(proposals[-1]) if proposals else None)
 

@@ -161,7 +161,7 @@ class Publisher:
         """Wait before the next try; not for long when the run ends."""
         with self._news:
             closing = bool(self._closing)
-            pause = PAUSES[min(self._failures, len(PAUSES)) - 1]
+            pause = PAUSES[min(max(self._failures, 1), len(PAUSES)) - 1]
             self._news.wait_for(lambda: self._closing and not closing, min(pause, 0.5) if closing else pause)
 
     def _try(self, snapshot: Snapshot | None, status: Status | None, end: bool = False) -> bool:
@@ -170,9 +170,11 @@ class Publisher:
             self._write(snapshot, status, end)
         # Whatever feedback raises, the run does not suffer.
         except Exception as e:  # noqa: BLE001
-            self._keep(snapshot, status)
+            # One that was removed while it was read is no trouble; if it is the server, the next try says so.
+            gone = snapshot is not None and not snapshot.path.exists()
+            self._keep(None if gone else snapshot, status)
             self._refused = isinstance(e, Refused)
-            if snapshot is None or isinstance(e, Refused) or snapshot.path.exists():
+            if self._refused or not gone:
                 self._say(str(e) if isinstance(e, Refused) else f"{type(e).__name__}: {e}")
             return False
         self._recovered()

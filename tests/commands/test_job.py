@@ -1,8 +1,10 @@
 """Drivers as jobs: queued, listed, cancelled with their workers; started again, they go on where they were."""
 
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,42 @@ def test_a_script_and_its_arguments_reach_the_job_as_they_are(tmp_path):
     out = subprocess.run(["bash", "-c", f"{line[:-1]}"], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "['--x', \"it's; $HOME\"]"
     assert argv[0] == sys.executable
+
+
+SAVES = """
+import pathlib, signal, sys, time
+
+def save(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    pathlib.Path("asked").touch()
+    time.sleep(0.5)
+    pathlib.Path("saved").touch()
+    sys.exit(3)
+
+signal.signal(signal.SIGTERM, save)
+pathlib.Path("began").touch()
+time.sleep(60)
+"""
+
+
+def test_a_job_that_is_to_end_waits_for_what_its_driver_saves(tmp_path, monkeypatch):
+    """Slurm may kill what is left when the script has ended; it signals more than once."""
+    monkeypatch.chdir(tmp_path)
+    text = driver.job_script([sys.executable, "-c", SAVES], Options(walltime=10), tmp_path, "a")
+    script = subprocess.Popen(["bash", "-c", text])
+
+    def until(name):
+        while not (tmp_path / name).exists():
+            assert script.poll() is None
+            time.sleep(0.02)
+
+    until("began")
+    script.terminate()
+    until("asked")
+    script.send_signal(signal.SIGUSR1)
+    script.terminate()
+    assert script.wait(60) == 3
+    assert (tmp_path / "saved").exists()
 
 
 def test_what_is_neither_a_command_nor_a_script_is_refused():

@@ -40,9 +40,10 @@ from dxflow.commands import main as cli
 from dxflow.commands.many import lines_of, planned
 from dxflow.declare import spelled
 from dxflow.declare.spelled import lacking
-from dxflow.errors.usage import UsageError
+from dxflow.errors.usage import OptionParser, UsageError
 from dxflow.errors.yamls import dump
 from dxflow.line import config
+from dxflow.line.options import add_pass_options
 from dxflow.run.selection import First
 from dxflow.simulate import Scan
 
@@ -247,6 +248,32 @@ def test_names_of_runs_stand_for_them_and_a_job_reads_it(run, files, tmp_path, m
     text = "run: [r0001]\nto: mean{run}.zarr\nframes: lit{run}.zarr\nalgorithms: [average: {by: 'lit{run}.zarr'}]"
     facts = job.checked(["reduce", "--config", written(tmp_path, text)])
     assert facts["to"] == str(tmp_path / "mean1.zarr")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        (
+            "by_bins: [1712.34561, 1712.34562, 1712.34571]",
+            "by_bins",
+            ([1712.34561, 1712.34562, 1712.34571], False),
+        ),
+        (
+            "by_bins: [0.1, 0.30000000000000004, 1.0e-7, 1e22]",
+            "by_bins",
+            ([0.1, 0.1 + 0.2, 1e-7, 1e22], False),
+        ),
+        ("by_bins: [-1.0, 0.0, 2.5]", "by_bins", ([-1, 0, 2.5], False)),
+        ("by_steps: 0.123456789", "by_steps", (0.123456789, 0, 2)),
+        ("by_steps: [1234567.5, 3.0, 4]", "by_steps", (1234567.5, 3, 4)),
+        ("hook_timeout: 1234567.25", "hook_timeout", 1234567.25),
+    ],
+)
+def test_numbers_keep_all_their_digits(tmp_path, text, name, value):
+    words = config.load(written(tmp_path, text)).words([])
+    parser = OptionParser()
+    add_pass_options(parser)
+    assert getattr(parser.parse_args(words), name) == value
 
 
 @pytest.mark.parametrize(

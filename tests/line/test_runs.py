@@ -41,6 +41,21 @@ def test_paths_and_patterns_are_runs_with_the_numbers_that_they_say(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("path", "number"),
+    [
+        *((path, 12) for path in ("/data/r0012", "r12", "/data/p900123_r0012", "/data/run-r12")),
+        *((path, None) for path in ("/data/water12", "/data/r12b", "/data/r0012/water", "/data/laser_12")),
+    ],
+)
+def test_the_number_of_a_run_is_a_word_of_its_name(path, number):
+    (found,) = runs_of([path])
+    assert found.run == number
+    if number is None:
+        with pytest.raises(UsageError, match="does not say its run number"):
+            found.filled("r{run}.zarr")
+
+
+@pytest.mark.parametrize(
     ("texts", "words"),
     [
         (["900123:36-34"], "36-34: expected the lower number first, 34-36"),

@@ -313,6 +313,37 @@ def test_a_snapshot_that_is_gone_already_is_left_out(server, live, tools, result
     assert not run.publisher.trouble
 
 
+@pytest.mark.parametrize("away", [False, True])
+def test_a_snapshot_that_goes_while_it_is_read_holds_up_none_and_hides_nothing(
+    own_server, live, tools, results, tmp_path, monkeypatch, away
+):
+    """A newer one is soon written; a server that went away as well is told of."""
+    monkeypatch.setattr(publish, "PAUSES", (0.05, 600.0))
+    run = live(f"{own_server.url}?name=going")
+    run.shown(0)
+    real, going = sending.open_result, tmp_path / "going.zarr"
+    shutil.copytree(results[1].path, going)
+
+    def removed(path):
+        if str(path) == str(going):
+            shutil.rmtree(going)
+            if away:
+                own_server.stop()
+        return real(path)
+
+    class Going:
+        path, dataset = going, results[1].dataset
+
+    monkeypatch.setattr(sending, "open_result", removed)
+    run.show(Going)
+    tools.until(lambda: not going.exists())
+    if away:
+        tools.until(lambda: run.publisher.trouble)
+        return
+    run.shown(2)
+    assert not run.publisher.trouble
+
+
 def test_the_run_is_told_of_while_snapshots_wait_and_the_last_one_is_written_at_the_end(
     server, live, tools, monkeypatch
 ):
