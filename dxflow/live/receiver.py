@@ -212,19 +212,22 @@ class Receiver:
         Raises
         ------
         NoBridge
-            If two of the chunks that were asked for do not fit.
+            If two of the chunks that were asked for do not fit, or not one train does. Not once there is something to
+            lose: trains are dropped then, and counted.
         """
         # Without large arrays any number fits.
         self.chunk = self.chunk or LONGEST
         if not nbytes or (self._measured and not self._outgrown(nbytes)):
             return
-        fit = self.asked.limit // max(nbytes, self._largest)
+        fit, begins = self.asked.limit // max(nbytes, self._largest), self._number <= 1 and not self._held
+        if not fit and not begins:
+            return
         if not fit:
             raise NoBridge(
                 f"a train has {nbytes} bytes, more than the {self.asked.limit} bytes that trains may take in memory "
                 "(--buffer): give more"
             )
-        if self.asked.chunk and 2 * self.chunk > fit:
+        if self.asked.chunk and 2 * self.chunk > fit and begins:
             raise NoBridge(
                 f"a chunk of {self.chunk} trains has {self.chunk * nbytes} bytes, and two of them do not fit into the "
                 f"{self.asked.limit} bytes that trains may take in memory (--buffer): give more, or a smaller --chunk"

@@ -36,9 +36,8 @@ def filled(text: str, values: Mapping[str, Any], names: Collection[str], run: st
         if match[1] not in names:
             return match[0]
         if (found := values.get(match[1])) is None:
-            raise UsageError(
-                f"{match[0]}: {run} does not say its {match[1]} number; {{name}} is {values['name']}"
-            )
+            what = f"{match[1]} number" if match[1] in ("run", "proposal") else match[1]
+            raise UsageError(f"{match[0]}: {run} does not say its {what}; {{name}} is {values['name']}")
         return f"{found:0{match[2]}}" if match[2] and isinstance(found, int) else str(found)
 
     return FIELD.sub(value, text)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .sight import Sight, SightError, SilentError
+from .sight import START, Sight, SightError, SilentError
 
 LOOK = 5.0
 """Seconds between looks at what the thread does, and after which one that does not rest may hang."""
@@ -105,8 +105,9 @@ class Aside:
             hangs = False
         else:
             self._sight = self._sight or Sight()
-            # What is known to hang is not waited for once more.
+            # What is known to hang is not waited for once more, and a process that begins not by who wants to end.
             self._sight.deadline = ASKED if self._hangs else PATIENCE
+            self._sight.start = PATIENCE if self.asked.is_set() else START
             try:
                 self._sight.ask("touch", str(self._folder))
                 hangs = False

@@ -120,7 +120,8 @@ def _folders(root: str, pattern: str) -> list[tuple[str, int]]:
                     about = entry.stat()
                 except OSError as e:
                     # A link to nothing, or removed at this moment: the others can be seen.
-                    if e.errno not in NOWHERE:
+                    # In a folder in which one may not look at anything, runs are not gone.
+                    if e.errno not in NOWHERE or (e.errno == errno.EACCES and not entry.is_symlink()):
                         raise
                     continue
                 if stat.S_ISDIR(about.st_mode):

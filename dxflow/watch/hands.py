@@ -108,12 +108,15 @@ class Hands:
         Raises
         ------
         SlurmError
-            If that is not known: what may be in the queue already is not submitted once more.
+            If there is no Slurm here; `Unreachable` if it does not tell: what may be in the queue already is not
+            submitted once more, and no try is lost by it.
         """
         from ..slurm import listing
 
         if (jobs := self._queue(0.0)) is None:
-            raise self._error or commands.Unreachable("Slurm gives no answer")
+            if self._error is not None and not commands.there():
+                raise self._error
+            raise commands.Unreachable(str(self._error or "Slurm gives no answer")) from self._error
         wanted = listing.PREFIX + name_of(folder)
         return next((job for job, (name, state) in jobs.items() if name == wanted and state not in ENDED), "")
 

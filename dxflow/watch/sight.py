@@ -16,7 +16,7 @@ from ..disk import process
 DEADLINE = 5.0
 """Seconds to wait for an answer before going on with other things."""
 START = 60.0
-"""Seconds that a process has to begin, before which no file system is asked for anything."""
+"""Seconds that a process has to begin, before which it asks no file system for anything."""
 LAST = 1.0
 """Seconds that the process has to end."""
 
@@ -38,13 +38,15 @@ class Sight:
     def __init__(self, deadline: float | None = None, module: str = "dxflow.watch.eyes") -> None:
         self._module = module
         self.deadline = DEADLINE if deadline is None else deadline
+        self.start = START
+        """Seconds from when a process is begun, in which it is not taken for one that hangs."""
         self._process: subprocess.Popen | None = None
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._asked = ""
         self._since = 0.0
         self.when = 0.0
         """When the last answer was asked for: it may have come late, and knows nothing newer."""
-        self._begun = False
+        self._begun, self._started = False, 0.0
         self._late: dict[str, tuple[float, dict[str, Any]]] = {}
 
     @property
@@ -86,15 +88,14 @@ class Sight:
     def _begin(self) -> subprocess.Popen:
         # Ctrl-C of a terminal goes to all its processes: this one is ended by us.
         self._process = process.start(self._module, start_new_session=True)
-        self._answers, self._begun = queue.Queue(), False
+        self._answers, self._begun, self._started = queue.Queue(), False, time.monotonic()
         out = self._process.stdout
         threading.Thread(target=_read, args=(out, self._answers), name="dxflow-sight", daemon=True).start()
         return self._process
 
     def _wait(self, seconds: float) -> dict[str, Any]:
         try:
-            # Programs begin slowly on a machine that is busy: that is no file system that hangs.
-            found = self._answers.get(timeout=seconds if self._begun else seconds and START)
+            found = self._answers.get(timeout=seconds if self._begun else self._patience(seconds))
             if not self._begun and found is not None:
                 self._begun = True
                 found = self._answers.get(timeout=seconds)
@@ -106,6 +107,10 @@ class Sight:
         code = self._process.wait() if self._process else 0
         self._process = None
         return {"error": f"the process that looks {process.ended(code)}; it is started again"}
+
+    def _patience(self, seconds: float) -> float:
+        """Return how long to wait for a process that begins: slow on a machine that is busy, which is no hanging."""
+        return max(seconds, self._started + self.start - time.monotonic()) if seconds else 0.0
 
     def close(self) -> None:
         """End the process; one that hangs in a file system is left to the system."""

@@ -68,6 +68,26 @@ def test_chunks_that_are_asked_for_are_refused_by_the_first_train_with_large_arr
         made.take(message(10001))
 
 
+@pytest.mark.parametrize("asked", [{"limit": 7 * BYTES}, {"chunk": 0, "limit": BYTES // 2}])
+def test_what_does_not_fit_late_is_dropped_and_counted_and_the_stream_goes_on(tmp_path, asked):
+    pieces = []
+    made = receiver(tmp_path, pieces, **asked)
+    small = 400 if "chunk" in asked else 40
+    taken(made, pieces, range(10000, 10000 + small), modules=0, motor=1.0)
+    assert pieces
+    if "chunk" in asked:
+        made.take(message(10000 + small))
+        assert (made.account.kept, made.account.trains_dropped) == (small, 1)
+    else:
+        taken(made, pieces, range(10000 + small, 10000 + small + 8))
+        assert made.account.kept + made.account.trains_dropped == small + 8
+        assert made.account.kept > small
+    taken(made, pieces, [11000], modules=0, motor=1.0)
+    made.finish()
+    assert pieces[-1].train_ids.tolist() == [11000]
+    assert is_cut(pieces)
+
+
 def test_chunks_become_shorter_where_trains_become_so_large_that_not_one_fits(tmp_path):
     pieces = []
     made = receiver(tmp_path, pieces, limit=32 * BYTES, chunk=0)

@@ -42,6 +42,23 @@ def test_runs_are_listed_with_their_origin(run, tmp_path):
     assert list(Eyes().runs(str(run.parent), "r[0-9]*")) == ["r0001"]
 
 
+def test_runs_in_a_folder_whose_rights_were_taken_are_not_taken_for_gone(tmp_path, monkeypatch):
+    (tmp_path / "raw" / "r0001").mkdir(parents=True)
+    tmp_path.chmod(0o755)
+    # Names can be listed, and nothing can be known of them.
+    (tmp_path / "raw").chmod(0o444)
+    monkeypatch.chdir(tmp_path)
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(PermissionError):
+            if os.getuid() == 0:
+                os.setuid(65534)
+            Eyes().runs("raw", "r*")
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_a_run_is_described_by_its_files(run):
     eyes = Eyes()
     seen = eyes.look(str(run))
@@ -280,6 +297,23 @@ def test_a_process_that_begins_slowly_is_no_file_system_that_hangs(run, monkeypa
         with contextlib.suppress(SilentError):
             assert list(sight.ask("runs", str(run.parent), "r*")) == ["r0001"]
         assert sight._begun
+    finally:
+        sight.close()
+
+
+def test_a_process_that_never_begins_is_waited_for_once(run, monkeypatch):
+    never = "import time; time.sleep(60)"
+    monkeypatch.setattr(process, "command", lambda _: [sys.executable, "-c", never])
+    sight = Sight(deadline=0.05)
+    sight.start, waited = 0.5, []
+    try:
+        for _ in range(3):
+            began = time.monotonic()
+            with pytest.raises(SilentError):
+                sight.ask("runs", str(run.parent), "r*")
+            waited.append(time.monotonic() - began)
+        assert waited[0] >= 0.4
+        assert sight._patience(0.05) == 0.05
     finally:
         sight.close()
 

@@ -72,6 +72,18 @@ def test_a_job_whose_submission_got_no_answer_is_found_by_its_name(tmp_path, mon
     assert (row.job, len(submitted)) == ("17", 1)
 
 
+def test_what_slurm_says_instead_of_its_queue_costs_no_try(tmp_path, monkeypatch):
+    def refused(*words):
+        raise commands.SlurmError("squeue: Invalid user: 1234")
+
+    submitted = []
+    monkeypatch.setattr(commands, "run", refused)
+    monkeypatch.setattr(commands, "there", lambda: True)
+    with pytest.raises(Unreachable, match="Invalid user"):
+        hands.Hands(lambda *given: submitted.append(given)).start(queued(1), tmp_path / "1", {})
+    assert submitted == []
+
+
 def test_a_machine_without_slurm_is_no_silence(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(commands.SlurmError, match="there is no command 'squeue'") as e:
