@@ -39,6 +39,14 @@ def test_a_result_is_listed_with_the_picture_that_says_most(made, capsys, monkey
     assert max(map(len, lines)) <= 70
 
 
+def test_one_module_is_drawn_where_the_geometry_beside_the_run_or_a_given_one_has_it(made, capsys):
+    for more in ([], ["--geometry", str(made.parent / "r0001" / "geometry.npy")]):
+        assert main(["show", str(made), "average.mean", "--at", "module=3", *more]) == 0
+        out = capsys.readouterr().out
+        assert "module 3" in out
+        assert "x (mm)" in out
+
+
 def test_a_variable_is_drawn_alone_or_written_to_a_file_that_is_replaced(made, tmp_path, capsys):
     picture = tmp_path / "lit.png"
     for _ in range(2):

@@ -81,10 +81,10 @@ class Histogram:
         if not data.sizes["bin"]:
             return [self.title, "no values"]
         room = screen.width - MARGIN - 2
-        counts = (_at if self.alone else _columns)(data, room)
+        counts, x = _at(data, room) if self.alone else _columns(data, room)
         log = _is_log(data["count"].values)
         y = Span(0.5 if log else 0.0, float(counts.max()), log, data.attrs["counted"])
-        area = Area(screen, span_of(data), y, rows_of(screen, 6), len(counts))
+        area = Area(screen, x, y, rows_of(screen, 6), len(counts))
         area.columns_up(counts)
         return [self.title, *area.lines()]
 
@@ -95,19 +95,22 @@ def _is_log(counts: NDArray) -> bool:
     return bool(len(some) and some.max() > PEAKED * np.median(some))
 
 
-def _at(data: Dataset, columns: int) -> NDArray:
-    """Return counts for columns of cells, in which values are where they belong."""
+def _at(data: Dataset, columns: int) -> tuple[NDArray, Span]:
+    """Return counts for columns of cells, in which values are where they belong, and their axis."""
     values = data["low"].values
     at = np.rint((values - values[0]) / (values[-1] - values[0]) * (columns - 1)).astype(int)
-    return np.bincount(at, data["count"].values, columns).astype(np.int64)
+    return np.bincount(at, data["count"].values, columns).astype(np.int64), Span.ends(
+        *values[[0, -1]], _label(data)
+    )
 
 
-def _columns(data: Dataset, most: int) -> NDArray:
-    """Return counts for columns of cells: as many bins in each, or as many columns for each bin."""
+def _columns(data: Dataset, most: int) -> tuple[NDArray, Span]:
+    """Return counts for columns of cells, as many bins in each, or as many columns for each bin, and their axis."""
     counts = data["count"].values
     together = -(-len(counts) // most)
     grouped = np.add.reduceat(counts, np.arange(0, len(counts), together))
-    return np.repeat(grouped, most // len(grouped))
+    borders = np.append(data["low"].values[::together], data["high"].values[-1:])
+    return np.repeat(grouped, most // len(grouped)), Span.along(borders, _label(data))
 
 
 def histogram(variable: Sample, bins: Any = None, where: str = "") -> Histogram | Bars:
@@ -247,7 +250,5 @@ def drawn(values: NDArray) -> tuple[float, float]:
     return (near, far) if high - low > FAR * (far - near) > 0 else (low, high)
 
 
-def span_of(data: Dataset) -> Span:
-    """Return the axis of bins."""
-    name = style.label(data.attrs["name"], data.attrs["units"])
-    return Span.ends(data["low"].values[0], data["high"].values[-1], name)
+def _label(data: Dataset) -> str:
+    return style.label(data.attrs["name"], data.attrs["units"])

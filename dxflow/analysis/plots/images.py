@@ -144,15 +144,32 @@ def of_modules(array: DataArray, positions: NDArray) -> NDArray:
         If the geometry is that of another detector.
     """
     shape = array.shape if array.ndim == 3 else (1, *array.shape)
-    if len(positions) != shape[0] and array.ndim == 3 and array.dims[0] in array.coords:
-        numbers = array[array.dims[0]].values
-        positions = positions[numbers] if numbers.max(initial=0) < len(positions) else positions
+    numbers = numbers_of(array)
+    if len(positions) != shape[0] and max(numbers, default=len(positions)) < len(positions):
+        positions = positions[numbers]
     if positions.shape[:3] != shape:
         raise ValueError(
             f"the geometry has (module, ss, fs) = {positions.shape[:3]}, {array.name} is {shape}: give the geometry of "
             "this detector"
         )
     return positions
+
+
+def numbers_of(array: DataArray) -> list[int]:
+    """Return the numbers of the modules of an array, that of its own if it has no axis of them; [] if unknown."""
+    if array.ndim == 3:
+        found = [c for name, c in array.coords.items() if name == array.dims[0]]
+    else:
+        found = [c for name, c in array.coords.items() if str(name).startswith("module") and not c.ndim][:1]
+    return [int(n) for c in found if c.dtype.kind in "iu" for n in c.values.ravel()]
+
+
+def of_one(positions: NDArray | Places | None, module: tuple[int, int] | None) -> NDArray | Places | None:
+    """Return the positions of one of the modules of a variable: the how-manieth it is, and of how many."""
+    every = positions.positions if isinstance(positions, Places) else positions
+    if every is None or module is None or len(every) != module[1]:
+        return positions
+    return every[[module[0]]]
 
 
 def _image(values: NDArray, extent: Any, labels: Any, what: str, title: str, **options: Any) -> Image:
@@ -209,8 +226,7 @@ class Places:
 
     def grid(self, array: DataArray) -> Grid:
         """Return the grid of the modules of an array."""
-        named = array.ndim == 3 and array.dims[0] in array.coords
-        key = (*array.shape, *(array[array.dims[0]].values.tolist() if named else ()))
+        key = (*array.shape, *numbers_of(array))
         if key not in self.grids:
             self.grids[key] = Grid.of(of_modules(array, self.positions))
         return self.grids[key]

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors.near import did_you_mean
-from . import histogram, images, lines, maps, points, samples, series
+from . import histogram, images, lines, maps, points, samples, series, style
 from .bars import Bars, bars
 from .parts import MOST, TRAIN, VALID, Parts
 
@@ -159,7 +159,7 @@ def needed(one: Parts, kind: str) -> list[str]:
 
 
 def _image(one: Parts, title: str, how: How) -> Picture:
-    return _whole(images.of_array(one.shown, how.positions, title), one)
+    return _whole(images.of_array(one.shown, images.of_one(how.positions, one.module), title), one)
 
 
 def _modules(one: Parts, title: str, how: How) -> Picture:
@@ -193,7 +193,8 @@ def _bars(one: Parts, title: str, how: How) -> Picture:
     if one.rows:
         return Bars.of(_variable(one, title), how.where)
     names = _x(one.array).astype("U")
-    return bars(names, {one.name: one.shown.values}, title, str(one.array.dims[0]), one.name)
+    label = style.label(one.name, one.array.attrs.get("units"))
+    return bars(names, {one.name: one.shown.values}, title, str(one.array.dims[0]), label)
 
 
 def _x(array: DataArray) -> NDArray:

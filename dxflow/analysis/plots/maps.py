@@ -50,7 +50,7 @@ class Axis:
     def span(self) -> Span:
         """Return the axis for a terminal."""
         if self.words is None:
-            return Span.ends(self.borders[0], self.borders[-1], self.label)
+            return Span.along(self.borders, self.label)
         return Span(0.0, 1.0, name=self.label, words=[str(word) for word in self.words])
 
 

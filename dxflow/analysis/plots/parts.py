@@ -44,6 +44,8 @@ class Parts:
     error: str = ""
     count: str = ""
     n: str = ""
+    module: tuple[int, int] | None = None
+    """Of images of one module, which was asked for: the how-manieth it is, and of how many."""
 
     @classmethod
     def of(cls, data: Dataset, name: str) -> Parts:
@@ -131,7 +133,7 @@ class Parts:
 
     def placed(self, at: Mapping[str, Any]) -> tuple[Parts, list[str]]:
         """Return what is at a place along some axes, and that place in words."""
-        data, said = self.data, []
+        data, said, module = self.data, [], self.module
         for dim, value in at.items():
             if dim not in self.array.dims:
                 dims = [str(d) for d in self.array.dims]
@@ -141,7 +143,9 @@ class Parts:
             number = _number(self.array, dim, value)
             said.append(_said(self.array, dim, number))
             data = data.isel({dim: number})
-        return replace(self, data=data), said
+            if dim in self.image[:-2]:
+                module = number, self.array.sizes[dim]
+        return replace(self, data=data, module=module), said
 
     def middle(self, needed: Collection[str], most: int = MOST) -> tuple[Parts, list[str]]:
         """Return one place along all axes but some, and of more than `most` values those of a part of the rows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -88,26 +88,43 @@ def plotted(picture: Picture, ax: Any = None) -> Plot:
     """Return a picture drawn into axes, or into a figure of its own."""
     with styled():
         axes = figure().subplots() if ax is None else ax
+        others = [one for one in axes.figure.axes if one is not axes]
+        before = {text: text.get_text() for text in _texts(axes)}
         picture.draw(axes)
         axes.set_title(picture.title, loc="left", wrap=True)
-        literal(axes.figure)
+        literal(axes.figure, others, before)
     return Plot(axes, picture.data, given=ax is not None)
 
 
-def literal(made: Any) -> None:
-    """Have names in a figure stand as they are: a dollar begins a formula only in the numbers along axes."""
+def literal(made: Any, others: Collection[Any] = (), before: Mapping[Any, str] | None = None) -> None:
+    """Have names in a figure stand as they are: a dollar begins a formula only in the numbers along axes.
+
+    Parameters
+    ----------
+    made : matplotlib.figure.Figure
+    others : collection of matplotlib.axes.Axes
+        The user's, which are left alone.
+    before : mapping
+        Texts that were there, and what they said: those that still do are the user's as well.
+    """
     for axes in made.axes:
-        both = (axes.xaxis, axes.yaxis)
-        named = filter(has_names, both)
-        legend = axes.get_legend()
-        for text in [
-            *(axes.title, axes._left_title, axes._right_title),
-            *(axis.label for axis in both),
-            *axes.texts,
-            *(text for axis in named for text in axis.get_ticklabels()),
-            *([*legend.get_texts(), legend.get_title()] if legend else []),
-        ]:
-            text.set_parse_math(False)
+        named = [axis for axis in (axes.xaxis, axes.yaxis) if has_names(axis)]
+        if axes in others:
+            continue
+        for text in [*_texts(axes), *(text for axis in named for text in axis.get_ticklabels())]:
+            if (before or {}).get(text) != text.get_text():
+                text.set_parse_math(False)
+
+
+def _texts(axes: Any) -> list[Any]:
+    """Return the texts of axes but those of their ticks."""
+    legend = axes.get_legend()
+    return [
+        *(axes.title, axes._left_title, axes._right_title),
+        *(axes.xaxis.label, axes.yaxis.label),
+        *axes.texts,
+        *([*legend.get_texts(), legend.get_title()] if legend else []),
+    ]
 
 
 def has_names(axis: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,11 @@ class Roi:
     name: str
     parts: tuple[tuple[int, int, int, int, int], ...]
 
+    @property
+    def names(self) -> list[str]:
+        """What its parts are called."""
+        return [self.name if len(self.parts) == 1 else f"{self.name}_m{part[0]}" for part in self.parts]
+
 
 class Regions:
     """An image on which regions and pixels are picked; use what was picked at any time.
@@ -66,9 +72,8 @@ class Regions:
         self._picture = of_array(array, positions, str(array.attrs.get("long_name") or array.name or "image"))
         self._shape, self._modules = array.shape, _numbers(array)
         self._places = _places(array, positions)
-        self._mask = np.zeros(array.shape, bool) if mask is None else np.array(mask, bool)
-        if self._mask.shape != array.shape:
-            raise ValueError(f"mask= is {self._mask.shape}; expected {array.shape}, as the image")
+        self._given = np.shape(image)
+        self._mask = _as_image(mask, array.shape, self._given)
         self._rois: list[Roi] = []
         self._done: list[tuple[str, Any]] = []
         self._drawn: dict[str, list[Any]] = {}
@@ -82,9 +87,9 @@ class Regions:
         A rectangle over several modules is one region for each: ``roi1_m3``, ``roi1_m4``.
         """
         return {
-            roi.name if len(roi.parts) == 1 else f"{roi.name}_m{m}": [(m, m + 1), (s0, s1), (f0, f1)]
+            name: [(m, m + 1), (s0, s1), (f0, f1)]
             for roi in self._rois
-            for m, s0, s1, f0, f1 in roi.parts
+            for name, (m, s0, s1, f0, f1) in zip(roi.names, roi.parts, strict=True)
         }
 
     def regions(self, name: str) -> list[tuple[int, int, int, int, int]]:
@@ -97,7 +102,7 @@ class Regions:
     @property
     def mask(self) -> NDArray[np.bool_]:
         """Pixels that are not used are True, of the shape of the image."""
-        return self._mask.copy()
+        return self._mask.reshape(self._given).copy()
 
     @property
     def mode(self) -> str:
@@ -113,15 +118,24 @@ class Regions:
         self._lasso.set_active(mode != "roi")
 
     def add(self, x0: float, x1: float, y0: float, y1: float, name: str = "") -> None:
-        """Add the rectangle between two corners of the axes; that without a pixel is none."""
+        """Add the rectangle between two corners of the axes; that without a pixel is none.
+
+        Raises
+        ------
+        ValueError
+            If there is a region of this name.
+        """
         x, y = np.moveaxis(self._places, -1, 0)
         inside = (x >= min(x0, x1)) & (x <= max(x0, x1)) & (y >= min(y0, y1)) & (y <= max(y0, y1))
         parts = tuple(
             (number, *_box(one)) for number, one in zip(self._modules, inside, strict=True) if one.any()
         )
         if parts:
+            made = Roi(name, parts) if name else self._free(parts)
+            if self._taken(made):
+                raise ValueError(f"name={name!r}: there is such a region; there are: {', '.join(self.rois)}")
             self._done.append(("roi", None))
-            self._rois.append(Roi(name or self._free(), parts))
+            self._rois.append(made)
             self._draw_roi(min(x0, x1), max(x0, x1), min(y0, y1), max(y0, y1))
 
     def enclose(self, vertices: Any) -> None:
@@ -147,10 +161,13 @@ class Regions:
             artist.remove()
         self.axes.figure.canvas.draw_idle()
 
-    def _free(self) -> str:
-        """Return a name that no region has."""
-        taken = {roi.name for roi in self._rois}
-        return next(name for n in range(1, len(taken) + 2) if (name := f"roi{n}") not in taken)
+    def _free(self, parts: tuple[tuple[int, int, int, int, int], ...]) -> Roi:
+        """Return a region with a name that no other has."""
+        return next(roi for n in count(1) if not self._taken(roi := Roi(f"roi{n}", parts)))
+
+    def _taken(self, made: Roi) -> bool:
+        """Return whether a region, or a part of one, is called as this one or a part of it."""
+        return any({roi.name, *roi.names} & {made.name, *made.names} for roi in self._rois)
 
     # The figure -----------------------------------------------------------------------------------
 
@@ -216,6 +233,14 @@ def _array(image: Any) -> DataArray:
     if array.ndim != 3:
         raise ValueError(f"the image is {array.shape}; expected (module, ss, fs) or (ss, fs)")
     return array.rename(dict(zip(array.dims[1:], ("ss", "fs"), strict=True)))
+
+
+def _as_image(mask: Any, shape: tuple[int, ...], given: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return a mask of an image with modules: of its shape, or of one module without that axis."""
+    made = np.zeros(shape, bool) if mask is None else np.array(mask, bool)
+    if made.shape not in (shape, given, shape[1:] if shape[0] == 1 else shape):
+        raise ValueError(f"mask= is {made.shape}; expected {given}, as the image")
+    return made.reshape(shape)
 
 
 def _numbers(array: DataArray) -> list[int]:

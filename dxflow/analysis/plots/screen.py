@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,16 @@ class Span:
         if np.asarray(low).dtype.kind == "m":
             return cls(0.0, 1.0, False, name, [str(t) for t in (low, high)])
         return cls(float(low), float(high), name=name)
+
+    @classmethod
+    def along(cls, borders: NDArray, name: str = "") -> Span:
+        """Return the axis of bins that are all drawn as wide: in the middle stands the value that is there."""
+        made, n = cls.ends(borders[0], borders[-1], name), (len(borders) - 1) / 2
+        if made.words:
+            return made
+        middle = float(borders[int(n)] / 2 + borders[int(n + 0.5)] / 2)
+        over = abs(made.high - made.low)
+        return replace(made, words=[made.at(0.0), short(middle, over), made.at(1.0)])
 
     @classmethod
     def over(cls, *values: Any, log: bool = False, name: str = "", words: Sequence[str] = ()) -> Span:

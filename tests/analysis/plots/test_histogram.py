@@ -167,3 +167,19 @@ def test_millions_of_values_are_counted_at_once():
     data = histogram(variable(values)).data
     assert isinstance(data, xr.Dataset)
     assert data.sizes["bin"] == 200
+
+
+def test_numbers_below_uneven_bins_in_a_terminal_are_those_of_the_columns_above():
+    values = [0.5, 1.5, 3.0, 50.0]
+    made = histogram(variable(values), bins=[0, 1, 2, 4, 100])
+    lines = made.text(UNICODE)
+    assert lines[-2].split() == ["0", "2", "100"]
+    # More bins than columns, of which the last column has fewer.
+    edges = np.append(np.arange(70.0), [1000.0])
+    lines = histogram(variable(np.arange(70.0) + 0.5), bins=edges).text(UNICODE)
+    drawn, at = lines[-3], lines[-2]
+    columns = drawn.count("─")
+    together = 2
+    assert columns == 35
+    assert float(at.split()[1]) == together * columns / 2
+    assert float(at.split()[2]) == 1000

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import smalltables
 import xarray as xr
+from matplotlib.figure import Figure
 
-from dxflow.analysis.plots import kinds
+from dxflow.analysis.plots import images, kinds
 from dxflow.analysis.plots.bars import Bars
 from dxflow.analysis.plots.histogram import Histogram
 from dxflow.analysis.plots.images import Image
@@ -351,3 +352,73 @@ def test_missing_whole_numbers_are_empty_in_maps_images_lines_and_points():
 def test_whole_numbers_of_which_none_is_missing_stay_whole_numbers():
     made = kinds.picture(with_gaps(("module", "q"), np.ones((4, 20), "i4"), [True] * 4), "v", kind="map")
     assert made.data["v"].dtype == "i4"
+
+
+def beside_each_other(modules=4):
+    """Pixels of 1 mm of modules of (6, 8): each 100 mm to the right of the one before."""
+    module, ss, fs = np.indices((modules, 6, 8))
+    return np.stack([100.0 * module + fs, ss, np.full(ss.shape, 1000.0)], -1) / 1e3
+
+
+@pytest.mark.parametrize(
+    ("modules", "chosen", "place"),
+    # Without numbers, from 0, from 1 (JUNGFRAU), some of them, as many as there are but others.
+    [(None, 2, 2), (range(4), 3, 3), (range(1, 5), 3, 2), (range(1, 5), 4, 3), ([1, 3], 3, 3), ([3], 3, 3)],
+)
+@pytest.mark.parametrize("kept", [False, True])
+def test_one_module_is_where_the_geometry_has_it(modules, chosen, place, kept):
+    values = RNG.random((4 if modules is None else len(modules), 3, 6, 8))
+    data = xr.Dataset({"v": (("module", "delay", "ss", "fs"), values)})
+    data = data.transpose("delay", "module", "ss", "fs")
+    if modules is not None:
+        data = data.assign_coords(module=list(modules))
+    where = beside_each_other()
+    how = kinds.How(images.Places(where) if kept else where)
+    for _ in range(2):
+        made = kinds.picture(data, "v", at={"module": str(chosen), "delay": 1}, how=how)
+        left, right, _, _ = made.data.attrs["extent"]
+        assert (left, right) == pytest.approx((100 * place - 0.5, 100 * place + 7.5))
+        number = chosen if modules is None else list(modules).index(chosen)
+        np.testing.assert_array_equal(made.data["image"], values[number, 1])
+        assert made.text(SCREENS[0])
+
+
+def test_arrays_of_one_module_have_its_place_by_its_number():
+    values = xr.DataArray(RNG.random((4, 6, 8)), {"module": range(4)}, ("module", "ss", "fs"), name="v")
+    places = images.Places(beside_each_other())
+    for n in (1, 3):
+        made = images.of_array(values.isel(module=n), places, "")
+        assert made.data.attrs["extent"][0] == pytest.approx(100 * n - 0.5)
+        np.testing.assert_array_equal(made.data["image"], values[n])
+    # A geometry of one module is that of this one.
+    assert images.of_array(values.isel(module=3), beside_each_other(1), "").data.attrs["extent"][0] == -0.5
+    for wrong in (values.isel(module=3).drop_vars("module"), values.isel(module=3).assign_coords(module=9)):
+        with pytest.raises(ValueError, match="give the geometry of this detector"):
+            images.of_array(wrong, places, "")
+
+
+def test_other_axes_of_the_users_figure_keep_their_formulas():
+    figure = Figure()
+    mine, given = figure.subplots(1, 2)
+    texts = [
+        mine.set_xlabel(r"$q^2$"),
+        mine.set_title(r"$\chi$"),
+        mine.text(0, 0, "$x$"),
+        given.text(0, 0, "$y$"),
+        given.set_title("$z$", loc="right"),
+    ]
+    names = DATA.assign(price=(("y", "x"), RNG.random((5, 7)), {"long_name": "in $ and $", "units": "$a$"}))
+    plotted(kinds.picture(names, "price"), given)
+    assert all(text.get_parse_math() for text in texts)
+    # What is drawn stands as it is: also the colours.
+    bar = figure.axes[2]
+    assert bar.get_ylabel() == "price ($a$)"
+    assert not bar.yaxis.label.get_parse_math()
+    assert given.get_title(loc="left") == "in $ and $"
+    assert not given._left_title.get_parse_math()
+
+
+def test_bars_of_names_have_units():
+    data = xr.Dataset({"e": ("roi", [1.0, 2.0], {"units": "mJ"})}, {"roi": ["a", "b"]})
+    axes, _ = plotted(kinds.picture(data, "e"))
+    assert axes.get_xlabel() == "e (mJ)"

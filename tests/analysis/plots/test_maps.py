@@ -116,3 +116,24 @@ def test_differences_are_symmetric_about_0():
     low, high = mesh.get_clim()
     assert low == -high < 0
     assert mesh.get_cmap().name == "RdBu_r"
+
+
+@pytest.mark.parametrize(
+    ("x", "wanted"),
+    [
+        ([0.0, 1.0, 2.0, 3.0, 100.0], ["-0.5", "2", "148.5"]),
+        ([0.0, 1.0, 2.0, 100.0], ["-0.5", "1.5", "149"]),
+        ([100.0, 3.0, 2.0, 1.0, 0.0], ["148.5", "2", "-0.5"]),
+        ([0.0, 1.0, 2.0, 3.0], ["-0.5", "1.5", "3.5"]),
+    ],
+)
+def test_numbers_below_a_map_in_a_terminal_are_those_of_the_columns_above(x, wanted):
+    data = xr.DataArray(np.arange(2.0 * len(x)).reshape(2, -1), {"x": x}, ("y", "x"), name="v")
+    # As many columns as are in the middle: the middle number stands below what is there.
+    numbers = of_array(data, "").text(ASCII)[-3].split()
+    assert [float(n) for n in numbers] == pytest.approx([float(n) for n in wanted], rel=5e-3)
+
+
+def test_numbers_below_a_2d_histogram_are_those_of_its_edges():
+    made = density(variable([0.5, 60.0]), variable([0.5, 0.5], "y"), bins=([0, 1, 2, 4, 100], [0, 1]))
+    assert made.text(ASCII)[-3].split() == ["0", "2", "100"]

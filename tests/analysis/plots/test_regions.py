@@ -137,3 +137,52 @@ def test_a_backend_without_mouse_is_refused_in_words():
 
     with mpl.rc_context({"backend": "agg"}), pytest.raises(RuntimeError, match="%matplotlib widget"):
         Regions(image())
+
+
+def test_a_name_is_that_of_one_region():
+    picked = Regions(image(), ax=axes())
+    picked.add(0, 4, 0, 4, name="a")
+    patches, before = len(picked.axes.patches), picked.rois
+    # The second one is in two modules: its parts would be b_m4 and b_m5.
+    picked.add(9, 12, 1, 4, name="b_m4")
+    for name, right in (("a", 4), ("a", 33), ("b_m4", 4), ("b", 33)):
+        with pytest.raises(ValueError, match="there are: a, b_m4"):
+            picked.add(0, right, 0, 4, name=name)
+    assert list(picked.rois) == ["a", "b_m4"]
+    press(picked, "z")
+    assert picked.rois == before
+    assert len(picked.axes.patches) == patches
+    press(picked, "z")
+    press(picked, "z")
+    assert picked.rois == {}
+    picked.add(5, 9, 0, 4, name="a")
+    assert picked.rois == {"a": [(4, 5), (0, 5), (5, 10)]}
+
+
+def test_regions_that_are_dragged_are_called_as_no_other_and_no_part_of_one():
+    picked = Regions(image(), ax=axes())
+    picked.add(0, 4, 0, 4, name="roi1_m5")
+    drag(picked, (27.6, 1.6), (33.4, 4.4))
+    assert list(picked.rois) == ["roi1_m5", "roi2_m4", "roi2_m5"]
+
+
+def test_a_mask_of_an_image_of_two_axes_has_them_too():
+    one = image(1)[0]
+    begun = np.zeros((SS, FS), bool)
+    begun[2, 3] = True
+    for given in (begun, begun[None]):
+        picked = Regions(one, mask=given, ax=axes())
+        np.testing.assert_array_equal(picked.mask, begun)
+    assert picked.rois == {}
+    picked.add(0, 4, 0, 4)
+    assert picked.rois == {"roi1": [(4, 5), (0, 5), (0, 5)]}
+    picked.mode = "mask"
+    picked.enclose([(4.5, 4.5), (6.5, 4.5), (6.5, 6.5), (4.5, 6.5)])
+    begun[5:7, 5:7] = True
+    np.testing.assert_array_equal(picked.mask, begun)
+    RoiSum(mask=picked.mask)
+    np.testing.assert_array_equal(Regions(one.values, ax=axes()).mask, np.zeros((SS, FS), bool))
+    # An image of one module with its axis keeps it, whatever the mask had.
+    np.testing.assert_array_equal(Regions(image(1), mask=begun, ax=axes()).mask, begun[None])
+    with pytest.raises(ValueError, match=r"expected \(20, 30\), as the image"):
+        Regions(one, mask=begun[:-1], ax=axes())
