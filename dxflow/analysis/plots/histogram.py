@@ -99,9 +99,8 @@ def _at(data: Dataset, columns: int) -> tuple[NDArray, Span]:
     """Return counts for columns of cells, in which values are where they belong, and their axis."""
     values = data["low"].values
     at = np.rint((values - values[0]) / (values[-1] - values[0]) * (columns - 1)).astype(int)
-    return np.bincount(at, data["count"].values, columns).astype(np.int64), Span.ends(
-        *values[[0, -1]], _label(data)
-    )
+    counts = np.bincount(at, data["count"].values, columns).astype(np.int64)
+    return counts, Span.ends(values[0], values[-1], _label(data))
 
 
 def _columns(data: Dataset, most: int) -> tuple[NDArray, Span]:
