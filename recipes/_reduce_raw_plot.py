@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow.analysis.plots.images import assemble
+from dxflow.analysis.plots.images import assemble, of_modules
 from dxflow.copying.patterns import Grid
-from dxflow.recipes._saxs_plot import BLUE, GREY, ORANGE, of_modules, of_trains, spacious
+from dxflow.recipes._saxs_plot import BLUE, GREY, ORANGE, of_trains, spacious
 from dxflow.sizes import show
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow.analysis.plots.images import assemble
+from dxflow.analysis.plots.images import assemble, of_modules
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -136,10 +136,3 @@ def with_unit(what: str, array: xr.DataArray) -> str:
     """Return an axis label with the unit of an array; detectors without one count in ADU."""
     unit = str(array.attrs.get("units") or "detector units")
     return f"{what} ({unit})"
-
-
-def of_modules(mean: xr.DataArray, positions: NDArray) -> NDArray:
-    """Return the positions of the modules that the image has."""
-    if len(positions) == mean.sizes["module"]:
-        return positions
-    return positions[mean.coords["module"].values]

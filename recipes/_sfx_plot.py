@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dxflow.analysis.plots.images import assemble
-from dxflow.recipes._saxs_plot import BLUE, GREY, ORANGE, of_modules, of_trains, spacious
+from dxflow.analysis.plots.images import assemble, of_modules
+from dxflow.recipes._saxs_plot import BLUE, GREY, ORANGE, of_trains, spacious
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...run import detectors
 from . import style
 from .grids import Grid
 from .maps import framed, scale
@@ -144,8 +145,9 @@ def of_modules(array: DataArray, positions: NDArray) -> NDArray:
         If the geometry is that of another detector.
     """
     shape = array.shape if array.ndim == 3 else (1, *array.shape)
-    numbers = numbers_of(array)
-    if len(positions) != shape[0] and max(numbers, default=len(positions)) < len(positions):
+    first = detectors.first_of(str(array.attrs.get("detector", "")))
+    numbers = [n - first for n in numbers_of(array)]
+    if len(positions) != shape[0] and numbers and 0 <= min(numbers) <= max(numbers) < len(positions):
         positions = positions[numbers]
     if positions.shape[:3] != shape:
         raise ValueError(
@@ -222,11 +224,11 @@ class Places:
     """Pixel centres, (module, ss, fs, 3) in m, and the grids of images that were put together with them."""
 
     positions: NDArray
-    grids: dict[tuple[int, ...], Grid] = field(default_factory=dict)
+    grids: dict[tuple[int | str, ...], Grid] = field(default_factory=dict)
 
     def grid(self, array: DataArray) -> Grid:
         """Return the grid of the modules of an array."""
-        key = (*array.shape, *numbers_of(array))
+        key = (*array.shape, str(array.attrs.get("detector", "")), *numbers_of(array))
         if key not in self.grids:
             self.grids[key] = Grid.of(of_modules(array, self.positions))
         return self.grids[key]

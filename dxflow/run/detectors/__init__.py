@@ -150,6 +150,12 @@ def of(sources: Iterable[str]) -> Detector | None:
     return next((f.detector for f in find(s for s in sources if s)), None)
 
 
+def first_of(name: str) -> int:
+    """Return the number of the first module of a detector of this name; 0 of one that is of no known kind."""
+    # Patterns begin with the name.
+    return next((kind.first for kind in known() if re.fullmatch(kind.raw.partition("/DET/")[0], name)), 0)
+
+
 def rows_of(modules: Sequence[int], sources: Iterable[str], count: int) -> list[int]:
     """Return which row of an array over modules belongs to each module that is read; [] where it cannot be known.
 

@@ -397,6 +397,20 @@ def test_arrays_of_one_module_have_its_place_by_its_number():
             images.of_array(wrong, places, "")
 
 
+@pytest.mark.parametrize(
+    ("detector", "first"), [("SPB_IRDA_JF4M", 1), ("MID_DET_AGIPD1M-1", 0), ("MINE", 0), ("", 0)]
+)
+def test_some_modules_are_those_of_their_numbers_which_begin_at_1_for_some_detectors(detector, first):
+    about = {"detector": detector} if detector else {}
+    for numbers in ([2, 3], [3]):
+        data = xr.Dataset({"v": (("module", "ss", "fs"), RNG.random((len(numbers), 6, 8)), about)})
+        data = data.assign_coords(module=numbers)
+        made = kinds.picture(data, "v", how=kinds.How(beside_each_other()))
+        assert made.data.attrs["extent"][0] == pytest.approx(100 * (numbers[0] - first) - 0.5)
+        one = images.of_array(data["v"].isel(module=-1), beside_each_other(), "")
+        assert one.data.attrs["extent"][0] == pytest.approx(100 * (3 - first) - 0.5)
+
+
 def test_other_axes_of_the_users_figure_keep_their_formulas():
     figure = Figure()
     mine, given = figure.subplots(1, 2)

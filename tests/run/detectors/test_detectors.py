@@ -59,3 +59,20 @@ def test_other_sources_are_no_modules(source):
 
 def test_every_file_of_the_folder_declares_detectors():
     assert {d.kind for d in detectors.known()} == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("SPB_IRDA_JF4M", 1),
+        ("HED_IA1_JF500K1", 1),
+        ("FXE_XAD_G2XES", 1),
+        ("SPB_DET_AGIPD1M-1", 0),
+        ("FXE_DET_LPD1M-1", 0),
+        ("SCS_DET_DSSC1M-1", 0),
+        ("CAMERA", 0),
+        ("", 0),
+    ],
+)
+def test_modules_are_numbered_from_0_or_1_by_the_name_of_the_detector(name, first):
+    assert detectors.first_of(name) == first
