@@ -224,11 +224,11 @@ class Places:
     """Pixel centres, (module, ss, fs, 3) in m, and the grids of images that were put together with them."""
 
     positions: NDArray
-    grids: dict[tuple[int | str, ...], Grid] = field(default_factory=dict)
+    grids: dict[tuple[Any, ...], Grid] = field(default_factory=dict)
 
     def grid(self, array: DataArray) -> Grid:
         """Return the grid of the modules of an array."""
-        key = (*array.shape, str(array.attrs.get("detector", "")), *numbers_of(array))
+        key: tuple[Any, ...] = (*array.shape, str(array.attrs.get("detector", "")), *numbers_of(array))
         if key not in self.grids:
             self.grids[key] = Grid.of(of_modules(array, self.positions))
         return self.grids[key]
