@@ -17,7 +17,8 @@ from .declare.algorithm import Algorithm
 from .declare.exposures import FrameClock
 from .declare.inputs import Frames
 from .declare.signatures import actions
-from .disk import manifest, ours
+from .disk import ours
+from .driver.journal import restarted
 from .errors import PlanError
 from .errors.near import did_you_mean, listed
 from .errors.usage import OptionParser, UsageError, spoken
@@ -181,7 +182,8 @@ class Recipe:
         Returns
         -------
         CopyReport or None
-            None where an interrupted run of this recipe (``--resume``) has made it already.
+            None where an interrupted run of this recipe (``--resume``, or a job that Slurm started again) has made it
+            already.
 
         Raises
         ------
@@ -189,24 +191,16 @@ class Recipe:
             If it made another one.
         """
         given = {name: getattr(self.args, name) for name in OF_COPIES} | {"cluster": self.cluster} | options
-        if self.args.resume and (self.folder / to).exists() and not options.get("dry_run"):
-            self._refuse_another(shared.run_of(run), self.folder / to, given)
-            self.resumed.add(to)
-            return None
+        resume, there = self.args.resume or restarted(), self.folder / to
+        if resume and there.exists() and not options.get("dry_run"):
+            own = {name: value for name, value in given.items() if name != "dry_run"} | {"resume": True}
+            if plan_copy(shared.run_of(run), there, **own).finished:
+                self.resumed.add(to)
+                return None
         made = copy_run(shared.run_of(run), self.folder / to, **given)
         if not options.get("dry_run"):
             self.copies[to] = made
         return made
-
-    @staticmethod
-    def _refuse_another(run: Any, there: Path, given: dict[str, Any]) -> None:
-        """Refuse to go on where a copy is of another selection, codec or run than what is asked for."""
-        planned = plan_copy(run, there, **given | {"resume": False, "overwrite": True})
-        if manifest.read(there).get("fingerprint") != planned.fingerprint():
-            raise PlanError(
-                f"{there}: a copy that was made with other options, or of other data, is there: --overwrite makes all "
-                "of it anew; or give another folder"
-            )
 
     def earlier(self, to: str) -> list[str]:
         """Return what is to be said of a copy that is there, but was neither made nor compared now: a line, or none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -12,7 +13,7 @@ from dxflow import Frames, PlanError
 from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.calibrate import Calibrate
 from dxflow.algorithms.subtract import Subtract
-from dxflow.driver.journal import restarted
+from dxflow.driver.journal import job, made_before, restarted
 from dxflow.errors.usage import UsageError
 from dxflow.line import options as shared
 from dxflow.recipe import Parser, Recipe
@@ -120,12 +121,16 @@ class DelayScan(Recipe):
         from dxflow import analysis
 
         path = self.folder / name
-        if not (self.args.resume or restarted()) or not path.exists():
+        if not path.exists() or not (self.args.resume or (restarted() and self._is_mine(path))):
             return None
         found = analysis.open(path)
         if found.about.get(key) != told:
             raise PlanError(f"{path}: it was made with other options; --overwrite makes it anew")
         return found
+
+    def _is_mine(self, path: Path) -> bool:
+        """Return whether a job that was started again may take what is there: of ``--overwrite`` only its own."""
+        return not self.args.overwrite or made_before(path)
 
     def _cube(self, args: argparse.Namespace, chain: list[Any], told: dict[str, str]) -> Cube:
         mask = {"mask": shared.mask_of(args.mask)} if args.mask else {}
@@ -144,7 +149,7 @@ class DelayScan(Recipe):
             **mask,
             **self._given(OF_IMAGES),
         )
-        cube.about["recipe"] = told
+        cube.about |= {"recipe": told, **job()}
         cube.save(self.folder / "cube.zarr", args.overwrite)
         return cube
 

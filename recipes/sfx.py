@@ -9,6 +9,7 @@ from pathlib import Path
 from dxflow import Algorithm, From, PlanError, Result, crystfel, geometry
 from dxflow.algorithms.peaks import PeakFinder8
 from dxflow.algorithms.subtract import Subtract
+from dxflow.driver.journal import restarted
 from dxflow.handover import xwiz
 from dxflow.line.options import run_of
 from dxflow.recipe import Parser, Recipe
@@ -97,7 +98,7 @@ class Sfx(Recipe):
     def _refuse(self, args: argparse.Namespace) -> None:
         """Refuse to replace what is there; what is replaced goes first: there may be no hits this time."""
         there = [name for name in (*TEXTS, xwiz.NAME) if (self.folder / name).exists()]
-        if there and not (args.overwrite or args.resume):
+        if there and not (args.overwrite or args.resume or restarted()):
             raise PlanError(
                 f"{self.folder / there[0]} exists already: choose another folder, or overwrite=True (--overwrite)"
             )

@@ -16,6 +16,7 @@ import numpy as np
 from ..declare.inputs import Key
 from ..declare.pulses import PulseKey
 from ..disk import ours
+from ..driver.journal import job
 from ..driver.progress import Progress, during
 from ..errors import PlanError
 from ..errors.near import listed
@@ -121,7 +122,7 @@ def table(
         made = _Making(_some(source, trains), wanted, quiet, lcls)
         data = made.dataset(run, {**wanted.options, **options}, trains, _asked(limit, agree))
     losses = [asdict(one) for one in ordered(made.losses)]
-    about = {"config": wanted.text, "losses": losses}
+    about = {"config": wanted.text, "losses": losses, **job()}
     with Progress(f"writing {path.name}", quiet=quiet):
         if lcls:
             smalldata_out.write(data, path, about, overwrite)

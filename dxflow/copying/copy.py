@@ -67,7 +67,8 @@ def copy_run(
     outside : {0, nan}, optional
         What pixels outside become: NaN in floats and 0 in integers, by default.
     resume, overwrite : bool
-        Go on with an interrupted copy; replace an older copy or begin an interrupted one afresh.
+        Go on with an interrupted copy, or take the finished one; replace an older copy or begin an interrupted one
+        afresh. With both, what is there is gone on with if it is this copy, and replaced if it is another.
     codec : str, optional
         How pixels of detectors are stored: "deflate", "bitshuffle+lz4", "bitshuffle+zstd", "blosc2", and with an
         absolute bound "quantised", "sz3", "zfp". By default as they were; with `round`, "deflate".
@@ -150,6 +151,9 @@ def _execute(plan: CopyPlan, cluster: Any, crew: list[Hands], begun: float) -> C
     if plan.refused:
         raise PlanError(plan.refused)
     folder = plan.folder
+    if plan.finished:
+        folder.settle()
+        return plan.report
     names, options = [t.name for t in plan.tasks], {"resume": plan.resume, "overwrite": plan.overwrite}
     with folder.begun(plan.fingerprint(), names, **options) as done:
         files = dict(done)

@@ -8,6 +8,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace as replaced_by
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..disk.checksums import digest
 from ..disk.fragments import persist
 from ..disk.manifest import MANIFEST
 from ..disk.replace import appear, replace
+from ..driver.copied import CopyReport
 from ..errors import PlanError
 from ..errors.redact import logger
 from ..hdf5.errors import WriteError
@@ -63,8 +65,8 @@ class Folder:
         self.attempt = ""
         """Folder in `partial` for files while they are written: workers of an earlier driver have another one."""
 
-    def check(self, *, overwrite: bool) -> None:
-        """Refuse a place where no copy can be made.
+    def check(self, *, overwrite: bool, resume: bool = False) -> None:
+        """Refuse a place where no copy can be made; with `resume`, one that is there may be the one that is wanted.
 
         Raises
         ------
@@ -86,7 +88,7 @@ class Folder:
         if not os.access(parent, os.W_OK | os.X_OK):
             raise PlanError(f"{self.path}: the folder {parent} is read-only; choose another")
         self._refuse(self.path, ours.COPY)
-        if there and not overwrite:
+        if there and not overwrite and not (resume and self.path.exists()):
             raise PlanError(self._exists())
         self._refuse_others()
         ours.warn_open(parent)
@@ -97,6 +99,38 @@ class Folder:
         """Raise a PlanError if something else than one of these kinds is at a path."""
         if why := ours.obstacle(path, kinds, self.inputs):
             raise PlanError(why)
+
+    def finished(self, fingerprint: str, *, overwrite: bool) -> CopyReport | None:
+        """Return the report of the copy that is there if it is this one, and whole; None if there is to be another.
+
+        Raises
+        ------
+        PlanError
+            If another one is there, or a damaged one, that is not to be replaced.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            made = _manifest.read(self.path)
+            if made.get("fingerprint") == fingerprint:
+                _manifest.whole(self.path)
+                report = CopyReport.from_json({**made["report"], "path": str(self.path)})
+                return replaced_by(report, notes=(*report.notes, "it was made before, and is taken as it is"))
+            why = "a copy that was made with other options, or of other data, is there"
+        except (OSError, ValueError, KeyError) as e:
+            why = f"it cannot be taken as it is: {e}"
+        if overwrite:
+            return None
+        raise PlanError(
+            f"{self.path}: {why}: --overwrite (overwrite=True) makes all of it anew; or give another name"
+        )
+
+    def settle(self) -> None:
+        """Remove the older copy that a finished one has replaced, if it was killed just then."""
+        if os.path.lexists(self._old):
+            with lock.held(self.partial, f"copy to {self.path.name}"):
+                self._refuse(self._old, ours.COPY)
+                self._forget()
 
     def check_space(self, need: int) -> None:
         """Refuse a copy that does not fit.
@@ -200,14 +234,14 @@ class Folder:
         except OSError as e:
             raise WriteError(f"{self.partial}: {e.strerror}", str(self.partial), number=e.errno) from e
         done = {f.name for f in self.partial.glob("*.h5")}
+        if done and resume and self._begun_as() == fingerprint:
+            return self._sound(done)
         if done and not overwrite:
             if not resume:
                 raise PlanError(
                     f"{self.partial} holds {len(done)} files of an interrupted copy: resume=True (--resume) goes on "
                     "with it, overwrite=True (--overwrite) starts afresh"
                 )
-            if self._begun_as() == fingerprint:
-                return self._sound(done)
             raise PlanError(
                 f"{self.partial}: cannot be resumed, another copy was begun there. Give the same run and "
                 "selection, or overwrite=True (--overwrite) to start afresh"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..disk import ours
 from ..disk.openhdf5 import open_hdf5
 from ..driver.copied import CopyReport, FileReport
+from ..driver.journal import restarted
 from ..errors import PlanError, kinds
 from ..run import regions
 from ..run.open import OpenedRun, opened
@@ -57,6 +58,8 @@ class CopyPlan:
         See `copy_run`.
     refused : str
         Why it must not be made, whatever it would be; "" if all is well.
+    finished : bool
+        Whether it is there already; `report` is what was made.
     """
 
     run: str
@@ -70,6 +73,7 @@ class CopyPlan:
     sync: bool = False
     quiet: bool = False
     refused: str = ""
+    finished: bool = False
 
     @property
     def rounds(self) -> bool:
@@ -107,6 +111,8 @@ def plan_copy(
 ) -> CopyPlan:
     """Plan a copy of a run; parameters as `copy_run`. Lit frames are looked for at once, on `cluster`.
 
+    A driver that Slurm has started again (``dxflow submit``) goes on without being told to.
+
     Raises
     ------
     PlanError
@@ -114,7 +120,8 @@ def plan_copy(
     """
     source = opened(run)
     folder = Folder(to, _read(source, [frames, modules, region]))
-    folder.check(overwrite=overwrite)
+    resume = resume or restarted()
+    folder.check(overwrite=overwrite, resume=resume)
     accesses = _files(source)
     whose, modules = _modules(modules)
     choice = choose(
@@ -151,10 +158,13 @@ def plan_copy(
         codec=stored.words,
         pixels=filled.pixels,
     )
-    folder.check_space(report.after)
     ways = {"resume": resume, "overwrite": overwrite, "sync": sync, "quiet": quiet}
     refused = "\n".join(filter(None, (one.refused for one in chosen)))
-    return CopyPlan(source.path, folder, tasks, report, parameters, unsaid, refused=refused, **ways)
+    made = CopyPlan(source.path, folder, tasks, report, parameters, unsaid, refused=refused, **ways)
+    if resume and (there := folder.finished(made.fingerprint(), overwrite=overwrite)) is not None:
+        return replace(made, report=there, finished=True)
+    folder.check_space(report.after)
+    return made
 
 
 def _modules(modules: Any) -> tuple[str, list[int] | None]:

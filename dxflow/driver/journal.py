@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..deaths import notes as attempts
 from ..disk import fragments, lock, ours
+from ..disk import manifest as manifests
 from ..disk.replace import put
 from ..errors import PlanError
 
@@ -160,6 +161,22 @@ def _listed(why: Sequence[str]) -> str:
 def restarted() -> bool:
     """Return whether Slurm has started this driver again (``dxflow submit``): it goes on without being told to."""
     return "DXFLOW_DRIVER" in os.environ and os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+
+
+def job() -> dict[str, str]:
+    """Return what tells files that this driver writes from those of others, if it is a job: Slurm keeps its number."""
+    number = os.environ.get("SLURM_JOB_ID", "")
+    return {"job": number} if number and "DXFLOW_DRIVER" in os.environ else {}
+
+
+def made_before(folder: Path) -> bool:
+    """Return whether a table or cube was made by this very driver, before Slurm started it again."""
+    if not (restarted() and job()):
+        return False
+    try:
+        return manifests.read(folder)["about"]["job"] == job()["job"]
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def found(folder: Path, plan: Plan) -> set[int]:

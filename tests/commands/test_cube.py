@@ -145,6 +145,11 @@ def test_what_slurm_starts_again_takes_no_table_of_other_options(made, tmp_path,
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert main([*line, *config, "--overwrite"]) == 0
     assert dxflow.open(tmp_path / "n_table.zarr").data.sizes["train"] == 6
+    capsys.readouterr()
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    for taken in (False, True):
+        assert main([*line, *config, "--overwrite"]) == 0
+        assert ("made before this was interrupted" in capsys.readouterr().out) == taken
     (tmp_path / "n.zarr").rename(tmp_path / "done.zarr")
     capsys.readouterr()
     assert main([*line, *config]) == 0

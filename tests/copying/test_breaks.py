@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -353,6 +354,85 @@ def test_a_copy_that_was_complete_but_for_its_name_is_checked_and_gets_it(run, t
     spoil(tmp_path / "copy.partial", names(run.path)[0], "one byte")
     dxflow.copy_run(run.path, tmp_path / "copy", cluster="here", resume=True)
     assert not dxflow.stores.opening.verify(tmp_path / "copy")
+    assert os.listdir(tmp_path) == ["copy"]
+
+
+@pytest.fixture
+def again(monkeypatch):
+    """Return a function that makes all that follows the work of a driver that Slurm has started again."""
+
+    def start():
+        monkeypatch.setenv("DXFLOW_DRIVER", "1")
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+
+    return start
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_driver_that_slurm_starts_again_takes_a_finished_copy_as_it_is(
+    small, tmp_path, monkeypatch, again, overwrite
+):
+    trains, to = small.train_ids[:2].tolist(), tmp_path / "copy"
+    made = dxflow.copy_run(small.path, to, cluster="here", trains=trains)
+    before = {path.name: path.stat() for path in to.iterdir()}
+    again()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    taken = dxflow.copy_run(small.path, to, cluster="here", trains=trains, overwrite=overwrite)
+    assert {path.name: path.stat() for path in to.iterdir()} == before
+    assert (taken.files, taken.trains, taken.after) == (made.files, made.trains, made.after)
+    assert "it was made before, and is taken as it is" in str(taken)
+    assert os.listdir(tmp_path) == ["copy"]
+
+
+def test_another_copy_or_a_damaged_one_is_not_taken_for_the_one_that_is_wanted(small, tmp_path, again):
+    to = tmp_path / "copy"
+    dxflow.copy_run(small.path, to, cluster="here")
+    again()
+    with pytest.raises(PlanError, match="made with other options, or of other data, is there: --overwrite"):
+        dxflow.copy_run(small.path, to, cluster="here", trains=small.train_ids[:2].tolist())
+    (to / names(to)[0]).write_bytes(b"")
+    with pytest.raises(PlanError, match="cannot be taken as it is.*this result is damaged"):
+        dxflow.copy_run(small.path, to, cluster="here")
+    made = dxflow.copy_run(small.path, to, cluster="here", overwrite=True)
+    assert not verify(to)
+    assert "made before" not in str(made)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_driver_that_slurm_starts_again_goes_on_with_its_copy(few, tmp_path, monkeypatch, again, overwrite):
+    """With ``--overwrite`` as well: what it has done itself is not done again."""
+    to, real, done = tmp_path / "copy", Hands.copy, []
+    if overwrite:
+        dxflow.copy_run(few.path, to, cluster="here", trains=few.train_ids[:2].tolist())
+
+    def some(self, task, folder, **options):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(task.name)
+        return real(self, task, folder, **options)
+
+    monkeypatch.setattr(Hands, "copy", some)
+    with pytest.raises(KeyboardInterrupt):
+        dxflow.copy_run(few.path, to, cluster="here", overwrite=overwrite)
+    later = []
+    monkeypatch.setattr(Hands, "copy", lambda *a, **k: (later.append(a[1].name), real(*a, **k))[1])
+    again()
+    dxflow.copy_run(few.path, to, cluster="here", overwrite=overwrite)
+    assert sorted([*later, *done]) == names(few.path) == names(to)
+    assert not verify(to)
+
+
+def test_of_a_copy_that_took_the_place_of_another_that_one_goes_when_it_is_taken(
+    small, tmp_path, monkeypatch, again
+):
+    to = tmp_path / "copy"
+    dxflow.copy_run(small.path, to, cluster="here", trains=small.train_ids[:2].tolist())
+    monkeypatch.setattr(folder.Folder, "_forget", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        dxflow.copy_run(small.path, to, cluster="here", overwrite=True)
+    assert len(os.listdir(tmp_path)) == 2
+    monkeypatch.undo()
+    dxflow.copy_run(small.path, to, cluster="here", resume=True)
     assert os.listdir(tmp_path) == ["copy"]
 
 

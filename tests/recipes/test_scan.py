@@ -125,6 +125,24 @@ def test_a_detector_is_that_of_the_table_and_of_the_images(tmp_path):
         recipe._cube(recipe.args, [], {})
 
 
+def test_what_slurm_starts_again_replaces_what_was_there_before_the_job_once(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "r0001", energy_spread=0.2, **SIZE, **{**EUXFEL, "trains": 8})
+
+    def files(name):
+        return (tmp_path / "x" / name / "dxflow.json").stat().st_ino
+
+    made(run, tmp_path / "x")
+    before = [files("table.zarr"), files("cube.zarr")]
+    monkeypatch.setenv("DXFLOW_DRIVER", "1")
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    made(run, tmp_path / "x", overwrite=True, bins="-1.5:2.5:4")
+    mine = [files("table.zarr"), files("cube.zarr")]
+    assert all(new != old for new, old in zip(mine, before, strict=True))
+    made(run, tmp_path / "x", overwrite=True, bins="-1.5:2.5:4")
+    assert [files("table.zarr"), files("cube.zarr")] == mine
+
+
 def test_what_could_not_be_saved_is_not_begun(tmp_path):
     run = make_run(tmp_path / "r0001", **SIZE, **{**EUXFEL, "trains": 4})
     (tmp_path / "x" / "cube.zarr").mkdir(parents=True)

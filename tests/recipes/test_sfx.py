@@ -126,6 +126,19 @@ def test_an_interrupted_recipe_goes_on_and_a_finished_one_is_not_replaced(run, m
     assert (made.folder / "hits.lst").read_text() == before
 
 
+def test_what_slurm_starts_again_goes_on(run, made, monkeypatch):
+    monkeypatch.setenv("DXFLOW_DRIVER", "1")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    copied = (made.folder / "hits" / "dxflow.json").stat()
+    (made.folder / "hits.lst").unlink()
+    for options in ({}, {"overwrite": True}):
+        assert sfx(run, made.folder, **options).run().copies == {}
+        assert (made.folder / "hits" / "dxflow.json").stat() == copied
+        assert len((made.folder / "hits.lst").read_text().splitlines()) == run.hits.sum()
+    with pytest.raises(PlanError, match="made of something else|cannot be gone on with"):
+        sfx(run, made.folder, min_snr=1e6).run()
+
+
 def test_a_run_without_hits_is_no_error(run, tmp_path):
     none = sfx(run, tmp_path / "none", min_snr=1e6).run()
     assert "no hits" in none.report()

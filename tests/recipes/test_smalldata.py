@@ -29,9 +29,9 @@ def runs(tmp_path_factory):
     return folder
 
 
-def made(runs, to, **options):
+def made(runs, to, which="r*", **options):
     given = {"config": str(runs / "exp.yaml"), "cluster": "here", "quiet": True}
-    return SmallData(runs=f"{runs}/r*", to=str(to), **given | options).run()
+    return SmallData(runs=f"{runs}/{which}", to=str(to), **given | options).run()
 
 
 def test_each_run_has_a_table_of_the_same_variables_and_they_open_as_one(runs, tmp_path):
@@ -106,3 +106,23 @@ def test_what_slurm_starts_again_goes_on(runs, tmp_path, monkeypatch):
     monkeypatch.setenv("DXFLOW_DRIVER", "1")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert [one.state for one in made(runs, tmp_path / "x").outcomes] == ["was there"] * 2
+
+
+def test_what_slurm_starts_again_replaces_what_was_there_before_the_job_once(runs, tmp_path, monkeypatch):
+    """With --overwrite a table of before is stale, also where its options are the same; one of the job is not."""
+    to = tmp_path / "x"
+    made(runs, to)
+    monkeypatch.setenv("DXFLOW_DRIVER", "1")
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    made(runs, to, "r0001", overwrite=True)
+    mine = (to / "r0001.zarr" / "dxflow.json").stat()
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    states = [one.state for one in made(runs, to, overwrite=True).outcomes]
+    assert states == ["was there", "done"]
+    assert (to / "r0001.zarr" / "dxflow.json").stat() == mine
+    monkeypatch.setenv("SLURM_JOB_ID", "78")
+    other = made(runs, to, overwrite=True, trains="3")
+    assert [one.state for one in other.outcomes] == ["done"] * 2
+    assert [one.trains for one in other.outcomes] == [3, 3]
+    again = made(runs, to, overwrite=True, trains="3")
+    assert [one.state for one in again.outcomes] == ["was there"] * 2
