@@ -129,10 +129,8 @@ def copy_run(
 
 def _dry(plan: CopyPlan) -> CopyReport:
     """Return what a copy would be, and that it would be refused if so."""
-    first = plan.refused.partition(":\n")[0]
-    return replace(
-        plan.report, notes=(*plan.report.notes, *([f"it would be refused: {first}"] if first else ()))
-    )
+    first, report = plan.refused.partition(":\n")[0], plan.finished or plan.report
+    return replace(report, notes=(*report.notes, *([f"it would be refused: {first}"] if first else ())))
 
 
 def execute(plan: CopyPlan, cluster: Any = None) -> CopyReport:
@@ -151,9 +149,9 @@ def _execute(plan: CopyPlan, cluster: Any, crew: list[Hands], begun: float) -> C
     if plan.refused:
         raise PlanError(plan.refused)
     folder = plan.folder
-    if plan.finished:
+    if plan.finished is not None:
         folder.settle()
-        return plan.report
+        return plan.finished
     names, options = [t.name for t in plan.tasks], {"resume": plan.resume, "overwrite": plan.overwrite}
     with folder.begun(plan.fingerprint(), names, **options) as done:
         files = dict(done)

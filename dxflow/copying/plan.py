@@ -58,8 +58,8 @@ class CopyPlan:
         See `copy_run`.
     refused : str
         Why it must not be made, whatever it would be; "" if all is well.
-    finished : bool
-        Whether it is there already; `report` is what was made.
+    finished : CopyReport, optional
+        Of the copy that is there already, if it is this one: nothing is to be done.
     """
 
     run: str
@@ -73,7 +73,7 @@ class CopyPlan:
     sync: bool = False
     quiet: bool = False
     refused: str = ""
-    finished: bool = False
+    finished: CopyReport | None = None
 
     @property
     def rounds(self) -> bool:
@@ -85,7 +85,7 @@ class CopyPlan:
         return hashlib.sha256("".join(sorted(t.fingerprint() for t in self.tasks)).encode()).hexdigest()
 
     def __str__(self) -> str:
-        return str(self.report)
+        return str(self.finished or self.report)
 
 
 @kinds.checked(kinds.OF_COPY, PlanError)
@@ -162,7 +162,7 @@ def plan_copy(
     refused = "\n".join(filter(None, (one.refused for one in chosen)))
     made = CopyPlan(source.path, folder, tasks, report, parameters, unsaid, refused=refused, **ways)
     if resume and (there := folder.finished(made.fingerprint(), overwrite=overwrite)) is not None:
-        return replace(made, report=there, finished=True)
+        return replace(made, finished=there)
     folder.check_space(report.after)
     return made
 

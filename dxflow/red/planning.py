@@ -290,7 +290,8 @@ def copy_plan(wanted: Wanted, place: Path, cluster: Any) -> CopyPlan:
     made = plan_copy(wanted.run, place, cluster=cluster, **options)
     if made.refused:
         raise PlanError(made.refused)
-    return made
+    # What is there may be removed, or found damaged, before the copy is made.
+    return replace(made, finished=None)
 
 
 def _changed(wanted: Wanted, noted: Mapping[str, Any], source: Source) -> str:
