@@ -158,7 +158,7 @@ def plan_copy(
         codec=stored.words,
         pixels=filled.pixels,
     )
-    ways = {"resume": resume, "overwrite": overwrite, "sync": sync, "quiet": quiet}
+    ways: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "sync": sync, "quiet": quiet}
     refused = "\n".join(filter(None, (one.refused for one in chosen)))
     made = CopyPlan(source.path, folder, tasks, report, parameters, unsaid, refused=refused, **ways)
     if resume and (there := folder.finished(made.fingerprint(), overwrite=overwrite)) is not None:
