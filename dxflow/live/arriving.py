@@ -31,6 +31,8 @@ OTHER = "the stream is another one in "
 """What is changed if it is no option of an algorithm, before the source that is."""
 POLL = 0.5
 """Seconds that a look waits for a chunk to be complete."""
+TWICE = 1.0
+"""Seconds within which a second signal is the same one by another way."""
 
 
 def is_stream(source: Any) -> bool:
@@ -260,9 +262,21 @@ def ending(stream: Stream, say: Callable[[str], None]) -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}
 
-    def first(*_: object) -> None:
+    def back() -> None:
         for number in numbers:
             signal.signal(number, before[number])
+
+    def first(*_: object) -> None:
+        at = time.monotonic()
+
+        def second(number: int, _: object) -> None:
+            # Slurm tells all processes of a job to end, and so does the script that has begun this one.
+            if time.monotonic() - at > TWICE:
+                back()
+                os.kill(os.getpid(), number)
+
+        for number in numbers:
+            signal.signal(number, second)
         say(
             "ending   no more trains are received: the result is made of those that came (once more: at once)"
         )
@@ -274,5 +288,4 @@ def ending(stream: Stream, say: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number in numbers:
-            signal.signal(number, before[number])
+        back()

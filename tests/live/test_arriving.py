@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from samples import Stats
 import dxflow
 from dxflow import Frames
 from dxflow.errors import PlanError
+from dxflow.live import arriving
 from dxflow.live.arriving import GrowingStream, ending, is_stream, set_aside
 from dxflow.live.following import Step, follow
 from dxflow.live.parameters import Asked as Change
@@ -80,6 +82,24 @@ def asked(server, folder, **options):
 def mean_of(ids):
     """Return the mean of the first module over some trains."""
     return np.mean([train(t, shape=SHAPE)[0]["SPB_DET_AGIPD500K/DET/0CH0:xtdf"]["image.data"] for t in ids])
+
+
+def test_a_signal_that_comes_by_two_ways_is_one_and_a_later_one_ends_at_once(monkeypatch):
+    """As Slurm sends it to each process of a job, and its script to the one that it has begun."""
+    stopped, said = threading.Event(), []
+    before = signal.signal(signal.SIGTERM, lambda *_: said.append("ended"))
+    try:
+        with ending(SimpleNamespace(stop=stopped.set), said.append):
+            monkeypatch.setattr(arriving, "TWICE", 1000.0)
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGTERM)
+            assert stopped.wait(10)
+            assert [line.split()[0] for line in said] == ["ending"]
+            monkeypatch.setattr(arriving, "TWICE", 0.0)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert said[1:] == ["ended"]
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_snapshots_come_with_chunks_and_their_memory_is_given_back(server, tmp_path):
