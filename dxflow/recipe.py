@@ -194,7 +194,9 @@ class Recipe:
         resume, there = self.args.resume or restarted(), self.folder / to
         if resume and there.exists() and not options.get("dry_run"):
             own = {name: value for name, value in given.items() if name != "dry_run"} | {"resume": True}
-            if plan_copy(shared.run_of(run), there, **own).finished is not None:
+            plan = plan_copy(shared.run_of(run), there, **own)
+            if plan.finished is not None:
+                plan.folder.settle()
                 self.resumed.add(to)
                 return None
         made = copy_run(shared.run_of(run), self.folder / to, **given)

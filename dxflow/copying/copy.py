@@ -149,7 +149,8 @@ def _execute(plan: CopyPlan, cluster: Any, crew: list[Hands], begun: float) -> C
     if plan.refused:
         raise PlanError(plan.refused)
     folder = plan.folder
-    if plan.finished is not None:
+    # It may have been removed since.
+    if plan.finished is not None and folder.path.exists():
         folder.settle()
         return plan.finished
     names, options = [t.name for t in plan.tasks], {"resume": plan.resume, "overwrite": plan.overwrite}

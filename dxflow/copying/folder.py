@@ -113,7 +113,7 @@ class Folder:
         try:
             made = _manifest.read(self.path)
             if made.get("fingerprint") == fingerprint:
-                _manifest.whole(self.path)
+                self._compare(_manifest.whole(self.path))
                 report = CopyReport.from_json({**made["report"], "path": str(self.path)})
                 return replaced_by(report, notes=(*report.notes, "it was made before, and is taken as it is"))
             why = "a copy that was made with other options, or of other data, is there"
@@ -124,6 +124,12 @@ class Folder:
         raise PlanError(
             f"{self.path}: {why}: --overwrite (overwrite=True) makes all of it anew; or give another name"
         )
+
+    def _compare(self, files: _manifest.Digests) -> None:
+        """Compare what is in files with what was written: a node that fails may leave them with their sizes alone."""
+        for name, noted in files.items():
+            if digest(self.path / name) != tuple(noted):
+                raise _manifest.Damage(f"{self.path / name}: it is not as it was written")
 
     def settle(self) -> None:
         """Remove the older copy that a finished one has replaced, if it was killed just then."""

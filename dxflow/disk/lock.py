@@ -31,6 +31,10 @@ SETTLED = 0.3
 """Seconds after which it is clear who was last to take a lock, where the file system has no locks."""
 
 
+ANEW = "DXFLOW_ANEW"
+"""Variable of the environment of a command that another driver began: it was not started again with that."""
+
+
 class Held(PlanError):
     """A folder that another process works in: it will let go."""
 

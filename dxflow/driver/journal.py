@@ -159,8 +159,12 @@ def _listed(why: Sequence[str]) -> str:
 
 
 def restarted() -> bool:
-    """Return whether Slurm has started this driver again (``dxflow submit``): it goes on without being told to."""
-    return "DXFLOW_DRIVER" in os.environ and os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+    """Return whether Slurm has started this driver again (``dxflow submit``): it goes on without being told to.
+
+    A command that another driver began anew is not meant, though it is of the same job: `lock.ANEW` says so.
+    """
+    again = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+    return again and "DXFLOW_DRIVER" in os.environ and lock.ANEW not in os.environ
 
 
 def job() -> dict[str, str]:

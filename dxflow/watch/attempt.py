@@ -83,6 +83,11 @@ def _held(folder: Path, order: Mapping[str, Any], me: lock.Holder, command: Comm
     # What is there is only looked at.
     if not order["made"]:
         words = line(order, known, again=again)
+        # The watcher may be a job that was started again: what it begins is not.
+        if again:
+            os.environ.pop(lock.ANEW, None)
+        else:
+            os.environ[lock.ANEW] = "1"
         sys.stderr.write(f"dxflow watch: {shlex.join(words)}\n")
         Path(order["to"]).parent.mkdir(parents=True, exist_ok=True)
         code = command(words)

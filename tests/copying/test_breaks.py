@@ -374,11 +374,11 @@ def test_a_driver_that_slurm_starts_again_takes_a_finished_copy_as_it_is(
 ):
     trains, to = small.train_ids[:2].tolist(), tmp_path / "copy"
     made = dxflow.copy_run(small.path, to, cluster="here", trains=trains)
-    before = {path.name: path.stat() for path in to.iterdir()}
+    own = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in to.iterdir()}
     again()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     taken = dxflow.copy_run(small.path, to, cluster="here", trains=trains, overwrite=overwrite)
-    assert {path.name: path.stat() for path in to.iterdir()} == before
+    assert {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in to.iterdir()} == own
     assert (taken.files, taken.trains, taken.after) == (made.files, made.trains, made.after)
     assert "it was made before, and is taken as it is" in str(taken)
     assert os.listdir(tmp_path) == ["copy"]
@@ -390,12 +390,23 @@ def test_another_copy_or_a_damaged_one_is_not_taken_for_the_one_that_is_wanted(s
     again()
     with pytest.raises(PlanError, match="made with other options, or of other data, is there: --overwrite"):
         dxflow.copy_run(small.path, to, cluster="here", trains=small.train_ids[:2].tolist())
-    (to / names(to)[0]).write_bytes(b"")
-    with pytest.raises(PlanError, match="cannot be taken as it is.*this result is damaged"):
-        dxflow.copy_run(small.path, to, cluster="here")
-    made = dxflow.copy_run(small.path, to, cluster="here", overwrite=True)
+    for how, said in (("cut short", "this result is damaged"), ("one byte", "it is not as it was written")):
+        spoil(to, names(to)[0], how)
+        with pytest.raises(PlanError, match=f"cannot be taken as it is.*{said}"):
+            dxflow.copy_run(small.path, to, cluster="here")
+        made = dxflow.copy_run(small.path, to, cluster="here", overwrite=True)
+        assert not verify(to)
+        assert "made before" not in str(made)
+
+
+def test_a_finished_copy_that_was_removed_since_it_was_planned_is_made(small, tmp_path):
+    to = tmp_path / "copy"
+    dxflow.copy_run(small.path, to, cluster="here")
+    plan = plan_copy(small.path, to, resume=True)
+    assert plan.finished is not None
+    shutil.rmtree(to)
+    execute(plan, "here")
     assert not verify(to)
-    assert "made before" not in str(made)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -1,6 +1,7 @@
 """Tasks as jobs of a real Slurm: each is one job, also when the watcher is killed between."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import dxflow
 from dxflow.commands import watch as command
 from dxflow.slurm import commands
 from dxflow.slurm.commands import Unreachable
-from dxflow.watch import hands, orders, state
+from dxflow.watch import attempt, hands, orders, state
 from dxflow.watch.loop import Watcher
 
 SLURM = "{slurm: {partition: upex, cores: 1, memory: 500MB}}"
@@ -89,6 +90,29 @@ def test_a_machine_without_slurm_is_no_silence(tmp_path, monkeypatch):
     with pytest.raises(commands.SlurmError, match="there is no command 'squeue'") as e:
         hands.Hands(str).start(queued(1), tmp_path / "1", {})
     assert not isinstance(e.value, Unreachable)
+
+
+@pytest.mark.parametrize("began", [None, 0, 1])
+def test_an_attempt_is_started_again_if_it_was_begun_before_not_if_its_watcher_was(tmp_path, began):
+    """A watcher may be a job itself; what it begins here has its environment."""
+    order = {"run": "r", "task": "t", "cwd": ".", "made": False, "words": ["t"], "to": str(tmp_path / "to")}
+    folder = tmp_path / "1"
+    hands.Hands(str).prepare(
+        folder, {**order, "resume": False, "overwrite": True, "columns": {}, "began": None}
+    )
+    if began is not None:
+        holder = {"job": "7", "start": began}
+        (folder / attempt.BEGUN).write_text(json.dumps({"holder": holder, "began": 1.0}))
+    code = (
+        "import sys, pathlib; from dxflow.watch import attempt; from dxflow.driver import journal; "
+        "attempt.run(pathlib.Path(sys.argv[1]), lambda words: print(words, journal.restarted()) or 1, "
+        "lambda words: ('--overwrite', '--resume'))"
+    )
+    job = {"DXFLOW_DRIVER": "1", "SLURM_JOB_ID": "7", "SLURM_RESTART_COUNT": "1"}
+    subprocess.run([sys.executable, "-c", code, folder], env=os.environ | job, check=True)
+    log = (folder / attempt.LOG).read_text() if began != 1 else ""
+    assert log.rstrip().endswith({None: "'--overwrite'] False", 0: "'--resume'] True", 1: ""}[began])
+    assert (folder / attempt.LOG).exists() == (began != 1)
 
 
 def test_each_task_is_one_job_though_the_watcher_is_killed(slurm, tmp_path):
