@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
@@ -121,16 +120,12 @@ class DelayScan(Recipe):
         from dxflow import analysis
 
         path = self.folder / name
-        if not path.exists() or not (self.args.resume or (restarted() and self._is_mine(path))):
+        if not path.exists() or not (self.args.resume or made_before(path, self.args.overwrite)):
             return None
         found = analysis.open(path)
         if found.about.get(key) != told:
             raise PlanError(f"{path}: it was made with other options; --overwrite makes it anew")
         return found
-
-    def _is_mine(self, path: Path) -> bool:
-        """Return whether a job that was started again may take what is there: of ``--overwrite`` only its own."""
-        return not self.args.overwrite or made_before(path)
 
     def _cube(self, args: argparse.Namespace, chain: list[Any], told: dict[str, str]) -> Cube:
         mask = {"mask": shared.mask_of(args.mask)} if args.mask else {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dxflow import PlanError
 from dxflow.analysis import config as configs
-from dxflow.driver.journal import made_before, restarted
+from dxflow.driver.journal import made_before
 from dxflow.errors.usage import UsageError
 from dxflow.line import options as shared
 from dxflow.line.exits import complain, text_of
@@ -105,17 +105,13 @@ class SmallData(Recipe):
         from dxflow import analysis
 
         path, args = self._path(run), self.args
-        if path.exists() and (args.resume or (restarted() and self._is_mine(path))):
+        if path.exists() and (args.resume or made_before(path, args.overwrite)):
             return self._there(path, run), True
         given = {name: value for name in OF_PASS if (value := getattr(args, name)) is not None}
         where = {"trains": args.trains, "limit": args.limit, "cluster": self.cluster}
         config = configs.of(args.config)
         config.text = self._told(run)
         return analysis.table(shared.run_of(run.text), path, config, args.overwrite, **where, **given), False
-
-    def _is_mine(self, path: Path) -> bool:
-        """Return whether a table may be taken by a job that was started again: of ``--overwrite`` only its own."""
-        return not self.args.overwrite or made_before(path)
 
     def _there(self, path: Path, run: Run) -> Table:
         """Return a table that was made before.

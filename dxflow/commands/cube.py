@@ -202,8 +202,7 @@ def _table(args: argparse.Namespace, say: Callable[[str], None]) -> Table:
         return table
     to = Path(args.to)
     kept = Path(args.table) if args.table else to.with_name(f"{to.stem}_table.zarr")
-    # With --overwrite one of before may be of other options, or of what the run was then.
-    if kept.exists() and journal.restarted() and (not args.overwrite or journal.made_before(kept)):
+    if journal.made_before(kept, args.overwrite):
         say(f"table    {kept}: made before this was interrupted")
     else:
         say(table_command.report(_made(args, kept)))

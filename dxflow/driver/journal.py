@@ -173,10 +173,15 @@ def job() -> dict[str, str]:
     return {"job": number} if number and "DXFLOW_DRIVER" in os.environ else {}
 
 
-def made_before(folder: Path) -> bool:
-    """Return whether a table or cube was made by this very driver, before Slurm started it again."""
-    if not (restarted() and job()):
+def made_before(folder: Path, overwrite: bool) -> bool:
+    """Return whether a driver that Slurm has started again takes a table or cube as it is: it made it, or may have.
+
+    With `overwrite` there may be one of before, of other options or of what the run was then: its own has its number.
+    """
+    if not restarted() or not folder.exists():
         return False
+    if not overwrite:
+        return True
     try:
         return manifests.read(folder)["about"]["job"] == job()["job"]
     except (OSError, ValueError, KeyError):
