@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dxflow import Algorithm, Frames, InputInfo, Lack, ModuleBlock, Output, Partial, PlanError, RunInfo
+from dxflow.errors.usage import text_of
 from dxflow.run.badpixels import bits_of
 
 from ._constants import EXPECTED, TOP, Constants, thresholds
@@ -211,7 +212,7 @@ class Calibrate(Algorithm):
         except (OSError, KeyError, ValueError) as e:
             if isinstance(e, PlanError):
                 raise
-            raise PlanError(f"{self.name}: {e.args[0] if e.args else e}") from e
+            raise PlanError(f"{self.name}: {text_of(e)}") from e
         self._check_gain(reading, constants)
         return reading, constants
 

@@ -25,6 +25,7 @@ from dxflow import (
     RunInfo,
 )
 from dxflow.errors.near import listed
+from dxflow.errors.usage import text_of
 from dxflow.run import detectors
 
 from .litframes import usable
@@ -137,7 +138,7 @@ class Subtract(Algorithm):
         try:
             return opened(self.dark, self.variable, img)
         except (OSError, KeyError, ValueError) as e:
-            raise PlanError(f"subtract: {e.args[0] if e.args else e}") from e
+            raise PlanError(f"subtract: {text_of(e)}") from e
 
 
 KINDS = ("mean", "offset")

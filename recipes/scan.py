@@ -13,7 +13,7 @@ from dxflow.algorithms.azint import AzimuthalIntegration
 from dxflow.algorithms.calibrate import Calibrate
 from dxflow.algorithms.subtract import Subtract
 from dxflow.driver.journal import job, made_before, restarted
-from dxflow.errors.usage import UsageError
+from dxflow.errors.usage import UsageError, text_of
 from dxflow.line import options as shared
 from dxflow.recipe import Parser, Recipe
 from dxflow.recipes.pumpprobe import largest
@@ -96,7 +96,7 @@ class DelayScan(Recipe):
         try:
             self.good = self.table.select(GOOD, *lit, *([args.where] if args.where else []))
         except (KeyError, ValueError) as e:
-            raise UsageError(f"--where {args.where}: {e.args[0] if e.args else e}") from e
+            raise UsageError(f"--where {args.where}: {text_of(e)}") from e
         told = {name: str(getattr(args, name)) for name in sorted({*self._own(), *OF_CUBE})}
         self.cube: Cube = self._there("cube.zarr", "recipe", told) or self._cube(args, chain, told)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..declare.inputs import Frames, Key
 from ..errors import PlanError
+from ..errors.usage import text_of
 from ..run.findings import Faults
 from ..run.open import opened
 from ..run.selection import FrameSelection
@@ -63,7 +64,7 @@ def frames_of(
             found = beam.found(source, clock, Faults())
             _, seen, why = clocked(frames, Config(clock=dict(clock)), source, found)
         except (KeyError, ValueError) as e:
-            raise PlanError(f"{run}: which frames are to be read is not known: {e.args[0]}") from e
+            raise PlanError(f"{run}: which frames are to be read is not known: {text_of(e)}") from e
     if seen is None:
         raise PlanError(f"{run}: which frames saw the pulses is not known: {why}")
     mine = np.searchsorted(source.train_ids, trains).clip(max=len(source.train_ids) - 1)

@@ -24,6 +24,7 @@ from ..driver.livewords import result_of
 from ..driver.result import Result
 from ..errors import PlanError
 from ..errors.kinds import PATH, expect
+from ..errors.usage import text_of
 from ..html import page
 from ..html.escaped import escaped, ident
 from ..planning.places import run_folders
@@ -200,8 +201,7 @@ def _of_selection(table: Table, name: str) -> page.Section:
     try:
         cuts = table.selections.cutflow(name)
     except (KeyError, ValueError, TypeError, OSError) as e:
-        why = e.args[0] if isinstance(e, KeyError) else e
-        said = f"{' & '.join(map(str, table.selections[name].cuts))}: not counted: {why}"
+        said = f"{' & '.join(map(str, table.selections[name].cuts))}: not counted: {text_of(e)}"
         return page.Section(*section, f'<p class="warn">{escaped(said, 1000)}</p>')
     rows = [[str(cut), *(str(n) for n in row)] for cut, row in zip(cuts.index, cuts.values, strict=True)]
     head = ["condition", *(str(one).replace("_", " ") for one in cuts.columns)]

@@ -19,6 +19,7 @@ from ..declare.labels import Labels
 from ..declare.outputs import BoundOutput, Output, Partial
 from ..errors import PlanError
 from ..errors.near import did_you_mean, listed
+from ..errors.usage import text_of
 from ..run.bound import BoundInput
 from ..run.findings import Faults
 from ..run.index import EntryIndex, same_rows
@@ -394,5 +395,4 @@ def _said(algorithm: Algorithm, alias: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, ValueError) as e:
-        message = e.args[0] if e.args else str(e)
-        raise PlanError(f"{algorithm.name}: input {alias!r}: {message}") from e
+        raise PlanError(f"{algorithm.name}: input {alias!r}: {text_of(e)}") from e

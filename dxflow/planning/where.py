@@ -17,6 +17,7 @@ from ..declare.labels import Labels
 from ..errors import PlanError
 from ..errors.kinds import shown
 from ..errors.near import listed
+from ..errors.usage import text_of
 
 if TYPE_CHECKING:
     from ..declare.labelled import Asked
@@ -134,7 +135,7 @@ class Where:
         try:
             return _joined(self._known[name], index, asked)
         except (KeyError, ValueError) as e:
-            raise ValueError(f"label {name!r}: {e.args[0] if e.args else e}") from e
+            raise ValueError(f"label {name!r}: {text_of(e)}") from e
 
     def _found(self, name: str, asked: Asked) -> Labels:
         """Return the labels that a name stands for: given by it, or an output of a result."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..disk.openhdf5 import open_hdf5
 from ..errors.kinds import TEXT, WHOLE, Kind, either, expect, flat, several
+from ..errors.usage import text_of
 
 AUTO = "auto"
 FILE = r"(.+\.(?:npy|h5|hdf5|cxi|nxs|nc|zarr)/?)(?::(.+))?"
@@ -159,7 +160,7 @@ def read(text: str) -> MaskArray:
     try:
         return MaskArray.of(_content(path, inside))
     except (OSError, KeyError, ValueError) as e:
-        raise ValueError(f"mask {text}: {e.args[0] if e.args else e}") from e
+        raise ValueError(f"mask {text}: {text_of(e)}") from e
 
 
 def _content(path: str, inside: str | None) -> Any:
